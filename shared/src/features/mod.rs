@@ -1,0 +1,10 @@
+//! Flow record and host context → the feature vector that the model reads (schema version 1).
+
+/// Number of features in schema version 1.
+pub const FEATURES: usize = 48;
+
+/// One row of model input, in schema order, in plain units.
+pub type FeatureVector = [f32; FEATURES];
+
+/// The schema's id: SHA-256 over its canonical text.
+pub type SchemaId = [u8; 32];

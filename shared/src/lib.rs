@@ -1,0 +1,21 @@
+//! What Lapwing's agent and trainer must compute alike: from one packet's bytes to a verdict, and what is signed and
+//! sent between the two sides.
+//!
+//! No input or output, no clock, no randomness, no logging and no `unsafe` live here; time and seeds are arguments.
+//! The crate is `no_std`; the `alloc` feature adds the tables whose capacity is chosen at start-up.
+//!
+//! Modules stand in data-flow order, and each imports only those before it.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod context;
+pub mod features;
+pub mod flow;
+pub mod messages;
+pub mod packet;
+pub mod release;
+pub mod units;
+pub mod verdict;

@@ -1,0 +1,5 @@
+//! Feature vector → score → tail probability → evidence → alert.
+
+pub mod calibration;
+pub mod network;
+pub mod scaling;

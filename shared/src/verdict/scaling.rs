@@ -1,0 +1,128 @@
+//! Feature vector in plain units → the model's int8 input, and the weighted reconstruction error over it.
+//!
+//! Every step is an IEEE 754 single operation or pure-Rust `libm`, so the result is the same on every processor.
+
+use crate::features::{FEATURES, FeatureVector};
+use serde::{Deserialize, Serialize};
+
+/// One quantum of model input and reconstruction is 1/32 of a scaled unit: the int8 range covers ±3.97.
+pub const INPUT_QUANTA_PER_UNIT: f32 = 32.0;
+
+/// Largest magnitude of a quantized input; −128 is not used, so that negation is safe.
+pub const INPUT_LIMIT: i8 = 127;
+
+/// What is done to a plain value before centring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Transform {
+    /// The value itself.
+    Identity,
+    /// ln(1 + max(x, 0)), for counts, sizes and times.
+    Log1p,
+}
+
+impl Transform {
+    /// Applies the transform; NaN becomes 0.
+    pub fn apply(self, value: f32) -> f32 {
+        let value = if value.is_nan() { 0.0 } else { value };
+        match self {
+            Self::Identity => value,
+            Self::Log1p => libm::log1pf(if value > 0.0 { value } else { 0.0 }),
+        }
+    }
+}
+
+/// How one feature is scaled, weighed and explained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureScaling {
+    /// Applied first.
+    pub transform: Transform,
+    /// Subtracted after the transform.
+    pub centre: f32,
+    /// One scaled unit, after the transform; finite and greater than 0.
+    pub unit: f32,
+    /// Weight of the squared error of this feature in the score, 0 to [`FeatureScaling::WEIGHT_LIMIT`].
+    pub weight: u16,
+    /// 1 % quantile of the benign training rows, plain units.
+    pub benign_low: f32,
+    /// 99 % quantile of the benign training rows, plain units.
+    pub benign_high: f32,
+}
+
+impl FeatureScaling {
+    /// Largest weight: the score of [`FEATURES`] features then fits 32 bits.
+    pub const WEIGHT_LIMIT: u16 = 1024;
+
+    /// True when the numbers keep what the fields' texts promise.
+    pub fn is_valid(&self) -> bool {
+        self.centre.is_finite()
+            && self.unit.is_finite()
+            && self.unit > 0.0
+            && self.weight <= Self::WEIGHT_LIMIT
+            && self.benign_low <= self.benign_high
+    }
+
+    /// Plain value → int8 quanta, rounded half to even, clipped to ±[`INPUT_LIMIT`].
+    pub fn quantize(&self, value: f32) -> i8 {
+        let scaled = (self.transform.apply(value) - self.centre) / self.unit * INPUT_QUANTA_PER_UNIT;
+        round_clip(scaled)
+    }
+}
+
+/// Rounds half to even and clips; NaN becomes 0.
+fn round_clip(value: f32) -> i8 {
+    // Adding 1.5·2²³ leaves no fraction bits, so the addition itself rounds half to even (IEEE 754 §4.3.1).
+    const ROUNDER: f32 = 12_582_912.0;
+    let limit = f32::from(INPUT_LIMIT);
+    if value.is_nan() {
+        return 0;
+    }
+    let clipped = value.clamp(-limit, limit);
+    ((clipped + ROUNDER) - ROUNDER) as i8
+}
+
+/// Quantized model input.
+pub type QuantizedInput = [i8; FEATURES];
+
+/// Scaling of every feature, in schema order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scaling {
+    /// Exactly [`FEATURES`] entries.
+    pub features: heapless::Vec<FeatureScaling, FEATURES>,
+}
+
+impl Scaling {
+    /// True with [`FEATURES`] valid entries.
+    pub fn is_valid(&self) -> bool {
+        self.features.is_full() && self.features.iter().all(FeatureScaling::is_valid)
+    }
+
+    /// Plain row → int8 row.
+    pub fn quantize(&self, row: &FeatureVector) -> QuantizedInput {
+        let mut input = [0; FEATURES];
+        for ((scaling, value), quantum) in self.features.iter().zip(row).zip(&mut input) {
+            *quantum = scaling.quantize(*value);
+        }
+        input
+    }
+
+    /// Weighted reconstruction error: Σ weightᵢ · (inputᵢ − reconstructionᵢ)², an exact integer.
+    pub fn score(&self, input: &QuantizedInput, reconstruction: &[i8; FEATURES]) -> u32 {
+        let pairs = input.iter().zip(reconstruction);
+        self.features.iter().zip(pairs).map(|(scaling, pair)| contribution(scaling, pair)).sum()
+    }
+
+    /// Each feature's share of [`Scaling::score`].
+    pub fn contributions(&self, input: &QuantizedInput, reconstruction: &[i8; FEATURES]) -> [u32; FEATURES] {
+        let mut parts = [0; FEATURES];
+        let pairs = input.iter().zip(reconstruction);
+        for ((scaling, pair), part) in self.features.iter().zip(pairs).zip(&mut parts) {
+            *part = contribution(scaling, pair);
+        }
+        parts
+    }
+}
+
+fn contribution(scaling: &FeatureScaling, (input, output): (&i8, &i8)) -> u32 {
+    let difference = i32::from(*input) - i32::from(*output);
+    u32::from(scaling.weight) * difference.unsigned_abs().pow(2)
+}

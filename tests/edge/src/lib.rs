@@ -1,0 +1,1 @@
+//! Behaviour of what runs on the router.

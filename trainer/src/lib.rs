@@ -1,0 +1,1 @@
+//! The trainer: samples in, releases out.
