@@ -1,5 +1,9 @@
 //! Flow record and host context → the feature vector that the model reads (schema version 1).
 
+#[cfg(feature = "alloc")]
+pub mod extract;
+pub mod schema;
+
 /// Number of features in schema version 1.
 pub const FEATURES: usize = 48;
 
