@@ -294,7 +294,7 @@ mod tests {
         let mut state = 1;
         for step in 0..200_000u64 {
             let key = splitmix64(&mut state) % 150;
-            if splitmix64(&mut state) % 3 == 0 {
+            if splitmix64(&mut state).is_multiple_of(3) {
                 let held = table.find(&key);
                 assert_eq!(held.is_some(), model.remove(&key).is_some(), "step {step}");
                 if let Some(slot) = held {
