@@ -2,6 +2,8 @@
 
 #[cfg(feature = "alloc")]
 pub mod extract;
+#[cfg(feature = "alloc")]
+pub mod meter;
 pub mod schema;
 
 /// Number of features in schema version 1.
