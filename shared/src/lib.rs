@@ -11,6 +11,8 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 #[cfg(test)]
+extern crate self as lapwing_shared;
+#[cfg(test)]
 extern crate std;
 
 pub mod context;
