@@ -155,6 +155,11 @@ impl Judge {
         self.correction_nats
     }
 
+    /// Time of the newest flow or [`Judge::advance`].
+    pub fn clock(&self) -> Timestamp {
+        self.clock
+    }
+
     /// Forgets what was learned under another release: the correction. Evidence stays.
     pub fn release_changed(&mut self) {
         self.correction_nats = 0.0;

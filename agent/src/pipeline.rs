@@ -1,0 +1,305 @@
+//! The packet thread and how its records reach the scoring stage.
+//!
+//! The packet thread reads, decodes, meters and extracts; it allocates nothing once it runs. Records go into the batch
+//! that both sides share under a lock; a full batch, or one whose first record is a second old, is handed over through
+//! a bounded queue. Replay waits when the queue is full; live capture does not, and counts what was left out.
+
+use crate::capture::{CaptureError, PacketSource};
+use crate::pace::Pace;
+use crate::output::OutputError;
+use crate::scoring::{BATCH_ROWS, Installed, Listener, Row, Scoring};
+use lapwing_shared::features::FeatureVector;
+use lapwing_shared::features::meter::{Meter, RecordSink};
+use lapwing_shared::flow::record::FlowRecord;
+use lapwing_shared::flow::table::FlowCounters;
+use lapwing_shared::units::{Nanos, Timestamp};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Full batches that may wait for the scoring stage.
+const WAITING_BATCHES: usize = 4;
+/// A record waits at most so long for its batch to fill.
+pub const BATCH_DELAY: Nanos = Nanos::from_secs(1);
+/// Capture time between two reports of the packet thread when no record is made.
+const REPORT_INTERVAL: Nanos = Nanos::from_secs(10);
+
+/// Where the packet thread stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Newest packet's time.
+    pub at: Timestamp,
+    /// The flow table's counters.
+    pub flows: FlowCounters,
+    /// Packets refused.
+    pub refused: u64,
+    /// Hosts evicted from the context table.
+    pub host_evictions: u64,
+    /// Records that the full queue left out.
+    pub left_out: u64,
+}
+
+/// Records on their way, and where the packet thread stood when it added the last one.
+pub struct Batch {
+    rows: Vec<Row>,
+    progress: Progress,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self { rows: Vec::with_capacity(BATCH_ROWS), progress: Progress::default() }
+    }
+}
+
+/// What a run may die of.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The packets cannot be read.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// A result cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The scoring thread could not be started or has panicked.
+    #[error("the scoring thread {0}")]
+    Thread(&'static str),
+}
+
+/// What happens when the scoring stage falls behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenBehind {
+    /// The packet thread waits: files and pipes.
+    Wait,
+    /// The records are left out and counted: live capture.
+    LeaveOut,
+}
+
+/// The packet thread's end.
+struct Feeder {
+    current: Arc<Mutex<Batch>>,
+    full: SyncSender<Batch>,
+    empty: Receiver<Batch>,
+    when_behind: WhenBehind,
+    batch_began: Timestamp,
+    left_out: u64,
+    /// The scoring stage has ended, for a reason that it will tell.
+    alone: bool,
+}
+
+fn lock(batch: &Mutex<Batch>) -> MutexGuard<'_, Batch> {
+    // A batch is valid whatever its other holder was doing.
+    batch.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RecordSink for Feeder {
+    fn record(&mut self, record: &FlowRecord, features: &FeatureVector) {
+        let mut current = lock(&self.current);
+        if current.rows.is_empty() {
+            self.batch_began = record.made;
+        }
+        current.rows.push(Row { record: *record, features: *features });
+        let full = current.rows.len() == BATCH_ROWS;
+        drop(current);
+        if full {
+            self.hand_over();
+        }
+    }
+}
+
+impl Feeder {
+    /// Exchanges the current batch for an empty one and queues it.
+    fn hand_over(&mut self) {
+        let next = match self.when_behind {
+            WhenBehind::Wait => self.empty.recv().map_err(|_| TryRecvError::Disconnected),
+            WhenBehind::LeaveOut => self.empty.try_recv(),
+        };
+        self.alone |= matches!(next, Err(TryRecvError::Disconnected));
+        let mut current = lock(&self.current);
+        let Ok(next) = next else {
+            self.left_out += current.rows.len() as u64;
+            current.rows.clear();
+            return;
+        };
+        let batch = std::mem::replace(&mut *current, next);
+        drop(current);
+        // There is room: there are no more batches than places. Without a receiver the run is over anyway.
+        let _ = self.full.send(batch);
+    }
+
+    fn report(&mut self, progress: Progress) {
+        lock(&self.current).progress = progress;
+    }
+}
+
+/// The packet thread's work: everything from `source` through `meter`, until it ends or `stop` says so.
+///
+/// # Errors
+/// When the source cannot be read.
+fn feed(
+    source: &mut dyn PacketSource,
+    meter: &mut Meter,
+    feeder: &mut Feeder,
+    pace: &mut Pace,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), CaptureError> {
+    let mut reported = Timestamp::EPOCH;
+    while let Some(frame) = source.next_frame()? {
+        pace.wait_for(frame.timestamp);
+        meter.frame(frame.link, frame.timestamp, frame.data, frame.wire_octets, feeder);
+        let now = meter.flows().clock();
+        if now.since(reported) >= REPORT_INTERVAL || now < reported {
+            reported = now;
+            feeder.report(progress(meter, feeder.left_out));
+            feeder.hand_over();
+            if feeder.alone || stop() {
+                break;
+            }
+        } else if now.since(feeder.batch_began) >= BATCH_DELAY && !lock(&feeder.current).rows.is_empty() {
+            feeder.hand_over();
+        }
+    }
+    Ok(())
+}
+
+fn progress(meter: &Meter, left_out: u64) -> Progress {
+    Progress {
+        at: meter.flows().clock(),
+        flows: meter.counters(),
+        refused: meter.refusals().total(),
+        host_evictions: meter.hosts().evictions,
+        left_out,
+    }
+}
+
+/// What the scoring thread is told while it runs, and whom it tells where the packet thread stands.
+pub trait Control: Send {
+    /// A release to use from now on.
+    fn next_release(&mut self) -> Option<Installed>;
+    /// A release no longer used, to be dropped where it does no harm.
+    fn retire(&mut self, installed: Installed);
+    /// Where the run stands; called after every batch and at least twice a second.
+    fn progress(&mut self, progress: &Progress, scoring: crate::scoring::ScoringCounters);
+}
+
+/// A run without anybody to control it.
+pub struct Uncontrolled;
+
+impl Control for Uncontrolled {
+    fn next_release(&mut self) -> Option<Installed> {
+        None
+    }
+    fn retire(&mut self, _: Installed) {}
+    fn progress(&mut self, _: &Progress, _: crate::scoring::ScoringCounters) {}
+}
+
+/// Runs sources one after the other through one meter and one scoring stage, to the end; returns the stage.
+///
+/// # Errors
+/// When a source cannot be read (what was read before is still scored and written) or a result cannot be written.
+pub fn run<L: Listener + 'static, C: Control + 'static>(
+    sources: &mut dyn Iterator<Item = Result<Box<dyn PacketSource>, CaptureError>>,
+    meter: &mut Meter,
+    scoring: Scoring<L>,
+    control: C,
+    options: Options<'_>,
+    each_source: &mut dyn FnMut(&dyn PacketSource),
+) -> Result<Scoring<L>, PipelineError> {
+    let current = Arc::new(Mutex::new(Batch::new()));
+    let (full, full_batches) = sync_channel(WAITING_BATCHES + 2);
+    let (recycle, empty) = sync_channel(WAITING_BATCHES + 2);
+    for _ in 0..WAITING_BATCHES {
+        // The channel has room for every batch that there is.
+        let _ = recycle.try_send(Batch::new());
+    }
+    let shared = Arc::clone(&current);
+    let stage = std::thread::Builder::new().name("scoring".into());
+    let stage = stage
+        .spawn(move || score(scoring, control, &shared, &full_batches, &recycle))
+        .map_err(|_| PipelineError::Thread("could not be started"))?;
+    let when_behind = options.when_behind;
+    let mut feeder =
+        Feeder { current, full, empty, when_behind, batch_began: Timestamp::EPOCH, left_out: 0, alone: false };
+    let mut pace = Pace::new(options.realtime);
+    let fed = sources.try_for_each(|source| {
+        let mut source = source?;
+        let outcome = feed(&mut *source, meter, &mut feeder, &mut pace, options.stop);
+        each_source(&*source);
+        outcome
+    });
+    meter.flush(&mut feeder);
+    feeder.report(progress(meter, feeder.left_out));
+    feeder.hand_over();
+    drop(feeder);
+    let scored = stage.join().map_err(|_| PipelineError::Thread("has panicked"))?;
+    // An unreadable source is the cause, so it is told first.
+    fed?;
+    Ok(scored?)
+}
+
+/// How a run goes.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Keep the capture's pace.
+    pub realtime: bool,
+    /// What happens when scoring falls behind.
+    pub when_behind: WhenBehind,
+    /// True when the run is to end; asked every ten seconds of capture time.
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+/// The scoring thread's work.
+fn score<L: Listener, C: Control>(
+    mut scoring: Scoring<L>,
+    mut control: C,
+    current: &Mutex<Batch>,
+    full: &Receiver<Batch>,
+    recycle: &SyncSender<Batch>,
+) -> Result<Scoring<L>, OutputError> {
+    let mut spare = Batch::new();
+    loop {
+        if let Some(installed) = control.next_release()
+            && let Some(previous) = scoring.install(installed)
+        {
+            control.retire(previous);
+        }
+        let received = full.recv_timeout(Duration::from_nanos(BATCH_DELAY.0 / 2));
+        let mut batch = match received {
+            Ok(batch) => batch,
+            Err(RecvTimeoutError::Disconnected) => break,
+            // The packet thread is waiting for packets: take what it has. A batch that it queued meanwhile is older
+            // and goes first.
+            Err(RecvTimeoutError::Timeout) => match take_early(current, full, &mut spare) {
+                Some(batch) => batch,
+                None => {
+                    control.progress(&lock(current).progress.clone(), scoring.counters());
+                    continue;
+                }
+            },
+        };
+        scoring.process(&batch.rows)?;
+        scoring.advance(batch.progress.at)?;
+        control.progress(&batch.progress, scoring.counters());
+        batch.rows.clear();
+        if spare.rows.capacity() == 0 {
+            spare = batch;
+        } else {
+            // The channel has room for every batch that there is.
+            let _ = recycle.try_send(batch);
+        }
+    }
+    scoring.finish()?;
+    Ok(scoring)
+}
+
+/// The batch that is being filled, when nothing older is queued and it holds something.
+fn take_early(current: &Mutex<Batch>, full: &Receiver<Batch>, spare: &mut Batch) -> Option<Batch> {
+    let mut current = lock(current);
+    match full.try_recv() {
+        Ok(batch) => Some(batch),
+        Err(TryRecvError::Empty | TryRecvError::Disconnected) if current.rows.is_empty() => None,
+        Err(_) => {
+            let next = std::mem::replace(spare, Batch { rows: Vec::new(), progress: Progress::default() });
+            Some(std::mem::replace(&mut *current, next))
+        }
+    }
+}
