@@ -6,6 +6,7 @@
 use crate::features::{FEATURES, SchemaId};
 use crate::verdict::calibration::Calibration;
 pub use crate::verdict::kinds::{KINDS, KindProfile};
+pub use crate::verdict::network::LATENT;
 use crate::verdict::scaling::Scaling;
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,6 @@ pub const MANIFEST_BYTES: usize = 16 * 1024;
 pub const ARTIFACT_BYTES: u32 = 2 * 1024 * 1024;
 /// Size of every artifact chunk but the last, bytes.
 pub const CHUNK_BYTES: u32 = 32 * 1024;
-/// Widest latent layer.
-pub const LATENT: usize = 32;
 /// Golden vectors that a manifest holds.
 pub const GOLDEN_VECTORS: usize = 8;
 /// Points of the curve from the operator's knob to the evidence threshold.
