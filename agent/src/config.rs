@@ -99,7 +99,7 @@ impl Default for EngineChoice {
 }
 
 /// When a message leaves the outbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
     /// When the trainer says that it is on its disk.

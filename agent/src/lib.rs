@@ -1,1 +1,83 @@
 //! The agent: packets in, alerts out.
+//!
+//! Modules stand in data-flow order: a capture is read, metered and scored; alerts go to files and, through the outbox,
+//! to the broker; releases come back through the update store.
+
+pub mod clock;
+pub mod config;
+pub mod capture;
+pub mod detector;
+pub mod sampler;
+pub mod output;
+pub mod scoring;
+pub mod pace;
+pub mod pipeline;
+pub mod outbox;
+pub mod publish;
+pub mod update;
+pub mod engines;
+pub mod release_file;
+pub mod network;
+pub mod commands;
+pub mod cli;
+
+use clap::Parser;
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Runs the program with the given arguments, its own name first.
+///
+/// Exit codes: 0 done, 1 something was wrong (one line on standard error says what), 2 the command line was.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = cli::Cli::parse_from(arguments);
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LAPWING_LOG");
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,tract=error")))
+        .with_writer(std::io::stderr)
+        .try_init()
+        .ok();
+    match execute(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lapwing-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: cli::Command) -> anyhow::Result<()> {
+    match command {
+        cli::Command::Replay { files, options } => {
+            commands::meter::meter(&files, &options, &|| false)?;
+        }
+        cli::Command::Run { input, options } => {
+            let stopped = stop_on_signal()?;
+            commands::meter::meter(&[input], &options, &|| stopped.load(Ordering::Relaxed))?;
+        }
+        cli::Command::Validate { config } => print!("{}", commands::validate::validate(&config)?),
+        cli::Command::Inspect { release, keys } => print!("{}", commands::inspect::inspect(&release, &keys)?),
+    }
+    Ok(())
+}
+
+/// A flag that SIGINT and SIGTERM set.
+fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stopped);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            flag.store(true, Ordering::Relaxed);
+        });
+    })?;
+    Ok(stopped)
+}

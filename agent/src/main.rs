@@ -1,3 +1,7 @@
-//! Command line of the agent.
+//! The agent's program; see `lapwing-agent --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lapwing_agent::main(std::env::args_os())
+}

@@ -4,7 +4,7 @@
 //! that both sides share under a lock; a full batch, or one whose first record is a second old, is handed over through
 //! a bounded queue. Replay waits when the queue is full; live capture does not, and counts what was left out.
 
-use crate::capture::{CaptureError, PacketSource};
+use crate::capture::{CaptureError, FileSource, PacketSource};
 use crate::pace::Pace;
 use crate::output::OutputError;
 use crate::scoring::{BATCH_ROWS, Installed, Listener, Row, Scoring};
@@ -107,6 +107,15 @@ impl RecordSink for Feeder {
 }
 
 impl Feeder {
+    fn new(
+        current: Arc<Mutex<Batch>>,
+        full: SyncSender<Batch>,
+        empty: Receiver<Batch>,
+        when_behind: WhenBehind,
+    ) -> Self {
+        Self { current, full, empty, when_behind, batch_began: Timestamp::EPOCH, left_out: 0, alone: false }
+    }
+
     /// Exchanges the current batch for an empty one and queues it.
     fn hand_over(&mut self) {
         let next = match self.when_behind {
@@ -136,7 +145,7 @@ impl Feeder {
 /// # Errors
 /// When the source cannot be read.
 fn feed(
-    source: &mut dyn PacketSource,
+    source: &mut impl PacketSource,
     meter: &mut Meter,
     feeder: &mut Feeder,
     pace: &mut Pace,
@@ -192,18 +201,25 @@ impl Control for Uncontrolled {
     fn progress(&mut self, _: &Progress, _: crate::scoring::ScoringCounters) {}
 }
 
-/// Runs sources one after the other through one meter and one scoring stage, to the end; returns the stage.
+/// How a run ended: the stage, unless its thread was lost, and what went wrong first.
+pub struct Outcome<L> {
+    /// The scoring stage as it ended.
+    pub scoring: Option<Scoring<L>>,
+    /// The cause of an early end.
+    pub result: Result<(), PipelineError>,
+}
+
+/// Runs sources one after the other through one meter and one scoring stage, to the end.
 ///
-/// # Errors
-/// When a source cannot be read (what was read before is still scored and written) or a result cannot be written.
+/// When a source cannot be read, what was read before is still scored and written.
 pub fn run<L: Listener + 'static, C: Control + 'static>(
-    sources: &mut dyn Iterator<Item = Result<Box<dyn PacketSource>, CaptureError>>,
+    sources: &mut dyn Iterator<Item = Result<FileSource, CaptureError>>,
     meter: &mut Meter,
     scoring: Scoring<L>,
     control: C,
     options: Options<'_>,
-    each_source: &mut dyn FnMut(&dyn PacketSource),
-) -> Result<Scoring<L>, PipelineError> {
+    each_source: &mut dyn FnMut(&FileSource),
+) -> Outcome<L> {
     let current = Arc::new(Mutex::new(Batch::new()));
     let (full, full_batches) = sync_channel(WAITING_BATCHES + 2);
     let (recycle, empty) = sync_channel(WAITING_BATCHES + 2);
@@ -213,27 +229,26 @@ pub fn run<L: Listener + 'static, C: Control + 'static>(
     }
     let shared = Arc::clone(&current);
     let stage = std::thread::Builder::new().name("scoring".into());
-    let stage = stage
-        .spawn(move || score(scoring, control, &shared, &full_batches, &recycle))
-        .map_err(|_| PipelineError::Thread("could not be started"))?;
-    let when_behind = options.when_behind;
-    let mut feeder =
-        Feeder { current, full, empty, when_behind, batch_began: Timestamp::EPOCH, left_out: 0, alone: false };
+    let Ok(stage) = stage.spawn(move || score(scoring, control, &shared, &full_batches, &recycle)) else {
+        return Outcome { scoring: None, result: Err(PipelineError::Thread("could not be started")) };
+    };
+    let mut feeder = Feeder::new(current, full, empty, options.when_behind);
     let mut pace = Pace::new(options.realtime);
     let fed = sources.try_for_each(|source| {
         let mut source = source?;
-        let outcome = feed(&mut *source, meter, &mut feeder, &mut pace, options.stop);
-        each_source(&*source);
+        let outcome = feed(&mut source, meter, &mut feeder, &mut pace, options.stop);
+        each_source(&source);
         outcome
     });
     meter.flush(&mut feeder);
     feeder.report(progress(meter, feeder.left_out));
     feeder.hand_over();
     drop(feeder);
-    let scored = stage.join().map_err(|_| PipelineError::Thread("has panicked"))?;
-    // An unreadable source is the cause, so it is told first.
-    fed?;
-    Ok(scored?)
+    let (scoring, scored) = match stage.join() {
+        Ok((scoring, scored)) => (Some(scoring), scored.map_err(PipelineError::from)),
+        Err(_) => (None, Err(PipelineError::Thread("has panicked"))),
+    };
+    Outcome { scoring, result: scored.and(fed.map_err(PipelineError::from)) }
 }
 
 /// How a run goes.
@@ -254,7 +269,19 @@ fn score<L: Listener, C: Control>(
     current: &Mutex<Batch>,
     full: &Receiver<Batch>,
     recycle: &SyncSender<Batch>,
-) -> Result<Scoring<L>, OutputError> {
+) -> (Scoring<L>, Result<(), OutputError>) {
+    let outcome = score_all(&mut scoring, &mut control, current, full, recycle);
+    let finished = scoring.finish();
+    (scoring, outcome.and(finished))
+}
+
+fn score_all<L: Listener, C: Control>(
+    scoring: &mut Scoring<L>,
+    control: &mut C,
+    current: &Mutex<Batch>,
+    full: &Receiver<Batch>,
+    recycle: &SyncSender<Batch>,
+) -> Result<(), OutputError> {
     let mut spare = Batch::new();
     loop {
         if let Some(installed) = control.next_release()
@@ -265,7 +292,7 @@ fn score<L: Listener, C: Control>(
         let received = full.recv_timeout(Duration::from_nanos(BATCH_DELAY.0 / 2));
         let mut batch = match received {
             Ok(batch) => batch,
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
             // The packet thread is waiting for packets: take what it has. A batch that it queued meanwhile is older
             // and goes first.
             Err(RecvTimeoutError::Timeout) => match take_early(current, full, &mut spare) {
@@ -287,8 +314,6 @@ fn score<L: Listener, C: Control>(
             let _ = recycle.try_send(batch);
         }
     }
-    scoring.finish()?;
-    Ok(scoring)
 }
 
 /// The batch that is being filled, when nothing older is queued and it holds something.

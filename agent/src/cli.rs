@@ -1,0 +1,211 @@
+//! The agent's command line.
+
+use crate::config::{Config, Delivery, EngineChoice, Span};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Watches packets, meters flows, scores them with a small quantized autoencoder, and reports what is odd.
+#[derive(Debug, Parser)]
+#[command(name = "lapwing-agent", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read capture files to their end, then print a summary.
+    ///
+    /// pcap and pcapng, plain or gzip'd; `-` is standard input. Several files are one stream.
+    #[command(after_help = "Examples:
+  lapwing-agent replay demo.pcap --features -
+  lapwing-agent replay monday.pcap.gz --release site.lwr --alerts alerts.jsonl
+  tcpdump -w - | lapwing-agent replay - --records records.csv")]
+    Replay {
+        /// Capture files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Common options.
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Watch packets until told to stop, reporting over MQTT.
+    ///
+    /// Packets come from a capture file or a pipe. SIGINT and SIGTERM end it in order: flows are ended, results
+    /// written, messages delivered where the broker can be reached.
+    #[command(after_help = "Example:
+  tcpdump -i br-lan -U -w - | lapwing-agent run --config /etc/lapwing/agent.toml")]
+    Run {
+        /// Capture file or pipe; `-` is standard input.
+        #[arg(long, default_value = "-", value_name = "FILE")]
+        input: PathBuf,
+        /// Common options.
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Check a configuration file and everything that it names, and say what is wrong.
+    Validate {
+        /// Configuration file, TOML.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Show what a release file says, and check its digests and golden vectors on this processor.
+    Inspect {
+        /// Release file.
+        release: PathBuf,
+        /// Public key file; the signature is checked against it. May be given up to four times.
+        #[arg(long = "key", value_name = "FILE")]
+        keys: Vec<PathBuf>,
+    },
+}
+
+/// Options of `replay` and `run`; each goes before its key in the configuration file.
+#[derive(Debug, Default, Args)]
+pub struct Options {
+    /// Configuration file, TOML; unknown keys are refused.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A flow ends after so long without a packet [default: 60s].
+    #[arg(long, value_name = "SPAN")]
+    pub idle_timeout: Option<Span>,
+    /// A flow record spans at most so long, up to 1h [default: 10s].
+    #[arg(long, value_name = "SPAN")]
+    pub active_timeout: Option<Span>,
+    /// Flows held at most [default: 16384].
+    #[arg(long, value_name = "COUNT")]
+    pub max_flows: Option<usize>,
+    /// Hosts held at most [default: 2048].
+    #[arg(long, value_name = "COUNT")]
+    pub max_hosts: Option<usize>,
+    /// Prefix of the site, like 192.168.1.0/24; may be repeated [default: private addresses].
+    #[arg(long = "local-network", value_name = "PREFIX")]
+    pub local_networks: Vec<String>,
+    /// Engine that scores [default: tract where built in].
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineChoice>,
+    /// Release file to score with.
+    #[arg(long, value_name = "PATH")]
+    pub release: Option<PathBuf>,
+    /// Public key file that the release must be signed with; may be repeated up to four times.
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<PathBuf>,
+    /// False alerts a day that this site accepts, 0.001 to 1000 [default: 1].
+    #[arg(long, value_name = "NUMBER")]
+    pub alerts_per_day: Option<f32>,
+    /// Write flow records there, CSV; `-` is standard output.
+    #[arg(long, value_name = "PATH")]
+    pub records: Option<PathBuf>,
+    /// Write feature vectors there, CSV with header; `-` is standard output.
+    #[arg(long, value_name = "PATH")]
+    pub features: Option<PathBuf>,
+    /// Write alerts there, JSON lines; `-` is standard output.
+    #[arg(long, value_name = "PATH")]
+    pub alerts: Option<PathBuf>,
+    /// Write the summary there as JSON.
+    #[arg(long, value_name = "PATH")]
+    pub summary_json: Option<PathBuf>,
+    /// Report to this broker, like mqtt://host:1883 or mqtts://user:password@host.
+    #[arg(long, value_name = "URL")]
+    pub mqtt: Option<String>,
+    /// Name of this agent at the broker [default: the host's name].
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// Group whose releases are taken [default: default].
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// Certificates to trust for mqtts:// [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// When a message leaves the outbox [default: stored].
+    #[arg(long, value_enum)]
+    pub delivery: Option<Delivery>,
+    /// Directory of the two release slots.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Feature rows sent from each interval, 0 to 32 [default: 32].
+    #[arg(long, value_name = "COUNT")]
+    pub sample_rows: Option<usize>,
+    /// Length of that interval [default: 300s].
+    #[arg(long, value_name = "SPAN")]
+    pub sample_interval: Option<Span>,
+    /// Keep the capture's pace; without it packets are read as fast as possible.
+    #[arg(long)]
+    pub realtime: bool,
+}
+
+impl Options {
+    /// The configuration file, or the defaults, with what the command line says put over it.
+    ///
+    /// # Errors
+    /// When the file or a value is wrong.
+    pub fn configuration(&self) -> Result<Config, crate::config::ConfigError> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        self.override_metering(&mut config);
+        self.override_files(&mut config);
+        set(&mut config.mqtt.url, &self.mqtt.clone().map(Some));
+        set(&mut config.mqtt.agent, &self.agent);
+        set(&mut config.mqtt.group, &self.group);
+        set(&mut config.mqtt.ca_file, &self.ca_file.clone().map(Some));
+        set(&mut config.mqtt.delivery, &self.delivery);
+        set(&mut config.samples.rows, &self.sample_rows);
+        set(&mut config.samples.interval, &self.sample_interval);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn override_metering(&self, config: &mut Config) {
+        set(&mut config.meter.idle_timeout, &self.idle_timeout);
+        set(&mut config.meter.active_timeout, &self.active_timeout);
+        set(&mut config.meter.max_flows, &self.max_flows);
+        set(&mut config.meter.max_hosts, &self.max_hosts);
+        set(&mut config.detector.engine, &self.engine);
+        set(&mut config.detector.alerts_per_day, &self.alerts_per_day);
+        if !self.local_networks.is_empty() {
+            config.meter.local_networks.clone_from(&self.local_networks);
+        }
+    }
+
+    fn override_files(&self, config: &mut Config) {
+        set(&mut config.detector.release, &self.release.clone().map(Some));
+        set(&mut config.output.records, &self.records.clone().map(Some));
+        set(&mut config.output.features, &self.features.clone().map(Some));
+        set(&mut config.output.alerts, &self.alerts.clone().map(Some));
+        set(&mut config.output.summary_json, &self.summary_json.clone().map(Some));
+        set(&mut config.update.state_dir, &self.state_dir.clone().map(Some));
+        if !self.keys.is_empty() {
+            config.update.keys.clone_from(&self.keys);
+        }
+    }
+}
+
+/// Takes a value over where the command line has one.
+fn set<T: Clone>(target: &mut T, given: &Option<T>) {
+    if let Some(value) = given {
+        target.clone_from(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let cli = Cli::parse_from(["lapwing-agent", "replay", "x.pcap", "--idle-timeout", "5s", "--alerts-per-day", "3"]);
+        let Command::Replay { options, .. } = cli.command else { panic!("replay expected") };
+        let config = options.configuration().unwrap();
+        assert_eq!(config.meter.idle_timeout, "5s".parse().unwrap());
+        assert_eq!(config.detector.alerts_per_day, 3.0);
+    }
+}

@@ -1,0 +1,5 @@
+//! What each subcommand does.
+
+pub mod inspect;
+pub mod meter;
+pub mod validate;

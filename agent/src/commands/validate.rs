@@ -1,0 +1,43 @@
+//! `validate`: a configuration file and everything that it names.
+
+use crate::config::Config;
+use crate::engines::Engines;
+use crate::publish::BrokerUrl;
+use crate::release_file::{Loaded, trusted_keys};
+use std::fmt::Write;
+use std::path::Path;
+
+/// Checks the file; gives back what a person wants to read about it.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn validate(path: &Path) -> anyhow::Result<String> {
+    let config = Config::load(path)?;
+    let meter = config.meter_config()?;
+    let mut report = String::new();
+    writeln!(report, "{}: configuration is valid", path.display())?;
+    writeln!(
+        report,
+        "  meter: {} flows, {} hosts, idle timeout {} s, active timeout {} s",
+        meter.flows.capacity,
+        meter.hosts,
+        meter.flows.idle_timeout.as_secs_f64(),
+        meter.flows.active_timeout.as_secs_f64()
+    )?;
+    let keys = trusted_keys(&config.update.keys)?;
+    writeln!(report, "  keys: {} trusted", keys.iter().count())?;
+    if let Some(release) = &config.detector.release {
+        let engines = Engines(config.detector.engine);
+        let file = Loaded::open(release)?;
+        let installed = file.install(file.verify(&engines, &keys)?, &engines)?;
+        writeln!(report, "  release: version {}, golden vectors reproduced", installed.manifest.version)?;
+    }
+    match &config.mqtt.url {
+        Some(url) => writeln!(report, "  broker: {}", url.parse::<BrokerUrl>()?)?,
+        None => writeln!(report, "  broker: none, the agent keeps to itself")?,
+    }
+    if config.update.state_dir.is_some() && config.update.keys.is_empty() {
+        writeln!(report, "  warning: update.state-dir without update.keys: no release can be verified")?;
+    }
+    Ok(report)
+}

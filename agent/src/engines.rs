@@ -1,0 +1,60 @@
+//! The engines that this build has, as the update path builds them: one factory, one kind of box.
+
+use crate::config::EngineChoice;
+use crate::detector::{Engine, Int8Engine};
+use crate::update::engine::{EngineFactory, GoldenEngine};
+use lapwing_shared::features::FEATURES;
+use lapwing_shared::release::manifest::{ArtifactForm, Manifest};
+use lapwing_shared::verdict::network::Inference;
+use lapwing_shared::verdict::scaling::QuantizedInput;
+
+/// Builds the chosen engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Engines(pub EngineChoice);
+
+impl EngineFactory for Engines {
+    type Engine = Box<dyn Engine>;
+
+    fn form(&self) -> ArtifactForm {
+        match self.0 {
+            EngineChoice::Tract => ArtifactForm::Onnx,
+            EngineChoice::Int8 => ArtifactForm::Int8,
+        }
+    }
+
+    fn build(&self, _: &Manifest, artifact: &[u8]) -> Result<Self::Engine, String> {
+        match self.0 {
+            #[cfg(feature = "tract")]
+            EngineChoice::Tract => {
+                crate::detector::TractEngine::load(artifact).map(|engine| Box::new(engine) as _).map_err(text)
+            }
+            #[cfg(not(feature = "tract"))]
+            EngineChoice::Tract => Err("this build has only the int8 engine".into()),
+            EngineChoice::Int8 => Int8Engine::load(artifact).map(|engine| Box::new(engine) as _).map_err(text),
+        }
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl GoldenEngine for Box<dyn Engine> {
+    fn run_row(
+        &mut self,
+        input: &QuantizedInput,
+        reconstruction: &mut [i8; FEATURES],
+        latent: &mut [i8],
+    ) -> Result<(), String> {
+        let mut inference = [Inference::default()];
+        self.run_batch(std::slice::from_ref(input), &mut inference).map_err(text)?;
+        let [inference] = inference;
+        *reconstruction = inference.reconstruction;
+        let width = usize::from(inference.latent_width);
+        if width != latent.len() {
+            return Err(format!("latent layer is {width} wide, the manifest says {}", latent.len()));
+        }
+        latent.copy_from_slice(&inference.latent[..width]);
+        Ok(())
+    }
+}
