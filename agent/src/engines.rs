@@ -1,7 +1,10 @@
 //! The engines that this build has, as the update path builds them: one factory, one kind of box.
 
 use crate::config::EngineChoice;
-use crate::detector::{Engine, Int8Engine};
+use crate::detector::Engine;
+use crate::detector::int8::Int8Engine;
+#[cfg(feature = "tract")]
+use crate::detector::tract::TractEngine;
 use crate::update::engine::{EngineFactory, GoldenEngine};
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::release::manifest::{ArtifactForm, Manifest};
@@ -26,7 +29,7 @@ impl EngineFactory for Engines {
         match self.0 {
             #[cfg(feature = "tract")]
             EngineChoice::Tract => {
-                crate::detector::TractEngine::load(artifact).map(|engine| Box::new(engine) as _).map_err(text)
+                TractEngine::load(artifact).map(|engine| Box::new(engine) as _).map_err(text)
             }
             #[cfg(not(feature = "tract"))]
             EngineChoice::Tract => Err("this build has only the int8 engine".into()),

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod config;
 pub mod capture;
+pub mod interruptible;
 pub mod detector;
 pub mod sampler;
 pub mod output;
@@ -41,7 +42,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("lapwing-agent: {error:#}");
+            eprintln!("lapwing-agent: {error}");
             ExitCode::FAILURE
         }
     }

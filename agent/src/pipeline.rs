@@ -213,7 +213,7 @@ pub struct Outcome<L> {
 ///
 /// When a source cannot be read, what was read before is still scored and written.
 pub fn run<L: Listener + 'static, C: Control + 'static>(
-    sources: &mut dyn Iterator<Item = Result<FileSource, CaptureError>>,
+    sources: &mut impl Iterator<Item = Result<FileSource, CaptureError>>,
     meter: &mut Meter,
     scoring: Scoring<L>,
     control: C,

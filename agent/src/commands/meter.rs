@@ -18,7 +18,6 @@ use lapwing_shared::features::meter::Meter;
 use lapwing_shared::packet::RefusalCounts;
 use lapwing_shared::verdict::judge::Judge;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 
 /// Reads the inputs to their end, or until `stop`; prints the summary to standard error and, where asked, to a file.
@@ -46,7 +45,7 @@ pub fn meter(inputs: &[PathBuf], options: &Options, stop: &dyn Fn() -> bool) -> 
     let mut inputs_told = Inputs::default();
     let mut sources = inputs.iter().map(|path| FileSource::open(path));
     let run = pipeline::Options { realtime: options.realtime, when_behind: WhenBehind::Wait, stop };
-    let outcome = pipeline::run(&mut sources, &mut meter, scoring, control, run, &mut |source| inputs_told.note(source));
+    let outcome = pipeline::run(&mut sources, &mut meter, scoring, control, run, &mut |source| inputs_told.note(source, inputs));
     let seconds = stopwatch.elapsed().as_secs_f64();
     let scoring = outcome.scoring;
     let mut summary = summarize(&meter, scoring.as_ref(), &inputs_told, seconds);
@@ -87,13 +86,17 @@ fn files(config: &Config) -> anyhow::Result<Files> {
 struct Inputs {
     refused: BTreeMap<&'static str, u64>,
     warnings: Vec<String>,
+    read: usize,
 }
 
 impl Inputs {
-    fn note(&mut self, source: &FileSource) {
+    /// `paths` are the inputs in the order in which they are read.
+    fn note(&mut self, source: &FileSource, paths: &[PathBuf]) {
+        let path = paths.get(self.read).map_or_else(Default::default, |path| path.display().to_string());
+        self.read += 1;
         merge(&mut self.refused, source.refusals());
         if let Some(truncation) = source.truncation() {
-            self.warnings.push(format!("{}: {truncation}", source.name()));
+            self.warnings.push(format!("{path}: {truncation}"));
         }
     }
 }

@@ -4,7 +4,6 @@ use crate::output::{FieldAddress, OutputError, Protocol, Sink};
 use lapwing_shared::features::FeatureVector;
 use lapwing_shared::features::schema::SCHEMA;
 use lapwing_shared::flow::record::FlowRecord;
-use std::io::Write;
 use std::path::Path;
 
 /// Columns before the features.
