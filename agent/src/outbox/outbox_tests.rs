@@ -1,0 +1,177 @@
+//! The outbox over its bound, over restarts and over torn writes.
+
+use super::*;
+use crate::update::power::{Cut, PowerDisk};
+use lapwing_shared::messages::{Health, Samples, Update, UpdateStep};
+
+fn update(release: u64) -> Body {
+    Body::Update(Update { release, step: UpdateStep::Confirmed })
+}
+
+fn samples() -> Body {
+    Body::Samples(Samples { schema: [0; 32], flows_seen: 1, rows: heapless::Vec::new() })
+}
+
+fn alert(episode: u64) -> Body {
+    use lapwing_shared::messages::{Alert, AlertState, Role};
+    use lapwing_shared::units::{Address, Timestamp};
+    Body::Alert(Alert {
+        episode,
+        state: AlertState::Opened,
+        host: Address::default(),
+        role: Role::Source,
+        since: Timestamp::EPOCH,
+        at: Timestamp::EPOCH,
+        evidence_nats: 1.0,
+        peak_nats: 1.0,
+        limit_nats: 1.0,
+        flows: 1,
+        odd_flows: 1,
+        peers: heapless::Vec::new(),
+        service_port: 0,
+        reasons: heapless::Vec::new(),
+        resembles: None,
+        release: 1,
+    })
+}
+
+fn outbox(messages: usize) -> Outbox<PowerDisk> {
+    Outbox::new(7, Limits { bytes: 100_000, messages }, None)
+}
+
+fn sent(outbox: &mut Outbox<PowerDisk>, now_ms: u64) -> Vec<u64> {
+    std::iter::from_fn(|| outbox.next_to_send(now_ms)).map(|outgoing| outgoing.id.1).collect()
+}
+
+fn ack(run: u64, up_to: u64, also: &[u64]) -> Acknowledgement {
+    Acknowledgement { run, up_to, also: heapless::Vec::from_slice(also).unwrap() }
+}
+
+#[test]
+fn messages_leave_only_on_the_trainers_word() {
+    let mut outbox = outbox(100);
+    (1..=4).for_each(|release| outbox.push(update(release), 0).unwrap());
+    assert_eq!(sent(&mut outbox, 0), [1, 2, 3, 4]);
+    assert!(sent(&mut outbox, RESEND_MS - 1).is_empty());
+    outbox.acknowledged(&ack(6, 4, &[]));
+    outbox.acknowledged(&ack(7, 1, &[3]));
+    assert_eq!((outbox.counts().waiting, sent(&mut outbox, RESEND_MS)), (2, vec![2, 4]));
+    outbox.disconnected();
+    assert_eq!(sent(&mut outbox, RESEND_MS), [2, 4]);
+    outbox.delivered((7, 2));
+    outbox.delivered((7, 4));
+    assert_eq!(outbox.counts().waiting, 0);
+}
+
+#[test]
+fn a_full_outbox_drops_the_oldest_telemetry_before_any_alert() {
+    let mut outbox = outbox(4);
+    for body in [samples(), alert(1), update(1), alert(2), alert(3), alert(4), samples(), alert(5)] {
+        outbox.push(body, 0).unwrap();
+    }
+    let counts = outbox.counts();
+    assert_eq!((counts.dropped_telemetry, counts.dropped_alerts, counts.waiting), (3, 1, 4));
+    let episodes: Vec<u64> = std::iter::from_fn(|| outbox.next_to_send(0))
+        .filter_map(|outgoing| if let Body::Alert(alert) = outgoing.message.body { Some(alert.episode) } else { None })
+        .collect();
+    assert_eq!(episodes, [2, 3, 4, 5]);
+}
+
+#[test]
+fn dropped_numbers_that_were_never_sent_leave_no_gap() {
+    let mut outbox = outbox(3);
+    (1..=9).for_each(|release| outbox.push(update(release), 0).unwrap());
+    let mut numbers = sent(&mut outbox, 0);
+    numbers.sort_unstable();
+    assert!(numbers.iter().all(|number| *number <= 4), "{numbers:?}");
+}
+
+#[test]
+fn what_is_under_way_is_not_dropped() {
+    let mut outbox = outbox(2);
+    outbox.push(update(1), 0).unwrap();
+    outbox.push(update(2), 0).unwrap();
+    assert_eq!(sent(&mut outbox, 0), [1, 2]);
+    outbox.push(alert(1), 0).unwrap();
+    assert_eq!((outbox.counts().waiting, outbox.counts().dropped_alerts), (2, 1));
+}
+
+#[test]
+fn the_bound_in_bytes_holds() {
+    let mut outbox = Outbox::<PowerDisk>::new(7, Limits { bytes: 500, messages: 1000 }, None);
+    (1..=200).for_each(|release| outbox.push(update(release), 0).unwrap());
+    assert!(outbox.bytes <= 500 && outbox.counts().dropped_telemetry > 100);
+}
+
+#[test]
+fn the_window_is_bounded_and_only_the_newest_health_waits() {
+    let mut outbox = outbox(1000);
+    (0..100).for_each(|release| outbox.push(update(release), 0).unwrap());
+    outbox.push(Body::Health(Health { packets: 1, ..Health::default() }), 0).unwrap();
+    outbox.push(Body::Health(Health { packets: 2, ..Health::default() }), 0).unwrap();
+    let first = outbox.next_to_send(0).unwrap();
+    assert!(matches!(first.message.body, Body::Health(Health { packets: 2, .. })));
+    assert_eq!((first.id.1, sent(&mut outbox, 0).len()), (0, WINDOW));
+}
+
+fn stored(disk: PowerDisk) -> Outbox<PowerDisk> {
+    Outbox::new(1, Limits { bytes: 1000, messages: 100 }, Some(disk))
+}
+
+fn disk(outbox: Outbox<PowerDisk>) -> PowerDisk {
+    outbox.journal.unwrap().into_disk()
+}
+
+#[test]
+fn a_journal_brings_back_what_was_not_acknowledged() {
+    let mut first = stored(PowerDisk::default());
+    (1..=3).for_each(|episode| first.push(alert(episode), 0).unwrap());
+    assert_eq!(sent(&mut first, 0), [1, 2, 3]);
+    first.acknowledged(&ack(1, 1, &[]));
+    first.flush();
+    let mut second = stored(disk(first).after(Cut::NothingPending));
+    assert_eq!((second.run(), second.counts().waiting), (2, 2));
+    second.push(alert(4), 0).unwrap();
+    let ids: Vec<MessageId> = std::iter::from_fn(|| second.next_to_send(0)).map(|outgoing| outgoing.id).collect();
+    assert_eq!(ids, [(1, 2), (1, 3), (2, 1)]);
+}
+
+#[test]
+fn a_power_cut_while_flushing_loses_only_the_last_batch() {
+    for cut in [Cut::NothingPending, Cut::TornFiles] {
+        for left in 0..12 {
+            let mut outbox = stored(PowerDisk::default());
+            (1..=3).for_each(|episode| outbox.push(alert(episode), 0).unwrap());
+            outbox.flush();
+            let mut outbox = stored(PowerDisk { left: Some(left), ..disk(outbox) });
+            (4..=5).for_each(|episode| outbox.push(alert(episode), 0).unwrap());
+            outbox.flush();
+            let errors = outbox.counts().disk_errors;
+            let after = stored(disk(outbox).after(cut));
+            let waiting = after.counts().waiting;
+            assert!((3..=5).contains(&waiting), "{cut:?} after {left}: {waiting}");
+            assert!(errors > 0 || waiting == 5, "{cut:?} after {left}: {waiting}");
+        }
+    }
+}
+
+#[test]
+fn a_full_segment_is_written_anew_without_what_is_gone() {
+    let mut outbox = stored(PowerDisk::default());
+    for round in 0..100 {
+        outbox.push(alert(round), 0).unwrap();
+        let ids: Vec<MessageId> = std::iter::from_fn(|| outbox.next_to_send(0)).map(|outgoing| outgoing.id).collect();
+        outbox.flush();
+        ids.into_iter().for_each(|id| outbox.delivered(id));
+    }
+    let disk = disk(outbox);
+    assert!(disk.used() <= 2100 && disk.files().len() <= 2, "{} {:?}", disk.used(), disk.files());
+}
+
+#[test]
+fn a_full_disk_is_counted_and_messages_wait_in_memory() {
+    let mut outbox = stored(PowerDisk { room: Some(10), ..PowerDisk::default() });
+    outbox.push(alert(1), 0).unwrap();
+    outbox.flush();
+    assert_eq!((outbox.counts().disk_errors, outbox.counts().waiting), (1, 1));
+}

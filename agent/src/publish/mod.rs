@@ -1,0 +1,2 @@
+//! What the agent tells and hears over MQTT.
+pub mod url;

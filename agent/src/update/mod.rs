@@ -1,0 +1,12 @@
+//! Releases on the agent's disk: two slots and the state that says which of them is in use.
+
+pub mod disk;
+pub mod engine;
+pub mod store;
+
+#[cfg(test)]
+pub(crate) mod power;
+#[cfg(test)]
+#[path = "../../../shared/src/release/testing.rs"]
+#[allow(dead_code, reason = "shared with the tests of the release module")]
+pub(crate) mod testing;
