@@ -1,1 +1,3 @@
 //! The agent: packets in, alerts out.
+
+pub mod detector;
