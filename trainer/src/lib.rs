@@ -1,1 +1,3 @@
 //! The trainer: samples in, releases out.
+
+pub mod quantize;

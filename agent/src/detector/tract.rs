@@ -1,0 +1,145 @@
+//! The ONNX form of the network, run by tract.
+//!
+//! The artifact keeps [`super::contract`], and once optimised it runs nothing but integer matrix kernels. A call costs
+//! much whatever its batch, so the model is prepared for a few batch sizes and short batches are padded to the next.
+
+use super::{Engine, EngineError, check_lengths, contract};
+use lapwing_shared::features::FEATURES;
+use lapwing_shared::verdict::network::{Inference, LATENT};
+use std::io::Cursor;
+use std::sync::Arc;
+use tract_onnx::prelude::*;
+
+/// Batch sizes that the model is prepared for, rising.
+pub const BATCHES: [usize; 3] = [1, 16, 64];
+
+/// The model at one batch size.
+struct Plan {
+    batch: usize,
+    plan: Arc<TypedSimplePlan>,
+    kernels: Vec<String>,
+}
+
+/// An ONNX artifact, ready to run.
+pub struct TractEngine {
+    /// One for each of [`BATCHES`].
+    plans: Vec<Plan>,
+    latent_width: usize,
+}
+
+impl TractEngine {
+    /// Loads and optimises an artifact of form ONNX.
+    ///
+    /// # Errors
+    /// [`EngineError::Onnx`] when tract cannot read it, [`EngineError::Contract`] when its inputs or outputs are not
+    /// the contract's, [`EngineError::NotInteger`] when a layer would run in floating point.
+    pub fn load(artifact: &[u8]) -> Result<Self, EngineError> {
+        let proto = tract_onnx::onnx().proto_model_for_read(&mut Cursor::new(artifact)).map_err(onnx)?;
+        let latent_width = contract::check(&proto)?.latent_width;
+        let parsed = tract_onnx::onnx().model_for_proto_model(&proto).map_err(onnx)?;
+
+        let plans = BATCHES.iter().map(|batch| prepare(&parsed, *batch)).collect::<Result<_, _>>()?;
+        Ok(Self { plans, latent_width })
+    }
+
+    /// The matrix kernels that the optimised model runs, in order, for every batch size of [`BATCHES`] in turn.
+    pub fn kernels(&self) -> Vec<String> {
+        self.plans.iter().flat_map(|plan| plan.kernels.clone()).collect()
+    }
+
+    fn run_chunk(&self, inputs: &[[i8; FEATURES]], out: &mut [Inference]) -> Result<(), EngineError> {
+        let plan = self.plans.iter().find(|plan| plan.batch >= inputs.len()).or(self.plans.last());
+        let plan = plan.ok_or_else(|| EngineError::Run("no plan".into()))?;
+        let tensor = columns(inputs, plan.batch).map_err(run)?;
+        let outputs = plan.plan.run(tvec!(tensor.into())).map_err(run)?;
+        let [reconstruction, latent] = outputs.as_slice() else {
+            return Err(EngineError::Run(format!("{} outputs, expected 2", outputs.len())));
+        };
+        let reconstruction = reconstruction.try_as_plain_ram().map_err(run)?.as_bytes();
+        let latent = latent.try_as_plain_ram().map_err(run)?.as_bytes();
+        for (row, answer) in out.iter_mut().enumerate().take(inputs.len()) {
+            answer.latent = [0; LATENT];
+            answer.latent_width = self.latent_width as u8;
+            read_column(reconstruction, plan.batch, row, &mut answer.reconstruction);
+            read_column(latent, plan.batch, row, &mut answer.latent);
+        }
+        Ok(())
+    }
+}
+
+impl Engine for TractEngine {
+    fn name(&self) -> &'static str {
+        "tract"
+    }
+
+    fn best_batch(&self) -> usize {
+        BATCHES[BATCHES.len() - 1]
+    }
+
+    fn run_batch(&mut self, inputs: &[[i8; FEATURES]], out: &mut [Inference]) -> Result<(), EngineError> {
+        check_lengths(inputs.len(), out.len())?;
+        let chunk = self.best_batch();
+        for (inputs, out) in inputs.chunks(chunk).zip(out.chunks_mut(chunk)) {
+            self.run_chunk(inputs, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows → the tensor [1, 48, batch], rows beyond the given ones 0.
+fn columns(inputs: &[[i8; FEATURES]], batch: usize) -> TractResult<Tensor> {
+    let mut tensor = Tensor::zero::<i8>(&[1, FEATURES, batch])?;
+    let mut view = tensor.try_as_plain_ram_mut()?;
+    let values = view.as_slice_mut::<i8>()?;
+    for (row, input) in inputs.iter().enumerate() {
+        for (slot, value) in values.iter_mut().skip(row).step_by(batch).zip(input) {
+            *slot = *value;
+        }
+    }
+    Ok(tensor)
+}
+
+/// Column `row` of an int8 tensor [1, width, batch].
+fn read_column(tensor: &[u8], batch: usize, row: usize, out: &mut [i8]) {
+    for (slot, value) in out.iter_mut().zip(tensor.iter().skip(row).step_by(batch)) {
+        *slot = value.cast_signed();
+    }
+}
+
+/// Fixes the batch size and optimises.
+fn prepare(model: &InferenceModel, batch: usize) -> Result<Plan, EngineError> {
+    let fact = InferenceFact::dt_shape(i8::datum_type(), [1, FEATURES, batch]);
+    let model = model.clone().with_input_fact(0, fact).and_then(|model| model.into_optimized()).map_err(onnx)?;
+    let kernels = integer_kernels(&model)?;
+    let plan = model.into_runnable().map_err(onnx)?;
+    Ok(Plan { batch, plan, kernels })
+}
+
+/// Every matrix kernel's name; refuses a model with a floating-point value anywhere.
+fn integer_kernels(model: &TypedModel) -> Result<Vec<String>, EngineError> {
+    let mut kernels = Vec::new();
+    for node in model.nodes() {
+        if let Some(fact) = node.outputs.iter().map(|output| &output.fact).find(|fact| fact.datum_type.is_float()) {
+            return Err(EngineError::NotInteger(format!("{} gives {:?}", node.name, fact.datum_type)));
+        }
+        if node.op.name() != "OptMatMul" {
+            continue;
+        }
+        let info = node.op.info().map_err(onnx)?;
+        let kernel = info.iter().find_map(|line| line.split_once(" with ").map(|(_, kernel)| kernel.to_string()));
+        let kernel = kernel.unwrap_or_else(|| "unnamed kernel".into());
+        if !kernel.contains("i32") {
+            return Err(EngineError::NotInteger(format!("{} runs {kernel}", node.name)));
+        }
+        kernels.push(kernel);
+    }
+    Ok(kernels)
+}
+
+fn onnx(error: TractError) -> EngineError {
+    EngineError::Onnx(format!("{error:#}"))
+}
+
+fn run(error: TractError) -> EngineError {
+    EngineError::Run(format!("{error:#}"))
+}
