@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
+extern crate self as lapwing_shared;
+#[cfg(test)]
 extern crate std;
 
 pub mod context;

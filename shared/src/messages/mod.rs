@@ -1,5 +1,10 @@
 //! What agent and trainer say to each other over MQTT.
 
+mod codec;
+pub mod topics;
+
+pub use codec::{ACKNOWLEDGEMENT_BYTES, MessageError};
+
 use crate::features::{FEATURES, SchemaId};
 use crate::release::manifest::Name;
 use crate::units::{Address, Timestamp};
@@ -206,6 +211,7 @@ pub struct Update {
 }
 
 /// What an agent sends.
+#[expect(clippy::large_enum_variant, reason = "without an allocator there is no box; messages are made one at a time")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Body {
     /// On `…/alert`.
