@@ -1,1 +1,5 @@
 //! The trainer: samples in, releases out.
+#![forbid(unsafe_code)]
+
+pub mod collect;
+pub mod store;
