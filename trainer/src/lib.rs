@@ -1,5 +1,6 @@
 //! The trainer: samples in, releases out.
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod collect;
 pub mod store;
