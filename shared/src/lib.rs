@@ -13,6 +13,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate self as lapwing_shared;
 #[cfg(test)]
+extern crate self as lapwing_shared;
+#[cfg(test)]
 extern crate std;
 
 pub mod context;

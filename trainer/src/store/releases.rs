@@ -1,0 +1,59 @@
+//! Which releases were made, and where their files lie.
+
+use super::Desk;
+use super::error::StoreError;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// One release, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ReleaseLine {
+    /// Group of agents that it is for.
+    pub group: String,
+    /// Version.
+    pub version: u64,
+    /// SHA-256 of the signed manifest.
+    #[serde(skip)]
+    pub manifest_sha256: [u8; 32],
+    /// When it was made, seconds since the epoch.
+    pub made_s: u64,
+    /// Its file.
+    pub file: PathBuf,
+}
+
+impl Desk {
+    /// Notes a release that was made.
+    ///
+    /// # Errors
+    /// When the version exists already for the group, or the store cannot be written.
+    pub fn add_release(&self, line: &ReleaseLine) -> Result<(), StoreError> {
+        let text =
+            "INSERT INTO releases (group_name, version, manifest_sha256, made_s, file) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let (version, made_s) = (line.version.cast_signed(), line.made_s.cast_signed());
+        let file = line.file.to_string_lossy();
+        let values = (&line.group, version, line.manifest_sha256, made_s, file);
+        self.connection.execute(text, values).map(drop).map_err(self.sql())
+    }
+
+    /// Releases of a group, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn releases(&self, group: &str, limit: u32) -> Result<Vec<ReleaseLine>, StoreError> {
+        let text = "SELECT group_name, version, manifest_sha256, made_s, file FROM releases WHERE group_name = ?1 \
+                    ORDER BY version DESC LIMIT ?2";
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(ReleaseLine {
+                group: row.get(0)?,
+                version: row.get::<_, i64>(1)?.cast_unsigned(),
+                manifest_sha256: row.get(2)?,
+                made_s: row.get::<_, i64>(3)?.cast_unsigned(),
+                file: PathBuf::from(row.get::<_, String>(4)?),
+            })
+        };
+        let mut statement = self.connection.prepare_cached(text).map_err(self.sql())?;
+        let lines = statement.query_map((group, limit), read).and_then(Iterator::collect);
+        lines.map_err(self.sql())
+    }
+}
