@@ -1,5 +1,6 @@
 //! The agent's only clocks; everything else takes time as an argument.
 
+use lapwing_shared::units::Nanos;
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,4 +22,21 @@ pub fn monotonic_ms() -> u64 {
     let now = Instant::now();
     let span = now.saturating_duration_since(*START.get_or_init(|| now));
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Measures a span on the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[expect(clippy::disallowed_methods, reason = "a caller of the monotonic clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since the start.
+    pub fn elapsed(&self) -> Nanos {
+        Nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
 }

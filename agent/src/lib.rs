@@ -51,11 +51,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn execute(command: cli::Command) -> anyhow::Result<()> {
     match command {
         cli::Command::Replay { files, options } => {
-            commands::meter::meter(&files, &options, &|| false)?;
+            commands::meter::meter(&files, &options, &Arc::new(AtomicBool::new(false)))?;
         }
         cli::Command::Run { input, options } => {
-            let stopped = stop_on_signal()?;
-            commands::meter::meter(&[input], &options, &|| stopped.load(Ordering::Relaxed))?;
+            commands::meter::meter(&[input], &options, &stop_on_signal()?)?;
         }
         cli::Command::Validate { config } => print!("{}", commands::validate::validate(&config)?),
         cli::Command::Inspect { release, keys } => print!("{}", commands::inspect::inspect(&release, &keys)?),

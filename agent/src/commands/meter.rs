@@ -1,10 +1,11 @@
 //! `replay` and `run`: packets through meter and scoring to files, broker and summary.
 
-use crate::capture::{FileSource, PacketSource};
+use crate::capture::{CaptureError, FileSource, PacketSource, Problem};
 use crate::cli::Options;
 use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::engines::Engines;
+use crate::interruptible;
 use crate::network::Network;
 use crate::output::Sink;
 use crate::output::features::FeatureWriter;
@@ -18,14 +19,16 @@ use lapwing_shared::features::meter::Meter;
 use lapwing_shared::packet::RefusalCounts;
 use lapwing_shared::verdict::judge::Judge;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Reads the inputs to their end, or until `stop`; prints the summary to standard error and, where asked, to a file.
+/// Reads the inputs to their end, or until `stopped` is set; prints the summary to standard error and, where asked, to a file.
 ///
 /// # Errors
 /// When an input cannot be read, a release is wrong, or a result cannot be written. What was read before is scored,
 /// written and counted in the summary all the same.
-pub fn meter(inputs: &[PathBuf], options: &Options, stop: &dyn Fn() -> bool) -> anyhow::Result<Summary> {
+pub fn meter(inputs: &[PathBuf], options: &Options, stopped: &Arc<AtomicBool>) -> anyhow::Result<Summary> {
     let config = options.configuration()?;
     let mut scoring_release = None;
     if let Some(path) = &config.detector.release {
@@ -43,8 +46,9 @@ pub fn meter(inputs: &[PathBuf], options: &Options, stop: &dyn Fn() -> bool) -> 
     }
     let mut meter = Meter::new(&meter_config);
     let mut inputs_told = Inputs::default();
-    let mut sources = inputs.iter().map(|path| FileSource::open(path));
-    let run = pipeline::Options { realtime: options.realtime, when_behind: WhenBehind::Wait, stop };
+    let mut sources = inputs.iter().map(|path| open(path, stopped));
+    let stop = || stopped.load(Ordering::Relaxed);
+    let run = pipeline::Options { realtime: options.realtime, when_behind: WhenBehind::Wait, stop: &stop };
     let outcome = pipeline::run(&mut sources, &mut meter, scoring, control, run, &mut |source| inputs_told.note(source, inputs));
     let seconds = stopwatch.elapsed().as_secs_f64();
     let scoring = outcome.scoring;
@@ -61,7 +65,15 @@ pub fn meter(inputs: &[PathBuf], options: &Options, stop: &dyn Fn() -> bool) -> 
     Ok(summary)
 }
 
-fn load_release(path: &std::path::Path, config: &Config) -> anyhow::Result<Installed> {
+fn open(path: &Path, stopped: &Arc<AtomicBool>) -> Result<FileSource, CaptureError> {
+    let name = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
+    match interruptible::open(path, Arc::clone(stopped)) {
+        Ok(reader) => FileSource::from_reader(&name, reader),
+        Err(error) => Err(CaptureError { file: name, offset: None, problem: Problem::Open(error) }),
+    }
+}
+
+fn load_release(path: &Path, config: &Config) -> anyhow::Result<Installed> {
     let engines = Engines(config.detector.engine);
     let keys = trusted_keys(&config.update.keys)?;
     if keys.iter().next().is_none() {

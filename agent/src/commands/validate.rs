@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::engines::Engines;
-use crate::publish::BrokerUrl;
+use crate::publish::url::BrokerUrl;
 use crate::release_file::{Loaded, trusted_keys};
 use std::fmt::Write;
 use std::path::Path;
