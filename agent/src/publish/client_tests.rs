@@ -42,7 +42,7 @@ fn broker(listen: SocketAddr) {
     };
     let config = Config { router, v5: Some([("1".to_owned(), server)].into()), ..Config::default() };
     let mut broker = Broker::new(config);
-    thread::spawn(move || broker.start());
+    thread::spawn(move || broker.start().is_ok());
 }
 
 type Agent = (mpsc::Sender<FromPipeline>, Receiver<ToPipeline<crate::update::halver::Halver>>);
