@@ -6,6 +6,7 @@ use crate::update::halver::Halvers;
 use crate::update::power::PowerDisk;
 use crate::update::testing::{artifact_bytes, manifest, signed, terms};
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
+use lapwing_shared::release::trial::TrialVerdict;
 
 type Test = Session<PowerDisk, Halvers>;
 
