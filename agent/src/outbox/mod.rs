@@ -83,6 +83,15 @@ pub struct OutboxCounts {
     pub waiting: u32,
 }
 
+/// The number of this run: above the last one's, which the file `run` holds, and no less than the wall clock, so that a
+/// lost file does not bring an old number back where the clock is set. The error is the disk's, when it did not keep the
+/// number; the agent runs on.
+pub fn next_run<D: Disk>(disk: &mut D, now_s: Option<u64>) -> (u64, Option<std::io::Error>) {
+    let last = disk.read("run", 20).ok().flatten().and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+    let run = last.map_or(1, |last: u64| last.saturating_add(1)).max(now_s.unwrap_or(0));
+    (run, disk.replace("run", run.to_string().as_bytes()).err())
+}
+
 /// The queue.
 #[derive(Debug)]
 pub struct Outbox<D> {
@@ -127,7 +136,7 @@ impl<D: Disk> Outbox<D> {
             let id = (message.run, message.number);
             self.take_out(|entry| entry.id == id);
             // A run that is told twice would mix numbers of two lives.
-            self.run = self.run.max(message.run + 1);
+            self.run = self.run.max(message.run.saturating_add(1));
             self.add(Entry { id, payload, sent_ms: None, ever_sent: true, stored: true }, &message.body);
         }
         self.bound();

@@ -175,3 +175,15 @@ fn a_full_disk_is_counted_and_messages_wait_in_memory() {
     outbox.flush();
     assert_eq!((outbox.counts().disk_errors, outbox.counts().waiting), (1, 1));
 }
+
+#[test]
+fn run_numbers_rise_over_restarts_and_lost_files() {
+    let mut disk = PowerDisk::default();
+    let mut runs = vec![next_run(&mut disk, None).0, next_run(&mut disk, None).0, next_run(&mut disk, Some(500)).0];
+    runs.push(next_run(&mut disk, None).0);
+    disk.damage("run", Vec::clear);
+    runs.push(next_run(&mut disk, Some(502)).0);
+    assert_eq!(runs, [1, 2, 500, 501, 502]);
+    let mut full = PowerDisk { room: Some(0), ..PowerDisk::default() };
+    assert!(next_run(&mut full, None).1.is_some());
+}

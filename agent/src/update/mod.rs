@@ -5,6 +5,8 @@ pub mod engine;
 pub mod store;
 
 #[cfg(test)]
+pub(crate) mod halver;
+#[cfg(test)]
 pub(crate) mod power;
 #[cfg(test)]
 #[path = "../../../shared/src/release/testing.rs"]

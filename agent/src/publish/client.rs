@@ -1,0 +1,256 @@
+//! [`Session`] ↔ broker: the socket, the waits between connections, and the thread for both.
+
+use super::backoff::Backoff;
+use super::session::{Action, Session};
+use super::url::BrokerUrl;
+use super::{FromPipeline, ToPipeline};
+use crate::clock;
+use crate::outbox::MessageId;
+use crate::update::disk::Disk;
+use crate::update::engine::EngineFactory;
+use lapwing_shared::messages::MESSAGE_BYTES;
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{LastWill, Packet};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
+use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Requests that wait for the socket.
+const REQUESTS: usize = 256;
+/// Events that wait for the session.
+const EVENTS: usize = 64;
+/// Between two ticks of the session, milliseconds.
+const TICK_MS: u64 = 1_000;
+/// Silence after which broker and agent ask whether the other is there, seconds.
+const KEEP_ALIVE_S: u64 = 30;
+
+/// How to reach the broker.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Where.
+    pub url: BrokerUrl,
+    /// MQTT client identifier: the agent's name.
+    pub client_id: String,
+    /// Certificates to trust for `mqtts`, PEM; the file's content.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Seed of the waits' jitter, different for each agent.
+    pub seed: u64,
+}
+
+/// Why the client ends.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No runtime.
+    #[error("cannot start the network runtime: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// TLS without certificates.
+    #[error("mqtts needs the certificates to trust: set ca_file to a PEM file")]
+    NoCertificates,
+}
+
+/// Runs until the packet side drops its sender; call on a thread of its own.
+///
+/// # Errors
+/// [`ClientError`] at the start; later trouble is logged and tried again.
+pub fn run<D: Disk, F: EngineFactory>(
+    mut session: Session<D, F>,
+    connection: &Connection,
+    said: mpsc::Receiver<FromPipeline>,
+    installs: SyncSender<ToPipeline<F::Engine>>,
+) -> Result<(), ClientError> {
+    options(connection)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut link = Link { said, installs, open: true };
+    let mut backoff = Backoff::new(connection.seed);
+    runtime.block_on(async {
+        while link.open {
+            let reason = link.connect(&mut session, connection, &mut backoff).await?;
+            session.disconnected();
+            if let Some(reason) = reason {
+                let wait_ms = backoff.wait_ms();
+                tracing::warn!(%reason, wait_ms, "no connection to the broker");
+                link.wait(&mut session, wait_ms).await;
+            }
+        }
+        session.finish();
+        Ok(())
+    })
+}
+
+/// Options without the last will.
+fn options(connection: &Connection) -> Result<MqttOptions, ClientError> {
+    let url = &connection.url;
+    let mut options = MqttOptions::new(connection.client_id.clone(), url.host.clone(), url.port);
+    options.set_keep_alive(Duration::from_secs(KEEP_ALIVE_S)).set_clean_start(true);
+    options.set_max_packet_size(Some(MESSAGE_BYTES as u32 + 1024));
+    if let Some((user, password)) = &url.login {
+        options.set_credentials(user.clone(), password.clone());
+    }
+    #[cfg(feature = "tls")]
+    if url.tls {
+        // The second call of a process finds the provider there, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let ca = connection.ca_pem.clone().ok_or(ClientError::NoCertificates)?;
+        options.set_transport(rumqttc::Transport::tls(ca, None, None));
+    }
+    Ok(options)
+}
+
+struct Link<E> {
+    said: mpsc::Receiver<FromPipeline>,
+    installs: SyncSender<ToPipeline<E>>,
+    open: bool,
+}
+
+/// Which publish a packet identifier stands for: identifiers come in the order of the requests.
+#[derive(Default)]
+struct Underway {
+    requested: VecDeque<Option<MessageId>>,
+    identified: HashMap<u16, MessageId>,
+}
+
+impl Underway {
+    fn sent(&mut self, identifier: u16) {
+        if let Some(Some(id)) = self.requested.pop_front().filter(|_| identifier != 0) {
+            self.identified.insert(identifier, id);
+        }
+    }
+}
+
+impl<E> Link<E> {
+    /// One connection, to its end; the reason, or nothing when the packet side has gone.
+    async fn connect<D: Disk, F: EngineFactory<Engine = E>>(
+        &mut self,
+        session: &mut Session<D, F>,
+        connection: &Connection,
+        backoff: &mut Backoff,
+    ) -> Result<Option<String>, ClientError> {
+        let mut options = options(connection)?;
+        if let Some((topic, payload)) = session.status(false) {
+            options.set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, true, None));
+        }
+        let (client, events) = AsyncClient::new(options, REQUESTS);
+        let (tell, mut told) = mpsc::channel(EVENTS);
+        // A task of its own: a connection attempt does not survive being dropped halfway.
+        let polling = tokio::spawn(poll(events, tell));
+        let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
+        let (mut underway, mut held) = (Underway::default(), None);
+        let reason = loop {
+            tokio::select! {
+                event = told.recv() => match event {
+                    Some(Ok(event)) => handle(event, session, &mut underway, backoff),
+                    Some(Err(error)) => break Some(error.to_string()),
+                    None => break Some("the connection's task ended".to_owned()),
+                },
+                said = self.said.recv() => match said {
+                    Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
+                    None => break None,
+                },
+                _ = tick.tick() => session.tick(clock::monotonic_ms()),
+            }
+            self.hand_over(session);
+            request(session, &client, &mut underway, &mut held);
+        };
+        self.open = reason.is_some();
+        polling.abort();
+        Ok(reason)
+    }
+
+    /// Between connections the packet side is still heard.
+    async fn wait<D: Disk, F: EngineFactory<Engine = E>>(&mut self, session: &mut Session<D, F>, wait_ms: u64) {
+        let end = tokio::time::sleep(Duration::from_millis(wait_ms));
+        tokio::pin!(end);
+        let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
+        while self.open {
+            tokio::select! {
+                () = &mut end => return,
+                said = self.said.recv() => match said {
+                    Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
+                    None => self.open = false,
+                },
+                _ = tick.tick() => session.tick(clock::monotonic_ms()),
+            }
+            self.hand_over(session);
+        }
+    }
+
+    fn hand_over<D: Disk, F: EngineFactory<Engine = E>>(&mut self, session: &mut Session<D, F>) {
+        while let Some(install) = session.next_install() {
+            match self.installs.try_send(install) {
+                Ok(()) => {}
+                Err(TrySendError::Full(install)) => return session.return_install(install),
+                Err(TrySendError::Disconnected(_)) => return,
+            }
+        }
+    }
+}
+
+async fn poll(mut events: EventLoop, tell: mpsc::Sender<Result<Event, ConnectionError>>) {
+    loop {
+        let event = events.poll().await;
+        let ended = event.is_err();
+        if tell.send(event).await.is_err() || ended {
+            return;
+        }
+    }
+}
+
+fn handle<D: Disk, F: EngineFactory>(
+    event: Event,
+    session: &mut Session<D, F>,
+    underway: &mut Underway,
+    backoff: &mut Backoff,
+) {
+    let now_ms = clock::monotonic_ms();
+    match event {
+        Event::Incoming(Packet::ConnAck(_)) => {
+            backoff.reset();
+            session.connected(now_ms);
+        }
+        Event::Incoming(Packet::Publish(publish)) => {
+            if let Ok(topic) = std::str::from_utf8(&publish.topic) {
+                session.message(topic, &publish.payload, now_ms, clock::wall_s());
+            }
+        }
+        Event::Incoming(Packet::PubAck(ack)) => {
+            if let Some(id) = underway.identified.remove(&ack.pkid) {
+                session.delivered(id, now_ms);
+            }
+        }
+        Event::Outgoing(Outgoing::Publish(identifier)) => underway.sent(identifier),
+        _ => {}
+    }
+}
+
+/// Hands actions to the socket while it takes them; `held` is the one that it did not take.
+fn request<D: Disk, F: EngineFactory>(
+    session: &mut Session<D, F>,
+    client: &AsyncClient,
+    underway: &mut Underway,
+    held: &mut Option<Action>,
+) {
+    while let Some(action) = held.take().or_else(|| session.next_action()) {
+        let taken = match action.clone() {
+            Action::Subscribe(topic) => client.try_subscribe(topic, QoS::AtLeastOnce),
+            Action::Unsubscribe(topic) => client.try_unsubscribe(topic),
+            Action::Publish { topic, payload, acknowledged, retain, .. } => {
+                let qos = if acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+                client.try_publish(topic, qos, retain, payload)
+            }
+        };
+        if taken.is_err() {
+            *held = Some(action);
+            return;
+        }
+        if let Action::Publish { id, .. } = action {
+            underway.requested.push_back(id);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;
