@@ -115,10 +115,10 @@ pub struct Options {
     /// Group whose releases are taken [default: default].
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
-    /// Certificates to trust for mqtts:// [default: the system's].
+    /// Certificates to trust for mqtts://, PEM; needed with it.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// When a message leaves the outbox [default: stored].
+    /// When a message leaves the outbox [default: end-to-end].
     #[arg(long, value_enum)]
     pub delivery: Option<Delivery>,
     /// Directory of the two release slots.

@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are refused with the nearest known one; spans are written with their unit (`60s`, `500ms`, `5m`, `1h`).
 
+pub use crate::outbox::Delivery;
 use lapwing_shared::context::local::{LOCAL_PREFIXES, LocalNetworks, Prefix};
 use lapwing_shared::features::meter::{DEFAULT_HOSTS, MeterConfig};
 use lapwing_shared::flow::lru::CAPACITY_LIMIT;
@@ -96,17 +97,6 @@ impl Default for EngineChoice {
     fn default() -> Self {
         if cfg!(feature = "tract") { Self::Tract } else { Self::Int8 }
     }
-}
-
-/// When a message leaves the outbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Delivery {
-    /// When the trainer says that it is on its disk.
-    #[default]
-    Stored,
-    /// When the broker has taken it: for sites without a trainer.
-    Broker,
 }
 
 /// The file.
@@ -214,19 +204,17 @@ pub struct MqttSection {
     pub agent: String,
     /// Group whose releases it takes; `default` when empty.
     pub group: String,
-    /// File of certificates to trust for `mqtts://`; the system's when absent.
+    /// File of certificates to trust for `mqtts://`, PEM.
     pub ca_file: Option<PathBuf>,
     /// When a message leaves the outbox.
     pub delivery: Delivery,
-    /// Directory that the outbox lives in; memory when absent.
-    pub outbox: Option<PathBuf>,
 }
 
 /// `[update]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct UpdateSection {
-    /// Directory of the two release slots; without it no release is taken over the network.
+    /// Directory of the two release slots and the outbox's journal; without it they live in memory.
     pub state_dir: Option<PathBuf>,
     /// Public key files of those who may sign releases, 4 at most.
     pub keys: Vec<PathBuf>,

@@ -180,10 +180,18 @@ fn progress(meter: &Meter, left_out: u64) -> Progress {
     }
 }
 
+/// A change of the release in use.
+pub enum Change {
+    /// Score with this one.
+    Use(Installed),
+    /// Score no more.
+    Stop,
+}
+
 /// What the scoring thread is told while it runs, and whom it tells where the packet thread stands.
 pub trait Control: Send {
-    /// A release to use from now on.
-    fn next_release(&mut self) -> Option<Installed>;
+    /// What to use from now on, when that has changed.
+    fn next_change(&mut self) -> Option<Change>;
     /// A release no longer used, to be dropped where it does no harm.
     fn retire(&mut self, installed: Installed);
     /// Where the run stands; called after every batch and at least twice a second.
@@ -194,7 +202,7 @@ pub trait Control: Send {
 pub struct Uncontrolled;
 
 impl Control for Uncontrolled {
-    fn next_release(&mut self) -> Option<Installed> {
+    fn next_change(&mut self) -> Option<Change> {
         None
     }
     fn retire(&mut self, _: Installed) {}
@@ -284,9 +292,12 @@ fn score_all<L: Listener, C: Control>(
 ) -> Result<(), OutputError> {
     let mut spare = Batch::new();
     loop {
-        if let Some(installed) = control.next_release()
-            && let Some(previous) = scoring.install(installed)
-        {
+        let previous = match control.next_change() {
+            Some(Change::Use(installed)) => scoring.install(installed),
+            Some(Change::Stop) => scoring.remove(),
+            None => None,
+        };
+        if let Some(previous) = previous {
             control.retire(previous);
         }
         let received = full.recv_timeout(Duration::from_nanos(BATCH_DELAY.0 / 2));

@@ -47,7 +47,7 @@ pub trait Listener: Send {
     /// An interval's sample is complete.
     fn samples(&mut self, samples: Samples);
     /// The release on trial was judged.
-    fn trial(&mut self, verdict: TrialVerdict);
+    fn trial(&mut self, release: u64, verdict: TrialVerdict);
 }
 
 /// Hears nothing.
@@ -56,7 +56,7 @@ pub struct Nobody;
 impl Listener for Nobody {
     fn alert(&mut self, _: &Alert) {}
     fn samples(&mut self, _: Samples) {}
-    fn trial(&mut self, _: TrialVerdict) {}
+    fn trial(&mut self, _: u64, _: TrialVerdict) {}
 }
 
 /// Files that a person asked for.
@@ -129,6 +129,11 @@ impl<L: Listener> Scoring<L> {
     pub fn install(&mut self, installed: Installed) -> Option<Installed> {
         self.judge.release_changed();
         self.installed.replace(installed)
+    }
+
+    /// Goes on without a release; gives back the one before.
+    pub fn remove(&mut self) -> Option<Installed> {
+        self.installed.take()
     }
 
     /// Version in use, 0 without one, and the engine's name.
@@ -205,7 +210,7 @@ impl<L: Listener> Scoring<L> {
             tracing::error!(release = installed.manifest.version, %error, "engine fault");
             self.engine_faults += rows.len() as u64;
             if let Some(mut trial) = installed.trial.take() {
-                self.listener.trial(trial.engine_fault());
+                self.listener.trial(installed.manifest.version, trial.engine_fault());
             }
         })
     }
@@ -252,7 +257,7 @@ impl<L: Listener> Scoring<L> {
         *scored += 1;
         if let Some(outcome) = installed.trial.as_mut().and_then(|trial| trial.row(verdict.surprise_nats)) {
             installed.trial = None;
-            listener.trial(outcome);
+            listener.trial(installed.manifest.version, outcome);
         }
         Ok((score, verdict.surprise_nats, verdict.suspect))
     }

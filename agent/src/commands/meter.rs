@@ -34,7 +34,7 @@ pub fn meter(inputs: &[PathBuf], options: &Options, stopped: &Arc<AtomicBool>) -
     if let Some(path) = &config.detector.release {
         scoring_release = Some(load_release(path, &config)?);
     }
-    let network = Network::start(&config)?;
+    let mut network = Network::start(&config)?;
     let stopwatch = Stopwatch::start();
     let meter_config = config.meter_config()?;
     let judge = Judge::new(meter_config.hosts, meter_config.flows.hash_seed, meter_config.local.clone());
@@ -53,6 +53,7 @@ pub fn meter(inputs: &[PathBuf], options: &Options, stopped: &Arc<AtomicBool>) -
     let seconds = stopwatch.elapsed().as_secs_f64();
     let scoring = outcome.scoring;
     let mut summary = summarize(&meter, scoring.as_ref(), &inputs_told, seconds);
+    drop(scoring);
     network.finish(&mut summary);
     eprint!("{summary}");
     if let Some(path) = &config.output.summary_json {

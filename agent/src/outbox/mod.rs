@@ -19,7 +19,7 @@ pub const WINDOW: usize = 64;
 pub const RESEND_MS: u64 = 60_000;
 
 /// Whose word lets a message go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
     /// The trainer's: the message is on its disk.

@@ -24,6 +24,9 @@ const REQUESTS: usize = 256;
 const EVENTS: usize = 64;
 /// Between two ticks of the session, milliseconds.
 const TICK_MS: u64 = 1_000;
+/// After the packet side has gone, undelivered messages have this long on a standing connection, milliseconds; then
+/// they stay in the journal, where there is one.
+const FAREWELL_MS: u64 = 5_000;
 /// Silence after which broker and agent ask whether the other is there, seconds.
 const KEEP_ALIVE_S: u64 = 30;
 
@@ -63,7 +66,7 @@ pub fn run<D: Disk, F: EngineFactory>(
 ) -> Result<(), ClientError> {
     options(connection)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut link = Link { said, installs, open: true };
+    let mut link = Link { said, installs, open: true, gone_ms: None };
     let mut backoff = Backoff::new(connection.seed);
     runtime.block_on(async {
         while link.open {
@@ -103,6 +106,8 @@ struct Link<E> {
     said: mpsc::Receiver<FromPipeline>,
     installs: SyncSender<ToPipeline<E>>,
     open: bool,
+    /// When the packet side went, milliseconds.
+    gone_ms: Option<u64>,
 }
 
 /// Which publish a packet identifier stands for: identifiers come in the order of the requests.
@@ -145,18 +150,27 @@ impl<E> Link<E> {
                     Some(Err(error)) => break Some(error.to_string()),
                     None => break Some("the connection's task ended".to_owned()),
                 },
-                said = self.said.recv() => match said {
+                said = self.said.recv(), if self.gone_ms.is_none() => match said {
                     Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
-                    None => break None,
+                    None => self.gone_ms = Some(clock::monotonic_ms()),
                 },
                 _ = tick.tick() => session.tick(clock::monotonic_ms()),
             }
             self.hand_over(session);
             request(session, &client, &mut underway, &mut held);
+            if self.is_done(session.outbox().counts().waiting) {
+                break None;
+            }
         };
         self.open = reason.is_some();
         polling.abort();
         Ok(reason)
+    }
+
+    /// The packet side has gone, and what it left was delivered or had its time.
+    fn is_done(&self, waiting: u32) -> bool {
+        let late = |gone_ms| clock::monotonic_ms().saturating_sub(gone_ms) >= FAREWELL_MS;
+        self.gone_ms.is_some_and(|gone_ms| waiting == 0 || late(gone_ms))
     }
 
     /// Between connections the packet side is still heard.

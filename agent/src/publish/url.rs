@@ -24,6 +24,13 @@ impl std::fmt::Debug for BrokerUrl {
     }
 }
 
+/// Leaves the password out.
+impl std::fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
 /// What is wrong with a broker's URL; the URL is not repeated, since it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {

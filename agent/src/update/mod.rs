@@ -2,6 +2,7 @@
 
 pub mod disk;
 pub mod engine;
+pub mod memory;
 pub mod store;
 
 #[cfg(test)]
