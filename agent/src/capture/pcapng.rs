@@ -12,7 +12,8 @@ use super::window::{WINDOW_LIMIT_BYTES, Window};
 use lapwing_shared::packet::{LinkType, Refusal, RefusalCounts};
 use lapwing_shared::units::{NANOS_PER_SECOND, Timestamp};
 use pcap_parser::pcapng::{
-    InterfaceDescriptionBlock, OptionCode, parse_interfacedescriptionblock_be, parse_interfacedescriptionblock_le,
+    InterfaceDescriptionBlock, OptionCode, PcapNGOption, parse_interfacedescriptionblock_be,
+    parse_interfacedescriptionblock_le,
 };
 
 /// Most interfaces of one section.
@@ -79,14 +80,20 @@ struct Interface {
 }
 
 impl Interface {
-    fn new(block: &InterfaceDescriptionBlock<'_>) -> Self {
-        let fcs_octets = block.options.iter().find(|option| option.code == FCS_LENGTH);
+    /// pcap-parser reads the time offset as little-endian in every section, so it is read here.
+    fn new(block: &InterfaceDescriptionBlock<'_>, big_endian: bool) -> Self {
+        let option = |code| block.options.iter().find(|option| option.code == code).map(PcapNGOption::value);
+        let offset = option(OptionCode::IfTsoffset).and_then(|value| value.first_chunk());
         Self {
             link: u16::try_from(block.linktype.0).ok().and_then(LinkType::from_number),
             clock: Clock::new(block.if_tsresol),
-            offset_seconds: block.if_tsoffset,
+            offset_seconds: match offset {
+                Some(value) if big_endian => i64::from_be_bytes(*value),
+                Some(value) => i64::from_le_bytes(*value),
+                None => 0,
+            },
             snaplen: block.snaplen,
-            fcs_octets: fcs_octets.and_then(|option| option.value().first()).map_or(0, |octets| u32::from(*octets)),
+            fcs_octets: option(FCS_LENGTH).and_then(|value| value.first()).map_or(0, |octets| u32::from(*octets)),
         }
     }
 
@@ -211,7 +218,7 @@ impl Pcapng {
         if self.interfaces.len() == MAX_INTERFACES {
             return Err(Problem::BadBlock("at most 1024 interfaces in a section"));
         }
-        let interface = Interface::new(&description);
+        let interface = Interface::new(&description, self.big_endian);
         self.interfaces.push(interface);
         window.consume(length as usize);
         Ok(None)

@@ -93,6 +93,13 @@ impl RefusalCounts {
         *cell = cell.saturating_add(1);
     }
 
+    /// Adds what another counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (cell, more) in self.0.iter_mut().zip(other.0) {
+            *cell = cell.saturating_add(more);
+        }
+    }
+
     /// Frames refused for `reason`.
     pub const fn get(&self, reason: Refusal) -> u64 {
         self.0[reason.index()]
@@ -132,6 +139,9 @@ mod tests {
         counts.count(Refusal::BadArp);
         counts.count(Refusal::BadArp);
         assert_eq!((counts.get(Refusal::BadArp), counts.get(Refusal::BadVersion), counts.total()), (2, 0, 3));
-        assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 3);
+        let once = counts;
+        counts.merge(&once);
+        assert_eq!((counts.get(Refusal::BadArp), counts.get(Refusal::EmptyFrame), counts.total()), (4, 2, 6));
+        assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), 6);
     }
 }
