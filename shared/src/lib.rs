@@ -8,6 +8,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(test)]
+extern crate self as lapwing_shared;
 #[cfg(test)]
 extern crate std;
 

@@ -1,5 +1,11 @@
 //! Flow record and host context → the feature vector that the model reads (schema version 1).
 
+#[cfg(feature = "alloc")]
+pub mod extract;
+#[cfg(feature = "alloc")]
+pub mod meter;
+pub mod schema;
+
 /// Number of features in schema version 1.
 pub const FEATURES: usize = 48;
 

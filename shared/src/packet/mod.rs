@@ -1,4 +1,28 @@
 //! One frame's bytes → the fields that metering needs, or the reason why there are none.
+//!
+//! [`decode`] takes what was captured, which may be less than what was on the wire, and needs the headers only: octet
+//! counts come from the IP header and the wire length, never from the captured length. It reads the outermost IP header
+//! and looks into no tunnel. It never panics, allocates nothing and takes bounded time (at most [`MAX_TAGS`] VLAN tags
+//! and [`MAX_EXTENSIONS`] extension headers).
+//!
+//! What is refused, and what is not:
+//! - A header that was cut short, by the capture's snaplen or by the length that the IP header states, refuses the
+//!   packet. Of TCP the 20 fixed octets are enough, since no option is read.
+//! - IPv4 total length 0, or IPv6 payload length 0 before another protocol, as a network card's segmentation offload
+//!   and jumbograms leave them, becomes the wire length less the link header.
+//! - An IP length beyond the wire's is believed: the rest went elsewhere, or the capture was cut by a tool.
+//! - Checksums, the UDP length and IPv4 options are not looked at.
+//!
+//! Sources: RFC 791, 8200, 9293, 768, 3828, 4302, 826, 2516, IEEE 802.1Q, and the tcpdump project's link-layer types.
+
+mod link;
+mod network;
+mod refusal;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+pub use refusal::{Refusal, RefusalCounts};
 
 use crate::units::{Address, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -16,6 +40,20 @@ pub enum LinkType {
     RawIp,
     /// 0 and 108: BSD loopback, a four-byte address family first.
     Loopback,
+}
+
+impl LinkType {
+    /// From the number in a capture file; `None` for one that [`decode`] does not know.
+    pub const fn from_number(number: u16) -> Option<Self> {
+        match number {
+            1 => Some(Self::Ethernet),
+            113 => Some(Self::LinuxSll),
+            276 => Some(Self::LinuxSll2),
+            12 | 14 | 101 | 228 | 229 => Some(Self::RawIp),
+            0 | 108 => Some(Self::Loopback),
+            _ => None,
+        }
+    }
 }
 
 /// What stands in the network layer.
@@ -88,6 +126,46 @@ pub struct Packet {
     /// Octets of the network layer, header included (IANA 1 counts these): IP total length; for ARP and other, what
     /// follows the EtherType.
     pub network_octets: u32,
-    /// Octets behind the transport header (behind the IP header for protocols without one that we know).
+    /// Octets behind the transport header (behind the IP header for protocols without one that we know, and in later
+    /// fragments); the network octets for other, 0 for ARP. An ICMP or ICMPv6 header counts 8 octets.
     pub payload_octets: u32,
+}
+
+/// Most VLAN tags in one frame.
+pub const MAX_TAGS: usize = 4;
+/// Most extension headers in one packet.
+pub const MAX_EXTENSIONS: usize = 8;
+
+/// Reads one frame's headers. `frame` is what was captured of the `wire_octets` that were seen; a wire length below the
+/// captured one is raised to it.
+///
+/// # Errors
+/// The first thing that kept the packet from being metered, to be counted in a [`RefusalCounts`].
+#[inline]
+pub fn decode(link: LinkType, timestamp: Timestamp, frame: &[u8], wire_octets: u32) -> Result<Packet, Refusal> {
+    if frame.is_empty() {
+        return Err(Refusal::EmptyFrame);
+    }
+    let captured = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    let carried = link::strip(link, frame)?;
+    let frame_octets = wire_octets.max(captured);
+    let packet = Packet {
+        timestamp,
+        network: Network::Other,
+        protocol: 0,
+        vlan: carried.vlan,
+        source: Address([0; 16]),
+        destination: Address([0; 16]),
+        source_port: 0,
+        destination_port: 0,
+        tcp_flags: 0,
+        tcp_window: 0,
+        icmp: (0, 0),
+        hop_limit: 0,
+        fragment: Fragment::Whole,
+        frame_octets,
+        network_octets: frame_octets.saturating_sub(carried.header_octets),
+        payload_octets: 0,
+    };
+    network::read(packet, &carried, frame)
 }

@@ -5,7 +5,8 @@
 
 use crate::features::{FEATURES, SchemaId};
 use crate::verdict::calibration::Calibration;
-use crate::verdict::network::LATENT;
+pub use crate::verdict::kinds::{KINDS, KindProfile};
+pub use crate::verdict::network::LATENT;
 use crate::verdict::scaling::Scaling;
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
@@ -20,8 +21,6 @@ pub const ARTIFACT_BYTES: u32 = 2 * 1024 * 1024;
 pub const CHUNK_BYTES: u32 = 32 * 1024;
 /// Golden vectors that a manifest holds.
 pub const GOLDEN_VECTORS: usize = 8;
-/// Attack kinds that a manifest can describe.
-pub const KINDS: usize = 16;
 /// Points of the curve from the operator's knob to the evidence threshold.
 pub const LIMIT_KNOTS: usize = 8;
 
@@ -81,17 +80,6 @@ pub struct LimitKnot {
     pub evidence_nats: f32,
 }
 
-/// What an attack kind looks like to the model, so that an alert can say what it resembles.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KindProfile {
-    /// Name of the kind, e.g. `port-scan`.
-    pub name: Name,
-    /// Mean quantized input of its rows.
-    pub centre: Vec<i8, FEATURES>,
-    /// Largest weighted squared distance ([`Scaling::score`] of input against centre) that still resembles it.
-    pub radius: u32,
-}
-
 /// Where the weights come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
@@ -136,4 +124,21 @@ pub struct Manifest {
     pub golden: Vec<GoldenVector, GOLDEN_VECTORS>,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl Manifest {
+    /// Evidence threshold for a setting of the operator's knob: linear between the knots over the logarithm of
+    /// `alerts_per_day`, held at the first and last knot. Infinite without knots.
+    pub fn evidence_limit(&self, alerts_per_day: f32) -> f32 {
+        let after = self.limits.partition_point(|knot| knot.alerts_per_day <= alerts_per_day);
+        match (after.checked_sub(1).and_then(|before| self.limits.get(before)), self.limits.get(after)) {
+            (Some(low), Some(high)) => {
+                let position = libm::logf(alerts_per_day / low.alerts_per_day);
+                let share = position / libm::logf(high.alerts_per_day / low.alerts_per_day);
+                low.evidence_nats + share * (high.evidence_nats - low.evidence_nats)
+            }
+            (Some(end), None) | (None, Some(end)) => end.evidence_nats,
+            (None, None) => f32::INFINITY,
+        }
+    }
 }

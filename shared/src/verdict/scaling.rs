@@ -2,6 +2,7 @@
 //!
 //! Every step is an IEEE 754 single operation or pure-Rust `libm`, so the result is the same on every processor.
 
+use crate::features::schema::Feature;
 use crate::features::{FEATURES, FeatureVector};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,11 @@ pub enum Transform {
 }
 
 impl Transform {
+    /// What suits a feature: the logarithm for heavy tails.
+    pub const fn of(feature: &Feature) -> Self {
+        if feature.heavy_tailed { Self::Log1p } else { Self::Identity }
+    }
+
     /// Applies the transform; NaN becomes 0.
     pub fn apply(self, value: f32) -> f32 {
         let value = if value.is_nan() { 0.0 } else { value };

@@ -1,0 +1,387 @@
+//! The agent's configuration: a TOML file, each key of which has the command line's meaning.
+//!
+//! Unknown keys are refused with the nearest known one; spans are written with their unit (`60s`, `500ms`, `5m`, `1h`).
+
+use lapwing_shared::context::local::{LOCAL_PREFIXES, LocalNetworks, Prefix};
+use lapwing_shared::features::meter::{DEFAULT_HOSTS, MeterConfig};
+use lapwing_shared::flow::lru::CAPACITY_LIMIT;
+use lapwing_shared::flow::table::FlowTableConfig;
+use lapwing_shared::units::{Address, Nanos};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, or a value has the wrong type.
+    #[error("configuration {path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, what was expected.
+        message: String,
+    },
+    /// A value is out of range.
+    #[error("{key} = {value}: {expected}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What was expected.
+        expected: String,
+    },
+}
+
+fn bad_value(key: &'static str, value: impl ToString, expected: impl Into<String>) -> ConfigError {
+    ConfigError::Value { key, value: value.to_string(), expected: expected.into() }
+}
+
+/// A span of time as written by people: a number and `ns`, `us`, `ms`, `s`, `m`, `h` or `d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Span(pub Nanos);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("`{text}` is no span of time; expected a number with a unit, like 500ms, 60s, 5m, 1h");
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(expected)?;
+        let (number, unit) = text.split_at(digits);
+        let nanos_per_unit = match unit.trim() {
+            "ns" => 1.0,
+            "us" | "µs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" | "min" => 60e9,
+            "h" => 3600e9,
+            "d" => 86_400e9,
+            _ => return Err(expected()),
+        };
+        let nanos = number.parse::<f64>().map_err(|_| expected())? * nanos_per_unit;
+        if (1.0..9e18).contains(&nanos) { Ok(Self(Nanos(nanos.round() as u64))) } else { Err(expected()) }
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// Which engine scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineChoice {
+    /// tract on the release's ONNX form.
+    Tract,
+    /// The built-in integer engine on the release's int8 form.
+    Int8,
+}
+
+impl Default for EngineChoice {
+    /// tract where it was built in.
+    fn default() -> Self {
+        if cfg!(feature = "tract") { Self::Tract } else { Self::Int8 }
+    }
+}
+
+/// When a message leaves the outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// When the trainer says that it is on its disk.
+    #[default]
+    Stored,
+    /// When the broker has taken it: for sites without a trainer.
+    Broker,
+}
+
+/// The file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Metering.
+    pub meter: MeterSection,
+    /// Scoring and alerts.
+    pub detector: DetectorSection,
+    /// Files that are written.
+    pub output: OutputSection,
+    /// Feature rows for training.
+    pub samples: SamplesSection,
+    /// The broker.
+    pub mqtt: MqttSection,
+    /// Releases.
+    pub update: UpdateSection,
+}
+
+/// `[meter]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MeterSection {
+    /// A flow ends after so long without a packet.
+    pub idle_timeout: Span,
+    /// A record spans at most so long.
+    pub active_timeout: Span,
+    /// Flows held at most; about 300 bytes each.
+    pub max_flows: usize,
+    /// Hosts held at most; about 1,200 bytes each.
+    pub max_hosts: usize,
+    /// Prefixes of the site, like `192.168.1.0/24`; private addresses when empty.
+    pub local_networks: Vec<String>,
+}
+
+impl Default for MeterSection {
+    fn default() -> Self {
+        let flows = FlowTableConfig::default();
+        Self {
+            idle_timeout: Span(flows.idle_timeout),
+            active_timeout: Span(flows.active_timeout),
+            max_flows: flows.capacity,
+            max_hosts: DEFAULT_HOSTS,
+            local_networks: Vec::new(),
+        }
+    }
+}
+
+/// `[detector]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DetectorSection {
+    /// Engine.
+    pub engine: EngineChoice,
+    /// Release file to start with.
+    pub release: Option<PathBuf>,
+    /// The operator's knob: false alerts a day that this site accepts.
+    pub alerts_per_day: f32,
+}
+
+impl Default for DetectorSection {
+    fn default() -> Self {
+        Self { engine: EngineChoice::default(), release: None, alerts_per_day: 1.0 }
+    }
+}
+
+/// `[output]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OutputSection {
+    /// Flow records, CSV.
+    pub records: Option<PathBuf>,
+    /// Feature vectors, CSV.
+    pub features: Option<PathBuf>,
+    /// Alerts, JSON lines.
+    pub alerts: Option<PathBuf>,
+    /// Summary at the end, JSON.
+    pub summary_json: Option<PathBuf>,
+}
+
+/// `[samples]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SamplesSection {
+    /// Rows chosen from each interval, 0 to 32; 0 sends none.
+    pub rows: usize,
+    /// Length of an interval.
+    pub interval: Span,
+}
+
+impl Default for SamplesSection {
+    fn default() -> Self {
+        Self { rows: 32, interval: Span(Nanos::from_secs(300)) }
+    }
+}
+
+/// `[mqtt]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MqttSection {
+    /// Broker, like `mqtt://user:password@host:1883` or `mqtts://host`.
+    pub url: Option<String>,
+    /// This agent's name; the host's name when empty.
+    pub agent: String,
+    /// Group whose releases it takes; `default` when empty.
+    pub group: String,
+    /// File of certificates to trust for `mqtts://`; the system's when absent.
+    pub ca_file: Option<PathBuf>,
+    /// When a message leaves the outbox.
+    pub delivery: Delivery,
+    /// Directory that the outbox lives in; memory when absent.
+    pub outbox: Option<PathBuf>,
+}
+
+/// `[update]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UpdateSection {
+    /// Directory of the two release slots; without it no release is taken over the network.
+    pub state_dir: Option<PathBuf>,
+    /// Public key files of those who may sign releases, 4 at most.
+    pub keys: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no TOML, has unknown keys or values out of range.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let config = Self::parse(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: with_nearest_key(&error) })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads TOML text without checking ranges.
+    ///
+    /// # Errors
+    /// When it is no TOML or has unknown keys.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// Names the first key that is out of its range, and the range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.meter_config()?;
+        let alerts = self.detector.alerts_per_day;
+        if !(0.001..=1000.0).contains(&alerts) {
+            return Err(bad_value("detector.alerts-per-day", alerts, "expected 0.001 to 1000 alerts a day"));
+        }
+        if self.samples.rows > lapwing_shared::messages::SAMPLE_ROWS {
+            return Err(bad_value("samples.rows", self.samples.rows, "expected 0 to 32 rows"));
+        }
+        if self.detector.engine == EngineChoice::Tract && !cfg!(feature = "tract") {
+            return Err(bad_value("detector.engine", "tract", "this build has only the int8 engine"));
+        }
+        if self.update.keys.len() > 4 {
+            return Err(bad_value("update.keys", self.update.keys.len(), "expected at most 4 keys"));
+        }
+        Ok(())
+    }
+
+    /// What the meter needs.
+    ///
+    /// # Errors
+    /// Names the key that is out of its range.
+    pub fn meter_config(&self) -> Result<MeterConfig, ConfigError> {
+        let meter = &self.meter;
+        for (key, count) in [("meter.max-flows", meter.max_flows), ("meter.max-hosts", meter.max_hosts)] {
+            if !(16..=CAPACITY_LIMIT).contains(&count) {
+                return Err(bad_value(key, count, format!("expected 16 to {CAPACITY_LIMIT}")));
+            }
+        }
+        if meter.active_timeout.0 > FlowTableConfig::ACTIVE_TIMEOUT_LIMIT {
+            let seconds = meter.active_timeout.0.as_secs_f64();
+            return Err(bad_value("meter.active-timeout", format!("{seconds}s"), "expected at most 1h"));
+        }
+        Ok(MeterConfig {
+            flows: FlowTableConfig {
+                capacity: meter.max_flows,
+                idle_timeout: meter.idle_timeout.0,
+                active_timeout: meter.active_timeout.0,
+                hash_seed: fastrand::u64(..),
+            },
+            hosts: meter.max_hosts,
+            local: local_networks(&meter.local_networks)?,
+        })
+    }
+}
+
+fn local_networks(texts: &[String]) -> Result<LocalNetworks, ConfigError> {
+    if texts.is_empty() {
+        return Ok(LocalNetworks::default());
+    }
+    let prefixes = texts.iter().map(|text| prefix(text)).collect::<Result<Vec<_>, _>>()?;
+    LocalNetworks::new(&prefixes).ok_or_else(|| {
+        bad_value("meter.local-networks", texts.len(), format!("expected at most {LOCAL_PREFIXES} prefixes"))
+    })
+}
+
+fn prefix(text: &str) -> Result<Prefix, ConfigError> {
+    let wrong = || bad_value("meter.local-networks", text, "expected a prefix like 192.168.1.0/24 or fd00::/8");
+    let (address, length) = text.split_once('/').ok_or_else(wrong)?;
+    let length: u8 = length.parse().map_err(|_| wrong())?;
+    match address.parse().map_err(|_| wrong())? {
+        std::net::IpAddr::V4(address) if length <= 32 => Ok(Prefix::v4(address.octets(), length)),
+        std::net::IpAddr::V6(address) if length <= 128 => Ok(Prefix::new(Address(address.octets()), length)),
+        _ => Err(wrong()),
+    }
+}
+
+/// serde's text, and the nearest known key where the key was unknown.
+fn with_nearest_key(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    let text = text.trim_end();
+    let quoted: Vec<&str> = error.message().split('`').skip(1).step_by(2).collect();
+    let Some((unknown, known)) = quoted.split_first().filter(|_| error.message().starts_with("unknown field")) else {
+        return text.to_owned();
+    };
+    match known.iter().max_by(|a, b| strsim::jaro(unknown, a).total_cmp(&strsim::jaro(unknown, b))) {
+        Some(nearest) => format!("{text}\ndid you mean `{nearest}`?"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_error(text: &str) -> String {
+        let file = std::env::temp_dir().join(format!("lapwing-config-{}-{}.toml", std::process::id(), text.len()));
+        std::fs::write(&file, text).unwrap();
+        let error = Config::load(&file).unwrap_err().to_string();
+        std::fs::remove_file(&file).unwrap();
+        error
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        let error = load_error("[meter]\nidle-timeot = \"60s\"\n");
+        assert!(error.contains("did you mean `idle-timeout`?") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn values_out_of_range_name_key_and_range() {
+        let error = load_error("[detector]\nalerts-per-day = 0\n");
+        assert!(error.contains("detector.alerts-per-day = 0") && error.contains("0.001 to 1000"), "{error}");
+        let error = load_error("[meter]\nlocal-networks = [\"192.168.1.0\"]\n");
+        assert!(error.contains("expected a prefix like"), "{error}");
+        let error = load_error("[meter]\nactive-timeout = \"2h\"\n");
+        assert!(error.contains("at most 1h"), "{error}");
+    }
+
+    #[test]
+    fn spans_need_a_unit() {
+        assert_eq!("1.5s".parse::<Span>().unwrap().0, Nanos::from_millis(1500));
+        assert_eq!("2m".parse::<Span>().unwrap().0, Nanos::from_secs(120));
+        for wrong in ["60", "s", "-1s", "1 fortnight", ""] {
+            assert!(wrong.parse::<Span>().unwrap_err().contains("500ms"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_example_file_is_the_defaults() {
+        let text = include_str!("../../docs/examples/agent.toml");
+        let config = Config::parse(text).unwrap();
+        config.check().unwrap();
+        assert_eq!(config.meter.idle_timeout, MeterSection::default().idle_timeout);
+        assert_eq!(config.samples.rows, SamplesSection::default().rows);
+    }
+}

@@ -1,0 +1,88 @@
+//! Which addresses belong to the site.
+
+use crate::units::Address;
+use heapless::Vec;
+
+/// Prefixes that can be configured.
+pub const LOCAL_PREFIXES: usize = 16;
+
+/// An address prefix; IPv4 prefixes are held in mapped form, so their length is 96 greater than written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    bits: u128,
+    mask: u128,
+}
+
+impl Prefix {
+    /// `length` counts bits of the 16-octet form, 0 to 128 (longer ones are held to 128).
+    pub fn new(address: Address, length: u8) -> Self {
+        let mask = if length == 0 { 0 } else { u128::MAX << (128 - u32::from(length.min(128))) };
+        Self { bits: u128::from_be_bytes(address.0) & mask, mask }
+    }
+
+    /// An IPv4 prefix, `length` 0 to 32.
+    pub fn v4(octets: [u8; 4], length: u8) -> Self {
+        Self::new(Address::from_v4(octets), 96 + length.min(32))
+    }
+
+    /// True when the address lies in it.
+    pub fn contains(&self, address: &Address) -> bool {
+        u128::from_be_bytes(address.0) & self.mask == self.bits
+    }
+}
+
+/// The site's prefixes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalNetworks {
+    prefixes: Vec<Prefix, LOCAL_PREFIXES>,
+}
+
+impl LocalNetworks {
+    /// Only these; `None` with more than [`LOCAL_PREFIXES`].
+    pub fn new(prefixes: &[Prefix]) -> Option<Self> {
+        Vec::from_slice(prefixes).ok().map(|prefixes| Self { prefixes })
+    }
+
+    /// True when the address belongs to the site.
+    pub fn contains(&self, address: &Address) -> bool {
+        self.prefixes.iter().any(|prefix| prefix.contains(address))
+    }
+}
+
+/// Private (RFC 1918), shared (RFC 6598) and link-local (RFC 3927) IPv4; unique local (RFC 4193) and link-local IPv6.
+impl Default for LocalNetworks {
+    fn default() -> Self {
+        let mut unique_local = Address([0; 16]);
+        unique_local.0[0] = 0xfc;
+        let mut link_local = Address([0; 16]);
+        (link_local.0[0], link_local.0[1]) = (0xfe, 0x80);
+        let prefixes = [
+            Prefix::v4([10, 0, 0, 0], 8),
+            Prefix::v4([172, 16, 0, 0], 12),
+            Prefix::v4([192, 168, 0, 0], 16),
+            Prefix::v4([100, 64, 0, 0], 10),
+            Prefix::v4([169, 254, 0, 0], 16),
+            Prefix::new(unique_local, 7),
+            Prefix::new(link_local, 10),
+        ];
+        Self { prefixes: prefixes.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_local_and_public_ones_are_not() {
+        let local = LocalNetworks::default();
+        for inside in [[10, 1, 2, 3], [172, 31, 0, 1], [192, 168, 7, 7], [169, 254, 0, 9]] {
+            assert!(local.contains(&Address::from_v4(inside)), "{inside:?}");
+        }
+        for outside in [[11, 0, 0, 1], [172, 32, 0, 1], [192, 169, 0, 1], [203, 0, 113, 5]] {
+            assert!(!local.contains(&Address::from_v4(outside)), "{outside:?}");
+        }
+        assert!(local.contains(&Address("fe80::1".parse::<core::net::Ipv6Addr>().unwrap().octets())));
+        assert!(!local.contains(&Address("2001:db8::1".parse::<core::net::Ipv6Addr>().unwrap().octets())));
+    }
+}

@@ -1,0 +1,69 @@
+//! Small distinct counters over a sliding window.
+
+use crate::units::{Nanos, Timestamp};
+
+const WORDS: usize = 4;
+const BITS: u32 = WORDS as u32 * 64;
+
+/// Counts distinct hashes over the last one to two windows by linear counting in two generations of 256 bits.
+///
+/// The estimate is −m·ln(share of zero bits) (Whang, Vander-Zanden & Taylor 1990, "A Linear-Time Probabilistic Counting
+/// Algorithm for Database Applications"), with m = 256: about 5 % off at 100, and held at 1,419 when every bit is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sketch {
+    current: [u64; WORDS],
+    previous: [u64; WORDS],
+    generation: u64,
+}
+
+impl Sketch {
+    /// Notes one hash at `now`; `window` must be the same at every call.
+    pub fn note(&mut self, hash: u32, now: Timestamp, window: Nanos) {
+        self.turn(now, window);
+        let bit = hash % BITS;
+        self.current[(bit / 64) as usize] |= 1 << (bit % 64);
+    }
+
+    /// Distinct hashes noted in the current and the previous window.
+    pub fn estimate(&mut self, now: Timestamp, window: Nanos) -> f32 {
+        self.turn(now, window);
+        let set: u32 = self.current.iter().zip(self.previous).map(|(a, b)| (a | b).count_ones()).sum();
+        match set {
+            0 => 0.0,
+            BITS => BITS as f32 * libm::logf(BITS as f32),
+            set => -(BITS as f32) * libm::logf((BITS - set) as f32 / BITS as f32),
+        }
+    }
+
+    fn turn(&mut self, now: Timestamp, window: Nanos) {
+        let generation = now.as_nanos() / window.0.max(1);
+        if generation == self.generation {
+            return;
+        }
+        self.previous = if generation == self.generation + 1 { self.current } else { [0; WORDS] };
+        self.current = [0; WORDS];
+        self.generation = generation;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::lru::splitmix64;
+
+    const WINDOW: Nanos = Nanos::from_secs(30);
+
+    #[test]
+    fn counts_within_its_stated_error_and_forgets_after_two_windows() {
+        let mut sketch = Sketch::default();
+        let (mut state, start) = (5, Timestamp::from_secs(600));
+        for _ in 0..100 {
+            let hash = splitmix64(&mut state) as u32;
+            sketch.note(hash, start, WINDOW);
+            sketch.note(hash, start, WINDOW);
+        }
+        assert!((sketch.estimate(start, WINDOW) - 100.0).abs() < 15.0);
+        assert!(sketch.estimate(start.plus(WINDOW), WINDOW) > 85.0);
+        assert_eq!(sketch.estimate(start.plus(WINDOW).plus(WINDOW), WINDOW), 0.0);
+    }
+}

@@ -1,0 +1,126 @@
+//! The whole path from a frame's bytes to a flow record and its feature vector.
+//!
+//! The agent and the trainer both go this way, so what a model was trained on is what it sees on the router.
+
+use crate::context::hosts::HostTable;
+use crate::context::local::LocalNetworks;
+use crate::features::FeatureVector;
+use crate::features::extract::extract;
+use crate::flow::record::{FlowRecord, FlowSink, FlowStart};
+use crate::flow::table::{FlowCounters, FlowTable, FlowTableConfig};
+use crate::packet::{LinkType, RefusalCounts, decode};
+use crate::units::Timestamp;
+
+/// Hosts that the context table holds unless told otherwise.
+pub const DEFAULT_HOSTS: usize = 2048;
+
+/// Sizes, timeouts and site of a meter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeterConfig {
+    /// The flow table.
+    pub flows: FlowTableConfig,
+    /// Hosts that the context table holds at most.
+    pub hosts: usize,
+    /// Addresses of the site.
+    pub local: LocalNetworks,
+}
+
+impl Default for MeterConfig {
+    /// Default flow table, [`DEFAULT_HOSTS`] hosts, private addresses.
+    fn default() -> Self {
+        Self { flows: FlowTableConfig::default(), hosts: DEFAULT_HOSTS, local: LocalNetworks::default() }
+    }
+}
+
+/// Where a meter's records go, in time order.
+pub trait RecordSink {
+    /// One record and its features.
+    fn record(&mut self, record: &FlowRecord, features: &FeatureVector);
+}
+
+impl<F: FnMut(&FlowRecord, &FeatureVector)> RecordSink for F {
+    fn record(&mut self, record: &FlowRecord, features: &FeatureVector) {
+        self(record, features);
+    }
+}
+
+/// Decodes, meters, keeps context, extracts features. Takes all its memory when made.
+pub struct Meter {
+    flows: FlowTable,
+    hosts: HostTable,
+    refusals: RefusalCounts,
+}
+
+impl Meter {
+    /// A meter with empty tables.
+    pub fn new(config: &MeterConfig) -> Self {
+        Self {
+            flows: FlowTable::new(&config.flows),
+            hosts: HostTable::new(config.hosts, config.flows.hash_seed, config.local.clone()),
+            refusals: RefusalCounts::default(),
+        }
+    }
+
+    /// One frame; `wire_octets` is its length on the wire, which may be more than was captured.
+    #[inline]
+    pub fn frame(
+        &mut self,
+        link: LinkType,
+        timestamp: Timestamp,
+        frame: &[u8],
+        wire_octets: u32,
+        sink: &mut impl RecordSink,
+    ) {
+        match decode(link, timestamp, frame, wire_octets) {
+            Ok(packet) => self.flows.meter(&packet, &mut Contextual { hosts: &mut self.hosts, sink }),
+            Err(reason) => self.refusals.count(reason),
+        }
+    }
+
+    /// Time passes without a packet.
+    pub fn advance(&mut self, now: Timestamp, sink: &mut impl RecordSink) {
+        self.flows.advance(now, &mut Contextual { hosts: &mut self.hosts, sink });
+    }
+
+    /// Ends every flow.
+    pub fn flush(&mut self, sink: &mut impl RecordSink) {
+        self.flows.flush(&mut Contextual { hosts: &mut self.hosts, sink });
+    }
+
+    /// Counters of the flow table.
+    pub fn counters(&self) -> FlowCounters {
+        self.flows.counters()
+    }
+
+    /// The flow table.
+    pub fn flows(&self) -> &FlowTable {
+        &self.flows
+    }
+
+    /// The host context.
+    pub fn hosts(&self) -> &HostTable {
+        &self.hosts
+    }
+
+    /// Packets refused, by reason.
+    pub fn refusals(&self) -> &RefusalCounts {
+        &self.refusals
+    }
+}
+
+struct Contextual<'a, S> {
+    hosts: &'a mut HostTable,
+    sink: &'a mut S,
+}
+
+impl<S: RecordSink> FlowSink for Contextual<'_, S> {
+    fn started(&mut self, flow: &FlowStart) {
+        self.hosts.started(flow);
+    }
+
+    fn ended(&mut self, record: &FlowRecord) {
+        self.hosts.ended(record);
+        let features = extract(record, self.hosts);
+        self.sink.record(record, &features);
+    }
+}

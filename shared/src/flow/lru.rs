@@ -1,0 +1,343 @@
+//! A table of fixed capacity that forgets its least recently used entry first.
+//!
+//! A slab of entries, an open-addressing index of at least twice as many places, and one doubly linked list through
+//! the slab: find, insert and evict take constant time at any fill. The index hash is keyed, because whoever sends the
+//! packets chooses the keys. Memory is taken once, in [`LruTable::new`]; nothing is allocated afterwards.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// Number of an entry; stays the same while the entry is held.
+pub type Slot = u32;
+
+/// No entry.
+pub const NONE: Slot = u32::MAX;
+
+/// Largest capacity of one table, entries.
+pub const CAPACITY_LIMIT: usize = 1 << 22;
+
+/// A key made of `WORDS` 32-bit words, the form that the keyed hash reads.
+pub trait Key<const WORDS: usize>: Copy + Eq + Default {
+    /// All that tells two keys apart.
+    fn words(&self) -> [u32; WORDS];
+}
+
+/// Keyed hash of `WORDS` (an even number) words: pair-multiply-shift.
+///
+/// h(x) = (k + Σ (a₂ᵢ + x₂ᵢ₊₁)(a₂ᵢ₊₁ + x₂ᵢ)) / 2³² over 64-bit arithmetic, strongly universal: two keys chosen without
+/// the seed collide with probability 2⁻³² (M. Thorup, "High Speed Hashing for Integers and Strings", §3.5).
+#[derive(Clone, Debug)]
+pub struct KeyedHash<const WORDS: usize> {
+    factors: [u64; WORDS],
+    start: u64,
+}
+
+impl<const WORDS: usize> KeyedHash<WORDS> {
+    /// Factors drawn from `seed` by SplitMix64 (Steele, Lea & Flood 2014).
+    pub fn new(seed: u64) -> Self {
+        let mut state = seed;
+        let factors = core::array::from_fn(|_| splitmix64(&mut state));
+        Self { factors, start: splitmix64(&mut state) }
+    }
+
+    /// Hash of the words, all 32 bits usable.
+    #[inline]
+    pub fn hash(&self, words: &[u32; WORDS]) -> u32 {
+        let mut sum = self.start;
+        for (word, factor) in words.chunks_exact(2).zip(self.factors.chunks_exact(2)) {
+            let left = factor[0].wrapping_add(u64::from(word[1]));
+            let right = factor[1].wrapping_add(u64::from(word[0]));
+            sum = sum.wrapping_add(left.wrapping_mul(right));
+        }
+        (sum >> 32) as u32
+    }
+}
+
+/// One step of SplitMix64: advances `state`, returns 64 mixed bits.
+pub fn splitmix64(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+struct Entry<K, V> {
+    key: K,
+    hash: u32,
+    newer: Slot,
+    older: Slot,
+    value: V,
+}
+
+/// The table. See the module's text.
+pub struct LruTable<K, V, const WORDS: usize> {
+    entries: Box<[Entry<K, V>]>,
+    /// Slot number in the low bits, high hash bits above it; [`EMPTY`] for a free place.
+    index: Box<[u32]>,
+    hash: KeyedHash<WORDS>,
+    slot_mask: u32,
+    newest: Slot,
+    oldest: Slot,
+    /// First of the free entries, chained through `newer`.
+    free: Slot,
+    len: usize,
+}
+
+const EMPTY: u32 = u32::MAX;
+
+impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
+    /// An empty table for `capacity` entries (held to 1..=[`CAPACITY_LIMIT`]); all its memory is taken here.
+    pub fn new(capacity: usize, seed: u64) -> Self {
+        let capacity = capacity.clamp(1, CAPACITY_LIMIT);
+        let places = (capacity * 2).next_power_of_two();
+        let entries: Vec<_> = (0..capacity)
+            .map(|slot| {
+                let newer = if slot + 1 < capacity { slot as Slot + 1 } else { NONE };
+                Entry { key: K::default(), hash: 0, newer, older: NONE, value: V::default() }
+            })
+            .collect();
+        Self {
+            entries: entries.into_boxed_slice(),
+            index: alloc::vec![EMPTY; places].into_boxed_slice(),
+            hash: KeyedHash::new(seed),
+            slot_mask: (places - 1) as u32,
+            newest: NONE,
+            oldest: NONE,
+            free: 0,
+            len: 0,
+        }
+    }
+
+    /// Entries held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// True when the next insertion evicts.
+    pub fn is_full(&self) -> bool {
+        self.free == NONE
+    }
+
+    /// Most entries it can hold.
+    pub fn capacity(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Slot of a key. Does not count as a use.
+    #[inline]
+    pub fn find(&self, key: &K) -> Option<Slot> {
+        self.find_hashed(key, self.hash.hash(&key.words()))
+    }
+
+    #[inline]
+    fn find_hashed(&self, key: &K, hash: u32) -> Option<Slot> {
+        let mut place = hash & self.slot_mask;
+        loop {
+            let found = self.index[place as usize];
+            if found == EMPTY {
+                return None;
+            }
+            let slot = found & self.slot_mask;
+            if (found ^ hash) & !self.slot_mask == 0 && self.entries[slot as usize].key == *key {
+                return Some(slot);
+            }
+            place = (place + 1) & self.slot_mask;
+        }
+    }
+
+    /// Slot of a key, entered with a default value where it was not held; true when it is new.
+    ///
+    /// The caller makes room first: with a full table the answer is `None`.
+    #[inline]
+    pub fn find_or_insert(&mut self, key: &K) -> Option<(Slot, bool)> {
+        let hash = self.hash.hash(&key.words());
+        if let Some(slot) = self.find_hashed(key, hash) {
+            return Some((slot, false));
+        }
+        let slot = self.free;
+        if slot == NONE {
+            return None;
+        }
+        let entry = &mut self.entries[slot as usize];
+        self.free = entry.newer;
+        (entry.key, entry.hash, entry.value) = (*key, hash, V::default());
+        self.len += 1;
+        self.link_newest(slot);
+        let mut place = hash & self.slot_mask;
+        while self.index[place as usize] != EMPTY {
+            place = (place + 1) & self.slot_mask;
+        }
+        self.index[place as usize] = (hash & !self.slot_mask) | slot;
+        Some((slot, true))
+    }
+
+    /// Counts as a use: the entry is now the newest.
+    #[inline]
+    pub fn touch(&mut self, slot: Slot) {
+        if self.newest != slot {
+            self.unlink(slot);
+            self.link_newest(slot);
+        }
+    }
+
+    /// Forgets an entry; its slot may be used again at once.
+    pub fn remove(&mut self, slot: Slot) {
+        self.unlink(slot);
+        self.unindex(slot);
+        self.entries[slot as usize].newer = self.free;
+        self.free = slot;
+        self.len -= 1;
+    }
+
+    /// Least recently used entry.
+    pub fn oldest(&self) -> Option<Slot> {
+        (self.oldest != NONE).then_some(self.oldest)
+    }
+
+    /// Next entry towards the newest, for walks from [`LruTable::oldest`].
+    pub fn newer(&self, slot: Slot) -> Option<Slot> {
+        let newer = self.entries[slot as usize].newer;
+        (newer != NONE).then_some(newer)
+    }
+
+    /// Key of a held entry.
+    #[inline]
+    pub fn key(&self, slot: Slot) -> &K {
+        &self.entries[slot as usize].key
+    }
+
+    /// Value of a held entry.
+    #[inline]
+    pub fn value(&self, slot: Slot) -> &V {
+        &self.entries[slot as usize].value
+    }
+
+    /// Value of a held entry.
+    #[inline]
+    pub fn value_mut(&mut self, slot: Slot) -> &mut V {
+        &mut self.entries[slot as usize].value
+    }
+
+    #[inline]
+    fn link_newest(&mut self, slot: Slot) {
+        let before = self.newest;
+        let entry = &mut self.entries[slot as usize];
+        (entry.older, entry.newer) = (before, NONE);
+        match before {
+            NONE => self.oldest = slot,
+            before => self.entries[before as usize].newer = slot,
+        }
+        self.newest = slot;
+    }
+
+    #[inline]
+    fn unlink(&mut self, slot: Slot) {
+        let (older, newer) = (self.entries[slot as usize].older, self.entries[slot as usize].newer);
+        match older {
+            NONE => self.oldest = newer,
+            older => self.entries[older as usize].newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => self.entries[newer as usize].older = older,
+        }
+    }
+
+    /// Frees the index place and moves later entries of its run back, so that no tombstone is needed (Knuth, TAOCP
+    /// volume 3, §6.4, algorithm R).
+    fn unindex(&mut self, slot: Slot) {
+        let mask = self.slot_mask;
+        let mut hole = self.entries[slot as usize].hash & mask;
+        // No held slot has all mask bits set (the index is twice as large), so EMPTY never matches here.
+        while self.index[hole as usize] & mask != slot {
+            hole = (hole + 1) & mask;
+        }
+        let mut place = hole;
+        loop {
+            place = (place + 1) & mask;
+            let found = self.index[place as usize];
+            if found == EMPTY {
+                break;
+            }
+            let home = self.entries[(found & mask) as usize].hash & mask;
+            let distance_from_home = place.wrapping_sub(home) & mask;
+            if distance_from_home >= place.wrapping_sub(hole) & mask {
+                self.index[hole as usize] = found;
+                hole = place;
+            }
+        }
+        self.index[hole as usize] = EMPTY;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    impl Key<2> for u64 {
+        fn words(&self) -> [u32; 2] {
+            [*self as u32, (*self >> 32) as u32]
+        }
+    }
+
+    #[test]
+    fn behaves_like_a_map_through_a_long_random_history() {
+        let mut table: LruTable<u64, u64, 2> = LruTable::new(100, 7);
+        let mut model: HashMap<u64, u64> = HashMap::new();
+        let mut state = 1;
+        for step in 0..200_000u64 {
+            let key = splitmix64(&mut state) % 150;
+            if splitmix64(&mut state).is_multiple_of(3) {
+                let held = table.find(&key);
+                assert_eq!(held.is_some(), model.remove(&key).is_some(), "step {step}");
+                if let Some(slot) = held {
+                    table.remove(slot);
+                }
+            } else {
+                if table.is_full() && table.find(&key).is_none() {
+                    let slot = table.oldest().unwrap();
+                    model.remove(table.key(slot));
+                    table.remove(slot);
+                }
+                let (slot, new) = table.find_or_insert(&key).unwrap();
+                table.touch(slot);
+                assert_eq!(new, !model.contains_key(&key), "step {step}");
+                *table.value_mut(slot) = step;
+                model.insert(key, step);
+            }
+            assert_eq!(table.len(), model.len());
+        }
+        for (key, value) in &model {
+            assert_eq!(table.value(table.find(key).unwrap()), value);
+        }
+    }
+
+    #[test]
+    fn the_oldest_is_the_least_recently_touched() {
+        let mut table: LruTable<u64, (), 2> = LruTable::new(3, 0);
+        for key in [1, 2, 3] {
+            table.find_or_insert(&key).unwrap();
+        }
+        assert!(table.is_full() && table.find_or_insert(&4).is_none());
+        table.touch(table.find(&1).unwrap());
+        assert_eq!(*table.key(table.oldest().unwrap()), 2);
+    }
+
+    #[test]
+    fn slot_zero_with_an_index_word_like_empty_is_not_lost() {
+        let mut table: LruTable<u64, u64, 2> = LruTable::new(1, 3);
+        for key in 0..10_000 {
+            let (slot, new) = table.find_or_insert(&key).unwrap();
+            assert!(new);
+            table.remove(slot);
+            assert!(table.find(&key).is_none());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A flow record: what is told of one flow for the span of at most one active timeout.
+
+use crate::packet::Network;
+use crate::units::{Address, Nanos, Timestamp};
+
+/// Why a record was made (IANA flowEndReason, element 136).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EndReason {
+    /// Nothing was seen for the idle timeout.
+    Idle = 1,
+    /// The flow goes on, but the record reached the active timeout.
+    Active = 2,
+    /// TCP said that it is over.
+    EndDetected = 3,
+    /// The metering was told to end, or the clock was set back.
+    Forced = 4,
+    /// The table was full and this was the longest idle flow.
+    LackOfResources = 5,
+}
+
+/// Counts of one direction of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Direction {
+    /// First packet.
+    pub first: Timestamp,
+    /// Last packet.
+    pub last: Timestamp,
+    /// Octets on the wire (IANA layer2OctetDeltaCount, 352).
+    pub frame_octets: u64,
+    /// Octets of the network layer, its header included (IANA octetDeltaCount, 1).
+    pub network_octets: u64,
+    /// Octets behind the transport header.
+    pub payload_octets: u64,
+    /// Σ network octets², for the standard deviation.
+    pub network_octets_squared: u64,
+    /// Σ inter-arrival time², µs², over [`Direction::packets`] − 1 gaps.
+    pub gaps_squared_us2: f64,
+    /// Packets (IANA packetDeltaCount, 2).
+    pub packets: u32,
+    /// Packets with payload.
+    pub payload_packets: u32,
+    /// Longest gap, µs.
+    pub gap_max_us: u32,
+    /// Smallest packet, network octets.
+    pub size_min: u32,
+    /// Largest packet, network octets.
+    pub size_max: u32,
+    /// TCP packets with SYN, held at 65,535.
+    pub syn: u16,
+    /// TCP packets with FIN, held at 65,535.
+    pub fin: u16,
+    /// TCP packets with RST, held at 65,535.
+    pub rst: u16,
+    /// TCP packets with PSH, held at 65,535.
+    pub psh: u16,
+    /// Window of the first TCP packet, not scaled.
+    pub first_window: u16,
+    /// All TCP flags seen (IANA tcpControlBits, 6).
+    pub tcp_flags: u8,
+}
+
+impl Direction {
+    /// Mean packet size, network octets; 0 without packets.
+    pub fn size_mean(&self) -> f64 {
+        if self.packets == 0 { 0.0 } else { self.network_octets as f64 / f64::from(self.packets) }
+    }
+
+    /// Standard deviation of the packet size (population), network octets.
+    pub fn size_deviation(&self) -> f64 {
+        deviation(self.network_octets as f64, self.network_octets_squared as f64, self.packets)
+    }
+
+    /// Mean inter-arrival time, µs; 0 with fewer than two packets.
+    pub fn gap_mean_us(&self) -> f64 {
+        let gaps = self.packets.saturating_sub(1);
+        if gaps == 0 { 0.0 } else { self.span_us() / f64::from(gaps) }
+    }
+
+    /// Standard deviation of the inter-arrival time (population), µs.
+    pub fn gap_deviation_us(&self) -> f64 {
+        deviation(self.span_us(), self.gaps_squared_us2, self.packets.saturating_sub(1))
+    }
+
+    fn span_us(&self) -> f64 {
+        self.last.since(self.first).0 as f64 / 1000.0
+    }
+}
+
+/// √(E[x²] − E[x]²), 0 where rounding would make it imaginary.
+fn deviation(sum: f64, sum_of_squares: f64, count: u32) -> f64 {
+    if count < 2 {
+        return 0.0;
+    }
+    let mean = sum / f64::from(count);
+    let variance = sum_of_squares / f64::from(count) - mean * mean;
+    if variance > 0.0 { libm::sqrt(variance) } else { 0.0 }
+}
+
+/// One exported record; forward is the initiator's direction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FlowRecord {
+    /// Initiator.
+    pub source: Address,
+    /// Responder.
+    pub destination: Address,
+    /// Initiator's port.
+    pub source_port: u16,
+    /// Responder's port.
+    pub destination_port: u16,
+    /// Network layer.
+    pub network: Network,
+    /// Protocol number; ARP operation of the first packet's flow key.
+    pub protocol: u8,
+    /// VLAN identifier, 0 without a tag.
+    pub vlan: u16,
+    /// ICMP type and code of the flow's first packet.
+    pub icmp: (u8, u8),
+    /// First packet of the record.
+    pub start: Timestamp,
+    /// Last packet of the record.
+    pub end: Timestamp,
+    /// When the record was made: the deadline that it reached, or the packet that ended it.
+    pub made: Timestamp,
+    /// Initiator to responder.
+    pub forward: Direction,
+    /// Responder to initiator.
+    pub reverse: Direction,
+    /// From the first SYN to the SYN+ACK, where both were seen.
+    pub handshake: Option<Nanos>,
+    /// Records of this flow before this one.
+    pub earlier_records: u32,
+    /// Any packet from the responder so far, this record's or an earlier one's.
+    pub answered: bool,
+    /// Why it was made.
+    pub reason: EndReason,
+}
+
+impl FlowRecord {
+    /// Packets of both directions.
+    pub fn packets(&self) -> u64 {
+        u64::from(self.forward.packets) + u64::from(self.reverse.packets)
+    }
+
+    /// Network octets of both directions.
+    pub fn network_octets(&self) -> u64 {
+        self.forward.network_octets + self.reverse.network_octets
+    }
+
+    /// From first to last packet.
+    pub fn duration(&self) -> Nanos {
+        self.end.since(self.start)
+    }
+}
+
+/// What is known of a flow when its first packet comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowStart {
+    /// Initiator.
+    pub source: Address,
+    /// Responder.
+    pub destination: Address,
+    /// Responder's port.
+    pub destination_port: u16,
+    /// Network layer.
+    pub network: Network,
+    /// Protocol number.
+    pub protocol: u8,
+    /// Time of the packet.
+    pub at: Timestamp,
+}
+
+/// Where the flow table tells what happens. Called in time order.
+pub trait FlowSink {
+    /// A flow began.
+    fn started(&mut self, flow: &FlowStart);
+    /// A record was made.
+    fn ended(&mut self, record: &FlowRecord);
+}

@@ -1,0 +1,439 @@
+//! The metering process: packets in time order → flow starts and flow records.
+//!
+//! A record spans at most one active timeout and is made at the latest when that is reached, also when no further
+//! packet comes. Records appear in the order of their deadlines, whether time is told by packets or by a timer, so
+//! that live capture and replay give the same sequence.
+
+use crate::flow::fragments::Fragments;
+use crate::flow::key::{End, FlowKey, TCP, initiator};
+use crate::flow::lru::{LruTable, NONE, Slot};
+use crate::flow::record::{Direction, EndReason, FlowRecord, FlowSink, FlowStart};
+use crate::packet::{Packet, tcp_flags};
+use crate::units::{Nanos, Timestamp};
+
+/// Timeouts and size of a flow table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowTableConfig {
+    /// Flows held at most.
+    pub capacity: usize,
+    /// A flow ends after so long without a packet.
+    pub idle_timeout: Nanos,
+    /// A record spans at most so long; held to [`FlowTableConfig::ACTIVE_TIMEOUT_LIMIT`].
+    pub active_timeout: Nanos,
+    /// Key of the index hash; not observable in the records.
+    pub hash_seed: u64,
+}
+
+impl FlowTableConfig {
+    /// Longest active timeout: the gaps of a record are counted in 32 bits of microseconds.
+    pub const ACTIVE_TIMEOUT_LIMIT: Nanos = Nanos::from_secs(3600);
+}
+
+impl Default for FlowTableConfig {
+    /// 16,384 flows, idle 60 s, active 10 s.
+    fn default() -> Self {
+        Self {
+            capacity: 16_384,
+            idle_timeout: Nanos::from_secs(60),
+            active_timeout: Nanos::from_secs(10),
+            hash_seed: 0,
+        }
+    }
+}
+
+/// How long an ended TCP flow is kept for packets still under way.
+pub const LINGER: Nanos = Nanos::from_secs(2);
+
+/// A packet at most this much older than the newest one is taken as reordered and given the newest one's time; an
+/// older one means that the clock was set back.
+pub const REORDER_TOLERANCE: Nanos = Nanos::from_secs(10);
+
+/// How often something out of the ordinary happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowCounters {
+    /// Packets metered.
+    pub packets: u64,
+    /// Their network octets.
+    pub network_octets: u64,
+    /// Their octets on the wire.
+    pub frame_octets: u64,
+    /// Flows begun.
+    pub flows: u64,
+    /// Records made.
+    pub records: u64,
+    /// Flows evicted from the full table.
+    pub evictions: u64,
+    /// Packets older than the newest one, within the tolerance.
+    pub reordered: u64,
+    /// Times that the clock was set back by more than the tolerance; every flow was ended.
+    pub clock_steps: u64,
+}
+
+/// What else an entry waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wait {
+    /// No record is open: only the idle timeout.
+    #[default]
+    Nothing,
+    /// The active timeout of its open record.
+    Active,
+    /// The end of the linger time after TCP's end.
+    Linger,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Flow {
+    start: Timestamp,
+    last: Timestamp,
+    forward: Direction,
+    reverse: Direction,
+    /// When the wait began.
+    wait_since: Timestamp,
+    syn_at: Option<Timestamp>,
+    handshake: Option<Nanos>,
+    earlier_records: u32,
+    wait_newer: Slot,
+    wait_older: Slot,
+    icmp: (u8, u8),
+    initiator: End,
+    wait: Wait,
+    answered: bool,
+    fin_forward: bool,
+    fin_reverse: bool,
+}
+
+/// Entries that wait for the same span, in the order in which the wait began.
+#[derive(Clone, Copy)]
+struct Queue {
+    oldest: Slot,
+    newest: Slot,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { oldest: NONE, newest: NONE }
+    }
+}
+
+type Flows = LruTable<FlowKey, Flow, 10>;
+
+/// The flow table. See the module's text.
+pub struct FlowTable {
+    flows: Flows,
+    active: Queue,
+    linger: Queue,
+    fragments: Fragments,
+    idle_timeout: Nanos,
+    active_timeout: Nanos,
+    clock: Timestamp,
+    counters: FlowCounters,
+}
+
+impl FlowTable {
+    /// An empty table; all its memory is taken here (about 300 bytes a flow).
+    pub fn new(config: &FlowTableConfig) -> Self {
+        Self {
+            flows: LruTable::new(config.capacity, config.hash_seed),
+            active: Queue::default(),
+            linger: Queue::default(),
+            fragments: Fragments::default(),
+            idle_timeout: config.idle_timeout.max(Nanos(1)),
+            active_timeout: config.active_timeout.clamp(Nanos(1), FlowTableConfig::ACTIVE_TIMEOUT_LIMIT),
+            clock: Timestamp::EPOCH,
+            counters: FlowCounters::default(),
+        }
+    }
+
+    /// Counters since the start.
+    pub fn counters(&self) -> FlowCounters {
+        self.counters
+    }
+
+    /// Fragment bookkeeping.
+    pub fn fragments(&self) -> &Fragments {
+        &self.fragments
+    }
+
+    /// Flows held now.
+    pub fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// True when no flow is held.
+    pub fn is_empty(&self) -> bool {
+        self.flows.is_empty()
+    }
+
+    /// Newest time seen.
+    pub fn clock(&self) -> Timestamp {
+        self.clock
+    }
+
+    /// Meters one packet. Records that were due before it are made first.
+    #[inline]
+    pub fn meter(&mut self, packet: &Packet, sink: &mut impl FlowSink) {
+        let mut packet = *packet;
+        packet.timestamp = self.settle_clock(packet.timestamp, sink);
+        self.fragments.assign_ports(&mut packet);
+        self.counters.packets += 1;
+        self.counters.network_octets += u64::from(packet.network_octets);
+        self.counters.frame_octets += u64::from(packet.frame_octets);
+        let (key, sender) = FlowKey::of(&packet);
+        let slot = match self.flows.find(&key) {
+            Some(slot) if self.is_reopened(slot, &packet) => {
+                self.finish(slot, EndReason::EndDetected, packet.timestamp, sink);
+                self.open(&key, &packet, sender, sink)
+            }
+            Some(slot) => slot,
+            None => self.open(&key, &packet, sender, sink),
+        };
+        self.flows.touch(slot);
+        self.count(slot, &packet, sender);
+        if key.protocol() == TCP {
+            self.follow_tcp(slot, &packet, sender);
+        }
+    }
+
+    /// Moves time on without a packet: makes the records that are due by `now`. Earlier times are ignored.
+    pub fn advance(&mut self, now: Timestamp, sink: &mut impl FlowSink) {
+        if now > self.clock {
+            self.expire(now, sink);
+            self.clock = now;
+        }
+    }
+
+    /// Ends every flow, longest idle first.
+    pub fn flush(&mut self, sink: &mut impl FlowSink) {
+        while let Some(slot) = self.flows.oldest() {
+            let reason = match self.flows.value(slot).wait {
+                Wait::Linger => EndReason::EndDetected,
+                _ => EndReason::Forced,
+            };
+            self.finish(slot, reason, self.clock, sink);
+        }
+    }
+
+    #[inline]
+    fn settle_clock(&mut self, timestamp: Timestamp, sink: &mut impl FlowSink) -> Timestamp {
+        if timestamp >= self.clock {
+            self.expire(timestamp, sink);
+        } else if self.clock.since(timestamp) <= REORDER_TOLERANCE {
+            self.counters.reordered += 1;
+            return self.clock;
+        } else {
+            self.counters.clock_steps += 1;
+            self.flush(sink);
+        }
+        self.clock = timestamp;
+        timestamp
+    }
+
+    /// A new connection from the same ports while the ended one lingers.
+    #[inline]
+    fn is_reopened(&self, slot: Slot, packet: &Packet) -> bool {
+        self.flows.value(slot).wait == Wait::Linger
+            && packet.tcp_flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN
+    }
+
+    fn open(&mut self, key: &FlowKey, packet: &Packet, sender: End, sink: &mut impl FlowSink) -> Slot {
+        let now = packet.timestamp;
+        let slot = loop {
+            if let Some((slot, _)) = self.flows.find_or_insert(key) {
+                break slot;
+            }
+            if let Some(oldest) = self.flows.oldest() {
+                self.counters.evictions += 1;
+                self.finish(oldest, EndReason::LackOfResources, now, sink);
+            }
+        };
+        self.counters.flows += 1;
+        let initiator = initiator(packet, sender);
+        let flow = self.flows.value_mut(slot);
+        (flow.initiator, flow.icmp, flow.last) = (initiator, packet.icmp, now);
+        sink.started(&FlowStart {
+            source: key.address(initiator),
+            destination: key.address(initiator.other()),
+            destination_port: key.port(initiator.other()),
+            network: key.network(),
+            protocol: key.protocol(),
+            at: now,
+        });
+        slot
+    }
+
+    #[inline]
+    fn count(&mut self, slot: Slot, packet: &Packet, sender: End) {
+        let now = packet.timestamp;
+        if self.flows.value(slot).wait == Wait::Nothing {
+            self.flows.value_mut(slot).start = now;
+            self.enqueue(slot, Wait::Active, now);
+        }
+        let flow = self.flows.value_mut(slot);
+        flow.last = now;
+        let forward = sender == flow.initiator;
+        flow.answered |= !forward;
+        add(if forward { &mut flow.forward } else { &mut flow.reverse }, packet);
+    }
+
+    #[inline]
+    fn follow_tcp(&mut self, slot: Slot, packet: &Packet, sender: End) {
+        use tcp_flags::{ACK, FIN, RST, SYN};
+        let flags = packet.tcp_flags;
+        if flags & (SYN | FIN | RST) == 0 {
+            return;
+        }
+        let flow = self.flows.value_mut(slot);
+        let forward = sender == flow.initiator;
+        match (flags & (SYN | ACK), forward) {
+            (SYN, true) => flow.syn_at = flow.syn_at.or(Some(packet.timestamp)),
+            (both, false) if both == SYN | ACK && flow.handshake.is_none() => {
+                flow.handshake = flow.syn_at.map(|syn_at| packet.timestamp.since(syn_at));
+            }
+            _ => {}
+        }
+        if flags & FIN != 0 {
+            flow.fin_forward |= forward;
+            flow.fin_reverse |= !forward;
+        }
+        let over = flags & RST != 0 || (flow.fin_forward && flow.fin_reverse);
+        if over && flow.wait == Wait::Active {
+            self.dequeue(slot);
+            self.enqueue(slot, Wait::Linger, packet.timestamp);
+        }
+    }
+
+    /// Makes every record whose deadline is at or before `now`, earliest deadline first.
+    #[inline]
+    fn expire(&mut self, now: Timestamp, sink: &mut impl FlowSink) {
+        while let Some((deadline, slot, reason)) = self.next_deadline() {
+            if deadline > now {
+                break;
+            }
+            match reason {
+                EndReason::Active => self.cut(slot, deadline, sink),
+                _ => self.finish(slot, reason, deadline, sink),
+            }
+        }
+    }
+
+    #[inline]
+    fn next_deadline(&self) -> Option<(Timestamp, Slot, EndReason)> {
+        let oldest = self.flows.oldest()?;
+        let mut next = (self.flows.value(oldest).last.plus(self.idle_timeout), oldest, EndReason::Idle);
+        let waits = [(self.active.oldest, self.active_timeout, EndReason::Active)];
+        for (slot, span, reason) in waits.into_iter().chain([(self.linger.oldest, LINGER, EndReason::EndDetected)]) {
+            if slot != NONE {
+                let deadline = self.flows.value(slot).wait_since.plus(span);
+                if deadline < next.0 {
+                    next = (deadline, slot, reason);
+                }
+            }
+        }
+        Some(next)
+    }
+
+    /// Makes the open record; the flow goes on.
+    fn cut(&mut self, slot: Slot, made: Timestamp, sink: &mut impl FlowSink) {
+        self.emit(slot, EndReason::Active, made, sink);
+        self.dequeue(slot);
+        let flow = self.flows.value_mut(slot);
+        flow.wait = Wait::Nothing;
+        (flow.forward, flow.reverse) = (Direction::default(), Direction::default());
+        (flow.handshake, flow.syn_at) = (None, None);
+        flow.earlier_records = flow.earlier_records.saturating_add(1);
+    }
+
+    /// Makes the open record, if there is one, and forgets the flow.
+    fn finish(&mut self, slot: Slot, reason: EndReason, made: Timestamp, sink: &mut impl FlowSink) {
+        if self.flows.value(slot).wait != Wait::Nothing {
+            self.emit(slot, reason, made, sink);
+            self.dequeue(slot);
+        }
+        self.flows.remove(slot);
+    }
+
+    fn emit(&mut self, slot: Slot, reason: EndReason, made: Timestamp, sink: &mut impl FlowSink) {
+        self.counters.records += 1;
+        let (key, flow) = (self.flows.key(slot), self.flows.value(slot));
+        let (source, destination) = (flow.initiator, flow.initiator.other());
+        sink.ended(&FlowRecord {
+            source: key.address(source),
+            destination: key.address(destination),
+            source_port: key.port(source),
+            destination_port: key.port(destination),
+            network: key.network(),
+            protocol: key.protocol(),
+            vlan: key.vlan(),
+            icmp: flow.icmp,
+            start: flow.start,
+            end: flow.last,
+            made,
+            forward: flow.forward,
+            reverse: flow.reverse,
+            handshake: flow.handshake,
+            earlier_records: flow.earlier_records,
+            answered: flow.answered,
+            reason,
+        });
+    }
+
+    fn enqueue(&mut self, slot: Slot, wait: Wait, since: Timestamp) {
+        let newest = self.queue(wait).newest;
+        let flow = self.flows.value_mut(slot);
+        (flow.wait, flow.wait_since, flow.wait_older, flow.wait_newer) = (wait, since, newest, NONE);
+        match newest {
+            NONE => self.queue(wait).oldest = slot,
+            newest => self.flows.value_mut(newest).wait_newer = slot,
+        }
+        self.queue(wait).newest = slot;
+    }
+
+    fn dequeue(&mut self, slot: Slot) {
+        let flow = self.flows.value(slot);
+        let (wait, older, newer) = (flow.wait, flow.wait_older, flow.wait_newer);
+        match older {
+            NONE => self.queue(wait).oldest = newer,
+            older => self.flows.value_mut(older).wait_newer = newer,
+        }
+        match newer {
+            NONE => self.queue(wait).newest = older,
+            newer => self.flows.value_mut(newer).wait_older = older,
+        }
+    }
+
+    fn queue(&mut self, wait: Wait) -> &mut Queue {
+        if wait == Wait::Linger { &mut self.linger } else { &mut self.active }
+    }
+}
+
+#[inline]
+fn add(direction: &mut Direction, packet: &Packet) {
+    let size = packet.network_octets;
+    if direction.packets == 0 {
+        direction.first = packet.timestamp;
+        (direction.size_min, direction.size_max) = (size, size);
+        direction.first_window = packet.tcp_window;
+    } else {
+        let gap_us = (packet.timestamp.since(direction.last).0 / 1000).min(u64::from(u32::MAX)) as u32;
+        direction.gap_max_us = direction.gap_max_us.max(gap_us);
+        direction.gaps_squared_us2 += f64::from(gap_us) * f64::from(gap_us);
+        direction.size_min = direction.size_min.min(size);
+        direction.size_max = direction.size_max.max(size);
+    }
+    direction.last = packet.timestamp;
+    direction.packets = direction.packets.saturating_add(1);
+    direction.frame_octets += u64::from(packet.frame_octets);
+    direction.network_octets += u64::from(size);
+    let squared = u64::from(size) * u64::from(size);
+    direction.network_octets_squared = direction.network_octets_squared.saturating_add(squared);
+    direction.payload_octets += u64::from(packet.payload_octets);
+    direction.payload_packets += u32::from(packet.payload_octets > 0);
+    let flags = packet.tcp_flags;
+    if flags != 0 {
+        direction.tcp_flags |= flags;
+        direction.syn = direction.syn.saturating_add(u16::from(flags & tcp_flags::SYN != 0));
+        direction.fin = direction.fin.saturating_add(u16::from(flags & tcp_flags::FIN != 0));
+        direction.rst = direction.rst.saturating_add(u16::from(flags & tcp_flags::RST != 0));
+        direction.psh = direction.psh.saturating_add(u16::from(flags & tcp_flags::PSH != 0));
+    }
+}

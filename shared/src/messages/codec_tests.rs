@@ -1,0 +1,261 @@
+//! Golden bytes of every message kind, and what is refused.
+//!
+//! The bytes were made once and read through by hand against postcard's wire format; they change only together with
+//! [`MESSAGE_VERSION`].
+
+use super::*;
+use crate::messages::{AlertState, Health, Peer, Role, SAMPLE_ROWS, SampleRow, Update, UpdateStep};
+use crate::units::{Address, Timestamp};
+use heapless::Vec as Fixed;
+use std::format;
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
+
+fn message(number: u64, body: Body) -> Message {
+    Message { run: 7, number, sent_s: 1_700_000_000, body }
+}
+
+fn alert() -> Message {
+    let reason = Reason { feature: 3, value: 1.5, normal_low: 0.0, normal_high: 2.0, share_permille: 640 };
+    let peer = Peer { address: Address::from_v4([192, 0, 2, 1]), flows: 300 };
+    message(
+        1,
+        Body::Alert(Alert {
+            episode: 5 << 32 | 1,
+            state: AlertState::Updated,
+            host: Address::from_v4([10, 0, 0, 9]),
+            role: Role::Target,
+            since: Timestamp::from_nanos(1),
+            at: Timestamp::from_nanos(128),
+            evidence_nats: 20.0,
+            peak_nats: 21.0,
+            limit_nats: 12.0,
+            flows: 400,
+            odd_flows: 399,
+            peers: Fixed::from_slice(&[peer]).unwrap(),
+            service_port: 22,
+            reasons: Fixed::from_slice(&[reason]).unwrap(),
+            resembles: Some("ssh".try_into().unwrap()),
+            release: 2,
+        }),
+    )
+}
+
+fn row(features: usize, value: f32) -> SampleRow {
+    let features = Fixed::from_slice(&vec![value; features]).unwrap();
+    SampleRow { at: Timestamp::from_nanos(9), features, score: Some(130), in_episode: true }
+}
+
+fn samples(rows: &[SampleRow]) -> Message {
+    message(2, Body::Samples(Samples { schema: [0xab; 32], flows_seen: 1000, rows: Fixed::from_slice(rows).unwrap() }))
+}
+
+fn health() -> Message {
+    message(
+        0,
+        Body::Health(Health {
+            at: Timestamp::from_nanos(10),
+            uptime_s: 11,
+            packets: 12,
+            octets: 13,
+            refused: 14,
+            kernel_drops: 15,
+            flows: 16,
+            flow_evictions: 17,
+            host_evictions: 18,
+            scored: 19,
+            unscored: 20,
+            alerts: 21,
+            outbox_dropped_alerts: 22,
+            outbox_dropped_telemetry: 23,
+            outbox_waiting: 24,
+        }),
+    )
+}
+
+fn status() -> Message {
+    message(
+        0,
+        Body::Status(Status {
+            online: true,
+            group: "home".try_into().unwrap(),
+            agent_version: "0.1.0".try_into().unwrap(),
+            engine: "int8".try_into().unwrap(),
+            release: 3,
+            on_trial: false,
+            schema: [0xcd; 32],
+        }),
+    )
+}
+
+fn update(step: UpdateStep) -> Message {
+    message(3, Body::Update(Update { release: 4, step }))
+}
+
+fn encoded(message: &Message) -> Vec<u8> {
+    message.encode(&mut vec![0; MESSAGE_BYTES]).unwrap().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use core::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+#[track_caller]
+fn check_golden(message: &Message, golden: &str) {
+    let bytes = encoded(message);
+    assert_eq!(hex(&bytes), golden.replace([' ', '\n'], ""));
+    assert_eq!(Message::decode(&bytes).as_ref(), Ok(message));
+}
+
+#[test]
+fn the_bytes_of_an_alert() {
+    let bytes = "01 07 01 80e2cfaa06 00 8180808050 01 00000000000000000000ffff0a000009 01 01 8001 0000a041 0000a841
+        00004041 9003 8f03 01 00000000000000000000ffffc0000201 ac02 16 01 03 0000c03f 00000000 00000040 8005 01 03 737368
+        02";
+    check_golden(&alert(), bytes);
+}
+
+#[test]
+fn the_bytes_of_samples() {
+    let (schema, row_values) = ("ab".repeat(32), "0000c03f".repeat(FEATURES));
+    let bytes = format!("01 07 02 80e2cfaa06 01 {schema} e807 01 09 30 {row_values} 01 8201 01");
+    check_golden(&samples(&[row(FEATURES, 1.5)]), &bytes);
+}
+
+#[test]
+fn the_bytes_of_health() {
+    check_golden(&health(), "01 07 00 80e2cfaa06 02 0a0b0c0d0e0f10 1112131415161718");
+}
+
+#[test]
+fn the_bytes_of_a_status() {
+    let bytes = format!("01 07 00 80e2cfaa06 03 01 04686f6d65 05302e312e30 04696e7438 03 00 {}", "cd".repeat(32));
+    check_golden(&status(), &bytes);
+}
+
+#[test]
+fn the_bytes_of_an_update() {
+    check_golden(&update(UpdateStep::Confirmed), "01 07 03 80e2cfaa06 04 04 03");
+    check_golden(&update(UpdateStep::RolledBack("bad".try_into().unwrap())), "01 07 03 80e2cfaa06 04 04 05 03626164");
+}
+
+#[test]
+fn the_bytes_of_an_acknowledgement() {
+    let ack = Acknowledgement { run: 7, up_to: 300, also: Fixed::from_slice(&[302, 305]).unwrap() };
+    let mut room = [0; ACKNOWLEDGEMENT_BYTES];
+    let bytes = ack.encode(&mut room).unwrap();
+    assert_eq!(hex(bytes), "0107ac0202ae02b102");
+    assert_eq!(Acknowledgement::decode(bytes).as_ref(), Ok(&ack));
+}
+
+#[test]
+fn an_acknowledgement_covers_what_it_names() {
+    let ack = Acknowledgement { run: 7, up_to: 3, also: Fixed::from_slice(&[5]).unwrap() };
+    let covered: Vec<u64> = (1..8).filter(|number| ack.covers(7, *number)).collect();
+    assert_eq!(covered, [1, 2, 3, 5]);
+    assert!(!ack.covers(6, 1));
+}
+
+#[test]
+fn the_largest_acknowledgement_fits_its_stated_size() {
+    let also = Fixed::from_slice(&[u64::MAX; 64]).unwrap();
+    let ack = Acknowledgement { run: u64::MAX, up_to: u64::MAX, also };
+    assert_eq!(ack.encode(&mut [0; ACKNOWLEDGEMENT_BYTES]).unwrap().len(), ACKNOWLEDGEMENT_BYTES);
+}
+
+#[test]
+fn a_full_batch_of_samples_fits_a_payload() {
+    let rows = vec![row(FEATURES, f32::MAX); SAMPLE_ROWS];
+    assert!(encoded(&samples(&rows)).len() < 8 * 1024);
+}
+
+#[test]
+fn every_cut_of_a_message_is_refused() {
+    for message in [alert(), samples(&[row(FEATURES, 1.0)]), health(), status(), update(UpdateStep::Trial)] {
+        let bytes = encoded(&message);
+        assert_eq!(Message::decode(&[]), Err(MessageError::Frame(FrameError::Empty)));
+        for cut in 1..bytes.len() {
+            assert_eq!(Message::decode(&bytes[..cut]), Err(MessageError::Frame(FrameError::Malformed)), "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn another_version_and_trailing_and_overlong_bytes_are_refused() {
+    let mut bytes = encoded(&health());
+    bytes.push(0);
+    assert_eq!(Message::decode(&bytes), Err(MessageError::Frame(FrameError::Trailing { bytes: 1 })));
+    bytes[0] = 2;
+    let error = Message::decode(&bytes).unwrap_err();
+    assert_eq!(error, MessageError::Frame(FrameError::Version { found: 2, expected: 1 }));
+    assert_eq!(format!("{error}"), "message: format version 2, expected 1");
+    bytes.resize(MESSAGE_BYTES + 1, 0);
+    let error = FrameError::TooLong { bytes: MESSAGE_BYTES + 1, limit: MESSAGE_BYTES };
+    assert_eq!(Message::decode(&bytes), Err(MessageError::Frame(error)));
+}
+
+#[test]
+fn no_single_byte_change_makes_a_reader_panic() {
+    for message in
+        [alert(), samples(&[row(FEATURES, 1.0)]), status(), update(UpdateStep::Refused("no".try_into().unwrap()))]
+    {
+        let bytes = encoded(&message);
+        for place in 0..bytes.len() {
+            for value in [0, 0x7f, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[place] = value;
+                if let Ok(read) = Message::decode(&changed) {
+                    assert!(read.encode(&mut vec![0; MESSAGE_BYTES]).is_ok());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_of_the_wrong_width_is_refused_both_ways() {
+    let short = samples(&[row(FEATURES, 1.0), row(FEATURES - 1, 1.0)]);
+    let error = MessageError::FeatureCount { row: 1, found: FEATURES - 1 };
+    assert_eq!(short.encode(&mut vec![0; MESSAGE_BYTES]), Err(error));
+    let mut room = vec![0; MESSAGE_BYTES];
+    let unchecked = framing::encode(MESSAGE_VERSION, &short, &mut room).unwrap();
+    assert_eq!(Message::decode(unchecked), Err(error));
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused() {
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let error = samples(&[row(FEATURES, value)]).encode(&mut vec![0; MESSAGE_BYTES]).unwrap_err();
+        assert_eq!(error, MessageError::NotFinite { field: "samples.rows.features" });
+        let mut message = alert();
+        let Body::Alert(alert) = &mut message.body else { unreachable!() };
+        alert.peak_nats = value;
+        let error = message.encode(&mut vec![0; MESSAGE_BYTES]).unwrap_err();
+        assert_eq!(error, MessageError::NotFinite { field: "alert.peak_nats" });
+    }
+}
+
+#[test]
+fn fields_out_of_their_range_are_refused() {
+    let change = |change: fn(&mut Alert)| {
+        let mut message = alert();
+        let Body::Alert(alert) = &mut message.body else { unreachable!() };
+        change(alert);
+        match message.encode(&mut vec![0; MESSAGE_BYTES]) {
+            Err(MessageError::Field { field, .. }) => field,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(change(|alert| alert.reasons[0].feature = FEATURES as u8), "alert.reasons.feature");
+    assert_eq!(change(|alert| alert.reasons[0].share_permille = 1001), "alert.reasons.share_permille");
+    assert_eq!(change(|alert| alert.resembles = Some("a b".try_into().unwrap())), "alert.resembles");
+    let mut message = status();
+    let Body::Status(status) = &mut message.body else { unreachable!() };
+    status.group.clear();
+    assert!(matches!(message.encode(&mut [0; 128]), Err(MessageError::Field { field: "status.group", .. })));
+}

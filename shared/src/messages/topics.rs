@@ -1,0 +1,217 @@
+//! Topic ↔ who speaks of what: every MQTT topic of Lapwing, built and read in this one place.
+//!
+//! ```text
+//! lapwing/v1/agent/{agent}/{status|alert|sample|health|update|ack}
+//! lapwing/v1/agent/{agent}/{status|alert}/json
+//! lapwing/v1/group/{group}/release
+//! lapwing/v1/artifact/{sha256, 64 lower-case hex digits}/{chunk number from 0}
+//! ```
+//! Reading is strict: one spelling for each topic, so a topic that parses is equal to the one that is built again.
+
+use crate::messages::AgentName;
+use crate::release::digest::{Hex, parse_digest};
+use crate::release::manifest::{ARTIFACT_BYTES, CHUNK_BYTES, Digest, Name};
+use crate::release::name::parse_name;
+use core::fmt::Write;
+use heapless::String;
+
+/// First levels of every topic; the number changes when a topic's meaning does.
+pub const ROOT: &str = "lapwing/v1";
+/// Longest topic, bytes.
+pub const TOPIC_BYTES: usize = 96;
+
+/// A built topic.
+pub type TopicName = String<TOPIC_BYTES>;
+
+/// What an agent's topic carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// [`crate::messages::Status`], retained; last will.
+    Status,
+    /// The same as JSON, retained, for other programs.
+    StatusJson,
+    /// [`crate::messages::Alert`].
+    Alert,
+    /// The same as JSON, not repeated when the connection breaks, for other programs.
+    AlertJson,
+    /// [`crate::messages::Samples`].
+    Sample,
+    /// [`crate::messages::Health`].
+    Health,
+    /// [`crate::messages::Update`].
+    Update,
+    /// [`crate::messages::Acknowledgement`], to the agent.
+    Ack,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Status,
+        Self::StatusJson,
+        Self::Alert,
+        Self::AlertJson,
+        Self::Sample,
+        Self::Health,
+        Self::Update,
+        Self::Ack,
+    ];
+
+    /// Last levels of the topic.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::StatusJson => "status/json",
+            Self::Alert => "alert",
+            Self::AlertJson => "alert/json",
+            Self::Sample => "sample",
+            Self::Health => "health",
+            Self::Update => "update",
+            Self::Ack => "ack",
+        }
+    }
+}
+
+/// Every topic that Lapwing speaks on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// From or to one agent.
+    Agent(AgentName, Kind),
+    /// The signed manifest of a group, retained.
+    Release(Name),
+    /// One chunk of an artifact, retained: the artifact's SHA-256 and the chunk's number.
+    Chunk(Digest, u32),
+}
+
+impl Topic {
+    /// Reads a topic; nothing where it is none of ours or is spelled otherwise.
+    pub fn parse(topic: &str) -> Option<Self> {
+        let rest = topic.strip_prefix(ROOT)?.strip_prefix('/')?;
+        let (branch, rest) = rest.split_once('/')?;
+        let (subject, last) = rest.split_once('/')?;
+        match branch {
+            "agent" => {
+                let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == last)?;
+                Some(Self::Agent(parse_name(subject)?, kind))
+            }
+            "group" if last == "release" => Some(Self::Release(parse_name(subject)?)),
+            "artifact" => Some(Self::Chunk(parse_digest(subject)?, parse_chunk(last)?)),
+            _ => None,
+        }
+    }
+
+    /// The topic's name.
+    pub fn name(&self) -> TopicName {
+        match self {
+            Self::Agent(agent, kind) => agent_topic(agent, *kind),
+            Self::Release(group) => release_topic(group),
+            Self::Chunk(sha256, number) => chunk_topic(sha256, *number),
+        }
+    }
+}
+
+/// Topic of one agent.
+pub fn agent_topic(agent: &AgentName, kind: Kind) -> TopicName {
+    join(format_args!("{ROOT}/agent/{agent}/{}", kind.as_str()))
+}
+
+/// Filter for a kind from all agents.
+pub fn agents_filter(kind: Kind) -> TopicName {
+    join(format_args!("{ROOT}/agent/+/{}", kind.as_str()))
+}
+
+/// Topic of a group's release.
+pub fn release_topic(group: &Name) -> TopicName {
+    join(format_args!("{ROOT}/group/{group}/release"))
+}
+
+/// Topic of one chunk.
+pub fn chunk_topic(sha256: &Digest, number: u32) -> TopicName {
+    join(format_args!("{ROOT}/artifact/{}/{number}", Hex(sha256)))
+}
+
+/// The longest text is 20 + 64 + 1 + 10 bytes, so writing never runs out of room.
+fn join(text: core::fmt::Arguments<'_>) -> TopicName {
+    let mut topic = TopicName::new();
+    let _ = topic.write_fmt(text);
+    topic
+}
+
+fn parse_chunk(text: &str) -> Option<u32> {
+    let canonical = text == "0" || !text.starts_with('0');
+    let digits = canonical && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u32 = if digits { text.parse().ok()? } else { return None };
+    (number < ARTIFACT_BYTES.div_ceil(CHUNK_BYTES)).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::string::ToString;
+
+    fn name(text: &str) -> Name {
+        parse_name(text).unwrap()
+    }
+
+    #[test]
+    fn topics_are_spelled_as_documented() {
+        let digest: Digest = core::array::from_fn(|index| index as u8);
+        assert_eq!(agent_topic(&name("gw-1"), Kind::Status), "lapwing/v1/agent/gw-1/status");
+        assert_eq!(agent_topic(&name("gw-1"), Kind::AlertJson), "lapwing/v1/agent/gw-1/alert/json");
+        assert_eq!(agents_filter(Kind::Sample), "lapwing/v1/agent/+/sample");
+        assert_eq!(release_topic(&name("home")), "lapwing/v1/group/home/release");
+        assert_eq!(
+            chunk_topic(&digest, 63),
+            "lapwing/v1/artifact/000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f/63"
+        );
+    }
+
+    #[test]
+    fn every_topic_reads_back_as_itself() {
+        let longest = name("abcdefghijklmnopqrstuvwxyz012345");
+        for kind in Kind::ALL {
+            let topic = Topic::Agent(longest.clone(), kind);
+            assert_eq!(Topic::parse(&topic.name()), Some(topic));
+        }
+        for topic in [Topic::Release(longest), Topic::Chunk([0xe7; 32], 0), Topic::Chunk([0; 32], 63)] {
+            assert_eq!(Topic::parse(&topic.name()), Some(topic));
+        }
+    }
+
+    #[test]
+    fn the_longest_chunk_number_still_fits_a_topic() {
+        assert!(chunk_topic(&[0xff; 32], u32::MAX).ends_with("/4294967295"));
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        let hex = "ab".repeat(32);
+        let chunk = |digest: &str, number: &str| format!("lapwing/v1/artifact/{digest}/{number}");
+        let bad = [
+            "".to_string(),
+            "lapwing/v1".to_string(),
+            "lapwing/v2/agent/a/alert".to_string(),
+            "lapwing/v1/agent/a".to_string(),
+            "lapwing/v1/agent//alert".to_string(),
+            "lapwing/v1/agent/+/alert".to_string(),
+            "lapwing/v1/agent/a b/alert".to_string(),
+            "lapwing/v1/agent/a/alert/".to_string(),
+            "lapwing/v1/agent/a/alert/xml".to_string(),
+            "lapwing/v1/agent/a/Alert".to_string(),
+            "lapwing/v1/group/a/releases".to_string(),
+            "/lapwing/v1/group/a/release".to_string(),
+            chunk(&hex, "01"),
+            chunk(&hex, "+1"),
+            chunk(&hex, "64"),
+            chunk(&hex, "99999999999"),
+            chunk(&hex, ""),
+            chunk(&hex.to_uppercase(), "1"),
+            chunk(&hex[1..], "1"),
+            chunk(&format!("{}é", &hex[2..]), "1"),
+        ];
+        for topic in &bad {
+            assert_eq!(Topic::parse(topic), None, "{topic}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A small valid manifest and its network, for the tests of this folder and of the agent.
+
+use ed25519_dalek::{Signer, SigningKey};
+use heapless::Vec as Fixed;
+use lapwing_shared::features::FEATURES;
+use lapwing_shared::release::accept::Terms;
+use lapwing_shared::release::digest::sha256;
+use lapwing_shared::release::manifest::{
+    Artifact, ArtifactForm, GoldenVector, KindProfile, LimitKnot, Manifest, Origin,
+};
+use lapwing_shared::release::signature::{SignedManifest, TrustedKey, TrustedKeys, signing_bytes};
+use lapwing_shared::verdict::calibration::{Calibration, Knot};
+use lapwing_shared::verdict::scaling::{FeatureScaling, QuantizedInput, Scaling, Transform};
+use std::vec;
+use std::vec::Vec;
+
+pub(crate) const LATENT_WIDTH: usize = 4;
+
+/// The artifact's bytes: two chunks and a bit.
+pub(crate) fn artifact_bytes() -> Vec<u8> {
+    (0..70_000_u32).map(|index| ((index * 31) >> 3) as u8).collect()
+}
+
+/// Stands for the network: halves its input.
+pub(crate) fn halve(input: &QuantizedInput, reconstruction: &mut [i8; FEATURES], latent: &mut [i8]) {
+    for (output, input) in reconstruction.iter_mut().zip(input) {
+        *output = input / 2;
+    }
+    latent.copy_from_slice(&input[..latent.len()]);
+}
+
+fn scaling() -> Scaling {
+    let feature = FeatureScaling {
+        transform: Transform::Log1p,
+        centre: 1.0,
+        unit: 0.5,
+        weight: 16,
+        benign_low: 0.0,
+        benign_high: 9.0,
+    };
+    Scaling { features: Fixed::from_slice(&[feature; FEATURES]).unwrap() }
+}
+
+fn golden(scaling: &Scaling, seed: f32) -> GoldenVector {
+    let row = core::array::from_fn(|index| seed * index as f32);
+    let input = scaling.quantize(&row);
+    let (mut reconstruction, mut latent) = ([0; FEATURES], [0; LATENT_WIDTH]);
+    halve(&input, &mut reconstruction, &mut latent);
+    GoldenVector {
+        row: Fixed::from_slice(&row).unwrap(),
+        input: Fixed::from_slice(&input).unwrap(),
+        reconstruction: Fixed::from_slice(&reconstruction).unwrap(),
+        latent: Fixed::from_slice(&latent).unwrap(),
+        score: scaling.score(&input, &reconstruction),
+    }
+}
+
+pub(crate) fn manifest(version: u64) -> Manifest {
+    let bytes = artifact_bytes();
+    let artifact = |form| Artifact { form, sha256: sha256(&bytes), size_bytes: bytes.len() as u32 };
+    let scaling = scaling();
+    let golden = [golden(&scaling, 0.25), golden(&scaling, 3.0)];
+    let knots = [Knot { score: 10, surprise_nats: 0.1 }, Knot { score: 1000, surprise_nats: 7.0 }];
+    let limits = [
+        LimitKnot { alerts_per_day: 0.1, evidence_nats: 40.0 },
+        LimitKnot { alerts_per_day: 1.0, evidence_nats: 20.0 },
+    ];
+    let kind = KindProfile {
+        name: "port-scan".try_into().unwrap(),
+        centre: Fixed::from_slice(&[3; FEATURES]).unwrap(),
+        radius: 500,
+    };
+    Manifest {
+        group: "home".try_into().unwrap(),
+        version,
+        created_s: 1_700_000_000,
+        expires_s: 1_800_000_000,
+        schema: [0x5c; 32],
+        artifacts: Fixed::from_slice(&[artifact(ArtifactForm::Int8), artifact(ArtifactForm::Onnx)]).unwrap(),
+        latent_width: LATENT_WIDTH as u8,
+        scaling,
+        calibration: Calibration { knots: Fixed::from_slice(&knots).unwrap(), rows: 5000 },
+        evidence_drift_nats: 1.5,
+        limits: Fixed::from_slice(&limits).unwrap(),
+        kinds: Fixed::from_slice(&[kind]).unwrap(),
+        golden: Fixed::from_slice(&golden).unwrap(),
+        origin: Origin { data_sha256: [1; 32], rows: 6000, seed: 1, code: "test".try_into().unwrap() },
+    }
+}
+
+pub(crate) fn signing_key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+pub(crate) fn trusted(id: &str, seed: u8) -> TrustedKeys {
+    let mut keys = TrustedKeys::default();
+    let public = signing_key(seed).verifying_key().to_bytes();
+    keys.add(TrustedKey::new(id.try_into().unwrap(), public).unwrap()).unwrap();
+    keys
+}
+
+/// Encoded signed manifest, under key `k1` of the given seed.
+pub(crate) fn signed(manifest: &Manifest, seed: u8) -> Vec<u8> {
+    let mut room = vec![0; lapwing_shared::release::manifest::MANIFEST_BYTES];
+    let manifest = manifest.encode(&mut room).unwrap();
+    let signature = signing_key(seed).sign(&signing_bytes(manifest)).to_bytes();
+    let signed = SignedManifest { key: "k1".try_into().unwrap(), signature, manifest };
+    signed.encode(&mut vec![0; lapwing_shared::release::signature::SIGNED_MANIFEST_BYTES]).unwrap().to_vec()
+}
+
+/// Terms that accept [`signed`] with seed 1.
+pub(crate) fn terms() -> Terms {
+    Terms { keys: trusted("k1", 1), group: "home".try_into().unwrap(), schema: [0x5c; 32], form: ArtifactForm::Int8 }
+}

@@ -1,0 +1,158 @@
+//! Evidence of one host in one role: a CUSUM over −ln p, and what an alert will want to tell of its rise.
+
+use crate::features::FEATURES;
+use crate::units::{Address, Nanos, Timestamp};
+use crate::verdict::alert::{PEERS, Peer, REASONS, Reason};
+use crate::verdict::kinds::KINDS;
+use heapless::Vec;
+
+/// Evidence halves in so long a silence: odd flows hours apart do not add up.
+pub const HALF_LIFE: Nanos = Nanos::from_secs(1800);
+/// A flow is called odd from this surprise on: p under 1 %.
+pub const ODD_NATS: f32 = 4.6;
+/// Evidence is held at this multiple of the limit, so that an episode ends soon after its cause does.
+pub const EVIDENCE_CAP: f32 = 2.0;
+
+/// One scored flow as a host's evidence sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// When the record was made.
+    pub at: Timestamp,
+    /// −ln p after the local correction, nats.
+    pub surprise_nats: f32,
+    /// The other end.
+    pub peer: Address,
+    /// The responder's port.
+    pub service_port: u16,
+    /// Attack kind that the flow resembles.
+    pub kind: Option<usize>,
+    /// Plain feature values.
+    pub row: &'a [f32; FEATURES],
+    /// Each feature's part of the score.
+    pub contributions: &'a [u32; FEATURES],
+}
+
+/// The evidence of one host in one role, since it last left zero.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Accumulated nats, 0 or more (E. S. Page 1954, "Continuous Inspection Schemes").
+    pub nats: f32,
+    /// First flow of the rise.
+    pub since: Timestamp,
+    /// Newest flow.
+    pub last: Timestamp,
+    /// Flows of the rise.
+    pub flows: u32,
+    /// Of these, odd ones.
+    pub odd_flows: u32,
+    worst_nats: f32,
+    worst: Vec<Reason, REASONS>,
+    peers: Vec<Peer, PEERS>,
+    ports: Vec<(u16, u32), PEERS>,
+    kinds: [u16; KINDS],
+}
+
+impl Evidence {
+    /// None yet; the host's newest flow was at `last`.
+    pub fn new(last: Timestamp) -> Self {
+        Self { last, ..Self::default() }
+    }
+
+    /// Adds one flow: evidence ← max(0, faded evidence + surprise − drift), at most [`EVIDENCE_CAP`] · limit.
+    ///
+    /// At 0 the rise is forgotten, unless `keep` is set because an episode has yet to tell of it.
+    pub fn step(&mut self, step: &Step<'_>, drift_nats: f32, limit_nats: f32, keep: bool) {
+        let nats = self.faded(step.at) + step.surprise_nats - drift_nats;
+        if nats <= 0.0 && !keep {
+            *self = Self::new(step.at);
+            return;
+        }
+        if self.flows == 0 {
+            self.since = step.at;
+        }
+        self.nats = nats.clamp(0.0, EVIDENCE_CAP * limit_nats);
+        self.last = step.at;
+        self.flows = self.flows.saturating_add(1);
+        if step.surprise_nats >= ODD_NATS {
+            self.note_odd(step);
+        }
+    }
+
+    /// Evidence at `now`, after the silence since the newest flow.
+    pub fn faded(&self, now: Timestamp) -> f32 {
+        let half_lives = now.since(self.last).as_secs_f64() / HALF_LIFE.as_secs_f64();
+        if half_lives > 60.0 { 0.0 } else { self.nats * libm::exp2f(-(half_lives as f32)) }
+    }
+
+    fn note_odd(&mut self, step: &Step<'_>) {
+        self.odd_flows = self.odd_flows.saturating_add(1);
+        count_peer(&mut self.peers, step.peer);
+        count_port(&mut self.ports, step.service_port);
+        if let Some(votes) = step.kind.and_then(|kind| self.kinds.get_mut(kind)) {
+            *votes = votes.saturating_add(1);
+        }
+        if step.surprise_nats > self.worst_nats {
+            self.worst_nats = step.surprise_nats;
+            self.worst = largest_reasons(step);
+        }
+    }
+
+    /// Busiest peers of odd flows, busiest first.
+    pub fn peers(&self) -> Vec<Peer, PEERS> {
+        let mut peers = self.peers.clone();
+        peers.sort_unstable_by(|a, b| b.flows.cmp(&a.flows).then(a.address.cmp(&b.address)));
+        peers
+    }
+
+    /// Port that most odd flows were aimed at, 0 without one.
+    pub fn service_port(&self) -> u16 {
+        self.ports.iter().max_by_key(|(port, flows)| (*flows, core::cmp::Reverse(*port))).map_or(0, |(port, _)| *port)
+    }
+
+    /// What was off in the most surprising flow; normal ranges are to be filled in.
+    pub fn reasons(&self) -> &Vec<Reason, REASONS> {
+        &self.worst
+    }
+
+    /// Kind that most odd flows resembled, when that is at least half of them.
+    pub fn kind(&self) -> Option<usize> {
+        let (kind, votes) = self.kinds.iter().enumerate().max_by_key(|(index, votes)| (**votes, usize::MAX - index))?;
+        (*votes > 0 && u32::from(*votes) * 2 >= self.odd_flows.min(u32::from(u16::MAX))).then_some(kind)
+    }
+}
+
+fn largest_reasons(step: &Step<'_>) -> Vec<Reason, REASONS> {
+    let total: u64 = step.contributions.iter().map(|part| u64::from(*part)).sum();
+    let mut order: [u8; FEATURES] = core::array::from_fn(|index| index as u8);
+    order.sort_unstable_by_key(|index| (core::cmp::Reverse(step.contributions[usize::from(*index)]), *index));
+    let reason = |feature: u8| Reason {
+        feature,
+        value: step.row[usize::from(feature)],
+        normal_low: 0.0,
+        normal_high: 0.0,
+        share_permille: (u64::from(step.contributions[usize::from(feature)]) * 1000 / total.max(1)) as u16,
+    };
+    order.into_iter().take(REASONS).map(reason).filter(|reason| reason.share_permille > 0).collect()
+}
+
+/// Space-Saving (Metwally, Agrawal & El Abbadi 2005): the rarest counter is given to a newcomer, its count kept, so
+/// that heavy peers are never missed. What is told of a peer is an upper bound then.
+fn count_peer(peers: &mut Vec<Peer, PEERS>, address: Address) {
+    if let Some(peer) = peers.iter_mut().find(|peer| peer.address == address) {
+        peer.flows = peer.flows.saturating_add(1);
+    } else if peers.push(Peer { address, flows: 1 }).is_err()
+        && let Some(rarest) = peers.iter_mut().min_by_key(|peer| peer.flows)
+    {
+        *rarest = Peer { address, flows: rarest.flows.saturating_add(1) };
+    }
+}
+
+fn count_port(ports: &mut Vec<(u16, u32), PEERS>, port: u16) {
+    if let Some(counted) = ports.iter_mut().find(|counted| counted.0 == port) {
+        counted.1 = counted.1.saturating_add(1);
+    } else if ports.push((port, 1)).is_err()
+        && let Some(rarest) = ports.iter_mut().min_by_key(|counted| counted.1)
+    {
+        *rarest = (port, rarest.1.saturating_add(1));
+    }
+}
