@@ -5,3 +5,5 @@ pub mod clock;
 pub mod collect;
 pub mod store;
 pub mod quantize;
+pub mod synthetic;
+pub mod train;

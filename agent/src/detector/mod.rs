@@ -9,6 +9,10 @@ pub mod int8;
 #[cfg(feature = "tract")]
 pub mod tract;
 
+pub use int8::Int8Engine;
+#[cfg(feature = "tract")]
+pub use tract::TractEngine;
+
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::verdict::network::{Inference, NetworkError};
 

@@ -1,0 +1,48 @@
+//! A trained network through the whole of quantization.
+
+use super::convert::{QuantizeConfig, quantize};
+use super::report::{Against, compare};
+use crate::synthetic::Mixture;
+use crate::train::rows::TrainingRow;
+use crate::train::{TrainConfig, Trained, train};
+use lapwing_shared::verdict::scaling::QuantizedInput;
+
+fn trained() -> (Trained, Vec<QuantizedInput>, Vec<QuantizedInput>, Vec<QuantizedInput>) {
+    let mixture = Mixture::new(1);
+    let row = |(row, features)| TrainingRow { features, agent: row as u32 % 3 };
+    let rows: Vec<TrainingRow> = mixture.rows(4_000, 2).into_iter().enumerate().map(row).collect();
+    let config = TrainConfig { epochs: 25, batch_rows: 64, ..TrainConfig::default() };
+    let trained = train(&rows, &Mixture::transforms(), &config, &mut |_| ()).unwrap();
+    let inputs = |places: &[usize]| places.iter().map(|row| trained.scaling.quantize(&rows[*row].features)).collect();
+    let (calibration, benign) = (inputs(&trained.training), inputs(&trained.validation));
+    let odd = mixture.odd_rows(600, 9).iter().map(|row| trained.scaling.quantize(row)).collect();
+    (trained, calibration, benign, odd)
+}
+
+#[test]
+fn quantization_costs_little_and_each_step_is_worth_it() {
+    let (trained, calibration, benign, odd) = trained();
+    let report = |config: QuantizeConfig, odd: &[QuantizedInput]| {
+        let artifact = quantize(&trained.network, &calibration, &config).unwrap().to_int8().unwrap();
+        compare(&trained.network, &artifact, &trained.scaling, &benign, odd).unwrap()
+    };
+    let full = report(QuantizeConfig::default(), &odd);
+    let plain = report(QuantizeConfig { equalize: false, correct_bias: false, ..Default::default() }, &odd);
+    let unequal = report(QuantizeConfig { equalize: false, ..Default::default() }, &odd);
+    let uncorrected = report(QuantizeConfig { correct_bias: false, ..Default::default() }, &odd);
+    println!("full {full:?}\nplain {plain:?}\nno equalisation {unequal:?}\nno correction {uncorrected:?}");
+    assert_eq!((full.against, full.odd_rows), (Against::LabelledAttacks, 600));
+    assert!(full.rank_correlation > 0.99, "{full:?}");
+    assert!((full.auc_f32 - full.auc_int8).abs() < 0.005, "{full:?}");
+    assert!(full.rms_quanta < plain.rms_quanta, "{full:?} against {plain:?}");
+    let unlabelled = report(QuantizeConfig::default(), &[]);
+    assert_eq!((unlabelled.against, unlabelled.odd_rows), (Against::PerturbedRows, benign.len()));
+}
+
+#[test]
+fn a_broken_network_or_no_rows_is_refused() {
+    let mut network = crate::train::network::FloatNetwork::random(&[8], false, &mut fastrand::Rng::with_seed(1));
+    assert!(quantize(&network, &[], &QuantizeConfig::default()).is_err());
+    network.layers[0].weights[0] = f32::NAN;
+    assert!(quantize(&network, &[[0; 48]], &QuantizeConfig::default()).is_err());
+}

@@ -1,0 +1,77 @@
+//! A finished training as one JSON file: weights, scaling, config, seed, data digest, code version, report.
+
+use super::network::FloatNetwork;
+use super::{TrainConfig, TrainError, TrainReport, Trained};
+use crate::train::rows::TrainingRow;
+use lapwing_shared::release::digest::Hex;
+use lapwing_shared::verdict::scaling::Scaling;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Number of the format; a reader refuses any other.
+pub const RUN_FORMAT: u32 = 1;
+
+/// The code that trains, as `origin.code` of a manifest names it.
+pub const CODE_VERSION: &str = concat!("lapwing-trainer ", env!("CARGO_PKG_VERSION"));
+
+/// Everything needed to make a release of a training, and to repeat it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TrainRun {
+    /// [`RUN_FORMAT`].
+    pub format: u32,
+    /// [`CODE_VERSION`] of the code that trained.
+    pub code: String,
+    /// SHA-256 of the rows given, hexadecimal ([`super::rows::digest`]).
+    pub data_sha256: String,
+    /// The settings, with the seed.
+    pub config: TrainConfig,
+    /// What happened.
+    pub report: TrainReport,
+    /// Scaling with score weights.
+    pub scaling: Scaling,
+    /// The weights.
+    pub network: FloatNetwork,
+}
+
+impl TrainRun {
+    /// Puts together what belongs to a training over these rows.
+    pub fn new(rows: &[TrainingRow], config: &TrainConfig, trained: &Trained) -> Self {
+        Self {
+            format: RUN_FORMAT,
+            code: CODE_VERSION.into(),
+            data_sha256: Hex(&super::rows::digest(rows)).to_string(),
+            config: config.clone(),
+            report: trained.report.clone(),
+            scaling: trained.scaling.clone(),
+            network: trained.network.clone(),
+        }
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// [`TrainError::Saved`].
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let failed = |reason: String| TrainError::Saved { path: path.display().to_string(), reason };
+        let text = serde_json::to_string(self).map_err(|error| failed(error.to_string()))?;
+        std::fs::write(path, text).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`TrainError::Saved`] when it cannot be read, is of another format, or its numbers make no network.
+    pub fn load(path: &Path) -> Result<Self, TrainError> {
+        let failed = |reason: String| TrainError::Saved { path: path.display().to_string(), reason };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let run: Self = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+        if run.format != RUN_FORMAT {
+            return Err(failed(format!("format {}, expected {RUN_FORMAT}", run.format)));
+        }
+        if !run.network.is_valid() || !run.scaling.is_valid() {
+            return Err(failed("weights or scaling are not those of a network".into()));
+        }
+        Ok(run)
+    }
+}
