@@ -4,6 +4,7 @@ pub mod accept;
 mod codec;
 pub mod digest;
 pub mod download;
+pub mod file;
 pub mod framing;
 pub mod golden;
 pub mod manifest;

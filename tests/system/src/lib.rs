@@ -1,1 +1,3 @@
 //! Both sides together.
+
+pub mod load;
