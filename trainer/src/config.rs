@@ -132,7 +132,7 @@ pub struct BrokerSection {
     pub client: String,
     /// Connections to the embedded broker, at most.
     pub connections: usize,
-    /// Publications of one kind that the embedded broker holds for the collector, MiB.
+    /// Sample batches that the embedded broker holds for the collector, MiB; of alerts it holds an eighth.
     pub held_mib: usize,
 }
 
