@@ -1,3 +1,7 @@
-//! Command line of the trainer.
+//! The trainer's program; see `lapwing-trainer --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lapwing_trainer::main(std::env::args_os())
+}

@@ -1,3 +1,4 @@
 //! Both sides together.
 
 pub mod networks;
+pub mod load;

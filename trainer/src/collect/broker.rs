@@ -31,7 +31,8 @@ pub struct BrokerLimits {
     pub connections: usize,
     /// Largest MQTT packet, bytes.
     pub packet_bytes: usize,
-    /// Publications of one kind that are held until the collector has read them, bytes.
+    /// Sample batches that are held until the collector has read them, bytes of topic and payload; of the other kinds
+    /// less is held, see [`held`]. The router's own records come on top, about 400 bytes a publication.
     pub held_bytes: usize,
     /// Time that a new connection has for its CONNECT, milliseconds.
     pub connect_ms: u16,
@@ -39,7 +40,7 @@ pub struct BrokerLimits {
 
 impl Default for BrokerLimits {
     fn default() -> Self {
-        Self { connections: 10_000, packet_bytes: 66 * 1024, held_bytes: 64 * 1024 * 1024, connect_ms: 5_000 }
+        Self { connections: 10_000, packet_bytes: 66 * 1024, held_bytes: 32 * 1024 * 1024, connect_ms: 5_000 }
     }
 }
 
@@ -83,14 +84,26 @@ pub fn start(listen: SocketAddr, limits: BrokerLimits, counts: Arc<Counts>) -> R
     Ok((link, listen))
 }
 
+/// Bytes of one kind that are held. A publication keeps the whole buffer alive that it was read into (10 KiB or more,
+/// shared with its neighbours), so rare kinds are given little.
+fn held(kind: Kind, limits: BrokerLimits) -> usize {
+    let share = match kind {
+        Kind::Sample => 1,
+        Kind::Alert => 8,
+        _ => 32,
+    };
+    (limits.held_bytes / share).max(PARTS * 16 * 1024)
+}
+
 fn config(listen: SocketAddr, limits: BrokerLimits) -> Config {
     let segment = |bytes: usize| SegmentConfig { max_segment_size: bytes / PARTS, max_segment_count: PARTS };
     let mut custom: HashMap<String, SegmentConfig> = HashMap::new();
     for kind in KINDS {
-        custom.insert(agents_filter(kind).to_string(), segment(limits.held_bytes));
+        custom.insert(agents_filter(kind).to_string(), segment(held(kind, limits)));
     }
-    // One log for each agent that listens for acknowledgements: small, since a newer one replaces the older.
-    custom.insert(agents_filter(Kind::Ack).to_string(), segment(4 * 1024));
+    // One log for each agent that listens for acknowledgements: as small as it can be, since what is lost is asked again.
+    let smallest = SegmentConfig { max_segment_size: 1024, max_segment_count: 2 };
+    custom.insert(agents_filter(Kind::Ack).to_string(), smallest);
     custom.insert(format!("{ROOT}/group/+/release"), segment(256 * 1024));
     let connections = ConnectionSettings {
         connection_timeout_ms: limits.connect_ms,

@@ -23,11 +23,13 @@ pub enum Counter {
     Duplicates,
     /// Sample rows ever stored.
     SampleRowsStored,
+    /// The same when the last release's training began.
+    SampleRowsTrained,
 }
 
 impl Counter {
     /// Every counter.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SampleRowsDropped,
         Self::SampleBatchesDropped,
         Self::AlertsDropped,
@@ -37,6 +39,7 @@ impl Counter {
         Self::RunsForgotten,
         Self::Duplicates,
         Self::SampleRowsStored,
+        Self::SampleRowsTrained,
     ];
 
     /// Its name in the table and in reports.
@@ -51,6 +54,7 @@ impl Counter {
             Self::RunsForgotten => "runs-forgotten",
             Self::Duplicates => "duplicates",
             Self::SampleRowsStored => "sample-rows-stored",
+            Self::SampleRowsTrained => "sample-rows-trained",
         }
     }
 }
@@ -68,4 +72,10 @@ pub(super) fn add(connection: &Connection, counter: Counter, more: u64) -> rusql
 pub(super) fn read(connection: &Connection, counter: Counter) -> rusqlite::Result<u64> {
     let text = "SELECT coalesce((SELECT value FROM counters WHERE name = ?1), 0)";
     connection.prepare_cached(text)?.query_row([counter.name()], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
+}
+
+/// Replaces a counter.
+pub(super) fn set(connection: &Connection, counter: Counter, value: u64) -> rusqlite::Result<()> {
+    let text = "INSERT INTO counters (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
+    connection.prepare_cached(text)?.execute((counter.name(), value.cast_signed())).map(drop)
 }

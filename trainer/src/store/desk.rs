@@ -193,6 +193,14 @@ impl Desk {
         counters::read(&self.connection, counter).map_err(self.sql())
     }
 
+    /// Replaces a counter.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn set_counter(&self, counter: Counter, value: u64) -> Result<(), StoreError> {
+        counters::set(&self.connection, counter, value).map_err(self.sql())
+    }
+
     /// Stored messages: alerts, sample batches, update reports.
     ///
     /// # Errors

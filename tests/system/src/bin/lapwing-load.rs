@@ -1,0 +1,45 @@
+//! Load for a trainer: many agents on real MQTT 5 connections, each waiting for the trainer's word on every message.
+//!
+//! `lapwing-load run --broker 127.0.0.1:1883 --agents 1000 --rate 20000 --seconds 60` sends, `lapwing-load serve …` runs
+//! the trainer itself (so that a test needs one program only).
+
+use clap::{Parser, Subcommand};
+use lapwing_system_tests::load::{self, LoadOptions};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Load for a trainer.
+#[derive(Debug, Parser)]
+#[command(name = "lapwing-load")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send messages and wait until each one is acknowledged.
+    Run(LoadOptions),
+    /// The trainer's own command line.
+    #[command(disable_help_flag = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    Trainer {
+        /// Its arguments.
+        args: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Trainer { args } => lapwing_trainer::main([OsString::from("lapwing-trainer")].into_iter().chain(args)),
+        Command::Run(options) => match load::run(&options) {
+            Ok(report) => {
+                println!("{report}");
+                if report.unacknowledged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            Err(error) => {
+                eprintln!("lapwing-load: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}

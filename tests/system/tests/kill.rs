@@ -1,0 +1,140 @@
+//! A trainer that is killed in the middle of its work has stored everything that it acknowledged.
+
+use lapwing_shared::messages::AgentName;
+use lapwing_system_tests::load::{self, LoadOptions};
+use lapwing_trainer::store::{Desk, Limits, Store};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A trainer in a process of its own; killed when the test ends early.
+struct Trainer(Child);
+
+impl Trainer {
+    fn start(folder: &Path, listen: &str) -> (Self, SocketAddr) {
+        let address = folder.join("address");
+        let _ = fs::remove_file(&address);
+        let child = Command::new(env!("CARGO_BIN_EXE_lapwing-load"))
+            .args(["trainer", "serve", "--log", "warn", "--listen", listen, "--store"])
+            .arg(folder.join("store.sqlite"))
+            .arg("--address-file")
+            .arg(&address)
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut trainer = Self(child);
+        loop {
+            if let Ok(text) = fs::read_to_string(&address) {
+                return (trainer, text.trim().parse().unwrap());
+            }
+            assert_eq!(trainer.0.try_wait().unwrap(), None, "the trainer ended at once");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("lapwing-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn options(broker: SocketAddr, ledger: PathBuf) -> LoadOptions {
+    LoadOptions {
+        broker,
+        agents: 100,
+        rate: 5_000,
+        seconds: 4,
+        rows: 1,
+        alert_every: 10,
+        look_ms: 100,
+        window: 256,
+        patience_seconds: 3,
+        run: 1,
+        ledger: Some(ledger),
+        report_every: 0,
+    }
+}
+
+/// Numbers that the ledger says were acknowledged, held against what the store says is stored.
+fn hold_against_store(ledger: &Path, store: &Store) -> u64 {
+    let mut acknowledged = 0;
+    for line in fs::read_to_string(ledger).unwrap().lines() {
+        let (name, up_to) = line.split_once(' ').unwrap();
+        let up_to: u64 = up_to.parse().unwrap();
+        let stored = store.progress(&AgentName::try_from(name).unwrap(), 1).map_or(0, |progress| progress.up_to());
+        assert!(stored >= up_to, "{name}: {up_to} acknowledged, {stored} stored");
+        acknowledged += up_to;
+    }
+    acknowledged
+}
+
+#[test]
+fn a_killed_trainer_has_stored_everything_that_it_acknowledged() {
+    let folder = Folder::new("kill");
+    let (mut trainer, broker) = Trainer::start(&folder.0, "127.0.0.1:0");
+    let ledger = folder.0.join("ledger");
+    let (done, ended) = std::sync::mpsc::channel();
+    let wanted = options(broker, ledger.clone());
+    let load = std::thread::spawn(move || {
+        let report = load::run(&wanted).unwrap();
+        let _ = done.send(());
+        report
+    });
+    // In the middle: while messages flow, two seconds before the end of sending.
+    assert!(ended.recv_timeout(Duration::from_secs(2)).is_err(), "the load ended before the kill");
+    trainer.0.kill().unwrap();
+    trainer.0.wait().unwrap();
+    let report = load.join().unwrap();
+    assert!(report.acknowledged > 0 && report.unacknowledged > 0, "{report}");
+    let store = Store::open(&folder.0.join("store.sqlite"), Limits::default()).unwrap();
+    assert!(hold_against_store(&ledger, &store) > 0);
+    let [alerts, batches, _] = Desk::open(&folder.0.join("store.sqlite")).unwrap().stored().unwrap();
+    assert!(alerts + batches >= report.acknowledged, "{} stored, {report}", alerts + batches);
+}
+
+#[test]
+fn agents_lose_nothing_when_the_trainer_is_killed_and_started_again() {
+    let folder = Folder::new("restart");
+    let (mut trainer, broker) = Trainer::start(&folder.0, "127.0.0.1:0");
+    let ledger = folder.0.join("ledger");
+    let mut wanted = options(broker, ledger.clone());
+    wanted.patience_seconds = 60;
+    let (done, ended) = std::sync::mpsc::channel();
+    let load = std::thread::spawn(move || {
+        let report = load::run(&wanted).unwrap();
+        let _ = done.send(());
+        report
+    });
+    assert!(ended.recv_timeout(Duration::from_secs(2)).is_err(), "the load ended before the kill");
+    trainer.0.kill().unwrap();
+    trainer.0.wait().unwrap();
+    let (again, _) = Trainer::start(&folder.0, &broker.to_string());
+    let report = load.join().unwrap();
+    assert_eq!(report.unacknowledged, 0, "{report}");
+    assert!(report.reconnections > 0, "{report}");
+    drop(again);
+    let store = Store::open(&folder.0.join("store.sqlite"), Limits::default()).unwrap();
+    assert_eq!(hold_against_store(&ledger, &store), report.sent);
+    let [alerts, batches, _] = Desk::open(&folder.0.join("store.sqlite")).unwrap().stored().unwrap();
+    assert_eq!(alerts + batches, report.sent, "each message once");
+}

@@ -1,0 +1,324 @@
+//! Command line of the trainer: one program, each subcommand usable alone.
+
+use crate::commands::{self, keys, lists};
+use crate::config::{Config, Span};
+use crate::serve;
+use crate::serve::make::ReleaseMaker;
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Collects what Lapwing's agents see, learns their network, and sends them better models.
+#[derive(Debug, Parser)]
+#[command(name = "lapwing-trainer", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Log filter, like `info`, `debug` or `lapwing_trainer=debug`.
+    #[arg(long, global = true, default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lapwing-trainer keys new site-1 --secret site-1.key --public site-1.pub
+  lapwing-trainer serve --listen 0.0.0.0:1883 --key site-1.key --after-rows 20000
+  lapwing-trainer serve --config /etc/lapwing/trainer.toml
+  lapwing-trainer alerts --unlabelled
+  lapwing-trainer label gateway-1 7301441236303872001 benign
+  lapwing-trainer retrain";
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Collect, train when it is time, publish releases; runs until SIGTERM or Ctrl-C.
+    #[command(after_help = "Example:\n  lapwing-trainer serve --listen 0.0.0.0:1883 --key site-1.key --every 7d")]
+    Serve(ServeArgs),
+    /// Make and look at signing keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Say what a release file holds, and whether its parts fit together.
+    #[command(after_help = "Example:\n  lapwing-trainer inspect releases/default-3.lwr --key site-1.pub")]
+    Inspect(InspectArgs),
+    /// List the agents that were heard.
+    #[command(after_help = "Example:\n  lapwing-trainer agents --json agents.json")]
+    Agents(AgentsArgs),
+    /// List alert episodes, newest first.
+    #[command(after_help = "Example:\n  lapwing-trainer alerts --unlabelled --agent gateway-1")]
+    Alerts(AlertsArgs),
+    /// Call an alert episode benign or an attack: rows of benign episodes may be trained on.
+    #[command(after_help = "Example:\n  lapwing-trainer label gateway-1 7301441236303872001 benign")]
+    Label(LabelArgs),
+    /// Ask a running `serve` for a new release now.
+    #[command(after_help = "Example:\n  lapwing-trainer retrain --store /var/lib/lapwing/store.sqlite")]
+    Retrain(RetrainArgs),
+}
+
+/// Where the store is.
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    /// Configuration that names the store.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The store's file, before what the configuration says.
+    #[arg(long, value_name = "FILE")]
+    pub store: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    fn path(&self) -> anyhow::Result<PathBuf> {
+        let config = self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
+        Ok(self.store.clone().unwrap_or(config.store.path))
+    }
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Address of the embedded broker (127.0.0.1:1883); port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "broker")]
+    pub listen: Option<SocketAddr>,
+    /// Use this broker instead of the embedded one: mqtt://[user:password@]host[:port], or mqtts://.
+    #[arg(long, value_name = "URL")]
+    pub broker: Option<String>,
+    /// PEM file with the authority that an mqtts broker's certificate comes from.
+    #[arg(long, value_name = "FILE")]
+    pub authority: Option<PathBuf>,
+    /// Group of agents that releases are for (default).
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// Secret key that signs releases.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Folder of release files (releases).
+    #[arg(long, value_name = "FOLDER")]
+    pub releases: Option<PathBuf>,
+    /// Make a release so often, like 7d; without it never by the clock.
+    #[arg(long = "retrain-every", visible_alias = "every", value_name = "SPAN")]
+    pub every: Option<Span>,
+    /// Make a release after so many new feature rows; 0: never by rows.
+    #[arg(long = "retrain-after-rows", visible_alias = "after-rows", value_name = "ROWS")]
+    pub after_rows: Option<u64>,
+    /// Feature rows without which no release is made (2000).
+    #[arg(long, value_name = "ROWS")]
+    pub min_rows: Option<u64>,
+    /// Seed of every random choice in training (1).
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Write the embedded broker's address here once it listens.
+    #[arg(long, value_name = "FILE")]
+    pub address_file: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    /// The configuration file with the command line before it.
+    ///
+    /// # Errors
+    /// When the file cannot be used, or a value is out of range.
+    pub fn configuration(&self) -> anyhow::Result<Config> {
+        let mut config = self.store.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
+        let take = |from: &Option<PathBuf>, into: &mut PathBuf| from.iter().for_each(|path| into.clone_from(path));
+        take(&self.store.store, &mut config.store.path);
+        take(&self.releases, &mut config.retrain.releases);
+        config.broker.listen = self.listen.unwrap_or(config.broker.listen);
+        config.broker.url = self.broker.clone().or(config.broker.url);
+        if self.listen.is_some() {
+            config.broker.url = None;
+        }
+        config.broker.authority = self.authority.clone().or(config.broker.authority);
+        config.retrain.group = self.group.clone().unwrap_or(config.retrain.group);
+        config.retrain.key = self.key.clone().or(config.retrain.key);
+        config.retrain.every = self.every.or(config.retrain.every);
+        config.retrain.after_rows = self.after_rows.unwrap_or(config.retrain.after_rows);
+        config.retrain.min_rows = self.min_rows.unwrap_or(config.retrain.min_rows);
+        config.retrain.seed = self.seed.unwrap_or(config.retrain.seed);
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// `keys`.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key pair: the secret one signs releases here, the public one is given to the agents.
+    #[command(after_help = "Example:\n  lapwing-trainer keys new site-1 --secret site-1.key --public site-1.pub")]
+    New {
+        /// The key's name, 1 to 32 of a-z A-Z 0-9 - _ .
+        name: String,
+        /// File for the secret key (NAME.key); never overwritten, readable by its owner only.
+        #[arg(long, value_name = "FILE")]
+        secret: Option<PathBuf>,
+        /// File for the public key (NAME.pub); never overwritten.
+        #[arg(long, value_name = "FILE")]
+        public: Option<PathBuf>,
+    },
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The release file.
+    pub release: PathBuf,
+    /// Public key that must have signed it; may be given again.
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    /// Write the answer here as JSON; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `agents`.
+#[derive(Debug, Args)]
+pub struct AgentsArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Write the list here as JSON; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// `alerts`.
+#[derive(Debug, Args)]
+pub struct AlertsArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Only of this agent.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// Only without a label.
+    #[arg(long)]
+    pub unlabelled: bool,
+    /// At most so many episodes.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub limit: u32,
+    /// Write the list here as JSON; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// An operator's word.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LabelWord {
+    /// It was nothing.
+    Benign,
+    /// It was an attack.
+    Attack,
+}
+
+/// `label`.
+#[derive(Debug, Args)]
+pub struct LabelArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Agent that told of the episode.
+    pub agent: String,
+    /// The episode's number, as `alerts` lists it.
+    pub episode: u64,
+    /// What it was.
+    pub label: LabelWord,
+    /// Who says so (the user's name).
+    #[arg(long, value_name = "NAME")]
+    pub who: Option<String>,
+}
+
+/// `retrain`.
+#[derive(Debug, Args)]
+pub struct RetrainArgs {
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Who asks (the user's name).
+    #[arg(long, value_name = "NAME")]
+    pub who: Option<String>,
+}
+
+/// Runs the program; `maker` is what trains.
+pub fn main(args: impl IntoIterator<Item = OsString>, maker: Arc<dyn ReleaseMaker>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match start_log(&cli.log).and_then(|()| run(cli.command, maker)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lapwing-trainer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Our own lines at the wanted level; of the embedded broker only what the operator asked for by name, since it logs
+/// every connection as an error.
+fn start_log(filter: &str) -> anyhow::Result<()> {
+    let full = format!("rumqttd=off,{filter}");
+    let filter = tracing_subscriber::EnvFilter::try_new(full).with_context(|| format!("--log {filter}"))?;
+    // A second start in one process (tests) keeps the first one's.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    Ok(())
+}
+
+fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => {
+            let config = args.configuration()?;
+            let told = args.address_file;
+            let mut unwritten = Ok(());
+            let ready = |address: Option<SocketAddr>| unwritten = commands::write_address(told.as_deref(), address);
+            serve::run(config, maker, ready)?;
+            unwritten
+        }
+        Command::Keys(KeysCommand::New { name, secret, public }) => keys::new(&name, secret, public),
+        Command::Inspect(args) => commands::inspect::inspect(&args),
+        Command::Agents(args) => lists::agents(&args.store.path()?, args.json.as_deref()),
+        Command::Alerts(args) => lists::alerts(&args.store.path()?, &args),
+        Command::Label(args) => lists::label(&args.store.path()?, &args),
+        Command::Retrain(args) => lists::retrain(&args.store.path()?, args.who.as_deref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_subcommand_has_an_example() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            let leaf = command.get_subcommands().next().is_none();
+            assert!(!leaf || help.contains("Example"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let args =
+            ["lapwing-trainer", "serve", "--store", "x.db", "--every", "7d", "--after-rows", "5", "--group", "home"];
+        let Command::Serve(args) = Cli::parse_from(args).command else { panic!("serve expected") };
+        let config = args.configuration().unwrap();
+        assert_eq!(config.store.path, PathBuf::from("x.db"));
+        assert_eq!(config.retrain.every, Some("7d".parse().unwrap()));
+        assert_eq!((config.retrain.after_rows, config.retrain.group.as_str()), (5, "home"));
+    }
+
+    #[test]
+    fn an_embedded_and_an_outside_broker_exclude_each_other() {
+        let args = ["lapwing-trainer", "serve", "--listen", "127.0.0.1:0", "--broker", "mqtt://host"];
+        assert!(Cli::try_parse_from(args).is_err());
+    }
+}

@@ -1,0 +1,106 @@
+//! `agents`, `alerts`, `label` and `retrain`: all beside a running `serve`, through the store.
+
+use super::{user, write_json};
+use crate::cli::{AlertsArgs, LabelArgs, LabelWord};
+use crate::clock;
+use crate::store::{AgentLine, AlertFilter, AlertLine, Desk, Label};
+use lapwing_shared::messages::{Body, Message};
+use std::path::Path;
+
+/// `agents`.
+pub(crate) fn agents(store: &Path, json: Option<&Path>) -> anyhow::Result<()> {
+    let agents = Desk::open(store)?.agents()?;
+    if let Some(path) = json {
+        let lines: Vec<_> = agents.iter().map(with_status).collect();
+        return write_json(path, &lines);
+    }
+    println!("{:<32} {:>8} {:>10} {:>8} {:>8}  {:<8} group", "agent", "seen", "rows", "alerts", "release", "state");
+    let now_s = clock::now_s();
+    for agent in &agents {
+        let (release, state, group) = match status(agent) {
+            Some(status) => {
+                let state = if !status.online {
+                    "offline"
+                } else if status.on_trial {
+                    "on trial"
+                } else {
+                    "online"
+                };
+                (status.release.to_string(), state, status.group.to_string())
+            }
+            None => ("-".into(), "unknown", String::new()),
+        };
+        let seen = ago(now_s.saturating_sub(agent.last_seen_s));
+        let AgentLine { name, sample_rows, alerts, .. } = agent;
+        println!("{name:<32} {seen:>8} {sample_rows:>10} {alerts:>8} {release:>8}  {state:<8} {group}");
+    }
+    Ok(())
+}
+
+fn status(agent: &AgentLine) -> Option<lapwing_shared::messages::Status> {
+    match Message::decode(agent.status.as_deref()?).ok()?.body {
+        Body::Status(status) => Some(status),
+        _ => None,
+    }
+}
+
+fn with_status(agent: &AgentLine) -> serde_json::Value {
+    let mut value = serde_json::to_value(agent).unwrap_or_default();
+    if let (Some(fields), Some(status)) = (value.as_object_mut(), status(agent)) {
+        fields.insert("online".into(), status.online.into());
+        fields.insert("group".into(), status.group.as_str().into());
+        fields.insert("release".into(), status.release.into());
+        fields.insert("on-trial".into(), status.on_trial.into());
+        fields.insert("engine".into(), status.engine.as_str().into());
+        fields.insert("agent-version".into(), status.agent_version.as_str().into());
+    }
+    value
+}
+
+/// A span in the largest unit that gives a whole number.
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// `alerts`.
+pub(crate) fn alerts(store: &Path, args: &AlertsArgs) -> anyhow::Result<()> {
+    let filter = AlertFilter { agent: args.agent.clone(), unlabelled: args.unlabelled, limit: args.limit };
+    let alerts = Desk::open(store)?.alerts(&filter)?;
+    if let Some(path) = &args.json {
+        return write_json(path, &alerts);
+    }
+    println!(
+        "{:<20} {:>20} {:<8} {:<24} {:<6} {:>7} {:>6}  label",
+        "agent", "episode", "state", "host", "role", "peak", "flows"
+    );
+    for AlertLine { agent, episode, state, host, role, peak_nats, flows, label, .. } in &alerts {
+        let label = label.as_deref().unwrap_or("-");
+        println!("{agent:<20} {episode:>20} {state:<8} {host:<24} {role:<6} {peak_nats:>7.1} {flows:>6}  {label}");
+    }
+    Ok(())
+}
+
+/// `label`.
+pub(crate) fn label(store: &Path, args: &LabelArgs) -> anyhow::Result<()> {
+    let label = match args.label {
+        LabelWord::Benign => Label::Benign,
+        LabelWord::Attack => Label::Attack,
+    };
+    let who = args.who.clone().unwrap_or_else(user);
+    Desk::open(store)?.label(&args.agent, args.episode, label, &who, clock::now_s())?;
+    println!("episode {} of {} is called {}", args.episode, args.agent, label.as_str());
+    Ok(())
+}
+
+/// `retrain`.
+pub(crate) fn retrain(store: &Path, who: Option<&str>) -> anyhow::Result<()> {
+    let who = who.map_or_else(user, str::to_owned);
+    let job = Desk::open(store)?.ask(&who, clock::now_s())?;
+    println!("asked for a new release (job {job}); a running `serve` takes it up within a second");
+    Ok(())
+}
