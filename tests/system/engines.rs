@@ -25,7 +25,7 @@ fn default_network() -> QuantizedNetwork {
 #[test]
 fn tract_gives_what_int8_gives_at_every_batch_size() {
     let rows = networks::rows(150);
-    for named in networks::all() {
+    for named in networks::all().into_iter().chain([networks::trained()]) {
         let mut int8 = Int8Engine::load(named.network.to_int8().unwrap()).unwrap();
         let mut tract = TractEngine::load(&onnx::encode(&named.network)).unwrap();
         let expected = run(&mut int8, &rows, 1);

@@ -1,6 +1,7 @@
 //! The trainer: samples in, releases out.
 #![forbid(unsafe_code)]
 
+pub mod calibrate;
 pub mod cli;
 pub mod clock;
 pub mod collect;
@@ -9,6 +10,7 @@ pub mod config;
 pub mod serve;
 pub mod store;
 pub mod quantize;
+pub mod release;
 pub mod synthetic;
 pub mod train;
 

@@ -3,7 +3,11 @@
 use fastrand::Rng;
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::verdict::network::RELU_ZERO_POINT;
+use lapwing_trainer::quantize::convert::{QuantizeConfig, quantize};
 use lapwing_trainer::quantize::network::{QuantizedLayer, QuantizedNetwork};
+use lapwing_trainer::synthetic::Mixture;
+use lapwing_trainer::train::rows::TrainingRow;
+use lapwing_trainer::train::{TrainConfig, train};
 
 /// A network under the name that a failing test prints.
 pub struct Named {
@@ -91,4 +95,15 @@ pub fn ties_in_first_layer(network: &QuantizedNetwork, rows: &[[i8; FEATURES]]) 
     };
     let outputs = || layer.weights.chunks(FEATURES).zip(&layer.biases);
     rows.iter().map(|row| outputs().filter(|(weights, bias)| is_tie(row, weights, **bias)).count()).sum()
+}
+
+/// A small network trained on synthetic rows, quantized as a release is.
+pub fn trained() -> Named {
+    let row = |features| TrainingRow { features, agent: 0 };
+    let rows: Vec<TrainingRow> = Mixture::new(1).rows(2_000, 2).into_iter().map(row).collect();
+    let config = TrainConfig { epochs: 5, batch_rows: 64, ..TrainConfig::default() };
+    let trained = train(&rows, &Mixture::transforms(), &config, &mut |_| ()).expect("synthetic rows can be trained on");
+    let inputs: Vec<_> = trained.training.iter().map(|row| trained.scaling.quantize(&rows[*row].features)).collect();
+    let network = quantize(&trained.network, &inputs, &QuantizeConfig::default());
+    Named { name: "trained".into(), network: network.expect("a trained network can be quantized") }
 }

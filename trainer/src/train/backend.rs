@@ -13,6 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use lapwing_shared::features::FEATURES;
 
 /// The device that training runs on; another burn backend is another line here.
+#[expect(deprecated, reason = "upstream prefers flex; ndarray is the backend that was chosen and measured")]
 fn device() -> Device {
     Device::ndarray().autodiff()
 }
@@ -98,8 +99,8 @@ fn upload(layer: &FloatLayer, device: &Device) -> Linear {
 }
 
 fn download(linear: &Linear, relu: bool) -> Result<FloatLayer, TrainError> {
-    let weights = linear.weight.val().transpose().into_data().to_vec::<f32>();
-    let biases = linear.bias.as_ref().map(|bias| bias.val().into_data().to_vec::<f32>()).transpose();
+    let weights = linear.weight.val().transpose().into_data().try_to_vec::<f32>();
+    let biases = linear.bias.as_ref().map(|bias| bias.val().into_data().try_to_vec::<f32>()).transpose();
     let weights = weights.map_err(|error| TrainError::Backend(format!("{error:?}")))?;
     let biases = biases.map_err(|error| TrainError::Backend(format!("{error:?}")))?.unwrap_or_default();
     Ok(FloatLayer { weights, biases, relu })

@@ -1,0 +1,161 @@
+//! Signing keys: Ed25519 (RFC 8032), the secret half in a file that only its owner can read.
+//!
+//! Secret file: one line `lapwing-secret-key-v1 NAME 64-HEX-DIGITS`. Public file: the line that
+//! [`TrustedKey`] displays, as agents read it.
+
+use ed25519_dalek::{Signer, SigningKey};
+use lapwing_shared::release::digest::{Hex, parse_digest};
+use lapwing_shared::release::manifest::Name;
+use lapwing_shared::release::name::parse_name;
+use lapwing_shared::release::signature::{
+    SIGNED_MANIFEST_BYTES, SignatureError, SignedManifest, TrustedKey, signing_bytes,
+};
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+const SECRET_TAG: &str = "lapwing-secret-key-v1";
+/// Longest secret file, bytes.
+const SECRET_FILE_BYTES: u64 = 256;
+
+/// Why a key cannot be made, read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The name is none.
+    #[error("key name {0:?} is not 1 to 32 of a-z A-Z 0-9 - _ .")]
+    Name(String),
+    /// A file cannot be read or written.
+    #[error("key file {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A secret file holds something else.
+    #[error("key file {path}: expected one line `{SECRET_TAG} NAME 64-HEX-DIGITS`")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others than its owner can read a secret file.
+    #[error("key file {path} can be read by others (mode {mode:03o}): run chmod 600 on it")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes")]
+    Random,
+    /// The signed manifest cannot be written.
+    #[error("cannot sign: {0}")]
+    Sign(#[from] SignatureError),
+}
+
+/// A named signing key.
+pub struct ReleaseKey {
+    name: Name,
+    signing: SigningKey,
+}
+
+impl ReleaseKey {
+    /// Draws a new key.
+    ///
+    /// # Errors
+    /// [`KeyError::Name`], [`KeyError::Random`].
+    pub fn generate(name: &str) -> Result<Self, KeyError> {
+        let mut secret = [0; 32];
+        let random = rustls::crypto::ring::default_provider().secure_random;
+        random.fill(&mut secret).map_err(|_| KeyError::Random)?;
+        Self::from_secret(name, &secret)
+    }
+
+    /// The key of 32 secret bytes.
+    ///
+    /// # Errors
+    /// [`KeyError::Name`].
+    pub fn from_secret(name: &str, secret: &[u8; 32]) -> Result<Self, KeyError> {
+        let name = parse_name(name).ok_or_else(|| KeyError::Name(name.into()))?;
+        Ok(Self { name, signing: SigningKey::from_bytes(secret) })
+    }
+
+    /// The public half.
+    ///
+    /// # Errors
+    /// [`KeyError::Sign`] never, for a key made here.
+    pub fn public(&self) -> Result<TrustedKey, KeyError> {
+        Ok(TrustedKey::new(self.name.clone(), self.signing.verifying_key().to_bytes())?)
+    }
+
+    /// Writes `NAME.key` (mode 600) and `NAME.pub` into a folder; never over a file that is there.
+    ///
+    /// # Errors
+    /// [`KeyError::File`].
+    pub fn save(&self, folder: &Path) -> Result<(PathBuf, PathBuf), KeyError> {
+        let (secret, public) = (folder.join(format!("{}.key", self.name)), folder.join(format!("{}.pub", self.name)));
+        let secret_line = format!("{SECRET_TAG} {} {}\n", self.name, Hex(&self.signing.to_bytes()));
+        write_new(&secret, &secret_line, 0o600)?;
+        write_new(&public, &format!("{}\n", self.public()?), 0o644)?;
+        Ok((secret, public))
+    }
+
+    /// Reads a secret file.
+    ///
+    /// # Errors
+    /// [`KeyError::File`], [`KeyError::Exposed`], [`KeyError::Secret`].
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let failed = |source| KeyError::File { path: path.into(), source };
+        let file = std::fs::File::open(path).map_err(failed)?;
+        check_mode(path, &file)?;
+        let mut text = String::new();
+        file.take(SECRET_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
+        let mut words = text.split_whitespace();
+        let secret = || KeyError::Secret { path: path.into() };
+        match (words.next(), words.next(), words.next().and_then(parse_digest), words.next()) {
+            (Some(SECRET_TAG), Some(name), Some(bytes), None) => Self::from_secret(name, &bytes),
+            _ => Err(secret()),
+        }
+    }
+
+    /// Signs an encoded manifest.
+    ///
+    /// # Errors
+    /// [`KeyError::Sign`] when it is too long.
+    pub fn sign(&self, manifest: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let signature = self.signing.sign(&signing_bytes(manifest)).to_bytes();
+        let mut room = vec![0; SIGNED_MANIFEST_BYTES];
+        let signed = SignedManifest { key: self.name.clone(), signature, manifest };
+        let length = signed.encode(&mut room)?.len();
+        room.truncate(length);
+        Ok(room)
+    }
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    let failed = |source| KeyError::File { path: path.into(), source };
+    let mut file = options.open(path).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+#[cfg(unix)]
+fn check_mode(path: &Path, file: &std::fs::File) -> Result<(), KeyError> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = file.metadata().map_err(|source| KeyError::File { path: path.into(), source })?;
+    match metadata.permissions().mode() & 0o777 {
+        mode if mode & 0o077 != 0 => Err(KeyError::Exposed { path: path.into(), mode }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &Path, _: &std::fs::File) -> Result<(), KeyError> {
+    Ok(())
+}

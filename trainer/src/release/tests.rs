@@ -1,0 +1,153 @@
+//! From rows to a release file that the shared checks accept; and what must not become one.
+
+use super::build::{Artifacts, ReleaseError, ReleaseTerms, artifacts, manifest, release_file};
+use super::keys::{KeyError, ReleaseKey};
+use super::verify::VerifyError;
+use crate::calibrate::{DRIFT_NATS, Stream, calibrate, evidence_limits, peaks};
+use crate::quantize::convert::QuantizeConfig;
+use crate::synthetic::Mixture;
+use crate::train::rows::TrainingRow;
+use crate::train::run::TrainRun;
+use crate::train::{TrainConfig, train};
+use heapless::Vec as Fixed;
+use lapwing_shared::features::FeatureVector;
+use lapwing_shared::release::file::ReleaseFile;
+use lapwing_shared::release::golden::check_golden;
+use lapwing_shared::release::manifest::{ArtifactForm, MANIFEST_BYTES, Manifest};
+use lapwing_shared::release::signature::{SignedManifest, TrustedKeys};
+use lapwing_shared::units::Timestamp;
+use lapwing_shared::verdict::network::{Inference, Int8Network, Scratch};
+use std::path::PathBuf;
+
+struct Made {
+    run: TrainRun,
+    artifacts: Artifacts,
+    rows: Vec<FeatureVector>,
+    terms: ReleaseTerms,
+}
+
+fn made() -> Made {
+    let row = |(row, features)| TrainingRow { features, agent: row as u32 % 2 };
+    let rows: Vec<TrainingRow> = Mixture::new(1).rows(1_500, 2).into_iter().enumerate().map(row).collect();
+    let config = TrainConfig { epochs: 4, batch_rows: 64, ..TrainConfig::default() };
+    let trained = train(&rows, &Mixture::transforms(), &config, &mut |_| ()).unwrap();
+    let run = TrainRun::new(&rows, &config, &trained);
+    let plain = |places: &[usize]| places.iter().map(|row| rows[*row].features).collect::<Vec<_>>();
+    let inputs: Vec<_> = plain(&trained.training).iter().map(|row| run.scaling.quantize(row)).collect();
+    let artifacts = artifacts(&run, &inputs, &QuantizeConfig::default()).unwrap();
+    let validation = plain(&trained.validation);
+    let calibration = calibrate(&scores(&run, &artifacts, &validation)).unwrap();
+    let surprises = scores(&run, &artifacts, &validation).into_iter().enumerate();
+    let step = |(second, score)| (Timestamp::from_secs(second as u64 * 10), calibration.surprise_nats(score));
+    let limits = evidence_limits(&[Stream { steps: surprises.map(step).collect() }], DRIFT_NATS, &peaks).unwrap();
+    let odd: Vec<_> = Mixture::new(1).odd_rows(50, 4).iter().map(|row| run.scaling.quantize(row)).collect();
+    let terms = ReleaseTerms {
+        group: "home".into(),
+        version: 3,
+        created_s: 1_700_000_000,
+        expires_s: 1_800_000_000,
+        calibration: calibration.clone(),
+        evidence_drift_nats: DRIFT_NATS,
+        limits,
+        kinds: super::kinds::profile("odd-rows", &odd, &run.scaling).into_iter().collect(),
+    };
+    Made { run, artifacts, rows: validation, terms }
+}
+
+fn scores(run: &TrainRun, artifacts: &Artifacts, rows: &[FeatureVector]) -> Vec<u32> {
+    let network = Int8Network::parse(artifacts.int8.as_slice()).unwrap();
+    let mut inference = Inference::default();
+    let mut score = |row: &FeatureVector| {
+        let input = run.scaling.quantize(row);
+        network.run(&input, &mut Scratch::default(), &mut inference);
+        run.scaling.score(&input, &inference.reconstruction)
+    };
+    rows.iter().map(&mut score).collect()
+}
+
+#[test]
+fn a_release_file_passes_every_shared_check() {
+    let made = made();
+    let key = ReleaseKey::from_secret("signer-1", &[7; 32]).unwrap();
+    let manifest = manifest(&made.run, &made.artifacts, &made.rows, &made.terms).unwrap();
+    let bytes = release_file(&manifest, &made.artifacts, &key).unwrap();
+    let file = ReleaseFile::decode(&bytes).unwrap();
+    let signed = SignedManifest::decode(file.signed).unwrap();
+    let mut keys = TrustedKeys::default();
+    keys.add(key.public().unwrap()).unwrap();
+    keys.verify(&signed).unwrap();
+    let read = Manifest::decode(signed.manifest).unwrap();
+    assert_eq!(read, manifest);
+    let int8 = read.artifact(ArtifactForm::Int8).unwrap();
+    let network = Int8Network::parse(file.artifact(&read, int8).unwrap()).unwrap();
+    let onnx = read.artifact(ArtifactForm::Onnx).unwrap();
+    assert_eq!(file.artifact(&read, onnx), Some(made.artifacts.onnx.as_slice()));
+    check_golden::<()>(&read, |input, reconstruction, latent| {
+        let mut inference = Inference::default();
+        network.run(input, &mut Scratch::default(), &mut inference);
+        *reconstruction = inference.reconstruction;
+        latent.copy_from_slice(&inference.latent[..latent.len()]);
+        Ok(())
+    })
+    .unwrap();
+    assert!(signed.manifest.len() < MANIFEST_BYTES * 3 / 4, "{} bytes", signed.manifest.len());
+}
+
+#[test]
+fn forms_of_two_networks_are_never_released_together() {
+    let mut made = made();
+    let last = made.artifacts.int8.len() - 1;
+    made.artifacts.int8[last] ^= 0x40;
+    let error = manifest(&made.run, &made.artifacts, &made.rows, &made.terms).unwrap_err();
+    assert!(matches!(error, ReleaseError::Verify(VerifyError::Different { .. })), "{error}");
+}
+
+#[test]
+fn terms_that_break_a_rule_are_refused() {
+    let made = made();
+    let refuse =
+        |terms: ReleaseTerms| manifest(&made.run, &made.artifacts, &made.rows, &terms).unwrap_err().to_string();
+    let terms = || made.terms.clone();
+    assert!(refuse(ReleaseTerms { group: "ho me".into(), ..terms() }).starts_with("group is not"));
+    assert!(refuse(ReleaseTerms { version: 0, ..terms() }).contains("version"));
+    assert!(refuse(ReleaseTerms { expires_s: 0, ..terms() }).contains("expires_s"));
+    assert!(refuse(ReleaseTerms { limits: Fixed::new(), ..terms() }).contains("limits"));
+}
+
+/// An empty folder of this test.
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("lapwing-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn keys_come_back_from_their_files_and_are_never_overwritten() {
+    let folder = folder("keys");
+    let key = ReleaseKey::generate("site-a").unwrap();
+    let (secret, public) = key.save(&folder).unwrap();
+    assert_eq!(ReleaseKey::load(&secret).unwrap().sign(b"x").unwrap(), key.sign(b"x").unwrap());
+    let keys = TrustedKeys::parse(&std::fs::read_to_string(public).unwrap()).unwrap();
+    keys.verify(&SignedManifest::decode(&key.sign(b"manifest").unwrap()).unwrap()).unwrap();
+    let other = ReleaseKey::generate("site-a").unwrap();
+    assert!(matches!(other.save(&folder), Err(KeyError::File { .. })));
+    assert_ne!(other.sign(b"x").unwrap(), key.sign(b"x").unwrap());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_others_can_read_is_refused_with_the_way_out() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder("exposed");
+    let (secret, _) = ReleaseKey::generate("k").unwrap().save(&folder).unwrap();
+    let mode = |mode| std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
+    assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+    mode(0o640);
+    assert!(ReleaseKey::load(&secret).err().unwrap().to_string().ends_with("(mode 640): run chmod 600 on it"));
+    mode(0o600);
+    std::fs::write(&secret, "lapwing-secret-key-v1 k 00").unwrap();
+    assert!(matches!(ReleaseKey::load(&secret), Err(KeyError::Secret { .. })));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
