@@ -8,6 +8,7 @@ mod counters;
 mod desk;
 mod error;
 mod jobs;
+mod known;
 mod progress;
 mod prune;
 mod received;

@@ -2,7 +2,7 @@
 
 use super::Limits;
 use super::counters::{self, Counter};
-use super::write::Totals;
+use super::known::Totals;
 use rusqlite::Transaction;
 
 /// A limit removes this share of its table at once: one in so many, so that it does not remove at every commit.

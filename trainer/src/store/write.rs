@@ -5,6 +5,7 @@
 
 use super::counters::{self, Counter};
 use super::error::StoreError;
+use super::known::{Known, Totals};
 use super::progress::Progress;
 use super::received::{Content, Received};
 use super::{Desk, Limits, schema};
@@ -14,9 +15,6 @@ use rusqlite::{Connection, Transaction};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-
-/// Runs of one agent whose progress is kept; the longest unused is forgotten beyond it.
-const RUNS: usize = 64;
 
 /// What one commit did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,33 +39,14 @@ pub struct Store {
     _lock: File,
 }
 
-/// What the writer knows without asking the database; replaced only when a commit has succeeded.
-#[derive(Clone, Default)]
-pub(super) struct Totals {
-    pub(super) sample_bytes: u64,
-    pub(super) sample_rows: u64,
-    pub(super) alerts: u64,
-    pub(super) updates: u64,
-}
-
-/// See [`Totals`].
-#[derive(Default)]
-struct Known {
-    agents: HashMap<AgentName, i64>,
-    schemas: HashMap<[u8; 32], i64>,
-    progress: HashMap<(i64, u64), Progress>,
-    runs: HashMap<i64, Vec<u64>>,
-    totals: Totals,
-}
-
 /// Changes of a batch, on top of [`Known`].
 #[derive(Default)]
-struct Staged {
-    agents: HashMap<AgentName, i64>,
-    schemas: HashMap<[u8; 32], i64>,
-    progress: BTreeMap<(i64, u64), Progress>,
+pub(super) struct Staged {
+    pub(super) agents: HashMap<AgentName, i64>,
+    pub(super) schemas: HashMap<[u8; 32], i64>,
+    pub(super) progress: BTreeMap<(i64, u64), Progress>,
     seen: BTreeMap<i64, Seen>,
-    totals: Totals,
+    pub(super) totals: Totals,
     done: Committed,
 }
 
@@ -89,7 +68,7 @@ impl Store {
     pub fn open(path: &Path, limits: Limits) -> Result<Self, StoreError> {
         let lock = lock(path)?;
         let connection = schema::open(path)?;
-        let known = load(&connection).map_err(|error| StoreError::from_sql(path, error))?;
+        let known = Known::load(&connection).map_err(|error| StoreError::from_sql(path, error))?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(Self { path: path.to_path_buf(), connection, limits, known, _lock: lock })
     }
@@ -143,39 +122,6 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_path_buf() }),
         Err(std::fs::TryLockError::Error(error)) => Err(open(error)),
     }
-}
-
-fn load(connection: &Connection) -> rusqlite::Result<Known> {
-    let mut known = Known::default();
-    let mut agents = connection.prepare("SELECT id, name FROM agents")?;
-    let mut rows = agents.query([])?;
-    while let Some(row) = rows.next()? {
-        let name: String = row.get(1)?;
-        if let Ok(name) = AgentName::try_from(name.as_str()) {
-            known.agents.insert(name, row.get(0)?);
-        }
-    }
-    let mut schemas = connection.prepare("SELECT id, sha256 FROM schemas")?;
-    let pairs = schemas.query_map([], |row| Ok((row.get::<_, [u8; 32]>(1)?, row.get(0)?)))?;
-    known.schemas = pairs.collect::<rusqlite::Result<_>>()?;
-    let mut progress = connection.prepare("SELECT agent, run, up_to, beyond FROM progress ORDER BY used")?;
-    let mut rows = progress.query([])?;
-    while let Some(row) = rows.next()? {
-        let key = (row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned());
-        let up_to = row.get::<_, i64>(2)?.cast_unsigned();
-        let ranges: Vec<u8> = row.get(3)?;
-        let damaged = || rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Blob, "no ranges".into());
-        known.progress.insert(key, Progress::from_parts(up_to, &ranges).ok_or_else(damaged)?);
-        known.runs.entry(key.0).or_default().push(key.1);
-    }
-    let count = |text: &str| connection.query_row(text, [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned);
-    known.totals = Totals {
-        sample_bytes: count("SELECT coalesce(sum(length(payload)), 0) FROM samples")?,
-        sample_rows: count("SELECT coalesce(sum(rows), 0) FROM samples")?,
-        alerts: count("SELECT count(*) FROM alerts")?,
-        updates: count("SELECT count(*) FROM updates")?,
-    };
-    Ok(known)
 }
 
 fn transact(
@@ -380,49 +326,11 @@ impl Staged {
             statement.execute((agent, run, up_to, progress.ranges_to_bytes(), now_s.cast_signed()))?;
         }
         let mut forgotten = 0;
-        for (agent, run) in self.forgotten_runs(known) {
+        for (agent, run) in known.forgotten_runs(&self.progress) {
             let text = "DELETE FROM progress WHERE agent = ?1 AND run = ?2";
             forgotten += transaction.prepare_cached(text)?.execute((agent, run.cast_signed()))? as u64;
         }
         counters::add(transaction, Counter::NumbersGivenUp, given_up)?;
         counters::add(transaction, Counter::RunsForgotten, forgotten)
-    }
-
-    /// Runs that this batch pushes out, longest unused first; never one that the batch itself used.
-    fn forgotten_runs(&self, known: &Known) -> Vec<(i64, u64)> {
-        let mut added: BTreeMap<i64, usize> = BTreeMap::new();
-        for key in self.progress.keys().filter(|key| !known.progress.contains_key(key)) {
-            *added.entry(key.0).or_default() += 1;
-        }
-        let mut out = Vec::new();
-        for (agent, added) in added {
-            let Some(runs) = known.runs.get(&agent) else { continue };
-            let over = (runs.len() + added).saturating_sub(RUNS);
-            let unused = runs.iter().filter(|run| !self.progress.contains_key(&(agent, **run)));
-            out.extend(unused.take(over).map(|run| (agent, *run)));
-        }
-        out
-    }
-}
-
-impl Known {
-    fn absorb(&mut self, staged: Staged) {
-        for (agent, run) in staged.forgotten_runs(self) {
-            self.progress.remove(&(agent, run));
-            if let Some(runs) = self.runs.get_mut(&agent) {
-                runs.retain(|known| *known != run);
-            }
-        }
-        for ((agent, run), progress) in staged.progress {
-            let runs = self.runs.entry(agent).or_default();
-            if runs.last() != Some(&run) {
-                runs.retain(|known| *known != run);
-                runs.push(run);
-            }
-            self.progress.insert((agent, run), progress);
-        }
-        self.agents.extend(staged.agents);
-        self.schemas.extend(staged.schemas);
-        self.totals = staged.totals;
     }
 }
