@@ -17,6 +17,8 @@ pub(super) mod ether_type {
     pub(crate) const PPPOE_SESSION: u16 = 0x8864;
 }
 
+/// Octets of an Ethernet header.
+pub(super) const ETHERNET_OCTETS: usize = 14;
 /// Values below this in an Ethernet header are the length of an 802.3 frame.
 const FIRST_ETHER_TYPE: u16 = 0x0600;
 /// SNAP with the organisation code of RFC 1042: an EtherType follows.
@@ -63,12 +65,11 @@ impl Carried {
 }
 
 /// Reads the link header of a frame that is not empty.
-#[inline]
 pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Carried, Refusal> {
     let (ether_type, header_octets) = match link {
         LinkType::Ethernet => {
             let header = Ethernet2HeaderSlice::from_slice(frame).map_err(|_| Refusal::TruncatedLinkHeader)?;
-            (header.ether_type().0, 14)
+            (header.ether_type().0, ETHERNET_OCTETS as u32)
         }
         LinkType::LinuxSll => cooked(frame, 16, 2, 14)?,
         LinkType::LinuxSll2 => cooked(frame, 20, 8, 0)?,

@@ -18,8 +18,6 @@
 mod link;
 mod network;
 mod refusal;
-#[cfg(test)]
-mod tests;
 mod transport;
 
 pub use refusal::{Refusal, RefusalCounts};
@@ -146,14 +144,11 @@ pub fn decode(link: LinkType, timestamp: Timestamp, frame: &[u8], wire_octets: u
     if frame.is_empty() {
         return Err(Refusal::EmptyFrame);
     }
-    let captured = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-    let carried = link::strip(link, frame)?;
-    let frame_octets = wire_octets.max(captured);
-    let packet = Packet {
+    let mut packet = Packet {
         timestamp,
         network: Network::Other,
         protocol: 0,
-        vlan: carried.vlan,
+        vlan: 0,
         source: Address([0; 16]),
         destination: Address([0; 16]),
         source_port: 0,
@@ -163,9 +158,31 @@ pub fn decode(link: LinkType, timestamp: Timestamp, frame: &[u8], wire_octets: u
         icmp: (0, 0),
         hop_limit: 0,
         fragment: Fragment::Whole,
-        frame_octets,
-        network_octets: frame_octets.saturating_sub(carried.header_octets),
+        frame_octets: wire_octets.max(u32::try_from(frame.len()).unwrap_or(u32::MAX)),
+        network_octets: 0,
         payload_octets: 0,
     };
+    // Most frames by far; the short way saves a third of the instructions.
+    if link == LinkType::Ethernet
+        && let Some((header, content)) = frame.split_first_chunk::<{ link::ETHERNET_OCTETS }>()
+        && header[12..] == link::ether_type::IPV4.to_be_bytes()
+    {
+        packet.network_octets = packet.frame_octets - link::ETHERNET_OCTETS as u32;
+        network::ipv4(&mut packet, content)?;
+        return Ok(packet);
+    }
+    decode_any(&mut packet, link, frame)?;
+    Ok(packet)
+}
+
+/// Any link type and content.
+#[inline(never)]
+fn decode_any(packet: &mut Packet, link: LinkType, frame: &[u8]) -> Result<(), Refusal> {
+    let carried = link::strip(link, frame)?;
+    packet.vlan = carried.vlan;
+    packet.network_octets = packet.frame_octets.saturating_sub(carried.header_octets);
     network::read(packet, &carried, frame)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,14 +10,16 @@ use etherparse::{
 };
 
 /// Completes `packet`, whose `network_octets` are what the wire has behind the link header.
-#[inline]
-pub(super) fn read(packet: Packet, carried: &Carried, frame: &[u8]) -> Result<Packet, Refusal> {
+pub(super) fn read(packet: &mut Packet, carried: &Carried, frame: &[u8]) -> Result<(), Refusal> {
     let content = carried.content(frame);
     match carried.ether_type {
         ether_type::IPV4 => ipv4(packet, content),
         ether_type::IPV6 => ipv6(packet, content),
         ether_type::ARP => arp(packet, carried, frame),
-        _ => Ok(other(packet, carried, frame)),
+        _ => {
+            other(packet, carried, frame);
+            Ok(())
+        }
     }
 }
 
@@ -78,19 +80,19 @@ impl<'a> Datagram<'a> {
     }
 
     #[inline]
-    fn finish(self, mut packet: Packet) -> Result<Packet, Refusal> {
+    fn finish(self, packet: &mut Packet) -> Result<(), Refusal> {
         packet.protocol = self.protocol.0;
         packet.fragment = self.fragment;
         packet.payload_octets = self.octets;
         if !matches!(self.fragment, Fragment::Later(_)) {
-            transport::read(&mut packet, self.captured)?;
+            transport::read(packet, self.captured)?;
         }
-        Ok(packet)
+        Ok(())
     }
 }
 
 #[inline]
-fn ipv4(mut packet: Packet, content: &[u8]) -> Result<Packet, Refusal> {
+pub(super) fn ipv4(packet: &mut Packet, content: &[u8]) -> Result<(), Refusal> {
     let header = Ipv4HeaderSlice::from_slice(content).map_err(|error| match error {
         ipv4::HeaderSliceError::Len(_) => Refusal::TruncatedNetworkHeader,
         ipv4::HeaderSliceError::Content(ipv4::HeaderError::UnexpectedVersion { .. }) => Refusal::BadVersion,
@@ -118,7 +120,7 @@ fn ipv4(mut packet: Packet, content: &[u8]) -> Result<Packet, Refusal> {
 }
 
 #[inline]
-fn ipv6(mut packet: Packet, content: &[u8]) -> Result<Packet, Refusal> {
+fn ipv6(packet: &mut Packet, content: &[u8]) -> Result<(), Refusal> {
     let header = Ipv6HeaderSlice::from_slice(content).map_err(|error| match error {
         ipv6::HeaderSliceError::Len(_) => Refusal::TruncatedNetworkHeader,
         ipv6::HeaderSliceError::Content(_) => Refusal::BadVersion,
@@ -169,24 +171,24 @@ fn extensions(datagram: &mut Datagram<'_>) -> Result<(), Refusal> {
 }
 
 /// ARP for IPv4 (RFC 826) gives its protocol addresses; for another protocol it counts as other.
-fn arp(mut packet: Packet, carried: &Carried, frame: &[u8]) -> Result<Packet, Refusal> {
+fn arp(packet: &mut Packet, carried: &Carried, frame: &[u8]) -> Result<(), Refusal> {
     let header = ArpPacketSlice::from_slice(carried.content(frame)).map_err(|_| Refusal::TruncatedNetworkHeader)?;
     if header.proto_addr_type() != EtherType::IPV4 {
-        return Ok(other(packet, carried, frame));
+        other(packet, carried, frame);
+        return Ok(());
     }
     let address = |octets: &[u8]| <[u8; 4]>::try_from(octets).map(Address::from_v4).map_err(|_| Refusal::BadArp);
     packet.network = Network::Arp;
     packet.protocol = u8::try_from(header.operation().0).map_err(|_| Refusal::BadArp)?;
     packet.source = address(header.sender_protocol_addr())?;
     packet.destination = address(header.target_protocol_addr())?;
-    Ok(packet)
+    Ok(())
 }
 
 /// Neither IP nor ARP: MAC addresses and the EtherType.
-fn other(mut packet: Packet, carried: &Carried, frame: &[u8]) -> Packet {
+fn other(packet: &mut Packet, carried: &Carried, frame: &[u8]) {
     (packet.source, packet.destination) = carried.mac_addresses(frame);
     packet.source_port = carried.ether_type;
     packet.destination_port = carried.ether_type;
     packet.payload_octets = packet.network_octets;
-    packet
 }

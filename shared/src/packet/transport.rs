@@ -21,7 +21,14 @@ const TCP_OCTETS: usize = 20;
 pub(super) fn read(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
     match IpNumber(packet.protocol) {
         IpNumber::TCP => tcp(packet, captured),
-        IpNumber::UDP | IpNumber::UDP_LITE => udp(packet, captured),
+        IpNumber::UDP => udp(packet, captured),
+        _ => read_rarer(packet, captured),
+    }
+}
+
+fn read_rarer(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
+    match IpNumber(packet.protocol) {
+        IpNumber::UDP_LITE => udp(packet, captured),
         IpNumber::ICMP | IpNumber::IPV6_ICMP => icmp(packet, captured),
         IpNumber::SCTP => ports(packet, captured, SCTP_OCTETS),
         IpNumber::DCCP => dccp(packet, captured),
