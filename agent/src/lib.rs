@@ -5,7 +5,7 @@
 
 pub mod clock;
 pub mod config;
-pub mod capture;
+pub use lapwing_capture as capture;
 pub mod interruptible;
 pub mod detector;
 pub mod sampler;

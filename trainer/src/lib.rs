@@ -7,6 +7,8 @@ pub mod clock;
 pub mod collect;
 mod commands;
 pub mod config;
+pub mod dataset;
+pub mod learn;
 pub mod serve;
 pub mod store;
 pub mod quantize;
@@ -16,26 +18,11 @@ pub mod train;
 
 pub use commands::keys::read_secret;
 
-use lapwing_shared::features::SchemaId;
-use serve::make::{MakeError, Order, Progress, ReleaseMaker, Rows};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Runs the trainer's command line.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    cli::main(args, Arc::new(NoTraining))
-}
-
-/// Stands where no training is built in: everything but making releases works.
-struct NoTraining;
-
-impl ReleaseMaker for NoTraining {
-    fn schema(&self) -> SchemaId {
-        [0; 32]
-    }
-
-    fn make(&self, _: &Order, _: Rows<'_>, _: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, MakeError> {
-        Err(MakeError::Training("this build cannot train".into()))
-    }
+    cli::main(args, Arc::new(learn::Learner { config: train::TrainConfig::default() }))
 }

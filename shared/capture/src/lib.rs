@@ -3,6 +3,8 @@
 //! [`FileSource`] reads capture files and pipes. Every source gives its frames in the order in which they were recorded
 //! and leaves their times as they are; time that jumps is the flow table's business.
 
+#![forbid(unsafe_code)]
+
 mod classic;
 mod error;
 mod file;

@@ -1,0 +1,248 @@
+//! From rows to a signed release: what `serve`, `train`, `calibrate` and `release` do alike.
+
+use crate::calibrate::{CalibrateError, DRIFT_NATS, Stream, calibrate, evidence_limits, peaks};
+use crate::dataset::Row;
+use crate::quantize::convert::QuantizeConfig;
+use crate::quantize::report::{QuantizeReport, compare};
+use crate::release::build::{Artifacts, ReleaseError, ReleaseTerms, artifacts, manifest, release_file};
+use crate::release::keys::ReleaseKey;
+use crate::release::kinds::profile;
+use crate::serve::make::{MakeError, Order, Progress, ReleaseMaker, Rows};
+use crate::train::rows::TrainingRow;
+use crate::train::run::TrainRun;
+use crate::train::{self, TrainConfig, Trained};
+use lapwing_shared::context::hosts::follows;
+use lapwing_shared::context::local::LocalNetworks;
+use lapwing_shared::features::schema::{SCHEMA, schema_id};
+use lapwing_shared::features::{FEATURES, FeatureVector, SchemaId};
+use lapwing_shared::messages::Role;
+use lapwing_shared::release::manifest::{KINDS, KindProfile, LIMIT_KNOTS, LimitKnot};
+use lapwing_shared::units::{Address, Timestamp};
+use lapwing_shared::verdict::calibration::Calibration;
+use lapwing_shared::verdict::network::{Inference, Int8Network, NetworkError, Scratch};
+use lapwing_shared::verdict::scaling::{QuantizedInput, Scaling, Transform};
+use std::collections::BTreeMap;
+
+/// Transform of every feature, as the schema suggests it.
+pub fn transforms() -> [Transform; FEATURES] {
+    std::array::from_fn(|index| Transform::of(&SCHEMA[index]))
+}
+
+/// Scores of rows under a network, as an agent computes them.
+///
+/// # Errors
+/// When the artifact is none.
+pub fn scores<'a>(
+    artifact: &[u8],
+    scaling: &Scaling,
+    rows: impl Iterator<Item = &'a FeatureVector>,
+) -> Result<Vec<u32>, NetworkError> {
+    let network = Int8Network::parse(artifact)?;
+    let (mut scratch, mut inference) = (Scratch::default(), Inference::default());
+    let score = |row: &FeatureVector| {
+        let input = scaling.quantize(row);
+        network.run(&input, &mut scratch, &mut inference);
+        scaling.score(&input, &inference.reconstruction)
+    };
+    Ok(rows.map(score).collect())
+}
+
+/// Benign score distribution and evidence thresholds.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Thresholds {
+    /// Score → surprise.
+    pub calibration: Calibration,
+    /// Knob → evidence threshold.
+    pub limits: heapless::Vec<LimitKnot, LIMIT_KNOTS>,
+}
+
+/// Calibrates on benign rows that were not trained on. `streams` groups their places by what accumulates evidence.
+///
+/// # Errors
+/// When there are too few rows.
+pub fn thresholds(
+    scores: &[u32],
+    streams: &[Vec<(Timestamp, usize)>],
+) -> Result<Thresholds, CalibrateError> {
+    let calibration = calibrate(scores)?;
+    let surprise = |(at, row): &(Timestamp, usize)| (*at, calibration.surprise_nats(scores[*row]));
+    let streams: Vec<Stream> =
+        streams.iter().map(|steps| Stream { steps: steps.iter().map(surprise).collect() }).collect();
+    let limits = evidence_limits(&streams, DRIFT_NATS, &peaks)?;
+    Ok(Thresholds { calibration, limits })
+}
+
+/// Places of the rows by host and role, as the judge follows them.
+pub fn host_streams(rows: &[&Row]) -> Vec<Vec<(Timestamp, usize)>> {
+    let local = LocalNetworks::default();
+    let mut streams: BTreeMap<(u32, Address, Role), Vec<(Timestamp, usize)>> = BTreeMap::new();
+    for (place, row) in rows.iter().enumerate() {
+        let (source, target) = row.ends;
+        let (as_source, as_target) = follows(&local, &source, &target);
+        if as_source {
+            streams.entry((row.file, source, Role::Source)).or_default().push((row.at, place));
+        }
+        if as_target {
+            streams.entry((row.file, target, Role::Target)).or_default().push((row.at, place));
+        }
+    }
+    streams.into_values().collect()
+}
+
+/// Profiles of the attack kinds among labelled rows, most frequent kinds first.
+pub fn kinds<'a>(labelled: impl Iterator<Item = &'a Row>, scaling: &Scaling) -> heapless::Vec<KindProfile, KINDS> {
+    let mut by_kind: BTreeMap<&str, Vec<QuantizedInput>> = BTreeMap::new();
+    for row in labelled {
+        if let Some(kind) = &row.attack {
+            by_kind.entry(kind).or_default().push(scaling.quantize(&row.features));
+        }
+    }
+    let mut kinds: Vec<_> = by_kind.into_iter().collect();
+    kinds.sort_by_key(|(_, rows)| std::cmp::Reverse(rows.len()));
+    kinds.into_iter().filter_map(|(name, rows)| profile(name, &rows, scaling)).take(KINDS).collect()
+}
+
+/// A network in both forms, and what quantization cost.
+pub struct Quantized {
+    /// The artifacts.
+    pub artifacts: Artifacts,
+    /// int8 against f32.
+    pub report: QuantizeReport,
+}
+
+/// Quantizes with the training rows as calibration set; the cost is measured on `held_out` rows.
+///
+/// # Errors
+/// When the network does not fit the encoding.
+pub fn quantize(
+    run: &TrainRun,
+    training: &[FeatureVector],
+    held_out: &[FeatureVector],
+    attacks: &[FeatureVector],
+) -> Result<Quantized, ReleaseError> {
+    let quantize = |rows: &[FeatureVector]| -> Vec<QuantizedInput> {
+        rows.iter().map(|row| run.scaling.quantize(row)).collect()
+    };
+    let artifacts = artifacts(run, &quantize(training), &QuantizeConfig::default())?;
+    let report = compare(&run.network, &artifacts.int8, &run.scaling, &quantize(held_out), &quantize(attacks))?;
+    Ok(Quantized { artifacts, report })
+}
+
+/// What a release says besides network and thresholds.
+pub struct Naming {
+    /// Group of agents.
+    pub group: String,
+    /// Version.
+    pub version: u64,
+    /// Now, seconds since the epoch.
+    pub created_s: u64,
+    /// When it is no longer taken, seconds since the epoch.
+    pub expires_s: u64,
+}
+
+/// Puts everything together and signs it.
+///
+/// # Errors
+/// When the engines differ, a part breaks the manifest's rules, or the key cannot sign.
+pub fn release(
+    run: &TrainRun,
+    artifacts: &Artifacts,
+    golden_from: &[FeatureVector],
+    thresholds: Thresholds,
+    kinds: heapless::Vec<KindProfile, KINDS>,
+    naming: Naming,
+    key: &ReleaseKey,
+) -> Result<Vec<u8>, ReleaseError> {
+    let terms = ReleaseTerms {
+        group: naming.group,
+        version: naming.version,
+        created_s: naming.created_s,
+        expires_s: naming.expires_s,
+        calibration: thresholds.calibration,
+        evidence_drift_nats: DRIFT_NATS,
+        limits: thresholds.limits,
+        kinds,
+    };
+    release_file(&manifest(run, artifacts, golden_from, &terms)?, artifacts, key)
+}
+
+/// Makes releases for `serve`.
+pub struct Learner {
+    /// Training settings; the order's seed goes before theirs.
+    pub config: TrainConfig,
+}
+
+impl ReleaseMaker for Learner {
+    fn schema(&self) -> SchemaId {
+        schema_id()
+    }
+
+    fn make(&self, order: &Order, rows: Rows<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, MakeError> {
+        let mut stored = rows.collect::<Result<Vec<_>, _>>()?;
+        stored.sort_by_key(|row| (row.at, row.agent));
+        let agent = |row: &crate::store::TrainingRow| u32::try_from(row.agent).unwrap_or(u32::MAX);
+        let training: Vec<TrainingRow> =
+            stored.iter().map(|row| TrainingRow { features: row.features, agent: agent(row) }).collect();
+        let config = TrainConfig { seed: order.seed, ..self.config.clone() };
+        let trained = train::train(&training, &transforms(), &config, &mut |step| progress(epoch(&step)))
+            .map_err(|error| MakeError::Training(error.to_string()))?;
+        let said = |error: ReleaseError| MakeError::Training(error.to_string());
+        let run = TrainRun::new(&training, &config, &trained);
+        let of = |places: &[usize]| -> Vec<FeatureVector> { places.iter().map(|row| training[*row].features).collect() };
+        let (fitted, held_out) = (of(&trained.training), of(&trained.validation));
+        progress(stage("quantize", String::new()));
+        let quantized = quantize(&run, &fitted, &held_out, &[]).map_err(said)?;
+        progress(stage("quantize", cost(&quantized.report)));
+        let scores = scores(&quantized.artifacts.int8, &run.scaling, held_out.iter())
+            .map_err(|error| MakeError::Training(error.to_string()))?;
+        // The samples do not say which hosts they are of, so a site's held-out rows are taken as one host's: the
+        // evidence of all of them together is more than that of any one.
+        let thresholds = thresholds(&scores, &site_streams(&trained, &stored))
+            .map_err(|error| MakeError::Training(error.to_string()))?;
+        progress(stage("calibrate", format!("{} rows", scores.len())));
+        let key = ReleaseKey::load(&order.key).map_err(|error| MakeError::Training(error.to_string()))?;
+        let naming = Naming {
+            group: order.group.to_string(),
+            version: order.version,
+            created_s: order.created_s,
+            expires_s: order.expires_s,
+        };
+        release(&run, &quantized.artifacts, &held_out, thresholds, heapless::Vec::new(), naming, &key).map_err(said)
+    }
+}
+
+fn site_streams(trained: &Trained, stored: &[crate::store::TrainingRow]) -> Vec<Vec<(Timestamp, usize)>> {
+    let mut sites: BTreeMap<i64, Vec<(Timestamp, usize)>> = BTreeMap::new();
+    for (place, row) in trained.validation.iter().enumerate() {
+        let row = &stored[*row];
+        sites.entry(row.agent).or_default().push((row.at, place));
+    }
+    let mut streams: Vec<_> = sites.into_values().collect();
+    streams.iter_mut().for_each(|steps| steps.sort_unstable());
+    streams
+}
+
+/// One line on what quantization cost.
+pub fn cost(report: &QuantizeReport) -> String {
+    let against = match report.against {
+        crate::quantize::report::Against::LabelledAttacks => "labelled attacks",
+        crate::quantize::report::Against::PerturbedRows => "perturbed rows",
+    };
+    format!(
+        "int8 against f32: rank correlation {:.4}, AUC {:.4} against {:.4} on {against}, {} bytes",
+        report.rank_correlation, report.auc_int8, report.auc_f32, report.size_bytes
+    )
+}
+
+fn stage(stage: &'static str, note: String) -> Progress {
+    Progress { stage, done: 0, total: 0, note }
+}
+
+fn epoch(step: &train::Progress) -> Progress {
+    Progress {
+        stage: "train",
+        done: step.epoch as u64,
+        total: step.epochs as u64,
+        note: format!("pass {}, validation error {:.4}, best {:.4}", step.pass, step.validation_error, step.best_error),
+    }
+}
