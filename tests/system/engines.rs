@@ -13,7 +13,7 @@ use lapwing_trainer::quantize::onnx;
 fn run(engine: &mut dyn Engine, rows: &[[i8; FEATURES]], batch: usize) -> Vec<Inference> {
     let mut answers = vec![Inference::default(); rows.len()];
     for (rows, answers) in rows.chunks(batch).zip(answers.chunks_mut(batch)) {
-        engine.run_batch(rows, answers).unwrap();
+        engine.run_batch(rows, answers).expect("there is room for every answer");
     }
     answers
 }

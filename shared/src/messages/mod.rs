@@ -129,7 +129,6 @@ pub struct Update {
 /// What an agent sends.
 #[expect(clippy::large_enum_variant, reason = "without an allocator there is no box; messages are made one at a time")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "without allocation there is no box to put it in")]
 pub enum Body {
     /// On `…/alert`.
     Alert(Alert),
