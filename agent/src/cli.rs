@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn the_command_line_goes_before_the_file() {
-        let cli = Cli::parse_from(["lapwing-agent", "replay", "x.pcap", "--idle-timeout", "5s", "--alerts-per-day", "3"]);
+        let cli =
+            Cli::parse_from(["lapwing-agent", "replay", "x.pcap", "--idle-timeout", "5s", "--alerts-per-day", "3"]);
         let Command::Replay { options, .. } = cli.command else { panic!("replay expected") };
         let config = options.configuration().unwrap();
         assert_eq!(config.meter.idle_timeout, "5s".parse().unwrap());

@@ -56,7 +56,8 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("`{text}` is no span of time; expected a number with a unit, like 500ms, 60s, 5m, 1h");
+        let expected =
+            || format!("`{text}` is no span of time; expected a number with a unit, like 500ms, 60s, 5m, 1h");
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(expected)?;
         let (number, unit) = text.split_at(digits);
         let nanos_per_unit = match unit.trim() {

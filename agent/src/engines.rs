@@ -28,9 +28,7 @@ impl EngineFactory for Engines {
     fn build(&self, _: &Manifest, artifact: &[u8]) -> Result<Self::Engine, String> {
         match self.0 {
             #[cfg(feature = "tract")]
-            EngineChoice::Tract => {
-                TractEngine::load(artifact).map(|engine| Box::new(engine) as _).map_err(text)
-            }
+            EngineChoice::Tract => TractEngine::load(artifact).map(|engine| Box::new(engine) as _).map_err(text),
             #[cfg(not(feature = "tract"))]
             EngineChoice::Tract => Err("this build has only the int8 engine".into()),
             EngineChoice::Int8 => Int8Engine::load(artifact).map(|engine| Box::new(engine) as _).map_err(text),

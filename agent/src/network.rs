@@ -67,7 +67,8 @@ impl Network {
         };
         match &config.update.state_dir {
             Some(path) => {
-                let folder = Folder::open(path).with_context(|| format!("cannot use state folder {}", path.display()))?;
+                let folder =
+                    Folder::open(path).with_context(|| format!("cannot use state folder {}", path.display()))?;
                 spawn(folder, config, agent, connection, terms)
             }
             None => spawn(Memory::default(), config, agent, connection, terms),
@@ -131,7 +132,8 @@ fn agent_name(configured: &str) -> anyhow::Result<Name> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let name: String = host.trim().chars().map(plain).take(32).collect();
-    parse_name(&name).with_context(|| format!("the host's name {host:?} is no agent name; give one with --agent: {expected}"))
+    parse_name(&name)
+        .with_context(|| format!("the host's name {host:?} is no agent name; give one with --agent: {expected}"))
 }
 
 fn group_name(configured: &str) -> anyhow::Result<Name> {

@@ -5,8 +5,8 @@
 //! a bounded queue. Replay waits when the queue is full; live capture does not, and counts what was left out.
 
 use crate::capture::{CaptureError, FileSource, PacketSource};
-use crate::pace::Pace;
 use crate::output::OutputError;
+use crate::pace::Pace;
 use crate::scoring::{BATCH_ROWS, Installed, Listener, Row, Scoring};
 use lapwing_shared::features::FeatureVector;
 use lapwing_shared::features::meter::{Meter, RecordSink};

@@ -1,5 +1,6 @@
 //! Command line of the trainer: one program, each subcommand usable alone.
 
+use crate::commands::learn::{CalibrateArgs, ReleaseArgs, TrainArgs, run_calibrate, run_release, run_train};
 use crate::commands::{self, keys, lists};
 use crate::config::{Config, Span};
 use crate::serve;
@@ -39,6 +40,17 @@ pub enum Command {
     /// Collect, train when it is time, publish releases; runs until SIGTERM or Ctrl-C.
     #[command(after_help = "Example:\n  lapwing-trainer serve --listen 0.0.0.0:1883 --key site-1.key --every 7d")]
     Serve(ServeArgs),
+    /// Train an autoencoder on benign rows of captures or feature files.
+    #[command(after_help = "Example:\n  lapwing-trainer train --capture monday.pcap.gz --out run.json")]
+    Train(TrainArgs),
+    /// Show what a trained network calls surprising: benign score distribution and evidence thresholds.
+    #[command(after_help = "Example:\n  lapwing-trainer calibrate --run run.json --capture tuesday.pcap.gz")]
+    Calibrate(CalibrateArgs),
+    /// Quantize, calibrate, check with both engines, sign: a release file.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer release --run run.json --capture tuesday.pcap.gz --attacks lab.pcap.gz \\\n      --key site-1.key --version 1 --out site-1.lwr"
+    )]
+    Release(ReleaseArgs),
     /// Make and look at signing keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -281,6 +293,9 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
             serve::run(config, maker, ready)?;
             unwritten
         }
+        Command::Train(args) => run_train(&args),
+        Command::Calibrate(args) => run_calibrate(&args),
+        Command::Release(args) => run_release(&args),
         Command::Keys(KeysCommand::New { name, secret, public }) => keys::new(&name, secret, public),
         Command::Inspect(args) => commands::inspect::inspect(&args),
         Command::Agents(args) => lists::agents(&args.store.path()?, args.json.as_deref()),

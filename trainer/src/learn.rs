@@ -60,10 +60,7 @@ pub struct Thresholds {
 ///
 /// # Errors
 /// When there are too few rows.
-pub fn thresholds(
-    scores: &[u32],
-    streams: &[Vec<(Timestamp, usize)>],
-) -> Result<Thresholds, CalibrateError> {
+pub fn thresholds(scores: &[u32], streams: &[Vec<(Timestamp, usize)>]) -> Result<Thresholds, CalibrateError> {
     let calibration = calibrate(scores)?;
     let surprise = |(at, row): &(Timestamp, usize)| (*at, calibration.surprise_nats(scores[*row]));
     let streams: Vec<Stream> =
@@ -120,9 +117,8 @@ pub fn quantize(
     held_out: &[FeatureVector],
     attacks: &[FeatureVector],
 ) -> Result<Quantized, ReleaseError> {
-    let quantize = |rows: &[FeatureVector]| -> Vec<QuantizedInput> {
-        rows.iter().map(|row| run.scaling.quantize(row)).collect()
-    };
+    let quantize =
+        |rows: &[FeatureVector]| -> Vec<QuantizedInput> { rows.iter().map(|row| run.scaling.quantize(row)).collect() };
     let artifacts = artifacts(run, &quantize(training), &QuantizeConfig::default())?;
     let report = compare(&run.network, &artifacts.int8, &run.scaling, &quantize(held_out), &quantize(attacks))?;
     Ok(Quantized { artifacts, report })
@@ -188,7 +184,8 @@ impl ReleaseMaker for Learner {
             .map_err(|error| MakeError::Training(error.to_string()))?;
         let said = |error: ReleaseError| MakeError::Training(error.to_string());
         let run = TrainRun::new(&training, &config, &trained);
-        let of = |places: &[usize]| -> Vec<FeatureVector> { places.iter().map(|row| training[*row].features).collect() };
+        let of =
+            |places: &[usize]| -> Vec<FeatureVector> { places.iter().map(|row| training[*row].features).collect() };
         let (fitted, held_out) = (of(&trained.training), of(&trained.validation));
         progress(stage("quantize", String::new()));
         let quantized = quantize(&run, &fitted, &held_out, &[]).map_err(said)?;

@@ -5,14 +5,14 @@ pub mod calibrate;
 pub mod cli;
 pub mod clock;
 pub mod collect;
-mod commands;
+pub mod commands;
 pub mod config;
 pub mod dataset;
 pub mod learn;
-pub mod serve;
-pub mod store;
 pub mod quantize;
 pub mod release;
+pub mod serve;
+pub mod store;
 pub mod synthetic;
 pub mod train;
 

@@ -47,9 +47,17 @@ fn describe(report: &mut String, manifest: &Manifest) -> std::fmt::Result {
     let origin = &manifest.origin;
     writeln!(report, "trained on {} rows (sha256 {}), seed {}", origin.rows, Hex(&origin.data_sha256), origin.seed)?;
     writeln!(report, "by {}", origin.code)?;
-    writeln!(report, "calibrated on {} rows; evidence drift {} nats", manifest.calibration.rows, manifest.evidence_drift_nats)?;
+    writeln!(
+        report,
+        "calibrated on {} rows; evidence drift {} nats",
+        manifest.calibration.rows, manifest.evidence_drift_nats
+    )?;
     for limit in &manifest.limits {
-        writeln!(report, "  {:>6} false alerts a day: evidence over {:.1} nats", limit.alerts_per_day, limit.evidence_nats)?;
+        writeln!(
+            report,
+            "  {:>6} false alerts a day: evidence over {:.1} nats",
+            limit.alerts_per_day, limit.evidence_nats
+        )?;
     }
     if !manifest.kinds.is_empty() {
         let names: Vec<&str> = manifest.kinds.iter().map(|kind| kind.name.as_str()).collect();

@@ -49,7 +49,8 @@ pub fn meter(inputs: &[PathBuf], options: &Options, stopped: &Arc<AtomicBool>) -
     let mut sources = inputs.iter().map(|path| open(path, stopped));
     let stop = || stopped.load(Ordering::Relaxed);
     let run = pipeline::Options { realtime: options.realtime, when_behind: WhenBehind::Wait, stop: &stop };
-    let outcome = pipeline::run(&mut sources, &mut meter, scoring, control, run, &mut |source| inputs_told.note(source, inputs));
+    let outcome =
+        pipeline::run(&mut sources, &mut meter, scoring, control, run, &mut |source| inputs_told.note(source, inputs));
     let seconds = stopwatch.elapsed().as_secs_f64();
     let scoring = outcome.scoring;
     let mut summary = summarize(&meter, scoring.as_ref(), &inputs_told, seconds);
@@ -155,4 +156,3 @@ fn summarize<L: crate::scoring::Listener>(
         warnings: inputs.warnings.clone(),
     }
 }
-

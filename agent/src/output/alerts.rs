@@ -65,10 +65,8 @@ pub fn to_json(alert: &Alert) -> String {
             share: f32::from(reason.share_permille) / 1000.0,
         })
     });
-    let peer = |peer: &lapwing_shared::messages::Peer| PeerJson {
-        address: peer.address.to_string(),
-        odd_flows: peer.flows,
-    };
+    let peer =
+        |peer: &lapwing_shared::messages::Peer| PeerJson { address: peer.address.to_string(), odd_flows: peer.flows };
     let json = AlertJson {
         episode: alert.episode,
         state: state_name(alert.state),

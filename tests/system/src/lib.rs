@@ -1,4 +1,4 @@
 //! Both sides together.
 
-pub mod networks;
 pub mod load;
+pub mod networks;

@@ -2,6 +2,7 @@
 
 pub(crate) mod inspect;
 pub(crate) mod keys;
+pub mod learn;
 pub(crate) mod lists;
 
 use anyhow::Context;

@@ -1,0 +1,218 @@
+//! `train`, `calibrate`, `release`: the steps of `serve`, each alone and on files.
+
+use crate::dataset::{Dataset, capture, features_csv};
+use crate::learn::{self, Naming, Thresholds};
+use crate::release::keys::ReleaseKey;
+use crate::train::run::TrainRun;
+use crate::train::{TrainConfig, train};
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use lapwing_shared::features::FeatureVector;
+use std::path::{Path, PathBuf};
+
+/// Where rows come from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct RowArgs {
+    /// Capture to learn from; NAME.labels.csv beside it tells attacks apart. May be repeated.
+    #[arg(long = "capture", value_name = "FILE")]
+    captures: Vec<PathBuf>,
+    /// Feature file of `lapwing-agent replay --features`; every row is taken as benign. May be repeated.
+    #[arg(long = "features", value_name = "FILE")]
+    features: Vec<PathBuf>,
+}
+
+impl RowArgs {
+    fn read(&self) -> anyhow::Result<Dataset> {
+        let mut dataset = capture::read(&self.captures)?;
+        let more = features_csv::read(&self.features)?;
+        let captures = self.captures.len() as u32;
+        dataset.rows.extend(more.rows.into_iter().map(|row| crate::dataset::Row { file: row.file + captures, ..row }));
+        dataset.warnings.extend(more.warnings);
+        for warning in &dataset.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(dataset)
+    }
+}
+
+/// `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Rows.
+    #[command(flatten)]
+    rows: RowArgs,
+    /// Training settings, TOML with kebab-case keys; see docs/examples/train.toml.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Seed of every random choice [default: 1].
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// Most epochs of the last pass.
+    #[arg(long, value_name = "COUNT")]
+    epochs: Option<usize>,
+    /// Share of the worst-reconstructed rows that is dropped before the last pass, 0 to 0.2 [default: 0.005].
+    #[arg(long, value_name = "SHARE")]
+    contamination: Option<f64>,
+    /// Write weights, scaling, settings, seed, data digest and code version there, JSON.
+    #[arg(long, value_name = "FILE", default_value = "run.json")]
+    out: PathBuf,
+}
+
+/// `calibrate`.
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// Benign rows that were not trained on.
+    #[command(flatten)]
+    rows: RowArgs,
+    /// Training run, as `train` writes it.
+    #[arg(long, value_name = "FILE", default_value = "run.json")]
+    run: PathBuf,
+    /// Write calibration curve and evidence limits there, JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// `release`.
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// Benign rows that were not trained on: thresholds come from them. Rows that labels call attacks give the kinds.
+    #[command(flatten)]
+    rows: RowArgs,
+    /// Training run, as `train` writes it.
+    #[arg(long, value_name = "FILE", default_value = "run.json")]
+    run: PathBuf,
+    /// Labelled capture whose attacks become the kinds that alerts can resemble. May be repeated.
+    #[arg(long = "attacks", value_name = "FILE")]
+    attacks: Vec<PathBuf>,
+    /// Secret key that signs.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Group of agents.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    group: String,
+    /// Version, greater than every earlier one of the group.
+    #[arg(long, value_name = "NUMBER")]
+    version: u64,
+    /// Days after which it is no longer taken.
+    #[arg(long, value_name = "DAYS", default_value_t = 365)]
+    expires_days: u64,
+    /// Release file.
+    #[arg(long, value_name = "FILE", default_value = "release.lwr")]
+    out: PathBuf,
+    /// Write what quantization cost there, JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// `train`.
+pub(crate) fn run_train(args: &TrainArgs) -> anyhow::Result<()> {
+    let mut config = match &args.settings {
+        Some(path) => settings(path)?,
+        None => TrainConfig::default(),
+    };
+    config.seed = args.seed.unwrap_or(config.seed);
+    config.epochs = args.epochs.unwrap_or(config.epochs);
+    config.contamination = args.contamination.unwrap_or(config.contamination);
+    let rows = args.rows.read()?.benign();
+    let bar = ProgressBar::new(config.epochs as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:32} epoch {pos}/{len} {msg}")?);
+    let trained = train(&rows, &learn::transforms(), &config, &mut |step| {
+        bar.set_length(step.epochs as u64);
+        bar.set_position(step.epoch as u64);
+        bar.set_message(format!("pass {}, validation error {:.4}", step.pass, step.validation_error));
+    })?;
+    bar.finish();
+    let run = TrainRun::new(&rows, &config, &trained);
+    run.save(&args.out)?;
+    let report = &run.report;
+    println!(
+        "trained on {} rows (of {}; {} thinned, {} dropped as worst reconstructed), best of {} epochs: {}",
+        report.training_rows,
+        report.rows,
+        report.thinned_rows,
+        report.dropped_rows,
+        report.validation_errors.len(),
+        report.best_epoch
+    );
+    println!(
+        "{}: weights, scaling, settings, seed {} and data digest {}",
+        args.out.display(),
+        config.seed,
+        run.data_sha256
+    );
+    Ok(())
+}
+
+fn settings(path: &Path) -> anyhow::Result<TrainConfig> {
+    let told = || format!("training settings {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(told)?;
+    toml::from_str(&text).with_context(told)
+}
+
+struct Calibrated {
+    thresholds: Thresholds,
+    quantized: learn::Quantized,
+    benign: Vec<FeatureVector>,
+}
+
+fn calibrated(run: &TrainRun, dataset: &Dataset, attacks: &[FeatureVector]) -> anyhow::Result<Calibrated> {
+    let rows: Vec<_> = dataset.rows.iter().filter(|row| row.attack.is_none()).collect();
+    let benign: Vec<FeatureVector> = rows.iter().map(|row| row.features).collect();
+    if benign.is_empty() {
+        bail!("no benign rows to calibrate on");
+    }
+    let quantized = learn::quantize(run, &benign, &benign, attacks)?;
+    let scores = learn::scores(&quantized.artifacts.int8, &run.scaling, benign.iter())?;
+    let thresholds = learn::thresholds(&scores, &learn::host_streams(&rows))?;
+    Ok(Calibrated { thresholds, quantized, benign })
+}
+
+/// `calibrate`.
+pub(crate) fn run_calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
+    let run = TrainRun::load(&args.run)?;
+    let calibrated = calibrated(&run, &args.rows.read()?, &[])?;
+    let thresholds = &calibrated.thresholds;
+    println!("calibrated on {} benign rows", thresholds.calibration.rows);
+    for limit in &thresholds.limits {
+        println!("{:>7} false alerts a day: evidence over {:.1} nats", limit.alerts_per_day, limit.evidence_nats);
+    }
+    if let Some(path) = &args.json {
+        write(path, &serde_json::to_vec_pretty(thresholds)?)?;
+    }
+    Ok(())
+}
+
+/// `release`.
+pub(crate) fn run_release(args: &ReleaseArgs) -> anyhow::Result<()> {
+    let run = TrainRun::load(&args.run)?;
+    let labelled = capture::read(&args.attacks)?;
+    let attacks: Vec<FeatureVector> =
+        labelled.rows.iter().filter(|row| row.attack.is_some()).map(|row| row.features).collect();
+    let calibrated = calibrated(&run, &args.rows.read()?, &attacks)?;
+    let created_s = crate::clock::now_s();
+    let naming = Naming {
+        group: args.group.clone(),
+        version: args.version,
+        created_s,
+        expires_s: created_s.saturating_add(args.expires_days.saturating_mul(86_400)),
+    };
+    let kinds = learn::kinds(labelled.rows.iter(), &run.scaling);
+    let names: Vec<String> = kinds.iter().map(|kind| kind.name.to_string()).collect();
+    let key = ReleaseKey::load(&args.key)?;
+    let artifacts = &calibrated.quantized.artifacts;
+    let bytes = learn::release(&run, artifacts, &calibrated.benign, calibrated.thresholds, kinds, naming, &key)?;
+    write(&args.out, &bytes)?;
+    println!("{}", learn::cost(&calibrated.quantized.report));
+    println!("kinds that alerts can resemble: {}", if names.is_empty() { "none".into() } else { names.join(", ") });
+    println!("{}: release {} of group {}, {} bytes", args.out.display(), args.version, args.group, bytes.len());
+    if let Some(path) = &args.json {
+        write(path, &serde_json::to_vec_pretty(&calibrated.quantized.report)?)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
