@@ -1,4 +1,5 @@
 //! Both sides together.
 
+pub mod demo;
 pub mod load;
 pub mod networks;

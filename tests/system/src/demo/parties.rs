@@ -1,0 +1,189 @@
+//! The demo's processes: this very program as trainer and as agents.
+
+use super::feed::Feed;
+use anyhow::{Context, ensure};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Between two looks at the file that tells the broker's address.
+const LOOK: Duration = Duration::from_millis(20);
+/// Looks before the trainer is given up.
+const LOOKS: u32 = 1500;
+
+fn this_program(party: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(party);
+    Ok(command)
+}
+
+/// Prints a process's log lines behind its name.
+fn relay(name: &str, log: impl Read + Send + 'static) {
+    let name = name.to_owned();
+    std::thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            println!("  \x1b[2m{name} | {line}\x1b[0m");
+        }
+    });
+}
+
+/// Collector, store, training and the embedded broker.
+pub struct Trainer {
+    child: Child,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Trainer {
+    /// Makes a key and starts `serve` on a free port.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        let made = this_program("trainer")?
+            .args(["keys", "new", "demo", "--secret"])
+            .arg(folder.join("demo.key"))
+            .arg("--public")
+            .arg(folder.join("demo.pub"))
+            .stdout(Stdio::null())
+            .status()?;
+        ensure!(made.success(), "no signing key could be made");
+        let address_file = folder.join("address");
+        let mut child = this_program("trainer")?
+            .args(["--log", "warn,lapwing_trainer=info", "serve", "--listen", "127.0.0.1:0", "--address-file"])
+            .arg(&address_file)
+            .arg("--store")
+            .arg(folder.join("store.sqlite"))
+            .arg("--releases")
+            .arg(folder.join("releases"))
+            .arg("--key")
+            .arg(folder.join("demo.key"))
+            .env("NO_COLOR", "1")
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(log) = child.stderr.take() {
+            relay("trainer", log);
+        }
+        let address = wait_for_address(&address_file, &mut child)?;
+        Ok(Self { child, address, folder: folder.to_owned() })
+    }
+
+    /// Where the broker listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same for agents.
+    pub fn url(&self) -> String {
+        format!("mqtt://{}", self.address)
+    }
+
+    /// The store's file.
+    pub fn store(&self) -> PathBuf {
+        self.folder.join("store.sqlite")
+    }
+
+    /// Asks for a new release.
+    ///
+    /// # Errors
+    /// When the request cannot be made.
+    pub fn retrain(&self) -> anyhow::Result<()> {
+        let asked = this_program("trainer")?
+            .args(["retrain", "--store"])
+            .arg(self.store())
+            .stdout(Stdio::null())
+            .status()
+            .context("cannot ask for a release")?;
+        ensure!(asked.success(), "the trainer took no request for a release");
+        Ok(())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn wait(&mut self) -> anyhow::Result<()> {
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the trainer ended with {status}");
+        Ok(())
+    }
+
+    /// Ends it in order.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn end(mut self) -> anyhow::Result<()> {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM)?;
+        self.wait()
+    }
+}
+
+fn wait_for_address(file: &Path, child: &mut Child) -> anyhow::Result<SocketAddr> {
+    for _ in 0..LOOKS {
+        if let Some(address) = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()) {
+            return Ok(address);
+        }
+        if let Some(status) = child.try_wait()? {
+            anyhow::bail!("the trainer ended with {status} before its broker was up");
+        }
+        std::thread::sleep(LOOK);
+    }
+    anyhow::bail!("the trainer's broker did not come up")
+}
+
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+/// One gateway.
+pub struct Agent {
+    child: Child,
+    name: String,
+    /// Its packets.
+    pub feed: Feed,
+}
+
+impl Agent {
+    /// Starts `run` on a pipe.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(folder: &Path, name: &str, engine: &str, trainer: &Trainer) -> anyhow::Result<Self> {
+        let mut child = this_program("agent")?
+            .args(["run", "--input", "-", "--engine", engine, "--agent", name, "--mqtt", &trainer.url()])
+            .arg("--key")
+            .arg(folder.join("demo.pub"))
+            .arg("--state-dir")
+            .arg(folder.join(name))
+            .arg("--alerts")
+            .arg(folder.join(format!("{name}.alerts.jsonl")))
+            .env("LAPWING_LOG", "warn")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let input = child.stdin.take().context("no pipe to the agent")?;
+        if let Some(log) = child.stderr.take() {
+            relay(name, log);
+        }
+        Ok(Self { child, name: name.to_owned(), feed: Feed::begin(input)? })
+    }
+
+    /// Closes its input and waits for its end.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn end(mut self) -> anyhow::Result<()> {
+        let name = std::mem::take(&mut self.name);
+        let mut child = self.child;
+        drop(self.feed);
+        let status = child.wait()?;
+        ensure!(status.success(), "{name} ended with {status}");
+        Ok(())
+    }
+}
