@@ -1,6 +1,7 @@
 //! The trainer: samples in, releases out.
 #![forbid(unsafe_code)]
 
+pub mod allocator;
 pub mod calibrate;
 pub mod cli;
 pub mod clock;

@@ -4,6 +4,9 @@
 //! acknowledgement, and releases are published again at start-up. It knows neither passwords nor TLS; a network that is
 //! not trusted wants a real broker. All logs are bounded in bytes: a collector that cannot keep up loses the oldest
 //! publications here, counted as overrun, and the agents send them again.
+//!
+//! rumqttd gives the log of each agent's acknowledgements 330 KiB of address space and replaces it every 20
+//! acknowledgements, so [`crate::allocator::settle`] belongs to every program that runs it for long.
 
 use super::counts::Counts;
 use super::link::{Delivery, Inlet, Link, LinkError, Outlet, Receipt};
@@ -44,8 +47,8 @@ impl Default for BrokerLimits {
     }
 }
 
-/// Parts that a bounded log is made of; it drops one at a time.
-const PARTS: usize = 4;
+/// Parts that a bounded log is made of; it drops one at a time. Many small ones leave the allocator fewer holes.
+const PARTS: usize = 16;
 /// Publications that the router hands to one reader at once.
 const HANDED: u64 = 200;
 /// Packets read from one connection before they are routed.
@@ -92,7 +95,7 @@ fn held(kind: Kind, limits: BrokerLimits) -> usize {
         Kind::Alert => 8,
         _ => 32,
     };
-    (limits.held_bytes / share).max(PARTS * 16 * 1024)
+    (limits.held_bytes / share).max(PARTS * 4 * 1024)
 }
 
 fn config(listen: SocketAddr, limits: BrokerLimits) -> Config {
@@ -118,8 +121,8 @@ fn config(listen: SocketAddr, limits: BrokerLimits) -> Config {
         router: RouterConfig {
             max_connections: limits.connections,
             max_outgoing_packet_count: HANDED,
-            max_segment_size: 1024 * 1024,
-            max_segment_count: PARTS,
+            max_segment_size: 256 * 1024,
+            max_segment_count: 4,
             custom_segment: Some(custom),
             ..RouterConfig::default()
         },

@@ -48,7 +48,7 @@ impl Default for Options {
             batch: 2_000,
             linger: Duration::from_millis(50),
             queue: 8_192,
-            acknowledge_every: Duration::from_millis(200),
+            acknowledge_every: Duration::from_secs(1),
             retry_pause: Duration::from_secs(1),
         }
     }

@@ -93,7 +93,8 @@ fn embedded() -> (Link, SocketAddr, Arc<Counts>) {
 
 fn collect(link: Link, store: &Path, counts: Arc<Counts>) -> Collector {
     let store = Store::open(store, Limits::default()).unwrap();
-    let options = Options { retry_pause: Duration::from_millis(20), ..Options::default() };
+    let (retry_pause, acknowledge_every) = (Duration::from_millis(20), Duration::from_millis(50));
+    let options = Options { retry_pause, acknowledge_every, ..Options::default() };
     Collector::start(link.inlet, link.outlet, store, options, counts).unwrap()
 }
 

@@ -30,7 +30,10 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Trainer { args } => lapwing_trainer::main([OsString::from("lapwing-trainer")].into_iter().chain(args)),
+        Command::Trainer { args } => {
+            lapwing_trainer::allocator::settle();
+            lapwing_trainer::main([OsString::from("lapwing-trainer")].into_iter().chain(args))
+        }
         Command::Run(options) => match load::run(&options) {
             Ok(report) => {
                 println!("{report}");

@@ -160,7 +160,9 @@ impl Listener {
         let mut options = MqttOptions::new("demo-listener", broker.ip().to_string(), broker.port());
         options.set_max_packet_size(Some(MESSAGE_BYTES as u32 + 1024)).set_keep_alive(Duration::from_secs(60));
         let (client, events) = AsyncClient::new(options, 16);
-        client.try_subscribe(agents_filter(), QoS::AtLeastOnce)?;
+        for kind in [Kind::Status, Kind::Alert, Kind::Sample, Kind::Update] {
+            client.try_subscribe(agents_filter(kind).as_str(), QoS::AtLeastOnce)?;
+        }
         Ok(Self { runtime, events, _client: client, heard: Heard::default() })
     }
 
@@ -182,13 +184,11 @@ impl Listener {
                 }
                 if let Event::Incoming(Packet::Publish(publish)) = events.poll().await? {
                     let topic = std::str::from_utf8(&publish.topic).ok().and_then(Topic::parse);
-                    let (Some(Topic::Agent(agent, kind)), Ok(message)) = (topic, Message::decode(&publish.payload))
+                    let (Some(Topic::Agent(agent, _)), Ok(message)) = (topic, Message::decode(&publish.payload))
                     else {
                         continue;
                     };
-                    if kind != Kind::Ack {
-                        heard.note(&agent, message.body);
-                    }
+                    heard.note(&agent, message.body);
                 }
             }
             Ok(())
