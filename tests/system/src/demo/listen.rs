@@ -184,8 +184,7 @@ impl Listener {
                 }
                 if let Event::Incoming(Packet::Publish(publish)) = events.poll().await? {
                     let topic = std::str::from_utf8(&publish.topic).ok().and_then(Topic::parse);
-                    let (Some(Topic::Agent(agent, _)), Ok(message)) = (topic, Message::decode(&publish.payload))
-                    else {
+                    let (Some(Topic::Agent(agent, _)), Ok(message)) = (topic, Message::decode(&publish.payload)) else {
                         continue;
                     };
                     heard.note(&agent, message.body);

@@ -1,8 +1,8 @@
 //! The demo's plot; [`parties`] starts processes, [`feed`] gives them packets, [`listen`] hears what they say.
 
-mod feed;
-mod listen;
-mod parties;
+pub mod feed;
+pub mod listen;
+pub mod parties;
 
 use anyhow::{Context, bail};
 use lapwing_shared::messages::UpdateStep;
