@@ -1,8 +1,8 @@
 //! The metering process: packets in time order → flow starts and flow records.
 //!
-//! A record spans at most one active timeout and is made at the latest when that is reached, also when no further
-//! packet comes. Records appear in the order of their deadlines, whether time is told by packets or by a timer, so
-//! that live capture and replay give the same sequence.
+//! A record spans at most one active timeout, and [`LINGER`] more where TCP ended within it, and is made at the latest
+//! then, also when no further packet comes. Records appear in the order of their deadlines, whether time is told by
+//! packets or by a timer, so that live capture and replay give the same sequence.
 
 use crate::flow::fragments::Fragments;
 use crate::flow::key::{End, FlowKey, TCP, initiator};

@@ -1,0 +1,144 @@
+//! Nanoseconds a packet of the flow table at several fills, and with keys chosen to collide; and the path from frame
+//! to flow record over a capture, for counting instructions.
+//!
+//! `cargo bench -p lapwing-shared --bench flow_table --profile dev` prints the table.
+//! `… -- path FILE PASSES` meters a plain little-endian Ethernet pcap file so often; two counts of instructions with
+//! different passes, subtracted, leave out start and reading.
+
+use lapwing_shared::flow::lru::{Key, KeyedHash, LruTable};
+use lapwing_shared::flow::record::{FlowRecord, FlowSink, FlowStart};
+use lapwing_shared::flow::table::{FlowTable, FlowTableConfig};
+use lapwing_shared::packet::{LinkType, Packet, decode};
+use lapwing_shared::units::{Nanos, Timestamp};
+use std::hint::black_box;
+use std::time::Instant;
+
+const CAPACITY: usize = 16_384;
+const PACKETS: u32 = 200_000;
+const ROUNDS: usize = 7;
+
+struct Nowhere;
+
+impl FlowSink for Nowhere {
+    fn started(&mut self, flow: &FlowStart) {
+        black_box(flow);
+    }
+    fn ended(&mut self, record: &FlowRecord) {
+        black_box(record);
+    }
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Number(u64);
+
+impl Key<2> for Number {
+    fn words(&self) -> [u32; 2] {
+        [self.0 as u32, (self.0 >> 32) as u32]
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match &arguments[..] {
+        [word, file, passes] if word == "path" => path(file, passes.parse().expect("a number of passes")),
+        _ => tables(),
+    }
+}
+
+fn tables() {
+    println!("flow table of {CAPACITY}, ns a packet: hit, new flow (evicting when full)");
+    for percent in [1, 50, 99, 100] {
+        let held = (CAPACITY * percent / 100) as u32;
+        let hit = best(|| {
+            let mut table = filled(held);
+            clocked(|| (0..PACKETS).for_each(|n| table.meter(&udp(n.wrapping_mul(7919) % held), &mut Nowhere)))
+        });
+        let new = best(|| {
+            let mut table = filled(held);
+            let room = (CAPACITY as u32 - held).min(PACKETS);
+            let packets = if percent == 100 { PACKETS } else { room.clamp(1, 160) };
+            clocked(|| (0..packets).for_each(|n| table.meter(&udp(1 << 20 | n), &mut Nowhere))) * f64::from(PACKETS)
+                / f64::from(packets)
+        });
+        println!("{percent:4} %  hit {:6.1}  new {:6.1}", each(hit), each(new));
+    }
+    println!("index alone, 8,192 keys that collide under seed 0, ns a lookup");
+    let keys = colliding(0, 8192);
+    for (told, seed) in [("seed known to whoever chose them", 0), ("another seed", 0x5eed), ("another", 77)] {
+        println!("{told:33} {:8.1}", each(best(|| lookups(&keys, seed))));
+    }
+    let dull: Vec<Number> = (0..8192).map(Number).collect();
+    println!("{:33} {:8.1}", "keys nobody chose, another seed", each(best(|| lookups(&dull, 0x5eed))));
+}
+
+fn each(seconds: f64) -> f64 {
+    seconds * 1e9 / f64::from(PACKETS)
+}
+
+/// Best of a few rounds: the machine may be shared.
+fn best(mut round: impl FnMut() -> f64) -> f64 {
+    (0..ROUNDS).map(|_| round()).fold(f64::INFINITY, f64::min)
+}
+
+fn clocked(work: impl FnOnce()) -> f64 {
+    #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+fn filled(held: u32) -> FlowTable {
+    let config = FlowTableConfig { capacity: CAPACITY, idle_timeout: Nanos::from_secs(600), ..Default::default() };
+    let mut table = FlowTable::new(&config);
+    (0..held).for_each(|n| table.meter(&udp(n), &mut Nowhere));
+    table
+}
+
+/// A UDP packet of the flow with this number, decoded once from bytes.
+fn udp(flow: u32) -> Packet {
+    let mut frame = [0; 42];
+    frame[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17]);
+    frame[26..30].copy_from_slice(&(0x0a00_0000 | flow).to_be_bytes());
+    frame[30..38].copy_from_slice(&[192, 0, 2, 1, 0x9c, 0x40, 0x23, 0x28]);
+    decode(LinkType::Ethernet, Timestamp::from_nanos(1), &frame, 60).expect("the bench's own frame is well formed")
+}
+
+/// Keys whose hashes have equal low 15 bits under `seed`: one run in the index of a table for 16,384.
+fn colliding(seed: u64, count: usize) -> Vec<Number> {
+    let hash = KeyedHash::<2>::new(seed);
+    (0..).map(Number).filter(|key| hash.hash(&key.words()) & 0x7fff == 0).take(count).collect()
+}
+
+fn lookups(keys: &[Number], seed: u64) -> f64 {
+    let mut table: LruTable<Number, u64, 2> = LruTable::new(CAPACITY, seed);
+    for key in keys {
+        black_box(table.find_or_insert(key));
+    }
+    // A known seed makes lookups thousands of times slower: fewer of them are enough.
+    let asked = if seed == 0 { 2_000 } else { PACKETS };
+    let seconds = clocked(|| {
+        for n in 0..asked as usize {
+            black_box(table.find(&keys[n * 61 % keys.len()]));
+        }
+    });
+    seconds * f64::from(PACKETS) / f64::from(asked)
+}
+
+fn path(file: &str, passes: u32) {
+    let data = std::fs::read(file).expect("a readable capture");
+    let mut table = FlowTable::new(&FlowTableConfig::default());
+    for _ in 0..passes {
+        let mut rest = &data[24..];
+        while let Some((header, behind)) = rest.split_first_chunk::<16>() {
+            let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+            let at = Timestamp::from_nanos(u64::from(field(0)) * 1_000_000_000 + u64::from(field(4)) * 1000);
+            let (frame, next) = behind.split_at(field(8) as usize);
+            if let Ok(packet) = decode(LinkType::Ethernet, at, frame, field(12)) {
+                table.meter(&packet, &mut Nowhere);
+            }
+            rest = next;
+        }
+        table.flush(&mut Nowhere);
+    }
+    println!("{} packets, {} records", table.counters().packets, table.counters().records);
+}
