@@ -2,7 +2,7 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
-use std::io::{self, Read, Stdin};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +46,8 @@ impl<R: Read + AsFd> Read for Interruptible<R> {
 /// When it cannot be opened.
 pub fn open(path: &Path, stopped: Arc<AtomicBool>) -> io::Result<Box<dyn Read + Send>> {
     if path.to_str() == Some("-") {
-        let input: Stdin = io::stdin();
+        // Not `Stdin` itself: what waits in its buffer, poll would not see.
+        let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         return Ok(Box::new(Interruptible::new(input, stopped)));
     }
     Ok(Box::new(Interruptible::new(File::open(path)?, stopped)))

@@ -19,7 +19,7 @@ struct ReasonJson {
 #[derive(Serialize)]
 struct PeerJson {
     address: String,
-    odd_flows: u32,
+    flows: u32,
 }
 
 #[derive(Serialize)]
@@ -66,7 +66,7 @@ pub fn to_json(alert: &Alert) -> String {
         })
     });
     let peer =
-        |peer: &lapwing_shared::messages::Peer| PeerJson { address: peer.address.to_string(), odd_flows: peer.flows };
+        |peer: &lapwing_shared::messages::Peer| PeerJson { address: peer.address.to_string(), flows: peer.flows };
     let json = AlertJson {
         episode: alert.episode,
         state: state_name(alert.state),

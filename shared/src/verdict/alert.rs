@@ -49,7 +49,7 @@ pub struct Reason {
 pub struct Peer {
     /// Its address.
     pub address: Address,
-    /// Odd flows with it; an upper bound when more peers took part than are counted.
+    /// Flows with it that raised the evidence; an upper bound when more peers took part than are counted.
     pub flows: u32,
 }
 
@@ -78,9 +78,9 @@ pub struct Alert {
     pub flows: u32,
     /// Of these, those with a tail probability under 1 %.
     pub odd_flows: u32,
-    /// Busiest peers, by flows.
+    /// Busiest peers of the flows that raised the evidence.
     pub peers: Vec<Peer, PEERS>,
-    /// Port that most odd flows were aimed at, 0 when there is none.
+    /// Port that most of them were aimed at, 0 when there is none.
     pub service_port: u16,
     /// What is off, largest share first.
     pub reasons: Vec<Reason, REASONS>,

@@ -30,6 +30,8 @@ pub struct Step<'a> {
     pub row: &'a [f32; FEATURES],
     /// Each feature's part of the score.
     pub contributions: &'a [u32; FEATURES],
+    /// Features whose value lies outside its benign range.
+    pub outside: &'a [bool; FEATURES],
 }
 
 /// The evidence of one host in one role, since it last left zero.
@@ -45,6 +47,8 @@ pub struct Evidence {
     pub flows: u32,
     /// Of these, odd ones.
     pub odd_flows: u32,
+    /// Flows that raised it.
+    raising_flows: u32,
     worst_nats: f32,
     worst: Vec<Reason, REASONS>,
     peers: Vec<Peer, PEERS>,
@@ -73,8 +77,9 @@ impl Evidence {
         self.nats = nats.clamp(0.0, EVIDENCE_CAP * limit_nats);
         self.last = step.at;
         self.flows = self.flows.saturating_add(1);
-        if step.surprise_nats >= ODD_NATS {
-            self.note_odd(step);
+        self.odd_flows = self.odd_flows.saturating_add(u32::from(step.surprise_nats >= ODD_NATS));
+        if step.surprise_nats > drift_nats {
+            self.note(step);
         }
     }
 
@@ -84,8 +89,9 @@ impl Evidence {
         if half_lives > 60.0 { 0.0 } else { self.nats * libm::exp2f(-(half_lives as f32)) }
     }
 
-    fn note_odd(&mut self, step: &Step<'_>) {
-        self.odd_flows = self.odd_flows.saturating_add(1);
+    /// Keeps what an alert will tell of a flow that raised the evidence.
+    fn note(&mut self, step: &Step<'_>) {
+        self.raising_flows = self.raising_flows.saturating_add(1);
         count_peer(&mut self.peers, step.peer);
         count_port(&mut self.ports, step.service_port);
         if let Some(votes) = step.kind.and_then(|kind| self.kinds.get_mut(kind)) {
@@ -97,14 +103,14 @@ impl Evidence {
         }
     }
 
-    /// Busiest peers of odd flows, busiest first.
+    /// Busiest peers of the flows that raised it, busiest first.
     pub fn peers(&self) -> Vec<Peer, PEERS> {
         let mut peers = self.peers.clone();
         peers.sort_unstable_by(|a, b| b.flows.cmp(&a.flows).then(a.address.cmp(&b.address)));
         peers
     }
 
-    /// Port that most odd flows were aimed at, 0 without one.
+    /// Port that most of these were aimed at, 0 without one.
     pub fn service_port(&self) -> u16 {
         self.ports.iter().max_by_key(|(port, flows)| (*flows, core::cmp::Reverse(*port))).map_or(0, |(port, _)| *port)
     }
@@ -114,17 +120,22 @@ impl Evidence {
         &self.worst
     }
 
-    /// Kind that most odd flows resembled, when that is at least half of them.
+    /// Kind that most of these resembled, when that is at least half of them.
     pub fn kind(&self) -> Option<usize> {
         let (kind, votes) = self.kinds.iter().enumerate().max_by_key(|(index, votes)| (**votes, usize::MAX - index))?;
-        (*votes > 0 && u32::from(*votes) * 2 >= self.odd_flows.min(u32::from(u16::MAX))).then_some(kind)
+        (*votes > 0 && u32::from(*votes) * 2 >= self.raising_flows.min(u32::from(u16::MAX))).then_some(kind)
     }
 }
 
+/// The largest parts of the score; features that stand outside their benign range go first, since a person can see
+/// that they are off.
 fn largest_reasons(step: &Step<'_>) -> Vec<Reason, REASONS> {
     let total: u64 = step.contributions.iter().map(|part| u64::from(*part)).sum();
     let mut order: [u8; FEATURES] = core::array::from_fn(|index| index as u8);
-    order.sort_unstable_by_key(|index| (core::cmp::Reverse(step.contributions[usize::from(*index)]), *index));
+    order.sort_unstable_by_key(|index| {
+        let feature = usize::from(*index);
+        (core::cmp::Reverse((step.outside[feature], step.contributions[feature])), *index)
+    });
     let reason = |feature: u8| Reason {
         feature,
         value: step.row[usize::from(feature)],

@@ -2,7 +2,7 @@
 
 use crate::context::hosts::follows;
 use crate::context::local::LocalNetworks;
-use crate::features::FeatureVector;
+use crate::features::{FEATURES, FeatureVector};
 use crate::flow::lru::{LruTable, Slot};
 use crate::units::{Address, Nanos, Timestamp};
 use crate::verdict::alert::{Alert, AlertState, Role};
@@ -170,15 +170,25 @@ impl Judge {
         self.advance(flow.at, policy, tell);
         let raw = policy.calibration.surprise_nats(flow.score);
         let surprise_nats = (raw - self.correction_nats).max(0.0);
-        let contributions = policy.scaling.contributions(flow.input, flow.reconstruction);
+        let rising = surprise_nats > policy.drift_nats;
+        // Most flows are ordinary, and nobody will ask what was off about them.
+        let (contributions, outside, kind) = match rising {
+            true => (
+                policy.scaling.contributions(flow.input, flow.reconstruction),
+                policy.scaling.outside_benign(flow.row),
+                resembling(policy.kinds, policy.scaling, flow.input),
+            ),
+            false => ([0; FEATURES], [false; FEATURES], None),
+        };
         let step = Step {
             at: flow.at,
             surprise_nats,
             peer: flow.destination,
             service_port: flow.service_port,
-            kind: resembling(policy.kinds, policy.scaling, flow.input),
+            kind,
             row: flow.row,
             contributions: &contributions,
+            outside: &outside,
         };
         let (as_source, as_target) = follows(&self.local, &flow.source, &flow.destination);
         let mut suspect = false;

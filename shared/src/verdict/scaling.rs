@@ -117,6 +117,15 @@ impl Scaling {
         self.features.iter().zip(pairs).map(|(scaling, pair)| contribution(scaling, pair)).sum()
     }
 
+    /// Which values lie outside the benign range of their feature.
+    pub fn outside_benign(&self, row: &FeatureVector) -> [bool; FEATURES] {
+        let mut outside = [false; FEATURES];
+        for ((scaling, value), outside) in self.features.iter().zip(row).zip(&mut outside) {
+            *outside = *value < scaling.benign_low || *value > scaling.benign_high;
+        }
+        outside
+    }
+
     /// Each feature's share of [`Scaling::score`].
     pub fn contributions(&self, input: &QuantizedInput, reconstruction: &[i8; FEATURES]) -> [u32; FEATURES] {
         let mut parts = [0; FEATURES];

@@ -28,6 +28,8 @@ const DAY: Nanos = Nanos::from_secs(86_400);
 const HOMES: [&str; 2] = ["home-a", "home-b"];
 /// Sample batches of a day (one in five minutes) that the trainer should have of each home before it learns.
 const ENOUGH_SAMPLES: u32 = 200;
+/// Sample batches of the six hours around the attacks.
+const ATTACK_SAMPLES: u32 = 60;
 
 struct Stage {
     trainer: Trainer,
@@ -82,9 +84,11 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     for (agent, home) in stage.agents.iter_mut().zip(HOMES) {
         tell_fed(home, agent.feed.play(&captures(&format!("{home}-attacks")), Nanos(0))?);
     }
-    stage
-        .listener
-        .until(PATIENCE, "alerts of both homes", |heard| HOMES.iter().all(|home| heard.alerts_of(home) >= 3))?;
+    let before: Vec<u32> = HOMES.iter().map(|home| stage.listener.heard().samples(home)).collect();
+    stage.listener.until(PATIENCE, "alerts and samples of both homes", |heard| {
+        let mut homes = HOMES.iter().zip(&before);
+        homes.all(|(home, before)| heard.alerts_of(home) >= 3 && heard.samples(home) >= before + ATTACK_SAMPLES)
+    })?;
 
     chapter("Retraining with the new samples; rows of the alerted hosts are kept out");
     stage.release(2)?;

@@ -24,6 +24,9 @@ fn relay(name: &str, log: impl Read + Send + 'static) {
     let name = name.to_owned();
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
+            // Time and module are for log files.
+            let line = line.split_once(" INFO ").map_or(line.as_str(), |(_, said)| said);
+            let line = line.split_once(": ").filter(|_| line.starts_with("lapwing_")).map_or(line, |(_, said)| said);
             println!("  \x1b[2m{name} | {line}\x1b[0m");
         }
     });
