@@ -13,15 +13,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate self as lapwing_shared;
 #[cfg(test)]
-extern crate self as lapwing_shared;
-#[cfg(test)]
 extern crate std;
 
+pub mod units;
+pub mod packet;
+pub mod flow;
 pub mod context;
 pub mod features;
-pub mod flow;
-pub mod messages;
-pub mod packet;
-pub mod release;
-pub mod units;
 pub mod verdict;
+pub mod release;
+pub mod messages;

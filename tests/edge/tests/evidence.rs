@@ -1,5 +1,7 @@
 //! Stories of evidence: odd flows that become an alert, and those that do not.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use lapwing_edge_tests::{at_ms, host};
 use lapwing_shared::context::local::{LocalNetworks, Prefix};
 use lapwing_shared::features::schema::SCHEMA;
