@@ -40,7 +40,7 @@ enum Clock {
     /// Ticks of this many nanoseconds.
     Coarse(u64),
     /// This many ticks to the nanosecond.
-    Fine(u64),
+    Fine(u128),
     /// 2 to this power ticks to the second.
     Binary(u32),
 }
@@ -52,7 +52,7 @@ impl Clock {
         match (resolution >= 0x80, exponent) {
             (true, _) => Self::Binary(exponent),
             (false, 0..=9) => Self::Coarse(10_u64.pow(9 - exponent)),
-            (false, _) => Self::Fine(10_u64.saturating_pow(exponent - 9)),
+            (false, _) => Self::Fine(10_u128.saturating_pow(exponent - 9)),
         }
     }
 
@@ -61,7 +61,7 @@ impl Clock {
     fn nanos(self, ticks: u64) -> u64 {
         match self {
             Self::Coarse(nanos_per_tick) => ticks.saturating_mul(nanos_per_tick),
-            Self::Fine(ticks_per_nano) => ticks / ticks_per_nano,
+            Self::Fine(ticks_per_nano) => (u128::from(ticks) / ticks_per_nano) as u64,
             Self::Binary(exponent) => {
                 u64::try_from((u128::from(ticks) * u128::from(NANOS_PER_SECOND)) >> exponent).unwrap_or(u64::MAX)
             }
