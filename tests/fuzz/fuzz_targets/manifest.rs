@@ -1,0 +1,28 @@
+//! Any octets as a release file, a signed manifest, a manifest or an update state → its parts, or an error.
+#![no_main]
+
+use lapwing_shared::release::file::ReleaseFile;
+use lapwing_shared::release::manifest::{MANIFEST_BYTES, Manifest};
+use lapwing_shared::release::signature::SignedManifest;
+use lapwing_shared::release::update::UpdateState;
+use libfuzzer_sys::fuzz_target;
+
+fn look(manifest: &[u8]) {
+    if let Ok(manifest) = Manifest::decode(manifest) {
+        let mut room = vec![0; MANIFEST_BYTES];
+        manifest.encode(&mut room).expect("what was decoded encodes");
+        assert!((0.0..=12.0).contains(&manifest.calibration.surprise_nats(u32::MAX)));
+        assert!(!manifest.evidence_limit(1.0).is_nan());
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    look(input);
+    if let Ok(signed) = SignedManifest::decode(input) {
+        look(signed.manifest);
+    }
+    if let Ok(file) = ReleaseFile::decode(input) {
+        let _ = SignedManifest::decode(file.signed);
+    }
+    let _ = UpdateState::decode(input);
+});
