@@ -39,7 +39,7 @@ pub enum CalibrateError {
 
 /// Fits the curve to benign validation scores.
 ///
-/// Knots stand evenly in −ln p, which makes them dense in the tail. From the [`TAIL_ROWS`] highest scores on, the curve
+/// Knots stand evenly in −ln p, which makes them dense in the tail. From the `TAIL_ROWS` highest scores on, the curve
 /// is a straight line: an exponential tail of their mean excess, or of the largest one where that is flatter.
 ///
 /// # Errors

@@ -98,7 +98,7 @@ pub struct ServeArgs {
     /// Address of the embedded broker (127.0.0.1:1883); port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "broker")]
     pub listen: Option<SocketAddr>,
-    /// Use this broker instead of the embedded one: mqtt://[user:password@]host[:port], or mqtts://.
+    /// Use this broker instead of the embedded one: `mqtt://user:password@host:port`, or mqtts.
     #[arg(long, value_name = "URL")]
     pub broker: Option<String>,
     /// PEM file with the authority that an mqtts broker's certificate comes from.

@@ -35,7 +35,7 @@ pub struct BrokerLimits {
     /// Largest MQTT packet, bytes.
     pub packet_bytes: usize,
     /// Sample batches that are held until the collector has read them, bytes of topic and payload; of the other kinds
-    /// less is held, see [`held`]. The router's own records come on top, about 400 bytes a publication.
+    /// less is held, see `held`. The router's own records come on top, about 400 bytes a publication.
     pub held_bytes: usize,
     /// Time that a new connection has for its CONNECT, milliseconds.
     pub connect_ms: u16,
