@@ -1,5 +1,7 @@
 //! Rules of the code base that the compiler does not hold.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::path::{Path, PathBuf};
 
 /// Modules of `shared` in data-flow order: each may use those before it, and itself.

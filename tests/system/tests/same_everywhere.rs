@@ -1,6 +1,8 @@
 //! The same capture gives the same rows, scores and alerts: from a file, through a pipe, with either engine, and as the
 //! trainer meters it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use lapwing_trainer::dataset::{capture, features_csv};
 use std::fs::File;
 use std::path::{Path, PathBuf};
