@@ -9,6 +9,7 @@ mod update;
 
 use super::{FromPipeline, ToPipeline, json};
 use crate::outbox::{Delivery, MessageId, Outbox};
+use crate::output::alerts::to_json;
 use crate::update::disk::Disk;
 use crate::update::engine::EngineFactory;
 use crate::update::store::Store;
@@ -279,7 +280,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             let Some(outgoing) = self.outbox.next_to_send(now_ms) else { return };
             let kind = match &outgoing.message.body {
                 Body::Alert(alert) => {
-                    let (topic, json) = (agent_topic(&self.agent, Kind::AlertJson), json::alert(alert).to_string());
+                    let (topic, json) = (agent_topic(&self.agent, Kind::AlertJson), to_json(alert));
                     self.publish(topic.to_string(), json.into_bytes(), None);
                     Kind::Alert
                 }
