@@ -154,7 +154,7 @@ impl<E> Link<E> {
                     Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
                     None => self.gone_ms = Some(clock::monotonic_ms()),
                 },
-                _ = tick.tick() => session.tick(clock::monotonic_ms()),
+                _ = tick.tick() => session.tick(clock::monotonic_ms(), clock::wall_s()),
             }
             self.hand_over(session);
             request(session, &client, &mut underway, &mut held);
@@ -185,7 +185,7 @@ impl<E> Link<E> {
                     Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
                     None => self.open = false,
                 },
-                _ = tick.tick() => session.tick(clock::monotonic_ms()),
+                _ = tick.tick() => session.tick(clock::monotonic_ms(), clock::wall_s()),
             }
             self.hand_over(session);
         }
