@@ -7,6 +7,7 @@ use lapwing_agent::outbox::journal::Journal;
 use lapwing_agent::update::disk::Folder;
 use lapwing_shared::messages::{Body, Message};
 use lapwing_shared::units::Nanos;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -84,7 +85,7 @@ impl Gateway {
 }
 
 /// Run and number of every alert in the journal of a state folder.
-pub fn journal(state: &Path) -> Vec<(u64, u64)> {
+pub fn journal(state: &Path) -> BTreeSet<(u64, u64)> {
     let (_, payloads) = Journal::open(Folder::open(state).unwrap(), Limits::default().bytes);
     let messages = payloads.iter().filter_map(|payload| Message::decode(payload).ok());
     let alerts = messages.filter(|message| matches!(message.body, Body::Alert(_)));

@@ -7,6 +7,7 @@ pub mod releases;
 pub mod station;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,4 +61,10 @@ pub fn look_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(lapwing_trainer::clock::monotonic() < end, "waited {} s in vain for: {what}", PATIENCE.as_secs());
         std::thread::yield_now();
     }
+}
+
+/// Says loudly, past the test harness's capture, that something is not tested here, and why.
+pub fn skipped(what: &str, why: &str) {
+    // Nothing can be done where standard error is closed.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
 }

@@ -7,6 +7,7 @@ use lapwing_shared::messages::{Acknowledgement, AgentName, Body, MESSAGE_BYTES, 
 use lapwing_trainer::clock;
 use lapwing_trainer::collect::broker::{self, BrokerLimits};
 use lapwing_trainer::collect::{Counts, Link};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub struct Station {
     /// Alerts that are not acknowledged at first, as if the trainer had not stored them.
     withhold: usize,
     withheld: Vec<Id>,
+    heard: BTreeSet<Id>,
 }
 
 impl Station {
@@ -28,7 +30,7 @@ impl Station {
     pub fn start(withhold: usize) -> Self {
         let listen = "127.0.0.1:0".parse().unwrap();
         let (link, address) = broker::start(listen, BrokerLimits::default(), Arc::new(Counts::default())).unwrap();
-        Self { link, address, withhold, withheld: Vec::new() }
+        Self { link, address, withhold, withheld: Vec::new(), heard: BTreeSet::new() }
     }
 
     /// As an agent's `--mqtt`.
@@ -39,6 +41,12 @@ impl Station {
     /// Alerts that were withheld so far.
     pub fn withheld(&self) -> &[Id] {
         &self.withheld
+    }
+
+    /// Numbers of a run that were never heard, below the highest that was.
+    pub fn missing(&self, run: u64) -> Vec<u64> {
+        let numbers: BTreeSet<u64> = self.heard.range((run, 0)..=(run, u64::MAX)).map(|id| id.1).collect();
+        (1..numbers.last().copied().unwrap_or(0)).filter(|number| !numbers.contains(number)).collect()
     }
 
     /// From now on every message is acknowledged.
@@ -101,6 +109,7 @@ impl Station {
         if message.number == 0 {
             return;
         }
+        self.heard.insert(id);
         let is_alert = matches!(message.body, Body::Alert(_));
         if is_alert && self.withheld.len() < self.withhold && !self.withheld.contains(&id) {
             self.withheld.push(id);
