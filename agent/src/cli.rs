@@ -1,6 +1,7 @@
 //! The agent's command line.
 
 use crate::config::{Config, Delivery, EngineChoice, Span};
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -91,6 +92,9 @@ pub struct Options {
     /// Public key file that the release must be signed with; may be repeated up to four times.
     #[arg(long = "key", value_name = "FILE")]
     pub keys: Vec<PathBuf>,
+    /// INSECURE: let `run` use a release file whose signature nobody checks, because no --key is given.
+    #[arg(long)]
+    pub insecure_unsigned_release: bool,
     /// False alerts a day that this site accepts, 0.001 to 1000 [default: 1].
     #[arg(long, value_name = "NUMBER")]
     pub alerts_per_day: Option<f32>,
@@ -115,7 +119,7 @@ pub struct Options {
     /// Group whose releases are taken [default: default].
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
-    /// Certificates to trust for mqtts://, PEM; needed with it.
+    /// Certificates to trust for mqtts://, PEM, and no others [default: those that the system trusts].
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// When a message leaves the outbox [default: end-to-end].
@@ -158,6 +162,22 @@ impl Options {
         Ok(config)
     }
 
+    /// Refuses a release file without a key to check its signature with, unless the command line insists.
+    ///
+    /// # Errors
+    /// When there is such a file, or the configuration is wrong.
+    pub fn refuse_unsigned(&self) -> anyhow::Result<()> {
+        let config = self.configuration()?;
+        match &config.detector.release {
+            Some(release) if config.update.keys.is_empty() && !self.insecure_unsigned_release => bail!(
+                "release {}: no key to check its signature with; name the signer's public key with --key, or insist \
+                 with --insecure-unsigned-release",
+                release.display()
+            ),
+            _ => Ok(()),
+        }
+    }
+
     fn override_metering(&self, config: &mut Config) {
         set(&mut config.meter.idle_timeout, &self.idle_timeout);
         set(&mut config.meter.active_timeout, &self.active_timeout);
@@ -198,6 +218,18 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_wants_a_key_for_a_release_file_or_an_insecure_word() {
+        let refused = |more: &[&str]| {
+            let cli = Cli::parse_from(["lapwing-agent", "run", "--release", "x.lwr"].iter().chain(more));
+            let Command::Run { options, .. } = cli.command else { panic!("run expected") };
+            options.refuse_unsigned().err().map(|error| error.to_string())
+        };
+        assert!(refused(&[]).unwrap().contains("--key"));
+        assert_eq!(refused(&["--key", "a.pub"]), None);
+        assert_eq!(refused(&["--insecure-unsigned-release"]), None);
     }
 
     #[test]

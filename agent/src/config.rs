@@ -7,10 +7,10 @@ use lapwing_shared::context::local::{LOCAL_PREFIXES, LocalNetworks, Prefix};
 use lapwing_shared::features::meter::{DEFAULT_HOSTS, MeterConfig};
 use lapwing_shared::flow::lru::CAPACITY_LIMIT;
 use lapwing_shared::flow::table::FlowTableConfig;
+pub use lapwing_shared::units::Span;
 use lapwing_shared::units::{Address, Nanos};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -45,42 +45,6 @@ pub enum ConfigError {
 
 fn bad_value(key: &'static str, value: impl ToString, expected: impl Into<String>) -> ConfigError {
     ConfigError::Value { key, value: value.to_string(), expected: expected.into() }
-}
-
-/// A span of time as written by people: a number and `ns`, `us`, `ms`, `s`, `m`, `h` or `d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Span(pub Nanos);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected =
-            || format!("`{text}` is no span of time; expected a number with a unit, like 500ms, 60s, 5m, 1h");
-        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(expected)?;
-        let (number, unit) = text.split_at(digits);
-        let nanos_per_unit = match unit.trim() {
-            "ns" => 1.0,
-            "us" | "µs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" | "min" => 60e9,
-            "h" => 3600e9,
-            "d" => 86_400e9,
-            _ => return Err(expected()),
-        };
-        let nanos = number.parse::<f64>().map_err(|_| expected())? * nanos_per_unit;
-        if (1.0..9e18).contains(&nanos) { Ok(Self(Nanos(nanos.round() as u64))) } else { Err(expected()) }
-    }
-}
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
 }
 
 /// Which engine scores.
@@ -205,7 +169,7 @@ pub struct MqttSection {
     pub agent: String,
     /// Group whose releases it takes; `default` when empty.
     pub group: String,
-    /// File of certificates to trust for `mqtts://`, PEM.
+    /// Certificates to trust for `mqtts://`, PEM, and no others; those that the system trusts when absent.
     pub ca_file: Option<PathBuf>,
     /// When a message leaves the outbox.
     pub delivery: Delivery,
@@ -354,15 +318,6 @@ mod tests {
         assert!(error.contains("expected a prefix like"), "{error}");
         let error = load_error("[meter]\nactive-timeout = \"2h\"\n");
         assert!(error.contains("at most 1h"), "{error}");
-    }
-
-    #[test]
-    fn spans_need_a_unit() {
-        assert_eq!("1.5s".parse::<Span>().unwrap().0, Nanos::from_millis(1500));
-        assert_eq!("2m".parse::<Span>().unwrap().0, Nanos::from_secs(120));
-        for wrong in ["60", "s", "-1s", "1 fortnight", ""] {
-            assert!(wrong.parse::<Span>().unwrap_err().contains("500ms"), "{wrong}");
-        }
     }
 
     #[test]

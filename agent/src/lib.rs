@@ -54,6 +54,7 @@ fn execute(command: cli::Command) -> anyhow::Result<()> {
             commands::meter::meter(&files, &options, &Arc::new(AtomicBool::new(false)))?;
         }
         cli::Command::Run { input, options } => {
+            options.refuse_unsigned()?;
             commands::meter::meter(&[input], &options, &stop_on_signal()?)?;
         }
         cli::Command::Validate { config } => print!("{}", commands::validate::validate(&config)?),

@@ -51,14 +51,7 @@ impl Network {
     /// # Errors
     /// When the configuration, a key file or the state folder is wrong.
     pub fn start(config: &Config) -> anyhow::Result<Self> {
-        let Some(url) = &config.mqtt.url else { return Ok(Self { thread: None, ends: None }) };
-        let agent = agent_name(&config.mqtt.agent)?;
-        let connection = Connection {
-            url: url.parse()?,
-            client_id: agent.to_string(),
-            ca_pem: config.mqtt.ca_file.as_deref().map(read_ca).transpose()?,
-            seed: fastrand::u64(..),
-        };
+        let Some((agent, connection)) = connection(config)? else { return Ok(Self { thread: None, ends: None }) };
         let terms = Terms {
             keys: trusted_keys(&config.update.keys)?,
             group: group_name(&config.mqtt.group)?,
@@ -71,7 +64,13 @@ impl Network {
                     Folder::open(path).with_context(|| format!("cannot use state folder {}", path.display()))?;
                 spawn(folder, config, agent, connection, terms)
             }
-            None => spawn(Memory::default(), config, agent, connection, terms),
+            None => {
+                tracing::warn!(
+                    "no state-dir: a restart forgets the release, the messages that wait, and the highest version \
+                     confirmed, so that an older signed release is taken again; name a folder with --state-dir"
+                );
+                spawn(Memory::default(), config, agent, connection, terms)
+            }
         }
     }
 
@@ -117,6 +116,18 @@ fn spawn<D: Disk + Clone + Send + 'static>(
     let thread = std::thread::Builder::new().name("network".into());
     let thread = thread.spawn(move || client::run(session, &connection, said, install))?;
     Ok(Network { thread: Some(thread), ends: Some((say, installs)) })
+}
+
+/// The agent's name and how to reach its broker, where one is configured.
+///
+/// # Errors
+/// When the URL, the name or the file of certificates is wrong.
+pub fn connection(config: &Config) -> anyhow::Result<Option<(Name, Connection)>> {
+    let Some(url) = &config.mqtt.url else { return Ok(None) };
+    let agent = agent_name(&config.mqtt.agent)?;
+    let ca_pem = config.mqtt.ca_file.as_deref().map(read_ca).transpose()?;
+    let connection = Connection::new(url.parse()?, agent.to_string(), ca_pem.as_deref(), fastrand::u64(..))?;
+    Ok(Some((agent, connection)))
 }
 
 fn read_ca(path: &Path) -> anyhow::Result<Vec<u8>> {

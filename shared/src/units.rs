@@ -1,6 +1,9 @@
 //! Time and address units that every later module speaks in.
 
 use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds in one second.
@@ -73,6 +76,74 @@ impl Nanos {
     }
 }
 
+impl From<Nanos> for Duration {
+    fn from(span: Nanos) -> Self {
+        Self::from_nanos(span.0)
+    }
+}
+
+/// Saturates after 584 years.
+impl From<Duration> for Nanos {
+    fn from(span: Duration) -> Self {
+        Self(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A span as people write it: a number and `ns`, `us`, `ms`, `s`, `m`, `h` or `d`; 1 ns to 285 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Nanos);
+
+/// No span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanError;
+
+impl fmt::Display for SpanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no span of time, expected a number with a unit, like 500ms, 60s, 5m, 1h")
+    }
+}
+
+impl core::error::Error for SpanError {}
+
+impl FromStr for Span {
+    type Err = SpanError;
+
+    fn from_str(text: &str) -> Result<Self, SpanError> {
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(SpanError)?;
+        let (number, unit) = text.split_at(digits);
+        let nanos_per_unit = match unit.trim() {
+            "ns" => 1.0,
+            "us" | "µs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" | "min" => 60e9,
+            "h" => 3600e9,
+            "d" => 86_400e9,
+            _ => return Err(SpanError),
+        };
+        let nanos = number.parse::<f64>().map_err(|_| SpanError)? * nanos_per_unit;
+        if (1.0..9e18).contains(&nanos) { Ok(Self(Nanos(libm::round(nanos) as u64))) } else { Err(SpanError) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a span of time like \"60s\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                text.parse().map_err(|error| E::custom(format_args!("`{text}` is {error}")))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
 /// An IPv6 address, or an IPv4 one in its mapped form `::ffff:a.b.c.d` (RFC 4291 §2.5.5.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Address(pub [u8; 16]);
@@ -112,6 +183,22 @@ impl fmt::Display for Address {
         match self.as_v4() {
             Some(v4) => fmt::Display::fmt(&core::net::Ipv4Addr::from(v4), f),
             None => fmt::Display::fmt(&core::net::Ipv6Addr::from(self.0), f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn spans_need_a_unit() {
+        assert_eq!("1.5s".parse::<Span>().unwrap().0, Nanos::from_millis(1500));
+        assert_eq!("2m".parse::<Span>().unwrap().0, Nanos::from_secs(120));
+        assert_eq!(Duration::from("7d".parse::<Span>().unwrap().0), Duration::from_secs(604_800));
+        for wrong in ["60", "s", "-1s", "1 fortnight", "", "1.2.3s", "400000d", "0s"] {
+            assert!(wrong.parse::<Span>().unwrap_err().to_string().contains("500ms"), "{wrong}");
         }
     }
 }

@@ -101,7 +101,7 @@ pub struct ServeArgs {
     /// Use this broker instead of the embedded one: `mqtt://user:password@host:port`, or mqtts.
     #[arg(long, value_name = "URL")]
     pub broker: Option<String>,
-    /// PEM file with the authority that an mqtts broker's certificate comes from.
+    /// PEM file with the authority that an mqtts broker's certificate comes from [default: those that the system trusts].
     #[arg(long, value_name = "FILE")]
     pub authority: Option<PathBuf>,
     /// Group of agents that releases are for (default).
@@ -296,7 +296,7 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
         Command::Train(args) => run_train(&args),
         Command::Calibrate(args) => run_calibrate(&args),
         Command::Release(args) => run_release(&args),
-        Command::Keys(KeysCommand::New { name, secret, public }) => keys::new(&name, secret, public),
+        Command::Keys(KeysCommand::New { name, secret, public }) => Ok(keys::new(&name, secret, public)?),
         Command::Inspect(args) => commands::inspect::inspect(&args),
         Command::Agents(args) => lists::agents(&args.store.path()?, args.json.as_deref()),
         Command::Alerts(args) => lists::alerts(&args.store.path()?, &args),

@@ -8,10 +8,11 @@ use crate::collect::outside::Outside;
 use crate::store::Limits;
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::release::name::parse_name;
+use lapwing_shared::units::Nanos;
+pub use lapwing_shared::units::Span;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 /// What is wrong with a configuration.
@@ -43,40 +44,6 @@ pub enum ConfigError {
         /// What was expected.
         expected: String,
     },
-}
-
-/// A span of time as people write it: a whole number and `ms`, `s`, `m`, `h` or `d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected =
-            || format!("`{text}` is no span of time; expected a number with a unit, like 500ms, 60s, 5m, 1h");
-        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
-        let (number, unit) = text.split_at(digits);
-        let millis: u64 = match unit.trim() {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" | "min" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(expected()),
-        };
-        let number: u64 = number.parse().map_err(|_| expected())?;
-        number.checked_mul(millis).map(|millis| Self(Duration::from_millis(millis))).ok_or_else(expected)
-    }
-}
-
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
 }
 
 /// The file.
@@ -126,7 +93,7 @@ pub struct BrokerSection {
     pub listen: SocketAddr,
     /// Use this broker instead of the embedded one.
     pub url: Option<String>,
-    /// PEM file with the authority that an `mqtts` broker's certificate comes from.
+    /// PEM file with the authority that an `mqtts` broker's certificate comes from; the system's when absent.
     pub authority: Option<PathBuf>,
     /// MQTT client identifier at an outside broker, one of its own for each collector.
     pub client: String,
@@ -167,7 +134,7 @@ pub struct CollectSection {
 impl Default for CollectSection {
     fn default() -> Self {
         let options = Options::default();
-        let acknowledge_every = Span(options.acknowledge_every);
+        let acknowledge_every = Span(options.acknowledge_every.into());
         Self { batch: options.batch, linger: None, queue: options.queue, acknowledge_every }
     }
 }
@@ -205,8 +172,8 @@ impl Default for RetrainSection {
             every: None,
             after_rows: 0,
             min_rows: 2_000,
-            retry_pause: Span(Duration::from_secs(600)),
-            expires_after: Span(Duration::from_secs(365 * 86_400)),
+            retry_pause: Span(Nanos::from_secs(600)),
+            expires_after: Span(Nanos::from_secs(365 * 86_400)),
             seed: 1,
         }
     }
@@ -231,7 +198,7 @@ impl Config {
     /// # Errors
     /// Names the first key that is out of its range, and the range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let linger = self.collect.linger.map_or(0, |span| span.0.as_millis());
+        let linger = self.collect.linger.map_or(0, millis);
         let ranges = [
             ("store.sample-mib", u128::from(self.store.sample_mib), 1, 1 << 30),
             ("store.sample-rows", u128::from(self.store.sample_rows), 1, 1 << 40),
@@ -243,9 +210,9 @@ impl Config {
             ("collect.batch", self.collect.batch as u128, 1, 100_000),
             ("collect.queue", self.collect.queue as u128, 1, 1_000_000),
             ("collect.linger in ms", linger, 0, 10_000),
-            ("collect.acknowledge-every in ms", self.collect.acknowledge_every.0.as_millis(), 0, 60_000),
+            ("collect.acknowledge-every in ms", millis(self.collect.acknowledge_every), 0, 60_000),
             ("retrain.min-rows", u128::from(self.retrain.min_rows), 1, 1 << 40),
-            ("retrain.expires-after in ms", self.retrain.expires_after.0.as_millis(), 1_000, 1 << 50),
+            ("retrain.expires-after in ms", millis(self.retrain.expires_after), 1_000, 1 << 50),
         ];
         for (key, value, low, high) in ranges {
             if !(low..=high).contains(&value) {
@@ -292,9 +259,9 @@ impl Config {
         let linger = if self.broker.url.is_some() { Duration::from_millis(5) } else { Options::default().linger };
         Options {
             batch: self.collect.batch,
-            linger: self.collect.linger.map_or(linger, |span| span.0),
+            linger: self.collect.linger.map_or(linger, |span| span.0.into()),
             queue: self.collect.queue,
-            acknowledge_every: self.collect.acknowledge_every.0,
+            acknowledge_every: self.collect.acknowledge_every.0.into(),
             ..Options::default()
         }
     }
@@ -311,6 +278,10 @@ fn with_nearest_key(error: &toml::de::Error) -> String {
         _ => None,
     };
     nearest.map_or(text.clone(), |nearest| format!("{text}\ndid you mean `{nearest}`?"))
+}
+
+fn millis(span: Span) -> u128 {
+    Duration::from(span.0).as_millis()
 }
 
 #[cfg(test)]

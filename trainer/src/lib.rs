@@ -17,8 +17,6 @@ pub mod store;
 pub mod synthetic;
 pub mod train;
 
-pub use commands::keys::read_secret;
-
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;

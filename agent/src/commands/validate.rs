@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::engines::Engines;
-use crate::publish::url::BrokerUrl;
+use crate::network::connection;
 use crate::release_file::{Loaded, trusted_keys};
 use std::fmt::Write;
 use std::path::Path;
@@ -32,9 +32,12 @@ pub fn validate(path: &Path) -> anyhow::Result<String> {
         let installed = file.install(file.verify(&engines, &keys)?, &engines)?;
         writeln!(report, "  release: version {}, golden vectors reproduced", installed.manifest.version)?;
     }
-    match &config.mqtt.url {
-        Some(url) => writeln!(report, "  broker: {}", url.parse::<BrokerUrl>()?)?,
+    match connection(&config)? {
+        Some((agent, connection)) => writeln!(report, "  broker: {}, to which it is {agent}", connection.url())?,
         None => writeln!(report, "  broker: none, the agent keeps to itself")?,
+    }
+    if config.mqtt.url.is_some() && config.update.state_dir.is_none() {
+        writeln!(report, "  warning: no update.state-dir: a restart forgets release, messages and highest version")?;
     }
     if config.update.state_dir.is_some() && config.update.keys.is_empty() {
         writeln!(report, "  warning: update.state-dir without update.keys: no release can be verified")?;

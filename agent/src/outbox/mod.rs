@@ -238,9 +238,10 @@ impl<D: Disk> Outbox<D> {
     }
 
     /// Writes to the journal what came since the last time; call every few seconds, so that flash sees batches, and at
-    /// the end. A failed write is counted and tried again the next time; the messages wait in memory meanwhile.
-    pub fn flush(&mut self) {
-        let Some(journal) = &mut self.journal else { return };
+    /// the end. A failed write, whose error is given, is counted and tried again the next time; the messages wait in
+    /// memory meanwhile.
+    pub fn flush(&mut self) -> Option<std::io::Error> {
+        let journal = self.journal.as_mut()?;
         let all = self.alerts.iter().chain(&self.telemetry);
         let fresh = all.clone().filter(|entry| !entry.stored).map(|entry| entry.payload.as_slice());
         let written = journal.flush(fresh, all.map(|entry| entry.payload.as_slice()));
@@ -248,6 +249,7 @@ impl<D: Disk> Outbox<D> {
             Ok(()) => self.alerts.iter_mut().chain(&mut self.telemetry).for_each(|entry| entry.stored = true),
             Err(_) => self.counts.disk_errors += 1,
         }
+        written.err()
     }
 
     /// The counters now.

@@ -2,13 +2,14 @@
 
 use super::backoff::Backoff;
 use super::session::{Action, Session};
-use super::url::BrokerUrl;
+use super::trouble::explain;
 use super::{FromPipeline, ToPipeline};
 use crate::clock;
 use crate::outbox::MessageId;
 use crate::update::disk::Disk;
 use crate::update::engine::EngineFactory;
 use lapwing_shared::messages::MESSAGE_BYTES;
+use lapwing_shared::messages::broker_url::BrokerUrl;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{LastWill, Packet};
@@ -33,14 +34,43 @@ const KEEP_ALIVE_S: u64 = 30;
 /// How to reach the broker.
 #[derive(Clone, Debug)]
 pub struct Connection {
+    url: BrokerUrl,
+    client_id: String,
+    #[cfg(feature = "tls")]
+    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
+    seed: u64,
+}
+
+impl Connection {
+    /// `client_id` is the agent's name, `ca_pem` what the file of certificates to trust holds (without one, those that
+    /// the system trusts), `seed` that of the waits' jitter, different for each agent.
+    ///
+    /// # Errors
+    /// [`ClientError`] for `mqtts` with nothing to trust, or to an address that no certificate can name.
+    pub fn new(url: BrokerUrl, client_id: String, ca_pem: Option<&[u8]>, seed: u64) -> Result<Self, ClientError> {
+        if url.tls && !cfg!(feature = "tls") {
+            return Err(ClientError::NoTls);
+        }
+        if url.tls && url.host.starts_with('[') {
+            return Err(ClientError::Address);
+        }
+        #[cfg(feature = "tls")]
+        let tls = if url.tls { Some(super::tls::client_config(ca_pem)?) } else { None };
+        #[cfg(not(feature = "tls"))]
+        let _ = ca_pem;
+        Ok(Self {
+            url,
+            client_id,
+            #[cfg(feature = "tls")]
+            tls,
+            seed,
+        })
+    }
+
     /// Where.
-    pub url: BrokerUrl,
-    /// MQTT client identifier: the agent's name.
-    pub client_id: String,
-    /// Certificates to trust for `mqtts`, PEM; the file's content.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Seed of the waits' jitter, different for each agent.
-    pub seed: u64,
+    pub fn url(&self) -> &BrokerUrl {
+        &self.url
+    }
 }
 
 /// Why the client ends.
@@ -49,9 +79,15 @@ pub enum ClientError {
     /// No runtime.
     #[error("cannot start the network runtime: {0}")]
     Runtime(#[from] std::io::Error),
-    /// TLS without certificates.
-    #[error("mqtts needs the certificates to trust: set ca_file to a PEM file")]
-    NoCertificates,
+    /// No TLS in this build.
+    #[error("this build has no TLS: use mqtt://, or a build with the feature tls")]
+    NoTls,
+    /// Nothing to trust.
+    #[error("certificates for mqtts: {0}")]
+    Certificates(String),
+    /// The client checks names and IPv4 addresses only.
+    #[error("mqtts does not take an IPv6 address: use a name that the broker's certificate holds")]
+    Address,
 }
 
 /// Runs until the packet side drops its sender; call on a thread of its own.
@@ -64,13 +100,12 @@ pub fn run<D: Disk, F: EngineFactory>(
     said: mpsc::Receiver<FromPipeline>,
     installs: SyncSender<ToPipeline<F::Engine>>,
 ) -> Result<(), ClientError> {
-    options(connection)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut link = Link { said, installs, open: true, gone_ms: None };
     let mut backoff = Backoff::new(connection.seed);
     runtime.block_on(async {
         while link.open {
-            let reason = link.connect(&mut session, connection, &mut backoff).await?;
+            let reason = link.connect(&mut session, connection, &mut backoff).await;
             session.disconnected();
             if let Some(reason) = reason {
                 let wait_ms = backoff.wait_ms();
@@ -84,22 +119,20 @@ pub fn run<D: Disk, F: EngineFactory>(
 }
 
 /// Options without the last will.
-fn options(connection: &Connection) -> Result<MqttOptions, ClientError> {
+fn options(connection: &Connection) -> MqttOptions {
     let url = &connection.url;
-    let mut options = MqttOptions::new(connection.client_id.clone(), url.host.clone(), url.port);
+    let mut options = MqttOptions::new(connection.client_id.clone(), url.host.as_str(), url.port);
     options.set_keep_alive(Duration::from_secs(KEEP_ALIVE_S)).set_clean_start(true);
     options.set_max_packet_size(Some(MESSAGE_BYTES as u32 + 1024));
     if let Some((user, password)) = &url.login {
-        options.set_credentials(user.clone(), password.clone());
+        options.set_credentials(user.as_str(), password.as_str());
     }
     #[cfg(feature = "tls")]
-    if url.tls {
-        // The second call of a process finds the provider there, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let ca = connection.ca_pem.clone().ok_or(ClientError::NoCertificates)?;
-        options.set_transport(rumqttc::Transport::tls(ca, None, None));
+    if let Some(config) = &connection.tls {
+        let config = rumqttc::TlsConfiguration::Rustls(std::sync::Arc::clone(config));
+        options.set_transport(rumqttc::Transport::tls_with_config(config));
     }
-    Ok(options)
+    options
 }
 
 struct Link<E> {
@@ -132,8 +165,8 @@ impl<E> Link<E> {
         session: &mut Session<D, F>,
         connection: &Connection,
         backoff: &mut Backoff,
-    ) -> Result<Option<String>, ClientError> {
-        let mut options = options(connection)?;
+    ) -> Option<String> {
+        let mut options = options(connection);
         if let Some((topic, payload)) = session.status(false) {
             options.set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, true, None));
         }
@@ -147,14 +180,14 @@ impl<E> Link<E> {
             tokio::select! {
                 event = told.recv() => match event {
                     Some(Ok(event)) => handle(event, session, &mut underway, backoff),
-                    Some(Err(error)) => break Some(error.to_string()),
+                    Some(Err(error)) => break Some(explain(&error, &connection.url)),
                     None => break Some("the connection's task ended".to_owned()),
                 },
                 said = self.said.recv(), if self.gone_ms.is_none() => match said {
                     Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
                     None => self.gone_ms = Some(clock::monotonic_ms()),
                 },
-                _ = tick.tick() => session.tick(clock::monotonic_ms()),
+                _ = tick.tick() => session.tick(clock::monotonic_ms(), clock::wall_s()),
             }
             self.hand_over(session);
             request(session, &client, &mut underway, &mut held);
@@ -164,7 +197,7 @@ impl<E> Link<E> {
         };
         self.open = reason.is_some();
         polling.abort();
-        Ok(reason)
+        reason
     }
 
     /// The packet side has gone, and what it left was delivered or had its time.
@@ -185,7 +218,7 @@ impl<E> Link<E> {
                     Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
                     None => self.open = false,
                 },
-                _ = tick.tick() => session.tick(clock::monotonic_ms()),
+                _ = tick.tick() => session.tick(clock::monotonic_ms(), clock::wall_s()),
             }
             self.hand_over(session);
         }
@@ -221,6 +254,7 @@ fn handle<D: Disk, F: EngineFactory>(
     let now_ms = clock::monotonic_ms();
     match event {
         Event::Incoming(Packet::ConnAck(_)) => {
+            tracing::info!("connected to the broker");
             backoff.reset();
             session.connected(now_ms);
         }

@@ -7,7 +7,9 @@ pub mod backoff;
 pub mod client;
 pub mod json;
 pub mod session;
-pub mod url;
+#[cfg(feature = "tls")]
+mod tls;
+mod trouble;
 
 use crate::update::engine::InstalledRelease;
 use lapwing_shared::messages::{Alert, Health, Samples};

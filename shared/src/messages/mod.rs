@@ -1,5 +1,6 @@
 //! What agent and trainer say to each other over MQTT.
 
+pub mod broker_url;
 mod codec;
 pub mod topics;
 

@@ -38,6 +38,11 @@ pub fn all() -> Vec<Named> {
     networks
 }
 
+/// A network of some 170 KB, more than a pipe or one chunk holds; another one for each seed.
+pub fn large(seed: u64) -> QuantizedNetwork {
+    random(&mut Rng::with_seed(seed), &[48, 256, 256, 32, 256, 256, 48], 2, Style::Ordinary)
+}
+
 /// What a random network is rich in.
 #[derive(Clone, Copy)]
 enum Style {

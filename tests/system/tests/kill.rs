@@ -2,12 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_shared::messages::AgentName;
-use lapwing_system_tests::load::{self, LoadOptions};
+use lapwing_system_tests::load::{self, LoadOptions, Report};
+use lapwing_system_tests::stage::{Folder, look_until};
 use lapwing_trainer::store::{Desk, Limits, Store};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A trainer in a process of its own; killed when the test ends early.
@@ -26,13 +28,11 @@ impl Trainer {
             .spawn()
             .unwrap();
         let mut trainer = Self(child);
-        loop {
-            if let Ok(text) = fs::read_to_string(&address) {
-                return (trainer, text.trim().parse().unwrap());
-            }
+        let listening = look_until("the trainer's address", || {
             assert_eq!(trainer.0.try_wait().unwrap(), None, "the trainer ended at once");
-            std::thread::yield_now();
-        }
+            fs::read_to_string(&address).ok()?.trim().parse().ok()
+        });
+        (trainer, listening)
     }
 }
 
@@ -40,22 +40,6 @@ impl Drop for Trainer {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("lapwing-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -90,53 +74,53 @@ fn hold_against_store(ledger: &str, store: &Store) -> u64 {
     acknowledged
 }
 
-#[test]
-fn a_killed_trainer_has_stored_everything_that_it_acknowledged() {
-    let folder = Folder::new("kill");
-    let (mut trainer, broker) = Trainer::start(&folder.0, "127.0.0.1:0");
-    let ledger = folder.0.join("ledger");
+/// Puts load on the trainer and kills it while messages flow, two seconds before the end of sending.
+fn killed_under_load(trainer: &mut Trainer, wanted: LoadOptions) -> JoinHandle<Report> {
     let (done, ended) = std::sync::mpsc::channel();
-    let wanted = options(broker, ledger.clone());
     let load = std::thread::spawn(move || {
         let report = load::run(&wanted).unwrap();
         let _ = done.send(());
         report
     });
-    // In the middle: while messages flow, two seconds before the end of sending.
     assert!(ended.recv_timeout(Duration::from_secs(2)).is_err(), "the load ended before the kill");
     trainer.0.kill().unwrap();
     trainer.0.wait().unwrap();
+    load
+}
+
+/// Messages that the ledger calls acknowledged, all of which are stored; and alerts and batches stored.
+fn stored(folder: &Folder, ledger: &Path) -> (u64, u64) {
+    let path = folder.join("store.sqlite");
+    let store = Store::open(&path, Limits::default()).unwrap();
+    let acknowledged = hold_against_store(&fs::read_to_string(ledger).unwrap(), &store);
+    let [alerts, batches, _] = Desk::open(&path).unwrap().stored().unwrap();
+    (acknowledged, alerts + batches)
+}
+
+#[test]
+fn a_killed_trainer_has_stored_everything_that_it_acknowledged() {
+    let folder = Folder::new("kill");
+    let (mut trainer, broker) = Trainer::start(folder.path(), "127.0.0.1:0");
+    let ledger = folder.join("ledger");
+    let load = killed_under_load(&mut trainer, options(broker, ledger.clone()));
     let report = load.join().unwrap();
     assert!(report.acknowledged > 0 && report.unacknowledged > 0, "{report}");
-    let store = Store::open(&folder.0.join("store.sqlite"), Limits::default()).unwrap();
-    assert!(hold_against_store(&fs::read_to_string(&ledger).unwrap(), &store) > 0);
-    let [alerts, batches, _] = Desk::open(&folder.0.join("store.sqlite")).unwrap().stored().unwrap();
-    assert!(alerts + batches >= report.acknowledged, "{} stored, {report}", alerts + batches);
+    let (acknowledged, stored) = stored(&folder, &ledger);
+    assert!(acknowledged > 0 && stored >= report.acknowledged, "{stored} stored, {report}");
 }
 
 #[test]
 fn agents_lose_nothing_when_the_trainer_is_killed_and_started_again() {
     let folder = Folder::new("restart");
-    let (mut trainer, broker) = Trainer::start(&folder.0, "127.0.0.1:0");
-    let ledger = folder.0.join("ledger");
+    let (mut trainer, broker) = Trainer::start(folder.path(), "127.0.0.1:0");
+    let ledger = folder.join("ledger");
     let mut wanted = options(broker, ledger.clone());
     wanted.patience_seconds = 60;
-    let (done, ended) = std::sync::mpsc::channel();
-    let load = std::thread::spawn(move || {
-        let report = load::run(&wanted).unwrap();
-        let _ = done.send(());
-        report
-    });
-    assert!(ended.recv_timeout(Duration::from_secs(2)).is_err(), "the load ended before the kill");
-    trainer.0.kill().unwrap();
-    trainer.0.wait().unwrap();
-    let (again, _) = Trainer::start(&folder.0, &broker.to_string());
+    let load = killed_under_load(&mut trainer, wanted);
+    let (again, _) = Trainer::start(folder.path(), &broker.to_string());
     let report = load.join().unwrap();
     assert_eq!(report.unacknowledged, 0, "{report}");
     assert!(report.reconnections > 0, "{report}");
     drop(again);
-    let store = Store::open(&folder.0.join("store.sqlite"), Limits::default()).unwrap();
-    assert_eq!(hold_against_store(&fs::read_to_string(&ledger).unwrap(), &store), report.sent);
-    let [alerts, batches, _] = Desk::open(&folder.0.join("store.sqlite")).unwrap().stored().unwrap();
-    assert_eq!(alerts + batches, report.sent, "each message once");
+    assert_eq!(stored(&folder, &ledger), (report.sent, report.sent), "each message once");
 }

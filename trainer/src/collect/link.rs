@@ -1,5 +1,6 @@
 //! What the collector needs of MQTT, so that neither the client's nor the broker's crate is seen anywhere else.
 
+use lapwing_shared::messages::broker_url::UrlError;
 use std::time::Duration;
 
 /// Why a link to the broker failed.
@@ -13,14 +14,9 @@ pub enum LinkError {
         /// What the system said.
         reason: String,
     },
-    /// The broker's URL cannot be read.
-    #[error("broker `{url}`: {reason}; expected mqtt://[user:password@]host[:port] or mqtts://…")]
-    Url {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// The broker's URL cannot be read; it is not repeated, since it may hold a password.
+    #[error("{0}, as in mqtt://[user:password@]host[:port] or mqtts://…")]
+    Url(#[from] UrlError),
     /// The certificate file cannot be used.
     #[error("certificates for the broker, {path}: {reason}; expected a PEM file with the authority's certificate")]
     Certificates {

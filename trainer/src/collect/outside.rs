@@ -9,6 +9,7 @@
 use super::broker::KINDS;
 use super::counts::Counts;
 use super::link::{Delivery, Inlet, Link, LinkError, Outlet, Receipt};
+use lapwing_shared::messages::broker_url::BrokerUrl;
 use lapwing_shared::messages::topics::{Kind, agents_filter};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish};
@@ -44,7 +45,8 @@ pub struct Outside {
     pub url: String,
     /// MQTT client identifier, one of its own for each collector.
     pub client: String,
-    /// PEM file with the authority that the broker's certificate must come from; needed for `mqtts`.
+    /// PEM file with the authority that the broker's certificate must come from; without one, those that the
+    /// system trusts.
     pub authority: Option<PathBuf>,
 }
 
@@ -75,48 +77,39 @@ pub fn start(outside: &Outside, counts: Arc<Counts>) -> Result<Link, LinkError> 
 }
 
 fn options(outside: &Outside) -> Result<MqttOptions, LinkError> {
-    let wrong = |reason: &str| LinkError::Url { url: outside.url.clone(), reason: reason.into() };
-    let (scheme, rest) = outside.url.split_once("://").ok_or_else(|| wrong("no scheme"))?;
-    let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
-    let tls = match scheme {
-        "mqtt" => false,
-        "mqtts" => true,
-        _ => return Err(wrong("unknown scheme")),
-    };
-    let place = place.trim_end_matches('/');
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong("bad port"))?),
-        _ => (place, if tls { 8883 } else { 1883 }),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() {
-        return Err(wrong("no host"));
-    }
-    let mut options = MqttOptions::new(&outside.client, host, port);
+    let url: BrokerUrl = outside.url.parse()?;
+    let mut options = MqttOptions::new(&outside.client, url.host.as_str(), url.port);
     options.set_keep_alive(Duration::from_secs(20));
     options.set_clean_start(false);
     options.set_manual_acks(true);
     options.set_session_expiry_interval(Some(SESSION_S));
     options.set_receive_maximum(Some(RECEIVE_MAXIMUM));
     options.set_max_packet_size(Some(PACKET_BYTES));
-    if let Some(login) = login {
-        let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        options.set_credentials(user, password);
+    if let Some((user, password)) = &url.login {
+        options.set_credentials(user.as_str(), password.as_str());
     }
-    if tls {
+    if url.tls {
         options.set_transport(Transport::tls_with_config(tls_config(outside)?));
     }
     Ok(options)
 }
 
 fn tls_config(outside: &Outside) -> Result<TlsConfiguration, LinkError> {
-    let path = outside.authority.clone().unwrap_or_default();
-    let wrong = |reason: String| LinkError::Certificates { path: path.display().to_string(), reason };
+    let place = outside.authority.as_ref().map_or("the system's".into(), |path| path.display().to_string());
+    let wrong = |reason: String| LinkError::Certificates { path: place.clone(), reason };
     let mut roots = rustls::RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(&path).map_err(|error| wrong(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+    match &outside.authority {
+        Some(path) => {
+            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+                roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+            }
+        }
+        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+    }
+    if roots.is_empty() {
+        return Err(wrong("there is none".into()));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)

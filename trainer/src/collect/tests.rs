@@ -201,10 +201,10 @@ fn an_address_in_use_is_named_with_the_next_step() {
 #[test]
 fn wrong_broker_urls_are_explained() {
     for (url, why) in [
-        ("broker.example", "no scheme"),
-        ("http://broker.example", "unknown scheme"),
+        ("broker.example", "expected mqtt:// or mqtts:// first"),
+        ("http://broker.example", "expected mqtt:// or mqtts:// first"),
         ("mqtt://", "no host"),
-        ("mqtt://host:99999", "bad port"),
+        ("mqtt://host:99999", "port is wrong"),
     ] {
         let outside = Outside { url: url.into(), client: "c".into(), authority: None };
         let error = outside::start(&outside, Arc::default()).err().unwrap().to_string();

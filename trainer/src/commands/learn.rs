@@ -1,6 +1,6 @@
 //! `train`, `calibrate`, `release`: the steps of `serve`, each alone and on files.
 
-use crate::dataset::{Dataset, capture, features_csv};
+use crate::dataset::{Dataset, capture, features_csv, stored};
 use crate::learn::{self, Naming, Thresholds};
 use crate::release::keys::ReleaseKey;
 use crate::train::run::TrainRun;
@@ -21,15 +21,19 @@ pub struct RowArgs {
     /// Feature file of `lapwing-agent replay --features`; every row is taken as benign. May be repeated.
     #[arg(long = "features", value_name = "FILE")]
     features: Vec<PathBuf>,
+    /// Store of `serve`: what its agents sent, without the rows of alert episodes that nobody called benign. To calibrate
+    /// and release on a store is to judge by rows that were trained on, unless captures or features were trained on.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
 }
 
 impl RowArgs {
     fn read(&self) -> anyhow::Result<Dataset> {
         let mut dataset = capture::read(&self.captures)?;
-        let more = features_csv::read(&self.features)?;
-        let captures = self.captures.len() as u32;
-        dataset.rows.extend(more.rows.into_iter().map(|row| crate::dataset::Row { file: row.file + captures, ..row }));
-        dataset.warnings.extend(more.warnings);
+        dataset.append(features_csv::read(&self.features)?, self.captures.len() as u32);
+        if let Some(path) = &self.store {
+            dataset.append(stored::read(path)?, (self.captures.len() + self.features.len()) as u32);
+        }
         for warning in &dataset.warnings {
             tracing::warn!("{warning}");
         }

@@ -1,8 +1,9 @@
-//! Captures and feature files → rows to train, calibrate and evaluate on, through the very metering that agents run.
+//! Captures, feature files and the store → rows to train, calibrate and evaluate on, through the very metering that agents run.
 
 pub mod capture;
 pub mod features_csv;
 pub mod labels;
+pub mod stored;
 
 use crate::train::rows::TrainingRow;
 use lapwing_capture::CaptureError;
@@ -37,6 +38,12 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// Takes in another one's rows, whose files are counted on from `files`.
+    pub fn append(&mut self, more: Self, files: u32) {
+        self.rows.extend(more.rows.into_iter().map(|row| Row { file: row.file + files, ..row }));
+        self.warnings.extend(more.warnings);
+    }
+
     /// Benign rows, as training takes them; each file counts as one agent.
     pub fn benign(&self) -> Vec<TrainingRow> {
         let benign = self.rows.iter().filter(|row| row.attack.is_none());

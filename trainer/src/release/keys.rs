@@ -32,8 +32,16 @@ pub enum KeyError {
         /// Why.
         source: std::io::Error,
     },
+    /// There is a file already.
+    #[error("key file {path} is there already, and a key is never overwritten: give other names")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// A secret file holds something else.
-    #[error("key file {path}: expected one line `{SECRET_TAG} NAME 64-HEX-DIGITS`")]
+    #[error(
+        "key file {path}: expected one line `{SECRET_TAG} NAME 64-HEX-DIGITS`, as `lapwing-trainer keys new NAME` makes it"
+    )]
     Secret {
         /// The file.
         path: PathBuf,
@@ -89,16 +97,14 @@ impl ReleaseKey {
         Ok(TrustedKey::new(self.name.clone(), self.signing.verifying_key().to_bytes())?)
     }
 
-    /// Writes `NAME.key` (mode 600) and `NAME.pub` into a folder; never over a file that is there.
+    /// Writes the secret file (mode 600) and the public one; never over a file that is there.
     ///
     /// # Errors
-    /// [`KeyError::File`].
-    pub fn save(&self, folder: &Path) -> Result<(PathBuf, PathBuf), KeyError> {
-        let (secret, public) = (folder.join(format!("{}.key", self.name)), folder.join(format!("{}.pub", self.name)));
+    /// [`KeyError::Exists`], [`KeyError::File`].
+    pub fn save(&self, secret: &Path, public: &Path) -> Result<(), KeyError> {
         let secret_line = format!("{SECRET_TAG} {} {}\n", self.name, Hex(&self.signing.to_bytes()));
-        write_new(&secret, &secret_line, 0o600)?;
-        write_new(&public, &format!("{}\n", self.public()?), 0o644)?;
-        Ok((secret, public))
+        write_new(secret, &secret_line, 0o600)?;
+        write_new(public, &format!("{}\n", self.public()?), 0o644)
     }
 
     /// Reads a secret file.
@@ -140,7 +146,10 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
-    let failed = |source| KeyError::File { path: path.into(), source };
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
+        _ => KeyError::File { path: path.into(), source },
+    };
     let mut file = options.open(path).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
 }

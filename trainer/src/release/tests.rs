@@ -135,12 +135,13 @@ fn folder(name: &str) -> PathBuf {
 fn keys_come_back_from_their_files_and_are_never_overwritten() {
     let folder = folder("keys");
     let key = ReleaseKey::generate("site-a").unwrap();
-    let (secret, public) = key.save(&folder).unwrap();
+    let (secret, public) = (folder.join("a.key"), folder.join("a.pub"));
+    key.save(&secret, &public).unwrap();
     assert_eq!(ReleaseKey::load(&secret).unwrap().sign(b"x").unwrap(), key.sign(b"x").unwrap());
-    let keys = TrustedKeys::parse(&std::fs::read_to_string(public).unwrap()).unwrap();
+    let keys = TrustedKeys::parse(&std::fs::read_to_string(&public).unwrap()).unwrap();
     keys.verify(&SignedManifest::decode(&key.sign(b"manifest").unwrap()).unwrap()).unwrap();
     let other = ReleaseKey::generate("site-a").unwrap();
-    assert!(matches!(other.save(&folder), Err(KeyError::File { .. })));
+    assert!(matches!(other.save(&secret, &public), Err(KeyError::Exists { .. })));
     assert_ne!(other.sign(b"x").unwrap(), key.sign(b"x").unwrap());
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -150,7 +151,8 @@ fn keys_come_back_from_their_files_and_are_never_overwritten() {
 fn a_secret_that_others_can_read_is_refused_with_the_way_out() {
     use std::os::unix::fs::PermissionsExt;
     let folder = folder("exposed");
-    let (secret, _) = ReleaseKey::generate("k").unwrap().save(&folder).unwrap();
+    let secret = folder.join("k.key");
+    ReleaseKey::generate("k").unwrap().save(&secret, &folder.join("k.pub")).unwrap();
     let mode = |mode| std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
     assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
     mode(0o640);

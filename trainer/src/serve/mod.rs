@@ -179,7 +179,7 @@ impl Server {
             Some(job) => format!("asked for by {}", job.who),
             None if resting => return Ok(()),
             None if retrain.after_rows > 0 && new_rows >= retrain.after_rows => format!("{new_rows} new feature rows"),
-            None if retrain.every.is_some_and(|every| due(every.0)) => "schedule".into(),
+            None if retrain.every.is_some_and(|every| due(every.0.into())) => "schedule".into(),
             None => return Ok(()),
         };
         let job = job.map(|job| job.id);
@@ -205,7 +205,7 @@ impl Server {
         let stored = self.desk.releases(&retrain.group, 1)?.first().map_or(0, |line| line.version);
         let shelved = self.shelf.versions().last().copied().unwrap_or(0);
         let created_s = clock::now_s();
-        let expires_s = created_s.saturating_add(retrain.expires_after.0.as_secs());
+        let expires_s = created_s.saturating_add(Duration::from(retrain.expires_after.0).as_secs());
         Ok(Order { group, version: stored.max(shelved) + 1, created_s, expires_s, seed: retrain.seed, key })
     }
 
@@ -270,7 +270,7 @@ impl Server {
 
     fn failed(&mut self, job: Option<i64>, error: &MakeError) -> Result<(), ServeError> {
         tracing::error!(%error, "no release was made");
-        self.rest_until = Some(clock::after(self.config.retrain.retry_pause.0));
+        self.rest_until = Some(clock::after(self.config.retrain.retry_pause.0.into()));
         if let Some(job) = job {
             self.desk.end_jobs(job, Err(&error.to_string()), clock::now_s())?;
         }

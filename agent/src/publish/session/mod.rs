@@ -72,7 +72,10 @@ pub struct Session<D, F: EngineFactory> {
     actions: VecDeque<Action>,
     installs: VecDeque<ToPipeline<F::Engine>>,
     in_use: (u64, bool),
+    /// A release whose trial passed while the disk did not take that.
+    passed: Option<u64>,
     flushed_ms: u64,
+    disk_fails: bool,
 }
 
 fn text(reason: &str) -> Fixed<160> {
@@ -96,7 +99,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             actions: VecDeque::new(),
             installs: VecDeque::new(),
             in_use: (0, false),
+            passed: None,
             flushed_ms: 0,
+            disk_fails: false,
         };
         let booted = session.store.boot(&session.engines);
         for error in &booted.errors {
@@ -228,14 +233,12 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.send(now_ms);
     }
 
-    /// Time goes on; call about once a second.
-    pub fn tick(&mut self, now_ms: u64) {
-        if let Err(error) = self.store.retry_save() {
-            tracing::warn!(%error, "release store");
-        }
+    /// Time goes on; call about once a second. `now_s` as for [`Session::message`].
+    pub fn tick(&mut self, now_ms: u64, now_s: Option<u64>) {
         if now_ms.saturating_sub(self.flushed_ms) >= FLUSH_MS {
             self.flushed_ms = now_ms;
-            self.outbox.flush();
+            self.write_disk();
+            self.resume(now_ms, now_s);
         }
         let late = |fetch: &Fetch| now_ms.saturating_sub(fetch.asked_ms) >= CHUNK_WAIT_MS && fetch.asks < CHUNK_ASKS;
         if self.fetch.as_ref().is_some_and(late) {
@@ -247,7 +250,22 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
 
     /// The agent ends: what waits goes to the journal.
     pub fn finish(&mut self) {
-        self.outbox.flush();
+        self.write_disk();
+    }
+
+    /// Everything that is not on the disk yet. A disk that fails does so again and again: the first failure is told, and
+    /// the end of it.
+    fn write_disk(&mut self) {
+        let saved = self.store.retry_save().err().map(|error| error.to_string());
+        let confirmed = self.confirm_passed().err().map(|error| error.to_string());
+        let journal = |error| format!("cannot write the outbox to the state folder: {error}; messages wait in memory");
+        let failure = saved.or(confirmed).or(self.outbox.flush().map(journal));
+        match &failure {
+            Some(error) if !self.disk_fails => tracing::warn!(%error, "state folder; it is tried again"),
+            None if self.disk_fails => tracing::info!("the state folder can be written again"),
+            _ => {}
+        }
+        self.disk_fails = failure.is_some();
     }
 
     fn push(&mut self, body: Body, now_s: Option<u64>) {

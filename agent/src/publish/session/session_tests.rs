@@ -166,7 +166,7 @@ fn a_chunk_that_does_not_come_is_asked_for_a_bounded_number_of_times() {
     session.message("lapwing/v1/group/home/release", &signed(&manifest(1), 1), 0, None);
     let chunk = session.chunk_topic().unwrap();
     for second in 0..1000 {
-        session.tick(second * 1000);
+        session.tick(second * 1000, None);
     }
     let asked =
         std::iter::from_fn(|| session.next_action()).filter(|action| *action == Action::Subscribe(chunk.clone()));
@@ -178,7 +178,7 @@ fn messages_are_sent_again_until_the_trainer_answers() {
     let mut session = session(PowerDisk::default());
     converse(&mut session, &[]);
     session.report(9, UpdateStep::Confirmed);
-    session.tick(0);
+    session.tick(0, None);
     assert_eq!(converse(&mut session, &[]).len(), 1);
     session.delivered((1, 1), 0);
     session.disconnected();

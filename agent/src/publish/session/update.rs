@@ -4,6 +4,7 @@ use super::{Action, Fetch, Session, text};
 use crate::publish::ToPipeline;
 use crate::update::disk::Disk;
 use crate::update::engine::{EngineFactory, install};
+use crate::update::store::StoreError;
 use lapwing_shared::messages::UpdateStep;
 use lapwing_shared::messages::topics::chunk_topic;
 use lapwing_shared::release::digest::sha256;
@@ -125,19 +126,28 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.publish_status();
     }
 
+    /// Confirms the release whose trial passed. The verdict comes once, so a disk that fails is tried again here.
+    pub(super) fn confirm_passed(&mut self) -> Result<(), StoreError> {
+        let Some(version) = self.passed else { return Ok(()) };
+        self.store.confirm()?;
+        self.passed = None;
+        self.in_use = (version, false);
+        self.report(version, UpdateStep::Confirmed);
+        self.publish_status();
+        Ok(())
+    }
+
     pub(super) fn verdict(&mut self, version: u64, verdict: TrialVerdict) {
         if self.store.state().trial.map(|trial| trial.release.version) != Some(version) {
             return;
         }
         if verdict == TrialVerdict::Confirm {
-            return match self.store.confirm() {
-                Ok(_) => {
-                    self.in_use = (version, false);
-                    self.report(version, UpdateStep::Confirmed);
-                    self.publish_status();
-                }
-                Err(error) => tracing::warn!(%error, "trial passed, but is not confirmed"),
-            };
+            self.passed = Some(version);
+            if let Err(error) = self.confirm_passed() {
+                tracing::warn!(%error, "trial passed, but is not confirmed; it is tried again");
+                self.disk_fails = true;
+            }
+            return;
         }
         if let Err(error) = self.store.roll_back() {
             tracing::warn!(%error, "release store");

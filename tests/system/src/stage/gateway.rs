@@ -1,0 +1,98 @@
+//! The agent's program in a process of its own, fed through a pipe, its log at hand.
+
+use super::{PATIENCE, capture, look_until};
+use crate::demo::feed::Feed;
+use lapwing_agent::outbox::Limits;
+use lapwing_agent::outbox::journal::Journal;
+use lapwing_agent::update::disk::Folder;
+use lapwing_shared::messages::{Body, Message};
+use lapwing_shared::units::Nanos;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+/// Capture time between two plays of the same capture.
+const LATER: Nanos = Nanos::from_secs(3600);
+
+/// A running agent; killed when dropped.
+pub struct Gateway {
+    child: Child,
+    feed: Feed,
+    log: Receiver<String>,
+    played: u64,
+}
+
+impl Gateway {
+    /// Starts `run` of a command that is the agent's program, or ends in it, on a pipe.
+    pub fn start(mut program: Command, options: &[&str]) -> Self {
+        program.args(["run", "--input", "-", "--engine", "int8", "--group", super::releases::GROUP]).args(options);
+        program.env("LAPWING_LOG", "info").env("NO_COLOR", "1");
+        let mut child = program.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let feed = Feed::begin(child.stdin.take().unwrap()).unwrap();
+        let (tell, log) = channel();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Self { child, feed, log, played: 0 }
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Feeds it 250 flows of ordinary traffic, later than all before.
+    pub fn play(&mut self) {
+        let later = Nanos(LATER.0 * self.played);
+        self.feed.play(&capture("demo.pcap"), later).unwrap();
+        self.played += 1;
+    }
+
+    /// Waits for a line of its log that holds this text.
+    ///
+    /// # Panics
+    /// When none comes, with the last lines.
+    pub fn until_logged(&self, text: &str) -> String {
+        let mut lines = Vec::new();
+        loop {
+            let Ok(line) = self.log.recv_timeout(PATIENCE) else { panic!("no {text:?} in the log: {lines:#?}") };
+            if line.contains(text) {
+                return line;
+            }
+            lines.push(line);
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Closes its input, waits for its end, and gives the rest of its log.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn end(self) -> Vec<String> {
+        let Self { mut child, feed, log, .. } = self;
+        drop(feed);
+        let status = child.wait().unwrap();
+        let lines: Vec<String> = log.iter().collect();
+        assert!(status.success(), "{status}: {lines:#?}");
+        lines
+    }
+}
+
+/// Run and number of every alert in the journal of a state folder.
+pub fn journal(state: &Path) -> BTreeSet<(u64, u64)> {
+    let (_, payloads) = Journal::open(Folder::open(state).unwrap(), Limits::default().bytes);
+    let messages = payloads.iter().filter_map(|payload| Message::decode(payload).ok());
+    let alerts = messages.filter(|message| matches!(message.body, Body::Alert(_)));
+    alerts.map(|message| (message.run, message.number)).collect()
+}
+
+/// Waits until a file is there.
+pub fn look_for(path: &Path) {
+    look_until(&path.display().to_string(), || path.exists().then_some(()));
+}

@@ -1,0 +1,95 @@
+//! A seed → signed releases that any traffic passes its trial with, and raises alerts under.
+//!
+//! Their calibration calls every row surprising by 3 nats: below the 4.6 nats from which a row on trial is odd, above
+//! the drift, so that a host's evidence grows by 1.5 nats with each flow and crosses the limit after twenty of them.
+
+use crate::networks;
+use heapless::Vec as Fixed;
+use lapwing_shared::features::FeatureVector;
+use lapwing_shared::messages::topics::chunk_topic;
+use lapwing_shared::release::file::ReleaseFile;
+use lapwing_shared::release::manifest::{CHUNK_BYTES, LimitKnot, Manifest};
+use lapwing_shared::verdict::calibration::{Calibration, Knot};
+use lapwing_trainer::quantize::onnx;
+use lapwing_trainer::release::build::{Artifacts, ReleaseTerms, manifest, release_file};
+use lapwing_trainer::release::keys::ReleaseKey;
+use lapwing_trainer::synthetic::Mixture;
+use lapwing_trainer::train::rows::TrainingRow;
+use lapwing_trainer::train::run::TrainRun;
+use lapwing_trainer::train::{TrainConfig, train};
+use std::path::Path;
+
+/// The group of all releases.
+pub const GROUP: &str = "home";
+
+/// A maker of releases under one key.
+pub struct Releases {
+    run: TrainRun,
+    rows: Vec<FeatureVector>,
+    key: ReleaseKey,
+}
+
+/// A release, as its file holds it.
+pub struct Release {
+    /// What it says.
+    pub manifest: Manifest,
+    /// The file.
+    pub file: Vec<u8>,
+}
+
+impl Releases {
+    /// A maker with a key of its own; two makers of one seed share it.
+    pub fn new(seed: u8) -> Self {
+        let row = |features| TrainingRow { features, agent: 0 };
+        let rows: Vec<TrainingRow> = Mixture::new(1).rows(400, 2).into_iter().map(row).collect();
+        let config = TrainConfig { epochs: 1, batch_rows: 64, ..TrainConfig::default() };
+        // Only the scaling is used: the networks are drawn, since no test here asks what they find.
+        let trained = train(&rows, &Mixture::transforms(), &config, &mut |_| ()).unwrap();
+        let run = TrainRun::new(&rows, &config, &trained);
+        let rows = rows.iter().map(|row| row.features).collect();
+        Self { run, rows, key: ReleaseKey::from_secret("test", &[seed; 32]).unwrap() }
+    }
+
+    /// Writes the public key's file.
+    pub fn write_public(&self, path: &Path) {
+        std::fs::write(path, format!("{}\n", self.key.public().unwrap())).unwrap();
+    }
+
+    /// A release with a network of its own.
+    pub fn release(&self, version: u64) -> Release {
+        let network = networks::large(version);
+        let artifacts = Artifacts { int8: network.to_int8().unwrap(), onnx: onnx::encode(&network) };
+        let knot = |score| Knot { score, surprise_nats: 3.0 };
+        let limit = |alerts_per_day| LimitKnot { alerts_per_day, evidence_nats: 30.0 };
+        let terms = ReleaseTerms {
+            group: GROUP.into(),
+            version,
+            created_s: 1_700_000_000,
+            expires_s: u64::from(u32::MAX),
+            calibration: Calibration { knots: Fixed::from_slice(&[knot(0), knot(1)]).unwrap(), rows: 1 },
+            evidence_drift_nats: 1.5,
+            limits: Fixed::from_slice(&[limit(0.1), limit(10.0)]).unwrap(),
+            kinds: Fixed::new(),
+        };
+        let manifest = manifest(&self.run, &artifacts, &self.rows, &terms).unwrap();
+        let file = release_file(&manifest, &artifacts, &self.key).unwrap();
+        Release { manifest, file }
+    }
+}
+
+impl Release {
+    /// The signed manifest.
+    pub fn signed(&self) -> Vec<u8> {
+        ReleaseFile::decode(&self.file).unwrap().signed.to_vec()
+    }
+
+    /// Chunks of the `int8` form in order, each with its topic.
+    pub fn chunks(&self) -> Vec<(String, Vec<u8>)> {
+        let file = ReleaseFile::decode(&self.file).unwrap();
+        let form = lapwing_shared::release::manifest::ArtifactForm::Int8;
+        let artifact = self.manifest.artifact(form).unwrap();
+        let chunks = file.artifact(&self.manifest, artifact).unwrap().chunks(CHUNK_BYTES as usize);
+        let named = |(number, chunk): (u32, &[u8])| (chunk_topic(&artifact.sha256, number).to_string(), chunk.to_vec());
+        (0..).zip(chunks).map(named).collect()
+    }
+}

@@ -1,0 +1,84 @@
+//! The store of `serve` → rows: what agents sampled, without the rows of alert episodes that nobody called benign.
+//!
+//! Each agent counts as a file. The samples name no hosts, so all rows of an agent are taken as one local host's, talking
+//! to one outside: the evidence of all of them together is more than that of any one.
+
+use super::{Dataset, Row};
+use crate::store::{Desk, StoreError};
+use lapwing_shared::features::schema::schema_id;
+use lapwing_shared::units::Address;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Stands for a site: a private address (RFC 1918).
+const SITE: Address = Address::from_v4([10, 0, 0, 1]);
+/// Stands for the rest of the world: an address for documentation (RFC 5737).
+const OUTSIDE: Address = Address::from_v4([192, 0, 2, 1]);
+
+/// Reads every row of the present schema, in the order of time.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn read(path: &Path) -> Result<Dataset, StoreError> {
+    let desk = Desk::open(path)?;
+    let mut stored = desk.training_rows(&schema_id())?;
+    let mut rows = stored.by_ref().collect::<Result<Vec<_>, _>>()?;
+    rows.sort_by_key(|row| (row.at, row.agent));
+    let summary = stored.summary();
+    let files: BTreeMap<i64, u32> = summary.per_agent.keys().copied().zip(0..).collect();
+    let mut dataset = Dataset::default();
+    for (count, what) in [
+        (summary.in_episode, "rows of alert episodes are kept out; call the episodes benign where they are"),
+        (summary.other_schema, "rows of other feature schemas are kept out"),
+        (summary.unreadable_batches, "batches do not decode and are kept out"),
+    ] {
+        if count > 0 {
+            dataset.warnings.push(format!("{}: {count} {what}", path.display()));
+        }
+    }
+    let row = |row: crate::store::TrainingRow| Row {
+        file: files.get(&row.agent).copied().unwrap_or_default(),
+        at: row.at,
+        ends: (SITE, OUTSIDE),
+        service_port: 0,
+        features: row.features,
+        attack: None,
+    };
+    dataset.rows = rows.into_iter().map(row).collect();
+    Ok(dataset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{Folder, received, samples};
+    use crate::store::{Limits, Store};
+    use lapwing_shared::messages::Body;
+
+    #[test]
+    fn rows_of_all_agents_come_in_time_order_without_those_of_episodes_and_other_schemas() {
+        let folder = Folder::new();
+        let message = |number, schema, rows: &[(u64, bool)]| {
+            let mut message = samples(1, number, rows);
+            if let Body::Samples(samples) = &mut message.body {
+                samples.schema = schema;
+            }
+            message
+        };
+        let batch = [
+            received("gw-1", &message(1, schema_id(), &[(30, false), (20, true)])),
+            received("gw-2", &message(1, schema_id(), &[(10, false), (40, false)])),
+            received("gw-2", &message(2, [7; 32], &[(50, false)])),
+        ];
+        let mut store = Store::open(&folder.store(), Limits::default()).unwrap();
+        store.commit(&batch, 5).unwrap();
+        let dataset = read(&folder.store()).unwrap();
+        let seen: Vec<_> = dataset.rows.iter().map(|row| (row.at.as_secs(), row.file, row.features[0])).collect();
+        assert_eq!(seen, [(10, 1, 10.0), (30, 0, 30.0), (40, 1, 40.0)]);
+        assert_eq!(dataset.warnings.len(), 2, "{:?}", dataset.warnings);
+        assert_eq!(dataset.benign().len(), 3);
+        let rows: Vec<_> = dataset.rows.iter().collect();
+        assert_eq!(crate::learn::host_streams(&rows).len(), 2, "a site is one stream of evidence");
+        assert!(read(&folder.path().join("nowhere.sqlite")).is_err());
+    }
+}
