@@ -3,6 +3,7 @@
 use crate::calibrate::limits::{BenignFlow, Watch, evidence_limits};
 use crate::calibrate::{CalibrateError, DRIFT_NATS, calibrate};
 use crate::dataset::Row;
+use crate::dataset::stored::{OUTSIDE, SITE};
 use crate::quantize::convert::QuantizeConfig;
 use crate::quantize::report::{QuantizeReport, compare};
 use crate::release::build::{Artifacts, ReleaseError, ReleaseTerms, artifacts, manifest, release_file};
@@ -15,7 +16,6 @@ use crate::train::{self, TrainConfig, Trained};
 use lapwing_shared::features::schema::{SCHEMA, schema_id};
 use lapwing_shared::features::{FEATURES, FeatureVector, SchemaId};
 use lapwing_shared::release::manifest::{KINDS, KindProfile, LIMIT_KNOTS, LimitKnot};
-use lapwing_shared::units::Address;
 use lapwing_shared::verdict::calibration::Calibration;
 use lapwing_shared::verdict::network::{Inference, Int8Network, NetworkError, Scratch};
 use lapwing_shared::verdict::scaling::{QuantizedInput, Scaling, Transform};
@@ -74,7 +74,7 @@ pub fn benign_flows(rows: &[&Row], scores: &[u32]) -> Vec<BenignFlow> {
         destination: row.ends.1,
         service_port: row.service_port,
         score: *score,
-        stands_for: 1.0,
+        stands_for: row.stands_for,
     };
     rows.iter().zip(scores).map(flow).collect()
 }
@@ -206,8 +206,8 @@ fn sampled_flows(trained: &Trained, stored: &[crate::store::TrainingRow], scores
     let flow = |(row, score): (&usize, &u32)| BenignFlow {
         site: u32::try_from(stored[*row].agent).unwrap_or(u32::MAX),
         at: stored[*row].at,
-        source: Address::from_v4([192, 168, 0, 1]),
-        destination: Address::from_v4([203, 0, 113, 1]),
+        source: SITE,
+        destination: OUTSIDE,
         service_port: 0,
         score: *score,
         stands_for: stored[*row].flows * held_out,

@@ -26,6 +26,8 @@ pub struct Row {
     pub features: FeatureVector,
     /// Attack kind by the labels, nothing for benign.
     pub attack: Option<String>,
+    /// Flow records that it stands for: 1, or more where an agent sent a sample of what it saw.
+    pub stands_for: f32,
 }
 
 /// Rows of several files, in the files' order.

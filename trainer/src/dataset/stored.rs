@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Stands for a site: a private address (RFC 1918).
-const SITE: Address = Address::from_v4([10, 0, 0, 1]);
+pub const SITE: Address = Address::from_v4([10, 0, 0, 1]);
 /// Stands for the rest of the world: an address for documentation (RFC 5737).
-const OUTSIDE: Address = Address::from_v4([192, 0, 2, 1]);
+pub const OUTSIDE: Address = Address::from_v4([192, 0, 2, 1]);
 
 /// Reads every row of the present schema, in the order of time.
 ///
@@ -43,6 +43,7 @@ pub fn read(path: &Path) -> Result<Dataset, StoreError> {
         service_port: 0,
         features: row.features,
         attack: None,
+        stands_for: row.flows,
     };
     dataset.rows = rows.into_iter().map(row).collect();
     Ok(dataset)
@@ -77,8 +78,7 @@ mod tests {
         assert_eq!(seen, [(10, 1, 10.0), (30, 0, 30.0), (40, 1, 40.0)]);
         assert_eq!(dataset.warnings.len(), 2, "{:?}", dataset.warnings);
         assert_eq!(dataset.benign().len(), 3);
-        let rows: Vec<_> = dataset.rows.iter().collect();
-        assert_eq!(crate::learn::host_streams(&rows).len(), 2, "a site is one stream of evidence");
+        assert!(dataset.rows.iter().all(|row| row.stands_for > 1.0), "a batch tells of more flows than it holds");
         assert!(read(&folder.path().join("nowhere.sqlite")).is_err());
     }
 }
