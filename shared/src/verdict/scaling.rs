@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_row_is_quantized_like_its_features_one_by_one() {
         let feature = |index: usize| FeatureScaling {
-            transform: if index % 3 == 0 { Transform::Identity } else { Transform::Log1p },
+            transform: if index.is_multiple_of(3) { Transform::Identity } else { Transform::Log1p },
             centre: index as f32 * 0.1 - 2.0,
             unit: 0.01 + index as f32 * 0.05,
             weight: index as u16 * 20,
