@@ -1,13 +1,15 @@
 //! The packet thread and how its records reach the scoring stage.
 //!
 //! The packet thread reads, decodes, meters and extracts; it allocates nothing once it runs. Records go into the batch
-//! that both sides share under a lock; a full batch, or one whose first record is a second old, is handed over through
-//! a bounded queue. Replay waits when the queue is full; live capture does not, and counts what was left out.
+//! that both sides share under a lock; a full batch is handed over through a bounded queue, and a scoring thread that
+//! has waited for half a second takes the one that is being filled. How far capture time has come between the records
+//! travels in the batch, so that nothing depends on where a batch ends. Replay waits when the queue is full; live
+//! capture does not, and counts what was left out.
 
 use crate::capture::{CaptureError, FileSource, PacketSource};
 use crate::output::OutputError;
 use crate::pace::Pace;
-use crate::scoring::{BATCH_ROWS, Installed, Listener, Row, Scoring};
+use crate::scoring::{BATCH_ROWS, Installed, Listener, Mark, Row, Scoring};
 use lapwing_shared::features::FeatureVector;
 use lapwing_shared::features::meter::{Meter, RecordSink};
 use lapwing_shared::flow::record::FlowRecord;
@@ -20,9 +22,11 @@ use std::time::Duration;
 /// Full batches that may wait for the scoring stage.
 const WAITING_BATCHES: usize = 4;
 /// A record waits at most so long for its batch to fill.
-pub const BATCH_DELAY: Nanos = Nanos::from_secs(1);
-/// Capture time between two reports of the packet thread when no record is made.
+pub const BATCH_DELAY: Duration = Duration::from_millis(500);
+/// Capture time between two reports of the packet thread.
 const REPORT_INTERVAL: Nanos = Nanos::from_secs(10);
+/// Reports in one batch.
+const BATCH_MARKS: usize = 64;
 
 /// Where the packet thread stands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,15 +43,26 @@ pub struct Progress {
     pub left_out: u64,
 }
 
-/// Records on their way, and where the packet thread stood when it added the last one.
-pub struct Batch {
+/// Records on their way, and where the packet thread stood at its last report.
+#[derive(Default)]
+struct Batch {
     rows: Vec<Row>,
+    marks: Vec<Mark>,
     progress: Progress,
 }
 
 impl Batch {
     fn new() -> Self {
-        Self { rows: Vec::with_capacity(BATCH_ROWS), progress: Progress::default() }
+        Self { rows: Vec::with_capacity(BATCH_ROWS), marks: Vec::with_capacity(BATCH_MARKS), ..Self::default() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.marks.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.marks.clear();
     }
 }
 
@@ -80,7 +95,6 @@ struct Feeder {
     full: SyncSender<Batch>,
     empty: Receiver<Batch>,
     when_behind: WhenBehind,
-    batch_began: Timestamp,
     left_out: u64,
     /// The scoring stage has ended, for a reason that it will tell.
     alone: bool,
@@ -94,9 +108,6 @@ fn lock(batch: &Mutex<Batch>) -> MutexGuard<'_, Batch> {
 impl RecordSink for Feeder {
     fn record(&mut self, record: &FlowRecord, features: &FeatureVector) {
         let mut current = lock(&self.current);
-        if current.rows.is_empty() {
-            self.batch_began = record.made;
-        }
         current.rows.push(Row { record: *record, features: *features });
         let full = current.rows.len() == BATCH_ROWS;
         drop(current);
@@ -113,7 +124,7 @@ impl Feeder {
         empty: Receiver<Batch>,
         when_behind: WhenBehind,
     ) -> Self {
-        Self { current, full, empty, when_behind, batch_began: Timestamp::EPOCH, left_out: 0, alone: false }
+        Self { current, full, empty, when_behind, left_out: 0, alone: false }
     }
 
     /// Exchanges the current batch for an empty one and queues it.
@@ -126,7 +137,7 @@ impl Feeder {
         let mut current = lock(&self.current);
         let Ok(next) = next else {
             self.left_out += current.rows.len() as u64;
-            current.rows.clear();
+            current.clear();
             return;
         };
         let batch = std::mem::replace(&mut *current, next);
@@ -136,7 +147,17 @@ impl Feeder {
     }
 
     fn report(&mut self, progress: Progress) {
-        lock(&self.current).progress = progress;
+        // The scoring thread lets go of the batch when it ends.
+        self.alone |= Arc::strong_count(&self.current) == 1;
+        let mut current = lock(&self.current);
+        current.progress = progress;
+        let rows_before = current.rows.len();
+        current.marks.push(Mark { rows_before, at: progress.at });
+        let full = current.marks.len() == BATCH_MARKS;
+        drop(current);
+        if full {
+            self.hand_over();
+        }
     }
 }
 
@@ -159,12 +180,9 @@ fn feed(
         if now.since(reported) >= REPORT_INTERVAL || now < reported {
             reported = now;
             feeder.report(progress(meter, feeder.left_out));
-            feeder.hand_over();
             if feeder.alone || stop() {
                 break;
             }
-        } else if now.since(feeder.batch_began) >= BATCH_DELAY && !lock(&feeder.current).rows.is_empty() {
-            feeder.hand_over();
         }
     }
     Ok(())
@@ -237,7 +255,7 @@ pub fn run<L: Listener + 'static, C: Control + 'static>(
     }
     let shared = Arc::clone(&current);
     let stage = std::thread::Builder::new().name("scoring".into());
-    let Ok(stage) = stage.spawn(move || score(scoring, control, &shared, &full_batches, &recycle)) else {
+    let Ok(stage) = stage.spawn(move || score(scoring, control, shared, &full_batches, &recycle)) else {
         return Outcome { scoring: None, result: Err(PipelineError::Thread("could not be started")) };
     };
     let mut feeder = Feeder::new(current, full, empty, options.when_behind);
@@ -274,11 +292,12 @@ pub struct Options<'a> {
 fn score<L: Listener, C: Control>(
     mut scoring: Scoring<L>,
     mut control: C,
-    current: &Mutex<Batch>,
+    current: Arc<Mutex<Batch>>,
     full: &Receiver<Batch>,
     recycle: &SyncSender<Batch>,
 ) -> (Scoring<L>, Result<(), OutputError>) {
-    let outcome = score_all(&mut scoring, &mut control, current, full, recycle);
+    let outcome = score_all(&mut scoring, &mut control, &current, full, recycle);
+    drop(current);
     let finished = scoring.finish();
     (scoring, outcome.and(finished))
 }
@@ -300,7 +319,7 @@ fn score_all<L: Listener, C: Control>(
         if let Some(previous) = previous {
             control.retire(previous);
         }
-        let received = full.recv_timeout(Duration::from_nanos(BATCH_DELAY.0 / 2));
+        let received = full.recv_timeout(BATCH_DELAY);
         let mut batch = match received {
             Ok(batch) => batch,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -314,10 +333,9 @@ fn score_all<L: Listener, C: Control>(
                 }
             },
         };
-        scoring.process(&batch.rows)?;
-        scoring.advance(batch.progress.at)?;
+        scoring.process(&batch.rows, &batch.marks)?;
         control.progress(&batch.progress, scoring.counters());
-        batch.rows.clear();
+        batch.clear();
         if spare.rows.capacity() == 0 {
             spare = batch;
         } else {
@@ -332,10 +350,7 @@ fn take_early(current: &Mutex<Batch>, full: &Receiver<Batch>, spare: &mut Batch)
     let mut current = lock(current);
     match full.try_recv() {
         Ok(batch) => Some(batch),
-        Err(TryRecvError::Empty | TryRecvError::Disconnected) if current.rows.is_empty() => None,
-        Err(_) => {
-            let next = std::mem::replace(spare, Batch { rows: Vec::new(), progress: Progress::default() });
-            Some(std::mem::replace(&mut *current, next))
-        }
+        Err(TryRecvError::Empty | TryRecvError::Disconnected) if current.is_empty() => None,
+        Err(_) => Some(std::mem::replace(&mut *current, std::mem::take(spare))),
     }
 }

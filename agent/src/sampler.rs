@@ -31,37 +31,28 @@ impl Sampler {
         }
     }
 
-    /// Offers a row; gives back the interval's sample when the row begins a new interval.
-    pub fn offer(
-        &mut self,
-        at: Timestamp,
-        features: &FeatureVector,
-        score: Option<u32>,
-        in_episode: bool,
-    ) -> Option<Samples> {
-        let number = at.as_nanos() / self.interval.0;
-        let full = match self.number {
-            Some(previous) if previous != number => self.take(),
-            _ => None,
-        };
-        self.number = Some(number);
-        self.flows_seen = self.flows_seen.saturating_add(1);
-        if self.capacity > 0 {
-            let row = SampleRow { at, features: features.iter().copied().collect(), score, in_episode };
-            self.keep(row);
-        }
-        full
+    /// True when a row of this time begins another interval than the rows before it: [`Sampler::take`] comes first.
+    pub fn is_complete_at(&self, at: Timestamp) -> bool {
+        self.number.is_some_and(|previous| previous != at.as_nanos() / self.interval.0)
     }
 
-    fn keep(&mut self, row: SampleRow) {
+    /// Offers a row of the interval that `at` lies in.
+    pub fn offer(&mut self, at: Timestamp, features: &FeatureVector, score: Option<u32>, in_episode: bool) {
+        self.number = Some(at.as_nanos() / self.interval.0);
+        self.flows_seen = self.flows_seen.saturating_add(1);
+        if self.capacity == 0 {
+            return;
+        }
+        // Most rows are not kept: they are copied once their place is known.
+        let row = || SampleRow { at, features: features.iter().copied().collect(), score, in_episode };
         if self.rows.len() < self.capacity {
             // There is room: the capacity is at most the vector's.
-            let _ = self.rows.push(row);
+            let _ = self.rows.push(row());
             return;
         }
         let place = splitmix64(&mut self.random) % u64::from(self.flows_seen);
         if let Some(kept) = self.rows.get_mut(place as usize) {
-            *kept = row;
+            *kept = row();
         }
     }
 
@@ -87,12 +78,15 @@ mod tests {
             for flow in 0..100u64 {
                 let at = Timestamp::from_nanos(interval * 60_000_000_000 + flow);
                 let features = [flow as f32; lapwing_shared::features::FEATURES];
-                if let Some(samples) = sampler.offer(at, &features, None, false) {
+                if sampler.is_complete_at(at)
+                    && let Some(samples) = sampler.take()
+                {
                     assert_eq!((samples.rows.len(), samples.flows_seen), (8, 100));
                     for row in &samples.rows {
                         hits[row.features[0] as usize] += 1;
                     }
                 }
+                sampler.offer(at, &features, None, false);
             }
         }
         // 3,999 intervals of 8 in 100: 320 expected each, standard deviation 17.
@@ -103,7 +97,8 @@ mod tests {
     fn zero_rows_send_nothing() {
         let mut sampler = Sampler::new(0, Nanos::from_secs(1), 1);
         for second in 0..5 {
-            assert_eq!(sampler.offer(Timestamp::from_secs(second), &[0.0; 48], None, false), None);
+            sampler.offer(Timestamp::from_secs(second), &[0.0; 48], None, false);
+            assert_eq!(sampler.take(), None);
         }
     }
 }

@@ -16,7 +16,7 @@ use lapwing_shared::release::trial::{TrialJudge, TrialVerdict};
 use lapwing_shared::units::Timestamp;
 use lapwing_shared::verdict::judge::{Judge, JudgeCounters, Policy, Scored};
 use lapwing_shared::verdict::network::Inference;
-use lapwing_shared::verdict::scaling::QuantizedInput;
+use lapwing_shared::verdict::scaling::{QuantizedInput, RowScaler, Scaling};
 
 /// Rows of a micro-batch.
 pub const BATCH_ROWS: usize = 64;
@@ -38,6 +38,15 @@ pub struct Row {
     pub record: FlowRecord,
     /// Its features.
     pub features: FeatureVector,
+}
+
+/// How far capture time had come between two rows of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    /// Rows of the batch that came before it.
+    pub rows_before: usize,
+    /// The time.
+    pub at: Timestamp,
 }
 
 /// Who hears of alerts, samples and trials: the network side, or nobody.
@@ -93,9 +102,28 @@ pub struct ScoringCounters {
     pub judge: JudgeCounters,
 }
 
+/// See [`Scoring::install`].
+struct Derived {
+    scaler: RowScaler,
+    limit_nats: f32,
+}
+
+impl Derived {
+    fn new(installed: Option<&Installed>, alerts_per_day: f32) -> Self {
+        let nothing = Scaling { features: heapless::Vec::new() };
+        let manifest = installed.map(|installed| &installed.manifest);
+        Self {
+            scaler: RowScaler::new(manifest.map_or(&nothing, |manifest| &manifest.scaling)),
+            limit_nats: manifest.map_or(0.0, |manifest| manifest.evidence_limit(alerts_per_day)),
+        }
+    }
+}
+
 /// The stage. See the module's text.
 pub struct Scoring<L> {
     installed: Option<Installed>,
+    /// What follows from the release in use and the knob, once for all rows.
+    derived: Derived,
     /// The operator's knob, false alerts a day.
     alerts_per_day: f32,
     judge: Judge,
@@ -113,6 +141,7 @@ impl<L: Listener> Scoring<L> {
     pub fn new(alerts_per_day: f32, judge: Judge, sampler: Sampler, files: Files, listener: L) -> Self {
         Self {
             installed: None,
+            derived: Derived::new(None, alerts_per_day),
             alerts_per_day,
             judge,
             sampler,
@@ -128,6 +157,7 @@ impl<L: Listener> Scoring<L> {
     /// Uses a release from the next row on; gives back the one before, so that it can be dropped elsewhere.
     pub fn install(&mut self, installed: Installed) -> Option<Installed> {
         self.judge.release_changed();
+        self.derived = Derived::new(Some(&installed), self.alerts_per_day);
         self.installed.replace(installed)
     }
 
@@ -151,33 +181,33 @@ impl<L: Listener> Scoring<L> {
         &mut self.listener
     }
 
-    /// Takes a batch of at most [`BATCH_ROWS`] rows, in time order.
+    /// Takes a batch of at most [`BATCH_ROWS`] rows, in time order, and the marks between them.
     ///
     /// # Errors
     /// When a file cannot be written. An engine fault is no error: it is counted, and ends a trial.
-    pub fn process(&mut self, rows: &[Row]) -> Result<(), OutputError> {
-        for chunk in rows.chunks(BATCH_ROWS) {
-            let scored = self.infer(chunk).is_ok();
-            for (index, row) in chunk.iter().enumerate() {
-                self.finish_row(row, scored.then_some(index))?;
+    pub fn process(&mut self, rows: &[Row], marks: &[Mark]) -> Result<(), OutputError> {
+        let rows = rows.get(..BATCH_ROWS).unwrap_or(rows);
+        let scored = !rows.is_empty() && self.infer(rows).is_ok();
+        let mut marks = marks.iter().peekable();
+        for (index, row) in rows.iter().enumerate() {
+            while let Some(mark) = marks.next_if(|mark| mark.rows_before <= index) {
+                self.advance(mark.at)?;
             }
+            self.finish_row(row, scored.then_some(index))?;
         }
-        Ok(())
+        marks.try_for_each(|mark| self.advance(mark.at))
     }
 
     /// Capture time has reached `now`: ends silent episodes.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
-    pub fn advance(&mut self, now: Timestamp) -> Result<(), OutputError> {
-        let Self { installed: Some(installed), judge, alerts_per_day, files, listener, .. } = self else {
+    fn advance(&mut self, now: Timestamp) -> Result<(), OutputError> {
+        let Self { installed: Some(installed), judge, derived, files, listener, .. } = self else {
             return Ok(());
         };
         if now <= judge.clock() {
             return Ok(());
         }
         let mut alerts = Alerts { files, listener, failure: None };
-        judge.advance(now, &policy(installed, *alerts_per_day), &mut |alert| alerts.tell(&alert));
+        judge.advance(now, &policy(installed, derived), &mut |alert| alerts.tell(&alert));
         alerts.failure.map_or(Ok(()), Err)
     }
 
@@ -186,9 +216,9 @@ impl<L: Listener> Scoring<L> {
     /// # Errors
     /// When a file cannot be written.
     pub fn finish(&mut self) -> Result<(), OutputError> {
-        if let Self { installed: Some(installed), judge, alerts_per_day, files, listener, .. } = self {
+        if let Self { installed: Some(installed), judge, derived, files, listener, .. } = self {
             let mut alerts = Alerts { files, listener, failure: None };
-            judge.flush(&policy(installed, *alerts_per_day), &mut |alert| alerts.tell(&alert));
+            judge.flush(&policy(installed, derived), &mut |alert| alerts.tell(&alert));
             alerts.failure.map_or(Ok(()), Err)?;
         }
         if let Some(samples) = self.sampler.take() {
@@ -201,7 +231,7 @@ impl<L: Listener> Scoring<L> {
     fn infer(&mut self, rows: &[Row]) -> Result<(), ()> {
         let installed = self.installed.as_mut().ok_or(())?;
         for (input, row) in self.inputs.iter_mut().zip(rows) {
-            *input = installed.manifest.scaling.quantize(&row.features);
+            *input = self.derived.scaler.quantize(&row.features);
         }
         let outcome: Result<(), EngineError> =
             installed.engine.run_batch(&self.inputs[..rows.len()], &mut self.outputs[..rows.len()]);
@@ -221,9 +251,12 @@ impl<L: Listener> Scoring<L> {
             None => None,
         };
         let (score, in_episode) = verdict.map_or((None, false), |(score, _, suspect)| (Some(score), suspect));
-        if let Some(samples) = self.sampler.offer(row.record.made, &row.features, score, in_episode) {
+        if self.sampler.is_complete_at(row.record.made)
+            && let Some(samples) = self.sampler.take()
+        {
             self.listener.samples(samples);
         }
+        self.sampler.offer(row.record.made, &row.features, score, in_episode);
         if let Some(records) = &mut self.files.records {
             records.write(&row.record)?;
         }
@@ -236,10 +269,10 @@ impl<L: Listener> Scoring<L> {
 
     /// Score, surprise in nats, and whether a host of the row is suspect.
     fn judge_row(&mut self, row: &Row, index: usize) -> Result<(u32, f32, bool), OutputError> {
-        let Self { installed, judge, alerts_per_day, files, listener, inputs, outputs, scored, .. } = self;
+        let Self { installed, judge, derived, files, listener, inputs, outputs, scored, .. } = self;
         let Some(installed) = installed else { return Ok((0, 0.0, false)) };
         let (input, reconstruction) = (&inputs[index], &outputs[index].reconstruction);
-        let score = installed.manifest.scaling.score(input, reconstruction);
+        let score = derived.scaler.score(input, reconstruction);
         let flow = Scored {
             at: row.record.made,
             source: row.record.source,
@@ -251,7 +284,7 @@ impl<L: Listener> Scoring<L> {
             score,
         };
         let mut alerts = Alerts { files, listener, failure: None };
-        let policy = policy(installed, *alerts_per_day);
+        let policy = policy(installed, derived);
         let verdict = judge.judge(&flow, &policy, &mut |alert| alerts.tell(&alert));
         alerts.failure.map_or(Ok(()), Err)?;
         *scored += 1;
@@ -263,14 +296,14 @@ impl<L: Listener> Scoring<L> {
     }
 }
 
-fn policy(installed: &Installed, alerts_per_day: f32) -> Policy<'_> {
+fn policy<'a>(installed: &'a Installed, derived: &Derived) -> Policy<'a> {
     let manifest = &installed.manifest;
     Policy {
         scaling: &manifest.scaling,
         calibration: &manifest.calibration,
         kinds: &manifest.kinds,
         drift_nats: manifest.evidence_drift_nats,
-        limit_nats: manifest.evidence_limit(alerts_per_day),
+        limit_nats: derived.limit_nats,
         release: manifest.version,
     }
 }

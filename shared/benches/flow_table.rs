@@ -2,9 +2,11 @@
 //! to flow record over a capture, for counting instructions.
 //!
 //! `cargo bench -p lapwing-shared --bench flow_table --profile dev` prints the table.
-//! `… -- path FILE PASSES` meters a plain little-endian Ethernet pcap file so often; two counts of instructions with
-//! different passes, subtracted, leave out start and reading.
+//! `… -- read FILE PASSES` walks through a plain little-endian Ethernet pcap file so often; `lookup` also parses, and
+//! finds each packet's flow in the table; `path` also counts, and makes records. Two counts of instructions with
+//! different passes, subtracted, leave out the start.
 
+use lapwing_shared::flow::key::FlowKey;
 use lapwing_shared::flow::lru::{Key, KeyedHash, LruTable};
 use lapwing_shared::flow::record::{FlowRecord, FlowSink, FlowStart};
 use lapwing_shared::flow::table::{FlowTable, FlowTableConfig};
@@ -14,8 +16,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 const CAPACITY: usize = 16_384;
-const PACKETS: u32 = 200_000;
-const ROUNDS: usize = 7;
+const PACKETS: u32 = 20_000;
+const ROUNDS: usize = 100;
 
 struct Nowhere;
 
@@ -40,7 +42,9 @@ impl Key<2> for Number {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match &arguments[..] {
+        [word, file, passes] if word == "read" => read(file, passes.parse().expect("a number of passes")),
         [word, file, passes] if word == "path" => path(file, passes.parse().expect("a number of passes")),
+        [word, file, passes] if word == "lookup" => lookup(file, passes.parse().expect("a number of passes")),
         _ => tables(),
     }
 }
@@ -124,21 +128,64 @@ fn lookups(keys: &[Number], seed: u64) -> f64 {
     seconds * f64::from(PACKETS) / f64::from(asked)
 }
 
+fn read(file: &str, passes: u32) {
+    let data = std::fs::read(file).expect("a readable capture");
+    let mut packets = 0_u64;
+    for _ in 0..passes {
+        each_frame(&data, |_, frame, _| {
+            black_box(frame);
+            packets += 1;
+        });
+    }
+    println!("{packets} packets");
+}
+
 fn path(file: &str, passes: u32) {
     let data = std::fs::read(file).expect("a readable capture");
     let mut table = FlowTable::new(&FlowTableConfig::default());
     for _ in 0..passes {
-        let mut rest = &data[24..];
-        while let Some((header, behind)) = rest.split_first_chunk::<16>() {
-            let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-            let at = Timestamp::from_nanos(u64::from(field(0)) * 1_000_000_000 + u64::from(field(4)) * 1000);
-            let (frame, next) = behind.split_at(field(8) as usize);
-            if let Ok(packet) = decode(LinkType::Ethernet, at, frame, field(12)) {
-                table.meter(&packet, &mut Nowhere);
-            }
-            rest = next;
-        }
+        each_packet(&data, |packet| table.meter(packet, &mut Nowhere));
         table.flush(&mut Nowhere);
     }
     println!("{} packets, {} records", table.counters().packets, table.counters().records);
+}
+
+fn lookup(file: &str, passes: u32) {
+    let data = std::fs::read(file).expect("a readable capture");
+    let mut table: LruTable<FlowKey, u64, 10> = LruTable::new(CAPACITY, 0);
+    let (mut packets, mut flows) = (0_u64, 0_u64);
+    for _ in 0..passes {
+        each_packet(&data, |packet| {
+            let (key, _) = FlowKey::of(packet);
+            let slot = table.find(&key).unwrap_or_else(|| {
+                flows += 1;
+                if table.is_full() {
+                    table.remove(table.oldest().expect("a full table has an oldest entry"));
+                }
+                table.find_or_insert(&key).expect("room was made").0
+            });
+            table.touch(slot);
+            packets += 1;
+        });
+    }
+    println!("{packets} packets, {flows} times a flow was entered");
+}
+
+fn each_packet(data: &[u8], mut take: impl FnMut(&Packet)) {
+    each_frame(data, |at, frame, wire_octets| {
+        if let Ok(packet) = decode(LinkType::Ethernet, at, frame, wire_octets) {
+            take(&packet);
+        }
+    });
+}
+
+fn each_frame(data: &[u8], mut take: impl FnMut(Timestamp, &[u8], u32)) {
+    let mut rest = &data[24..];
+    while let Some((header, behind)) = rest.split_first_chunk::<16>() {
+        let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let at = Timestamp::from_nanos(u64::from(field(0)) * 1_000_000_000 + u64::from(field(4)) * 1000);
+        let (frame, next) = behind.split_at(field(8) as usize);
+        take(at, frame, field(12));
+        rest = next;
+    }
 }

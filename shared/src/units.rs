@@ -16,6 +16,8 @@ pub struct Timestamp(u64);
 impl Timestamp {
     /// The Unix epoch.
     pub const EPOCH: Self = Self(0);
+    /// The end of the range.
+    pub const MAX: Self = Self(u64::MAX);
 
     /// From nanoseconds since the epoch.
     pub const fn from_nanos(nanos: u64) -> Self {
@@ -156,14 +158,14 @@ impl Address {
     }
 
     /// The four octets, where this is a mapped IPv4 address.
+    #[inline]
     pub fn as_v4(&self) -> Option<[u8; 4]> {
-        match self.0 {
-            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Some([a, b, c, d]),
-            _ => None,
-        }
+        let bits = u128::from_be_bytes(self.0);
+        (bits >> 32 == 0xffff).then_some((bits as u32).to_be_bytes())
     }
 
     /// Multicast of either family, or the IPv4 limited broadcast address.
+    #[inline]
     pub fn is_multicast(&self) -> bool {
         match self.as_v4() {
             Some(v4) => v4[0] & 0xf0 == 0xe0 || v4 == [255; 4],
@@ -172,8 +174,10 @@ impl Address {
     }
 
     /// The unspecified address of either family.
+    #[inline]
     pub fn is_unspecified(&self) -> bool {
-        self.0 == [0; 16] || self.as_v4() == Some([0; 4])
+        let bits = u128::from_be_bytes(self.0);
+        bits == 0 || bits == 0xffff_0000_0000
     }
 }
 

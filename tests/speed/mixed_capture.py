@@ -1,48 +1,97 @@
-"""The project's own captures, again and again, as one plain pcap file of at least so many packets.
+"""Captures, again and again and in shares, as one plain pcap file of at least so many packets.
 
-    mixed_capture.py PACKETS OUTPUT CAPTURE...
+    mixed_capture.py home PACKETS OUTPUT       the project's own captures, one after the other: the worst case
+    mixed_capture.py gateway PACKETS OUTPUT    several kinds of real traffic at once, as a gateway sees them
 
-Every repetition is moved on in time by what the captures span, so that flows do not run into the next repetition's.
+`home` is what a home's devices do when nobody uses them, and attacks: 3.4 packets a flow record. `gateway` takes most of
+its packets from web, app and streaming sessions and cameras, as traffic statistics of homes do; its shares are in
+`GATEWAY`. It needs the captures that `tests/run` reads from the folder named by LAPWING_SHARED_DATA.
+
+Every repetition is moved on in time by what its captures span, so that flows do not run into the next repetition's.
 Cut packets are filled up with zeros to their octets on the wire: Argus and NFStream then have the same work.
 """
 
 import gzip
+import heapq
+import os
 import struct
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+OWN = ROOT / "tests/data/captures"
+SHARED = Path(os.environ.get("LAPWING_SHARED_DATA", ROOT.parent / "shared/data"))
 SNAPLEN = 262_144
 HEADER = struct.Struct("<IIII")
+MAGIC = {b"\xd4\xc3\xb2\xa1": 1, b"\x4d\x3c\xb2\xa1": 1000}
+BEGIN_US = 1_700_000_000_000_000
+GAP_US = 120_000_000
+
+HOME = [OWN / f"home-{name}.pcap.gz" for name in ("a-benign", "a-attacks", "b-benign", "b-attacks", "a-benign-2")]
+
+# Kind of traffic: its share of the packets, and whole captures of it, chosen by what they show. Left out are captures
+# whose own clock jumps (instagram) and formats other than pcap over Ethernet.
+NDPI = "reddit pinterest tumblr teams telegram whatsappfiles wa_video wa_voice youtube_quic waze weibo " \
+       "starcraft_battle quic-mvfst-22 dnscrypt-v2-doh tor teamviewer"
+GATEWAY = {
+    "web, apps, calls and streaming": (0.60, [SHARED / f"ndpi/default/pcap/{name}.pcap" for name in NDPI.split()]
+                                       + [SHARED / "joy/pcaps/firefox58.pcap"]),
+    "cameras": (0.15, [SHARED / f"tj-iot/pcaps/blink-cam-0{number}.pcap" for number in (1, 2, 3)]),
+    "lock hub and smart plug": (0.05, [SHARED / "nku-lifecycle/traffic_demo/xiaodu_plug/xiaodu_plug.pcap",
+                                       SHARED / "tj-iot/pcaps/ultraloq-hub-01.pcap"]),
+    "a home's day: DNS, NTP, MQTT, discovery": (0.15, [OWN / "home-a-benign.pcap.gz"]),
+    "scans, floods and guessing": (0.05, [OWN / "home-a-attacks.pcap.gz"]),
+}
 
 
 def packets(path):
     """(microseconds, wire octets, bytes) of a little-endian pcap file."""
     data = Path(path).read_bytes()
     data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    ticks = MAGIC[data[:4]]
     at = 24
-    while at < len(data):
-        seconds, microseconds, captured, wire = HEADER.unpack_from(data, at)
-        yield seconds * 1_000_000 + microseconds, wire, data[at + 16 : at + 16 + captured]
+    while at + 16 <= len(data):
+        seconds, fraction, captured, wire = HEADER.unpack_from(data, at)
+        yield seconds * 1_000_000 + fraction // ticks, wire, data[at + 16 : at + 16 + captured]
         at += 16 + captured
 
 
-def main(count, output, *captures):
-    # Each capture begins where the one before ended; one pass is what all of them hold.
+def repeated(captures, count):
+    """`count` packets of the captures, one capture after the other, from the first again after the last."""
     one_pass, now = [], 0
     for capture in captures:
         rows = list(packets(capture))
-        one_pass += [(now + at - rows[0][0], wire, data) for at, wire, data in rows]
-        now = one_pass[-1][0] + 120_000_000
-    written, base = 0, 1_700_000_000_000_000
+        one_pass += [(now + max(0, at - rows[0][0]), wire, data) for at, wire, data in rows]
+        now = max(at for at, _, _ in one_pass) + GAP_US
+    base = BEGIN_US
+    while True:
+        for at, wire, data in one_pass:
+            if count == 0:
+                return
+            count -= 1
+            yield base + at, wire, data
+        base += now
+
+
+def missing():
+    """Captures of the gateway mix that are not there."""
+    return [path for _, captures in GATEWAY.values() for path in captures if not path.exists()]
+
+
+def write(kind, count, output):
+    """Writes the mix; gives the number of packets."""
+    if kind == "home":
+        streams = [repeated(HOME, count)]
+    else:
+        streams = [repeated(captures, int(count * share)) for share, captures in GATEWAY.values()]
+    written = 0
     with open(output, "wb") as file:
         file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, SNAPLEN, 1))
-        while written < int(count):
-            for at, wire, data in one_pass:
-                file.write(HEADER.pack(*divmod(base + at, 1_000_000), wire, wire) + data.ljust(wire, b"\0"))
-            written += len(one_pass)
-            base += now
-    print(f"{written} packets, {base // 1_000_000 - 1_700_000_000} s of capture time")
+        for at, wire, data in heapq.merge(*streams, key=lambda row: row[0]):
+            file.write(HEADER.pack(*divmod(at, 1_000_000), wire, wire) + data[:wire].ljust(wire, b"\0"))
+            written += 1
+    return written
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(write(sys.argv[1], int(sys.argv[2]), sys.argv[3]), "packets")

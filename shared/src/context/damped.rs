@@ -16,25 +16,39 @@ pub fn decay(span: Nanos) -> [f32; 3] {
     })
 }
 
-/// One count over [`SCALES_S`].
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Damped(pub [f32; 3]);
+/// `COUNTS` counts over [`SCALES_S`]: one row a scale, so that fading is a few vector multiplications.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Damped<const COUNTS: usize>([[f32; COUNTS]; 3]);
 
-impl Damped {
+impl<const COUNTS: usize> Default for Damped<COUNTS> {
+    fn default() -> Self {
+        Self([[0.0; COUNTS]; 3])
+    }
+}
+
+impl<const COUNTS: usize> Damped<COUNTS> {
     /// Lets time pass.
     #[inline]
     pub fn fade(&mut self, factors: &[f32; 3]) {
-        for (count, factor) in self.0.iter_mut().zip(factors) {
-            *count *= factor;
+        for (counts, factor) in self.0.iter_mut().zip(factors) {
+            for count in counts {
+                *count *= factor;
+            }
         }
     }
 
-    /// Counts `amount` now.
+    /// Counts `amount` now; `count` is below `COUNTS`.
     #[inline]
-    pub fn add(&mut self, amount: f32) {
-        for count in &mut self.0 {
-            *count += amount;
+    pub fn add(&mut self, count: usize, amount: f32) {
+        for counts in &mut self.0 {
+            counts[count] += amount;
         }
+    }
+
+    /// One count over every scale; `count` is below `COUNTS`.
+    #[inline]
+    pub fn of(&self, count: usize) -> [f32; 3] {
+        self.0.map(|counts| counts[count])
     }
 }
 
@@ -60,15 +74,15 @@ mod tests {
 
     #[test]
     fn a_steady_rate_settles_at_rate_times_scale() {
-        let mut count = Damped::default();
+        let mut count = Damped::<1>::default();
         let mut faded = Faded::default();
         for tick in 0..40_000 {
             if let Some(factors) = faded.until(Timestamp::from_nanos(tick * 100_000_000)) {
                 count.fade(&factors);
             }
-            count.add(1.0);
+            count.add(0, 1.0);
         }
-        for (count, scale_s) in count.0.iter().zip(SCALES_S) {
+        for (count, scale_s) in count.of(0).iter().zip(SCALES_S) {
             let expected = 10.0 * scale_s as f32;
             assert!((count / expected - 1.0).abs() < 0.03, "{count} for {expected}");
         }

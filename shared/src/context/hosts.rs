@@ -2,8 +2,8 @@
 
 use crate::context::damped::{Damped, Faded};
 use crate::context::local::LocalNetworks;
-use crate::context::sketch::Sketch;
-use crate::flow::lru::{Key, KeyedHash, LruTable, Slot};
+use crate::context::sketch::{Estimates, Sketch};
+use crate::flow::lru::{Key, KeyedHash, LruTable, NONE, Slot};
 use crate::flow::record::{FlowRecord, FlowStart};
 use crate::packet::Network;
 use crate::units::{Address, Nanos, Timestamp};
@@ -28,17 +28,20 @@ impl Key<4> for Address {
     }
 }
 
+/// Damped counts of a host, by their place in [`Host::counts`].
+const FLOWS_OUT: usize = 0;
+const FLOWS_IN: usize = 1;
+const OCTETS_OUT: usize = 2;
+const OCTETS_IN: usize = 3;
+const ENDED_OUT: usize = 4;
+const ENDED_IN: usize = 5;
+const UNANSWERED_OUT: usize = 6;
+const UNANSWERED_IN: usize = 7;
+
 #[derive(Clone, Copy, Default)]
 struct Host {
     faded: Faded,
-    flows_out: Damped,
-    flows_in: Damped,
-    octets_out: Damped,
-    octets_in: Damped,
-    ended_out: Damped,
-    ended_in: Damped,
-    unanswered_out: Damped,
-    unanswered_in: Damped,
+    counts: Damped<8>,
     peers_short: Sketch,
     peers_long: Sketch,
     ports_out: Sketch,
@@ -46,39 +49,52 @@ struct Host {
 }
 
 impl Host {
+    #[inline]
     fn fade(&mut self, now: Timestamp) {
-        let Some(factors) = self.faded.until(now) else { return };
-        let outwards = [&mut self.flows_out, &mut self.octets_out, &mut self.ended_out, &mut self.unanswered_out];
-        let inwards = [&mut self.flows_in, &mut self.octets_in, &mut self.ended_in, &mut self.unanswered_in];
-        for count in outwards.into_iter().chain(inwards) {
-            count.fade(&factors);
+        if let Some(factors) = self.faded.until(now) {
+            self.counts.fade(&factors);
         }
+    }
+
+    /// Time passes for the sketches, too, also for those that nobody asks.
+    #[inline]
+    fn view(&mut self, now: Timestamp) {
+        self.fade(now);
+        self.peers_short.turn(now, SHORT_WINDOW);
+        self.peers_long.turn(now, LONG_WINDOW);
+        self.ports_out.turn(now, SHORT_WINDOW);
+        self.ports_in.turn(now, SHORT_WINDOW);
     }
 }
 
-/// A host's recent past, as feature vectors read it; zero for hosts that are not in the table.
+/// What a host has been doing lately by itself; zero for hosts that are not in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct HostView {
+pub struct Outwards {
     /// Flows that it started, damped over [`crate::context::damped::SCALES_S`].
-    pub flows_out: [f32; 3],
-    /// Flows that were aimed at it.
-    pub flows_in: [f32; 3],
-    /// Network octets that it sent.
-    pub octets_out: [f32; 3],
-    /// Network octets that it received.
-    pub octets_in: [f32; 3],
+    pub flows: [f32; 3],
     /// Share of its started flows that nobody answered, over 30 s, 0 to 1.
-    pub unanswered_out_share: f32,
-    /// Share of the flows aimed at it that it did not answer, over 30 s, 0 to 1.
-    pub unanswered_in_share: f32,
+    pub unanswered_share: f32,
     /// Distinct hosts that it opened flows to, over 30 to 60 s.
     pub peers_short: f32,
     /// Distinct hosts that it opened flows to, over 300 to 600 s.
     pub peers_long: f32,
     /// Distinct ports that it opened flows to, over 30 to 60 s.
-    pub ports_out: f32,
-    /// Distinct ports of its own that flows were aimed at, over 30 to 60 s.
-    pub ports_in: f32,
+    pub ports: f32,
+    /// Network octets that it sent.
+    pub octets_out: [f32; 3],
+    /// Network octets that it received.
+    pub octets_in: [f32; 3],
+}
+
+/// What has been aimed at a host lately; zero for hosts that are not in the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Inwards {
+    /// Flows that were aimed at it, damped over [`crate::context::damped::SCALES_S`].
+    pub flows: [f32; 3],
+    /// Share of them that it did not answer, over 30 s, 0 to 1.
+    pub unanswered_share: f32,
+    /// Distinct ports of its own that they were aimed at, over 30 to 60 s.
+    pub ports: f32,
 }
 
 /// Bounded table of hosts; the longest silent one is evicted when it is full.
@@ -89,6 +105,10 @@ pub struct HostTable {
     hosts: LruTable<Address, Host, 4>,
     local: LocalNetworks,
     peer_hash: KeyedHash<4>,
+    estimates: Estimates,
+    /// Where the hosts that were counted last are: the next question is often about them. What a slot holds is held
+    /// against the address, and an evicted host's slot is at once its successor's.
+    recent: [Slot; 2],
     /// Hosts evicted from the full table.
     pub evictions: u64,
 }
@@ -96,7 +116,14 @@ pub struct HostTable {
 impl HostTable {
     /// An empty table for `capacity` hosts; all its memory is taken here (about 450 bytes a host).
     pub fn new(capacity: usize, hash_seed: u64, local: LocalNetworks) -> Self {
-        Self { hosts: LruTable::new(capacity, hash_seed), local, peer_hash: KeyedHash::new(SKETCH_SEED), evictions: 0 }
+        Self {
+            hosts: LruTable::new(capacity, hash_seed),
+            local,
+            peer_hash: KeyedHash::new(SKETCH_SEED),
+            estimates: Estimates::default(),
+            recent: [NONE; 2],
+            evictions: 0,
+        }
     }
 
     /// Hosts held now.
@@ -123,15 +150,15 @@ impl HostTable {
         let port = mix_port(flow.protocol, flow.destination_port);
         let (follow_source, follow_destination) = follows(&self.local, &flow.source, &flow.destination);
         if follow_source {
-            let host = self.enter(&flow.source, flow.at);
-            host.flows_out.add(1.0);
+            let host = self.enter(0, &flow.source, flow.at);
+            host.counts.add(FLOWS_OUT, 1.0);
             host.peers_short.note(peer, flow.at, SHORT_WINDOW);
             host.peers_long.note(peer, flow.at, LONG_WINDOW);
             host.ports_out.note(port, flow.at, SHORT_WINDOW);
         }
         if follow_destination {
-            let host = self.enter(&flow.destination, flow.at);
-            host.flows_in.add(1.0);
+            let host = self.enter(1, &flow.destination, flow.at);
+            host.counts.add(FLOWS_IN, 1.0);
             host.ports_in.note(port, flow.at, SHORT_WINDOW);
         }
     }
@@ -146,46 +173,67 @@ impl HostTable {
         let first = record.earlier_records == 0;
         let (follow_source, follow_destination) = follows(&self.local, &record.source, &record.destination);
         if follow_source {
-            let host = self.enter(&record.source, record.made);
-            host.octets_out.add(forward);
-            host.octets_in.add(reverse);
+            let host = self.enter(0, &record.source, record.made);
+            host.counts.add(OCTETS_OUT, forward);
+            host.counts.add(OCTETS_IN, reverse);
             if first {
-                host.ended_out.add(1.0);
-                host.unanswered_out.add(unanswered);
+                host.counts.add(ENDED_OUT, 1.0);
+                host.counts.add(UNANSWERED_OUT, unanswered);
             }
         }
         if follow_destination {
-            let host = self.enter(&record.destination, record.made);
-            host.octets_out.add(reverse);
-            host.octets_in.add(forward);
+            let host = self.enter(1, &record.destination, record.made);
+            host.counts.add(OCTETS_OUT, reverse);
+            host.counts.add(OCTETS_IN, forward);
             if first {
-                host.ended_in.add(1.0);
-                host.unanswered_in.add(unanswered);
+                host.counts.add(ENDED_IN, 1.0);
+                host.counts.add(UNANSWERED_IN, unanswered);
             }
         }
     }
 
-    /// A host's recent past at `now`.
-    pub fn view(&mut self, address: &Address, now: Timestamp) -> HostView {
-        let Some(slot) = self.hosts.find(address) else { return HostView::default() };
+    /// What a host has been doing by itself, at `now`.
+    pub fn outwards(&mut self, address: &Address, now: Timestamp) -> Outwards {
+        let Some(slot) = self.find(address) else { return Outwards::default() };
         let host = self.hosts.value_mut(slot);
-        host.fade(now);
-        HostView {
-            flows_out: host.flows_out.0,
-            flows_in: host.flows_in.0,
-            octets_out: host.octets_out.0,
-            octets_in: host.octets_in.0,
-            unanswered_out_share: share(host.unanswered_out.0[1], host.ended_out.0[1]),
-            unanswered_in_share: share(host.unanswered_in.0[1], host.ended_in.0[1]),
-            peers_short: host.peers_short.estimate(now, SHORT_WINDOW),
-            peers_long: host.peers_long.estimate(now, LONG_WINDOW),
-            ports_out: host.ports_out.estimate(now, SHORT_WINDOW),
-            ports_in: host.ports_in.estimate(now, SHORT_WINDOW),
+        host.view(now);
+        Outwards {
+            flows: host.counts.of(FLOWS_OUT),
+            unanswered_share: share(host.counts.of(UNANSWERED_OUT)[1], host.counts.of(ENDED_OUT)[1]),
+            peers_short: host.peers_short.estimate(now, SHORT_WINDOW, &self.estimates),
+            peers_long: host.peers_long.estimate(now, LONG_WINDOW, &self.estimates),
+            ports: host.ports_out.estimate(now, SHORT_WINDOW, &self.estimates),
+            octets_out: host.counts.of(OCTETS_OUT),
+            octets_in: host.counts.of(OCTETS_IN),
         }
     }
 
-    fn enter(&mut self, address: &Address, now: Timestamp) -> &mut Host {
-        let slot = self.slot_of(address);
+    /// What has been aimed at a host, at `now`.
+    pub fn inwards(&mut self, address: &Address, now: Timestamp) -> Inwards {
+        let Some(slot) = self.find(address) else { return Inwards::default() };
+        let host = self.hosts.value_mut(slot);
+        host.view(now);
+        Inwards {
+            flows: host.counts.of(FLOWS_IN),
+            unanswered_share: share(host.counts.of(UNANSWERED_IN)[1], host.counts.of(ENDED_IN)[1]),
+            ports: host.ports_in.estimate(now, SHORT_WINDOW, &self.estimates),
+        }
+    }
+
+    #[inline]
+    fn find(&self, address: &Address) -> Option<Slot> {
+        let held = |slot: &Slot| *slot != NONE && self.hosts.key(*slot) == address;
+        self.recent.into_iter().find(held).or_else(|| self.hosts.find(address))
+    }
+
+    /// The host, followed from now on where it was not; `end` is 0 for a flow's source and 1 for its destination.
+    #[inline]
+    fn enter(&mut self, end: usize, address: &Address, now: Timestamp) -> &mut Host {
+        let slot = match self.find(address) {
+            Some(slot) => slot,
+            None => self.slot_of(address),
+        };
+        self.recent[end] = slot;
         self.hosts.touch(slot);
         let host = self.hosts.value_mut(slot);
         host.fade(now);

@@ -26,6 +26,7 @@ impl Prefix {
     }
 
     /// True when the address lies in it.
+    #[inline]
     pub fn contains(&self, address: &Address) -> bool {
         u128::from_be_bytes(address.0) & self.mask == self.bits
     }
@@ -44,6 +45,7 @@ impl LocalNetworks {
     }
 
     /// True when the address belongs to the site.
+    #[inline]
     pub fn contains(&self, address: &Address) -> bool {
         self.prefixes.iter().any(|prefix| prefix.contains(address))
     }

@@ -72,22 +72,22 @@ fn flow_features(record: &FlowRecord, hosts: &HostTable) -> [f32; FLOW_FEATURES]
 }
 
 fn context_features(record: &FlowRecord, hosts: &mut HostTable) -> [f32; CONTEXT_FEATURES] {
-    let source = hosts.view(&record.source, record.made);
-    let target = hosts.view(&record.destination, record.made);
+    let source = hosts.outwards(&record.source, record.made);
+    let target = hosts.inwards(&record.destination, record.made);
     [
-        source.flows_out[0],
-        source.flows_out[1],
-        source.flows_out[2],
-        source.unanswered_out_share,
+        source.flows[0],
+        source.flows[1],
+        source.flows[2],
+        source.unanswered_share,
         source.peers_short,
         source.peers_long,
-        source.ports_out,
+        source.ports,
         source.octets_out[2],
         source.octets_in[2],
-        target.flows_in[0],
-        target.flows_in[1],
-        target.unanswered_in_share,
-        target.ports_in,
+        target.flows[0],
+        target.flows[1],
+        target.unanswered_share,
+        target.ports,
     ]
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A slab of entries, an open-addressing index of at least twice as many places, and one doubly linked list through
 //! the slab: find, insert and evict take constant time at any fill. The index hash is keyed, because whoever sends the
-//! packets chooses the keys. Memory is taken once, in [`LruTable::new`]; nothing is allocated afterwards.
+//! packets chooses the keys. Links and hashes lie apart from the entries, so that a use of one entry fetches no other
+//! entry's cache lines. Memory is taken once, in [`LruTable::new`]; nothing is allocated afterwards, and pages that no
+//! entry has needed yet are not touched.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -64,22 +66,31 @@ pub fn splitmix64(state: &mut u64) -> u64 {
 
 struct Entry<K, V> {
     key: K,
+    value: V,
+}
+
+/// What walks and the index need of an entry.
+#[derive(Clone, Copy)]
+struct Link {
     hash: u32,
     newer: Slot,
     older: Slot,
-    value: V,
 }
 
 /// The table. See the module's text.
 pub struct LruTable<K, V, const WORDS: usize> {
-    entries: Box<[Entry<K, V>]>,
+    /// As many as were ever held at a time.
+    entries: Vec<Entry<K, V>>,
+    /// One for each entry.
+    links: Vec<Link>,
+    capacity: usize,
     /// Slot number in the low bits, high hash bits above it; [`EMPTY`] for a free place.
     index: Box<[u32]>,
     hash: KeyedHash<WORDS>,
     slot_mask: u32,
     newest: Slot,
     oldest: Slot,
-    /// First of the free entries, chained through `newer`.
+    /// First of the entries that were freed, chained through `newer`.
     free: Slot,
     len: usize,
 }
@@ -91,20 +102,16 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
     pub fn new(capacity: usize, seed: u64) -> Self {
         let capacity = capacity.clamp(1, CAPACITY_LIMIT);
         let places = (capacity * 2).next_power_of_two();
-        let entries: Vec<_> = (0..capacity)
-            .map(|slot| {
-                let newer = if slot + 1 < capacity { slot as Slot + 1 } else { NONE };
-                Entry { key: K::default(), hash: 0, newer, older: NONE, value: V::default() }
-            })
-            .collect();
         Self {
-            entries: entries.into_boxed_slice(),
+            entries: Vec::with_capacity(capacity),
+            links: Vec::with_capacity(capacity),
+            capacity,
             index: alloc::vec![EMPTY; places].into_boxed_slice(),
             hash: KeyedHash::new(seed),
             slot_mask: (places - 1) as u32,
             newest: NONE,
             oldest: NONE,
-            free: 0,
+            free: NONE,
             len: 0,
         }
     }
@@ -121,12 +128,12 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
 
     /// True when the next insertion evicts.
     pub fn is_full(&self) -> bool {
-        self.free == NONE
+        self.free == NONE && self.entries.len() == self.capacity
     }
 
     /// Most entries it can hold.
     pub fn capacity(&self) -> usize {
-        self.entries.len()
+        self.capacity
     }
 
     /// Slot of a key. Does not count as a use.
@@ -160,13 +167,7 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         if let Some(slot) = self.find_hashed(key, hash) {
             return Some((slot, false));
         }
-        let slot = self.free;
-        if slot == NONE {
-            return None;
-        }
-        let entry = &mut self.entries[slot as usize];
-        self.free = entry.newer;
-        (entry.key, entry.hash, entry.value) = (*key, hash, V::default());
+        let slot = self.take_slot(key, hash)?;
         self.len += 1;
         self.link_newest(slot);
         let mut place = hash & self.slot_mask;
@@ -175,6 +176,28 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         }
         self.index[place as usize] = (hash & !self.slot_mask) | slot;
         Some((slot, true))
+    }
+
+    /// A slot that was freed, or else one that was never used, with this key and a default value.
+    #[inline]
+    fn take_slot(&mut self, key: &K, hash: u32) -> Option<Slot> {
+        let slot = self.free;
+        if slot != NONE {
+            let link = &mut self.links[slot as usize];
+            self.free = link.newer;
+            link.hash = hash;
+            let entry = &mut self.entries[slot as usize];
+            entry.key = *key;
+            entry.value = V::default();
+            return Some(slot);
+        }
+        if self.entries.len() == self.capacity {
+            return None;
+        }
+        // Within the capacity that was taken at the start.
+        self.entries.push(Entry { key: *key, value: V::default() });
+        self.links.push(Link { hash, newer: NONE, older: NONE });
+        Some((self.entries.len() - 1) as Slot)
     }
 
     /// Counts as a use: the entry is now the newest.
@@ -190,7 +213,7 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
     pub fn remove(&mut self, slot: Slot) {
         self.unlink(slot);
         self.unindex(slot);
-        self.entries[slot as usize].newer = self.free;
+        self.links[slot as usize].newer = self.free;
         self.free = slot;
         self.len -= 1;
     }
@@ -202,7 +225,7 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
 
     /// Next entry towards the newest, for walks from [`LruTable::oldest`].
     pub fn newer(&self, slot: Slot) -> Option<Slot> {
-        let newer = self.entries[slot as usize].newer;
+        let newer = self.links[slot as usize].newer;
         (newer != NONE).then_some(newer)
     }
 
@@ -227,25 +250,25 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
     #[inline]
     fn link_newest(&mut self, slot: Slot) {
         let before = self.newest;
-        let entry = &mut self.entries[slot as usize];
-        (entry.older, entry.newer) = (before, NONE);
+        let link = &mut self.links[slot as usize];
+        (link.older, link.newer) = (before, NONE);
         match before {
             NONE => self.oldest = slot,
-            before => self.entries[before as usize].newer = slot,
+            before => self.links[before as usize].newer = slot,
         }
         self.newest = slot;
     }
 
     #[inline]
     fn unlink(&mut self, slot: Slot) {
-        let (older, newer) = (self.entries[slot as usize].older, self.entries[slot as usize].newer);
+        let (older, newer) = (self.links[slot as usize].older, self.links[slot as usize].newer);
         match older {
             NONE => self.oldest = newer,
-            older => self.entries[older as usize].newer = newer,
+            older => self.links[older as usize].newer = newer,
         }
         match newer {
             NONE => self.newest = older,
-            newer => self.entries[newer as usize].older = older,
+            newer => self.links[newer as usize].older = older,
         }
     }
 
@@ -253,7 +276,7 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
     /// volume 3, §6.4, algorithm R).
     fn unindex(&mut self, slot: Slot) {
         let mask = self.slot_mask;
-        let mut hole = self.entries[slot as usize].hash & mask;
+        let mut hole = self.links[slot as usize].hash & mask;
         // No held slot has all mask bits set (the index is twice as large), so EMPTY never matches here.
         while self.index[hole as usize] & mask != slot {
             hole = (hole + 1) & mask;
@@ -265,7 +288,7 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
             if found == EMPTY {
                 break;
             }
-            let home = self.entries[(found & mask) as usize].hash & mask;
+            let home = self.links[(found & mask) as usize].hash & mask;
             let distance_from_home = place.wrapping_sub(home) & mask;
             if distance_from_home >= place.wrapping_sub(hole) & mask {
                 self.index[hole as usize] = found;

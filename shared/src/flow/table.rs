@@ -8,7 +8,7 @@ use crate::flow::fragments::Fragments;
 use crate::flow::key::{End, FlowKey, TCP, initiator};
 use crate::flow::lru::{LruTable, NONE, Slot};
 use crate::flow::record::{Direction, EndReason, FlowRecord, FlowSink, FlowStart};
-use crate::packet::{Packet, tcp_flags};
+use crate::packet::{Fragment, Packet, tcp_flags};
 use crate::units::{Nanos, Timestamp};
 
 /// Timeouts and size of a flow table.
@@ -126,6 +126,8 @@ pub struct FlowTable {
     idle_timeout: Nanos,
     active_timeout: Nanos,
     clock: Timestamp,
+    /// No deadline is earlier than this.
+    due: Timestamp,
     counters: FlowCounters,
 }
 
@@ -140,6 +142,7 @@ impl FlowTable {
             idle_timeout: config.idle_timeout.max(Nanos(1)),
             active_timeout: config.active_timeout.clamp(Nanos(1), FlowTableConfig::ACTIVE_TIMEOUT_LIMIT),
             clock: Timestamp::EPOCH,
+            due: Timestamp::EPOCH,
             counters: FlowCounters::default(),
         }
     }
@@ -172,26 +175,39 @@ impl FlowTable {
     /// Meters one packet. Records that were due before it are made first.
     #[inline]
     pub fn meter(&mut self, packet: &Packet, sink: &mut impl FlowSink) {
-        let mut packet = *packet;
-        packet.timestamp = self.settle_clock(packet.timestamp, sink);
-        self.fragments.assign_ports(&mut packet);
+        let now = self.settle_clock(packet.timestamp, sink);
+        let settled;
+        let packet = if packet.timestamp == now && packet.fragment == Fragment::Whole {
+            packet
+        } else {
+            settled = self.settle(packet, now);
+            &settled
+        };
         self.counters.packets += 1;
         self.counters.network_octets += u64::from(packet.network_octets);
         self.counters.frame_octets += u64::from(packet.frame_octets);
-        let (key, sender) = FlowKey::of(&packet);
+        let (key, sender) = FlowKey::of(packet);
         let slot = match self.flows.find(&key) {
-            Some(slot) if self.is_reopened(slot, &packet) => {
+            Some(slot) if self.is_reopened(slot, packet) => {
                 self.finish(slot, EndReason::EndDetected, packet.timestamp, sink);
-                self.open(&key, &packet, sender, sink)
+                self.open(&key, packet, sender, sink)
             }
             Some(slot) => slot,
-            None => self.open(&key, &packet, sender, sink),
+            None => self.open(&key, packet, sender, sink),
         };
         self.flows.touch(slot);
-        self.count(slot, &packet, sender);
+        self.count(slot, packet, sender);
         if key.protocol() == TCP {
-            self.follow_tcp(slot, &packet, sender);
+            self.follow_tcp(slot, packet, sender);
         }
+    }
+
+    /// The packet with the time that it counts for, and with its ports where a fragment before it told them.
+    #[cold]
+    fn settle(&mut self, packet: &Packet, now: Timestamp) -> Packet {
+        let mut packet = Packet { timestamp: now, ..*packet };
+        self.fragments.assign_ports(&mut packet);
+        packet
     }
 
     /// Moves time on without a packet: makes the records that are due by `now`. Earlier times are ignored.
@@ -216,7 +232,9 @@ impl FlowTable {
     #[inline]
     fn settle_clock(&mut self, timestamp: Timestamp, sink: &mut impl FlowSink) -> Timestamp {
         if timestamp >= self.clock {
-            self.expire(timestamp, sink);
+            if timestamp >= self.due {
+                self.expire(timestamp, sink);
+            }
         } else if self.clock.since(timestamp) <= REORDER_TOLERANCE {
             self.counters.reordered += 1;
             return self.clock;
@@ -247,6 +265,7 @@ impl FlowTable {
             }
         };
         self.counters.flows += 1;
+        self.due = self.due.min(now.plus(self.idle_timeout));
         let initiator = initiator(packet, sender);
         let flow = self.flows.value_mut(slot);
         (flow.initiator, flow.icmp, flow.last) = (initiator, packet.icmp, now);
@@ -303,10 +322,11 @@ impl FlowTable {
     }
 
     /// Makes every record whose deadline is at or before `now`, earliest deadline first.
-    #[inline]
     fn expire(&mut self, now: Timestamp, sink: &mut impl FlowSink) {
+        self.due = Timestamp::MAX;
         while let Some((deadline, slot, reason)) = self.next_deadline() {
             if deadline > now {
+                self.due = deadline;
                 break;
             }
             match reason {
@@ -378,6 +398,8 @@ impl FlowTable {
     }
 
     fn enqueue(&mut self, slot: Slot, wait: Wait, since: Timestamp) {
+        let span = if wait == Wait::Linger { LINGER } else { self.active_timeout };
+        self.due = self.due.min(since.plus(span));
         let newest = self.queue(wait).newest;
         let flow = self.flows.value_mut(slot);
         (flow.wait, flow.wait_since, flow.wait_older, flow.wait_newer) = (wait, since, newest, NONE);
@@ -429,8 +451,8 @@ fn add(direction: &mut Direction, packet: &Packet) {
     direction.payload_octets += u64::from(packet.payload_octets);
     direction.payload_packets += u32::from(packet.payload_octets > 0);
     let flags = packet.tcp_flags;
-    if flags != 0 {
-        direction.tcp_flags |= flags;
+    direction.tcp_flags |= flags;
+    if flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST | tcp_flags::PSH) != 0 {
         direction.syn = direction.syn.saturating_add(u16::from(flags & tcp_flags::SYN != 0));
         direction.fin = direction.fin.saturating_add(u16::from(flags & tcp_flags::FIN != 0));
         direction.rst = direction.rst.saturating_add(u16::from(flags & tcp_flags::RST != 0));

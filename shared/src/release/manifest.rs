@@ -4,9 +4,9 @@
 //! signature covers it; the weights are artifacts, fetched in chunks and held against their SHA-256.
 
 use crate::features::{FEATURES, SchemaId};
+pub use crate::verdict::LATENT;
 use crate::verdict::calibration::Calibration;
 pub use crate::verdict::kinds::{KINDS, KindProfile};
-pub use crate::verdict::network::LATENT;
 use crate::verdict::scaling::Scaling;
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};

@@ -72,7 +72,11 @@ impl Evidence {
     pub fn step(&mut self, step: &Step<'_>, drift_nats: f32, limit_nats: f32, keep: bool) {
         let nats = self.faded(step.at) + (step.surprise_nats - drift_nats).min(STEP_SHARE * limit_nats);
         if nats <= 0.0 && !keep {
-            *self = Self::new(step.at);
+            // Of most hosts there is nothing to forget.
+            if self.flows > 0 {
+                *self = Self::default();
+            }
+            self.last = step.at;
             return;
         }
         if self.flows == 0 {
@@ -89,6 +93,9 @@ impl Evidence {
 
     /// Evidence at `now`, after the silence since the newest flow.
     pub fn faded(&self, now: Timestamp) -> f32 {
+        if self.nats == 0.0 {
+            return 0.0;
+        }
         let half_lives = now.since(self.last).as_secs_f64() / HALF_LIFE.as_secs_f64();
         if half_lives > 60.0 { 0.0 } else { self.nats * libm::exp2f(-(half_lives as f32)) }
     }
@@ -135,11 +142,16 @@ impl Evidence {
 /// that they are off.
 fn largest_reasons(step: &Step<'_>) -> Vec<Reason, REASONS> {
     let total: u64 = step.contributions.iter().map(|part| u64::from(*part)).sum();
-    let mut order: [u8; FEATURES] = core::array::from_fn(|index| index as u8);
-    order.sort_unstable_by_key(|index| {
-        let feature = usize::from(*index);
-        (core::cmp::Reverse((step.outside[feature], step.contributions[feature])), *index)
-    });
+    let rank = |feature: u8| (step.outside[usize::from(feature)], step.contributions[usize::from(feature)]);
+    let mut order: Vec<u8, REASONS> = Vec::new();
+    for feature in 0..FEATURES as u8 {
+        let place = order.iter().position(|kept| rank(feature) > rank(*kept)).unwrap_or(order.len());
+        if place < REASONS {
+            order.truncate(REASONS - 1);
+            // There is room now.
+            let _ = order.insert(place, feature);
+        }
+    }
     let reason = |feature: u8| Reason {
         feature,
         value: step.row[usize::from(feature)],
@@ -147,7 +159,7 @@ fn largest_reasons(step: &Step<'_>) -> Vec<Reason, REASONS> {
         normal_high: 0.0,
         share_permille: (u64::from(step.contributions[usize::from(feature)]) * 1000 / total.max(1)) as u16,
     };
-    order.into_iter().take(REASONS).map(reason).filter(|reason| reason.share_permille > 0).collect()
+    order.into_iter().map(reason).filter(|reason| reason.share_permille > 0).collect()
 }
 
 /// Space-Saving (Metwally, Agrawal & El Abbadi 2005): the rarest counter is given to a newcomer, its count kept, so

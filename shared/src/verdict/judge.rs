@@ -9,7 +9,7 @@ use crate::verdict::alert::{Alert, AlertState, Role};
 use crate::verdict::calibration::Calibration;
 use crate::verdict::evidence::{Evidence, Step};
 use crate::verdict::kinds::{KindProfile, resembling};
-use crate::verdict::scaling::{QuantizedInput, Scaling};
+use crate::verdict::scaling::{QuantizedInput, RowScaler, Scaling};
 use heapless::Vec;
 
 /// Episodes that can be open at once; a further one waits until one closes, and is counted.
@@ -176,7 +176,7 @@ impl Judge {
             true => (
                 policy.scaling.contributions(flow.input, flow.reconstruction),
                 policy.scaling.outside_benign(flow.row),
-                resembling(policy.kinds, policy.scaling, flow.input),
+                resembling(policy.kinds, &RowScaler::new(policy.scaling), flow.input),
             ),
             false => ([0; FEATURES], [false; FEATURES], None),
         };

@@ -1,7 +1,7 @@
 //! Which attack kind a flow resembles.
 
 use crate::features::FEATURES;
-use crate::verdict::scaling::{QuantizedInput, Scaling};
+use crate::verdict::scaling::{QuantizedInput, RowScaler};
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
@@ -15,15 +15,15 @@ pub struct KindProfile {
     pub name: String<32>,
     /// Mean quantized input of its rows, [`FEATURES`] values.
     pub centre: Vec<i8, FEATURES>,
-    /// Largest weighted squared distance ([`Scaling::score`] of input against centre) that still resembles it.
+    /// Largest weighted squared distance ([`RowScaler::score`] of input against centre) that still resembles it.
     pub radius: u32,
 }
 
 /// Index of the nearest kind whose radius reaches the row.
-pub fn resembling(kinds: &[KindProfile], scaling: &Scaling, input: &QuantizedInput) -> Option<usize> {
+pub fn resembling(kinds: &[KindProfile], scaler: &RowScaler, input: &QuantizedInput) -> Option<usize> {
     let distance = |kind: &KindProfile| {
         let centre: &QuantizedInput = kind.centre.as_slice().try_into().ok()?;
-        let distance = scaling.score(input, centre);
+        let distance = scaler.score(input, centre);
         (distance <= kind.radius).then_some(distance)
     };
     let near = kinds.iter().take(KINDS).enumerate().filter_map(|(index, kind)| Some((distance(kind)?, index)));

@@ -6,5 +6,9 @@ pub mod evidence;
 #[cfg(feature = "alloc")]
 pub mod judge;
 pub mod kinds;
+#[cfg(feature = "alloc")]
 pub mod network;
 pub mod scaling;
+
+/// Widest latent layer of a network.
+pub const LATENT: usize = 32;
