@@ -20,6 +20,13 @@ pub use error::LiveError;
 pub use interface::{InterfaceReport, Link};
 pub use source::{LiveOptions, LiveSource, Shared};
 
+/// What this process may do, and how much it takes: calls that only the system has.
+pub mod rights {
+    pub use crate::sys::{
+        become_user, cpu_ms, drop_capabilities, is_root, keep_capabilities, no_new_privileges, raise_ambient, set_nice,
+    };
+}
+
 /// Interfaces of one source.
 pub const INTERFACES: usize = 8;
 /// Bytes of one interface's ring.

@@ -262,3 +262,90 @@ pub(crate) fn wait<'a>(sockets: impl Iterator<Item = &'a PacketSocket>, places: 
     // as a time-out: the caller looks at everything anyway.
     unsafe { libc::poll(places.as_mut_ptr(), count as libc::nfds_t, timeout_ms) };
 }
+
+/// Gives up every capability but `kept` (numbers of capability(7)), and the way back to them. Call before other threads
+/// start: each thread has its own.
+pub fn drop_capabilities(kept: &[u32]) -> io::Result<()> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        process: libc::c_int,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct Set {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    // _LINUX_CAPABILITY_VERSION_3: two words each; process 0 is the caller.
+    let header = Header { version: 0x2008_0522, process: 0 };
+    let mut sets = [Set::default(); 2];
+    for number in kept {
+        let set = &mut sets[(*number / 32) as usize % 2];
+        let bit = 1 << (number % 32);
+        // Inheritable too, for a program that is started with them as ambient ones.
+        (set.effective, set.permitted, set.inheritable) =
+            (set.effective | bit, set.permitted | bit, set.inheritable | bit);
+    }
+    // SAFETY: both pointers are to local values of the layout that this version of the call has.
+    let outcome = unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Passes capabilities on to programs that this one starts.
+pub fn raise_ambient(number: u32) -> io::Result<()> {
+    let (raise, number) = (libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, number as libc::c_ulong);
+    let none: libc::c_ulong = 0;
+    // SAFETY: no pointers.
+    checked(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, number, none, none) })?;
+    Ok(())
+}
+
+/// Keeps permitted capabilities when the user changes.
+pub fn keep_capabilities() -> io::Result<()> {
+    let (one, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: no pointers.
+    checked(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, one, none, none, none) })?;
+    Ok(())
+}
+
+/// No program that is started from now on has more rights than this one.
+pub fn no_new_privileges() -> io::Result<()> {
+    let (one, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: no pointers.
+    checked(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, one, none, none, none) })?;
+    Ok(())
+}
+
+/// Becomes another user for good.
+pub fn become_user(user: u32, group: u32) -> io::Result<()> {
+    // SAFETY: no pointers but the null of an empty list. Groups go first: afterwards there is no right to change them.
+    unsafe {
+        checked(libc::setgroups(0, std::ptr::null()))?;
+        checked(libc::setresgid(group, group, group))?;
+        checked(libc::setresuid(user, user, user))?;
+    }
+    Ok(())
+}
+
+/// Whether this is root.
+pub fn is_root() -> bool {
+    // SAFETY: no pointers, never fails.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Gives way to other programs: 0 to 19.
+pub fn set_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: no pointers.
+    checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })?;
+    Ok(())
+}
+
+/// CPU time of this process, milliseconds.
+pub fn cpu_ms() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a local value.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    time.tv_sec.unsigned_abs() * 1000 + time.tv_nsec as u64 / 1_000_000
+}
