@@ -1,6 +1,7 @@
 //! Live capture against the real kernel, in network namespaces that the tests make: each test runs itself again under
 //! `unshare --net`. Without root, `ip` or `tcpdump` the tests say loudly that they were skipped.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use lapwing_capture::{FileSource, PacketSource};
 use lapwing_live::filter::Filter;
 use lapwing_live::steady::Reading;
