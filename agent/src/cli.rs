@@ -187,7 +187,7 @@ pub struct Options {
     pub packets: Option<u64>,
     /// Socket for `status`, `top` and `test-alert`; empty: none. Only for `run`.
     #[arg(long, value_name = "PATH")]
-    pub status_socket: Option<PathBuf>,
+    pub status_socket: Option<String>,
     /// Keep the capture's pace; without it packets are read as fast as possible.
     #[arg(long)]
     pub realtime: bool,
@@ -205,7 +205,7 @@ impl Options {
         };
         self.override_metering(&mut config);
         self.override_files(&mut config);
-        set(&mut config.status.socket, &self.status_socket);
+        set(&mut config.status.socket, &self.status_socket.as_ref().map(PathBuf::from));
         if !self.interfaces.is_empty() {
             config.capture.interfaces.clone_from(&self.interfaces);
         }
