@@ -24,6 +24,14 @@ pub fn validate(path: &Path) -> anyhow::Result<String> {
         meter.flows.idle_timeout.as_secs_f64(),
         meter.flows.active_timeout.as_secs_f64()
     )?;
+    let interfaces = match &config.capture.interfaces[..] {
+        [] => "looked for at the start".to_owned(),
+        names => names.join(" "),
+    };
+    let ring_kib = config.ring_bytes(config.capture.interfaces.len())? >> 10;
+    writeln!(report, "  capture: interfaces {interfaces}, ring {ring_kib} KiB each")?;
+    let outbox = config.outbox_limits()?;
+    writeln!(report, "  outbox: {} messages in {} KiB", outbox.messages, outbox.bytes >> 10)?;
     let keys = trusted_keys(&config.update.keys)?;
     writeln!(report, "  keys: {} trusted", keys.iter().count())?;
     if let Some(release) = &config.detector.release {

@@ -187,3 +187,22 @@ fn run_numbers_rise_over_restarts_and_lost_files() {
     let mut full = PowerDisk { room: Some(0), ..PowerDisk::default() };
     assert!(next_run(&mut full, None).1.is_some());
 }
+
+#[test]
+fn when_the_clock_is_set_waiting_alerts_get_their_times_and_sent_ones_stay() {
+    let mut outbox = outbox(100);
+    outbox.push(alert(1), 0).unwrap();
+    assert_eq!(sent(&mut outbox, 0), [1]);
+    outbox.push(alert(2), 0).unwrap();
+    outbox.push(alert(3), 1_800_000_000).unwrap();
+    assert_eq!(outbox.mend(5_000_000_000, 1_900_000_000), 1);
+    outbox.disconnected();
+    let told: Vec<_> = std::iter::from_fn(|| outbox.next_to_send(0))
+        .map(|outgoing| {
+            let Body::Alert(alert) = outgoing.message.body else { panic!("an alert") };
+            (alert.episode, alert.at.as_secs(), alert.since.as_secs(), outgoing.message.sent_s)
+        })
+        .collect();
+    assert_eq!(told, [(1, 0, 0, 0), (2, 5, 5, 1_900_000_000), (3, 0, 0, 1_800_000_000)]);
+    assert_eq!(outbox.mend(5_000_000_000, 1_900_000_000), 0, "nothing is mended twice");
+}

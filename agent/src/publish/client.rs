@@ -6,6 +6,7 @@ use super::trouble::explain;
 use super::{FromPipeline, ToPipeline};
 use crate::clock;
 use crate::outbox::MessageId;
+use crate::status::Board;
 use crate::update::disk::Disk;
 use crate::update::engine::EngineFactory;
 use lapwing_shared::messages::MESSAGE_BYTES;
@@ -38,6 +39,7 @@ pub struct Connection {
     client_id: String,
     #[cfg(feature = "tls")]
     tls: Option<std::sync::Arc<rustls::ClientConfig>>,
+    board: Board,
     seed: u64,
 }
 
@@ -63,6 +65,7 @@ impl Connection {
             client_id,
             #[cfg(feature = "tls")]
             tls,
+            board: Board::default(),
             seed,
         })
     }
@@ -70,6 +73,11 @@ impl Connection {
     /// Where.
     pub fn url(&self) -> &BrokerUrl {
         &self.url
+    }
+
+    /// The same, with a board that is told the connection's state.
+    pub fn telling(self, board: Board) -> Self {
+        Self { board, ..self }
     }
 }
 
@@ -108,6 +116,7 @@ pub fn run<D: Disk, F: EngineFactory>(
             let reason = link.connect(&mut session, connection, &mut backoff).await;
             session.disconnected();
             if let Some(reason) = reason {
+                connection.board.connection(&reason);
                 let wait_ms = backoff.wait_ms();
                 tracing::warn!(%reason, wait_ms, "no connection to the broker");
                 link.wait(&mut session, wait_ms).await;
@@ -179,7 +188,12 @@ impl<E> Link<E> {
         let reason = loop {
             tokio::select! {
                 event = told.recv() => match event {
-                    Some(Ok(event)) => handle(event, session, &mut underway, backoff),
+                    Some(Ok(event)) => {
+                        if matches!(event, Event::Incoming(Packet::ConnAck(_))) {
+                            connection.board.connection("connected");
+                        }
+                        handle(event, session, &mut underway, backoff);
+                    }
                     Some(Err(error)) => break Some(explain(&error, &connection.url)),
                     None => break Some("the connection's task ended".to_owned()),
                 },
@@ -260,7 +274,7 @@ fn handle<D: Disk, F: EngineFactory>(
         }
         Event::Incoming(Packet::Publish(publish)) => {
             if let Ok(topic) = std::str::from_utf8(&publish.topic) {
-                session.message(topic, &publish.payload, now_ms, clock::wall_s());
+                session.message(topic, &publish.payload, now_ms, clock::at_least_s());
             }
         }
         Event::Incoming(Packet::PubAck(ack)) => {
