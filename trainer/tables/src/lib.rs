@@ -12,6 +12,8 @@ mod builder;
 mod keys;
 mod split;
 mod encode;
+mod summary;
+mod write;
 mod formats;
 mod read;
 
@@ -22,4 +24,5 @@ pub use formats::{Attempted, Format, Others, Schema};
 pub use matrix::Matrix;
 pub use read::{BadRows, Limits, Progress, ReadOptions, read};
 pub use split::{Fractions, RepeatCount, Repeats, Split, SplitOptions, SplitRule, TrainingRows, folds};
+pub use summary::{ColumnSummary, Summary};
 pub use table::{BENIGN, Coded, Column, Counts, Repairs, SourceFile, Table, Values};

@@ -14,6 +14,7 @@ use crate::matrix::Matrix;
 use crate::split::TrainingRows;
 use crate::table::{Table, Values};
 use scale::Scale;
+pub(crate) use scale::quantile;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 

@@ -31,7 +31,7 @@ pub enum Format {
     /// Zeek's `conn.log`, as TSV, CSV or JSON lines, also with IoT-23's labels.
     ZeekConn,
     /// Any table that a schema describes.
-    Table(Schema),
+    Table(Box<Schema>),
 }
 
 impl Format {
@@ -41,7 +41,7 @@ impl Format {
             Self::UnswNb15 => Box::new(unsw::Unsw),
             Self::NslKdd => Box::new(nsl::Nsl),
             Self::ZeekConn => Box::new(zeek::Zeek),
-            Self::Table(schema) => Box::new(schema.clone()),
+            Self::Table(schema) => schema.clone(),
         }
     }
 

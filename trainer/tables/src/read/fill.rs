@@ -220,17 +220,41 @@ impl<'a> Fill<'a> {
         if let Some(rule) = &label.relabelled {
             *self.builder.counts().relabelled.entry(rule.clone()).or_default() += 1;
         }
-        let text = |at: Option<usize>| at.map(|at| record.text(at));
-        let time_text = text(self.plan.time);
-        let time = time_text.as_ref().and_then(|text| self.layout.time(text.trim()));
-        if let (Some(at), None, Some(false)) = (self.plan.time, time, time_text.map(|text| missing(text.trim()))) {
-            let bad = self.bad_value(record, at, row, "no time", self.layout.time_format());
-            if self.options.bad_rows == BadRows::Refuse {
-                return Err(bad.error);
+        let time = match self.time(record, row) {
+            Ok(time) => time,
+            Err(bad) if self.options.bad_rows == BadRows::Refuse => return Err(bad.error),
+            Err(bad) => {
+                self.drop(bad.reason);
+                return Ok(());
             }
-            self.drop(bad.reason);
-            return Ok(());
+        };
+        self.push_features(record, row)?;
+        let text = |at: Option<usize>| at.map(|at| record.text(at));
+        let day = text(self.plan.day).map(Cow::into_owned);
+        let day = day.or_else(|| time.and_then(|time| self.layout.day_of_time(time)));
+        self.builder.end_row(&Row {
+            attack: label.kind.as_deref(),
+            detail: label.detail.as_deref(),
+            time,
+            day: day.as_deref().or(self.day.as_deref()),
+            group: text(self.plan.group).as_deref(),
+            source: text(self.plan.source).as_deref(),
+            file_row: row,
+        })
+    }
+
+    /// Nothing where a row has no time; text that is no time is bad.
+    fn time<R: Record + ?Sized>(&self, record: &R, row: u64) -> Result<Option<f64>, Bad> {
+        let Some(at) = self.plan.time else { return Ok(None) };
+        let text = record.text(at);
+        let time = self.layout.time(text.trim());
+        if time.is_none() && !missing(text.trim()) {
+            return Err(self.bad_value(record, at, row, "no time", self.layout.time_format()));
         }
+        Ok(time)
+    }
+
+    fn push_features<R: Record + ?Sized>(&mut self, record: &R, row: u64) -> Result<(), TableError> {
         let mut numbers = self.numbers.iter();
         for (index, (at, kind)) in self.plan.features.iter().enumerate() {
             match kind {
@@ -246,17 +270,7 @@ impl<'a> Fill<'a> {
                 }
             }
         }
-        let day = text(self.plan.day).map(Cow::into_owned);
-        let day = day.or_else(|| time.and_then(|time| self.layout.day_of_time(time)));
-        self.builder.end_row(&Row {
-            attack: label.kind.as_deref(),
-            detail: label.detail.as_deref(),
-            time,
-            day: day.as_deref().or(self.day.as_deref()),
-            group: text(self.plan.group).as_deref(),
-            source: text(self.plan.source).as_deref(),
-            file_row: row,
-        })
+        Ok(())
     }
 }
 

@@ -116,11 +116,6 @@ impl Input {
         let hash = self.raw.hash.borrow().clone();
         Ok(hex(&hash.finalize()))
     }
-
-    /// As [`Self::digest`], for a file whose content is read by other means.
-    pub(super) fn digest_all(self) -> Result<String, TableError> {
-        self.digest()
-    }
 }
 
 fn empty(path: &Path) -> TableError {

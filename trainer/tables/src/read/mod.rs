@@ -143,42 +143,11 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn file(&mut self, path: &Path, part: u8, span: Span) -> Result<(), TableError> {
         let input = Input::open(path)?;
-        let limits = self.options.limits;
-        let read = input.counter();
-        let mut rows = 0;
+        let rows_before = self.builder.as_ref().map_or(0, |builder| builder.rows_read());
         let digest = match input.content {
-            Content::Parquet => {
-                let digest = input.digest_all()?;
-                let (names, row_count) = parquet::names(path, &limits)?;
-                let mut fill = self.fill(path, &names, part, span)?;
-                parquet::read(path, &mut |record, row| {
-                    rows += 1;
-                    fill.row(record, row, || span.before + span.size * rows / row_count.max(1))
-                })?;
-                self.builder = Some(fill.finish());
-                digest
-            }
-            Content::Text if self.layout.json() && input.starts_with(b"{") => {
-                let names = self.layout.headerless(0).unwrap_or_default();
-                let mut fill = self.fill(path, &names, part, span)?;
-                let digest = json::read(path, input, &names, &limits, &mut |record, row| {
-                    rows += 1;
-                    fill.row(record, row, || span.before + read.get())
-                })?;
-                self.builder = Some(fill.finish());
-                digest
-            }
-            Content::Text => {
-                let mut text = Delimited::open(path, input, self.layout.as_ref(), &limits)?;
-                let names = text.names().to_vec();
-                let mut fill = self.fill(path, &names, part, span)?;
-                while let Some((record, row)) = text.next()? {
-                    rows += 1;
-                    fill.row(&record, row, || span.before + read.get())?;
-                }
-                self.builder = Some(fill.finish());
-                text.digest()?
-            }
+            Content::Parquet => self.parquet(path, input, part, span)?,
+            Content::Text if self.layout.json() && input.starts_with(b"{") => self.json(path, input, part, span)?,
+            Content::Text => self.delimited(path, input, part, span)?,
         };
         let Some(builder) = &mut self.builder else { return Ok(()) };
         builder.file_digest(digest);
@@ -188,7 +157,41 @@ impl Reader<'_> {
             bytes_read: span.before + span.size,
             rows: builder.rows(),
         });
-        if rows == 0 { Err(nothing(path)) } else { Ok(()) }
+        if builder.rows_read() == rows_before { Err(nothing(path)) } else { Ok(()) }
+    }
+
+    fn parquet(&mut self, path: &Path, input: Input, part: u8, span: Span) -> Result<String, TableError> {
+        let digest = input.digest()?;
+        let (names, row_count) = parquet::names(path, &self.options.limits)?;
+        let mut fill = self.fill(path, &names, part, span)?;
+        parquet::read(path, &mut |record, row| {
+            fill.row(record, row, || span.before + (span.size as f64 * row as f64 / row_count.max(1) as f64) as u64)
+        })?;
+        self.builder = Some(fill.finish());
+        Ok(digest)
+    }
+
+    fn json(&mut self, path: &Path, input: Input, part: u8, span: Span) -> Result<String, TableError> {
+        let (limits, read) = (self.options.limits, input.counter());
+        let names = self.layout.headerless(0).unwrap_or_default();
+        let mut fill = self.fill(path, &names, part, span)?;
+        let digest = json::read(path, input, &names, &limits, &mut |record, row| {
+            fill.row(record, row, || span.before + read.get())
+        })?;
+        self.builder = Some(fill.finish());
+        Ok(digest)
+    }
+
+    fn delimited(&mut self, path: &Path, input: Input, part: u8, span: Span) -> Result<String, TableError> {
+        let read = input.counter();
+        let mut text = Delimited::open(path, input, self.layout.as_ref(), &self.options.limits)?;
+        let names = text.names().to_vec();
+        let mut fill = self.fill(path, &names, part, span)?;
+        while let Some((record, row)) = text.next()? {
+            fill.row(&record, row, || span.before + read.get())?;
+        }
+        self.builder = Some(fill.finish());
+        text.digest()
     }
 
     /// Makes the table from the first file's columns, or fits this file's columns to the table's.

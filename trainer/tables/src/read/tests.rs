@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::formats::{Attempted, Others, Schema};
-use crate::table::Repairs;
+use crate::table::{Column, Repairs};
 use std::io::Write;
 
 /// A folder of its own that goes when the test ends.
@@ -35,12 +35,12 @@ impl Drop for Folder {
 
 fn schema() -> Format {
     let name = |name: &str| Some(name.to_owned());
-    Format::Table(Schema {
+    Format::Table(Box::new(Schema {
         label: name("class"),
         numbers: vec!["a".into(), "b".into()],
         categories: vec!["proto".into()],
         ..Schema::default()
-    })
+    }))
 }
 
 fn one(path: &Path, format: Format) -> Result<Table, TableError> {
@@ -88,8 +88,6 @@ fn every_way_of_writing_a_table_gives_the_same_rows() {
         assert_eq!(table.kind(), [0, 1]);
     }
 }
-
-use crate::table::Column;
 
 #[test]
 fn several_files_make_one_table_and_its_digest_names_them() {
@@ -311,10 +309,54 @@ fn a_schema_with_mistakes_is_refused_and_a_whole_one_read() {
         load("label='class'\nbenign=['ok']\nkinds=['bad']\nnumbers=['n']\nothers='ignore'\ngroup='dev'\n").unwrap();
     assert_eq!(schema.others, Others::Ignore);
     let path = folder.file("t.csv", "n,x,dev,class\n1,z,cam,ok\n2,z,plug,bad\n");
-    let table = one(&path, Format::Table(schema.clone())).unwrap();
+    let table = one(&path, Format::Table(Box::new(schema.clone()))).unwrap();
     assert_eq!(table.groups().unwrap().of(1), "plug");
     assert!(table.counts().left_out.contains_key("x"));
     let unknown = folder.file("u.csv", "n,x,dev,class\n1,z,cam,ok\n2,z,plug,odd\n");
-    let text = one(&unknown, Format::Table(schema)).unwrap_err().to_string();
+    let text = one(&unknown, Format::Table(Box::new(schema))).unwrap_err().to_string();
     assert!(text.contains("row 3, column class") && text.contains("`odd`") && text.contains("bad"), "{text}");
+}
+
+#[test]
+fn a_written_table_reads_back_the_same_from_csv_and_parquet() {
+    let folder = Folder::new("written");
+    let path = folder.file(
+        "monday.csv",
+        "Src IP,Protocol,Timestamp,Flow Duration,Flow Bytes/s,label\n10.0.0.1,6,2017-07-03 09:00:00.25,0.1,1e30,BENIGN\n\
+         10.0.0.2,17,2017-07-03 10:00:00,3,Infinity,\"DoS Hulk\"\n",
+    );
+    let options = ReadOptions::new(Format::CicIds2017 { attempted: Attempted::Benign });
+    let renamed = std::fs::read_to_string(&path).unwrap().replace(",label", ",Label");
+    let path = folder.file("monday.csv", renamed);
+    let table = read(&[path], &[], &options, &mut |_| {}).unwrap();
+    for name in ["out.csv", "out.parquet"] {
+        let out = folder.path(name);
+        table.write(&out).unwrap();
+        let schema = Schema::load(&folder.path(&format!("{name}.schema.toml"))).unwrap();
+        let back = one(&out, Format::Table(Box::new(schema))).unwrap();
+        assert_eq!(back.keys(), table.keys(), "{name}");
+        assert_eq!(back.column_names(), table.column_names());
+        assert_eq!((back.kinds(), back.kind()), (table.kinds(), table.kind()));
+        assert_eq!((back.times(), back.days(), back.sources()), (table.times(), table.days(), table.sources()));
+    }
+}
+
+#[test]
+fn a_summary_counts_kinds_repeats_contradictions_and_constants() {
+    let folder = Folder::new("summary");
+    let text = "a,b,proto,class\n1,7,tcp,normal\n1,7,tcp,flood\n2,7,udp,normal\n2,7,udp,normal\n-,7,udp,scan\n";
+    let table = one(&folder.file("a.csv", text), schema()).unwrap();
+    let summary = table.summary();
+    let kinds = [("benign".to_owned(), 3), ("flood".to_owned(), 1), ("scan".to_owned(), 1)];
+    assert_eq!(summary.kinds, kinds);
+    assert_eq!((summary.repeats, summary.contradictions), (2, 1));
+    assert_eq!(summary.constant, ["b"]);
+    let number = crate::ColumnSummary::Number {
+        name: "a".into(),
+        min: Some(1.0),
+        median: Some(1.5),
+        max: Some(2.0),
+        missing: 1,
+    };
+    assert_eq!(summary.columns[0], number);
 }

@@ -12,6 +12,7 @@ mod training;
 
 pub use folds::folds;
 pub use leak::RepeatCount;
+pub(crate) use leak::table_repeats;
 pub use training::TrainingRows;
 
 use crate::error::TableError;
