@@ -130,7 +130,7 @@ pub(crate) fn plain(value: f64) -> String {
     if value == 0.0 {
         return "0".into();
     }
-    if size >= 1e9 || size < 1e-4 {
+    if !(1e-4..1e9).contains(&size) {
         return format!("{value:.0e}");
     }
     if size >= 1e6 {
