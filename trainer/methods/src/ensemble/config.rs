@@ -1,0 +1,150 @@
+//! Settings of ensembles.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ClassWeights, ClassifierConfig, ColumnShare, LogisticConfig, MethodError, TreeConfig, input::check_setting,
+};
+
+/// A random forest: Breiman 2001, with probabilities averaged over trees rather than votes counted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForestConfig {
+    /// Number of trees.
+    pub trees: usize,
+    /// Whether each tree is grown on rows drawn with replacement, as many as there are.
+    pub bootstrap: bool,
+    /// Settings of each tree.
+    pub tree: TreeConfig,
+}
+
+impl Default for ForestConfig {
+    fn default() -> Self {
+        let tree = TreeConfig { columns: ColumnShare::SquareRoot, bins: 4096, ..TreeConfig::default() };
+        Self { trees: 100, bootstrap: true, tree }
+    }
+}
+
+impl ForestConfig {
+    pub(crate) fn check(&self) -> Result<(), MethodError> {
+        check_setting("trees", self.trees, (1..=100_000).contains(&self.trees), "1 to 100000")?;
+        self.tree.check()
+    }
+}
+
+/// Bagged trees: Breiman 1996. Unlike a forest, each split looks at every column of its tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BaggingConfig {
+    /// Number of trees.
+    pub trees: usize,
+    /// Settings of each tree.
+    pub tree: TreeConfig,
+}
+
+impl Default for BaggingConfig {
+    fn default() -> Self {
+        Self { trees: 10, tree: TreeConfig { bins: 4096, ..TreeConfig::default() } }
+    }
+}
+
+impl BaggingConfig {
+    pub(crate) fn check(&self) -> Result<(), MethodError> {
+        check_setting("trees", self.trees, (1..=100_000).contains(&self.trees), "1 to 100000")?;
+        self.tree.check()
+    }
+}
+
+/// Mean of the members' class probabilities ("soft voting"), weighted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VotingConfig {
+    /// What votes.
+    pub members: Vec<ClassifierConfig>,
+    /// Weight of each member, above 0; none given means all the same.
+    pub weights: Vec<f64>,
+}
+
+impl Default for VotingConfig {
+    fn default() -> Self {
+        Self {
+            members: vec![
+                ClassifierConfig::LogisticRegression(LogisticConfig::default()),
+                ClassifierConfig::RandomForest(ForestConfig::default()),
+                ClassifierConfig::GradientBoosting(BoostingConfig::default()),
+            ],
+            weights: Vec::new(),
+        }
+    }
+}
+
+impl VotingConfig {
+    pub(crate) fn check(&self) -> Result<(), MethodError> {
+        check_setting("members", self.members.len(), (1..=32).contains(&self.members.len()), "1 to 32 methods")?;
+        let nested = self.members.iter().any(|member| matches!(member, ClassifierConfig::Voting(_)));
+        check_setting("members", "voting", !nested, "methods other than voting")?;
+        let holds = self.weights.iter().all(|weight| weight.is_finite() && *weight > 0.0)
+            && (self.weights.is_empty() || self.weights.len() == self.members.len());
+        check_setting("weights", format!("{:?}", self.weights), holds, "none, or one number above 0 a member")
+    }
+}
+
+/// Gradient boosting of trees: Friedman 2001, in forust's histogram form; one model a class when there are three or more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BoostingConfig {
+    /// Trees of each model.
+    pub trees: usize,
+    /// How much of each tree's advice is taken, above 0 and at most 1.
+    pub learning_rate: f32,
+    /// Most splits from root to leaf.
+    pub max_depth: usize,
+    /// Most leaves of a tree.
+    pub max_leaves: usize,
+    /// L2 penalty on leaf weights.
+    pub l2: f32,
+    /// Smallest sum of second derivatives in a leaf.
+    pub min_leaf_weight: f32,
+    /// Most distinct values told apart in a column, 2..=65,535.
+    pub bins: u16,
+    /// Share of rows drawn for each tree, above 0 and at most 1.
+    pub row_share: f32,
+    /// Share of columns drawn for each tree, above 0 and at most 1.
+    pub column_share: f64,
+    /// Weight of rows by class.
+    pub class_weights: ClassWeights,
+}
+
+impl Default for BoostingConfig {
+    fn default() -> Self {
+        Self {
+            trees: 100,
+            learning_rate: 0.1,
+            max_depth: 8,
+            max_leaves: 31,
+            l2: 1.0,
+            min_leaf_weight: 1.0,
+            bins: 255,
+            row_share: 1.0,
+            column_share: 1.0,
+            class_weights: ClassWeights::Uniform,
+        }
+    }
+}
+
+impl BoostingConfig {
+    pub(crate) fn check(&self) -> Result<(), MethodError> {
+        let share = |value: f64| value > 0.0 && value <= 1.0;
+        let rate = f64::from(self.learning_rate);
+        check_setting("trees", self.trees, (1..=100_000).contains(&self.trees), "1 to 100000")?;
+        check_setting("learning_rate", rate, share(rate), "above 0 and at most 1")?;
+        check_setting("max_depth", self.max_depth, (1..=64).contains(&self.max_depth), "1 to 64")?;
+        check_setting("max_leaves", self.max_leaves, self.max_leaves >= 2, "at least 2")?;
+        check_setting("l2", self.l2, self.l2.is_finite() && self.l2 >= 0.0, "at least 0")?;
+        let weight = self.min_leaf_weight;
+        check_setting("min_leaf_weight", weight, weight.is_finite() && weight >= 0.0, "at least 0")?;
+        check_setting("bins", self.bins, self.bins >= 2, "2 to 65535")?;
+        check_setting("row_share", self.row_share, share(self.row_share.into()), "above 0 and at most 1")?;
+        check_setting("column_share", self.column_share, share(self.column_share), "above 0 and at most 1")
+    }
+}

@@ -1,0 +1,95 @@
+//! Settings of linear methods.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ClassWeights, MethodError, input::check_setting};
+
+/// Multinomial logistic regression with an L2 penalty.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogisticConfig {
+    /// Inverse of the penalty, as in scikit-learn: the loss is ½‖w‖² + `c` × Σ row losses. Intercepts are free.
+    pub c: f64,
+    /// Most steps of the optimiser.
+    pub iterations: usize,
+    /// Stops when no part of the gradient of the mean loss is larger.
+    pub tolerance: f64,
+    /// Weight of rows by class.
+    pub class_weights: ClassWeights,
+}
+
+impl Default for LogisticConfig {
+    fn default() -> Self {
+        Self { c: 1.0, iterations: 200, tolerance: 1e-4, class_weights: ClassWeights::Uniform }
+    }
+}
+
+impl LogisticConfig {
+    pub(crate) fn check(&self) -> Result<(), MethodError> {
+        check_setting("c", self.c, self.c.is_finite() && self.c > 0.0, "above 0")?;
+        check_setting("iterations", self.iterations, self.iterations >= 1, "at least 1")?;
+        check_setting("tolerance", self.tolerance, self.tolerance > 0.0, "above 0")
+    }
+}
+
+/// What a support vector machine separates in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum SvmKernel {
+    /// The columns themselves.
+    #[default]
+    Linear,
+    /// exp(−`gamma` ‖a − b‖²) through random Fourier features (Rahimi and Recht 2007).
+    Rbf {
+        /// Width; 1 / columns (of standardised columns) when not given.
+        gamma: Option<f64>,
+        /// Number of random features, 2..=16,384.
+        features: usize,
+    },
+}
+
+/// Support vector machine: squared hinge loss, L2 penalty, one class against the rest, probabilities by Platt's method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SvmConfig {
+    /// Cost of a row on the wrong side.
+    pub c: f64,
+    /// What it separates in.
+    pub kernel: SvmKernel,
+    /// Most passes over the rows.
+    pub iterations: usize,
+    /// Stops when the projected gradients of a pass lie within this of each other.
+    pub tolerance: f64,
+    /// Parts of the rows that are each scored by a model of the others, for probabilities; 2..=20.
+    pub folds: usize,
+    /// Weight of rows by class.
+    pub class_weights: ClassWeights,
+}
+
+impl Default for SvmConfig {
+    fn default() -> Self {
+        Self {
+            c: 1.0,
+            kernel: SvmKernel::Linear,
+            iterations: 200,
+            tolerance: 1e-2,
+            folds: 3,
+            class_weights: ClassWeights::Uniform,
+        }
+    }
+}
+
+impl SvmConfig {
+    pub(crate) fn check(&self) -> Result<(), MethodError> {
+        check_setting("c", self.c, self.c.is_finite() && self.c > 0.0, "above 0")?;
+        check_setting("iterations", self.iterations, self.iterations >= 1, "at least 1")?;
+        check_setting("tolerance", self.tolerance, self.tolerance > 0.0, "above 0")?;
+        check_setting("folds", self.folds, (2..=20).contains(&self.folds), "2 to 20")?;
+        if let SvmKernel::Rbf { gamma, features } = self.kernel {
+            let width = gamma.unwrap_or(1.0);
+            check_setting("gamma", width, width.is_finite() && width > 0.0, "above 0")?;
+            check_setting("features", features, (2..=16_384).contains(&features), "2 to 16384")?;
+        }
+        Ok(())
+    }
+}
