@@ -6,7 +6,7 @@
 //! of queries is computed alone.
 
 use lapwing_tables::Matrix;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, linalg::general_mat_mul};
 use rayon::prelude::*;
 
 /// Queries in one block: large enough for the product to pay, small enough for its result to stay in cache.
@@ -60,7 +60,9 @@ impl Centred {
         let shaped = ArrayView2::from_shape((to - from, columns), block);
         let whole = ArrayView2::from_shape((self.reference.rows(), columns), self.reference.values());
         let (Ok(block), Ok(whole)) = (shaped, whole) else { return Array2::zeros((0, 0)) };
-        let mut found = block.dot(&whole.t());
+        // Given its place, the product is row-major whatever the shapes are.
+        let mut found = Array2::zeros((to - from, self.reference.rows()));
+        general_mat_mul(1.0, &block, &whole.t(), 0.0, &mut found);
         for mut row in found.rows_mut() {
             for (value, length) in row.iter_mut().zip(&self.lengths) {
                 *value = length - 2.0 * *value;

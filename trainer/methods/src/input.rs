@@ -146,14 +146,13 @@ pub(crate) fn sample(total: usize, wanted: usize, random: &mut fastrand::Rng) ->
     if wanted >= total {
         return (0..total).collect();
     }
-    let mut all: Vec<usize> = (0..total).collect();
-    for place in 0..wanted {
-        let other = random.usize(place..total);
-        all.swap(place, other);
+    // Floyd's method (Bentley 1987): as many draws as are wanted, however many there are.
+    let mut chosen = std::collections::BTreeSet::new();
+    for last in total - wanted..total {
+        let drawn = random.usize(..=last);
+        chosen.insert(if chosen.contains(&drawn) { last } else { drawn });
     }
-    all.truncate(wanted);
-    all.sort_unstable();
-    all
+    chosen.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -15,12 +15,18 @@ mod input;
 mod linear;
 mod method;
 pub mod metrics;
+mod projection;
+mod standard;
 mod tree;
 
-pub use anomaly::{DbscanConfig, IsolationForestConfig, KMeansConfig, NeighboursConfig, PcaConfig};
-pub use ensemble::{BaggingConfig, BoostingConfig, ForestConfig, VotingConfig};
+pub use anomaly::{
+    Dbscan, DbscanConfig, IsolationForest, IsolationForestConfig, KMeans, KMeansConfig, Neighbours, NeighboursConfig,
+    Pca, PcaConfig, RadiusTried,
+};
+pub use ensemble::{BaggingConfig, Boosting, BoostingConfig, ForestConfig, Voting, VotingConfig};
 pub use error::MethodError;
 pub use input::{Labels, Progress, Step, silent};
-pub use linear::{LogisticConfig, SvmConfig, SvmKernel};
+pub use linear::{Logistic, LogisticConfig, Svm, SvmConfig, SvmKernel};
 pub use method::{Classifier, ClassifierConfig, Method, Scorer, ScorerConfig};
-pub use tree::{ClassWeights, ColumnShare, TreeConfig};
+pub use projection::{Projection, TsneConfig, principal_plane};
+pub use tree::{ClassWeights, ColumnShare, TreeConfig, Trees};

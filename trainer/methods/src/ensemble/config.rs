@@ -48,6 +48,13 @@ impl Default for BaggingConfig {
     }
 }
 
+impl BaggingConfig {
+    pub(crate) fn check(&self) -> Result<(), MethodError> {
+        check_setting("trees", self.trees, (1..=100_000).contains(&self.trees), "1 to 100000")?;
+        self.tree.check()
+    }
+}
+
 /// Mean of the members' class probabilities ("soft voting"), weighted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -68,6 +75,17 @@ impl Default for VotingConfig {
             ],
             weights: Vec::new(),
         }
+    }
+}
+
+impl VotingConfig {
+    pub(crate) fn check(&self) -> Result<(), MethodError> {
+        check_setting("members", self.members.len(), (1..=32).contains(&self.members.len()), "1 to 32 methods")?;
+        let nested = self.members.iter().any(|member| matches!(member, ClassifierConfig::Voting(_)));
+        check_setting("members", "voting", !nested, "methods other than voting")?;
+        let holds = self.weights.iter().all(|weight| weight.is_finite() && *weight > 0.0)
+            && (self.weights.is_empty() || self.weights.len() == self.members.len());
+        check_setting("weights", format!("{:?}", self.weights), holds, "none, or one number above 0 a member")
     }
 }
 

@@ -1,13 +1,17 @@
 //! Every method under one roof: its name, its settings, what fitting makes of them.
 
+#[cfg(test)]
+mod tests;
+
 use std::str::FromStr;
 
 use lapwing_tables::Matrix;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BaggingConfig, BoostingConfig, DbscanConfig, ForestConfig, IsolationForestConfig, KMeansConfig, Labels,
-    LogisticConfig, MethodError, NeighboursConfig, PcaConfig, Progress, SvmConfig, TreeConfig, VotingConfig,
+    BaggingConfig, Boosting, BoostingConfig, Dbscan, DbscanConfig, ForestConfig, IsolationForest,
+    IsolationForestConfig, KMeans, KMeansConfig, Labels, Logistic, LogisticConfig, MethodError, Neighbours,
+    NeighboursConfig, Pca, PcaConfig, Progress, Svm, SvmConfig, TreeConfig, Trees, Voting, VotingConfig,
 };
 
 /// Names of methods, as commands and configuration files use them.
@@ -175,12 +179,20 @@ impl ClassifierConfig {
     /// A setting outside its range; rows that are missing, constant, of one class, or not finite.
     pub fn fit(
         &self,
-        _rows: &Matrix,
-        _labels: Labels<'_>,
-        _seed: u64,
-        _progress: Progress<'_>,
+        rows: &Matrix,
+        labels: Labels<'_>,
+        seed: u64,
+        progress: Progress<'_>,
     ) -> Result<Classifier, MethodError> {
-        Err(MethodError::Numeric { what: self.method().name(), why: "not built into this version".into() })
+        Ok(match self {
+            Self::DecisionTree(config) => Classifier::DecisionTree(config.fit(rows, labels, seed, progress)?),
+            Self::RandomForest(config) => Classifier::RandomForest(config.fit(rows, labels, seed, progress)?),
+            Self::Bagging(config) => Classifier::Bagging(config.fit(rows, labels, seed, progress)?),
+            Self::Voting(config) => Classifier::Voting(config.fit(rows, labels, seed, progress)?),
+            Self::LogisticRegression(config) => Classifier::LogisticRegression(config.fit(rows, labels, progress)?),
+            Self::Svm(config) => Classifier::Svm(config.fit(rows, labels, seed, progress)?),
+            Self::GradientBoosting(config) => Classifier::GradientBoosting(config.fit(rows, labels, seed, progress)?),
+        })
     }
 }
 
@@ -200,67 +212,154 @@ impl ScorerConfig {
     ///
     /// # Errors
     /// A setting outside its range; rows that are missing, constant, or not finite.
-    pub fn fit(&self, _benign: &Matrix, _seed: u64, _progress: Progress<'_>) -> Result<Scorer, MethodError> {
-        Err(MethodError::Numeric { what: self.method().name(), why: "not built into this version".into() })
+    pub fn fit(&self, benign: &Matrix, seed: u64, progress: Progress<'_>) -> Result<Scorer, MethodError> {
+        Ok(match self {
+            Self::IsolationForest(config) => Scorer::IsolationForest(config.fit(benign, seed, progress)?),
+            Self::Pca(config) => Scorer::Pca(config.fit(benign, progress)?),
+            Self::Dbscan(config) => Scorer::Dbscan(config.fit(benign, seed, progress)?),
+            Self::Neighbours(config) => Scorer::Neighbours(config.fit(benign, seed)?),
+            Self::KMeans(config) => Scorer::KMeans(config.fit(benign, seed, progress)?),
+        })
     }
 }
 
 /// A fitted classifier.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "kebab-case")]
-pub enum Classifier {}
+#[serde(rename_all = "kebab-case")]
+pub enum Classifier {
+    /// By [`TreeConfig::fit`].
+    DecisionTree(Trees),
+    /// By [`ForestConfig::fit`].
+    RandomForest(Trees),
+    /// By [`BaggingConfig::fit`].
+    Bagging(Trees),
+    /// By [`VotingConfig::fit`].
+    Voting(Voting),
+    /// By [`LogisticConfig::fit`].
+    LogisticRegression(Logistic),
+    /// By [`SvmConfig::fit`].
+    Svm(Svm),
+    /// By [`BoostingConfig::fit`].
+    GradientBoosting(Boosting),
+}
 
 /// A fitted anomaly scorer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "kebab-case")]
-pub enum Scorer {}
+#[serde(rename_all = "kebab-case")]
+pub enum Scorer {
+    /// By [`IsolationForestConfig::fit`].
+    IsolationForest(IsolationForest),
+    /// By [`PcaConfig::fit`].
+    Pca(Pca),
+    /// By [`DbscanConfig::fit`].
+    Dbscan(Dbscan),
+    /// By [`NeighboursConfig::fit`].
+    Neighbours(Neighbours),
+    /// By [`KMeansConfig::fit`].
+    KMeans(KMeans),
+}
 
 impl Classifier {
     /// Which method this is.
     pub fn method(&self) -> Method {
-        match *self {}
+        match self {
+            Self::DecisionTree(_) => Method::DecisionTree,
+            Self::RandomForest(_) => Method::RandomForest,
+            Self::Bagging(_) => Method::Bagging,
+            Self::Voting(_) => Method::Voting,
+            Self::LogisticRegression(_) => Method::LogisticRegression,
+            Self::Svm(_) => Method::Svm,
+            Self::GradientBoosting(_) => Method::GradientBoosting,
+        }
     }
 
     /// Number of classes, the width of [`Self::probabilities`].
     pub fn classes(&self) -> usize {
-        match *self {}
+        match self {
+            Self::DecisionTree(trees) | Self::RandomForest(trees) | Self::Bagging(trees) => trees.classes(),
+            Self::Voting(fitted) => fitted.classes(),
+            Self::LogisticRegression(fitted) => fitted.classes(),
+            Self::Svm(fitted) => fitted.classes(),
+            Self::GradientBoosting(fitted) => fitted.classes(),
+        }
     }
 
     /// Columns that rows must have.
     pub fn columns(&self) -> usize {
-        match *self {}
+        match self {
+            Self::DecisionTree(trees) | Self::RandomForest(trees) | Self::Bagging(trees) => trees.columns(),
+            Self::Voting(fitted) => fitted.columns(),
+            Self::LogisticRegression(fitted) => fitted.columns(),
+            Self::Svm(fitted) => fitted.columns(),
+            Self::GradientBoosting(fitted) => fitted.columns(),
+        }
     }
 
     /// Class probabilities, rows × classes; each row sums to 1.
     ///
     /// # Errors
     /// Rows of another width, or a value that is not finite.
-    pub fn probabilities(&self, _rows: &Matrix) -> Result<Matrix, MethodError> {
-        match *self {}
+    pub fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
+        match self {
+            Self::DecisionTree(trees) | Self::RandomForest(trees) | Self::Bagging(trees) => trees.probabilities(rows),
+            Self::Voting(fitted) => fitted.probabilities(rows),
+            Self::LogisticRegression(fitted) => fitted.probabilities(rows),
+            Self::Svm(fitted) => fitted.probabilities(rows),
+            Self::GradientBoosting(fitted) => fitted.probabilities(rows),
+        }
     }
 
-    /// Share of each column in what was learnt, summing to 1 (all 0 when nothing was); nothing where the method has none.
+    /// Share of each column in what was learnt, summing to 1 (all 0 when nothing was); nothing where the method has
+    /// none.
+    ///
+    /// Trees: decrease in impurity. Boosting: gain. Linear methods: sum of absolute weights on standardised columns.
     pub fn importance(&self) -> Option<Vec<f64>> {
-        match *self {}
+        match self {
+            Self::DecisionTree(trees) | Self::RandomForest(trees) | Self::Bagging(trees) => {
+                Some(trees.importance().to_vec())
+            }
+            Self::Voting(fitted) => fitted.importance(),
+            Self::LogisticRegression(fitted) => Some(fitted.importance()),
+            Self::Svm(fitted) => fitted.importance(),
+            Self::GradientBoosting(fitted) => Some(fitted.importance().to_vec()),
+        }
     }
 }
 
 impl Scorer {
     /// Which method this is.
     pub fn method(&self) -> Method {
-        match *self {}
+        match self {
+            Self::IsolationForest(_) => Method::IsolationForest,
+            Self::Pca(_) => Method::Pca,
+            Self::Dbscan(_) => Method::Dbscan,
+            Self::Neighbours(_) => Method::Neighbours,
+            Self::KMeans(_) => Method::KMeans,
+        }
     }
 
     /// Columns that rows must have.
     pub fn columns(&self) -> usize {
-        match *self {}
+        match self {
+            Self::IsolationForest(fitted) => fitted.columns(),
+            Self::Pca(fitted) => fitted.columns(),
+            Self::Dbscan(fitted) => fitted.columns(),
+            Self::Neighbours(fitted) => fitted.columns(),
+            Self::KMeans(fitted) => fitted.columns(),
+        }
     }
 
     /// One score a row, higher = more anomalous.
     ///
     /// # Errors
     /// Rows of another width, or a value that is not finite.
-    pub fn scores(&self, _rows: &Matrix) -> Result<Vec<f32>, MethodError> {
-        match *self {}
+    pub fn scores(&self, rows: &Matrix) -> Result<Vec<f32>, MethodError> {
+        match self {
+            Self::IsolationForest(fitted) => fitted.scores(rows),
+            Self::Pca(fitted) => fitted.scores(rows),
+            Self::Dbscan(fitted) => fitted.scores(rows),
+            Self::Neighbours(fitted) => fitted.scores(rows),
+            Self::KMeans(fitted) => fitted.scores(rows),
+        }
     }
 }

@@ -1,0 +1,367 @@
+//! Rows, one after the other → a [`Table`], column by column, each value stored once.
+
+use crate::error::{TableError, listed, shown};
+use crate::keys;
+use crate::table::{BENIGN, Coded, Column, Counts, Repairs, SourceFile, Table, Values};
+use std::collections::HashMap;
+
+/// Most categories in one column.
+pub(crate) const MAX_CATEGORIES: usize = 1 << 16;
+/// Most attack kinds.
+pub(crate) const MAX_KINDS: usize = 1 << 10;
+/// Most distinct texts that are metadata (addresses, days, groups, finer attack names), each.
+const MAX_TEXTS: usize = 1 << 22;
+/// What stands for a missing category.
+pub(crate) const NO_CATEGORY: &str = "-";
+
+/// What a feature holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ColumnType {
+    /// A number.
+    Number,
+    /// One of a set of texts.
+    Category,
+}
+
+/// One value of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A number; what is not finite becomes missing and is counted.
+    Number(f32),
+    /// A category.
+    Category(&'a str),
+    /// Nothing.
+    Missing,
+}
+
+/// What is known of a row besides its features; the default is an unlabelled benign row.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Row<'a> {
+    /// Attack kind, nothing for benign.
+    pub attack: Option<&'a str>,
+    /// Finer attack name.
+    pub detail: Option<&'a str>,
+    /// Seconds since 1970.
+    pub time: Option<f64>,
+    /// Day.
+    pub day: Option<&'a str>,
+    /// Named group (device, capture).
+    pub group: Option<&'a str>,
+    /// Where it comes from: an address.
+    pub source: Option<&'a str>,
+    /// Row of its file, from 1.
+    pub file_row: u64,
+}
+
+#[derive(Default)]
+struct Texts {
+    coded: Coded,
+    codes: HashMap<String, u32>,
+    used: bool,
+}
+
+impl Texts {
+    fn push(&mut self, text: Option<&str>) -> bool {
+        self.used |= text.is_some();
+        let text = text.unwrap_or("");
+        let code = match self.codes.get(text) {
+            Some(code) => *code,
+            None if self.coded.names.len() >= MAX_TEXTS => return false,
+            None => {
+                let code = self.coded.names.len() as u32;
+                self.coded.names.push(text.to_owned());
+                self.codes.insert(text.to_owned(), code);
+                code
+            }
+        };
+        self.coded.codes.push(code);
+        true
+    }
+
+    fn finish(mut self) -> Option<Coded> {
+        self.coded.codes.shrink_to_fit();
+        self.used.then_some(self.coded)
+    }
+}
+
+/// Builds a table.
+pub struct TableBuilder {
+    table: Table,
+    lookup: Vec<HashMap<String, u16>>,
+    repairs: Vec<Repairs>,
+    kinds: HashMap<String, u16>,
+    details: Texts,
+    days: Texts,
+    groups: Texts,
+    sources: Texts,
+    times: Vec<f64>,
+    timed: bool,
+}
+
+impl TableBuilder {
+    /// An empty table with these features.
+    ///
+    /// # Errors
+    /// No feature, or two of the same name.
+    pub fn new<N: Into<String>>(columns: impl IntoIterator<Item = (N, ColumnType)>) -> Result<Self, TableError> {
+        let mut table = Table { kinds: vec![BENIGN.into()], labelled: true, ..Table::default() };
+        for (name, kind) in columns {
+            let name = name.into();
+            if table.column(&name).is_some() {
+                return Err(unfit("feature names must differ", format!("`{name}` is there twice"), "rename one"));
+            }
+            let values = match kind {
+                ColumnType::Number => Values::Numbers(Vec::new()),
+                ColumnType::Category => Values::Categories { names: Vec::new(), codes: Vec::new() },
+            };
+            table.columns.push(Column { name, values });
+        }
+        if table.columns.is_empty() {
+            return Err(unfit("a table needs a feature", "there is none".into(), "name at least one"));
+        }
+        let count = table.columns.len();
+        Ok(Self {
+            table,
+            lookup: (0..count).map(|_| HashMap::new()).collect(),
+            repairs: vec![Repairs::default(); count],
+            kinds: HashMap::from([(BENIGN.to_owned(), 0)]),
+            details: Texts::default(),
+            days: Texts::default(),
+            groups: Texts::default(),
+            sources: Texts::default(),
+            times: Vec::new(),
+            timed: false,
+        })
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> usize {
+        self.table.kind.len()
+    }
+
+    /// Rows read so far, kept or dropped.
+    pub(crate) fn rows_read(&self) -> u64 {
+        self.table.counts.rows_read
+    }
+
+    /// Says that the rows' labels are unknown.
+    pub fn unlabelled(&mut self) {
+        self.table.labelled = false;
+    }
+
+    /// Starts a file; following rows belong to it. At most 65,535 files.
+    ///
+    /// # Errors
+    /// Too many files.
+    pub fn file(&mut self, name: &str, sha256: &str, part: u8) -> Result<(), TableError> {
+        if self.table.files.len() >= usize::from(u16::MAX) {
+            return Err(TableError::Limit {
+                at: name.into(),
+                what: "files".into(),
+                limit: format!("{}", u16::MAX),
+                advice: "join files before reading".into(),
+            });
+        }
+        self.table.files.push(SourceFile { name: name.into(), sha256: sha256.into(), rows: 0, part });
+        Ok(())
+    }
+
+    /// Adds a row: one value for each feature.
+    ///
+    /// # Errors
+    /// Another number of values, a category for a number or the reverse, or too many categories, kinds or texts.
+    pub fn push(&mut self, values: &[Value<'_>], row: &Row<'_>) -> Result<(), TableError> {
+        if values.len() != self.table.columns.len() {
+            let found = format!("{} values", values.len());
+            return Err(unfit(&format!("a row needs {} values", self.table.columns.len()), found, "give all"));
+        }
+        for (index, value) in values.iter().enumerate() {
+            self.push_value(index, *value, row.file_row)?;
+        }
+        self.end_row(row)
+    }
+
+    /// Adds the value of one feature; [`Self::end_row`] must follow when all have theirs.
+    pub(crate) fn push_value(&mut self, index: usize, value: Value<'_>, file_row: u64) -> Result<(), TableError> {
+        match (&self.table.columns[index].values, value) {
+            (Values::Numbers(_), Value::Number(number)) => self.push_number(index, number, false),
+            (Values::Numbers(_), Value::Missing) => self.push_number(index, f32::NAN, false),
+            (Values::Categories { .. }, Value::Category(text)) => return self.push_category(index, text),
+            (Values::Categories { .. }, Value::Missing) => {
+                self.repairs[index].missing += 1;
+                return self.push_category(index, NO_CATEGORY);
+            }
+            (values, value) => {
+                let expected = if values.numbers().is_some() { "a number" } else { "a category" };
+                return Err(TableError::Value {
+                    path: self.file_name().into(),
+                    row: file_row,
+                    column: self.table.columns[index].name.clone(),
+                    found: format!("{value:?}"),
+                    expected: expected.into(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a number; a flag above 1 becomes 1.
+    pub(crate) fn push_number(&mut self, index: usize, number: f32, flag: bool) {
+        let stray = flag && number.is_finite() && number > 1.0;
+        self.repairs[index].stray += u64::from(stray);
+        self.repairs[index].infinite += u64::from(number.is_infinite());
+        self.repairs[index].missing += u64::from(number.is_nan());
+        if let Values::Numbers(numbers) = &mut self.table.columns[index].values {
+            numbers.push(match number {
+                _ if stray => 1.0,
+                _ if number.is_finite() => number,
+                _ => f32::NAN,
+            });
+        }
+    }
+
+    /// Names and types of the features.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (&str, ColumnType)> {
+        self.table.columns.iter().map(|column| {
+            let kind = if column.values.numbers().is_some() { ColumnType::Number } else { ColumnType::Category };
+            (column.name.as_str(), kind)
+        })
+    }
+
+    fn push_category(&mut self, index: usize, text: &str) -> Result<(), TableError> {
+        let Values::Categories { names, codes } = &mut self.table.columns[index].values else { return Ok(()) };
+        if let Some(code) = self.lookup[index].get(text) {
+            codes.push(*code);
+            return Ok(());
+        }
+        if names.len() >= MAX_CATEGORIES {
+            return Err(TableError::Limit {
+                at: format!("column {}", self.table.columns[index].name),
+                what: format!("another category (`{}`)", shown(text.as_bytes())),
+                limit: format!("{MAX_CATEGORIES} categories a column"),
+                advice: "is it an identifier or a number? leave it out or name its type".into(),
+            });
+        }
+        let code = names.len() as u16;
+        names.push(text.to_owned());
+        codes.push(code);
+        self.lookup[index].insert(text.to_owned(), code);
+        Ok(())
+    }
+
+    /// Ends a row whose features were all pushed.
+    pub(crate) fn end_row(&mut self, row: &Row<'_>) -> Result<(), TableError> {
+        let kind = self.kind(row.attack)?;
+        let fits = self.details.push(row.detail)
+            && self.days.push(row.day)
+            && self.groups.push(row.group)
+            && self.sources.push(row.source);
+        if !fits {
+            return Err(TableError::Limit {
+                at: format!("{}, row {}", self.file_name(), row.file_row),
+                what: "another distinct address, group, day or attack name".into(),
+                limit: format!("{MAX_TEXTS} distinct texts"),
+                advice: "leave that column out".into(),
+            });
+        }
+        self.timed |= row.time.is_some();
+        self.times.push(row.time.unwrap_or(f64::NAN));
+        let table = &mut self.table;
+        table.kind.push(kind);
+        if table.files.is_empty() {
+            table.files.push(SourceFile { name: "rows".into(), sha256: String::new(), rows: 0, part: 0 });
+        }
+        if let Some(file) = table.files.last_mut() {
+            file.rows += 1;
+            table.part.push(file.part);
+        }
+        table.file.push((table.files.len() - 1) as u16);
+        table.file_row.push(u32::try_from(row.file_row).unwrap_or(u32::MAX));
+        Ok(())
+    }
+
+    fn kind(&mut self, attack: Option<&str>) -> Result<u16, TableError> {
+        let Some(attack) = attack else { return Ok(0) };
+        if let Some(kind) = self.kinds.get(attack) {
+            return Ok(*kind);
+        }
+        if self.table.kinds.len() >= MAX_KINDS {
+            return Err(TableError::Limit {
+                at: self.file_name(),
+                what: format!("another attack kind (`{}`)", shown(attack.as_bytes())),
+                limit: format!("{MAX_KINDS} kinds"),
+                advice: format!("is that the label column? so far: {}", listed(&self.table.kinds)),
+            });
+        }
+        let kind = self.table.kinds.len() as u16;
+        self.table.kinds.push(attack.to_owned());
+        self.kinds.insert(attack.to_owned(), kind);
+        Ok(kind)
+    }
+
+    /// What reading did besides; kept in the table.
+    pub fn counts(&mut self) -> &mut Counts {
+        &mut self.table.counts
+    }
+
+    /// Digest of the file that was started last, where it is known only after reading.
+    pub(crate) fn file_digest(&mut self, sha256: String) {
+        if let Some(file) = self.table.files.last_mut() {
+            file.sha256 = sha256;
+        }
+    }
+
+    /// Bytes that the columns take for each row, about.
+    pub(crate) fn bytes_a_row(&self) -> usize {
+        let features: usize = self.table.columns.iter().map(|c| if c.values.numbers().is_some() { 4 } else { 2 }).sum();
+        // Kind, key, time, four text codes, part, file and row of the file.
+        features + 2 + 8 + 8 + 16 + 1 + 2 + 4
+    }
+
+    fn file_name(&self) -> String {
+        self.table.files.last().map_or_else(|| "rows".into(), |file| file.name.clone())
+    }
+
+    /// The table.
+    ///
+    /// # Errors
+    /// When it has no rows.
+    pub fn finish(self) -> Result<Table, TableError> {
+        let mut table = self.table;
+        if table.kind.is_empty() {
+            let dropped: u64 = table.counts.dropped.values().sum();
+            return Err(unfit(
+                "a table needs rows",
+                format!("none of {} was kept ({dropped} dropped)", table.counts.rows_read),
+                "look at the files and at the reasons for dropping",
+            ));
+        }
+        for column in &mut table.columns {
+            match &mut column.values {
+                Values::Numbers(numbers) => numbers.shrink_to_fit(),
+                Values::Categories { codes, .. } => codes.shrink_to_fit(),
+            }
+        }
+        for (column, repairs) in table.columns.iter().zip(self.repairs) {
+            if repairs != Repairs::default() {
+                table.counts.repaired.insert(column.name.clone(), repairs);
+            }
+        }
+        table.counts.rows_read = table.counts.rows_read.max(table.kind.len() as u64);
+        table.details = self.details.finish();
+        table.days = self.days.finish();
+        table.groups = self.groups.finish();
+        table.sources = self.sources.finish();
+        table.times = self.timed.then_some(self.times);
+        table.keys = keys::row_keys(&table.columns, table.kind.len());
+        Ok(table)
+    }
+}
+
+fn unfit(needs: &str, found: String, advice: &str) -> TableError {
+    TableError::Unfit { needs: needs.into(), found, advice: advice.into() }
+}
+
+#[cfg(test)]
+mod tests;
