@@ -1,0 +1,59 @@
+//! Optimizers side by side: the same first weights, rows and batches, loss over steps and over seconds.
+
+use crate::error::NeuralError;
+use crate::fit::{CurvePoint, FitConfig, fit_validated};
+use crate::rows::Rows;
+use crate::shape::NetworkShape;
+use fastrand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// One training's learning curve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedCurve {
+    /// Name of the settings.
+    pub name: String,
+    /// One point an epoch.
+    pub points: Vec<CurvePoint>,
+    /// Why it ended early; nothing when it did not.
+    pub failure: Option<String>,
+}
+
+impl NamedCurve {
+    /// First step and second at which the validation loss is at most `loss`; nothing when it never is.
+    pub fn reached(&self, loss: f64) -> Option<(usize, f64)> {
+        self.points.iter().find(|point| point.validation_loss <= loss).map(|point| (point.step, point.seconds))
+    }
+
+    /// The best validation loss; infinite without points.
+    pub fn best(&self) -> f64 {
+        self.points.iter().map(|point| point.validation_loss).fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// Trains once with each of the settings. A training that diverges ends its own curve only.
+///
+/// # Errors
+/// [`NeuralError`] for rows, shapes or settings that cannot be.
+pub fn compare_fits(
+    shape: &NetworkShape,
+    rows: Rows<'_>,
+    validation: Rows<'_>,
+    settings: &[(String, FitConfig)],
+    seed: u64,
+    clock: &dyn Fn() -> f64,
+) -> Result<Vec<NamedCurve>, NeuralError> {
+    let mut curves = Vec::with_capacity(settings.len());
+    for (name, config) in settings {
+        let mut points = Vec::new();
+        let mut rng = Rng::with_seed(seed);
+        let mut progress = |point: &CurvePoint| points.push(*point);
+        let watch: (&mut dyn FnMut(&CurvePoint), _) = (&mut progress, clock);
+        let failure = match fit_validated(shape, rows, validation, config, &mut rng, watch) {
+            Ok(_) => None,
+            Err(error @ NeuralError::Diverged { .. }) => Some(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        curves.push(NamedCurve { name: name.clone(), points, failure });
+    }
+    Ok(curves)
+}
