@@ -1,8 +1,14 @@
 //! Command line of the trainer: one program, each subcommand usable alone.
 
+use crate::commands::compare::{CompareArgs, run_compare};
+use crate::commands::evaluate::run_evaluate;
 use crate::commands::learn::{CalibrateArgs, ReleaseArgs, TrainArgs, run_calibrate, run_release, run_train};
 use crate::commands::{self, keys, lists};
 use crate::config::{Config, Span};
+use crate::evaluate::args::EvaluateArgs;
+use crate::predict::api::ApiLimits;
+use crate::predict::args::{PredictArgs, run_predict};
+use crate::predict::server::{self, ApiServer};
 use crate::serve;
 use crate::serve::make::ReleaseMaker;
 use anyhow::Context;
@@ -34,11 +40,27 @@ Examples:
   lapwing-trainer label gateway-1 7301441236303872001 benign
   lapwing-trainer retrain";
 
+const EVALUATE_EXAMPLES: &str = "\
+Examples:
+  lapwing-trainer evaluate --kind unsw-nb15 --train UNSW_NB15_training-set.csv --method isolation-forest --report out
+  lapwing-trainer evaluate --kind nsl-kdd --train KDDTrain+.txt --method random-forest --split random --name-kinds
+  lapwing-trainer evaluate --kind nsl-kdd --train KDDTrain+.txt --method autoencoder --leave-out-kinds --json -
+  lapwing-trainer evaluate --kind cic-ids2017 --train days/ --method gradient-boosting --split day \\
+      --test-days friday --save model.lapwing";
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  lapwing-trainer predict --model model.lapwing rows.csv --out answers.csv
+  lapwing-trainer predict --model model.lapwing --row 'proto=tcp,sbytes=120000,rate=90000'
+  lapwing-trainer predict --model model.lapwing --about";
+
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Collect, train when it is time, publish releases; runs until SIGTERM or Ctrl-C.
-    #[command(after_help = "Example:\n  lapwing-trainer serve --listen 0.0.0.0:1883 --key site-1.key --every 7d")]
+    #[command(
+        after_help = "Example:\n  lapwing-trainer serve --listen 0.0.0.0:1883 --key site-1.key --every 7d\n  lapwing-trainer serve --predict-model model.lapwing --http 127.0.0.1:8480"
+    )]
     Serve(ServeArgs),
     /// Train an autoencoder on benign rows of captures or feature files.
     #[command(after_help = "Example:\n  lapwing-trainer train --capture monday.pcap.gz --out run.json")]
@@ -51,6 +73,15 @@ pub enum Command {
         after_help = "Example:\n  lapwing-trainer release --run run.json --capture tuesday.pcap.gz --attacks lab.pcap.gz \\\n      --key site-1.key --version 1 --out site-1.lwr"
     )]
     Release(ReleaseArgs),
+    /// Judge one method on one table: figures with their spread, a page, a model to predict with.
+    #[command(after_help = EVALUATE_EXAMPLES)]
+    Evaluate(Box<EvaluateArgs>),
+    /// Judge several methods over several seeds: one table with spread, one page.
+    #[command(after_help = "Example:\n  lapwing-trainer compare --config docs/examples/compare.toml --report out")]
+    Compare(CompareArgs),
+    /// Judge rows with a saved model: CSV in, CSV out, or one row with its suspicious features.
+    #[command(after_help = PREDICT_EXAMPLES)]
+    Predict(PredictArgs),
     /// Make and look at signing keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -125,12 +156,35 @@ pub struct ServeArgs {
     /// Seed of every random choice in training (1).
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
+    /// Answer `POST /api/v1/predict` with this model, as `evaluate --save` writes it; without any other option of
+    /// serve, do only that.
+    #[arg(long, value_name = "FILE")]
+    pub predict_model: Option<PathBuf>,
+    /// Address of the HTTP API; port 0 takes a free one. It has no password: bind it to others than this machine only
+    /// behind something that has.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8480")]
+    pub http: SocketAddr,
+    /// Write the HTTP API's address here once it listens.
+    #[arg(long, value_name = "FILE")]
+    pub http_address_file: Option<PathBuf>,
     /// Write the embedded broker's address here once it listens.
     #[arg(long, value_name = "FILE")]
     pub address_file: Option<PathBuf>,
 }
 
 impl ServeArgs {
+    /// The model, when nothing is asked for but to predict.
+    fn api_alone(&self) -> Option<&PathBuf> {
+        let collects = self.store.config.is_some()
+            || self.store.store.is_some()
+            || self.listen.is_some()
+            || self.broker.is_some()
+            || self.group.is_some()
+            || self.key.is_some()
+            || self.releases.is_some();
+        self.predict_model.as_ref().filter(|_| !collects)
+    }
+
     /// The configuration file with the command line before it.
     ///
     /// # Errors
@@ -273,6 +327,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>, maker: Arc<dyn ReleaseMake
     }
 }
 
+fn serve_api(model: &std::path::Path, args: &ServeArgs) -> anyhow::Result<()> {
+    let told = args.http_address_file.as_deref();
+    let mut unwritten = Ok(());
+    server::run(model, args.http, |address| unwritten = commands::write_address(told, Some(address)))?;
+    unwritten
+}
+
 /// Our own lines at the wanted level; of the embedded broker only what the operator asked for by name, since it logs
 /// every connection as an error.
 fn start_log(filter: &str) -> anyhow::Result<()> {
@@ -286,16 +347,29 @@ fn start_log(filter: &str) -> anyhow::Result<()> {
 fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => {
+            if let Some(model) = args.api_alone() {
+                return serve_api(model, &args);
+            }
             let config = args.configuration()?;
+            let start = |model: &PathBuf| ApiServer::start(model, args.http, ApiLimits::default());
+            let api = args.predict_model.as_ref().map(start).transpose()?;
+            if let Some(api) = &api {
+                commands::write_address(args.http_address_file.as_deref(), Some(api.address))?;
+            }
             let told = args.address_file;
             let mut unwritten = Ok(());
             let ready = |address: Option<SocketAddr>| unwritten = commands::write_address(told.as_deref(), address);
-            serve::run(config, maker, ready)?;
+            let served = serve::run(config, maker, ready);
+            api.map(ApiServer::stop).transpose()?;
+            served?;
             unwritten
         }
         Command::Train(args) => run_train(&args),
         Command::Calibrate(args) => run_calibrate(&args),
         Command::Release(args) => run_release(&args),
+        Command::Evaluate(args) => run_evaluate(&args),
+        Command::Compare(args) => run_compare(&args),
+        Command::Predict(args) => run_predict(&args),
         Command::Keys(KeysCommand::New { name, secret, public }) => Ok(keys::new(&name, secret, public)?),
         Command::Inspect(args) => commands::inspect::inspect(&args),
         Command::Agents(args) => lists::agents(&args.store.path()?, args.json.as_deref()),

@@ -2,6 +2,7 @@
 
 use crate::calibrate::limits::{BenignFlow, Watch, evidence_limits};
 use crate::calibrate::{CalibrateError, DRIFT_NATS, calibrate};
+use crate::card::{CardFiles, CardInput};
 use crate::dataset::Row;
 use crate::dataset::stored::{OUTSIDE, SITE};
 use crate::quantize::convert::QuantizeConfig;
@@ -9,7 +10,7 @@ use crate::quantize::report::{QuantizeReport, compare};
 use crate::release::build::{Artifacts, ReleaseError, ReleaseTerms, artifacts, manifest, release_file};
 use crate::release::keys::ReleaseKey;
 use crate::release::kinds::profile;
-use crate::serve::make::{MakeError, Order, Progress, ReleaseMaker, Rows};
+use crate::serve::make::{MadeRelease, MakeError, Order, Progress, ReleaseMaker, Rows};
 use crate::train::rows::TrainingRow;
 use crate::train::run::TrainRun;
 use crate::train::{self, TrainConfig, Trained};
@@ -166,7 +167,12 @@ impl ReleaseMaker for Learner {
         schema_id()
     }
 
-    fn make(&self, order: &Order, rows: Rows<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, MakeError> {
+    fn make(
+        &self,
+        order: &Order,
+        rows: Rows<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<MadeRelease, MakeError> {
         let mut stored = rows.collect::<Result<Vec<_>, _>>()?;
         stored.sort_by_key(|row| (row.at, row.agent));
         let agent = |row: &crate::store::TrainingRow| u32::try_from(row.agent).unwrap_or(u32::MAX);
@@ -195,7 +201,11 @@ impl ReleaseMaker for Learner {
             created_s: order.created_s,
             expires_s: order.expires_s,
         };
-        release(&run, &quantized.artifacts, &held_out, thresholds, heapless::Vec::new(), naming, &key).map_err(said)
+        let kinds = heapless::Vec::new();
+        let file =
+            release(&run, &quantized.artifacts, &held_out, thresholds.clone(), kinds, naming, &key).map_err(said)?;
+        let card = stored_card(order, &key, file.len(), &run, &quantized.report, (&thresholds, &scores));
+        Ok(MadeRelease { file, card: Some(card?) })
     }
 }
 
@@ -213,6 +223,31 @@ fn sampled_flows(trained: &Trained, stored: &[crate::store::TrainingRow], scores
         stands_for: stored[*row].flows * held_out,
     };
     trained.validation.iter().zip(scores).map(flow).collect()
+}
+
+/// The card of a release made from the store's rows, among which there are no labelled attacks.
+fn stored_card(
+    order: &Order,
+    key: &ReleaseKey,
+    file_bytes: usize,
+    run: &TrainRun,
+    quantized: &QuantizeReport,
+    (thresholds, benign): (&Thresholds, &[u32]),
+) -> Result<CardFiles, MakeError> {
+    let made = CardFiles::make(&CardInput {
+        group: order.group.as_str(),
+        version: order.version,
+        expires_s: order.expires_s,
+        key: key.name(),
+        file_bytes,
+        run,
+        quantized,
+        thresholds,
+        benign,
+        attacks: &[],
+        command: "lapwing-trainer retrain, while serve runs on the same store".into(),
+    });
+    made.map_err(|error| MakeError::Training(error.to_string()))
 }
 
 /// One line on what quantization cost.

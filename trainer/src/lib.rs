@@ -3,13 +3,17 @@
 
 pub mod allocator;
 pub mod calibrate;
+pub mod card;
 pub mod cli;
 pub mod clock;
 pub mod collect;
 pub mod commands;
+pub mod compare;
 pub mod config;
 pub mod dataset;
+pub mod evaluate;
 pub mod learn;
+pub mod predict;
 pub mod quantize;
 pub mod release;
 pub mod serve;

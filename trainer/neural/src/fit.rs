@@ -149,6 +149,9 @@ pub fn fit(
     Training::start(shape, rows, config, rng).run(watch)
 }
 
+/// What is told of each point of the learning curve, and the seconds since some start.
+pub type Observer<'a> = (&'a mut dyn FnMut(&CurvePoint), &'a dyn Fn() -> f64);
+
 /// Trains with validation rows of the same kind, judged by the same loss.
 ///
 /// # Errors
@@ -159,7 +162,7 @@ pub fn fit_validated(
     validation: Rows<'_>,
     config: &FitConfig,
     rng: &mut Rng,
-    (progress, clock): (&mut dyn FnMut(&CurvePoint), &dyn Fn() -> f64),
+    (progress, clock): Observer<'_>,
 ) -> Result<Fitted, NeuralError> {
     validation.check(shape.inputs, shape.outputs())?;
     let mut validate = |network: &FloatNetwork| validation.loss(network, config.loss, &config.output_weights);

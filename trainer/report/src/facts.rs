@@ -82,12 +82,12 @@ pub struct KindRow {
     pub kind: String,
     /// Rows measured.
     pub rows: usize,
-    /// Share of them flagged; for normal rows that is the false-positive rate.
+    /// Share of them flagged; for benign rows that is the false-positive rate.
     pub flagged: f64,
     /// Confidence interval of that share.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub interval: Option<(f64, f64)>,
-    /// Area under the ROC curve of this kind against normal rows.
+    /// Area under the ROC curve of this kind against benign rows.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub auc: Option<f64>,
 }

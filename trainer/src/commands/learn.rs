@@ -1,5 +1,7 @@
 //! `train`, `calibrate`, `release`: the steps of `serve`, each alone and on files.
 
+use crate::card::{CardFiles, CardInput};
+use crate::commands::evaluate::command_line;
 use crate::dataset::{Dataset, capture, features_csv, stored};
 use crate::learn::{self, Naming, Thresholds};
 use crate::release::keys::ReleaseKey;
@@ -9,6 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lapwing_shared::features::FeatureVector;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where rows come from.
@@ -157,6 +160,8 @@ fn settings(path: &Path) -> anyhow::Result<TrainConfig> {
 
 struct Calibrated {
     thresholds: Thresholds,
+    /// int8 scores of the benign rows.
+    scores: Vec<u32>,
     quantized: learn::Quantized,
     benign: Vec<FeatureVector>,
 }
@@ -170,7 +175,7 @@ fn calibrated(run: &TrainRun, dataset: &Dataset, attacks: &[FeatureVector]) -> a
     let quantized = learn::quantize(run, &benign, &benign, attacks)?;
     let scores = learn::scores(&quantized.artifacts.int8, &run.scaling, benign.iter())?;
     let thresholds = learn::thresholds(learn::benign_flows(&rows, &scores))?;
-    Ok(Calibrated { thresholds, quantized, benign })
+    Ok(Calibrated { thresholds, scores, quantized, benign })
 }
 
 /// `calibrate`.
@@ -196,24 +201,59 @@ pub(crate) fn run_release(args: &ReleaseArgs) -> anyhow::Result<()> {
         labelled.rows.iter().filter(|row| row.attack.is_some()).map(|row| row.features).collect();
     let calibrated = calibrated(&run, &args.rows.read()?, &attacks)?;
     let created_s = crate::clock::now_s();
-    let naming = Naming {
-        group: args.group.clone(),
-        version: args.version,
-        created_s,
-        expires_s: created_s.saturating_add(args.expires_days.saturating_mul(86_400)),
-    };
+    let expires_s = created_s.saturating_add(args.expires_days.saturating_mul(86_400));
+    let naming = Naming { group: args.group.clone(), version: args.version, created_s, expires_s };
     let kinds = learn::kinds(labelled.rows.iter(), &run.scaling);
     let names: Vec<String> = kinds.iter().map(|kind| kind.name.to_string()).collect();
     let key = ReleaseKey::load(&args.key)?;
     let artifacts = &calibrated.quantized.artifacts;
-    let bytes = learn::release(&run, artifacts, &calibrated.benign, calibrated.thresholds, kinds, naming, &key)?;
+    let bytes =
+        learn::release(&run, artifacts, &calibrated.benign, calibrated.thresholds.clone(), kinds, naming, &key)?;
     write(&args.out, &bytes)?;
+    write_card(args, &run, &calibrated, &labelled, (expires_s, bytes.len(), key.name()))?;
     println!("{}", learn::cost(&calibrated.quantized.report));
     println!("kinds that alerts can resemble: {}", if names.is_empty() { "none".into() } else { names.join(", ") });
     println!("{}: release {} of group {}, {} bytes", args.out.display(), args.version, args.group, bytes.len());
     if let Some(path) = &args.json {
         write(path, &serde_json::to_vec_pretty(&calibrated.quantized.report)?)?;
     }
+    Ok(())
+}
+
+/// Page and JSON of the model card beside the release file.
+fn write_card(
+    args: &ReleaseArgs,
+    run: &TrainRun,
+    calibrated: &Calibrated,
+    labelled: &Dataset,
+    (expires_s, file_bytes, key): (u64, usize, &str),
+) -> anyhow::Result<()> {
+    let mut by_kind: BTreeMap<&str, Vec<FeatureVector>> = BTreeMap::new();
+    for row in &labelled.rows {
+        if let Some(kind) = &row.attack {
+            by_kind.entry(kind).or_default().push(row.features);
+        }
+    }
+    let int8 = &calibrated.quantized.artifacts.int8;
+    let mut attacks = Vec::new();
+    for (kind, rows) in by_kind {
+        attacks.push((kind.to_owned(), learn::scores(int8, &run.scaling, rows.iter())?));
+    }
+    CardFiles::make(&CardInput {
+        group: &args.group,
+        version: args.version,
+        expires_s,
+        key,
+        file_bytes,
+        run,
+        quantized: &calibrated.quantized.report,
+        thresholds: &calibrated.thresholds,
+        benign: &calibrated.scores,
+        attacks: &attacks,
+        command: command_line(),
+    })?
+    .write_beside(&args.out)?;
+    println!("{}: model card", args.out.with_extension("card.html").display());
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! What the short subcommands do.
 
+pub mod compare;
+pub(crate) mod evaluate;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub mod learn;

@@ -89,6 +89,11 @@ impl ReleaseKey {
         Ok(Self { name, signing: SigningKey::from_bytes(secret) })
     }
 
+    /// The key's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The public half.
     ///
     /// # Errors

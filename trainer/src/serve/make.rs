@@ -1,5 +1,6 @@
 //! What `serve` and the command line need of training, so that neither knows how it is done.
 
+use crate::card::CardFiles;
 use crate::store::{StoreError, TrainingRow};
 use lapwing_shared::features::SchemaId;
 use lapwing_shared::release::manifest::Name;
@@ -65,6 +66,21 @@ pub enum MakeError {
     Training(String),
 }
 
+/// What a maker makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MadeRelease {
+    /// Bytes of a release file ([`lapwing_shared::release::file::ReleaseFile`]).
+    pub file: Vec<u8>,
+    /// What is known of it, for people and scripts.
+    pub card: Option<CardFiles>,
+}
+
+impl From<Vec<u8>> for MadeRelease {
+    fn from(file: Vec<u8>) -> Self {
+        Self { file, card: None }
+    }
+}
+
 /// Rows on their way into training.
 pub type Rows<'rows> = &'rows mut dyn Iterator<Item = Result<TrainingRow, StoreError>>;
 
@@ -73,9 +89,10 @@ pub trait ReleaseMaker: Send + Sync {
     /// Feature schema that it trains for; rows of another one never reach it.
     fn schema(&self) -> SchemaId;
 
-    /// Makes the bytes of a release file ([`lapwing_shared::release::file::ReleaseFile`]).
+    /// Makes a release file and its card.
     ///
     /// # Errors
     /// When the rows cannot be read or do not suffice, or the key cannot be used.
-    fn make(&self, order: &Order, rows: Rows<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, MakeError>;
+    fn make(&self, order: &Order, rows: Rows<'_>, progress: &mut dyn FnMut(Progress))
+    -> Result<MadeRelease, MakeError>;
 }

@@ -21,7 +21,7 @@ use crate::config::{Config, ConfigError};
 use crate::store::{Counter, Desk, ReleaseLine, Store, StoreError};
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::manifest::Manifest;
-use make::{MakeError, Order, ReleaseMaker};
+use make::{MadeRelease, MakeError, Order, ReleaseMaker};
 use publish::{PublishError, Publisher};
 use show::Show;
 use std::net::SocketAddr;
@@ -218,7 +218,8 @@ impl Server {
         // Rows are spent by a failure, too: the next one waits for new ones or for its pause.
         self.trained_rows = rows_seen;
         let result = made.and_then(|made| {
-            let published = self.release(&order, &made.file).map_err(|error| MakeError::Training(error.to_string()))?;
+            let published =
+                self.release(&order, &made.release).map_err(|error| MakeError::Training(error.to_string()))?;
             tracing::info!(
                 version = published.version,
                 rows = made.summary.rows,
@@ -245,13 +246,18 @@ impl Server {
     }
 
     /// Puts the file on the shelf, publishes it, and clears what is two releases old.
-    fn release(&mut self, order: &Order, file: &[u8]) -> Result<Manifest, ServeError> {
+    fn release(&mut self, order: &Order, made: &MadeRelease) -> Result<Manifest, ServeError> {
+        let file = made.file.as_slice();
         let version = order.version;
         let publish = |source| ServeError::Publish { version, source };
         let before: Vec<Manifest> = self.newest_manifests();
         let (parts, _) = publish::read(file).map_err(publish)?;
         let manifest_sha256 = sha256(parts.signed);
         let path = self.shelf.write(version, file)?;
+        // A release is good without its card.
+        if let Some(error) = made.card.as_ref().and_then(|card| card.write_beside(&path).err()) {
+            tracing::warn!(version, error = format!("{error:#}"), "no model card was written");
+        }
         let (group, made_s) = (order.group.to_string(), order.created_s);
         self.desk.add_release(&ReleaseLine { group, version, manifest_sha256, made_s, file: path })?;
         let manifest = self.publisher.publish(file).map_err(publish)?;

@@ -2,6 +2,7 @@
 
 use super::make::{Progress, Rows};
 use super::*;
+use crate::card::CardFiles;
 use crate::store::testing::{Folder, SCHEMA, bytes, name, samples};
 use ed25519_dalek::{Signer, SigningKey};
 use lapwing_shared::features::SchemaId;
@@ -57,10 +58,16 @@ impl ReleaseMaker for Maker {
         SCHEMA
     }
 
-    fn make(&self, order: &Order, rows: Rows<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>, MakeError> {
+    fn make(
+        &self,
+        order: &Order,
+        rows: Rows<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<MadeRelease, MakeError> {
         self.rows.lock().unwrap().push(rows.count());
         progress(Progress { stage: "train", done: 1, total: 1, note: String::new() });
-        Ok(release(order.version))
+        let card = CardFiles { html: "<p>card</p>".into(), json: "{}".into() };
+        Ok(MadeRelease { file: release(order.version), card: Some(card) })
     }
 }
 
@@ -153,6 +160,8 @@ fn a_request_makes_a_release_that_reaches_an_agent_chunk_by_chunk() {
     assert_eq!(whole, network(1));
     assert_eq!(chunks[0].1.len(), CHUNK_BYTES as usize);
     assert_eq!(desk.releases("home", 9).unwrap()[0].version, 1);
+    let beside = |name: &str| std::fs::read_to_string(folder.path().join("releases").join(name)).unwrap();
+    assert_eq!((beside("home-1.card.html").as_str(), beside("home-1.card.json").as_str()), ("<p>card</p>", "{}"));
     server.stop().unwrap();
 }
 

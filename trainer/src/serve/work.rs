@@ -1,6 +1,6 @@
 //! One making of a release, on a thread of its own with lower priority, while collection goes on.
 
-use super::make::{MakeError, Order, Progress, ReleaseMaker};
+use super::make::{MadeRelease, MakeError, Order, Progress, ReleaseMaker};
 use crate::store::{Desk, RowSummary};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -15,8 +15,8 @@ const NICENESS: &str = "10";
 
 /// What came out.
 pub(super) struct Made {
-    /// The release file's bytes.
-    pub(super) file: Vec<u8>,
+    /// The release file and its card.
+    pub(super) release: MadeRelease,
     /// What it was trained on.
     pub(super) summary: RowSummary,
 }
@@ -93,8 +93,8 @@ fn make(
         return Err(MakeError::TooFewRows { rows: summary.rows, needed: min_rows });
     }
     let mut rows = desk.training_rows(&schema)?;
-    let file = maker.make(order, &mut rows, progress)?;
-    Ok(Made { file, summary: rows.summary().clone() })
+    let release = maker.make(order, &mut rows, progress)?;
+    Ok(Made { release, summary: rows.summary().clone() })
 }
 
 /// Puts the calling thread behind the others, where the system lets us; without it training is only less polite.

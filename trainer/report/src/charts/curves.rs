@@ -43,7 +43,7 @@ pub struct Roc {
     pub operating: Vec<Operating>,
     /// A logarithmic horizontal axis from here, which shows what few false alerts cost; a linear one without it.
     pub log_from: Option<f64>,
-    /// Normal rows and attack rows that it was measured on.
+    /// Benign rows and attack rows that it was measured on.
     pub rows: (usize, usize),
 }
 
@@ -66,11 +66,11 @@ impl Roc {
     pub fn picture(&self) -> Result<Picture, ReportError> {
         let title = "ROC: attacks found against false alarms";
         let low = self.log_from.filter(|low| *low > 0.0 && *low < 0.5);
-        let name = "false-positive rate (share of normal rows flagged)";
+        let name = "false-positive rate (share of benign rows flagged)";
         let x = low.map_or_else(|| Scale::linear(name, 0.0, 1.0), |low| Scale::log_between(name, low, 1.0));
         let y = Scale::linear("recall (share of attack rows flagged)", 0.0, 1.0);
         let mut caption = format!(
-            "Measured on {} normal and {} attack rows. The dashed grey line is guessing{}.",
+            "Measured on {} benign and {} attack rows. The dashed grey line is guessing{}.",
             self.rows.0,
             self.rows.1,
             if low.is_some() { "; the horizontal axis is logarithmic" } else { "" }

@@ -94,7 +94,7 @@ impl Histogram {
         let mut caption =
             String::from("Each group's bars add up to 100 %, so that groups of different size can be compared.");
         if self.threshold.is_some() {
-            caption += " Rows right of the dashed line are flagged; it was set on normal validation rows.";
+            caption += " Rows right of the dashed line are flagged; it was set on benign validation rows.";
         }
         if self.log {
             caption += " The horizontal axis is logarithmic.";
