@@ -406,6 +406,20 @@ mod tests {
     }
 
     #[test]
+    fn predict_takes_a_file_or_a_row_or_tells_of_the_model() {
+        let parse = |more: &[&str]| {
+            let words = ["lapwing-trainer", "predict", "--model", "m"].iter().chain(more);
+            Cli::try_parse_from(words).map(|cli| cli.command)
+        };
+        let Ok(Command::Predict(args)) = parse(&["rows.csv", "--explain"]) else { panic!("a file expected") };
+        assert_eq!(args.input, Some(PathBuf::from("rows.csv")));
+        let Ok(Command::Predict(args)) = parse(&["--row", "a=1,b=tcp"]) else { panic!("a row expected") };
+        assert_eq!(args.row.unwrap(), ["a=1", "b=tcp"]);
+        assert!(parse(&["--about"]).is_ok());
+        assert!(parse(&[]).is_err() && parse(&["rows.csv", "--about"]).is_err());
+    }
+
+    #[test]
     fn an_embedded_and_an_outside_broker_exclude_each_other() {
         let args = ["lapwing-trainer", "serve", "--listen", "127.0.0.1:0", "--broker", "mqtt://host"];
         assert!(Cli::try_parse_from(args).is_err());

@@ -71,6 +71,10 @@ pub(crate) fn figure(value: f64) -> String {
     if !value.is_finite() {
         return "not defined".into();
     }
+    // What is not 1 never reads as 1.
+    if value < 1.0 && value > 0.999_95 {
+        return "> 0.9999".into();
+    }
     if value.abs() <= 1.0 && (value == 0.0 || value.abs() >= 0.000_1) { format!("{value:.4}") } else { plain(value) }
 }
 
@@ -130,6 +134,7 @@ mod tests {
     fn figures_read_as_people_write_them() {
         assert_eq!(figure(0.961_23), "0.9612");
         assert_eq!(figure(0.0), "0.0000");
+        assert_eq!((figure(0.999_97).as_str(), figure(1.0).as_str()), ("> 0.9999", "1.0000"));
         assert_eq!(figure(12_345.6), "12\u{2009}346");
         assert_eq!(figure(f64::NAN), "not defined");
         assert_eq!(Measure::new("a", "A", f64::NAN).shown(), "not defined");

@@ -14,20 +14,20 @@ use std::path::PathBuf;
 
 /// `predict`.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("input").required(true)))]
+#[command(group(ArgGroup::new("asked").required(true)))]
 pub struct PredictArgs {
     /// Model, as `evaluate --save` writes it.
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
     /// CSV file with a header that names the model's features; gzip is fine.
-    #[arg(group = "input", value_name = "CSV")]
+    #[arg(group = "asked", value_name = "CSV")]
     pub input: Option<PathBuf>,
     /// One row instead of a file: NAME=VALUE with commas between them; features not named are missing. Names the
     /// suspicious features.
-    #[arg(long, group = "input", value_name = "NAME=VALUE,…", value_delimiter = ',')]
+    #[arg(long, group = "asked", value_name = "NAME=VALUE,…", value_delimiter = ',')]
     pub row: Option<Vec<String>>,
     /// Describe the model instead: features, kinds, threshold, origin.
-    #[arg(long, group = "input")]
+    #[arg(long, group = "asked")]
     pub about: bool,
     /// Read the file as this kind, as for `evaluate`, instead of by a header.
     #[arg(long, value_enum)]
