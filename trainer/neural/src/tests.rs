@@ -196,7 +196,7 @@ fn rows_and_settings_that_cannot_be_are_refused() {
     let refused = |shape: &NetworkShape, rows: Rows<'_>, config: &FitConfig| {
         let good = Rows::flagged(&input, &flags);
         let mut rng = Rng::with_seed(1);
-        let watched: (&mut dyn FnMut(&CurvePoint), &dyn Fn() -> f64) = (&mut |_| (), &|| 0.0);
+        let watched: Observer<'_> = (&mut |_| (), &|| 0.0);
         let validate = &mut |network: &FloatNetwork| good.loss(network, Loss::Squared, &[]);
         let watch = Watch { validate, progress: watched.0, clock: watched.1 };
         fit(shape, rows, config, &mut rng, watch).unwrap_err().to_string()

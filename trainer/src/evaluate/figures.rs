@@ -153,7 +153,10 @@ pub(super) fn attacks(table: &Table, side: &Side) -> Vec<bool> {
     side.rows.iter().map(|row| table.kind()[*row] != 0).collect()
 }
 
-fn ranked(plan: &Plan, scores: &[f32], truth: &[bool], figure: &dyn Fn(&[f32], &[bool]) -> Option<f64>) -> Figure {
+/// A figure of scores against what is true; nothing where it is not defined.
+type RankFigure<'a> = &'a dyn Fn(&[f32], &[bool]) -> Option<f64>;
+
+fn ranked(plan: &Plan, scores: &[f32], truth: &[bool], figure: RankFigure<'_>) -> Figure {
     let Some(value) = figure(scores, truth) else { return Figure::default() };
     let resamples = if scores.len() > MANY_ROWS { plan.resamples.min(50) } else { plan.resamples };
     if resamples == 0 {
