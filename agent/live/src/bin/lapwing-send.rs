@@ -25,14 +25,18 @@ fn main() -> io::Result<()> {
         [interface, "file", capture] => send_file(&Sender::open(interface)?, Path::new(capture)),
         [interface, "flood", seconds, octets] => {
             let octets: Vec<usize> = octets.split(',').filter_map(|octets| octets.parse().ok()).collect();
-            flood(&Sender::open(interface)?, seconds.parse().unwrap_or(5), &octets)
+            let sender = Sender::open(interface)?;
+            // No queueing: the driver takes a frame or refuses it.
+            option(&sender.0, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS)?;
+            flood(&sender, seconds.parse().unwrap_or(5), &octets)
         }
         _ => Err(io::Error::other("expected INTERFACE file CAPTURE or INTERFACE flood SECONDS OCTETS")),
     }
 }
 
 fn send_file(sender: &Sender, capture: &Path) -> io::Result<()> {
-    let _stamping = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| stamp(&socket).map(|()| socket));
+    let _stamping = std::net::UdpSocket::bind("127.0.0.1:0")
+        .and_then(|socket| option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMP).map(|()| socket));
     let mut source = FileSource::open(capture).map_err(io::Error::other)?;
     let mut frames = Vec::new();
     while let Some(frame) = source.next_frame().map_err(io::Error::other)? {
@@ -120,12 +124,13 @@ impl Sender {
     }
 }
 
-fn stamp(socket: &impl AsRawFd) -> io::Result<()> {
+/// Switches a socket option on.
+fn option(socket: &impl AsRawFd, level: i32, name: i32) -> io::Result<()> {
     let on = 1_i32;
     // SAFETY: pointer and length are those of a local value.
     let outcome = unsafe {
         let place = (&raw const on).cast();
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMP, place, size_of_val(&on) as u32)
+        libc::setsockopt(socket.as_raw_fd(), level, name, place, size_of_val(&on) as u32)
     };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
