@@ -36,17 +36,20 @@ impl Listeners {
     /// # Errors
     /// When an address is taken or not allowed.
     pub fn open(socket: &Path, prometheus: Option<&str>) -> anyhow::Result<Self> {
-        let unix = match socket.as_os_str().is_empty() {
-            true => None,
-            false => Some((
-                listen(socket).map_err(|error| {
-                    anyhow::anyhow!(
-                        "status socket {}: {error}; set status.socket to another path, or to \"\"",
-                        socket.display()
-                    )
-                })?,
-                socket.to_owned(),
-            )),
+        let wanted = !socket.as_os_str().is_empty();
+        let unix = match wanted.then(|| listen(socket)).transpose() {
+            Ok(listener) => listener.map(|listener| (listener, socket.to_owned())),
+            Err(error) => {
+                let told = format!(
+                    "status socket {}: {error}; set status.socket to another path, or to \"\"",
+                    socket.display()
+                );
+                // Nobody asked for the usual place by name: another agent has it, or only root may write there. Watching
+                // goes before being asked.
+                anyhow::ensure!(socket == crate::config::live::StatusConfig::default().socket, told);
+                tracing::warn!("{told}; goes on without one");
+                None
+            }
         };
         let prometheus = prometheus.map(|address| {
             TcpListener::bind(address).map_err(|error| anyhow::anyhow!("status.prometheus {address}: {error}"))
