@@ -159,6 +159,16 @@ fn odd(input: &CardInput<'_>, scores: &[u32]) -> f64 {
     odd as f64 / scores.len().max(1) as f64
 }
 
+/// The lowest score that is odd; surprise never falls as the score rises.
+fn odd_score(input: &CardInput<'_>) -> u32 {
+    let (mut low, mut high) = (0, u32::MAX);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if input.thresholds.calibration.surprise_nats(middle) >= ODD_NATS { high = middle } else { low = middle + 1 }
+    }
+    low
+}
+
 fn measures(input: &CardInput<'_>) -> Vec<Measure> {
     let odd_note = format!("flows whose surprise is {ODD_NATS} nats or more");
     let wilson = crate::evaluate::wilson;
@@ -166,7 +176,7 @@ fn measures(input: &CardInput<'_>) -> Vec<Measure> {
     let mut measures = vec![
         Measure::new("benign-odd", "benign flows that are odd", benign)
             .within(Some(wilson(benign, input.benign.len())))
-            .noted(odd_note.clone()),
+            .noted(format!("{odd_note}; on the rows that set the thresholds")),
     ];
     let all: Vec<u32> = input.attacks.iter().flat_map(|(_, scores)| scores.iter().copied()).collect();
     if !all.is_empty() {
@@ -227,12 +237,11 @@ fn pictures(input: &CardInput<'_>) -> Vec<Picture> {
     if !all.is_empty() {
         groups.push(Group { name: "attack".into(), scores: thinned(&all) });
     }
-    let threshold = input.thresholds.calibration.knots.iter().find(|knot| knot.surprise_nats >= ODD_NATS);
     let histogram = Histogram {
         title: "Scores".into(),
         score: "weighted reconstruction error (quanta squared)".into(),
         groups,
-        threshold: threshold.map(|knot| f64::from(knot.score)),
+        threshold: Some(f64::from(odd_score(input))),
         log: true,
     };
     let bar = |kind: KindRow| Bar { name: kind.kind, rows: kind.rows, value: kind.flagged, interval: kind.interval };

@@ -46,7 +46,7 @@ impl Listeners {
                 );
                 // Nobody asked for the usual place by name: another agent has it, or only root may write there. Watching
                 // goes before being asked.
-                anyhow::ensure!(socket == crate::config::live::StatusConfig::default().socket, told);
+                anyhow::ensure!(socket == crate::config::StatusSection::default().socket, told);
                 tracing::warn!("{told}; goes on without one");
                 None
             }
