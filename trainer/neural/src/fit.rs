@@ -159,7 +159,8 @@ pub fn fit_validated(
     validation: Rows<'_>,
     config: &FitConfig,
     rng: &mut Rng,
-    (progress, clock): (&mut dyn FnMut(&CurvePoint), &dyn Fn() -> f64),
+    progress: &mut dyn FnMut(&CurvePoint),
+    clock: &dyn Fn() -> f64,
 ) -> Result<Fitted, NeuralError> {
     validation.check(shape.inputs, shape.outputs())?;
     let mut validate = |network: &FloatNetwork| validation.loss(network, config.loss, &config.output_weights);

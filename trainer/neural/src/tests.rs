@@ -32,7 +32,7 @@ fn flat(rows: usize, rng: &mut Rng) -> Matrix {
 
 fn fit_quietly(shape: &NetworkShape, rows: Rows<'_>, held_out: Rows<'_>, config: &FitConfig) -> Fitted {
     let mut rng = Rng::with_seed(5);
-    fit_validated(shape, rows, held_out, config, &mut rng, (&mut |_| (), &|| 0.0)).unwrap()
+    fit_validated(shape, rows, held_out, config, &mut rng, &mut |_| (), &|| 0.0).unwrap()
 }
 
 fn pass(weights: &Weights, input: &Matrix, goal: &Goal) -> Gradients {
@@ -218,9 +218,8 @@ fn rows_and_settings_that_cannot_be_are_refused() {
     let refused = |shape: &NetworkShape, rows: Rows<'_>, config: &FitConfig| {
         let good = Rows::flagged(&input, &flags);
         let mut rng = Rng::with_seed(1);
-        let watched: (&mut dyn FnMut(&CurvePoint), &dyn Fn() -> f64) = (&mut |_| (), &|| 0.0);
         let validate = &mut |network: &FloatNetwork| good.loss(network, Loss::Squared, &[]);
-        let watch = Watch { validate, progress: watched.0, clock: watched.1 };
+        let watch = Watch { validate, progress: &mut |_| (), clock: &|| 0.0 };
         fit(shape, rows, config, &mut rng, watch).unwrap_err().to_string()
     };
     let good = Rows::flagged(&input, &flags);

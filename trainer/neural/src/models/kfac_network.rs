@@ -153,8 +153,15 @@ impl KfacNetworkConfig {
         let shape = NetworkShape::residual(columns.len(), self.width, 1, self.dropout);
         let mut progress = |point: &CurvePoint| (watcher.progress)(fold, point);
         let held_rows = Rows::flagged(&held_input, &held_flags);
-        let watch: (&mut dyn FnMut(&CurvePoint), _) = (&mut progress, watcher.clock);
-        let fitted = fit_validated(&shape, Rows::flagged(&input, &flags), held_rows, &self.fit, rng, watch)?;
+        let fitted = fit_validated(
+            &shape,
+            Rows::flagged(&input, &flags),
+            held_rows,
+            &self.fit,
+            rng,
+            &mut progress,
+            watcher.clock,
+        )?;
         let report = report(training.len(), &fitted, &columns, &held_input, &held_flags)?;
         Ok((Member { columns, network: fitted.network }, report))
     }
