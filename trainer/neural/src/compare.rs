@@ -47,8 +47,7 @@ pub fn compare_fits(
         let mut points = Vec::new();
         let mut rng = Rng::with_seed(seed);
         let mut progress = |point: &CurvePoint| points.push(*point);
-        let watch: (&mut dyn FnMut(&CurvePoint), _) = (&mut progress, clock);
-        let failure = match fit_validated(shape, rows, validation, config, &mut rng, watch) {
+        let failure = match fit_validated(shape, rows, validation, config, &mut rng, &mut progress, clock) {
             Ok(_) => None,
             Err(error @ NeuralError::Diverged { .. }) => Some(error.to_string()),
             Err(error) => return Err(error),

@@ -149,9 +149,6 @@ pub fn fit(
     Training::start(shape, rows, config, rng).run(watch)
 }
 
-/// What is told of each point of the learning curve, and the seconds since some start.
-pub type Observer<'a> = (&'a mut dyn FnMut(&CurvePoint), &'a dyn Fn() -> f64);
-
 /// Trains with validation rows of the same kind, judged by the same loss.
 ///
 /// # Errors
@@ -162,7 +159,8 @@ pub fn fit_validated(
     validation: Rows<'_>,
     config: &FitConfig,
     rng: &mut Rng,
-    (progress, clock): Observer<'_>,
+    progress: &mut dyn FnMut(&CurvePoint),
+    clock: &dyn Fn() -> f64,
 ) -> Result<Fitted, NeuralError> {
     validation.check(shape.inputs, shape.outputs())?;
     let mut validate = |network: &FloatNetwork| validation.loss(network, config.loss, &config.output_weights);

@@ -9,7 +9,7 @@
 
 use super::equalize;
 use super::network::{QuantizedLayer, QuantizedNetwork};
-use crate::train::network::{FloatLayer, FloatNetwork};
+use crate::train::network::{FloatLayer, FloatNetwork, GatewayNetwork};
 use lapwing_shared::verdict::network::{BIAS_LIMIT, MULTIPLIER_LIMIT, SHIFT_LIMIT};
 use lapwing_shared::verdict::scaling::QuantizedInput;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ pub fn quantize(
     rows: &[QuantizedInput],
     config: &QuantizeConfig,
 ) -> Result<QuantizedNetwork, QuantizeError> {
-    if !network.is_valid() {
+    if !network.fits_gateway() {
         return Err(QuantizeError::Network);
     }
     if rows.is_empty() {
@@ -96,7 +96,7 @@ pub fn quantize(
         if config.correct_bias {
             correct_biases(layer, &mut quantized, &exact, &values, input_exponent);
         }
-        exact = exact.iter().map(|value| layer.forward(value)).collect();
+        exact = exact.iter().map(|value| layer.forward(value, None)).collect();
         values = values.iter().map(|value| forward(&quantized, value)).collect();
         layers.push(quantized);
         input_exponent = output_exponent;
@@ -106,7 +106,7 @@ pub fn quantize(
 
 /// Scales every hidden layer so that its range on the calibration set fills the quanta.
 fn fit_ranges(network: &mut FloatNetwork, rows: &[QuantizedInput], share: f64) {
-    let all: Vec<Vec<Vec<f32>>> = rows.iter().map(|row| network.activations(row)).collect();
+    let all: Vec<Vec<Vec<f32>>> = rows.iter().map(|row| network.activations_of(row)).collect();
     for index in 0..network.layers.len().saturating_sub(1) {
         let mut magnitudes: Vec<f32> = all.iter().flat_map(|row| &row[index]).map(|value| value.abs()).collect();
         magnitudes.sort_unstable_by(f32::total_cmp);

@@ -57,13 +57,15 @@ fn range<'a>(values: impl Iterator<Item = &'a f32>) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::network::GatewayNetwork;
     use fastrand::Rng;
+    use lapwing_neural::NetworkShape;
     use lapwing_shared::features::FEATURES;
 
     #[test]
     fn outputs_stay_and_channel_ranges_become_alike() {
         let mut rng = Rng::with_seed(4);
-        let mut network = FloatNetwork::random(&[24, 8, 24], true, &mut rng);
+        let mut network = FloatNetwork::random(&NetworkShape::autoencoder(FEATURES, &[24, 8, 24], true), &mut rng);
         for (index, weight) in network.layers[0].weights.iter_mut().enumerate() {
             *weight *= 1.0 + (index / FEATURES) as f32;
         }

@@ -1,6 +1,6 @@
 //! What quantization costs: the same rows scored with the f32 network and with the `int8` engine.
 
-use crate::train::network::FloatNetwork;
+use crate::train::network::{FloatNetwork, GatewayNetwork};
 use fastrand::Rng;
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::verdict::network::{Inference, Int8Network, NetworkError, Scratch};

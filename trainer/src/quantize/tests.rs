@@ -3,8 +3,11 @@
 use super::convert::{QuantizeConfig, quantize};
 use super::report::{Against, compare};
 use crate::synthetic::Mixture;
+use crate::train::network::FloatNetwork;
 use crate::train::rows::TrainingRow;
 use crate::train::{TrainConfig, Trained, train};
+use lapwing_neural::NetworkShape;
+use lapwing_shared::features::FEATURES;
 use lapwing_shared::verdict::scaling::QuantizedInput;
 
 fn trained() -> (Trained, Vec<QuantizedInput>, Vec<QuantizedInput>, Vec<QuantizedInput>) {
@@ -41,7 +44,8 @@ fn quantization_costs_little_and_each_step_is_worth_it() {
 
 #[test]
 fn a_broken_network_or_no_rows_is_refused() {
-    let mut network = crate::train::network::FloatNetwork::random(&[8], false, &mut fastrand::Rng::with_seed(1));
+    let shape = NetworkShape::autoencoder(FEATURES, &[8], false);
+    let mut network = FloatNetwork::random(&shape, &mut fastrand::Rng::with_seed(1));
     assert!(quantize(&network, &[], &QuantizeConfig::default()).is_err());
     network.layers[0].weights[0] = f32::NAN;
     assert!(quantize(&network, &[[0; 48]], &QuantizeConfig::default()).is_err());

@@ -5,17 +5,19 @@
 //! 3. A first, short pass finds the rows that the network reconstructs worst; `contamination` of them are dropped.
 //! 4. The last pass starts from fresh weights, without those rows, and keeps the best weights of the validation rows.
 
-mod backend;
 pub mod network;
 pub mod rows;
 pub mod run;
 pub mod scaling_fit;
 
 use fastrand::Rng;
+pub use lapwing_neural::Loss;
+use lapwing_neural::{AdamConfig, CurvePoint, FitConfig, Fitted, NetworkShape, NeuralError, Optimizer, Rows, Schedule, Watch, fit};
 use lapwing_shared::features::{FEATURES, FeatureVector};
 use lapwing_shared::verdict::network::{LATENT, LAYERS, WIDTH};
 use lapwing_shared::verdict::scaling::{INPUT_QUANTA_PER_UNIT, QuantizedInput, Scaling, Transform};
-use network::FloatNetwork;
+use lapwing_tables::Matrix;
+use network::{FloatNetwork, GatewayNetwork};
 use rows::TrainingRow;
 use serde::{Deserialize, Serialize};
 
@@ -23,19 +25,6 @@ use serde::{Deserialize, Serialize};
 pub const ROWS_MIN: usize = 64;
 /// The first pass takes this share of the epochs.
 const FIRST_PASS_SHARE: usize = 3;
-
-/// What the training minimises, over scaled units.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loss {
-    /// Mean squared error.
-    Squared,
-    /// Pseudo-Huber: squared below `delta` units, linear above.
-    Huber {
-        /// Where it turns, scaled units.
-        delta: f32,
-    },
-}
 
 /// Everything that decides the outcome besides the rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,7 +46,7 @@ pub struct TrainConfig {
     pub validation_share: f64,
     /// Standard deviation of the noise on the input, scaled units; the target stays clean.
     pub noise: f32,
-    /// What is minimised.
+    /// What is minimised, over scaled units.
     pub loss: Loss,
     /// Share of the training rows, those reconstructed worst, that the last pass does without.
     pub contamination: f64,
@@ -107,17 +96,9 @@ pub enum TrainError {
         /// What it may be.
         expected: String,
     },
-    /// Training went to infinity.
-    #[error("training diverged in epoch {epoch}: lower learning-rate, now {learning_rate}")]
-    Diverged {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// The rate in the config.
-        learning_rate: f64,
-    },
-    /// The tensor library failed.
-    #[error("tensor backend: {0}")]
-    Backend(String),
+    /// The network could not be trained.
+    #[error(transparent)]
+    Network(#[from] NeuralError),
     /// A saved run cannot be read or written.
     #[error("training run {path}: {reason}")]
     Saved {
@@ -219,7 +200,7 @@ pub fn train(
         dropped_rows: keep.iter().filter(|keep| !**keep).count(),
         training_rows: training.len(),
         validation_rows: validation.len(),
-        validation_errors: last.errors,
+        validation_errors: last.curve.iter().map(|point| point.validation_loss).collect(),
         best_epoch: last.best_epoch,
     };
     Ok(Trained { network: last.network, scaling, validation, training, report })
@@ -268,50 +249,24 @@ struct Pass<'a> {
     progress: &'a mut dyn FnMut(Progress),
 }
 
-struct PassResult {
-    network: FloatNetwork,
-    errors: Vec<f64>,
-    best_epoch: usize,
-}
-
 impl Pass<'_> {
-    fn run(&mut self, epochs: usize) -> Result<PassResult, TrainError> {
+    fn run(&mut self, epochs: usize) -> Result<Fitted, TrainError> {
         let mut rng = Rng::with_seed(self.config.seed.wrapping_mul(2).wrapping_add(u64::from(self.number)));
-        let mut best = FloatNetwork::random(&self.config.hidden, self.config.latent_relu, &mut rng);
-        let mut learner = backend::Learner::new(&best, self.config.loss);
-        let (mut best_error, mut best_epoch, mut errors) = (f64::INFINITY, 0, Vec::new());
-        for epoch in 1..=epochs {
-            self.epoch(&mut learner, &mut rng, epoch, epochs);
-            let network = learner.network()?;
-            let total: f64 = self.held_out.iter().map(|input| squared_error(&network, input)).sum();
-            let error = total / self.held_out.len().max(1) as f64;
-            if !error.is_finite() {
-                return Err(TrainError::Diverged { epoch, learning_rate: self.config.learning_rate });
-            }
-            errors.push(error);
-            if error < best_error {
-                (best, best_error, best_epoch) = (network, error, epoch);
-            }
-            (self.progress)(Progress { pass: self.number, epoch, epochs, validation_error: error, best_error });
-            if epoch - best_epoch >= self.config.patience.max(1) {
-                break;
-            }
-        }
-        Ok(PassResult { network: best, errors, best_epoch })
-    }
-
-    fn epoch(&self, learner: &mut backend::Learner, rng: &mut Rng, epoch: usize, epochs: usize) {
-        let mut order: Vec<usize> = (0..self.inputs.len()).collect();
-        rng.shuffle(&mut order);
-        let steps = order.len().div_ceil(self.config.batch_rows);
-        for (step, batch) in order.chunks(self.config.batch_rows).enumerate() {
-            let done = ((epoch - 1) * steps + step) as f64 / (epochs * steps) as f64;
-            let target: Vec<f32> = batch.iter().flat_map(|row| self.inputs[*row]).map(units).collect();
-            let noise = self.config.noise;
-            let noisy = |value: &f32| if noise > 0.0 { value + noise * normal(rng) } else { *value };
-            let input = target.iter().map(noisy).collect();
-            learner.step(input, target, self.config.learning_rate * schedule(done));
-        }
+        let shape = NetworkShape::autoencoder(FEATURES, &self.config.hidden, self.config.latent_relu);
+        let values = self.inputs.iter().flatten().map(|quantum| f32::from(*quantum) / INPUT_QUANTA_PER_UNIT).collect();
+        let rows = Matrix::from_values(FEATURES, values).unwrap_or_default();
+        let config = fit_config(self.config, epochs);
+        let (held_out, progress, pass) = (&self.held_out, &mut self.progress, self.number);
+        let mut validate = |network: &FloatNetwork| {
+            let total: f64 = held_out.iter().map(|input| squared_error(network, input)).sum();
+            total / held_out.len().max(1) as f64
+        };
+        let mut told = |point: &CurvePoint| {
+            let (validation_error, best_error) = (point.validation_loss, point.best_loss);
+            progress(Progress { pass, epoch: point.epoch, epochs, validation_error, best_error });
+        };
+        let watch = Watch { validate: &mut validate, progress: &mut told, clock: &|| 0.0 };
+        Ok(fit(&shape, Rows::to_reconstruct(&rows), &config, &mut rng, watch)?)
     }
 
     /// True for every row but the share that the network reconstructs worst.
@@ -326,25 +281,17 @@ impl Pass<'_> {
     }
 }
 
-fn units(quantum: i8) -> f32 {
-    f32::from(quantum) / INPUT_QUANTA_PER_UNIT
-}
-
-/// Share of the highest learning rate when `done` of the training is over.
-fn schedule(done: f64) -> f64 {
-    const WARM_UP: f64 = 0.1;
-    const LAST: f64 = 0.01;
-    if done < WARM_UP {
-        return LAST + (1.0 - LAST) * done / WARM_UP;
+fn fit_config(config: &TrainConfig, epochs: usize) -> FitConfig {
+    FitConfig {
+        epochs,
+        batch_rows: config.batch_rows,
+        optimizer: Optimizer::Adam(AdamConfig::default()),
+        schedule: Schedule::WarmUpCosine { highest: config.learning_rate },
+        patience: config.patience,
+        loss: config.loss,
+        noise: config.noise,
+        ..FitConfig::default()
     }
-    let fall = (done - WARM_UP) / (1.0 - WARM_UP);
-    LAST + (1.0 - LAST) * 0.5 * (1.0 + (std::f64::consts::PI * fall).cos())
-}
-
-/// Box and Muller 1958.
-fn normal(rng: &mut Rng) -> f32 {
-    let radius = (-2.0 * (1.0 - rng.f64()).ln()).sqrt();
-    (radius * (std::f64::consts::TAU * rng.f64()).cos()) as f32
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A finished training as one JSON file: weights, scaling, config, seed, data digest, code version, report.
 
-use super::network::FloatNetwork;
+use super::network::{FloatNetwork, GatewayNetwork};
 use super::{TrainConfig, TrainError, TrainReport, Trained};
 use crate::train::rows::TrainingRow;
 use lapwing_shared::release::digest::Hex;
@@ -69,7 +69,7 @@ impl TrainRun {
         if run.format != RUN_FORMAT {
             return Err(failed(format!("format {}, expected {RUN_FORMAT}", run.format)));
         }
-        if !run.network.is_valid() || !run.scaling.is_valid() {
+        if !run.network.fits_gateway() || !run.scaling.is_valid() {
             return Err(failed("weights or scaling are not those of a network".into()));
         }
         Ok(run)

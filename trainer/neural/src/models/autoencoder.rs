@@ -113,8 +113,7 @@ impl AutoencoderConfig {
             let mut rng = generator(seed, 2 * member as u64 + part);
             let mut progress = |point: &CurvePoint| (watcher.progress)(member, point);
             let held = Rows::to_reconstruct(validation);
-            let watch: (&mut dyn FnMut(&CurvePoint), _) = (&mut progress, watcher.clock);
-            fit_validated(&shape, Rows::to_reconstruct(rows), held, config, &mut rng, watch)
+            fit_validated(&shape, Rows::to_reconstruct(rows), held, config, &mut rng, &mut progress, watcher.clock)
         };
         if self.contamination == 0.0 {
             return Ok((pass(benign, 1, &self.fit)?, 0));
