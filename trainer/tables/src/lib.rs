@@ -13,6 +13,7 @@ mod keys;
 mod split;
 mod encode;
 mod summary;
+pub mod explore;
 mod write;
 mod formats;
 mod read;
