@@ -89,13 +89,15 @@ fn options(connection: &Connection) -> Result<MqttOptions, ClientError> {
     let mut options = MqttOptions::new(connection.client_id.clone(), url.host.clone(), url.port);
     options.set_keep_alive(Duration::from_secs(KEEP_ALIVE_S)).set_clean_start(true);
     options.set_max_packet_size(Some(MESSAGE_BYTES as u32 + 1024));
+    // The client keeps room for so many; its own limit would take 10 MB.
+    options.set_outgoing_inflight_upper_limit(REQUESTS as u16);
     if let Some((user, password)) = &url.login {
         options.set_credentials(user.clone(), password.clone());
     }
     #[cfg(feature = "tls")]
     if url.tls {
         // The second call of a process finds the provider there, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = super::tls::provider().install_default();
         let ca = connection.ca_pem.clone().ok_or(ClientError::NoCertificates)?;
         options.set_transport(rumqttc::Transport::tls(ca, None, None));
     }

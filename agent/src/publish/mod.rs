@@ -7,6 +7,8 @@ pub mod backoff;
 pub mod client;
 pub mod json;
 pub mod session;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod url;
 
 use crate::update::engine::InstalledRelease;

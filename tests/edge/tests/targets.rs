@@ -66,7 +66,10 @@ fn every_device_is_described_and_keeps_to_the_budgets_of_its_engine() {
     assert!(targets.len() >= 7, "only {:?}", targets.keys());
     for (file, target) in targets {
         let (binary, packed, resident) = target.engine.budget();
-        assert!(target.binary_bytes <= binary && target.packed_bytes <= packed, "{file}: larger than its engine may be");
+        assert!(
+            target.binary_bytes <= binary && target.packed_bytes <= packed,
+            "{file}: larger than its engine may be"
+        );
         assert!(target.resident_bytes <= resident, "{file}: more memory than its engine may take");
         assert!(target.resident_bytes * 5 <= target.ram_bytes, "{file}: the agent would take a fifth of the memory");
         assert!(target.packed_bytes * 5 <= target.flash_bytes, "{file}: the package would take a fifth of the flash");

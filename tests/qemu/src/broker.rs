@@ -88,10 +88,8 @@ impl Trainer {
     /// # Errors
     /// When it fails.
     pub fn alerts(&self) -> anyhow::Result<String> {
-        let output = Command::new(&self.program)
-            .args(["alerts", "--store"])
-            .arg(self.folder.join("store.sqlite"))
-            .output()?;
+        let output =
+            Command::new(&self.program).args(["alerts", "--store"]).arg(self.folder.join("store.sqlite")).output()?;
         ensure!(output.status.success(), "lapwing-trainer alerts: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }

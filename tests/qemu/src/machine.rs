@@ -119,7 +119,9 @@ impl Machine {
                         bail!("{line}, before {beginning:?}");
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => bail!("the guest said nothing for {patience:?}, before {beginning:?}"),
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("the guest said nothing for {patience:?}, before {beginning:?}")
+                }
                 Err(RecvTimeoutError::Disconnected) => bail!("QEMU has ended before {beginning:?}"),
             }
         }

@@ -1,13 +1,8 @@
-//! `lapwing-gateway-bench`: an agent for ARM, in a booted system under QEMU, against the trainer on this machine.
-
-mod broker;
-mod feed;
-mod machine;
-mod plot;
-mod releases;
+//! `lapwing-gateway`: an agent for ARM, in a booted system under QEMU, against the trainer on this machine.
 
 use clap::Parser;
-use machine::Architecture;
+use lapwing_qemu_tests::machine::Architecture;
+use lapwing_qemu_tests::plot;
 use std::path::PathBuf;
 
 /// Boots a gateway under QEMU, updates it, cuts its power at every step, and attacks it.

@@ -34,7 +34,8 @@ enum Cut {
     Confirmed,
 }
 
-const CUTS: [Cut; 6] = [Cut::Downloading, Cut::Flushed(1), Cut::Flushed(3), Cut::Flushed(5), Cut::Trial, Cut::Confirmed];
+const CUTS: [Cut; 6] =
+    [Cut::Downloading, Cut::Flushed(1), Cut::Flushed(3), Cut::Flushed(5), Cut::Trial, Cut::Confirmed];
 
 /// How the story goes.
 pub struct Plan {
@@ -73,7 +74,6 @@ pub fn play(plan: &Plan) -> anyhow::Result<()> {
     let (mut machine, mut feed) = stage.boot()?;
     stage.offer(1, Damage::None)?;
     stage.settle(&mut feed, 1)?;
-    stage.memory(&mut machine)?;
 
     let mut version = 1;
     for cut in CUTS {
@@ -94,11 +94,11 @@ pub fn play(plan: &Plan) -> anyhow::Result<()> {
         say(&format!("refused: {why}"));
         stage.attack(&mut feed, version)?;
     }
-    stage.memory(&mut machine)?;
     let alerts = stage.trainer.alerts()?;
     let listed = alerts.lines().count();
     ensure!(listed > CUTS.len(), "the trainer's store lists only {listed} lines of alerts:\n{alerts}");
     say(&format!("the trainer's store lists {listed} lines of alerts"));
+    stage.memory(&mut machine)?;
     machine.cut()
 }
 
@@ -159,12 +159,13 @@ impl Stage {
 
     fn step(&mut self, version: u64, step: &UpdateStep) -> anyhow::Result<()> {
         let what = format!("release {version}: {step:?}");
-        self.listener.until(&what, PATIENCE, |said| match said {
-            Said::Step(found, taken) if *found == version && taken == step => Some(Ok(())),
-            Said::Step(_, UpdateStep::Refused(why) | UpdateStep::RolledBack(why)) => Some(Err(why.to_string())),
-            _ => None,
-        })?
-        .map_err(|why| anyhow::anyhow!("{what}: {why}"))
+        self.listener
+            .until(&what, PATIENCE, |said| match said {
+                Said::Step(found, taken) if *found == version && taken == step => Some(Ok(())),
+                Said::Step(_, UpdateStep::Refused(why) | UpdateStep::RolledBack(why)) => Some(Err(why.to_string())),
+                _ => None,
+            })?
+            .map_err(|why| anyhow::anyhow!("{what}: {why}"))
     }
 
     /// Publishes a release and cuts the power on the way.

@@ -28,8 +28,7 @@ enum Fault {
     FlippedAt(usize),
 }
 
-const FAULTS: [Fault; 5] =
-    [Fault::Missing, Fault::CutAt(0), Fault::CutAt(4), Fault::FlippedAt(1), Fault::FlippedAt(7)];
+const FAULTS: [Fault; 5] = [Fault::Missing, Fault::CutAt(0), Fault::CutAt(4), Fault::FlippedAt(1), Fault::FlippedAt(7)];
 
 impl Fault {
     fn strike(self, path: &Path) -> std::io::Result<()> {
