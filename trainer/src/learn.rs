@@ -1,6 +1,7 @@
 //! From rows to a signed release: what `serve`, `train`, `calibrate` and `release` do alike.
 
-use crate::calibrate::{CalibrateError, DRIFT_NATS, Stream, calibrate, evidence_limits, peaks};
+use crate::calibrate::limits::{BenignFlow, Watch, evidence_limits};
+use crate::calibrate::{CalibrateError, DRIFT_NATS, calibrate};
 use crate::dataset::Row;
 use crate::quantize::convert::QuantizeConfig;
 use crate::quantize::report::{QuantizeReport, compare};
@@ -11,13 +12,10 @@ use crate::serve::make::{MakeError, Order, Progress, ReleaseMaker, Rows};
 use crate::train::rows::TrainingRow;
 use crate::train::run::TrainRun;
 use crate::train::{self, TrainConfig, Trained};
-use lapwing_shared::context::hosts::follows;
-use lapwing_shared::context::local::LocalNetworks;
 use lapwing_shared::features::schema::{SCHEMA, schema_id};
 use lapwing_shared::features::{FEATURES, FeatureVector, SchemaId};
-use lapwing_shared::messages::Role;
 use lapwing_shared::release::manifest::{KINDS, KindProfile, LIMIT_KNOTS, LimitKnot};
-use lapwing_shared::units::{Address, Timestamp};
+use lapwing_shared::units::Address;
 use lapwing_shared::verdict::calibration::Calibration;
 use lapwing_shared::verdict::network::{Inference, Int8Network, NetworkError, Scratch};
 use lapwing_shared::verdict::scaling::{QuantizedInput, Scaling, Transform};
@@ -56,34 +54,29 @@ pub struct Thresholds {
     pub limits: heapless::Vec<LimitKnot, LIMIT_KNOTS>,
 }
 
-/// Calibrates on benign rows that were not trained on. `streams` groups their places by what accumulates evidence.
+/// Calibrates on benign flows that were not trained on.
 ///
 /// # Errors
-/// When there are too few rows.
-pub fn thresholds(scores: &[u32], streams: &[Vec<(Timestamp, usize)>]) -> Result<Thresholds, CalibrateError> {
-    let calibration = calibrate(scores)?;
-    let surprise = |(at, row): &(Timestamp, usize)| (*at, calibration.surprise_nats(scores[*row]));
-    let streams: Vec<Stream> =
-        streams.iter().map(|steps| Stream { steps: steps.iter().map(surprise).collect() }).collect();
-    let limits = evidence_limits(&streams, DRIFT_NATS, &peaks)?;
+/// When there are too few.
+pub fn thresholds(flows: Vec<BenignFlow>) -> Result<Thresholds, CalibrateError> {
+    let scores: Vec<u32> = flows.iter().map(|flow| flow.score).collect();
+    let calibration = calibrate(&scores)?;
+    let limits = evidence_limits(&Watch::new(flows), &calibration, DRIFT_NATS)?;
     Ok(Thresholds { calibration, limits })
 }
 
-/// Places of the rows by host and role, as the judge follows them.
-pub fn host_streams(rows: &[&Row]) -> Vec<Vec<(Timestamp, usize)>> {
-    let local = LocalNetworks::default();
-    let mut streams: BTreeMap<(u32, Address, Role), Vec<(Timestamp, usize)>> = BTreeMap::new();
-    for (place, row) in rows.iter().enumerate() {
-        let (source, target) = row.ends;
-        let (as_source, as_target) = follows(&local, &source, &target);
-        if as_source {
-            streams.entry((row.file, source, Role::Source)).or_default().push((row.at, place));
-        }
-        if as_target {
-            streams.entry((row.file, target, Role::Target)).or_default().push((row.at, place));
-        }
-    }
-    streams.into_values().collect()
+/// Rows of captures with their scores; each file counts as one site.
+pub fn benign_flows(rows: &[&Row], scores: &[u32]) -> Vec<BenignFlow> {
+    let flow = |(row, score): (&&Row, &u32)| BenignFlow {
+        site: row.file,
+        at: row.at,
+        source: row.ends.0,
+        destination: row.ends.1,
+        service_port: row.service_port,
+        score: *score,
+        stands_for: 1.0,
+    };
+    rows.iter().zip(scores).map(flow).collect()
 }
 
 /// Profiles of the attack kinds among labelled rows, most frequent kinds first.
@@ -192,9 +185,7 @@ impl ReleaseMaker for Learner {
         progress(stage("quantize", cost(&quantized.report)));
         let scores = scores(&quantized.artifacts.int8, &run.scaling, held_out.iter())
             .map_err(|error| MakeError::Training(error.to_string()))?;
-        // The samples do not say which hosts they are of, so a site's held-out rows are taken as one host's: the
-        // evidence of all of them together is more than that of any one.
-        let thresholds = thresholds(&scores, &site_streams(&trained, &stored))
+        let thresholds = thresholds(sampled_flows(&trained, &stored, &scores))
             .map_err(|error| MakeError::Training(error.to_string()))?;
         progress(stage("calibrate", format!("{} rows", scores.len())));
         let key = ReleaseKey::load(&order.key).map_err(|error| MakeError::Training(error.to_string()))?;
@@ -208,15 +199,20 @@ impl ReleaseMaker for Learner {
     }
 }
 
-fn site_streams(trained: &Trained, stored: &[crate::store::TrainingRow]) -> Vec<Vec<(Timestamp, usize)>> {
-    let mut sites: BTreeMap<i64, Vec<(Timestamp, usize)>> = BTreeMap::new();
-    for (place, row) in trained.validation.iter().enumerate() {
-        let row = &stored[*row];
-        sites.entry(row.agent).or_default().push((row.at, place));
-    }
-    let mut streams: Vec<_> = sites.into_values().collect();
-    streams.iter_mut().for_each(|steps| steps.sort_unstable());
-    streams
+/// The samples do not say which hosts they are of, so an agent's held-out rows are taken as one host's: the evidence
+/// of all of them together is more than that of any one.
+fn sampled_flows(trained: &Trained, stored: &[crate::store::TrainingRow], scores: &[u32]) -> Vec<BenignFlow> {
+    let held_out = stored.len() as f32 / trained.validation.len().max(1) as f32;
+    let flow = |(row, score): (&usize, &u32)| BenignFlow {
+        site: u32::try_from(stored[*row].agent).unwrap_or(u32::MAX),
+        at: stored[*row].at,
+        source: Address::from_v4([192, 168, 0, 1]),
+        destination: Address::from_v4([203, 0, 113, 1]),
+        service_port: 0,
+        score: *score,
+        stands_for: stored[*row].flows * held_out,
+    };
+    trained.validation.iter().zip(scores).map(flow).collect()
 }
 
 /// One line on what quantization cost.

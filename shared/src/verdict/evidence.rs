@@ -13,6 +13,9 @@ pub const ODD_NATS: f32 = 4.6;
 /// Evidence is held at this multiple of the limit, so that an episode ends soon after its cause does.
 pub const EVIDENCE_CAP: f32 = 2.0;
 
+/// One flow adds at most this share of the limit: one odd flow is never an alert, however odd.
+pub const STEP_SHARE: f32 = 0.5;
+
 /// One scored flow as a host's evidence sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
@@ -62,11 +65,12 @@ impl Evidence {
         Self { last, ..Self::default() }
     }
 
-    /// Adds one flow: evidence ← max(0, faded evidence + surprise − drift), at most [`EVIDENCE_CAP`] · limit.
+    /// Adds one flow: evidence ← max(0, faded evidence + surprise − drift), at most [`EVIDENCE_CAP`] · limit, of which
+    /// the flow gives at most [`STEP_SHARE`] · limit.
     ///
     /// At 0 the rise is forgotten, unless `keep` is set because an episode has yet to tell of it.
     pub fn step(&mut self, step: &Step<'_>, drift_nats: f32, limit_nats: f32, keep: bool) {
-        let nats = self.faded(step.at) + step.surprise_nats - drift_nats;
+        let nats = self.faded(step.at) + (step.surprise_nats - drift_nats).min(STEP_SHARE * limit_nats);
         if nats <= 0.0 && !keep {
             *self = Self::new(step.at);
             return;

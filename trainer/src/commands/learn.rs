@@ -165,7 +165,7 @@ fn calibrated(run: &TrainRun, dataset: &Dataset, attacks: &[FeatureVector]) -> a
     }
     let quantized = learn::quantize(run, &benign, &benign, attacks)?;
     let scores = learn::scores(&quantized.artifacts.int8, &run.scaling, benign.iter())?;
-    let thresholds = learn::thresholds(&scores, &learn::host_streams(&rows))?;
+    let thresholds = learn::thresholds(learn::benign_flows(&rows, &scores))?;
     Ok(Calibrated { thresholds, quantized, benign })
 }
 

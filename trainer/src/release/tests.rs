@@ -3,7 +3,8 @@
 use super::build::{Artifacts, ReleaseError, ReleaseTerms, artifacts, manifest, release_file};
 use super::keys::{KeyError, ReleaseKey};
 use super::verify::VerifyError;
-use crate::calibrate::{DRIFT_NATS, Stream, calibrate, evidence_limits, peaks};
+use crate::calibrate::limits::{BenignFlow, Watch, evidence_limits};
+use crate::calibrate::{DRIFT_NATS, calibrate};
 use crate::quantize::convert::QuantizeConfig;
 use crate::synthetic::Mixture;
 use crate::train::rows::TrainingRow;
@@ -15,7 +16,7 @@ use lapwing_shared::release::file::ReleaseFile;
 use lapwing_shared::release::golden::check_golden;
 use lapwing_shared::release::manifest::{ArtifactForm, MANIFEST_BYTES, Manifest};
 use lapwing_shared::release::signature::{SignedManifest, TrustedKeys};
-use lapwing_shared::units::Timestamp;
+use lapwing_shared::units::{Address, Timestamp};
 use lapwing_shared::verdict::network::{Inference, Int8Network, Scratch};
 use std::path::PathBuf;
 
@@ -37,9 +38,17 @@ fn made() -> Made {
     let artifacts = artifacts(&run, &inputs, &QuantizeConfig::default()).unwrap();
     let validation = plain(&trained.validation);
     let calibration = calibrate(&scores(&run, &artifacts, &validation)).unwrap();
-    let surprises = scores(&run, &artifacts, &validation).into_iter().enumerate();
-    let step = |(second, score)| (Timestamp::from_secs(second as u64 * 10), calibration.surprise_nats(score));
-    let limits = evidence_limits(&[Stream { steps: surprises.map(step).collect() }], DRIFT_NATS, &peaks).unwrap();
+    let flow = |(second, score): (usize, u32)| BenignFlow {
+        site: 0,
+        at: Timestamp::from_secs(second as u64 * 10),
+        source: Address::from_v4([192, 0, 2, 1]),
+        destination: Address::from_v4([203, 0, 113, 1]),
+        service_port: 443,
+        score,
+        stands_for: 1.0,
+    };
+    let flows = scores(&run, &artifacts, &validation).into_iter().enumerate().map(flow).collect();
+    let limits = evidence_limits(&Watch::new(flows), &calibration, DRIFT_NATS).unwrap();
     let odd: Vec<_> = Mixture::new(1).odd_rows(50, 4).iter().map(|row| run.scaling.quantize(row)).collect();
     let terms = ReleaseTerms {
         group: "home".into(),

@@ -27,6 +27,8 @@ pub struct TrainingRow {
     pub features: FeatureVector,
     /// Score under the release that the agent used.
     pub score: Option<u32>,
+    /// Flow records that the row stands for: its agent sends a sample of what it sees.
+    pub flows: f32,
 }
 
 /// What was given and what was kept out, in rows where nothing else is said.
@@ -62,7 +64,7 @@ pub struct TrainingRows<'desk> {
     spans: BTreeMap<i64, Vec<Span>>,
     after: i64,
     up_to: i64,
-    page: VecDeque<(i64, SampleRow)>,
+    page: VecDeque<(i64, f32, SampleRow)>,
     summary: RowSummary,
     ended: bool,
 }
@@ -128,7 +130,10 @@ impl TrainingRows<'_> {
                 continue;
             }
             match Message::decode(&payload).map(|message| message.body) {
-                Ok(Body::Samples(samples)) => self.page.extend(samples.rows.into_iter().map(|row| (agent, row))),
+                Ok(Body::Samples(samples)) => {
+                    let flows = samples.flows_seen as f32 / samples.rows.len().max(1) as f32;
+                    self.page.extend(samples.rows.into_iter().map(|row| (agent, flows.max(1.0), row)));
+                }
                 _ => self.summary.unreadable_batches += 1,
             }
         }
@@ -158,11 +163,11 @@ impl Iterator for TrainingRows<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
-            while let Some((agent, row)) = self.page.pop_front() {
+            while let Some((agent, flows, row)) = self.page.pop_front() {
                 let mut features = [0.0; FEATURES];
                 if row.features.len() == FEATURES && self.admit(agent, &row) {
                     features.copy_from_slice(&row.features);
-                    return Some(Ok(TrainingRow { agent, at: row.at, features, score: row.score }));
+                    return Some(Ok(TrainingRow { agent, at: row.at, features, score: row.score, flows }));
                 }
             }
             match self.turn() {
