@@ -33,17 +33,41 @@ pub enum Command {
     },
     /// Watch packets until told to stop, reporting over MQTT.
     ///
-    /// Packets come from a capture file or a pipe. SIGINT and SIGTERM end it in order: flows are ended, results
+    /// Packets come from the configured interfaces, else from the LAN's, which is looked for; or from a capture file or a
+    /// pipe. Live capture needs root or CAP_NET_RAW at the start and gives it up then. SIGINT and SIGTERM end it in order: flows are ended, results
     /// written, messages delivered where the broker can be reached.
-    #[command(after_help = "Example:
-  tcpdump -i br-lan -U -w - | lapwing-agent run --config /etc/lapwing/agent.toml")]
+    #[command(after_help = "Examples:
+  lapwing-agent run
+  lapwing-agent run --interface br-lan --release site.lwr --mqtt mqtt://server
+  tcpdump -i br-lan -U -w - | lapwing-agent run --input - --config /etc/lapwing/agent.toml")]
     Run {
-        /// Capture file or pipe; `-` is standard input.
-        #[arg(long, default_value = "-", value_name = "FILE")]
-        input: PathBuf,
+        /// Capture file or pipe in place of interfaces; `-` is standard input.
+        #[arg(long, value_name = "FILE")]
+        input: Option<PathBuf>,
         /// Common options.
         #[command(flatten)]
         options: Options,
+    },
+    /// Show what the running agent sees and does.
+    Status {
+        /// Which agent.
+        #[command(flatten)]
+        asked: Asked,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show that again every second.
+    Top {
+        /// Which agent.
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Let the running agent send an alert that is marked as a test, all the way to the broker.
+    TestAlert {
+        /// Which agent.
+        #[command(flatten)]
+        asked: Asked,
     },
     /// Check a configuration file and everything that it names, and say what is wrong.
     Validate {
@@ -59,6 +83,31 @@ pub enum Command {
         #[arg(long = "key", value_name = "FILE")]
         keys: Vec<PathBuf>,
     },
+}
+
+/// Which running agent is asked.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// Its configuration file, for the socket's path.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The socket [default: /run/lapwing/agent.sock].
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+impl Asked {
+    /// The socket's path.
+    ///
+    /// # Errors
+    /// When the configuration file is wrong.
+    pub fn socket(&self) -> Result<PathBuf, crate::config::ConfigError> {
+        match (&self.socket, &self.config) {
+            (Some(path), _) => Ok(path.clone()),
+            (None, Some(config)) => Ok(Config::load(config)?.status.socket),
+            (None, None) => Ok(Config::default().status.socket),
+        }
+    }
 }
 
 /// Options of `replay` and `run`; each goes before its key in the configuration file.
@@ -130,6 +179,15 @@ pub struct Options {
     /// Length of that interval [default: 300s].
     #[arg(long, value_name = "SPAN")]
     pub sample_interval: Option<Span>,
+    /// Interface to listen to; may be repeated up to eight times. Only for `run`.
+    #[arg(long = "interface", value_name = "NAME")]
+    pub interfaces: Vec<String>,
+    /// Stop after so many packets. Only for `run`.
+    #[arg(long, value_name = "COUNT")]
+    pub packets: Option<u64>,
+    /// Socket for `status`, `top` and `test-alert`; empty: none. Only for `run`.
+    #[arg(long, value_name = "PATH")]
+    pub status_socket: Option<PathBuf>,
     /// Keep the capture's pace; without it packets are read as fast as possible.
     #[arg(long)]
     pub realtime: bool,
@@ -147,6 +205,10 @@ impl Options {
         };
         self.override_metering(&mut config);
         self.override_files(&mut config);
+        set(&mut config.status.socket, &self.status_socket);
+        if !self.interfaces.is_empty() {
+            config.capture.interfaces.clone_from(&self.interfaces);
+        }
         set(&mut config.mqtt.url, &self.mqtt.clone().map(Some));
         set(&mut config.mqtt.agent, &self.agent);
         set(&mut config.mqtt.group, &self.group);

@@ -1,7 +1,9 @@
 //! The agent's only clocks; everything else takes time as an argument.
 
+use lapwing_live::steady::Reading;
 use lapwing_shared::units::Nanos;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A wall clock before 2025-01-01T00:00:00Z is one that was never set: gateways without a battery begin in 1970, or at
@@ -13,6 +15,36 @@ pub const EARLIEST_S: u64 = 1_735_689_600;
 pub fn wall_s() -> Option<u64> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     Some(since.as_secs()).filter(|now_s| *now_s >= EARLIEST_S)
+}
+
+/// A wall-clock second that has certainly passed, told by [`passed`].
+static FLOOR_S: AtomicU64 = AtomicU64::new(EARLIEST_S);
+
+/// Notes a second that has certainly passed: the newest that an earlier run saw.
+pub fn passed(second: u64) {
+    FLOOR_S.fetch_max(second, Ordering::Relaxed);
+}
+
+/// The newest second that has certainly passed: [`EARLIEST_S`], or what an earlier run saw.
+pub fn floor_s() -> u64 {
+    FLOOR_S.load(Ordering::Relaxed)
+}
+
+/// The wall clock, or where it is not set the floor: what expired before that has expired, whatever the time is. Always
+/// something, so that a gateway without a clock does not take every release for a fresh one.
+pub fn at_least_s() -> Option<u64> {
+    Some(wall_s().unwrap_or(0).max(floor_s()))
+}
+
+/// Both clocks at one moment, for live packets.
+#[expect(clippy::disallowed_methods, reason = "a caller of both clocks")]
+pub fn reading() -> Reading {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let now = Instant::now();
+    let monotonic = now.saturating_duration_since(*START.get_or_init(|| now)).as_nanos();
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let nanos = |span: u128| u64::try_from(span).unwrap_or(u64::MAX);
+    Reading { wall: nanos(wall), monotonic: nanos(monotonic) }
 }
 
 /// Milliseconds since the first call; never goes back.

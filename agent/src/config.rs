@@ -2,12 +2,15 @@
 //!
 //! Unknown keys are refused with the nearest known one; spans are written with their unit (`60s`, `500ms`, `5m`, `1h`).
 
+mod live;
+
 pub use crate::outbox::Delivery;
 use lapwing_shared::context::local::{LOCAL_PREFIXES, LocalNetworks, Prefix};
 use lapwing_shared::features::meter::{DEFAULT_HOSTS, MeterConfig};
 use lapwing_shared::flow::lru::CAPACITY_LIMIT;
 use lapwing_shared::flow::table::FlowTableConfig;
 use lapwing_shared::units::{Address, Nanos};
+pub use live::{CaptureSection, ResourcesSection, ResponseMode, ResponseSection, Size, StatusSection};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -116,6 +119,14 @@ pub struct Config {
     pub mqtt: MqttSection,
     /// Releases.
     pub update: UpdateSection,
+    /// Live packets.
+    pub capture: CaptureSection,
+    /// What the agent may take and do.
+    pub resources: ResourcesSection,
+    /// What the agent tells on this machine.
+    pub status: StatusSection,
+    /// What it does against a host in an alert.
+    pub response: ResponseSection,
 }
 
 /// `[meter]`.
@@ -259,6 +270,7 @@ impl Config {
         if self.detector.engine == EngineChoice::Tract && !cfg!(feature = "tract") {
             return Err(bad_value("detector.engine", "tract", "this build has only the int8 engine"));
         }
+        self.check_live()?;
         if self.update.keys.len() > 4 {
             return Err(bad_value("update.keys", self.update.keys.len(), "expected at most 4 keys"));
         }
@@ -282,12 +294,12 @@ impl Config {
         }
         Ok(MeterConfig {
             flows: FlowTableConfig {
-                capacity: meter.max_flows,
+                capacity: self.sizes()?.map_or(meter.max_flows, |sizes| sizes.flows),
                 idle_timeout: meter.idle_timeout.0,
                 active_timeout: meter.active_timeout.0,
                 hash_seed: fastrand::u64(..),
             },
-            hosts: meter.max_hosts,
+            hosts: self.sizes()?.map_or(meter.max_hosts, |sizes| sizes.hosts),
             local: local_networks(&meter.local_networks)?,
         })
     }
@@ -297,14 +309,14 @@ fn local_networks(texts: &[String]) -> Result<LocalNetworks, ConfigError> {
     if texts.is_empty() {
         return Ok(LocalNetworks::default());
     }
-    let prefixes = texts.iter().map(|text| prefix(text)).collect::<Result<Vec<_>, _>>()?;
+    let prefixes = texts.iter().map(|text| prefix("meter.local-networks", text)).collect::<Result<Vec<_>, _>>()?;
     LocalNetworks::new(&prefixes).ok_or_else(|| {
         bad_value("meter.local-networks", texts.len(), format!("expected at most {LOCAL_PREFIXES} prefixes"))
     })
 }
 
-fn prefix(text: &str) -> Result<Prefix, ConfigError> {
-    let wrong = || bad_value("meter.local-networks", text, "expected a prefix like 192.168.1.0/24 or fd00::/8");
+fn prefix(key: &'static str, text: &str) -> Result<Prefix, ConfigError> {
+    let wrong = || bad_value(key, text, "expected a prefix like 192.168.1.0/24 or fd00::/8");
     let (address, length) = text.split_once('/').ok_or_else(wrong)?;
     let length: u8 = length.parse().map_err(|_| wrong())?;
     match address.parse().map_err(|_| wrong())? {

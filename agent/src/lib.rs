@@ -6,23 +6,32 @@
 pub mod clock;
 pub mod config;
 pub use lapwing_capture as capture;
+pub mod budget;
 pub mod cli;
 pub mod commands;
+pub mod confine;
+pub mod coverage;
 pub mod detector;
 pub mod engines;
 pub mod interruptible;
+pub mod lan;
 pub mod network;
+pub mod notify;
 pub mod outbox;
 pub mod output;
 pub mod pace;
 pub mod pipeline;
 pub mod publish;
 pub mod release_file;
+pub mod response;
 pub mod sampler;
 pub mod scoring;
+pub mod shed;
+pub mod status;
 pub mod update;
 
 use clap::Parser;
+use commands::meter::Input;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -58,21 +67,30 @@ fn log() {
 fn execute(command: cli::Command) -> anyhow::Result<()> {
     match command {
         cli::Command::Replay { files, options } => {
-            commands::meter::meter(&files, &options, &Arc::new(AtomicBool::new(false)))?;
+            let never = Arc::new(AtomicBool::new(false));
+            commands::meter::meter(Input::Files(&files), &options, &never, &|| Ok(()))?;
         }
         cli::Command::Run { input, options } => {
-            commands::meter::meter(&[input], &options, &stop_on_signal()?)?;
+            let stopped = Arc::new(AtomicBool::new(false));
+            let listen = || stop_on_signal(&stopped);
+            let input = match &input {
+                Some(path) => Input::Pipe(path),
+                None => Input::Interfaces,
+            };
+            commands::meter::meter(input, &options, &stopped, &listen)?;
         }
+        cli::Command::Status { asked, json } => print!("{}", status::ask::status(&asked.socket()?, json)?),
+        cli::Command::Top { asked } => status::ask::top(&asked.socket()?)?,
+        cli::Command::TestAlert { asked } => print!("{}", status::ask::test_alert(&asked.socket()?)?),
         cli::Command::Validate { config } => print!("{}", commands::validate::validate(&config)?),
         cli::Command::Inspect { release, keys } => print!("{}", commands::inspect::inspect(&release, &keys)?),
     }
     Ok(())
 }
 
-/// A flag that SIGINT and SIGTERM set.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stopped);
+/// Lets SIGINT and SIGTERM set the flag.
+fn stop_on_signal(stopped: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    let flag = Arc::clone(stopped);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         runtime.block_on(async {
@@ -86,5 +104,5 @@ fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
             flag.store(true, Ordering::Relaxed);
         });
     })?;
-    Ok(stopped)
+    Ok(())
 }

@@ -4,25 +4,30 @@ use crate::clock;
 use crate::config::Config;
 use crate::detector::Engine;
 use crate::engines::Engines;
-use crate::outbox::{Limits, Outbox, next_run};
+use crate::outbox::{Outbox, next_run};
 use crate::output::summary::Summary;
 use crate::pipeline::{Change, Control, Progress};
 use crate::publish::client::{self, ClientError, Connection};
 use crate::publish::session::Session;
 use crate::publish::{FromPipeline, ToPipeline};
 use crate::release_file::trusted_keys;
+use crate::response::Responder;
 use crate::scoring::{Installed, Listener, ScoringCounters};
+use crate::status::Board;
+use crate::status::watch::{Figures, Watch};
 use crate::update::disk::{Disk, Folder};
 use crate::update::engine::EngineFactory;
 use crate::update::memory::Memory;
 use crate::update::store::Store;
 use anyhow::Context;
+use lapwing_live::Shared;
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::messages::{Alert, Health, Samples};
 use lapwing_shared::release::accept::Terms;
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::release::name::parse_name;
 use lapwing_shared::release::trial::{TrialJudge, TrialLimits, TrialVerdict};
+use lapwing_shared::units::Timestamp;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -50,13 +55,14 @@ impl Network {
     ///
     /// # Errors
     /// When the configuration, a key file or the state folder is wrong.
-    pub fn start(config: &Config) -> anyhow::Result<Self> {
+    pub fn start(config: &Config, board: &Board) -> anyhow::Result<Self> {
         let Some(url) = &config.mqtt.url else { return Ok(Self { thread: None, ends: None }) };
         let agent = agent_name(&config.mqtt.agent)?;
         let connection = Connection {
             url: url.parse()?,
             client_id: agent.to_string(),
             ca_pem: config.mqtt.ca_file.as_deref().map(read_ca).transpose()?,
+            board: board.clone(),
             seed: fastrand::u64(..),
         };
         let terms = Terms {
@@ -76,10 +82,16 @@ impl Network {
     }
 
     /// The ends for the scoring stage.
-    pub fn ends(&mut self) -> (Reporter, Remote) {
+    pub fn ends(&mut self, watch: Watch, responder: Responder) -> (Reporter, Remote) {
         let (said, installs) = self.ends.take().unzip();
-        let reporter = Reporter { said: said.clone(), lost: 0 };
-        (reporter, Remote { said, installs, told_ms: 0, last: None })
+        let (board, shared) = (watch.board.clone(), watch.shared.clone());
+        let reporter = Reporter { said: said.clone(), lost: 0, board, shared, responder };
+        (reporter, Remote { said, installs, told_ms: 0, last: None, watch, unset: clock::wall_s().is_none() })
+    }
+
+    /// A way to the network thread that does not keep it alive, where a broker is configured.
+    pub fn weak(&self) -> Option<mpsc::WeakSender<FromPipeline>> {
+        self.ends.as_ref().map(|(said, _)| said.downgrade())
     }
 
     /// Waits until the thread has delivered what it can; the ends must have been dropped.
@@ -102,6 +114,8 @@ fn spawn<D: Disk + Clone + Send + 'static>(
     terms: Terms,
 ) -> anyhow::Result<Network> {
     let (run, unkept) = next_run(&mut disk, clock::wall_s());
+    // A run's number is no less than the wall clock was when it began, and only one more than the last one's without.
+    clock::passed(run.saturating_sub(MESSAGES as u64));
     if let Some(error) = unkept {
         tracing::warn!(%error, "the number of this run is not on disk");
     }
@@ -110,7 +124,7 @@ fn spawn<D: Disk + Clone + Send + 'static>(
         tracing::warn!(%error, "release store");
     }
     let journal = config.update.state_dir.is_some().then_some(disk);
-    let outbox = Outbox::new(run, Limits::default(), journal);
+    let outbox = Outbox::new(run, config.outbox_limits()?, journal);
     let session = Session::start(agent, config.mqtt.delivery, Engines(config.detector.engine), store, outbox);
     let (say, said) = mpsc::channel(MESSAGES);
     let (install, installs) = sync_channel(INSTALLS);
@@ -146,6 +160,10 @@ pub struct Reporter {
     said: Option<mpsc::Sender<FromPipeline>>,
     /// Messages that could not be handed over, because the thread has ended.
     lost: u64,
+    board: Board,
+    /// Of a live source, for the wall clock's times.
+    shared: Option<Shared>,
+    responder: Responder,
 }
 
 impl Reporter {
@@ -165,8 +183,17 @@ impl Reporter {
 
 impl Listener for Reporter {
     fn alert(&mut self, alert: &Alert) {
+        let mut alert = alert.clone();
+        // Frame times of a live source go on evenly; a person wants the wall clock's, where there is one.
+        if let (Some(shared), Some(_)) = (&self.shared, clock::wall_s()) {
+            let (to_wall, _) = shared.clock();
+            let moved = |at: Timestamp| Timestamp::from_nanos(at.as_nanos().saturating_add_signed(to_wall));
+            (alert.since, alert.at) = (moved(alert.since), moved(alert.at));
+        }
+        self.board.alert(&alert);
+        self.responder.alert(&alert);
         if self.said.is_some() {
-            self.say(FromPipeline::Alert(alert.clone()));
+            self.say(FromPipeline::Alert(alert));
         }
     }
 
@@ -185,16 +212,23 @@ pub struct Remote {
     installs: Option<Installs>,
     told_ms: u64,
     last: Option<Health>,
+    watch: Watch,
+    /// The wall clock was not set when last looked at.
+    unset: bool,
 }
 
 impl Control for Remote {
     fn next_change(&mut self) -> Option<Change> {
         match self.installs.as_ref()?.try_recv().ok()? {
             ToPipeline::Install(release) => {
+                self.watch.board.release(release.manifest.version, release.on_trial, release.engine.name());
                 let trial = release.on_trial.then(|| TrialJudge::new(TrialLimits::default()));
                 Some(Change::Use(Installed { manifest: release.manifest, engine: release.engine, trial }))
             }
-            ToPipeline::Remove => Some(Change::Stop),
+            ToPipeline::Remove => {
+                self.watch.board.release(0, false, "");
+                Some(Change::Stop)
+            }
         }
     }
 
@@ -203,9 +237,16 @@ impl Control for Remote {
     }
 
     fn progress(&mut self, progress: &Progress, scoring: ScoringCounters) {
-        let Some(said) = &self.said else { return };
         let now_ms = clock::monotonic_ms();
-        let health = health(progress, scoring, now_ms);
+        let figures = self.watch.note(progress, &scoring, now_ms);
+        let Some(said) = &self.said else { return };
+        if self.unset
+            && let Some(now_s) = clock::wall_s()
+        {
+            // Tried again where the channel is full.
+            self.unset = said.try_send(FromPipeline::ClockSet(figures.to_wall, now_s)).is_err();
+        }
+        let health = health(progress, scoring, &figures, now_ms);
         if self.told_ms == 0 || now_ms.saturating_sub(self.told_ms) >= HEALTH_MS {
             self.told_ms = now_ms.max(1);
             // Health is told again: a full channel loses nothing that the next one does not say.
@@ -224,7 +265,7 @@ impl Drop for Remote {
     }
 }
 
-fn health(progress: &Progress, scoring: ScoringCounters, now_ms: u64) -> Health {
+fn health(progress: &Progress, scoring: ScoringCounters, figures: &Figures, now_ms: u64) -> Health {
     Health {
         at: progress.at,
         uptime_s: now_ms / 1000,
@@ -237,6 +278,13 @@ fn health(progress: &Progress, scoring: ScoringCounters, now_ms: u64) -> Health 
         scored: scoring.scored,
         unscored: scoring.engine_faults + progress.left_out,
         alerts: scoring.judge.episodes,
+        kernel_drops: figures.kernel_drops,
+        refused_by_reason: progress.refusals.iter().map(|(_, count)| count).collect(),
+        seen_octets: figures.seen_octets,
+        moved_octets: figures.moved_octets,
+        coverage_degraded: figures.degraded,
+        sampled_permille: figures.sampled_permille,
+        clock_set: figures.clock_set,
         ..Health::default()
     }
 }

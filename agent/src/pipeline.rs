@@ -4,14 +4,16 @@
 //! that both sides share under a lock; a full batch, or one whose first record is a second old, is handed over through
 //! a bounded queue. Replay waits when the queue is full; live capture does not, and counts what was left out.
 
-use crate::capture::{CaptureError, FileSource, PacketSource};
+use crate::capture::{CaptureError, PacketSource};
 use crate::output::OutputError;
 use crate::pace::Pace;
 use crate::scoring::{BATCH_ROWS, Installed, Listener, Row, Scoring};
+use crate::shed::Shed;
 use lapwing_shared::features::FeatureVector;
 use lapwing_shared::features::meter::{Meter, RecordSink};
 use lapwing_shared::flow::record::FlowRecord;
 use lapwing_shared::flow::table::FlowCounters;
+use lapwing_shared::packet::RefusalCounts;
 use lapwing_shared::units::{Nanos, Timestamp};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +39,12 @@ pub struct Progress {
     pub host_evictions: u64,
     /// Records that the full queue left out.
     pub left_out: u64,
+    /// Packets refused, by reason.
+    pub refusals: RefusalCounts,
+    /// Flows in the table now.
+    pub held_flows: usize,
+    /// Hosts in the context table now.
+    pub held_hosts: usize,
 }
 
 /// Records on their way, and where the packet thread stood when it added the last one.
@@ -149,11 +157,21 @@ fn feed(
     meter: &mut Meter,
     feeder: &mut Feeder,
     pace: &mut Pace,
-    stop: &dyn Fn() -> bool,
+    options: Options<'_>,
 ) -> Result<(), CaptureError> {
+    let Options { stop, shed, .. } = options;
     let mut reported = Timestamp::EPOCH;
-    while let Some(frame) = source.next_frame()? {
+    loop {
+        let Some(frame) = source.next_frame()? else {
+            let Some(now) = source.quiet_until() else { break };
+            meter.advance(now, feeder);
+            feeder.report(progress(meter, feeder.left_out));
+            continue;
+        };
         pace.wait_for(frame.timestamp);
+        if shed.is_some_and(|shed| !shed.keeps(frame.link, frame.data, frame.wire_octets)) {
+            continue;
+        }
         meter.frame(frame.link, frame.timestamp, frame.data, frame.wire_octets, feeder);
         let now = meter.flows().clock();
         if now.since(reported) >= REPORT_INTERVAL || now < reported {
@@ -177,6 +195,9 @@ fn progress(meter: &Meter, left_out: u64) -> Progress {
         refused: meter.refusals().total(),
         host_evictions: meter.hosts().evictions,
         left_out,
+        refusals: *meter.refusals(),
+        held_flows: meter.flows().len(),
+        held_hosts: meter.hosts().len(),
     }
 }
 
@@ -220,13 +241,13 @@ pub struct Outcome<L> {
 /// Runs sources one after the other through one meter and one scoring stage, to the end.
 ///
 /// When a source cannot be read, what was read before is still scored and written.
-pub fn run<L: Listener + 'static, C: Control + 'static>(
-    sources: &mut impl Iterator<Item = Result<FileSource, CaptureError>>,
+pub fn run<S: PacketSource, L: Listener + 'static, C: Control + 'static>(
+    sources: &mut impl Iterator<Item = Result<S, CaptureError>>,
     meter: &mut Meter,
     scoring: Scoring<L>,
     control: C,
     options: Options<'_>,
-    each_source: &mut dyn FnMut(&FileSource),
+    each_source: &mut dyn FnMut(&S),
 ) -> Outcome<L> {
     let current = Arc::new(Mutex::new(Batch::new()));
     let (full, full_batches) = sync_channel(WAITING_BATCHES + 2);
@@ -244,7 +265,7 @@ pub fn run<L: Listener + 'static, C: Control + 'static>(
     let mut pace = Pace::new(options.realtime);
     let fed = sources.try_for_each(|source| {
         let mut source = source?;
-        let outcome = feed(&mut source, meter, &mut feeder, &mut pace, options.stop);
+        let outcome = feed(&mut source, meter, &mut feeder, &mut pace, options);
         each_source(&source);
         outcome
     });
@@ -268,6 +289,8 @@ pub struct Options<'a> {
     pub when_behind: WhenBehind,
     /// True when the run is to end; asked every ten seconds of capture time.
     pub stop: &'a dyn Fn() -> bool,
+    /// Leaves flows out under load.
+    pub shed: Option<&'a Shed>,
 }
 
 /// The scoring thread's work.

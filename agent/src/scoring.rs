@@ -83,7 +83,7 @@ impl Files {
 }
 
 /// What the stage has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ScoringCounters {
     /// Rows scored.
     pub scored: u64,
@@ -91,6 +91,8 @@ pub struct ScoringCounters {
     pub engine_faults: u64,
     /// The judge's.
     pub judge: JudgeCounters,
+    /// What is taken off every surprise at this site, nats.
+    pub correction_nats: f32,
 }
 
 /// The stage. See the module's text.
@@ -143,7 +145,12 @@ impl<L: Listener> Scoring<L> {
 
     /// Counters since the start.
     pub fn counters(&self) -> ScoringCounters {
-        ScoringCounters { scored: self.scored, engine_faults: self.engine_faults, judge: self.judge.counters() }
+        ScoringCounters {
+            scored: self.scored,
+            engine_faults: self.engine_faults,
+            judge: self.judge.counters(),
+            correction_nats: self.judge.correction_nats(),
+        }
     }
 
     /// Who hears of alerts.

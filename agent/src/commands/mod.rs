@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
 pub mod inspect;
+pub mod live;
 pub mod meter;
 pub mod validate;

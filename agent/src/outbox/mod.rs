@@ -11,6 +11,7 @@ pub mod journal;
 use crate::update::disk::Disk;
 use journal::Journal;
 use lapwing_shared::messages::{Acknowledgement, Body, MESSAGE_BYTES, Message, MessageError};
+use lapwing_shared::units::Timestamp;
 use std::collections::{BTreeSet, VecDeque};
 
 /// Messages under way at once; what one [`Acknowledgement`] can name singly.
@@ -210,6 +211,33 @@ impl<D: Disk> Outbox<D> {
         let message = Message::decode(&entry.payload).ok()?;
         (entry.sent_ms, entry.ever_sent) = (Some(now_ms), true);
         Some(Outgoing { id: entry.id, message, payload: entry.payload.clone() })
+    }
+
+    /// The wall clock was set: messages of this run that carry none and were never sent get `now_s`, and alerts among them
+    /// times moved by `shift` nanoseconds. Gives how many were mended.
+    pub fn mend(&mut self, shift: i64, now_s: u64) -> usize {
+        let run = self.run;
+        let mut mended = 0;
+        for entry in self.alerts.iter_mut().chain(&mut self.telemetry) {
+            if entry.ever_sent || entry.id.0 != run {
+                continue;
+            }
+            let Ok(mut message) = Message::decode(&entry.payload) else { continue };
+            if message.sent_s != 0 {
+                continue;
+            }
+            message.sent_s = now_s;
+            if let Body::Alert(alert) = &mut message.body {
+                let moved = |at: Timestamp| Timestamp::from_nanos(at.as_nanos().saturating_add_signed(shift));
+                (alert.since, alert.at) = (moved(alert.since), moved(alert.at));
+            }
+            let Ok(payload) = message.encode(&mut vec![0; MESSAGE_BYTES]).map(<[u8]>::to_vec) else { continue };
+            // The journal may hold the old form; at the next start the newer one of the same number counts.
+            (entry.payload, entry.stored) = (payload, false);
+            mended += 1;
+        }
+        self.bytes = self.entries().map(|entry| entry.payload.len()).sum();
+        mended
     }
 
     /// The connection broke: what was under way is sent again.

@@ -4,6 +4,7 @@
 
 use lapwing_shared::features::schema::SCHEMA;
 use lapwing_shared::messages::{Alert, AlertState, Role};
+use lapwing_shared::units::{Address, Timestamp};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -40,6 +41,37 @@ struct AlertJson<'a> {
     reasons: Vec<ReasonJson>,
     resembles: Option<&'a str>,
     release: u64,
+    test: bool,
+}
+
+/// What a test alert resembles; with release 0, which no release has, it is the mark of one.
+const TEST: &str = "test";
+
+/// An alert of no host, to try the way that alerts go; `number` tells several apart.
+pub fn test_alert(at: Timestamp, number: u64) -> Alert {
+    Alert {
+        episode: number,
+        state: AlertState::Opened,
+        host: Address::from_v4([0; 4]),
+        role: Role::Source,
+        since: at,
+        at,
+        evidence_nats: 0.0,
+        peak_nats: 0.0,
+        limit_nats: 0.0,
+        flows: 0,
+        odd_flows: 0,
+        peers: heapless::Vec::new(),
+        service_port: 0,
+        reasons: heapless::Vec::new(),
+        resembles: TEST.try_into().ok(),
+        release: 0,
+    }
+}
+
+/// Whether this is a test alert.
+pub fn is_test(alert: &Alert) -> bool {
+    alert.release == 0 && alert.resembles.as_deref() == Some(TEST)
 }
 
 /// Lower-case name of an alert's state.
@@ -53,7 +85,7 @@ pub fn state_name(state: AlertState) -> &'static str {
 
 /// The JSON text, without a line feed.
 pub fn to_json(alert: &Alert) -> String {
-    let seconds = |time: lapwing_shared::units::Timestamp| time.as_nanos() as f64 / 1e9;
+    let seconds = |time: Timestamp| time.as_nanos() as f64 / 1e9;
     let reasons = alert.reasons.iter().filter_map(|reason| {
         let feature = SCHEMA.get(usize::from(reason.feature))?;
         Some(ReasonJson {
@@ -84,6 +116,7 @@ pub fn to_json(alert: &Alert) -> String {
         reasons: reasons.collect(),
         resembles: alert.resembles.as_deref(),
         release: alert.release,
+        test: is_test(alert),
     };
     // Strings, numbers and lists always have a JSON form.
     serde_json::to_string(&json).unwrap_or_default()

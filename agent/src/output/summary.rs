@@ -24,6 +24,8 @@ pub struct Summary {
     pub flow_evictions: u64,
     /// Hosts evicted from a full table.
     pub host_evictions: u64,
+    /// Packets that the kernel dropped before they were read.
+    pub kernel_drops: u64,
     /// Packets older than the newest one by at most the reorder tolerance.
     pub reordered: u64,
     /// Times that the capture's clock was set back.
@@ -83,6 +85,9 @@ impl fmt::Display for Summary {
             "refused {refused}{because}, evicted {} flows and {} hosts, reordered {}, clock steps {}",
             self.flow_evictions, self.host_evictions, self.reordered, self.clock_steps
         )?;
+        if self.kernel_drops > 0 {
+            writeln!(f, "the kernel dropped {} packets before they were read", self.kernel_drops)?;
+        }
         match self.release {
             0 => writeln!(f, "no release in use: nothing was scored")?,
             release => writeln!(

@@ -6,6 +6,7 @@ use super::url::BrokerUrl;
 use super::{FromPipeline, ToPipeline};
 use crate::clock;
 use crate::outbox::MessageId;
+use crate::status::Board;
 use crate::update::disk::Disk;
 use crate::update::engine::EngineFactory;
 use lapwing_shared::messages::MESSAGE_BYTES;
@@ -39,6 +40,8 @@ pub struct Connection {
     pub client_id: String,
     /// Certificates to trust for `mqtts`, PEM; the file's content.
     pub ca_pem: Option<Vec<u8>>,
+    /// Where the connection's state is told.
+    pub board: Board,
     /// Seed of the waits' jitter, different for each agent.
     pub seed: u64,
 }
@@ -73,6 +76,7 @@ pub fn run<D: Disk, F: EngineFactory>(
             let reason = link.connect(&mut session, connection, &mut backoff).await?;
             session.disconnected();
             if let Some(reason) = reason {
+                connection.board.connection(&reason);
                 let wait_ms = backoff.wait_ms();
                 tracing::warn!(%reason, wait_ms, "no connection to the broker");
                 link.wait(&mut session, wait_ms).await;
@@ -148,7 +152,12 @@ impl<E> Link<E> {
         let reason = loop {
             tokio::select! {
                 event = told.recv() => match event {
-                    Some(Ok(event)) => handle(event, session, &mut underway, backoff),
+                    Some(Ok(event)) => {
+                        if matches!(event, Event::Incoming(Packet::ConnAck(_))) {
+                            connection.board.connection("connected");
+                        }
+                        handle(event, session, &mut underway, backoff);
+                    }
                     Some(Err(error)) => break Some(error.to_string()),
                     None => break Some("the connection's task ended".to_owned()),
                 },
@@ -228,7 +237,7 @@ fn handle<D: Disk, F: EngineFactory>(
         }
         Event::Incoming(Packet::Publish(publish)) => {
             if let Ok(topic) = std::str::from_utf8(&publish.topic) {
-                session.message(topic, &publish.payload, now_ms, clock::wall_s());
+                session.message(topic, &publish.payload, now_ms, clock::at_least_s());
             }
         }
         Event::Incoming(Packet::PubAck(ack)) => {

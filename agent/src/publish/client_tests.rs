@@ -53,7 +53,8 @@ fn agent(address: SocketAddr) -> Agent {
     let name = "gw-1".try_into().unwrap();
     let session = Session::start(name, Delivery::EndToEnd, Halvers, store, outbox);
     let url = format!("mqtt://{address}").parse().unwrap();
-    let connection = Connection { url, client_id: "gw-1".to_owned(), ca_pem: None, seed: 1 };
+    let connection =
+        Connection { url, client_id: "gw-1".to_owned(), ca_pem: None, board: crate::status::Board::default(), seed: 1 };
     let (say, said) = mpsc::channel(16);
     let (installs, installed) = sync_channel(2);
     thread::spawn(move || run(session, &connection, said, installs));

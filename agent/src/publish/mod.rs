@@ -34,6 +34,9 @@ pub enum FromPipeline {
     Samples(Samples),
     /// Counters; the outbox's own are filled in here.
     Health(Health),
+    /// The wall clock was set: what was made before and not sent is mended. Nanoseconds to add to its times, and the
+    /// wall clock now in seconds.
+    ClockSet(i64, u64),
     /// How the trial of this version ended.
     TrialVerdict(u64, TrialVerdict),
 }

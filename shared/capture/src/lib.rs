@@ -49,7 +49,8 @@ impl core::fmt::Display for Truncation {
 
 /// A stream of frames.
 pub trait PacketSource {
-    /// The next frame, or `None` at the end. Allocates nothing once the first frame was read, but for a record longer
+    /// The next frame, or `None` at the end or, where [`PacketSource::quiet_until`] then tells a time, because none has
+    /// come for a while. Allocates nothing once the first frame was read, but for a record longer
     /// than any before. After an error the source is at its end.
     ///
     /// # Errors
@@ -61,4 +62,9 @@ pub trait PacketSource {
 
     /// Set at the end, where the recording stopped in the middle of a record.
     fn truncation(&self) -> Option<Truncation>;
+
+    /// After a `None`: the time until which no packet will come any more, for a source that goes on; `None` at the end.
+    fn quiet_until(&self) -> Option<Timestamp> {
+        None
+    }
 }

@@ -70,6 +70,12 @@ fn health() -> Message {
             outbox_dropped_alerts: 22,
             outbox_dropped_telemetry: 23,
             outbox_waiting: 24,
+            refused_by_reason: Fixed::from_slice(&[1, 2]).unwrap(),
+            seen_octets: 25,
+            moved_octets: 26,
+            coverage_degraded: true,
+            sampled_permille: 1000,
+            clock_set: true,
         }),
     )
 }
@@ -129,7 +135,7 @@ fn the_bytes_of_samples() {
 
 #[test]
 fn the_bytes_of_health() {
-    check_golden(&health(), "01 07 00 80e2cfaa06 02 0a0b0c0d0e0f10 1112131415161718");
+    check_golden(&health(), "01 07 00 80e2cfaa06 02 0a0b0c0d0e0f10 1112131415161718 020102 19 1a 01 e807 01");
 }
 
 #[test]

@@ -79,6 +79,18 @@ pub struct Health {
     pub outbox_dropped_telemetry: u64,
     /// Messages waiting in the outbox.
     pub outbox_waiting: u32,
+    /// Packets refused, by reason, in the order of [`crate::packet::Refusal::ALL`]; empty from a file.
+    pub refused_by_reason: Vec<u64, { crate::packet::Refusal::COUNT }>,
+    /// Octets on the wire of the packets that a live source read.
+    pub seen_octets: u64,
+    /// Octets that passed its interfaces meanwhile, by their own counters.
+    pub moved_octets: u64,
+    /// Far less is seen than passes the interfaces, or the kernel drops packets.
+    pub coverage_degraded: bool,
+    /// Share of flows that is looked at under load, per mille; 1,000 when all are.
+    pub sampled_permille: u16,
+    /// The wall clock has been set since the agent's start; without it times are floors.
+    pub clock_set: bool,
 }
 
 /// What the agent is and does, retained; the last will is the same with `online` false.

@@ -218,6 +218,11 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
                 health.outbox_waiting = counts.waiting;
                 Body::Health(health)
             }
+            FromPipeline::ClockSet(shift, now_s) => {
+                let mended = self.outbox.mend(shift, now_s);
+                tracing::info!(mended, "the clock was set; alerts that wait have their times now");
+                return self.send(now_ms);
+            }
             FromPipeline::TrialVerdict(version, verdict) => {
                 self.verdict(version, verdict);
                 self.resume(now_ms, now_s);
