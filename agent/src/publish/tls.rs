@@ -8,9 +8,7 @@ use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use rustls::crypto::ring::{cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
-use rustls::pki_types::{
-    AlgorithmIdentifier, InvalidSignature, PrivateKeyDer, SignatureVerificationAlgorithm, alg_id,
-};
+use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, PrivateKeyDer, SignatureVerificationAlgorithm, alg_id};
 use rustls::sign::SigningKey;
 use rustls::{Error, SignatureScheme};
 use std::io::Read;
@@ -162,7 +160,8 @@ mod tests {
 
     #[test]
     fn numbers_have_one_form() {
-        let with = |r: &[u8]| [vec![0x30, r.len() as u8 + 5, 0x02, r.len() as u8], r.to_vec(), vec![0x02, 1, 1]].concat();
+        let with =
+            |r: &[u8]| [vec![0x30, r.len() as u8 + 5, 0x02, r.len() as u8], r.to_vec(), vec![0x02, 1, 1]].concat();
         assert_eq!(from_der(&with(&[5])).map(|fixed| (fixed[31], fixed[63])), Some((5, 1)));
         for wrong in [&[][..], &[0], &[0, 5], &[0x80], &[1; 33]] {
             assert_eq!(from_der(&with(wrong)), None, "{wrong:?}");

@@ -2,7 +2,7 @@
 
 use super::{Drawn, Error, release_files};
 use lapwing_agent::cli::Options;
-use lapwing_agent::commands::meter::meter;
+use lapwing_agent::commands::meter::{Input, meter};
 use lapwing_agent::config::EngineChoice;
 use std::path::Path;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub fn draw(engine: EngineChoice, folder: &Path) -> Result<Vec<Drawn>, Error> {
             max_hosts: subject.tables,
             ..Options::default()
         };
-        meter(&[input], &options, &Arc::new(AtomicBool::new(false)))?;
+        meter(Input::Files(&[input]), &options, &Arc::new(AtomicBool::new(false)), &|| Ok(()))?;
         let (features, scores) = apart(&std::fs::read_to_string(folder.join("features"))?);
         let stages = [
             ("records", std::fs::read(folder.join("records"))?),
