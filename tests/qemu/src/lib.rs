@@ -5,3 +5,4 @@ pub mod feed;
 pub mod machine;
 pub mod plot;
 pub mod releases;
+pub mod wire;

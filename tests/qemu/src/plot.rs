@@ -5,8 +5,9 @@ use crate::broker::{Listener, Said, Trainer};
 use crate::feed::{Door, Feed};
 use crate::machine::{Architecture, Machine, Parts};
 use crate::releases::{BenchKey, Damage};
+use crate::wire;
 use anyhow::{Context, ensure};
-use lapwing_shared::messages::UpdateStep;
+use lapwing_shared::messages::{Alert, UpdateStep};
 use lapwing_shared::release::manifest::ArtifactForm;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,9 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Disk of the guest, bytes.
 const DISK_BYTES: u64 = 16 << 20;
+/// The first port scan of home-a-attacks, seconds since the epoch, and who scans; see tests/data/README.md.
+const PORT_SCAN_S: (u64, u64) = (1_741_270_940, 1_741_270_946);
+const SCANNER: &str = "192.168.1.20";
 /// Resident memory with the default tables, kB as the kernel counts them.
 const INT8_RESIDENT_KB: u64 = 10_000_000 / 1024;
 const TRACT_RESIDENT_KB: u64 = 22_000_000 / 1024;
@@ -99,7 +103,10 @@ pub fn play(plan: &Plan) -> anyhow::Result<()> {
     ensure!(listed > CUTS.len(), "the trainer's store lists only {listed} lines of alerts:\n{alerts}");
     say(&format!("the trainer's store lists {listed} lines of alerts"));
     stage.memory(&mut machine)?;
-    machine.cut()
+    machine.cut()?;
+
+    chapter("Live: a recorded port scan as raw frames on the guest's wire");
+    stage.live(version)
 }
 
 impl Stage {
@@ -153,6 +160,23 @@ impl Stage {
         Ok((machine, feed))
     }
 
+    /// Starts once more, now on the interface, and scans.
+    fn live(&mut self, version: u64) -> anyhow::Result<()> {
+        self.listener.forget();
+        self.parts.environment.push(("SOURCE", "wire".into()));
+        let mut machine = Machine::start(&self.parts)?;
+        machine.until("guest: agent starts at", PATIENCE)?;
+        self.in_use(version)?;
+        let (from, to) = PORT_SCAN_S;
+        let frames = wire::send(&self.captures.join("home-a-attacks.pcap.gz"), from, to, self.parts.wire)?;
+        say(&format!("{frames} frames sent"));
+        let alert = self.alert(version)?;
+        ensure!(alert.host.to_string() == SCANNER, "the alert is about {}, not about {SCANNER}", alert.host);
+        say(&format!("alert of release {version} about {}", alert.host));
+        self.memory(&mut machine)?;
+        machine.cut()
+    }
+
     fn offer(&mut self, version: u64, damage: Damage) -> anyhow::Result<()> {
         self.listener.publish(self.key.release(version, self.form, damage)?)
     }
@@ -187,20 +211,28 @@ impl Stage {
 
     /// Waits until the release is in use; then ordinary traffic, on which it is confirmed, and the attack.
     fn settle(&mut self, feed: &mut Feed, version: u64) -> anyhow::Result<()> {
-        self.listener.until(&format!("release {version} in use"), PATIENCE, |said| {
-            matches!(said, Said::Status { online: true, release } if *release == version).then_some(())
-        })?;
+        self.in_use(version)?;
         self.door.play(feed, &self.captures.join("home-a-benign-2.pcap.gz"))?;
         self.attack(feed, version)
+    }
+
+    fn in_use(&mut self, version: u64) -> anyhow::Result<()> {
+        self.listener.until(&format!("release {version} in use"), PATIENCE, |said| {
+            matches!(said, Said::Status { online: true, release } if *release == version).then_some(())
+        })
+    }
+
+    fn alert(&mut self, version: u64) -> anyhow::Result<Box<Alert>> {
+        self.listener.until(&format!("an alert of release {version}"), PATIENCE, |said| match said {
+            Said::Opened(alert) if alert.release == version => Some(alert.clone()),
+            _ => None,
+        })
     }
 
     /// A recorded attack, and the alert of this release about it.
     fn attack(&mut self, feed: &mut Feed, version: u64) -> anyhow::Result<()> {
         let packets = self.door.play(feed, &self.captures.join("home-a-attacks.pcap.gz"))?;
-        let alert = self.listener.until(&format!("an alert of release {version}"), PATIENCE, |said| match said {
-            Said::Opened(alert) if alert.release == version => Some(alert.clone()),
-            _ => None,
-        })?;
+        let alert = self.alert(version)?;
         say(&format!("{packets} packets of attacks; alert of release {version} about {}", alert.host));
         Ok(())
     }
