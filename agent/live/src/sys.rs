@@ -347,5 +347,7 @@ pub fn cpu_ms() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a local value.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
-    time.tv_sec.unsigned_abs() * 1000 + time.tv_nsec as u64 / 1_000_000
+    #[allow(clippy::unnecessary_cast, reason = "seconds have 32 bits on 32-bit processors")]
+    let seconds = time.tv_sec as u64;
+    seconds * 1000 + time.tv_nsec as u64 / 1_000_000
 }

@@ -133,6 +133,8 @@ fn options(connection: &Connection) -> MqttOptions {
     let mut options = MqttOptions::new(connection.client_id.clone(), url.host.as_str(), url.port);
     options.set_keep_alive(Duration::from_secs(KEEP_ALIVE_S)).set_clean_start(true);
     options.set_max_packet_size(Some(MESSAGE_BYTES as u32 + 1024));
+    // The client keeps room for so many; its own limit would take 10 MB.
+    options.set_outgoing_inflight_upper_limit(REQUESTS as u16);
     if let Some((user, password)) = &url.login {
         options.set_credentials(user.as_str(), password.as_str());
     }

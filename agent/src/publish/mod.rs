@@ -8,6 +8,8 @@ pub mod client;
 pub mod json;
 pub mod session;
 #[cfg(feature = "tls")]
+mod crypto;
+#[cfg(feature = "tls")]
 mod tls;
 mod trouble;
 

@@ -20,8 +20,8 @@ pub(super) fn client_config(ca_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, 
         None => systems()?,
     };
     let wrong = |error: rustls::Error| ClientError::Certificates(error.to_string());
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
+    let config = ClientConfig::builder_with_provider(Arc::new(super::crypto::provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(wrong)?
         .with_root_certificates(roots)
         .with_no_client_auth();

@@ -5,7 +5,6 @@ use super::error::{CaptureError, Problem};
 use super::pcapng::Pcapng;
 use super::window::Window;
 use super::{Frame, PacketSource, Truncation};
-use flate2::read::MultiGzDecoder;
 use lapwing_shared::packet::{LinkType, RefusalCounts};
 use lapwing_shared::units::Timestamp;
 use std::fs::File;
@@ -139,9 +138,13 @@ impl PacketSource for FileSource {
 fn unpacked(mut source: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut magic = Vec::with_capacity(2);
     source.by_ref().take(2).read_to_end(&mut magic)?;
-    let packed = magic == [0x1f, 0x8b];
+    let packed = cfg!(feature = "gzip") && magic == [0x1f, 0x8b];
     let whole = Cursor::new(magic).chain(source);
-    Ok(if packed { (Box::new(MultiGzDecoder::new(whole)), true) } else { (Box::new(whole), false) })
+    #[cfg(feature = "gzip")]
+    if packed {
+        return Ok((Box::new(flate2::read::MultiGzDecoder::new(whole)), packed));
+    }
+    Ok((Box::new(whole), packed))
 }
 
 fn recognise(window: &mut Window) -> Result<Format, Problem> {
@@ -163,7 +166,14 @@ fn looks_like(beginning: &[u8]) -> String {
         (b"\xfd7zXZ\0", "xz data; unpack it first"),
         (b"BZh", "bzip2 data; unpack it first"),
         (b"PK\x03\x04", "a zip archive; unpack it first"),
-        (b"\x1f\x8b", "gzip data inside gzip data; unpack it first"),
+        (
+            b"\x1f\x8b",
+            if cfg!(feature = "gzip") {
+                "gzip data inside gzip data; unpack it first"
+            } else {
+                "gzip data; unpack it first"
+            },
+        ),
         (b"\x7fELF", "a program"),
         (b"<", "HTML or XML, perhaps an error page in place of a download"),
     ];

@@ -1,4 +1,7 @@
 //! Builders for tests of what runs on the router: packets by name, a site on a timeline, records as they come.
+//! [`goldens`] holds what must be the same on every processor.
+
+pub mod goldens;
 
 use lapwing_shared::flow::record::{FlowRecord, FlowSink, FlowStart};
 use lapwing_shared::flow::table::{FlowTable, FlowTableConfig};

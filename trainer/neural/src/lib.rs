@@ -21,7 +21,7 @@ mod shape;
 pub use adam::AdamConfig;
 pub use compare::{NamedCurve, compare_fits};
 pub use error::NeuralError;
-pub use fit::{CurvePoint, FitConfig, Fitted, Observer, Optimizer, Watch, fit, fit_validated};
+pub use fit::{CurvePoint, FitConfig, Fitted, Optimizer, Watch, fit, fit_validated};
 pub use kfac::KfacConfig;
 pub use loss::Loss;
 pub use network::{FloatLayer, FloatNetwork, sigmoid, softmax};

@@ -12,7 +12,9 @@ pub mod scaling_fit;
 
 use fastrand::Rng;
 pub use lapwing_neural::Loss;
-use lapwing_neural::{AdamConfig, CurvePoint, FitConfig, Fitted, NetworkShape, NeuralError, Optimizer, Rows, Schedule, Watch, fit};
+use lapwing_neural::{
+    AdamConfig, CurvePoint, FitConfig, Fitted, NetworkShape, NeuralError, Optimizer, Rows, Schedule, Watch, fit,
+};
 use lapwing_shared::features::{FEATURES, FeatureVector};
 use lapwing_shared::verdict::network::{LATENT, LAYERS, WIDTH};
 use lapwing_shared::verdict::scaling::{INPUT_QUANTA_PER_UNIT, QuantizedInput, Scaling, Transform};

@@ -1,0 +1,193 @@
+//! The trainer with its broker on this machine, and what the guest says there.
+
+use crate::releases::Retained;
+use anyhow::{Context, bail, ensure};
+use lapwing_shared::messages::topics::{Kind, Topic, agents_filter};
+use lapwing_shared::messages::{Alert, AlertState, Body, MESSAGE_BYTES, Message, UpdateStep};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// Between two looks at the file that tells the broker's address, and how many looks.
+const LOOK: Duration = Duration::from_millis(20);
+const LOOKS: u32 = 1500;
+
+/// One thing that the guest said.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// Connected or gone; the release in use and whether it is on trial.
+    Status {
+        /// Connected.
+        online: bool,
+        /// Release in use, 0 without one.
+        release: u64,
+    },
+    /// A step of an update.
+    Step(u64, UpdateStep),
+    /// An episode was opened.
+    Opened(Box<Alert>),
+    /// Packets seen since its start.
+    Packets(u64),
+}
+
+/// `lapwing-trainer serve` with its own broker.
+pub struct Trainer {
+    child: Child,
+    program: PathBuf,
+    folder: PathBuf,
+    /// Where the broker listens.
+    pub address: SocketAddr,
+}
+
+impl Trainer {
+    /// Starts it on a free port of loopback.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start(program: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let key = folder.join("trainer.key");
+        let made = Command::new(program)
+            .args(["keys", "new", "trainer", "--secret"])
+            .arg(&key)
+            .arg("--public")
+            .arg(folder.join("trainer.pub"))
+            .stdout(Stdio::null())
+            .status()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        ensure!(made.success(), "no signing key could be made");
+        let told = folder.join("address");
+        let mut child = Command::new(program)
+            .args(["--log", "warn", "serve", "--listen", "127.0.0.1:0", "--address-file"])
+            .arg(&told)
+            .arg("--store")
+            .arg(folder.join("store.sqlite"))
+            .arg("--releases")
+            .arg(folder.join("releases"))
+            .arg("--key")
+            .arg(&key)
+            .spawn()?;
+        for _ in 0..LOOKS {
+            if let Some(address) = std::fs::read_to_string(&told).ok().and_then(|text| text.trim().parse().ok()) {
+                return Ok(Self { child, program: program.to_owned(), folder: folder.to_owned(), address });
+            }
+            if let Some(status) = child.try_wait()? {
+                bail!("the trainer ended with {status} before its broker was up");
+            }
+            std::thread::sleep(LOOK);
+        }
+        bail!("the trainer's broker did not come up")
+    }
+
+    /// What `lapwing-trainer alerts` lists.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn alerts(&self) -> anyhow::Result<String> {
+        let output =
+            Command::new(&self.program).args(["alerts", "--store"]).arg(self.folder.join("store.sqlite")).output()?;
+        ensure!(output.status.success(), "lapwing-trainer alerts: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Hears the guest, and publishes releases.
+pub struct Listener {
+    client: AsyncClient,
+    said: Receiver<Said>,
+}
+
+impl Listener {
+    /// Connects and subscribes; a thread of its own keeps the connection.
+    ///
+    /// # Errors
+    /// When the request is refused.
+    pub fn start(broker: SocketAddr) -> anyhow::Result<Self> {
+        let mut options = MqttOptions::new("bench", broker.ip().to_string(), broker.port());
+        options.set_max_packet_size(Some(MESSAGE_BYTES as u32 + 1024)).set_keep_alive(Duration::from_secs(60));
+        let (client, events) = AsyncClient::new(options, 64);
+        for kind in [Kind::Status, Kind::Alert, Kind::Health, Kind::Update] {
+            client.try_subscribe(agents_filter(kind).as_str(), QoS::AtLeastOnce)?;
+        }
+        let (say, said) = channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::spawn(move || {
+            if let Err(error) = runtime.block_on(hear(events, say)) {
+                println!("  the listener lost its connection: {error}");
+            }
+        });
+        Ok(Self { client, said })
+    }
+
+    /// Publishes retained topics, in order.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn publish(&self, topics: Vec<Retained>) -> anyhow::Result<()> {
+        for (topic, payload) in topics {
+            self.client.try_publish(topic, QoS::AtLeastOnce, true, payload)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the guest says something for which `wanted` has an answer; the answer.
+    ///
+    /// # Errors
+    /// When nothing at all was said for `patience`, or the connection was lost.
+    pub fn until<T>(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        mut wanted: impl FnMut(&Said) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        loop {
+            match self.said.recv_timeout(patience) {
+                Ok(said) => {
+                    if let Some(answer) = wanted(&said) {
+                        return Ok(answer);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => bail!("nothing was said for {patience:?}; waited for: {what}"),
+                Err(RecvTimeoutError::Disconnected) => bail!("the broker has gone; waited for: {what}"),
+            }
+        }
+    }
+
+    /// Forgets what was said and not asked for.
+    pub fn forget(&mut self) {
+        while self.said.try_recv().is_ok() {}
+    }
+}
+
+async fn hear(mut events: EventLoop, say: Sender<Said>) -> anyhow::Result<()> {
+    loop {
+        let Event::Incoming(Packet::Publish(publish)) = events.poll().await? else { continue };
+        let topic = std::str::from_utf8(&publish.topic).ok().and_then(Topic::parse);
+        let (Some(Topic::Agent(..)), Ok(message)) = (topic, Message::decode(&publish.payload)) else { continue };
+        let said = match message.body {
+            Body::Status(status) => Said::Status { online: status.online, release: status.release },
+            Body::Update(update) => Said::Step(update.release, update.step),
+            Body::Alert(alert) if alert.state == AlertState::Opened => Said::Opened(Box::new(alert)),
+            Body::Health(health) => Said::Packets(health.packets),
+            _ => continue,
+        };
+        if !matches!(said, Said::Packets(_) | Said::Opened(_)) {
+            println!("  gateway | {said:?}");
+        }
+        if say.send(said).is_err() {
+            return Ok(());
+        }
+    }
+}

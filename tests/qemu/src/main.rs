@@ -1,0 +1,45 @@
+//! `lapwing-gateway`: an agent for ARM, in a booted system under QEMU, against the trainer on this machine.
+
+use clap::Parser;
+use lapwing_qemu_tests::machine::Architecture;
+use lapwing_qemu_tests::plot;
+use std::path::PathBuf;
+
+/// Boots a gateway under QEMU, updates it, cuts its power at every step, and attacks it.
+#[derive(Parser)]
+struct Arguments {
+    /// The guest.
+    #[arg(value_enum)]
+    architecture: Architecture,
+    /// The agent's program for the guest, as firmware-configs/build leaves it.
+    agent: PathBuf,
+    /// The trainer's program for this machine.
+    #[arg(long)]
+    trainer: PathBuf,
+    /// Engine that scores: int8 or tract.
+    #[arg(long, default_value = "int8")]
+    engine: String,
+    /// Folder for the files of this run, kept; temporary when absent.
+    #[arg(long)]
+    keep: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let temporary = std::env::temp_dir().join(format!("lapwing-qemu-{}", std::process::id()));
+    let folder = arguments.keep.clone().unwrap_or_else(|| temporary.clone());
+    std::fs::create_dir_all(&folder)?;
+    let outcome = plot::play(&plot::Plan {
+        architecture: arguments.architecture,
+        agent: arguments.agent,
+        engine: arguments.engine,
+        trainer: arguments.trainer,
+        tests: plot::tests_folder(),
+        folder,
+    });
+    if arguments.keep.is_none() {
+        // A folder left over in /tmp is not worth failing for.
+        let _ = std::fs::remove_dir_all(&temporary);
+    }
+    outcome
+}

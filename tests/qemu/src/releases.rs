@@ -1,0 +1,116 @@
+//! The release of the edge goldens, given other versions and signed with a key of this test → what a broker holds.
+
+use anyhow::Context;
+use ed25519_dalek::{Signer, SigningKey};
+use lapwing_shared::messages::topics::{chunk_topic, release_topic};
+use lapwing_shared::release::file::ReleaseFile;
+use lapwing_shared::release::manifest::{Artifact, ArtifactForm, CHUNK_BYTES, MANIFEST_BYTES, Manifest};
+use lapwing_shared::release::name::parse_name;
+use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest, TrustedKey, signing_bytes};
+
+/// A release of two small homes, from `tests/edge/data/make-release`.
+const FILE: &[u8] = include_bytes!("../../edge/data/release-1.lwr");
+/// Name of this test's key.
+const KEY: &str = "bench";
+
+/// What is wrong with a published release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// Nothing.
+    None,
+    /// One bit of the signed manifest.
+    Manifest,
+    /// One bit of the network: the chunk does not fit the signed digest.
+    Chunk,
+}
+
+/// Signs releases for the guests of this test.
+pub struct BenchKey {
+    signing: SigningKey,
+}
+
+/// A topic and its retained payload, to be published in this order.
+pub type Retained = (String, Vec<u8>);
+
+impl Default for BenchKey {
+    fn default() -> Self {
+        // Nothing but this test's guests trusts it.
+        Self { signing: SigningKey::from_bytes(&[7; 32]) }
+    }
+}
+
+impl BenchKey {
+    /// The public key's file.
+    ///
+    /// # Errors
+    /// When the key is weak, which this one is not.
+    pub fn public(&self) -> anyhow::Result<String> {
+        let name = parse_name(KEY).context("key name")?;
+        Ok(format!("{}\n", TrustedKey::new(name, self.signing.verifying_key().to_bytes())?))
+    }
+
+    /// Chunks, then the signed manifest.
+    /// Only the version differs from the goldens' release, so all versions share their chunks.
+    ///
+    /// # Errors
+    /// When the release file cannot be read or signed.
+    pub fn release(&self, version: u64, form: ArtifactForm, damage: Damage) -> anyhow::Result<Vec<Retained>> {
+        let file = ReleaseFile::decode(FILE)?;
+        let mut manifest = Manifest::decode(SignedManifest::decode(file.signed)?.manifest)?;
+        manifest.version = version;
+        let place = manifest.artifacts.iter().position(|artifact| artifact.form == form).context("no such form")?;
+        let mut network = file.artifacts[place].to_vec();
+        if damage == Damage::Chunk {
+            // Under a digest of its own, so that the whole chunks of other releases stay what they are.
+            manifest.artifacts[place] = Artifact { sha256: [0xdd; 32], ..manifest.artifacts[place] };
+            network[100] ^= 1;
+        }
+        let mut signed = self.sign(&manifest)?;
+        if damage == Damage::Manifest {
+            let middle = signed.len() / 2;
+            signed[middle] ^= 1;
+        }
+        let sha256 = manifest.artifacts[place].sha256;
+        let chunks = (0..).zip(network.chunks(CHUNK_BYTES as usize));
+        let mut topics: Vec<Retained> =
+            chunks.map(|(number, chunk)| (chunk_topic(&sha256, number).to_string(), chunk.to_vec())).collect();
+        topics.push((release_topic(&manifest.group).to_string(), signed));
+        Ok(topics)
+    }
+
+    fn sign(&self, manifest: &Manifest) -> anyhow::Result<Vec<u8>> {
+        let mut room = vec![0; MANIFEST_BYTES];
+        let manifest = manifest.encode(&mut room)?;
+        let signature = self.signing.sign(&signing_bytes(manifest)).to_bytes();
+        let signed = SignedManifest { key: parse_name(KEY).context("key name")?, signature, manifest };
+        Ok(signed.encode(&mut vec![0; SIGNED_MANIFEST_BYTES])?.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapwing_shared::features::schema::schema_id;
+    use lapwing_shared::release::accept::{Refusal, Terms, accept};
+    use lapwing_shared::release::signature::TrustedKeys;
+    use lapwing_shared::release::update::UpdateState;
+
+    fn offered(version: u64, damage: Damage) -> (Result<(), Refusal>, Vec<u8>) {
+        let key = BenchKey::default();
+        let keys = TrustedKeys::parse(&key.public().unwrap()).unwrap();
+        let group = parse_name("default").unwrap();
+        let terms = Terms { keys, group: group.clone(), schema: schema_id(), form: ArtifactForm::Int8 };
+        let mut topics = key.release(version, ArtifactForm::Int8, damage).unwrap();
+        let (_, signed) = topics.pop().unwrap();
+        let network: Vec<u8> = topics.into_iter().flat_map(|(_, chunk)| chunk).collect();
+        let verified = accept(&signed, &terms, &UpdateState::new(group), None);
+        (verified.and_then(|verified| verified.with_artifact(&network)), network)
+    }
+
+    #[test]
+    fn an_agent_takes_the_whole_release_and_neither_of_the_damaged_ones() {
+        assert_eq!(offered(7, Damage::None).0, Ok(()));
+        assert_eq!(offered(7, Damage::Chunk).0, Err(Refusal::Artifact));
+        assert!(matches!(offered(7, Damage::Manifest).0, Err(Refusal::Signature(_))));
+    }
+}
