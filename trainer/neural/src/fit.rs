@@ -11,7 +11,7 @@ use crate::learner::{Gradients, Weights};
 use crate::loss::Loss;
 use crate::network::FloatNetwork;
 use crate::normal;
-use crate::rows::Rows;
+use crate::rows::{Rows, gathered};
 use crate::schedule::Schedule;
 use crate::shape::NetworkShape;
 use fastrand::Rng;
@@ -266,7 +266,7 @@ impl<'a> Training<'a> {
     /// The rows as the network sees them: with noise, masked, and with dropout drawn.
     fn batch(&mut self, places: &[usize]) -> Batch {
         let FitConfig { noise, masking, .. } = *self.config;
-        let mut input: Vec<f32> = places.iter().flat_map(|row| self.rows.input.row(*row)).copied().collect();
+        let mut input = gathered(self.rows.input, places);
         if noise > 0.0 {
             input.iter_mut().for_each(|value| *value += noise * normal(self.rng));
         }

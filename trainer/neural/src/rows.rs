@@ -51,9 +51,10 @@ impl<'a> Rows<'a> {
     }
 
     pub(crate) fn goal(&self, batch: &[usize], loss: Loss, output_weights: &[f32]) -> Goal {
-        let values = |matrix: &Matrix| {
-            let values = batch.iter().flat_map(|row| matrix.row(*row).iter().copied()).collect();
-            BatchTarget::Values { values, loss, output_weights: output_weights.to_vec() }
+        let values = |matrix: &Matrix| BatchTarget::Values {
+            values: gathered(matrix, batch),
+            loss,
+            output_weights: output_weights.to_vec(),
         };
         let target = match self.target {
             Target::Input => values(self.input),
@@ -114,6 +115,13 @@ impl<'a> Rows<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// The values of some rows, one row after the other: whole rows are copied, which a chain of iterators does not do.
+pub(crate) fn gathered(matrix: &Matrix, rows: &[usize]) -> Vec<f32> {
+    let mut values = Vec::with_capacity(rows.len() * matrix.columns());
+    rows.iter().for_each(|row| values.extend_from_slice(matrix.row(*row)));
+    values
 }
 
 /// Row weights by which every class counts the same in sum, with mean 1: rows / (classes · rows of the class).
