@@ -2,6 +2,7 @@
 
 use crate::card::{CardFiles, CardInput};
 use crate::commands::evaluate::command_line;
+use crate::commands::knob;
 use crate::dataset::{Dataset, capture, features_csv, stored};
 use crate::learn::{self, Naming, Thresholds};
 use crate::release::keys::ReleaseKey;
@@ -79,6 +80,13 @@ pub struct CalibrateArgs {
     /// Write calibration curve and evidence limits there, JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Benign capture that nothing was fitted to: counts the alerts that each setting of the knob gives on it. May be
+    /// repeated; each counts as one site.
+    #[arg(long = "check", value_name = "FILE")]
+    check: Vec<PathBuf>,
+    /// Write what the check found there, as a page with a picture and JSON.
+    #[arg(long, value_name = "FOLDER", requires = "check")]
+    report: Option<PathBuf>,
 }
 
 /// `release`.
@@ -190,7 +198,12 @@ pub(crate) fn run_calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
         write(path, &serde_json::to_vec_pretty(thresholds)?)?;
     }
-    Ok(())
+    if args.check.is_empty() {
+        return Ok(());
+    }
+    let checked = knob::check(&run, &calibrated.quantized.artifacts.int8, thresholds, &args.check)?;
+    knob::tell(&checked);
+    args.report.iter().try_for_each(|folder| knob::write_page(folder, &checked, &args.check, command_line()))
 }
 
 /// `release`.

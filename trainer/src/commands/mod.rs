@@ -4,6 +4,7 @@ pub mod compare;
 pub(crate) mod evaluate;
 pub(crate) mod inspect;
 pub(crate) mod keys;
+pub mod knob;
 pub mod learn;
 pub(crate) mod lists;
 
