@@ -2,6 +2,8 @@
 //!
 //! Data: `../shared/data` beside the workspace. Splits go by feature rows, so that none stands on two sides.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use lapwing_methods::metrics::{ConfusionMatrix, auc};
 use lapwing_neural::models::Watcher;
 use lapwing_neural::models::autoencoder::AutoencoderConfig;
