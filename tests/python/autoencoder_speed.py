@@ -5,7 +5,7 @@
 Both train 48-24-8-24-48 (ReLU, linear latent layer and output, He's uniform weights, biases 0) on the same rows made
 here, with Adam at 3e-3, mean squared error, batches of 1,024, one thread. Seconds are processor time, the best of the
 seeds; the loss is over all rows after the last epoch, mean over the seeds. It fails when ours takes longer, or its loss
-is higher by more than three standard errors and by more than a tenth.
+is higher by more than three standard errors and by more than a tenth. Needs requirements-torch.txt (several GB).
 """
 
 import argparse
