@@ -2,8 +2,6 @@
 //!
 //! `tests/run arm` asks the same of ARM processors. `BLESS=1` draws the goldens anew.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
-
 use lapwing_edge_tests::goldens::{Drawn, GOLDENS, differences, draw, engines};
 
 #[test]
