@@ -158,7 +158,9 @@ impl Listener {
         let mut reports = 0;
         loop {
             match self.said.recv_timeout(patience) {
-                Ok(Said::Packets(_)) if reports >= REPORTS => bail!("{reports} reports went by; waited for: {what}"),
+                Ok(Said::Packets(packets)) if reports >= REPORTS => {
+                    bail!("{reports} reports went by, the last of {packets} packets; waited for: {what}")
+                }
                 Ok(said) => {
                     reports += u32::from(matches!(said, Said::Packets(_)));
                     if let Some(answer) = wanted(&said) {
