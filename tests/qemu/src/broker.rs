@@ -17,6 +17,9 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 1500;
 
+/// Reports of health, one in ten seconds, that are heard before a wait is given up.
+const REPORTS: u32 = 30;
+
 /// One thing that the guest said.
 #[derive(Clone, Debug)]
 pub enum Said {
@@ -145,16 +148,21 @@ impl Listener {
     /// Waits until the guest says something for which `wanted` has an answer; the answer.
     ///
     /// # Errors
-    /// When nothing at all was said for `patience`, or the connection was lost.
+    /// When nothing at all was said for `patience`, or nothing but [`REPORTS`] reports, or the connection was lost.
     pub fn until<T>(
         &mut self,
         what: &str,
         patience: Duration,
         mut wanted: impl FnMut(&Said) -> Option<T>,
     ) -> anyhow::Result<T> {
+        let mut reports = 0;
         loop {
             match self.said.recv_timeout(patience) {
+                Ok(Said::Packets(packets)) if reports >= REPORTS => {
+                    bail!("{reports} reports went by, the last of {packets} packets; waited for: {what}")
+                }
                 Ok(said) => {
+                    reports += u32::from(matches!(said, Said::Packets(_)));
                     if let Some(answer) = wanted(&said) {
                         return Ok(answer);
                     }

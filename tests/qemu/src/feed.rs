@@ -47,7 +47,7 @@ impl Door {
             output.write_all(&word.to_le_bytes())?;
         }
         output.flush()?;
-        Ok(Feed { output })
+        Ok(Feed { output, packets: 0 })
     }
 
     /// Sends a capture, a day after the one before; how many packets.
@@ -63,6 +63,8 @@ impl Door {
 /// The packets of one start of the agent.
 pub struct Feed {
     output: BufWriter<TcpStream>,
+    /// Packets sent.
+    pub packets: u64,
 }
 
 impl Feed {
@@ -81,6 +83,7 @@ impl Feed {
             packets += 1;
         }
         self.output.flush()?;
+        self.packets += packets;
         Ok(packets)
     }
 }

@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+/// Console lines that are read before a wait is given up; the guest tells its memory every two seconds.
+const LINES: u32 = 300;
 /// Between two looks at the disk's counters.
 const LOOK: Duration = Duration::from_millis(2);
 /// Tries to reach the monitor of a QEMU that has just been started, [`START`] apart.
@@ -107,9 +109,9 @@ impl Machine {
     /// Waits for a console line that begins with `beginning`; what stands behind it.
     ///
     /// # Errors
-    /// After `patience`, or when the guest has ended.
+    /// After `patience` without a word, after [`LINES`] others, or when the guest has ended.
     pub fn until(&mut self, beginning: &str, patience: Duration) -> anyhow::Result<String> {
-        loop {
+        for _ in 0..LINES {
             match self.console.recv_timeout(patience) {
                 Ok(line) => {
                     if let Some(rest) = line.strip_prefix(beginning) {
@@ -125,6 +127,7 @@ impl Machine {
                 Err(RecvTimeoutError::Disconnected) => bail!("QEMU has ended before {beginning:?}"),
             }
         }
+        bail!("{LINES} console lines, and none begins with {beginning:?}")
     }
 
     /// The newest of the console lines that begin with `beginning` and have not been read yet; what stands behind it.
