@@ -82,7 +82,7 @@ pub fn run(
     for (name, plan) in config.plans() {
         let failed = |seed: u64| {
             let run = name.clone();
-            move |source: EvaluateError| CompareError { run, seed, source }
+            move |source: EvaluateError| CompareError { run, seed, source: Box::new(source) }
         };
         let mut less = None;
         if !plan.exclude.is_empty() {
@@ -127,7 +127,7 @@ pub struct CompareError {
     /// Its seed.
     pub seed: u64,
     /// Why.
-    pub source: EvaluateError,
+    pub source: Box<EvaluateError>,
 }
 
 fn one(table: &Table, plan: &Plan, into: &mut Runs, progress: Progress<'_>) -> Result<(), EvaluateError> {
