@@ -1,6 +1,7 @@
 //! Every picture and page, as a reader's browser gets it.
 
 #[path = "../samples.rs"]
+#[expect(clippy::unwrap_used, reason = "made-up results, all of which can be drawn")]
 mod samples;
 
 use lapwing_report::ReportError;
