@@ -1,5 +1,4 @@
 //! Made-up results for the tests and the gallery: one of every picture and page.
-#![expect(clippy::unwrap_used, reason = "samples of tests and of the gallery may panic")]
 
 use lapwing_report::card::ModelCard;
 use lapwing_report::charts::*;

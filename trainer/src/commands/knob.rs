@@ -41,12 +41,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// When a capture cannot be read or the network is none.
-pub fn check(
-    run: &TrainRun,
-    int8: &[u8],
-    thresholds: &Thresholds,
-    captures: &[PathBuf],
-) -> anyhow::Result<Checked> {
+pub fn check(run: &TrainRun, int8: &[u8], thresholds: &Thresholds, captures: &[PathBuf]) -> anyhow::Result<Checked> {
     let dataset = capture::read(captures)?;
     let rows: Vec<_> = dataset.rows.iter().filter(|row| row.attack.is_none()).collect();
     let features: Vec<FeatureVector> = rows.iter().map(|row| row.features).collect();
@@ -87,19 +82,17 @@ pub fn write_page(folder: &Path, checked: &Checked, captures: &[PathBuf], comman
         alerts_per_day: knob.seen_per_day,
         interval: Some(rate_interval(knob.alerts, checked.days)),
     };
-    let picture = Evidence {
-        points: checked.knobs.iter().map(point).collect(),
-        days: checked.days,
-        data: data.join(", "),
-    }
-    .picture()?;
+    let picture =
+        Evidence { points: checked.knobs.iter().map(point).collect(), days: checked.days, data: data.join(", ") }
+            .picture()?;
     let report = RunReport {
         title: "Do alerts follow the knob?".into(),
         summary: format!("{} benign flows of {:.2} days, replayed through the judge", checked.flows, checked.days),
         facts: vec![Fact::new("captures", data.join(", ")), Fact::new("days watched", format!("{:.2}", checked.days))],
         notes: vec![Note {
             title: "Short watches".into(),
-            text: "Settings that ask for less than one alert in the time watched cannot be told apart from none.".into(),
+            text: "Settings that ask for less than one alert in the time watched cannot be told apart from none."
+                .into(),
             ..Note::default()
         }],
         pictures: vec![picture],

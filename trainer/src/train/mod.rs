@@ -13,7 +13,7 @@ pub mod scaling_fit;
 use fastrand::Rng;
 pub use lapwing_neural::Loss;
 use lapwing_neural::{
-    AdamConfig, CurvePoint, FitConfig, Fitted, NetworkShape, NeuralError, Optimizer, Rows, Schedule, Watch, fit,
+    AdamConfig, CurvePoint, Engine, FitConfig, Fitted, NetworkShape, NeuralError, Optimizer, Rows, Schedule, Watch, fit,
 };
 use lapwing_shared::features::{FEATURES, FeatureVector};
 use lapwing_shared::verdict::network::{LATENT, LAYERS, WIDTH};
@@ -292,6 +292,8 @@ fn fit_config(config: &TrainConfig, epochs: usize) -> FitConfig {
         patience: config.patience,
         loss: config.loss,
         noise: config.noise,
+        // Its order of additions does not depend on the build, so the same seed gives the same release.
+        engine: Engine::Burn,
         ..FitConfig::default()
     }
 }
