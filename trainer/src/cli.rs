@@ -1,5 +1,6 @@
 //! Command line of the trainer: one program, each subcommand usable alone.
 
+use crate::commands::import::{ImportArgs, run_import};
 use crate::commands::learn::{CalibrateArgs, ReleaseArgs, TrainArgs, run_calibrate, run_release, run_train};
 use crate::commands::{self, keys, lists};
 use crate::config::{Config, Span};
@@ -40,6 +41,11 @@ pub enum Command {
     /// Collect, train when it is time, publish releases; runs until SIGTERM or Ctrl-C.
     #[command(after_help = "Example:\n  lapwing-trainer serve --listen 0.0.0.0:1883 --key site-1.key --every 7d")]
     Serve(ServeArgs),
+    /// Read flow tables or captures: what is in them, what was dropped or repaired, and a clean copy.
+    #[command(
+        after_help = "Examples:\n  lapwing-trainer import --kind nsl-kdd KDDTrain+.txt.gz\n  lapwing-trainer import --kind cic-ids2017 days/ --out cic.parquet --report out\n  lapwing-trainer import --kind table flows.csv --schema flows.toml --json -"
+    )]
+    Import(Box<ImportArgs>),
     /// Train an autoencoder on benign rows of captures or feature files.
     #[command(after_help = "Example:\n  lapwing-trainer train --capture monday.pcap.gz --out run.json")]
     Train(TrainArgs),
@@ -293,6 +299,7 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
             serve::run(config, maker, ready)?;
             unwritten
         }
+        Command::Import(args) => run_import(&args),
         Command::Train(args) => run_train(&args),
         Command::Calibrate(args) => run_calibrate(&args),
         Command::Release(args) => run_release(&args),

@@ -1,5 +1,6 @@
 //! What the short subcommands do.
 
+pub mod import;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub mod learn;

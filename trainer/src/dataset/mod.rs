@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod features_csv;
 pub mod labels;
+pub mod table;
 
 use crate::train::rows::TrainingRow;
 use lapwing_capture::CaptureError;

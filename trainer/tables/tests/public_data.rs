@@ -1,5 +1,6 @@
 //! The published data sets, read as their kinds say. The data is not part of the project: `LAPWING_PUBLIC_DATA` names
 //! its folder, `../shared/data` beside the project is the default, and without it each test says that it was skipped.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use lapwing_tables::{
     Attempted, Encoder, EncoderOptions, Format, ReadOptions, Scaling, Split, SplitOptions, SplitRule, Table, read,
