@@ -2,6 +2,7 @@
 
 use crate::commands::compare::{CompareArgs, run_compare};
 use crate::commands::evaluate::run_evaluate;
+use crate::commands::import::{ImportArgs, run_import};
 use crate::commands::learn::{CalibrateArgs, ReleaseArgs, TrainArgs, run_calibrate, run_release, run_train};
 use crate::commands::{self, keys, lists};
 use crate::config::{Config, Span};
@@ -62,6 +63,11 @@ pub enum Command {
         after_help = "Example:\n  lapwing-trainer serve --listen 0.0.0.0:1883 --key site-1.key --every 7d\n  lapwing-trainer serve --predict-model model.lapwing --http 127.0.0.1:8480"
     )]
     Serve(ServeArgs),
+    /// Read flow tables or captures: what is in them, what was dropped or repaired, and a clean copy.
+    #[command(
+        after_help = "Examples:\n  lapwing-trainer import --kind nsl-kdd KDDTrain+.txt.gz\n  lapwing-trainer import --kind cic-ids2017 days/ --out cic.parquet --report out\n  lapwing-trainer import --kind table flows.csv --schema flows.toml --json -"
+    )]
+    Import(Box<ImportArgs>),
     /// Train an autoencoder on benign rows of captures or feature files.
     #[command(after_help = "Example:\n  lapwing-trainer train --capture monday.pcap.gz --out run.json")]
     Train(TrainArgs),
@@ -364,6 +370,7 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
             served?;
             unwritten
         }
+        Command::Import(args) => run_import(&args),
         Command::Train(args) => run_train(&args),
         Command::Calibrate(args) => run_calibrate(&args),
         Command::Release(args) => run_release(&args),

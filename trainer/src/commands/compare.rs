@@ -3,11 +3,11 @@
 use crate::commands::evaluate::{command_line, write_page};
 use crate::commands::write_json;
 use crate::compare::{self, CompareConfig, comparison};
-use crate::evaluate::args::{FitBar, format, read_files};
+use crate::evaluate::args::{FitBar, read_kind};
 use clap::Args;
 use lapwing_methods::Step;
 use lapwing_report::comparison::ComparisonReport;
-use lapwing_tables::ReadOptions;
+use lapwing_tables::BadRows;
 use std::path::{Path, PathBuf};
 
 /// `compare`.
@@ -27,13 +27,12 @@ pub struct CompareArgs {
 /// `compare`.
 pub(crate) fn run_compare(args: &CompareArgs) -> anyhow::Result<()> {
     let config = CompareConfig::load(&args.config)?;
-    let format = format(config.kind, config.schema.as_deref())?;
-    let kind = format.name();
-    let table = read_files(&config.train, &config.test, &ReadOptions::new(format))?;
+    let schema = config.schema.as_deref();
+    let table = read_kind(config.kind, schema, BadRows::Refuse, &config.train, &config.test)?;
     let bar = FitBar::new("compare".into());
     let step = |at: Step| bar.step(at);
     let mut told = |name: &str, seed: u64| eprintln!("{name}, seed {seed}");
-    let found = compare::run(&config, &table, kind, &mut told, &step)?;
+    let found = compare::run(&config, &table, &config.kind.name(), &mut told, &step)?;
     bar.done();
     let page = comparison(&found, command_line())?;
     if args.json.as_deref() != Some(Path::new("-")) {

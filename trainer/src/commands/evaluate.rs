@@ -25,7 +25,7 @@ pub(crate) fn run_evaluate(args: &EvaluateArgs) -> anyhow::Result<()> {
         None => Vec::new(),
     };
     bar.done();
-    let data = Data::of(args.source.format()?.name(), &table);
+    let data = Data::of(&args.source.kind.name(), &table);
     let evaluation = Evaluation {
         format: evaluate::FORMAT,
         version: env!("CARGO_PKG_VERSION"),
@@ -115,7 +115,7 @@ fn save(
     judged: Judged,
 ) -> anyhow::Result<()> {
     let plan: &Plan = &evaluation.plan;
-    let model = Model::new(args.source.format()?.name(), table, plan, judged)?;
+    let model = Model::new(&args.source.kind.name(), table, plan, judged)?;
     let bytes = model.save(path)?;
     eprintln!("model: {}, {bytes} bytes", path.display());
     Ok(())

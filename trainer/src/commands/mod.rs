@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub(crate) mod evaluate;
+pub mod import;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub mod knob;

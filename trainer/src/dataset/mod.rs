@@ -4,6 +4,7 @@ pub mod capture;
 pub mod features_csv;
 pub mod labels;
 pub mod stored;
+pub mod table;
 
 use crate::train::rows::TrainingRow;
 use lapwing_capture::CaptureError;

@@ -23,6 +23,8 @@ pub enum TableKind {
     ZeekConn,
     /// Any table; --schema says how to read it.
     Table,
+    /// Captures, metered as agents do, with NAME.labels.csv beside them where there are labels.
+    Capture,
 }
 
 /// Which table.
@@ -49,24 +51,13 @@ pub struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// How to read these files.
-    ///
-    /// # Errors
-    /// A schema that is missing or no good.
-    pub fn format(&self) -> anyhow::Result<Format> {
-        format(self.kind, self.schema.as_deref())
-    }
-
     /// Reads the table, without the features taken out.
     ///
     /// # Errors
     /// What the reader says of the files.
     pub fn read(&self) -> anyhow::Result<Table> {
-        let mut options = ReadOptions::new(self.format()?);
-        if self.drop_bad_rows {
-            options.bad_rows = BadRows::Drop;
-        }
-        let mut table = read_files(&self.train, &self.test, &options)?;
+        let bad_rows = if self.drop_bad_rows { BadRows::Drop } else { BadRows::Refuse };
+        let mut table = read_kind(self.kind, self.schema.as_deref(), bad_rows, &self.train, &self.test)?;
         if !self.exclude.is_empty() {
             table.without(&self.exclude).context("--exclude")?;
         }
@@ -74,11 +65,18 @@ impl SourceArgs {
     }
 }
 
+impl TableKind {
+    /// Its word on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
 /// How to read files of this kind.
 ///
 /// # Errors
 /// A table without a schema, or a schema that is no good.
-pub fn format(kind: TableKind, schema: Option<&std::path::Path>) -> anyhow::Result<Format> {
+pub(crate) fn format(kind: TableKind, schema: Option<&std::path::Path>) -> anyhow::Result<Format> {
     Ok(match (kind, schema) {
         (TableKind::CicIds2017, _) => Format::CicIds2017 { attempted: Attempted::Benign },
         (TableKind::UnswNb15, _) => Format::UnswNb15,
@@ -86,14 +84,37 @@ pub fn format(kind: TableKind, schema: Option<&std::path::Path>) -> anyhow::Resu
         (TableKind::ZeekConn, _) => Format::ZeekConn,
         (TableKind::Table, Some(path)) => Format::Table(Box::new(Schema::load(path)?)),
         (TableKind::Table, None) => bail!("--kind table needs --schema FILE, which says what the columns are"),
+        (TableKind::Capture, _) => bail!("captures are metered, not read as tables"),
     })
+}
+
+/// Reads files of this kind, captures too.
+///
+/// # Errors
+/// What the reader says of the files, and `given` test captures, which have no table of their own.
+pub fn read_kind(
+    kind: TableKind,
+    schema: Option<&std::path::Path>,
+    bad_rows: BadRows,
+    train: &[PathBuf],
+    test: &[PathBuf],
+) -> anyhow::Result<Table> {
+    if kind != TableKind::Capture {
+        return read_files(train, test, &ReadOptions { bad_rows, ..ReadOptions::new(format(kind, schema)?) });
+    }
+    if !test.is_empty() {
+        bail!("--test takes no captures: give all of them to --train and split by group, time, day or random");
+    }
+    let dataset = crate::dataset::capture::read(train)?;
+    dataset.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(crate::dataset::table::of(&dataset, train)?)
 }
 
 /// Reads with a bar on standard error.
 ///
 /// # Errors
 /// What the reader says of the files.
-pub fn read_files(train: &[PathBuf], test: &[PathBuf], options: &ReadOptions) -> anyhow::Result<Table> {
+fn read_files(train: &[PathBuf], test: &[PathBuf], options: &ReadOptions) -> anyhow::Result<Table> {
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{bar:32} reading {bytes}/{total_bytes}, {msg} rows")?);
     let table = read(train, test, options, &mut |progress| {

@@ -4,10 +4,10 @@ use super::answer::Prediction;
 use super::model::Model;
 use super::rows::{csv_table, json_table};
 use crate::commands::write_json;
-use crate::evaluate::args::{TableKind, format, read_files};
+use crate::evaluate::args::{TableKind, read_kind};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
-use lapwing_tables::ReadOptions;
+use lapwing_tables::BadRows;
 use serde_json::{Map, Value as Json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -57,8 +57,7 @@ pub(crate) fn run_predict(args: &PredictArgs) -> anyhow::Result<()> {
         (Some(pairs), _, _) => json_table(&model, &[row(&model, pairs)?])?,
         (None, Some(path), None) => csv_table(&model, path)?,
         (None, Some(path), Some(kind)) => {
-            let options = ReadOptions::new(format(kind, args.schema.as_deref())?);
-            read_files(std::slice::from_ref(path), &[], &options)?
+            read_kind(kind, args.schema.as_deref(), BadRows::Refuse, std::slice::from_ref(path), &[])?
         }
         (None, None, _) => bail!("name a CSV file or give --row"),
     };
