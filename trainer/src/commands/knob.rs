@@ -105,6 +105,15 @@ pub fn write_page(folder: &Path, checked: &Checked, captures: &[PathBuf], comman
     std::fs::write(folder.join("check.json"), serde_json::to_vec_pretty(checked)?).with_context(context)
 }
 
+fn cells(knob: &KnobCheck) -> Vec<String> {
+    vec![
+        knob.alerts_per_day.to_string(),
+        format!("{:.1}", knob.evidence_nats),
+        knob.alerts.to_string(),
+        format!("{:.2}", knob.seen_per_day),
+    ]
+}
+
 /// 95 % interval of a rate from a count of independent events: the square root of a Poisson count has variance 1/4
 /// (Anscombe 1948).
 fn rate_interval(alerts: u64, days: f64) -> (f64, f64) {
