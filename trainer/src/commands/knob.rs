@@ -90,10 +90,11 @@ pub fn write_page(folder: &Path, checked: &Checked, captures: &[PathBuf], comman
         summary: format!("{} benign flows of {:.2} days, replayed through the judge", checked.flows, checked.days),
         facts: vec![Fact::new("captures", data.join(", ")), Fact::new("days watched", format!("{:.2}", checked.days))],
         notes: vec![Note {
-            title: "Short watches".into(),
+            title: "Every setting".into(),
             text: "Settings that ask for less than one alert in the time watched cannot be told apart from none."
                 .into(),
-            ..Note::default()
+            header: ["asked a day", "limit, nats", "alerts", "seen a day"].map(str::to_owned).into(),
+            rows: checked.knobs.iter().map(cells).collect(),
         }],
         pictures: vec![picture],
         commands: vec![command],
