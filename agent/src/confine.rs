@@ -95,6 +95,8 @@ pub fn files(config: &Config) -> (Vec<PathBuf>, Vec<PathBuf>) {
         ["/proc", "/sys/class/net", "/sys/devices", "/etc", "/usr/share/lapwing", "/dev/urandom"]
             .map(PathBuf::from)
             .to_vec();
+    // Often a link out of /etc, to where the system keeps it up to date; the resolver reads it anew each time.
+    read.extend(std::fs::canonicalize("/etc/resolv.conf").ok().and_then(|file| file.parent().map(Path::to_owned)));
     read.extend(config.update.keys.iter().cloned());
     read.extend(config.mqtt.ca_file.clone());
     read.extend(config.detector.release.clone());
