@@ -148,7 +148,7 @@ impl Listener {
     /// Waits until the guest says something for which `wanted` has an answer; the answer.
     ///
     /// # Errors
-    /// When nothing at all was said for `patience`, or nothing but [`REPORTS`] reports, or the connection was lost.
+    /// When nothing at all was said for `patience`, or nothing but `REPORTS` reports, or the connection was lost.
     pub fn until<T>(
         &mut self,
         what: &str,

@@ -109,7 +109,7 @@ impl Machine {
     /// Waits for a console line that begins with `beginning`; what stands behind it.
     ///
     /// # Errors
-    /// After `patience` without a word, after [`LINES`] others, or when the guest has ended.
+    /// After `patience` without a word, after `LINES` others, or when the guest has ended.
     pub fn until(&mut self, beginning: &str, patience: Duration) -> anyhow::Result<String> {
         for _ in 0..LINES {
             match self.console.recv_timeout(patience) {
