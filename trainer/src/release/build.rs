@@ -92,7 +92,7 @@ pub struct ReleaseTerms {
     pub calibration: Calibration,
     /// CUSUM drift, nats.
     pub evidence_drift_nats: f32,
-    /// Evidence limits ([`crate::calibrate::evidence_limits`]).
+    /// Evidence limits ([`crate::calibrate::limits::evidence_limits`]).
     pub limits: Fixed<LimitKnot, LIMIT_KNOTS>,
     /// Attack kinds ([`super::kinds::profile`]).
     pub kinds: Fixed<KindProfile, KINDS>,
