@@ -12,6 +12,7 @@ pub mod updates;
 use lapwing_agent::config::EngineChoice;
 use lapwing_shared::release::digest::{Hex, sha256};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What the stages gave when the goldens were drawn: lines of stage, subject, SHA-256.
 pub const GOLDENS: &str = include_str!("../../data/goldens.txt");
@@ -79,7 +80,10 @@ struct Temporary(PathBuf);
 
 impl Temporary {
     fn new(name: &str) -> std::io::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("lapwing-goldens-{name}-{}", std::process::id()));
+        // Tests of one process draw at the same time.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("lapwing-goldens-{name}-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         Ok(Self(folder))
     }
