@@ -1,7 +1,8 @@
 //! One number, the memory that the agent may take, → the size of every table.
 //!
 //! What is left after the program itself is shared out: half to the flow table, a fifth to what is known of hosts, a
-//! fifth to messages that wait, a tenth to the capture ring. The shares are measured per entry, see docs/live.md.
+//! fifth to messages that wait, a tenth to the capture ring. The bytes of an entry are reckoned from its
+//! types, not measured in a process.
 
 use crate::config::EngineChoice;
 use crate::outbox::Limits;
