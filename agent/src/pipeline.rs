@@ -72,6 +72,12 @@ impl Batch {
         self.rows.clear();
         self.marks.clear();
     }
+
+    /// Gives what it holds away and goes on with an empty batch, which knows no less of where the packet thread stands.
+    fn exchange(&mut self, empty: Self) -> Self {
+        let progress = self.progress;
+        std::mem::replace(self, Self { progress, ..empty })
+    }
 }
 
 /// What a run may die of.
@@ -148,7 +154,7 @@ impl Feeder {
             current.clear();
             return;
         };
-        let batch = std::mem::replace(&mut *current, next);
+        let batch = current.exchange(next);
         drop(current);
         // There is room: there are no more batches than places. Without a receiver the run is over anyway.
         let _ = self.full.send(batch);
@@ -351,7 +357,8 @@ fn score_all<L: Listener, C: Control>(
             Err(RecvTimeoutError::Timeout) => match take_early(current, full, &mut spare) {
                 Some(batch) => batch,
                 None => {
-                    control.progress(&lock(current).progress.clone(), scoring.counters());
+                    let progress = lock(current).progress;
+                    control.progress(&progress, scoring.counters());
                     continue;
                 }
             },
@@ -374,6 +381,10 @@ fn take_early(current: &Mutex<Batch>, full: &Receiver<Batch>, spare: &mut Batch)
     match full.try_recv() {
         Ok(batch) => Some(batch),
         Err(TryRecvError::Empty | TryRecvError::Disconnected) if current.is_empty() => None,
-        Err(_) => Some(std::mem::replace(&mut *current, std::mem::take(spare))),
+        Err(_) => Some(current.exchange(std::mem::take(spare))),
     }
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;
