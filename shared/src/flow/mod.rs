@@ -1,5 +1,7 @@
 //! Packets → bidirectional flow records (IPFIX terms of RFC 7011, biflows of RFC 5103).
 
+#[cfg(feature = "alloc")]
+mod entry;
 pub mod fragments;
 #[cfg(feature = "alloc")]
 pub mod key;

@@ -4,6 +4,7 @@
 //! then, also when no further packet comes. Records appear in the order of their deadlines, whether time is told by
 //! packets or by a timer, so that live capture and replay give the same sequence.
 
+use crate::flow::entry::{Flow, Handshake, Wait, add};
 use crate::flow::fragments::Fragments;
 use crate::flow::key::{End, FlowKey, TCP, initiator};
 use crate::flow::lru::{LruTable, NONE, Slot};
@@ -69,39 +70,6 @@ pub struct FlowCounters {
     pub clock_steps: u64,
 }
 
-/// What else an entry waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Wait {
-    /// No record is open: only the idle timeout.
-    #[default]
-    Nothing,
-    /// The active timeout of its open record.
-    Active,
-    /// The end of the linger time after TCP's end.
-    Linger,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Flow {
-    start: Timestamp,
-    last: Timestamp,
-    forward: Direction,
-    reverse: Direction,
-    /// When the wait began.
-    wait_since: Timestamp,
-    syn_at: Option<Timestamp>,
-    handshake: Option<Nanos>,
-    earlier_records: u32,
-    wait_newer: Slot,
-    wait_older: Slot,
-    icmp: (u8, u8),
-    initiator: End,
-    wait: Wait,
-    answered: bool,
-    fin_forward: bool,
-    fin_reverse: bool,
-}
-
 /// Entries that wait for the same span, in the order in which the wait began.
 #[derive(Clone, Copy)]
 struct Queue {
@@ -132,7 +100,7 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
-    /// An empty table; all its memory is taken here (about 300 bytes a flow).
+    /// An empty table; all its memory is taken here (about 300 bytes a flow, index included).
     pub fn new(config: &FlowTableConfig) -> Self {
         Self {
             flows: LruTable::new(config.capacity, config.hash_seed),
@@ -296,20 +264,14 @@ impl FlowTable {
 
     #[inline]
     fn follow_tcp(&mut self, slot: Slot, packet: &Packet, sender: End) {
-        use tcp_flags::{ACK, FIN, RST, SYN};
+        use tcp_flags::{FIN, RST, SYN};
         let flags = packet.tcp_flags;
         if flags & (SYN | FIN | RST) == 0 {
             return;
         }
         let flow = self.flows.value_mut(slot);
         let forward = sender == flow.initiator;
-        match (flags & (SYN | ACK), forward) {
-            (SYN, true) => flow.syn_at = flow.syn_at.or(Some(packet.timestamp)),
-            (both, false) if both == SYN | ACK && flow.handshake.is_none() => {
-                flow.handshake = flow.syn_at.map(|syn_at| packet.timestamp.since(syn_at));
-            }
-            _ => {}
-        }
+        flow.handshake.follow(flags, forward, packet.timestamp);
         if flags & FIN != 0 {
             flow.fin_forward |= forward;
             flow.fin_reverse |= !forward;
@@ -359,7 +321,7 @@ impl FlowTable {
         let flow = self.flows.value_mut(slot);
         flow.wait = Wait::Nothing;
         (flow.forward, flow.reverse) = (Direction::default(), Direction::default());
-        (flow.handshake, flow.syn_at) = (None, None);
+        flow.handshake = Handshake::Unseen;
         flow.earlier_records = flow.earlier_records.saturating_add(1);
     }
 
@@ -390,7 +352,7 @@ impl FlowTable {
             made,
             forward: flow.forward,
             reverse: flow.reverse,
-            handshake: flow.handshake,
+            handshake: flow.handshake.span(),
             earlier_records: flow.earlier_records,
             answered: flow.answered,
             reason,
@@ -425,37 +387,5 @@ impl FlowTable {
 
     fn queue(&mut self, wait: Wait) -> &mut Queue {
         if wait == Wait::Linger { &mut self.linger } else { &mut self.active }
-    }
-}
-
-#[inline]
-fn add(direction: &mut Direction, packet: &Packet) {
-    let size = packet.network_octets;
-    if direction.packets == 0 {
-        direction.first = packet.timestamp;
-        (direction.size_min, direction.size_max) = (size, size);
-        direction.first_window = packet.tcp_window;
-    } else {
-        let gap_us = (packet.timestamp.since(direction.last).0 / 1000).min(u64::from(u32::MAX)) as u32;
-        direction.gap_max_us = direction.gap_max_us.max(gap_us);
-        direction.gaps_squared_us2 += f64::from(gap_us) * f64::from(gap_us);
-        direction.size_min = direction.size_min.min(size);
-        direction.size_max = direction.size_max.max(size);
-    }
-    direction.last = packet.timestamp;
-    direction.packets = direction.packets.saturating_add(1);
-    direction.frame_octets += u64::from(packet.frame_octets);
-    direction.network_octets += u64::from(size);
-    let squared = u64::from(size) * u64::from(size);
-    direction.network_octets_squared = direction.network_octets_squared.saturating_add(squared);
-    direction.payload_octets += u64::from(packet.payload_octets);
-    direction.payload_packets += u32::from(packet.payload_octets > 0);
-    let flags = packet.tcp_flags;
-    direction.tcp_flags |= flags;
-    if flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST | tcp_flags::PSH) != 0 {
-        direction.syn = direction.syn.saturating_add(u16::from(flags & tcp_flags::SYN != 0));
-        direction.fin = direction.fin.saturating_add(u16::from(flags & tcp_flags::FIN != 0));
-        direction.rst = direction.rst.saturating_add(u16::from(flags & tcp_flags::RST != 0));
-        direction.psh = direction.psh.saturating_add(u16::from(flags & tcp_flags::PSH != 0));
     }
 }

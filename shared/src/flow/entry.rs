@@ -1,0 +1,128 @@
+//! What the flow table holds of a flow: its open record, packet by packet.
+
+use crate::flow::key::End;
+use crate::flow::lru::Slot;
+use crate::flow::record::Direction;
+use crate::packet::{Packet, tcp_flags};
+use crate::units::{Nanos, Timestamp};
+
+/// What else an entry waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// No record is open: only the idle timeout.
+    #[default]
+    Nothing,
+    /// The active timeout of its open record.
+    Active,
+    /// The end of the linger time after TCP's end.
+    Linger,
+}
+
+/// How far TCP's opening has come in this record.
+#[derive(Clone, Copy, Default)]
+pub(super) enum Handshake {
+    #[default]
+    Unseen,
+    /// The first SYN.
+    Begun(Timestamp),
+    /// From the first SYN to the SYN+ACK.
+    Took(Nanos),
+}
+
+impl Handshake {
+    /// `flags` of a packet with any of SYN, FIN and RST; `forward` when it came from the initiator.
+    #[inline]
+    pub(super) fn follow(&mut self, flags: u8, forward: bool, at: Timestamp) {
+        use tcp_flags::{ACK, SYN};
+        match (*self, flags & (SYN | ACK), forward) {
+            (Self::Unseen, SYN, true) => *self = Self::Begun(at),
+            (Self::Begun(syn_at), both, false) if both == SYN | ACK => *self = Self::Took(at.since(syn_at)),
+            _ => {}
+        }
+    }
+
+    /// From the first SYN to the SYN+ACK, where both were seen.
+    pub(super) fn span(self) -> Option<Nanos> {
+        match self {
+            Self::Took(span) => Some(span),
+            Self::Unseen | Self::Begun(_) => None,
+        }
+    }
+}
+
+/// A flow and its open record: 240 bytes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Flow {
+    pub(super) start: Timestamp,
+    pub(super) last: Timestamp,
+    pub(super) forward: Direction,
+    pub(super) reverse: Direction,
+    /// When the wait began.
+    pub(super) wait_since: Timestamp,
+    pub(super) handshake: Handshake,
+    pub(super) earlier_records: u32,
+    pub(super) wait_newer: Slot,
+    pub(super) wait_older: Slot,
+    pub(super) icmp: (u8, u8),
+    pub(super) initiator: End,
+    pub(super) wait: Wait,
+    pub(super) answered: bool,
+    pub(super) fin_forward: bool,
+    pub(super) fin_reverse: bool,
+}
+
+/// Counts a packet of this direction.
+#[inline]
+pub(super) fn add(direction: &mut Direction, packet: &Packet) {
+    let size = packet.network_octets;
+    if direction.packets == 0 {
+        direction.first = packet.timestamp;
+        (direction.size_min, direction.size_max) = (size, size);
+        direction.first_window = packet.tcp_window;
+    } else {
+        let gap_us = (packet.timestamp.since(direction.last).0 / 1000).min(u64::from(u32::MAX)) as u32;
+        direction.gap_max_us = direction.gap_max_us.max(gap_us);
+        direction.gaps_squared_us2 += f64::from(gap_us) * f64::from(gap_us);
+        direction.size_min = direction.size_min.min(size);
+        direction.size_max = direction.size_max.max(size);
+    }
+    direction.last = packet.timestamp;
+    direction.packets = direction.packets.saturating_add(1);
+    direction.frame_octets += u64::from(packet.frame_octets);
+    direction.network_octets += u64::from(size);
+    let squared = u64::from(size) * u64::from(size);
+    direction.network_octets_squared = direction.network_octets_squared.saturating_add(squared);
+    direction.payload_octets += u64::from(packet.payload_octets);
+    direction.payload_packets += u32::from(packet.payload_octets > 0);
+    let flags = packet.tcp_flags;
+    direction.tcp_flags |= flags;
+    if flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST | tcp_flags::PSH) != 0 {
+        direction.syn = direction.syn.saturating_add(u16::from(flags & tcp_flags::SYN != 0));
+        direction.fin = direction.fin.saturating_add(u16::from(flags & tcp_flags::FIN != 0));
+        direction.rst = direction.rst.saturating_add(u16::from(flags & tcp_flags::RST != 0));
+        direction.psh = direction.psh.saturating_add(u16::from(flags & tcp_flags::PSH != 0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_takes_no_more_than_is_said() {
+        assert_eq!(size_of::<Flow>(), 240);
+    }
+
+    #[test]
+    fn the_handshake_counts_from_the_first_syn_to_the_first_answer() {
+        use tcp_flags::{ACK, SYN};
+        let at = Timestamp::from_secs;
+        let mut handshake = Handshake::default();
+        handshake.follow(SYN | ACK, false, at(1));
+        assert_eq!(handshake.span(), None, "an answer without a question");
+        for (flags, forward, second) in [(SYN, true, 2), (SYN, true, 3), (SYN | ACK, false, 5), (SYN | ACK, false, 9)] {
+            handshake.follow(flags, forward, at(second));
+        }
+        assert_eq!(handshake.span(), Some(Nanos::from_secs(3)));
+    }
+}
