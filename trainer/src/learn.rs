@@ -101,19 +101,18 @@ pub struct Quantized {
     pub report: QuantizeReport,
 }
 
-/// Quantizes with the training rows as calibration set; the cost is measured on `held_out` rows.
+/// Quantizes with rows of the training as calibration set; the cost is measured on `held_out` rows.
 ///
 /// # Errors
 /// When the network does not fit the encoding.
 pub fn quantize(
     run: &TrainRun,
-    training: &[FeatureVector],
     held_out: &[FeatureVector],
     attacks: &[FeatureVector],
 ) -> Result<Quantized, ReleaseError> {
     let quantize =
         |rows: &[FeatureVector]| -> Vec<QuantizedInput> { rows.iter().map(|row| run.scaling.quantize(row)).collect() };
-    let artifacts = artifacts(run, &quantize(training), &QuantizeConfig::default())?;
+    let artifacts = artifacts(run, &run.range_rows(), &QuantizeConfig::default())?;
     let report = compare(&run.network, &artifacts.int8, &run.scaling, &quantize(held_out), &quantize(attacks))?;
     Ok(Quantized { artifacts, report })
 }
@@ -183,11 +182,9 @@ impl ReleaseMaker for Learner {
             .map_err(|error| MakeError::Training(error.to_string()))?;
         let said = |error: ReleaseError| MakeError::Training(error.to_string());
         let run = TrainRun::new(&training, &config, &trained);
-        let of =
-            |places: &[usize]| -> Vec<FeatureVector> { places.iter().map(|row| training[*row].features).collect() };
-        let (fitted, held_out) = (of(&trained.training), of(&trained.validation));
+        let held_out: Vec<FeatureVector> = trained.validation.iter().map(|row| training[*row].features).collect();
         progress(stage("quantize", String::new()));
-        let quantized = quantize(&run, &fitted, &held_out, &[]).map_err(said)?;
+        let quantized = quantize(&run, &held_out, &[]).map_err(said)?;
         progress(stage("quantize", cost(&quantized.report)));
         let scores = scores(&quantized.artifacts.int8, &run.scaling, held_out.iter())
             .map_err(|error| MakeError::Training(error.to_string()))?;

@@ -180,7 +180,7 @@ fn calibrated(run: &TrainRun, dataset: &Dataset, attacks: &[FeatureVector]) -> a
     if benign.is_empty() {
         bail!("no benign rows to calibrate on");
     }
-    let quantized = learn::quantize(run, &benign, &benign, attacks)?;
+    let quantized = learn::quantize(run, &benign, attacks)?;
     let scores = learn::scores(&quantized.artifacts.int8, &run.scaling, benign.iter())?;
     let thresholds = learn::thresholds(learn::benign_flows(&rows, &scores))?;
     Ok(Calibrated { thresholds, scores, quantized, benign })

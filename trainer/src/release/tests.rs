@@ -34,8 +34,7 @@ fn made() -> Made {
     let trained = train(&rows, &Mixture::transforms(), &config, &mut |_| ()).unwrap();
     let run = TrainRun::new(&rows, &config, &trained);
     let plain = |places: &[usize]| places.iter().map(|row| rows[*row].features).collect::<Vec<_>>();
-    let inputs: Vec<_> = plain(&trained.training).iter().map(|row| run.scaling.quantize(row)).collect();
-    let artifacts = artifacts(&run, &inputs, &QuantizeConfig::default()).unwrap();
+    let artifacts = artifacts(&run, &run.range_rows(), &QuantizeConfig::default()).unwrap();
     let validation = plain(&trained.validation);
     let calibration = calibrate(&scores(&run, &artifacts, &validation)).unwrap();
     let flow = |(second, score): (usize, u32)| BenignFlow {

@@ -3,13 +3,17 @@
 use super::network::{FloatNetwork, GatewayNetwork};
 use super::{TrainConfig, TrainError, TrainReport, Trained};
 use crate::train::rows::TrainingRow;
+use lapwing_shared::features::FEATURES;
 use lapwing_shared::release::digest::Hex;
-use lapwing_shared::verdict::scaling::Scaling;
+use lapwing_shared::verdict::scaling::{QuantizedInput, Scaling};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Number of the format; a reader refuses any other.
-pub const RUN_FORMAT: u32 = 1;
+pub const RUN_FORMAT: u32 = 2;
+
+/// Training rows kept for quantization, at most: enough for the ranges of the layers, little enough for a file.
+pub const RANGE_ROWS: usize = 2048;
 
 /// The code that trains, as `origin.code` of a manifest names it.
 pub const CODE_VERSION: &str = concat!("lapwing-trainer ", env!("CARGO_PKG_VERSION"));
@@ -32,11 +36,18 @@ pub struct TrainRun {
     pub scaling: Scaling,
     /// The weights.
     pub network: FloatNetwork,
+    /// Evenly spaced rows of the last pass as the network reads them, [`FEATURES`] values each, at most [`RANGE_ROWS`].
+    /// Quantization takes the layers' ranges from them, so that the rows that set thresholds have no part in the network.
+    #[serde(default)]
+    range_rows: Vec<Vec<i8>>,
 }
 
 impl TrainRun {
     /// Puts together what belongs to a training over these rows.
     pub fn new(rows: &[TrainingRow], config: &TrainConfig, trained: &Trained) -> Self {
+        let every = trained.training.len().div_ceil(RANGE_ROWS).max(1);
+        let kept = trained.training.iter().step_by(every);
+        let range_rows = kept.map(|row| trained.scaling.quantize(&rows[*row].features).to_vec()).collect();
         Self {
             format: RUN_FORMAT,
             code: CODE_VERSION.into(),
@@ -45,7 +56,13 @@ impl TrainRun {
             report: trained.report.clone(),
             scaling: trained.scaling.clone(),
             network: trained.network.clone(),
+            range_rows,
         }
+    }
+
+    /// The rows that quantization takes the layers' ranges from; all of them were trained on.
+    pub fn range_rows(&self) -> Vec<QuantizedInput> {
+        self.range_rows.iter().filter_map(|row| row.as_slice().try_into().ok()).collect()
     }
 
     /// Writes the file.
@@ -71,6 +88,9 @@ impl TrainRun {
         }
         if !run.network.fits_gateway() || !run.scaling.is_valid() {
             return Err(failed("weights or scaling are not those of a network".into()));
+        }
+        if run.range_rows.is_empty() || run.range_rows.iter().any(|row| row.len() != FEATURES) {
+            return Err(failed(format!("range-rows: expected at least one row of {FEATURES} values")));
         }
         Ok(run)
     }

@@ -119,3 +119,19 @@ fn a_saved_run_comes_back_and_a_damaged_one_is_refused() {
     assert!(TrainRun::load(&path).unwrap_err().to_string().ends_with("are not those of a network"));
     std::fs::remove_dir_all(&directory).unwrap();
 }
+
+#[test]
+fn layer_ranges_come_from_rows_that_were_trained_on() {
+    let rows = rows(6_000);
+    let config = TrainConfig { epochs: 1, ..short() };
+    let trained = train_quietly(&rows, &config).unwrap();
+    let run = TrainRun::new(&rows, &config, &trained);
+    let read = |places: &[usize]| -> std::collections::HashSet<_> {
+        places.iter().map(|row| trained.scaling.quantize(&rows[*row].features)).collect()
+    };
+    let (training, validation) = (read(&trained.training), read(&trained.validation));
+    let kept = run.range_rows();
+    assert!((1_000..=super::run::RANGE_ROWS).contains(&kept.len()), "{}", kept.len());
+    assert!(kept.iter().all(|row| training.contains(row)));
+    assert!(!validation.is_subset(&training), "the rows of this test tell the two apart");
+}
