@@ -15,6 +15,7 @@ use crate::response::Responder;
 use crate::scoring::{Installed, Listener, ScoringCounters};
 use crate::status::Board;
 use crate::status::watch::{Figures, Watch};
+use crate::update::counted::Counted;
 use crate::update::disk::{Disk, Folder};
 use crate::update::engine::EngineFactory;
 use crate::update::memory::Memory;
@@ -68,7 +69,7 @@ impl Network {
             Some(path) => {
                 let folder =
                     Folder::open(path).with_context(|| format!("cannot use state folder {}", path.display()))?;
-                spawn(folder, config, agent, connection, terms)
+                spawn(Counted::new(folder, board.clone()), config, agent, connection, terms)
             }
             None => {
                 tracing::warn!(

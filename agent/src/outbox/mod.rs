@@ -4,7 +4,8 @@
 //! broker's word, see [`Delivery`]). Health reports carry running totals, so only the newest waits, and it is sent once.
 //! Over the bound the oldest unsent telemetry goes first, alerts only when there is no telemetry left; both are counted.
 //! The number of a message that was dropped before it was ever sent is given to the next one, so that the trainer sees
-//! no gap. With a journal, what waits survives a restart under its old run and number.
+//! no gap. With a journal, alerts and updates that wait survive a restart under their old run and number. Samples do not:
+//! they are a hundred times the octets, flash wears out, and the next ones tell the trainer as much.
 
 pub mod journal;
 
@@ -68,6 +69,8 @@ struct Entry {
     sent_ms: Option<u64>,
     /// It was sent on this or an earlier connection: the trainer may have it.
     ever_sent: bool,
+    /// Belongs into the journal.
+    durable: bool,
     stored: bool,
 }
 
@@ -138,7 +141,7 @@ impl<D: Disk> Outbox<D> {
             self.take_out(|entry| entry.id == id);
             // A run that is told twice would mix numbers of two lives.
             self.run = self.run.max(message.run.saturating_add(1));
-            self.add(Entry { id, payload, sent_ms: None, ever_sent: true, stored: true }, &message.body);
+            self.add(Entry { id, payload, sent_ms: None, ever_sent: true, durable: true, stored: true }, &message.body);
         }
         self.bound();
     }
@@ -165,7 +168,8 @@ impl<D: Disk> Outbox<D> {
             self.next += 1;
         }
         let id = (self.run, number);
-        self.add(Entry { id, payload, sent_ms: None, ever_sent: false, stored: false }, &message.body);
+        let durable = !matches!(message.body, Body::Samples(_));
+        self.add(Entry { id, payload, sent_ms: None, ever_sent: false, durable, stored: false }, &message.body);
         self.bound();
         Ok(())
     }
@@ -270,7 +274,7 @@ impl<D: Disk> Outbox<D> {
     /// memory meanwhile.
     pub fn flush(&mut self) -> Option<std::io::Error> {
         let journal = self.journal.as_mut()?;
-        let all = self.alerts.iter().chain(&self.telemetry);
+        let all = self.alerts.iter().chain(&self.telemetry).filter(|entry| entry.durable);
         let fresh = all.clone().filter(|entry| !entry.stored).map(|entry| entry.payload.as_slice());
         let written = journal.flush(fresh, all.map(|entry| entry.payload.as_slice()));
         match written {

@@ -206,3 +206,12 @@ fn when_the_clock_is_set_waiting_alerts_get_their_times_and_sent_ones_stay() {
     assert_eq!(told, [(1, 0, 0, 0), (2, 5, 5, 1_900_000_000), (3, 0, 0, 1_800_000_000)]);
     assert_eq!(outbox.mend(5_000_000_000, 1_900_000_000), 0, "nothing is mended twice");
 }
+
+#[test]
+fn samples_are_not_written_to_the_disk() {
+    let mut first = stored(PowerDisk::default());
+    [samples(), alert(1), samples()].into_iter().for_each(|body| first.push(body, 0).unwrap());
+    assert!(first.flush().is_none());
+    let mut second = stored(disk(first).after(Cut::NothingPending));
+    assert_eq!(sent(&mut second, 0), [2], "the alert alone comes back");
+}

@@ -111,6 +111,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(out, "scored  {} of {} records, {} not", report.scored, report.records, report.unscored)?;
     writeln!(out, "broker  {}", report.connection)?;
+    writeln!(out, "disk    {} octets written, made durable {} times", report.disk_octets, report.disk_syncs)?;
     if !report.clock_set {
         writeln!(out, "CLOCK NOT SET: times are floors, and are mended when it is")?;
     }

@@ -16,6 +16,8 @@ pub fn text(report: &Report) -> String {
         ("flow_evictions_total", report.flows.evicted as f64),
         ("host_evictions_total", report.hosts.evicted as f64),
         ("clock_steps_total", report.clock_steps as f64),
+        ("disk_written_octets_total", report.disk_octets as f64),
+        ("disk_syncs_total", report.disk_syncs as f64),
     ];
     let gauges = [
         ("flows", report.flows.held as f64),

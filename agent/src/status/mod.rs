@@ -125,6 +125,12 @@ pub struct Report {
     pub response: String,
     /// Resident memory at its peak, bytes.
     pub peak_memory_bytes: u64,
+    /// Octets written to the state folder.
+    #[serde(default)]
+    pub disk_octets: u64,
+    /// Times that something was made durable there.
+    #[serde(default)]
+    pub disk_syncs: u64,
 }
 
 /// The report between those who write and who read it.

@@ -1,5 +1,6 @@
 //! Releases on the agent's disk: two slots and the state that says which of them is in use.
 
+pub mod counted;
 pub mod disk;
 pub mod engine;
 pub mod memory;

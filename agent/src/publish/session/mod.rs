@@ -325,3 +325,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
 #[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "day_tests.rs"]
+mod day_tests;
