@@ -8,7 +8,7 @@ use crate::outbox::{Outbox, next_run};
 use crate::output::summary::Summary;
 use crate::pipeline::{Change, Control, Progress};
 use crate::publish::client::{self, ClientError, Connection};
-use crate::publish::session::Session;
+use crate::publish::session::{Fallback, Session};
 use crate::publish::{FromPipeline, ToPipeline};
 use crate::release_file::trusted_keys;
 use crate::response::Responder;
@@ -56,7 +56,7 @@ impl Network {
     ///
     /// # Errors
     /// When the configuration, a key file or the state folder is wrong.
-    pub fn start(config: &Config, board: &Board) -> anyhow::Result<Self> {
+    pub fn start(config: &Config, board: &Board, fallback: Option<Fallback<Box<dyn Engine>>>) -> anyhow::Result<Self> {
         let Some((agent, connection)) = connection(config)? else { return Ok(Self { thread: None, ends: None }) };
         let connection = connection.telling(board.clone());
         let terms = Terms {
@@ -69,14 +69,14 @@ impl Network {
             Some(path) => {
                 let folder =
                     Folder::open(path).with_context(|| format!("cannot use state folder {}", path.display()))?;
-                spawn(Counted::new(folder, board.clone()), config, agent, connection, terms)
+                spawn(Counted::new(folder, board.clone()), config, (agent, connection), terms, fallback)
             }
             None => {
                 tracing::warn!(
                     "no state-dir: a restart forgets the release, the messages that wait, and the highest version \
                      confirmed, so that an older signed release is taken again; name a folder with --state-dir"
                 );
-                spawn(Memory::default(), config, agent, connection, terms)
+                spawn(Memory::default(), config, (agent, connection), terms, fallback)
             }
         }
     }
@@ -109,9 +109,9 @@ impl Network {
 fn spawn<D: Disk + Clone + Send + 'static>(
     mut disk: D,
     config: &Config,
-    agent: Name,
-    connection: Connection,
+    (agent, connection): (Name, Connection),
     terms: Terms,
+    fallback: Option<Fallback<Box<dyn Engine>>>,
 ) -> anyhow::Result<Network> {
     let (run, unkept) = next_run(&mut disk, clock::wall_s());
     // A run's number is no less than the wall clock was when it began, and only one more than the last one's without.
@@ -125,7 +125,8 @@ fn spawn<D: Disk + Clone + Send + 'static>(
     }
     let journal = config.update.state_dir.is_some().then_some(disk);
     let outbox = Outbox::new(run, config.outbox_limits()?, journal);
-    let session = Session::start(agent, config.mqtt.delivery, Engines(config.detector.engine), store, outbox);
+    let session = Session::start(agent, config.mqtt.delivery, Engines(config.detector.engine), store, outbox)
+        .with_fallback(fallback);
     let (say, said) = mpsc::channel(MESSAGES);
     let (install, installs) = sync_channel(INSTALLS);
     let thread = std::thread::Builder::new().name("network".into());

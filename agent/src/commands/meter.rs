@@ -6,6 +6,7 @@ use crate::clock::Stopwatch;
 use crate::commands::live::{self, Counted};
 use crate::config::{Config, ResponseMode};
 use crate::confine;
+use crate::detector::Engine;
 use crate::engines::Engines;
 use crate::interruptible;
 use crate::network::Network;
@@ -15,6 +16,7 @@ use crate::output::features::FeatureWriter;
 use crate::output::records::RecordWriter;
 use crate::output::summary::{Summary, by_reason, peak_memory_bytes};
 use crate::pipeline::{self, WhenBehind};
+use crate::publish::session::Fallback;
 use crate::release_file::{Loaded, trusted_keys};
 use crate::response::Responder;
 use crate::sampler::Sampler;
@@ -23,6 +25,7 @@ use crate::shed::{Controller, Shed};
 use crate::status::Board;
 use crate::status::server::Listeners;
 use crate::status::watch::Watch;
+use crate::update::engine::InstalledRelease;
 use lapwing_live::Shared;
 use lapwing_shared::features::meter::Meter;
 use lapwing_shared::packet::RefusalCounts;
@@ -107,8 +110,9 @@ fn drive<S: PacketSource>(
     run: Run,
 ) -> anyhow::Result<Summary> {
     let board = Board::default();
-    let scoring_release = config.detector.release.as_ref().map(|path| load_release(path, config)).transpose()?;
-    let mut network = Network::start(config, &board)?;
+    let loaded = config.detector.release.as_ref().map(|path| load_release(path, config)).transpose()?;
+    let (scoring_release, fallback) = loaded.unzip();
+    let mut network = Network::start(config, &board, fallback)?;
     let responder = Responder::start(config)?;
     describe(&board, config, &responder, &run.confinement);
     let stopwatch = Stopwatch::start();
@@ -180,15 +184,19 @@ fn open(path: &Path, stopped: &Arc<AtomicBool>) -> Result<FileSource, CaptureErr
     }
 }
 
-fn load_release(path: &Path, config: &Config) -> anyhow::Result<Installed> {
+/// The configured release, to score with, and what makes it again.
+fn load_release(path: &Path, config: &Config) -> anyhow::Result<(Installed, Fallback<Box<dyn Engine>>)> {
     let engines = Engines(config.detector.engine);
     let keys = trusted_keys(&config.update.keys)?;
     if keys.iter().next().is_none() {
         tracing::warn!(release = %path.display(), "signature not checked: no key was given");
     }
     let file = Loaded::open(path)?;
-    let installed = file.install(file.verify(&engines, &keys)?, &engines)?;
-    Ok(Installed { manifest: installed.manifest, engine: installed.engine, trial: None })
+    let build = move || file.install(file.verify(&engines, &keys)?, &engines);
+    let InstalledRelease { manifest, engine, .. } = build()?;
+    let version = manifest.version;
+    let build = Box::new(move || build().map_err(|error| error.to_string()));
+    Ok((Installed { manifest, engine, trial: None }, Fallback { version, build }))
 }
 
 fn files(config: &Config) -> anyhow::Result<Files> {

@@ -1,4 +1,4 @@
-//! The story: a gateway learns of releases, loses its power at every step of an update, is offered damaged releases,
+//! The story: a gateway with the installed package detects with the packaged release, learns of newer ones, loses its power at every step of an update, is offered damaged releases,
 //! and detects a recorded attack after each of them.
 
 use crate::broker::{Listener, Said, Trainer};
@@ -7,7 +7,7 @@ use crate::machine::{Architecture, Machine, Parts};
 use crate::releases::{BenchKey, Damage};
 use crate::wire;
 use anyhow::{Context, ensure};
-use lapwing_shared::messages::{Alert, UpdateStep};
+use lapwing_shared::messages::{Alert, Role, UpdateStep};
 use lapwing_shared::release::manifest::ArtifactForm;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,10 +21,14 @@ const DISK_BYTES: u64 = 16 << 20;
 const PORT_SCAN_S: (u64, u64) = (1_741_270_940, 1_741_270_946);
 const SCANNER: &str = "192.168.1.20";
 /// Memory that the agent is told to keep to, and what may be resident, kB as the kernel counts them.
-const INT8_MEMORY: &str = "9MiB";
+/// The first is what the OpenWrt package says.
+const INT8_MEMORY: &str = "12MiB";
 const TRACT_MEMORY: &str = "20MiB";
 const INT8_RESIDENT_KB: u64 = 10_000_000 / 1024;
 const TRACT_RESIDENT_KB: u64 = 22_000_000 / 1024;
+
+/// Version of the release in the package.
+const PACKAGED: u64 = 1;
 
 /// Where the power goes, each on the way from one release to the next.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +80,11 @@ struct Stage {
 /// The first thing that did not happen.
 pub fn play(plan: &Plan) -> anyhow::Result<()> {
     let mut stage = Stage::set_up(plan)?;
-    chapter("A gateway starts with an empty disk and takes its first release");
+    chapter("A gateway with an empty disk detects with the packaged release");
     let (mut machine, mut feed) = stage.boot()?;
-    stage.offer(1, Damage::None)?;
-    stage.settle(&mut feed, 1)?;
+    stage.settle(&mut feed, PACKAGED)?;
 
-    let mut version = 1;
+    let mut version = PACKAGED;
     for cut in CUTS {
         version += 1;
         chapter(&format!("Release {version}; the power goes: {cut:?}"));
@@ -118,17 +121,8 @@ impl Stage {
         let files = plan.folder.join("files");
         let tract = plan.engine == "tract";
         let memory = if tract { TRACT_MEMORY } else { INT8_MEMORY };
-        for (path, bytes) in [
-            ("usr/sbin/lapwing-agent", std::fs::read(&plan.agent).with_context(|| plan.agent.display().to_string())?),
-            ("etc/lapwing/release.key", key.public()?.into_bytes()),
-            ("etc/lapwing/agent.toml", format!("[resources]\nmemory = \"{memory}\"\n").into_bytes()),
-            ("start", include_bytes!("../start").to_vec()),
-        ] {
-            let place = files.join(path);
-            std::fs::create_dir_all(place.parent().unwrap_or(&files))?;
-            std::fs::write(&place, bytes)?;
-        }
-        run(Command::new("chmod").arg("+x").arg(files.join("usr/sbin/lapwing-agent")))?;
+        install(plan, &key, memory, &files)?;
+        std::fs::write(files.join("start"), include_bytes!("../start"))?;
         let image = plan.folder.join("image.gz");
         run(Command::new(plan.tests.join("qemu/image")).arg(name).arg(&files).arg(&image))?;
         let boot = Command::new(plan.tests.join("qemu/kernel")).arg(name).output()?;
@@ -174,9 +168,13 @@ impl Stage {
         let (from, to) = PORT_SCAN_S;
         let frames = wire::send(&self.captures.join("home-a-attacks.pcap.gz"), from, to, self.parts.wire)?;
         say(&format!("{frames} frames sent"));
-        let alert = self.alert(version)?;
-        ensure!(alert.host.to_string() == SCANNER, "the alert is about {}, not about {SCANNER}", alert.host);
-        say(&format!("alert of release {version} about {}", alert.host));
+        // The scanned host is told of as well, and may come first.
+        let role = self.listener.until(&format!("an alert about {SCANNER}"), PATIENCE, |said| match said {
+            Said::Opened(alert) if alert.release == version && alert.host.to_string() == SCANNER => Some(alert.role),
+            _ => None,
+        })?;
+        ensure!(role == Role::Source, "{SCANNER} is told of as {role:?}");
+        say(&format!("alert of release {version} about {SCANNER}, which scans"));
         self.memory(&mut machine)?;
         machine.cut()
     }
@@ -255,6 +253,26 @@ impl Stage {
         ensure!(kb <= self.resident_kb, "the agent takes more memory than its budget");
         Ok(())
     }
+}
+
+/// The Debian package's files, with this test's key as the site's, and `memory` for the agent.
+fn install(plan: &Plan, key: &BenchKey, memory: &str, files: &Path) -> anyhow::Result<()> {
+    let site_key = plan.folder.join("site.pub");
+    std::fs::write(&site_key, key.public()?)?;
+    let script = plan.tests.join("../firmware-configs/package");
+    let mut package = Command::new(&script);
+    package.arg("deb").arg(&plan.agent).arg(plan.architecture.name()).arg(plan.folder.join("packages"));
+    let packed = package.arg("--site-key").arg(&site_key).output().with_context(|| script.display().to_string())?;
+    ensure!(packed.status.success(), "no package: {}", String::from_utf8_lossy(&packed.stderr));
+    let file = String::from_utf8_lossy(&packed.stdout).trim().to_owned();
+    run(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(files))?;
+    let settings = files.join("etc/lapwing/agent.toml");
+    let text = std::fs::read_to_string(&settings)?;
+    let at = text.find("memory = ").context("the packaged settings name no memory")?;
+    let line = text[at..].lines().next().unwrap_or_default();
+    std::fs::write(&settings, text.replace(line, &format!("memory = \"{memory}\"")))?;
+    say(&format!("installed {}", Path::new(&file).file_name().unwrap_or_default().display()));
+    Ok(())
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {

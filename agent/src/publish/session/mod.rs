@@ -11,7 +11,7 @@ use super::{FromPipeline, ToPipeline, json};
 use crate::outbox::{Delivery, MessageId, Outbox};
 use crate::output::alerts::to_json;
 use crate::update::disk::Disk;
-use crate::update::engine::EngineFactory;
+use crate::update::engine::{EngineFactory, InstalledRelease};
 use crate::update::store::Store;
 use heapless::String as Fixed;
 use lapwing_shared::messages::topics::{Kind, Topic, agent_topic, release_topic};
@@ -50,6 +50,14 @@ pub enum Action {
     },
 }
 
+/// The release that the person at the gateway named: used where the fleet has none that passes its trial.
+pub struct Fallback<E> {
+    /// Its version.
+    pub version: u64,
+    /// Makes it anew, or says why that is not possible.
+    pub build: Box<dyn Fn() -> Result<InstalledRelease<E>, String> + Send>,
+}
+
 struct Fetch {
     verified: Verified,
     signed: Vec<u8>,
@@ -72,6 +80,7 @@ pub struct Session<D, F: EngineFactory> {
     actions: VecDeque<Action>,
     installs: VecDeque<ToPipeline<F::Engine>>,
     in_use: (u64, bool),
+    fallback: Option<Fallback<F::Engine>>,
     /// A release whose trial passed while the disk did not take that.
     passed: Option<u64>,
     flushed_ms: u64,
@@ -99,6 +108,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             actions: VecDeque::new(),
             installs: VecDeque::new(),
             in_use: (0, false),
+            fallback: None,
             passed: None,
             flushed_ms: 0,
             disk_fails: false,
@@ -114,6 +124,16 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             session.install(ToPipeline::Install(release));
         }
         session
+    }
+
+    /// The packet side scores with this release already, unless a newer one is on the disk.
+    #[must_use]
+    pub fn with_fallback(mut self, fallback: Option<Fallback<F::Engine>>) -> Self {
+        if let (Some(fallback), 0) = (&fallback, self.in_use.0) {
+            self.in_use = (fallback.version, false);
+        }
+        self.fallback = fallback;
+        self
     }
 
     /// The next thing for the socket side.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::outbox::Limits;
-use crate::update::halver::Halvers;
+use crate::update::halver::{Halver, Halvers};
 use crate::update::power::PowerDisk;
 use crate::update::testing::{artifact_bytes, manifest, signed, terms};
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
@@ -96,6 +96,25 @@ fn a_first_release_that_fails_leaves_the_packet_side_without_one() {
     offer(&mut session, &manifest(1));
     session.from_pipeline(FromPipeline::TrialVerdict(1, TrialVerdict::EngineFault), 0, None);
     assert_eq!(installed(&mut session), Some((0, false)));
+}
+
+#[test]
+fn a_first_release_that_fails_brings_the_configured_one_back() {
+    let build =
+        || Ok(InstalledRelease { manifest: Box::new(manifest(1)), digest: [0; 32], engine: Halver, on_trial: false });
+    let mut session =
+        session(PowerDisk::default()).with_fallback(Some(Fallback { version: 1, build: Box::new(build) }));
+    assert_eq!(session.in_use(), (1, false), "the status names what scores");
+    offer(&mut session, &manifest(2));
+    assert_eq!((installed(&mut session), session.in_use()), (Some((2, true)), (2, true)));
+    session.from_pipeline(FromPipeline::TrialVerdict(2, TrialVerdict::EngineFault), 0, None);
+    assert_eq!((installed(&mut session), session.in_use()), (Some((1, false)), (1, false)));
+    offer(&mut session, &manifest(3));
+    session.from_pipeline(FromPipeline::TrialVerdict(3, TrialVerdict::Confirm), 0, None);
+    let failed = offer(&mut session, &manifest(4));
+    assert_eq!(failed.last(), Some(&(4, UpdateStep::Trial)));
+    session.from_pipeline(FromPipeline::TrialVerdict(4, TrialVerdict::EngineFault), 0, None);
+    assert_eq!(session.in_use(), (3, false), "a confirmed release goes before it");
 }
 
 #[test]

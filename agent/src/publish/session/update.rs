@@ -3,7 +3,7 @@
 use super::{Action, Fetch, Session, text};
 use crate::publish::ToPipeline;
 use crate::update::disk::Disk;
-use crate::update::engine::{EngineFactory, install};
+use crate::update::engine::{EngineFactory, InstalledRelease, install};
 use crate::update::store::StoreError;
 use lapwing_shared::messages::UpdateStep;
 use lapwing_shared::messages::topics::chunk_topic;
@@ -158,6 +158,12 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         for error in errors {
             tracing::warn!(%error, "release store");
         }
-        self.install(confirmed.map_or(ToPipeline::Remove, ToPipeline::Install));
+        let release = confirmed.or_else(|| self.built_fallback());
+        self.install(release.map_or(ToPipeline::Remove, ToPipeline::Install));
+    }
+
+    fn built_fallback(&self) -> Option<InstalledRelease<F::Engine>> {
+        let build = &self.fallback.as_ref()?.build;
+        build().inspect_err(|error| tracing::warn!(%error, "the configured release")).ok()
     }
 }
