@@ -5,9 +5,11 @@
 
 pub mod args;
 mod error;
-mod extra;
 mod figures;
 mod fitted;
+mod folds;
+mod left_out;
+mod left_out_page;
 mod maps;
 mod networks;
 pub mod page;
@@ -15,9 +17,11 @@ mod plan;
 mod prepare;
 
 pub use error::EvaluateError;
-pub use extra::{LeftOut, cross_validate, leave_out_kinds};
 pub use figures::{Figure, Figures, KindFigures, Naming, wilson};
 pub use fitted::{Answers, Fitted, Lesson};
+pub use folds::cross_validate;
+pub use left_out::{LeftOut, LeftOutMean, LeftOutRun, leave_out_kinds};
+pub use left_out_page::lines as left_out_lines;
 pub use networks::{Losses, Network};
 pub use plan::{MethodName, Plan};
 pub use prepare::{Prepared, Side, encoder_options, prepare};
@@ -133,6 +137,8 @@ pub struct Evaluation {
     pub figures: Figures,
     /// One kind left out at a time, where asked for.
     pub left_out: Vec<LeftOut>,
+    /// Their mean.
+    pub left_out_mean: Option<LeftOutMean>,
     /// Every fold, where asked for.
     pub folds: Vec<Figures>,
     /// What a reader must not overlook.
