@@ -4,7 +4,7 @@ use crate::commands::write_json;
 use crate::evaluate::args::{EvaluateArgs, FitBar};
 use crate::evaluate::page::{measures, report, summary};
 use crate::evaluate::{
-    self, Data, Evaluation, Judged, LeftOutMean, Plan, cross_validate, judge, leave_out_kinds, warnings,
+    self, Data, Evaluation, Judged, LeftOutMean, Plan, cross_validate, judge, leave_out_kinds, measure_int8, warnings,
 };
 use crate::predict::model::Model;
 use anyhow::Context;
@@ -39,6 +39,7 @@ pub(crate) fn run_evaluate(args: &EvaluateArgs) -> anyhow::Result<()> {
         data,
         sides: judged.sides,
         figures: judged.figures.clone(),
+        int8: measure_int8(&table, &judged)?,
         left_out_mean: LeftOutMean::of(&left_out),
         left_out,
         folds,
@@ -84,6 +85,9 @@ fn tell(evaluation: &Evaluation) {
     for kind in &evaluation.figures.kinds {
         let auc = kind.auc.map_or_else(|| "–".into(), |auc| format!("{auc:.4}"));
         println!("  {:<24} {:>8} {:>8.4} {auc:>8}", kind.kind, kind.rows, kind.flagged);
+    }
+    if let Some(int8) = &evaluation.int8 {
+        println!("  {}", int8.sentence());
     }
     for line in evaluate::left_out_lines(evaluation) {
         println!("{line}");

@@ -8,6 +8,7 @@ mod error;
 mod figures;
 mod fitted;
 mod folds;
+mod int8;
 mod left_out;
 mod left_out_page;
 mod maps;
@@ -20,6 +21,7 @@ pub use error::EvaluateError;
 pub use figures::{Figure, Figures, KindFigures, Naming, wilson};
 pub use fitted::{Answers, Fitted, Lesson};
 pub use folds::cross_validate;
+pub use int8::{Int8, Int8Figures, measure as measure_int8};
 pub use left_out::{LeftOut, LeftOutMean, LeftOutRun, leave_out_kinds};
 pub use left_out_page::lines as left_out_lines;
 pub use networks::{Losses, Network};
@@ -135,6 +137,8 @@ pub struct Evaluation {
     pub sides: Sides,
     /// Figures on test rows.
     pub figures: Figures,
+    /// The int8 form of an autoencoder, on the same rows.
+    pub int8: Option<Int8>,
     /// One kind left out at a time, where asked for.
     pub left_out: Vec<LeftOut>,
     /// Their mean.

@@ -89,8 +89,9 @@ fn facts(evaluation: &Evaluation) -> Vec<Fact> {
             "cost here",
             format!("fitted in {:.1} s, {:.2} µs to score a row", evaluation.cost.fit_s, evaluation.cost.score_us),
         ),
-        Fact::new("program", format!("lapwing-trainer {}", evaluation.version)),
     ];
+    facts.extend(evaluation.int8.as_ref().map(|int8| Fact::new("as gateways run it", int8.sentence())));
+    facts.push(Fact::new("program", format!("lapwing-trainer {}", evaluation.version)));
     let lists = [
         ("features taken out", &plan.exclude),
         ("kinds trained on", &plan.train_kinds),

@@ -40,6 +40,7 @@ fn evaluation(table: &Table, plan: &Plan, judged: &Judged) -> Evaluation {
         data,
         sides: judged.sides,
         figures: judged.figures.clone(),
+        int8: measure_int8(table, judged).unwrap(),
         left_out: Vec::new(),
         left_out_mean: None,
         folds: Vec::new(),
