@@ -3,7 +3,9 @@
 use crate::commands::write_json;
 use crate::evaluate::args::{EvaluateArgs, FitBar};
 use crate::evaluate::page::{measures, report, summary};
-use crate::evaluate::{self, Data, Evaluation, Judged, Plan, cross_validate, judge, leave_out_kinds, warnings};
+use crate::evaluate::{
+    self, Data, Evaluation, Judged, LeftOutMean, Plan, cross_validate, judge, leave_out_kinds, measure_int8, warnings,
+};
 use crate::predict::model::Model;
 use anyhow::Context;
 use lapwing_methods::Step;
@@ -19,7 +21,10 @@ pub(crate) fn run_evaluate(args: &EvaluateArgs) -> anyhow::Result<()> {
     let bar = FitBar::new(plan.method.to_string());
     let step = |at: Step| bar.step(at);
     let judged = judge(&table, &split, &plan, &step)?;
-    let left_out = if args.leave_out_kinds { leave_out_kinds(&table, &split, &plan, &step)? } else { Vec::new() };
+    let left_out = match args.leave_out_kinds {
+        true => leave_out_kinds(&table, &plan, args.leave_out_seeds, &step)?,
+        false => Vec::new(),
+    };
     let folds = match args.folds {
         Some(count) => cross_validate(&table, &plan, count, &step)?,
         None => Vec::new(),
@@ -34,6 +39,8 @@ pub(crate) fn run_evaluate(args: &EvaluateArgs) -> anyhow::Result<()> {
         data,
         sides: judged.sides,
         figures: judged.figures.clone(),
+        int8: measure_int8(&table, &judged)?,
+        left_out_mean: LeftOutMean::of(&left_out),
         left_out,
         folds,
         cost: judged.cost,
@@ -79,9 +86,11 @@ fn tell(evaluation: &Evaluation) {
         let auc = kind.auc.map_or_else(|| "–".into(), |auc| format!("{auc:.4}"));
         println!("  {:<24} {:>8} {:>8.4} {auc:>8}", kind.kind, kind.rows, kind.flagged);
     }
-    for kind in &evaluation.left_out {
-        let auc = kind.auc.map_or_else(|| "–".into(), |auc| format!("{auc:.4}"));
-        println!("  {:<24} {:>8} {:>8} {auc:>8}", format!("{} (never seen)", kind.kind), kind.rows, "");
+    if let Some(int8) = &evaluation.int8 {
+        println!("  {}", int8.sentence());
+    }
+    for line in evaluate::left_out_lines(evaluation) {
+        println!("{line}");
     }
     for (place, fold) in evaluation.folds.iter().enumerate() {
         let auc = fold.roc_auc.value.map_or_else(|| "–".into(), |auc| format!("{auc:.4}"));

@@ -233,9 +233,12 @@ pub struct EvaluateArgs {
     /// Of benign and attack rows learn from at most so many times the smaller class.
     #[arg(long, value_name = "RATIO")]
     pub undersample: Option<f64>,
-    /// Leave out one attack kind at a time, too, and measure on it.
+    /// Leave out one attack kind (NSL-KDD: family) at a time, too, and measure on it.
     #[arg(long)]
     pub leave_out_kinds: bool,
+    /// Seeds of that, from --seed on: each its own split and fit.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, requires = "leave_out_kinds")]
+    pub leave_out_seeds: usize,
     /// Cross-validate with so many folds, too.
     #[arg(long, value_name = "COUNT")]
     pub folds: Option<usize>,

@@ -5,9 +5,12 @@
 
 pub mod args;
 mod error;
-mod extra;
 mod figures;
 mod fitted;
+mod folds;
+mod int8;
+mod left_out;
+mod left_out_page;
 mod maps;
 mod networks;
 pub mod page;
@@ -15,9 +18,12 @@ mod plan;
 mod prepare;
 
 pub use error::EvaluateError;
-pub use extra::{LeftOut, cross_validate, leave_out_kinds};
 pub use figures::{Figure, Figures, KindFigures, Naming, wilson};
 pub use fitted::{Answers, Fitted, Lesson};
+pub use folds::cross_validate;
+pub use int8::{Int8, Int8Figures, measure as measure_int8};
+pub use left_out::{LeftOut, LeftOutMean, LeftOutRun, leave_out_kinds};
+pub use left_out_page::lines as left_out_lines;
 pub use networks::{Losses, Network};
 pub use plan::{MethodName, Plan};
 pub use prepare::{Prepared, Side, encoder_options, prepare};
@@ -131,8 +137,12 @@ pub struct Evaluation {
     pub sides: Sides,
     /// Figures on test rows.
     pub figures: Figures,
+    /// The int8 form of an autoencoder, on the same rows.
+    pub int8: Option<Int8>,
     /// One kind left out at a time, where asked for.
     pub left_out: Vec<LeftOut>,
+    /// Their mean.
+    pub left_out_mean: Option<LeftOutMean>,
     /// Every fold, where asked for.
     pub folds: Vec<Figures>,
     /// What a reader must not overlook.

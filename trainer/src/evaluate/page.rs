@@ -1,7 +1,7 @@
 //! An evaluation → the page of it: pictures, tables, what it does not say, how to repeat it.
 
 use super::error::EvaluateError;
-use super::{Evaluation, Figure, Figures, Judged, Plan, figures, maps};
+use super::{Evaluation, Figure, Figures, Judged, Plan, figures, left_out_page, maps};
 use lapwing_methods::metrics::{precision_recall, roc};
 use lapwing_report::charts::{
     Bar, Confusion, Curve, Group, Histogram, Learning, LearningCurve, LearningPoint, Operating, PrecisionRecall,
@@ -89,8 +89,9 @@ fn facts(evaluation: &Evaluation) -> Vec<Fact> {
             "cost here",
             format!("fitted in {:.1} s, {:.2} µs to score a row", evaluation.cost.fit_s, evaluation.cost.score_us),
         ),
-        Fact::new("program", format!("lapwing-trainer {}", evaluation.version)),
     ];
+    facts.extend(evaluation.int8.as_ref().map(|int8| Fact::new("as gateways run it", int8.sentence())));
+    facts.push(Fact::new("program", format!("lapwing-trainer {}", evaluation.version)));
     let lists = [
         ("features taken out", &plan.exclude),
         ("kinds trained on", &plan.train_kinds),
@@ -202,6 +203,7 @@ fn pictures(
         let (title, axis) = ("Recall by attack kind".into(), "share of the kind's rows over the threshold".into());
         pictures.push(Recalls { title, axis, note, bars }.picture()?);
     }
+    pictures.extend(left_out_page::picture(evaluation)?);
     pictures.extend(learning(judged)?);
     pictures.extend(maps::clusters(&evaluation.plan, judged)?);
     if maps {
@@ -283,21 +285,7 @@ fn notes(evaluation: &Evaluation, judged: &Judged) -> Vec<Note> {
     let share = |value: Option<f64>| value.map_or_else(|| "–".into(), |value| format!("{value:.4}"));
     let header = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect::<Vec<_>>();
     let mut notes = Vec::new();
-    if !evaluation.left_out.is_empty() {
-        let rows = evaluation.left_out.iter();
-        let (sum, count) = rows.clone().filter_map(|kind| kind.auc).fold((0.0, 0), |(sum, n), auc| (sum + auc, n + 1));
-        notes.push(Note {
-            title: "One attack kind left out at a time".into(),
-            text: format!(
-                "No training or validation row was of the kind. Mean AUC {:.4}, every kind alike.",
-                sum / f64::from(count.max(1))
-            ),
-            header: header(&["kind", "test rows", "AUC against benign", "recall at the threshold"]),
-            rows: rows
-                .map(|kind| vec![kind.kind.clone(), kind.rows.to_string(), share(kind.auc), share(kind.recall)])
-                .collect(),
-        });
-    }
+    notes.extend(left_out_page::note(evaluation));
     if !evaluation.folds.is_empty() {
         let row = |(place, fold): (usize, &Figures)| {
             let class = fold.by_probability.as_ref().map(|naming| naming.accuracy);

@@ -124,6 +124,19 @@ pub enum TableError {
         /// One such pair, as file and row.
         first: String,
     },
+    /// Rows of an attack kind that is left out, where something is learned or chosen from.
+    #[error(
+        "{rows} {side} rows show an attack kind that is left out, by its name or by the features of a tested row (first: \
+         {first}); take them out of {side}"
+    )]
+    LeftOut {
+        /// `training` or `validation`.
+        side: &'static str,
+        /// Rows of that side.
+        rows: usize,
+        /// The first, as file and row.
+        first: String,
+    },
     /// Row numbers that the table does not have, or that stand on two sides.
     #[error("row {row} {problem}")]
     Index {

@@ -24,6 +24,6 @@ pub use error::TableError;
 pub use formats::{Attempted, Format, Others, Schema};
 pub use matrix::Matrix;
 pub use read::{BadRows, Limits, Progress, ReadOptions, read};
-pub use split::{Fractions, RepeatCount, Repeats, Split, SplitOptions, SplitRule, TrainingRows, folds};
+pub use split::{Fractions, Held, RepeatCount, Repeats, Split, SplitOptions, SplitRule, TrainingRows, folds};
 pub use summary::{ColumnSummary, Summary};
 pub use table::{BENIGN, Coded, Column, Counts, Repairs, SourceFile, Table, Values};

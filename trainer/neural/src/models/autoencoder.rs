@@ -141,6 +141,11 @@ impl Autoencoder {
         &self.members
     }
 
+    /// Weights of the squared residuals in the score: one a member and column.
+    pub fn weights(&self) -> &[Vec<f32>] {
+        &self.weights
+    }
+
     /// True when every network fits its weights; whoever reads a model from a file asks this first.
     pub fn is_valid(&self) -> bool {
         let columns = self.columns();

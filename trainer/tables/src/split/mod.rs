@@ -7,12 +7,14 @@
 mod assign;
 mod folds;
 mod leak;
+mod left_out;
 mod rules;
 mod training;
 
 pub use folds::folds;
 pub use leak::RepeatCount;
 pub(crate) use leak::table_repeats;
+pub use left_out::Held;
 pub use training::TrainingRows;
 
 use crate::error::TableError;
@@ -173,15 +175,20 @@ impl Split {
         self.set_aside += leak::set_aside(table, self);
     }
 
-    /// The same split without these kinds in training and validation: they are new to the model when tested.
-    pub fn without_kinds(&self, table: &Table, kinds: &[u16]) -> Self {
-        let known = |row: &usize| !kinds.contains(&table.kind()[*row]);
-        Self {
-            training: self.training.keep(|row| known(&row)),
-            validation: self.validation.iter().copied().filter(known).collect(),
-            test: self.test.clone(),
-            set_aside: self.set_aside,
-        }
+    /// The same split with these attack kinds new to whoever learns from it: training and validation have no row of
+    /// them, and no other attack row with the features of one (under another name the answer would be known). Benign
+    /// rows with such features stay: they make the kind harder to tell, not easier. With [`Held::Every`] the rows taken
+    /// out are tested, too.
+    pub fn leave_out(&self, table: &Table, kinds: &[u16], held: Held) -> Self {
+        left_out::leave_out(table, self, kinds, held)
+    }
+
+    /// Refuses a split that shows one of these attack kinds before the test.
+    ///
+    /// # Errors
+    /// [`TableError::LeftOut`], with the first row.
+    pub fn check_left_out(&self, table: &Table, kinds: &[u16]) -> Result<(), TableError> {
+        left_out::check(table, self, kinds)
     }
 }
 

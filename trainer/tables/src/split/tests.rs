@@ -143,12 +143,40 @@ fn folds_test_every_row_once_and_group_folds_do_not_leak() {
 }
 
 #[test]
-fn a_kind_held_out_is_new_to_training_and_still_tested() {
+fn a_left_out_kind_is_tested_whole_and_a_planted_row_of_it_is_refused() {
     let table = table(1000, 1);
     let scan = table.kind_named("scan").unwrap();
-    let split = Split::make(&table, &SplitOptions::new(SplitRule::Group, 1)).unwrap().without_kinds(&table, &[scan]);
-    let has = |rows: &[usize]| rows.iter().any(|row| table.kind()[*row] == scan);
-    assert!(!has(split.training().as_slice()) && !has(split.validation()) && has(split.test()));
+    let made = Split::make(&table, &SplitOptions::new(SplitRule::Group, 1)).unwrap();
+    let planted = made.check_left_out(&table, &[scan]).unwrap_err();
+    assert!(matches!(planted, TableError::LeftOut { side: "training", rows: 60, .. }), "{planted}");
+    let has = |rows: &[usize]| rows.iter().filter(|row| table.kind()[**row] == scan).count();
+    for (held, tested) in [(Held::Every, 100), (Held::TestSide, has(made.test()))] {
+        let split = made.leave_out(&table, &[scan], held);
+        split.check_left_out(&table, &[scan]).unwrap();
+        assert_eq!((has(split.training().as_slice()), has(split.validation()), has(split.test())), (0, 0, tested));
+        assert_eq!(split.training().len() + split.validation().len() + split.test().len(), 900 + tested);
+    }
+    let mut rows = made.leave_out(&table, &[scan], Held::Every);
+    rows.validation.push(rows.test.remove(0));
+    rows.validation.push(rows.test.iter().copied().find(|row| table.kind()[*row] == scan).unwrap());
+    let planted = rows.check_left_out(&table, &[scan]).unwrap_err();
+    assert!(matches!(planted, TableError::LeftOut { side: "validation", .. }), "{planted}");
+}
+
+#[test]
+fn an_attack_of_another_name_with_the_same_features_shows_a_left_out_kind_and_a_benign_row_does_not() {
+    let mut builder = TableBuilder::new([("a", ColumnType::Number)]).unwrap();
+    for (value, attack) in [(1.0, Some("scan")), (1.0, Some("flood")), (1.0, None), (2.0, Some("flood")), (3.0, None)] {
+        builder.push(&[Value::Number(value)], &Row { attack, ..Row::default() }).unwrap();
+    }
+    let table = builder.finish().unwrap();
+    let scan = table.kind_named("scan").unwrap();
+    let split = Split::unchecked(vec![1, 2, 3], vec![4], vec![0]);
+    let told = split.check_left_out(&table, &[scan]).unwrap_err().to_string();
+    assert!(told.contains("1 training rows") && told.contains("row "), "{told}");
+    let split = split.leave_out(&table, &[scan], Held::TestSide);
+    split.check_left_out(&table, &[scan]).unwrap();
+    assert_eq!((split.training().as_slice(), split.test()), (&[2, 3][..], &[0][..]));
 }
 
 #[test]
