@@ -45,7 +45,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("LAPWING_SHARED_DATA", ROOT.parent / "shared" / "data"))
-RADIUS, NEIGHBOURS = 2.0, 10
+RADIUS, NEIGHBOURS = 5.0, 10
 
 
 class Principal:
@@ -187,7 +187,10 @@ def write(path, part, classes):
 
 def ours(binary, settings, folder, seed):
     command = [binary, "--threads", "1", "--seed", str(seed), folder / "train", folder / "test", json.dumps(settings)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode != 0:
+        sys.exit(f"{settings}: {run.stderr.strip()}")
+    return json.loads(run.stdout)
 
 
 def theirs(method, scorer, train, test):

@@ -120,8 +120,9 @@ impl Default for BoostingConfig {
         Self {
             trees: 100,
             learning_rate: 0.1,
-            max_depth: 8,
-            max_leaves: 31,
+            // Whole trees of depth 6: with fewer leaves than fit, forust's choice of the next split costs accuracy.
+            max_depth: 6,
+            max_leaves: 64,
             l2: 1.0,
             min_leaf_weight: 1.0,
             bins: 255,
