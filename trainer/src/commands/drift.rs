@@ -71,7 +71,11 @@ pub(crate) fn run_drift(args: &DriftArgs) -> anyhow::Result<()> {
     let [reference, present] = sides(args, &scorer)?;
     let threshold = args.threshold.map_or(Threshold::Margin(args.margin), Threshold::Given);
     let found = measure(&reference, &present, threshold)?;
-    let warnings = [reference.warnings("reference"), present.warnings("present")].concat();
+    let mut warnings = [reference.warnings("reference"), present.warnings("present")].concat();
+    if found.present_rows < found.block_rows {
+        let short = "the present is shorter than a block of the reference, so chance alone may look like drift";
+        warnings.push(short.into());
+    }
     let told =
         Told { format: FORMAT, summary: summary(&found), release: &scorer.name, warnings: &warnings, found: &found };
     if args.json.as_deref() != Some(Path::new("-")) {

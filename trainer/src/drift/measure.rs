@@ -10,8 +10,9 @@
 //! - *drift threshold*: for every block, the largest ratio of its columns, where the usual distances are those of the other
 //!   blocks; of these the largest, at least 1, times the margin. So it allows for having looked at 49 columns.
 //!
-//! It is drift when a column of the present has a ratio over the threshold. As many rows stand in a block as in the
-//! present, within [`BLOCKS`]: fewer rows lie farther apart by chance.
+//! It is drift when a column of the present has a ratio over the threshold. Fewer rows lie farther apart by chance, so a
+//! block has half as many rows as the present, within [`BLOCKS`]: of B blocks and one stretch more of the same length,
+//! each is the farthest once in B + 1 times, while a stretch of twice the length has to be farther than chance makes it.
 
 use super::DriftError;
 use super::bins::{Bins, COARSE, Counts, FINE, kolmogorov_smirnov, stability_index};
@@ -28,7 +29,11 @@ pub const SCORE: &str = "score";
 /// Distance below which no column counts as moved: a tenth of the flows.
 pub const LEAST_DISTANCE: f64 = 0.1;
 /// Blocks of the reference, fewest and most.
-pub const BLOCKS: RangeInclusive<usize> = 8..=64;
+pub const BLOCKS: RangeInclusive<usize> = 8..=256;
+/// Blocks as long as the present together.
+const BLOCKS_IN_PRESENT: usize = 2;
+/// Stretches of the present that are told apart, at most.
+const STRETCHES: usize = 64;
 /// Rows without which a block, or the present, says nothing.
 pub const LEAST_ROWS: usize = 25;
 
@@ -84,7 +89,7 @@ pub struct Drift {
     pub present_rows: usize,
     /// Columns, the most moved first.
     pub columns: Vec<Moved>,
-    /// The present in stretches of as many rows as a block has; columns in the schema's order, the score last.
+    /// The present in stretches of about as many rows as a block has; columns in the schema's order, the score last.
     pub stretches: Vec<Stretch>,
 }
 
@@ -168,7 +173,8 @@ pub fn measure(reference: &Side, present: &Side, threshold: Threshold) -> Result
         }
     }
     let (flows, now) = (&reference.flows, &present.flows);
-    let blocks = (flows.len() / now.len()).clamp(*BLOCKS.start(), *BLOCKS.end()).min(flows.len() / LEAST_ROWS);
+    let wanted = BLOCKS_IN_PRESENT * flows.len() / now.len();
+    let blocks = wanted.clamp(*BLOCKS.start(), *BLOCKS.end()).min(flows.len() / LEAST_ROWS);
     let cut = cut(flows, blocks);
     let columns: Vec<Column> = (0..COLUMNS).map(|column| Column::of(flows, &cut, column)).collect();
     let block_ratios: Vec<f64> = (0..cut.len()).map(|block| block_ratio(&columns, block)).collect();
@@ -196,9 +202,9 @@ fn block_ratio(columns: &[Column], block: usize) -> f64 {
     columns.iter().map(ratio).fold(0.0, f64::max)
 }
 
-/// At most as many stretches as the reference may have blocks.
+/// As long as a block of the reference, but [`STRETCHES`] at most.
 fn stretches(columns: &[Column], flows: &[Flow], block_rows: usize) -> Vec<Stretch> {
-    let parts = (flows.len() / block_rows.max(1)).clamp(1, *BLOCKS.end());
+    let parts = (flows.len() / block_rows.max(1)).clamp(1, STRETCHES);
     let stretch = |flows: &[Flow]| {
         let ratio = |(place, column): (usize, &Column)| column.distance(flows, place) / column.usual(None);
         Stretch {

@@ -97,8 +97,8 @@ fn columns(found: &Drift) -> Note {
             format!("{:.3}", column.distance),
             format!("{:.3}", column.usual_distance),
             format!("{:.3}", column.stability_index),
-            format!("{:.6} {}", column.reference_median, column.unit).trim().to_owned(),
-            format!("{:.6} {}", column.present_median, column.unit).trim().to_owned(),
+            median(column.reference_median, column.unit),
+            median(column.present_median, column.unit),
         ]
     };
     Note {
@@ -112,6 +112,12 @@ fn columns(found: &Drift) -> Note {
             .into(),
         rows: found.columns.iter().map(row).collect(),
     }
+}
+
+/// Four digits that count.
+fn median(value: f64, unit: &str) -> String {
+    let digits = (3.0 - value.abs().max(1e-3).log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{value:.digits$} {unit}").trim().to_owned()
 }
 
 fn blocks(found: &Drift) -> Note {
