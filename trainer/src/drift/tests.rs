@@ -1,7 +1,7 @@
 //! Drift of made-up rows, of the project's own captures, and of published captures of a week.
 
 use super::DriftError;
-use super::measure::{Drift, LEAST_DISTANCE, SCORE, Threshold, measure};
+use super::measure::{LEAST_DISTANCE, SCORE, Threshold, measure};
 use super::page::{About, report, summary};
 use super::rows::{Flow, Scorer, Side, read};
 use crate::dataset::Row;
@@ -34,10 +34,6 @@ fn made(count: usize, seed: u64) -> Side {
         weight: 1.0,
     };
     Side { flows: rows.map(flow).collect(), read: count as u64, ..Side::default() }
-}
-
-fn ratio(found: &Drift, name: &str) -> f64 {
-    found.columns.iter().find(|column| column.name == name).unwrap().ratio
 }
 
 #[test]
@@ -218,7 +214,6 @@ fn the_second_half_of_a_week_is_no_drift_and_another_device_is() {
     }
     let (Some([camera, _]), Some([_, lock])) = (week("blink-cam-01"), week("ultraloq-hub-01")) else { return };
     for (before, after) in [(&camera, &lock), (&lock, &camera)] {
-        // Half a week of a camera is 239 rows.
         let found = measure(before, after, LEARNT).unwrap();
         assert!(found.drift && found.columns[0].ratio > 2.0 * found.threshold, "{}", summary(&found));
     }
