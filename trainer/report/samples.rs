@@ -48,6 +48,7 @@ pub(crate) fn pictures() -> Vec<(&'static str, Picture)> {
         ("clusters", scatter(1, Some(("first component".into(), "second component".into()))).picture().unwrap()),
         ("k-distance", k_distance().picture().unwrap()),
         ("drift", drift().picture().unwrap()),
+        ("distances", distances().picture().unwrap()),
         ("evidence", evidence().picture().unwrap()),
         ("methods", methods().picture().unwrap()),
         ("heat-map", heat_map(10).picture().unwrap()),
@@ -179,6 +180,21 @@ pub(crate) fn drift() -> Drift {
     };
     let lines = (0..24).map(&mut line).collect();
     Drift { distance: "Kolmogorov-Smirnov distance".into(), lines, threshold: 0.12 }
+}
+
+pub(crate) fn distances() -> Distances {
+    let bar = |place: usize| Distance {
+        name: if place == 40 { "score".into() } else { format!("forward_size_deviation_{place}") },
+        value: 6.0 * 0.9_f64.powi(place as i32),
+    };
+    Distances {
+        title: "How far every column moved".into(),
+        axis: "distance, in multiples of what is usual in the reference".into(),
+        note: "1 is the farthest that a part of the reference lay from the rest of it.".into(),
+        bars: (0..49).map(bar).collect(),
+        threshold: 1.6,
+        always: "score".into(),
+    }
 }
 
 pub(crate) fn evidence() -> Evidence {

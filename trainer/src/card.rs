@@ -260,7 +260,7 @@ fn pictures(input: &CardInput<'_>) -> Vec<Picture> {
 }
 
 /// Year, month and day of seconds since the epoch (Hinnant, "chrono-compatible low-level date algorithms").
-fn day(seconds: u64) -> String {
+pub(crate) fn day(seconds: u64) -> String {
     let days = (seconds / 86_400) as i64 + 719_468;
     let era = days / 146_097;
     let of_era = days - era * 146_097;

@@ -1,6 +1,7 @@
 //! Command line of the trainer: one program, each subcommand usable alone.
 
 use crate::commands::compare::{CompareArgs, run_compare};
+use crate::commands::drift::{DriftArgs, run_drift};
 use crate::commands::evaluate::run_evaluate;
 use crate::commands::import::{ImportArgs, run_import};
 use crate::commands::learn::{CalibrateArgs, ReleaseArgs, TrainArgs, run_calibrate, run_release, run_train};
@@ -55,6 +56,11 @@ Examples:
   lapwing-trainer predict --model model.lapwing --row 'proto=tcp,sbytes=120000,rate=90000'
   lapwing-trainer predict --model model.lapwing --about";
 
+const DRIFT_EXAMPLES: &str = "\
+Examples:
+  lapwing-trainer drift --release home-3.lwr --reference store.sqlite --report out
+  lapwing-trainer drift --release home-3.lwr --reference monday.pcap.gz --present friday.pcap.gz --json -";
+
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -79,6 +85,10 @@ pub enum Command {
         after_help = "Example:\n  lapwing-trainer release --run run.json --capture tuesday.pcap.gz --attacks lab.pcap.gz \\\n      --key site-1.key --version 1 --out site-1.lwr"
     )]
     Release(ReleaseArgs),
+    /// Say whether a network still behaves as it did when its release was made: distance of every feature and of the
+    /// score, against what was usual then.
+    #[command(after_help = DRIFT_EXAMPLES)]
+    Drift(DriftArgs),
     /// Judge one method on one table: figures with their spread, a page, a model to predict with.
     #[command(after_help = EVALUATE_EXAMPLES)]
     Evaluate(Box<EvaluateArgs>),
@@ -374,6 +384,7 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
         Command::Train(args) => run_train(&args),
         Command::Calibrate(args) => run_calibrate(&args),
         Command::Release(args) => run_release(&args),
+        Command::Drift(args) => run_drift(&args),
         Command::Evaluate(args) => run_evaluate(&args),
         Command::Compare(args) => run_compare(&args),
         Command::Predict(args) => run_predict(&args),

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod compare;
 pub mod config;
 pub mod dataset;
+pub mod drift;
 pub mod evaluate;
 pub mod learn;
 pub mod predict;

@@ -1,6 +1,7 @@
 //! What the short subcommands do.
 
 pub mod compare;
+pub mod drift;
 pub(crate) mod evaluate;
 pub mod import;
 pub(crate) mod inspect;

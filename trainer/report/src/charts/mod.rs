@@ -6,6 +6,7 @@
 mod bars;
 mod confusion;
 mod curves;
+mod distances;
 mod drift;
 mod evidence;
 mod heatmap;
@@ -18,6 +19,7 @@ mod scatter;
 pub use bars::{Bar, Recalls};
 pub use confusion::Confusion;
 pub use curves::{Curve, Operating, PrecisionRecall, Roc};
+pub use distances::{Distance, Distances};
 pub use drift::{Drift, DriftLine};
 pub use evidence::{Evidence, EvidencePoint};
 pub use heatmap::HeatMap;

@@ -1,0 +1,229 @@
+//! Files and a release → the rows of one side, in the order of time, each with its score.
+//!
+//! At most [`MOST_ROWS`] rows of a side are held, besides the file that is being read: a uniform sample (Vitter 1985,
+//! "Random sampling with a reservoir", algorithm R) with a fixed seed.
+
+use super::DriftError;
+use super::measure::COLUMNS;
+use crate::dataset::{Dataset, Row, capture, features_csv, stored};
+use crate::learn;
+use crate::serve::publish;
+use fastrand::Rng;
+use lapwing_shared::features::schema::schema_id;
+use lapwing_shared::features::{FEATURES, FeatureVector};
+use lapwing_shared::release::digest::Hex;
+use lapwing_shared::release::manifest::ArtifactForm;
+use lapwing_shared::units::Timestamp;
+use lapwing_shared::verdict::scaling::Scaling;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Rows of a side that are held at most.
+pub const MOST_ROWS: usize = 200_000;
+const SEED: u64 = 1;
+/// How a SQLite file begins (its file format, section 1.2).
+const SQLITE: &[u8] = b"SQLite format 3\0";
+
+/// One flow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flow {
+    /// When its record was made.
+    pub at: Timestamp,
+    /// Features, plain units.
+    pub features: FeatureVector,
+    /// Score under the release.
+    pub score: u32,
+    /// Flow records that it stands for.
+    pub weight: f64,
+}
+
+impl Flow {
+    /// A feature, or the score behind them all.
+    pub fn value(&self, column: usize) -> f64 {
+        self.features.get(column).map_or(f64::from(self.score), |value| f64::from(*value))
+    }
+}
+
+/// Rows of one side.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Side {
+    /// Held rows, in the order of time; weights are 1 on average.
+    pub flows: Vec<Flow>,
+    /// Rows that were read.
+    pub read: u64,
+    /// Rows that labels call attacks, left out.
+    pub attacks: u64,
+    /// Rows with a value that is no finite number, left out.
+    pub not_finite: u64,
+}
+
+/// What scores rows.
+pub struct Scorer {
+    int8: Vec<u8>,
+    scaling: Scaling,
+    /// Group and version.
+    pub name: String,
+    /// When the release was made.
+    pub created: Timestamp,
+}
+
+impl Scorer {
+    /// Takes scaling and network from a release file; who signed it does not matter here.
+    ///
+    /// # Errors
+    /// When it is no release file, or one of another feature schema.
+    pub fn load(path: &Path) -> Result<Self, DriftError> {
+        let bytes = std::fs::read(path).map_err(|source| DriftError::Read { path: path.into(), source })?;
+        let (file, manifest) =
+            publish::read(&bytes).map_err(|source| DriftError::Release { path: path.into(), source })?;
+        if manifest.schema != schema_id() {
+            let found = Hex(&manifest.schema).to_string();
+            return Err(DriftError::Schema { path: path.into(), found, expected: Hex(&schema_id()).to_string() });
+        }
+        let place = manifest.artifacts.iter().position(|artifact| artifact.form == ArtifactForm::Int8);
+        let int8 = place.and_then(|place| file.artifacts.get(place));
+        Ok(Self {
+            int8: int8.ok_or_else(|| DriftError::NoInt8 { path: path.into() })?.to_vec(),
+            scaling: manifest.scaling,
+            name: format!("{}, version {}", manifest.group, manifest.version),
+            created: Timestamp::from_secs(manifest.created_s),
+        })
+    }
+
+    fn flows(&self, rows: Vec<Row>) -> Result<Vec<Flow>, DriftError> {
+        let scores = learn::scores(&self.int8, &self.scaling, rows.iter().map(|row| &row.features))?;
+        let flow = |(row, score): (Row, u32)| Flow {
+            at: row.at,
+            features: row.features,
+            score,
+            weight: f64::from(row.stands_for),
+        };
+        Ok(rows.into_iter().zip(scores).map(flow).collect())
+    }
+}
+
+/// Reads files, one after the other; `part` says to which of the sides a row belongs, if to any.
+///
+/// # Errors
+/// The first file that cannot be read.
+pub fn read<const SIDES: usize>(
+    files: &[PathBuf],
+    scorer: &Scorer,
+    part: impl Fn(&Row) -> usize,
+) -> Result<[Side; SIDES], DriftError> {
+    let mut sides: [Side; SIDES] = std::array::from_fn(|_| Side::default());
+    let mut rng = Rng::with_seed(SEED);
+    for path in files {
+        let dataset = one(path)?;
+        for warning in &dataset.warnings {
+            tracing::warn!("{warning}");
+        }
+        let mut parts: [Vec<Row>; SIDES] = std::array::from_fn(|_| Vec::new());
+        for row in dataset.rows {
+            let place = part(&row);
+            if let (Some(side), Some(rows)) = (sides.get_mut(place), parts.get_mut(place)) {
+                side.read += 1;
+                match (&row.attack, row.features.iter().all(|value| value.is_finite())) {
+                    (Some(_), _) => side.attacks += 1,
+                    (None, false) => side.not_finite += 1,
+                    (None, true) => rows.push(row),
+                }
+            }
+        }
+        for (side, rows) in sides.iter_mut().zip(parts) {
+            let before = side.read - side.attacks - side.not_finite - rows.len() as u64;
+            keep(&mut side.flows, scorer.flows(rows)?, before, MOST_ROWS, &mut rng);
+        }
+    }
+    sides.iter_mut().for_each(Side::settle);
+    Ok(sides)
+}
+
+/// Capture, feature file or store, by how it begins and what it is called.
+fn one(path: &PathBuf) -> Result<Dataset, DriftError> {
+    let failed = |source| DriftError::Read { path: path.clone(), source };
+    let mut head = Vec::new();
+    std::fs::File::open(path).and_then(|file| file.take(SQLITE.len() as u64).read_to_end(&mut head)).map_err(failed)?;
+    let files = std::slice::from_ref(path);
+    if head == SQLITE {
+        return Ok(stored::read(path)?);
+    }
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
+        return Ok(features_csv::read(files)?);
+    }
+    Ok(capture::read(files)?)
+}
+
+/// Takes flows into a reservoir of `most`, into which `before` were offered already.
+fn keep(held: &mut Vec<Flow>, flows: Vec<Flow>, before: u64, most: usize, rng: &mut Rng) {
+    for (offered, flow) in (before..).zip(flows) {
+        if held.len() < most {
+            held.push(flow);
+        } else if let Some(place) = held.get_mut(usize::try_from(rng.u64(..=offered)).unwrap_or(usize::MAX)) {
+            *place = flow;
+        }
+    }
+}
+
+impl Side {
+    /// Order of time, and weights that are 1 on average.
+    fn settle(&mut self) {
+        self.flows.sort_by_key(|flow| flow.at);
+        let mean = self.flows.iter().map(|flow| flow.weight).sum::<f64>() / self.flows.len().max(1) as f64;
+        if mean > 0.0 {
+            self.flows.iter_mut().for_each(|flow| flow.weight /= mean);
+        }
+    }
+
+    /// What a reader must know of the rows that were not taken.
+    pub fn warnings(&self, name: &str) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (count, what) in
+            [(self.attacks, "that labels call attacks"), (self.not_finite, "with values that are no finite number")]
+        {
+            if count > 0 {
+                warnings.push(format!("{name}: {count} rows {what} are left out"));
+            }
+        }
+        let usable = self.read - self.attacks - self.not_finite;
+        if usable > self.flows.len() as u64 {
+            warnings.push(format!("{name}: {} of {usable} rows were drawn at random", self.flows.len()));
+        }
+        warnings
+    }
+}
+
+const _: () = assert!(COLUMNS == FEATURES + 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(second: u64, weight: f64) -> Flow {
+        Flow { at: Timestamp::from_secs(second), features: [0.5; FEATURES], score: 9, weight }
+    }
+
+    #[test]
+    fn a_reservoir_holds_no_more_than_it_may_and_draws_from_all_alike() {
+        let (mut held, mut rng) = (Vec::new(), Rng::with_seed(3));
+        keep(&mut held, (0..600).map(|at| flow(at, 1.0)).collect(), 0, 500, &mut rng);
+        keep(&mut held, (600..10_000).map(|at| flow(at, 1.0)).collect(), 600, 500, &mut rng);
+        assert_eq!(held.len(), 500);
+        let mean = held.iter().map(|flow| flow.at.as_secs() as f64).sum::<f64>() / 500.0;
+        // Standard deviation of the mean of 500 of 0..10000: 129.
+        assert!((mean - 5_000.0).abs() < 4.0 * 129.0, "{mean}");
+    }
+
+    #[test]
+    fn rows_come_in_order_of_time_and_weigh_1_on_average() {
+        let mut side = Side { flows: vec![flow(3, 30.0), flow(1, 10.0)], read: 4, attacks: 1, not_finite: 1 };
+        side.settle();
+        assert_eq!(
+            side.flows.iter().map(|flow| (flow.at.as_secs(), flow.weight)).collect::<Vec<_>>(),
+            [(1, 0.5), (3, 1.5)]
+        );
+        assert_eq!(side.warnings("present").len(), 2);
+        assert_eq!(side.flows[0].value(FEATURES), 9.0);
+        assert_eq!(side.flows[0].value(0), 0.5);
+    }
+}
