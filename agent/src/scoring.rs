@@ -303,10 +303,11 @@ impl<L: Listener> Scoring<L> {
     }
 }
 
-fn policy<'a>(installed: &'a Installed, derived: &Derived) -> Policy<'a> {
+fn policy<'a>(installed: &'a Installed, derived: &'a Derived) -> Policy<'a> {
     let manifest = &installed.manifest;
     Policy {
         scaling: &manifest.scaling,
+        scaler: &derived.scaler,
         calibration: &manifest.calibration,
         kinds: &manifest.kinds,
         drift_nats: manifest.evidence_drift_nats,

@@ -11,7 +11,7 @@ use lapwing_live::{InterfaceReport, Link};
 use lapwing_shared::messages::Alert;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Alerts that are kept to be shown.
@@ -106,7 +106,7 @@ pub struct Report {
     /// Episodes opened.
     pub alerts: u64,
     /// The newest alerts, newest first.
-    pub last_alerts: VecDeque<Value>,
+    pub last_alerts: Vec<Value>,
     /// The broker: `none`, `connected`, or why not.
     pub connection: String,
     /// What is wrong with the coverage; nothing where it is good.
@@ -135,25 +135,35 @@ pub struct Report {
 
 /// The report between those who write and who read it.
 #[derive(Clone, Debug, Default)]
-pub struct Board(Arc<Mutex<Report>>);
+pub struct Board {
+    report: Arc<Mutex<Report>>,
+    /// Newest last. They get their JSON when somebody asks: most alerts are never looked at here.
+    alerts: Arc<Mutex<heapless::Deque<Alert, LAST_ALERTS>>>,
+}
 
 impl Board {
-    /// The report, to change it; hold it shortly.
+    /// The report without its alerts, to change it; hold it shortly.
     pub fn edit(&self) -> MutexGuard<'_, Report> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The report as it is now.
     pub fn report(&self) -> Report {
-        self.edit().clone()
+        let mut report = self.edit().clone();
+        let alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        let json = |alert| serde_json::from_str(&to_json(alert)).unwrap_or_default();
+        report.last_alerts = alerts.iter().rev().map(json).collect();
+        report
     }
 
     /// Keeps an alert to be shown.
     pub fn alert(&self, alert: &Alert) {
-        let value = serde_json::from_str(&to_json(alert)).unwrap_or_default();
-        let mut report = self.edit();
-        report.last_alerts.push_front(value);
-        report.last_alerts.truncate(LAST_ALERTS);
+        let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        if alerts.is_full() {
+            alerts.pop_front();
+        }
+        // There is room now.
+        let _ = alerts.push_back(alert.clone());
     }
 
     /// What scores from now on; version 0 for nothing.

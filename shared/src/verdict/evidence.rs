@@ -4,6 +4,7 @@ use crate::features::FEATURES;
 use crate::units::{Address, Nanos, Timestamp};
 use crate::verdict::alert::{PEERS, Peer, REASONS, Reason};
 use crate::verdict::kinds::KINDS;
+use crate::verdict::scaling::{QuantizedInput, Scaling};
 use heapless::Vec;
 
 /// Evidence halves in so long a silence: odd flows hours apart do not add up.
@@ -31,10 +32,12 @@ pub struct Step<'a> {
     pub kind: Option<usize>,
     /// Plain feature values.
     pub row: &'a [f32; FEATURES],
-    /// Each feature's part of the score.
-    pub contributions: &'a [u32; FEATURES],
-    /// Features whose value lies outside its benign range.
-    pub outside: &'a [bool; FEATURES],
+    /// Quantized features.
+    pub input: &'a QuantizedInput,
+    /// What the network made of them.
+    pub reconstruction: &'a QuantizedInput,
+    /// What tells how far each feature is off.
+    pub scaling: &'a Scaling,
 }
 
 /// The evidence of one host in one role, since it last left zero.
@@ -141,8 +144,10 @@ impl Evidence {
 /// The largest parts of the score; features that stand outside their benign range go first, since a person can see
 /// that they are off.
 fn largest_reasons(step: &Step<'_>) -> Vec<Reason, REASONS> {
-    let total: u64 = step.contributions.iter().map(|part| u64::from(*part)).sum();
-    let rank = |feature: u8| (step.outside[usize::from(feature)], step.contributions[usize::from(feature)]);
+    let contributions = step.scaling.contributions(step.input, step.reconstruction);
+    let outside = step.scaling.outside_benign(step.row);
+    let total: u64 = contributions.iter().map(|part| u64::from(*part)).sum();
+    let rank = |feature: u8| (outside[usize::from(feature)], contributions[usize::from(feature)]);
     let mut order: Vec<u8, REASONS> = Vec::new();
     for feature in 0..FEATURES as u8 {
         let place = order.iter().position(|kept| rank(feature) > rank(*kept)).unwrap_or(order.len());
@@ -157,7 +162,7 @@ fn largest_reasons(step: &Step<'_>) -> Vec<Reason, REASONS> {
         value: step.row[usize::from(feature)],
         normal_low: 0.0,
         normal_high: 0.0,
-        share_permille: (u64::from(step.contributions[usize::from(feature)]) * 1000 / total.max(1)) as u16,
+        share_permille: (u64::from(contributions[usize::from(feature)]) * 1000 / total.max(1)) as u16,
     };
     order.into_iter().map(reason).filter(|reason| reason.share_permille > 0).collect()
 }

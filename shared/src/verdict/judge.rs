@@ -2,7 +2,7 @@
 
 use crate::context::hosts::follows;
 use crate::context::local::LocalNetworks;
-use crate::features::{FEATURES, FeatureVector};
+use crate::features::FeatureVector;
 use crate::flow::lru::{LruTable, Slot};
 use crate::units::{Address, Nanos, Timestamp};
 use crate::verdict::alert::{Alert, AlertState, Role};
@@ -35,6 +35,8 @@ pub const CORRECTION_RANGE_NATS: (f32, f32) = (-0.5, 1.5);
 pub struct Policy<'a> {
     /// Scaling of the features.
     pub scaling: &'a Scaling,
+    /// The same, laid out for many rows.
+    pub scaler: &'a RowScaler,
     /// Benign score distribution.
     pub calibration: &'a Calibration,
     /// Attack kinds.
@@ -170,16 +172,9 @@ impl Judge {
         self.advance(flow.at, policy, tell);
         let raw = policy.calibration.surprise_nats(flow.score);
         let surprise_nats = (raw - self.correction_nats).max(0.0);
+        // Most flows are ordinary, and nobody will ask what they resemble.
         let rising = surprise_nats > policy.drift_nats;
-        // Most flows are ordinary, and nobody will ask what was off about them.
-        let (contributions, outside, kind) = match rising {
-            true => (
-                policy.scaling.contributions(flow.input, flow.reconstruction),
-                policy.scaling.outside_benign(flow.row),
-                resembling(policy.kinds, &RowScaler::new(policy.scaling), flow.input),
-            ),
-            false => ([0; FEATURES], [false; FEATURES], None),
-        };
+        let kind = if rising { resembling(policy.kinds, policy.scaler, flow.input) } else { None };
         let step = Step {
             at: flow.at,
             surprise_nats,
@@ -187,8 +182,9 @@ impl Judge {
             service_port: flow.service_port,
             kind,
             row: flow.row,
-            contributions: &contributions,
-            outside: &outside,
+            input: flow.input,
+            reconstruction: flow.reconstruction,
+            scaling: policy.scaling,
         };
         let (as_source, as_target) = follows(&self.local, &flow.source, &flow.destination);
         let mut suspect = false;

@@ -143,8 +143,10 @@ fn contribution(scaling: &FeatureScaling, (input, output): (&i8, &i8)) -> u32 {
 /// row, and checks would keep the loops from becoming vector instructions.
 #[inline(always)]
 fn weighted_square(weight: u16, input: i8, output: i8) -> u32 {
-    let difference = i32::from(input).wrapping_sub(i32::from(output));
-    u32::from(weight).wrapping_mul(difference.wrapping_mul(difference).cast_unsigned())
+    // |difference| ≤ 255: its square fits 16 bits, of which a vector holds twice as many as of 32.
+    let difference = i16::from(input).wrapping_sub(i16::from(output));
+    let square = difference.wrapping_mul(difference).cast_unsigned();
+    u32::from(weight).wrapping_mul(u32::from(square))
 }
 
 /// A [`Scaling`] laid out column by column for many rows; its results are the scaling's.
@@ -195,6 +197,21 @@ impl RowScaler {
             sum = sum.wrapping_add(weighted_square(self.weights[index], input[index], reconstruction[index]));
         }
         sum
+    }
+
+    /// [`RowScaler::score`] where that is at most `limit`; ends as soon as it cannot be.
+    pub fn score_within(&self, limit: u32, input: &QuantizedInput, centre: &QuantizedInput) -> Option<u32> {
+        const STEP: usize = 16;
+        let mut sum = 0_u32;
+        for ((weights, input), centre) in self.weights.chunks(STEP).zip(input.chunks(STEP)).zip(centre.chunks(STEP)) {
+            for ((weight, input), centre) in weights.iter().zip(input).zip(centre) {
+                sum = sum.wrapping_add(weighted_square(*weight, *input, *centre));
+            }
+            if sum > limit {
+                return None;
+            }
+        }
+        Some(sum)
     }
 }
 
@@ -251,6 +268,29 @@ mod tests {
     #[ignore = "takes a minute"]
     fn every_logarithm_has_the_bits_of_the_one_in_libm() {
         compare_logarithms(1);
+    }
+
+    #[test]
+    fn a_score_within_a_limit_is_the_score_and_beyond_it_none() {
+        let feature = |index: usize| FeatureScaling {
+            transform: Transform::Identity,
+            centre: 0.0,
+            unit: 1.0,
+            weight: (index * 97 % 1025) as u16,
+            benign_low: 0.0,
+            benign_high: 1.0,
+        };
+        let scaling = Scaling { features: (0..FEATURES).map(feature).collect() };
+        let scaler = RowScaler::new(&scaling);
+        for round in 0..200_usize {
+            let row = |salt: usize| core::array::from_fn(|index| (round * 31 + index * salt) as u8 as i8);
+            let (input, centre) = (row(57), if round == 0 { [-128; FEATURES] } else { row(113) });
+            let score = scaling.score(&input, &centre);
+            assert_eq!(scaler.score(&input, &centre), score);
+            assert_eq!(scaler.score_within(score, &input, &centre), Some(score));
+            assert_eq!(scaler.score_within(score + 1, &input, &centre), Some(score));
+            assert_eq!(scaler.score_within(score - 1, &input, &centre), None);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use lapwing_shared::verdict::alert::{Alert, AlertState, Role};
 use lapwing_shared::verdict::calibration::{Calibration, Knot};
 use lapwing_shared::verdict::judge::{CORRECTION_RANGE_NATS, Judge, OPEN_EPISODES, Policy, Scored};
 use lapwing_shared::verdict::kinds::KindProfile;
-use lapwing_shared::verdict::scaling::{FeatureScaling, Scaling, Transform};
+use lapwing_shared::verdict::scaling::{FeatureScaling, RowScaler, Scaling, Transform};
 
 const DRIFT: f32 = 2.0;
 const LIMIT: f32 = 20.0;
@@ -65,6 +65,7 @@ impl Site {
         };
         let policy = Policy {
             scaling: &self.scaling,
+            scaler: &RowScaler::new(&self.scaling),
             calibration: &self.calibration,
             kinds: &self.kinds,
             drift_nats: DRIFT,

@@ -12,7 +12,7 @@ use lapwing_shared::release::manifest::{LIMIT_KNOTS, LimitKnot};
 use lapwing_shared::units::{Address, Timestamp};
 use lapwing_shared::verdict::calibration::{Calibration, SURPRISE_LIMIT_NATS};
 use lapwing_shared::verdict::judge::{Judge, Policy, Scored};
-use lapwing_shared::verdict::scaling::Scaling;
+use lapwing_shared::verdict::scaling::{RowScaler, Scaling};
 
 /// Knob settings that a release carries, false alerts a day and site.
 pub const ALERTS_PER_DAY: [f32; 7] = [0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0];
@@ -88,7 +88,9 @@ impl Watch {
 fn alerts_of_site(flows: &[BenignFlow], calibration: &Calibration, drift_nats: f32, limit_nats: f32) -> u64 {
     // What an alert would tell of features is of no interest here.
     let scaling = Scaling { features: heapless::Vec::new() };
-    let policy = Policy { scaling: &scaling, calibration, kinds: &[], drift_nats, limit_nats, release: 0 };
+    let scaler = RowScaler::new(&scaling);
+    let policy =
+        Policy { scaling: &scaling, scaler: &scaler, calibration, kinds: &[], drift_nats, limit_nats, release: 0 };
     let mut judge = Judge::new(HOSTS, 0, LocalNetworks::default());
     let (row, quanta) = ([0.0; FEATURES], [0; FEATURES]);
     for flow in flows {
