@@ -91,7 +91,7 @@ pub(crate) fn format(kind: TableKind, schema: Option<&std::path::Path>) -> anyho
 /// Reads files of this kind, captures too.
 ///
 /// # Errors
-/// What the reader says of the files, and `given` test captures, which have no table of their own.
+/// What the reader says of the files.
 pub fn read_kind(
     kind: TableKind,
     schema: Option<&std::path::Path>,
@@ -102,12 +102,10 @@ pub fn read_kind(
     if kind != TableKind::Capture {
         return read_files(train, test, &ReadOptions { bad_rows, ..ReadOptions::new(format(kind, schema)?) });
     }
-    if !test.is_empty() {
-        bail!("--test takes no captures: give all of them to --train and split by group, time, day or random");
-    }
-    let dataset = crate::dataset::capture::read(train)?;
+    let files = [train, test].concat();
+    let dataset = crate::dataset::capture::read(&files)?;
     dataset.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    Ok(crate::dataset::table::of(&dataset, train)?)
+    Ok(crate::dataset::table::of(&dataset, &files, train.len())?)
 }
 
 /// Reads with a bar on standard error.
