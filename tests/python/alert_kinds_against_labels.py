@@ -5,7 +5,7 @@
     lapwing-trainer alerts --store demo/store.sqlite --agent home-b --limit 500 --json alerts.json
     tests/python/alert_kinds_against_labels.py alerts.json tests/data/captures/home-b-attacks.labels.csv
 
-An episode belongs to the attack during which, or in the 60 s after which, it began, on the attack's source or target.
+An episode belongs to the attacks that it overlaps, up to 60 s after their end, on their source or target.
 Episodes of an attack whose kind the model did not learn are right as `unknown`. --learned FILE names the labels that it
 learned from. Standard library only.
 """
@@ -24,12 +24,14 @@ def attacks(path):
 
 
 def concerns(host, end):
-    return end == "*" or ipaddress.ip_address(host) in ipaddress.ip_network(end)
+    """Whether an attack's end names the host; made-up sources (`*`) name nobody."""
+    return end != "*" and ipaddress.ip_address(host) in ipaddress.ip_network(end)
 
 
 def kinds_of(alert, labels):
-    """Kinds of the attacks that the episode may belong to; a named end goes before any end."""
-    during = [row for row in labels if float(row["from_s"]) - 1 <= alert["since-s"] <= float(row["to_s"]) + GRACE_S]
+    """Kinds of the attacks that the episode may belong to."""
+    first, last = alert["since-s"], alert["at-s"]
+    during = [row for row in labels if first <= float(row["to_s"]) + GRACE_S and last >= float(row["from_s"])]
     return {row["kind"] for row in during if any(concerns(alert["host"], row[end]) for end in ("source", "target"))}
 
 

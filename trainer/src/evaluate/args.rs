@@ -4,7 +4,7 @@ use super::plan::{MethodName, Plan};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use lapwing_methods::Step;
+use lapwing_methods::{Method, Step};
 use lapwing_tables::{Attempted, BadRows, Format, ReadOptions, Repeats, Scaling, Schema, SplitRule, Table, read};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -212,6 +212,12 @@ pub struct EvaluateArgs {
     /// Name attack kinds, instead of telling attack from benign only.
     #[arg(long)]
     pub name_kinds: bool,
+    /// Method of the second stage of two-stage (gradient-boosting); rows of rare kinds weigh more.
+    #[arg(long, value_name = "METHOD", value_parser = |text: &str| text.parse::<Method>())]
+    pub namer: Option<Method>,
+    /// Share of validation attacks, the least sure ones, that two-stage answers unknown (0.2).
+    #[arg(long, value_name = "SHARE")]
+    pub unknown: Option<f64>,
     /// Scaling of numbers: none, standard, min-max, robust, log-standard, quantile-uniform, quantile-normal (the
     /// method's own).
     #[arg(long, value_name = "SCALING", value_parser = word::<Scaling>)]
@@ -275,6 +281,8 @@ impl EvaluateArgs {
             train_kinds: self.train_kinds.clone(),
             test_kinds: self.test_kinds.clone(),
             name_kinds: self.name_kinds,
+            namer: self.namer,
+            unknown: self.unknown,
             scaling: self.scaling,
             training_rows: self.training_rows,
             hidden: self.hidden.clone(),

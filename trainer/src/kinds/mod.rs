@@ -4,7 +4,9 @@
 //! episode may have many rows, and some are the host's ordinary flows, which are marked with the rest. So the kinds'
 //! probabilities are averaged over the rows that the first stage takes for an attack: a mean, and neither the product
 //! nor the surest row, because rows of one attack run repeat each other and are no independent witnesses. The likeliest
-//! kind is told where its mean reaches the threshold that the model chose on validation rows. Where the first stage
+//! kind is told where its mean is over one half: it then outweighs all other kinds together. The threshold that the
+//! model itself has is for single rows of the captures that it learned from, where rows repeat and it comes close to
+//! 1: rows of the same attack in another network hardly ever reach that. Where the first stage
 //! takes no row for an attack, the model has seen nothing like it, and the answer is "unknown".
 
 mod work;
@@ -23,6 +25,9 @@ use lapwing_shared::features::schema::{index_of, schema_id};
 use lapwing_shared::release::digest::Hex;
 use lapwing_tables::{ColumnType, Matrix, Row, TableBuilder, TableError, Value};
 use std::path::{Path, PathBuf};
+
+/// Mean probability over which a kind is told.
+const TOLD: f32 = 0.5;
 
 /// Why a model names no alerts.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +125,7 @@ impl KindNamer {
         let mean = |kind: usize| telling.iter().map(|(_, row)| row[kind]).sum::<f32>() / telling.len() as f32;
         let means = (0..self.kinds().len()).map(|kind| (kind, mean(kind)));
         let (likeliest, probability) = means.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0));
-        let sure = probability >= self.stages.name_threshold();
+        let sure = probability > TOLD;
         let name = self.kinds().get(likeliest).filter(|_| sure).map_or(NO_KIND, String::as_str);
         Ok(EpisodeKind { kind: name.into(), probability: Some(probability), rows: telling.len() as u32 })
     }

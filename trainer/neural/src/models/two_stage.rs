@@ -159,11 +159,6 @@ impl TwoStage {
         self.attack_threshold
     }
 
-    /// Probability of the likeliest kind below which the answer is "unknown".
-    pub fn name_threshold(&self) -> f32 {
-        self.name_threshold
-    }
-
     /// Probability of every kind for every row taken as an attack; place 0 is kind 1.
     ///
     /// # Errors
