@@ -172,8 +172,8 @@ pub struct ServeArgs {
     /// Seed of every random choice in training (1).
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
-    /// Name the kind of every alert with this two-stage model, as `evaluate --kind capture --method two-stage --save`
-    /// writes it.
+    /// Name the kind of every alert with this two-stage model, as `evaluate --kind capture --method two-stage --namer
+    /// random-forest --save` writes it.
     #[arg(long, value_name = "FILE")]
     pub kinds_model: Option<PathBuf>,
     /// Answer `POST /api/v1/predict` with this model, as `evaluate --save` writes it; without any other option of

@@ -21,7 +21,8 @@ const NEXT: u32 = 1;
 pub(super) fn learn(captures: &Path, home: &str, model: &Path) -> anyhow::Result<()> {
     let capture = |name: &str| captures.join(format!("{home}-{name}.pcap.gz"));
     let made = this_program("trainer")?
-        .args(["evaluate", "--kind", "capture", "--method", "two-stage", "--split", "random", "--resamples", "0"])
+        .args(["evaluate", "--kind", "capture", "--method", "two-stage", "--namer", "random-forest"])
+        .args(["--split", "random", "--resamples", "0"])
         .arg("--train")
         .arg(capture("attacks"))
         .arg("--train")
