@@ -172,6 +172,10 @@ pub struct ServeArgs {
     /// Seed of every random choice in training (1).
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
+    /// Name the kind of every alert with this two-stage model, as `evaluate --kind capture --method two-stage --namer
+    /// random-forest --save` writes it.
+    #[arg(long, value_name = "FILE")]
+    pub kinds_model: Option<PathBuf>,
     /// Answer `POST /api/v1/predict` with this model, as `evaluate --save` writes it; without any other option of
     /// serve, do only that.
     #[arg(long, value_name = "FILE")]
@@ -197,7 +201,8 @@ impl ServeArgs {
             || self.broker.is_some()
             || self.group.is_some()
             || self.key.is_some()
-            || self.releases.is_some();
+            || self.releases.is_some()
+            || self.kinds_model.is_some();
         self.predict_model.as_ref().filter(|_| !collects)
     }
 
@@ -222,6 +227,7 @@ impl ServeArgs {
         config.retrain.after_rows = self.after_rows.unwrap_or(config.retrain.after_rows);
         config.retrain.min_rows = self.min_rows.unwrap_or(config.retrain.min_rows);
         config.retrain.seed = self.seed.unwrap_or(config.retrain.seed);
+        config.kinds.model = self.kinds_model.clone().or(config.kinds.model);
         config.check()?;
         Ok(config)
     }

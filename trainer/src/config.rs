@@ -58,6 +58,8 @@ pub struct Config {
     pub collect: CollectSection,
     /// When a new release is made, and for whom.
     pub retrain: RetrainSection,
+    /// What names the kinds of alerts.
+    pub kinds: KindsSection,
 }
 
 /// `[store]`.
@@ -177,6 +179,14 @@ impl Default for RetrainSection {
             seed: 1,
         }
     }
+}
+
+/// `[kinds]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KindsSection {
+    /// Two-stage model whose second stage names the kind of every alert; absent: alerts are not named.
+    pub model: Option<PathBuf>,
 }
 
 impl Config {
@@ -301,7 +311,7 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/trainer.toml");
         assert_eq!(Config::load(&path).unwrap(), Config::default());
         let text = std::fs::read_to_string(&path).unwrap();
-        let optional = ["url", "authority", "linger", "key", "every"];
+        let optional = ["url", "authority", "linger", "key", "every", "model"];
         assert!(optional.iter().all(|key| text.contains(&format!("# {key} = "))), "an optional key is not shown");
     }
 

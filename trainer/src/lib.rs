@@ -13,6 +13,7 @@ pub mod config;
 pub mod dataset;
 pub mod drift;
 pub mod evaluate;
+pub mod kinds;
 pub mod learn;
 pub mod predict;
 pub mod quantize;

@@ -75,14 +75,26 @@ pub(crate) fn alerts(store: &Path, args: &AlertsArgs) -> anyhow::Result<()> {
         return write_json(path, &alerts);
     }
     println!(
-        "{:<20} {:>20} {:<8} {:<24} {:<6} {:>7} {:>6}  label",
-        "agent", "episode", "state", "host", "role", "peak", "flows"
+        "{:<20} {:>20} {:<8} {:<24} {:<6} {:>7} {:>6}  {:<23} label",
+        "agent", "episode", "state", "host", "role", "peak", "flows", "kind"
     );
-    for AlertLine { agent, episode, state, host, role, peak_nats, flows, label, .. } in &alerts {
-        let label = label.as_deref().unwrap_or("-");
-        println!("{agent:<20} {episode:>20} {state:<8} {host:<24} {role:<6} {peak_nats:>7.1} {flows:>6}  {label}");
+    for line in &alerts {
+        let AlertLine { agent, episode, state, host, role, peak_nats, flows, label, .. } = line;
+        let (kind, label) = (kind(line), label.as_deref().unwrap_or("-"));
+        println!(
+            "{agent:<20} {episode:>20} {state:<8} {host:<24} {role:<6} {peak_nats:>7.1} {flows:>6}  {kind:<23} {label}"
+        );
     }
     Ok(())
+}
+
+/// The kind and its probability; of an unknown one that of the likeliest kind, which was too low to be told.
+fn kind(line: &AlertLine) -> String {
+    match (line.kind.as_deref(), line.kind_probability) {
+        (Some(kind), Some(probability)) => format!("{kind} {probability:.2}"),
+        (Some(kind), None) => kind.into(),
+        (None, _) => "-".into(),
+    }
 }
 
 /// `label`.

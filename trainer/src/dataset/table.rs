@@ -11,11 +11,11 @@ use std::io::Read;
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
-/// The table of a data set that was read from these files.
+/// The table of a data set that was read from these files; those from `test` on are test files.
 ///
 /// # Errors
 /// No rows, too many files, or a file that can no longer be read for its digest.
-pub fn of(dataset: &Dataset, files: &[PathBuf]) -> Result<Table, TableError> {
+pub fn of(dataset: &Dataset, files: &[PathBuf], test: usize) -> Result<Table, TableError> {
     let mut builder = TableBuilder::new(SCHEMA.iter().map(|feature| (feature.name, ColumnType::Number)))?;
     let (mut file, mut file_row, mut group) = (None, 0, String::new());
     for row in &dataset.rows {
@@ -24,7 +24,7 @@ pub fn of(dataset: &Dataset, files: &[PathBuf]) -> Result<Table, TableError> {
             group = path.map_or_else(String::new, |path| path.display().to_string());
             let name = path.and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
             let digest = path.map_or_else(|| Ok(String::new()), |path| digest(path))?;
-            builder.file(&name.unwrap_or_default(), &digest, 0)?;
+            builder.file(&name.unwrap_or_default(), &digest, u8::from(row.file as usize >= test))?;
             (file, file_row) = (Some(row.file), 0);
         }
         file_row += 1;
@@ -85,14 +85,14 @@ mod tests {
             stands_for: 1.0,
         };
         let rows = vec![flow(0, None), flow(0, Some("scan")), flow(1, None)];
-        let table = of(&Dataset { rows, warnings: Vec::new() }, &files).unwrap();
+        let table = of(&Dataset { rows, warnings: Vec::new() }, &files, 1).unwrap();
         assert_eq!((table.rows(), table.columns().len()), (3, SCHEMA.len()));
         assert_eq!((table.kinds()[1].as_str(), table.kind()), ("scan", &[0, 1, 0][..]));
         assert_eq!(table.sources().unwrap().of(0), "192.168.1.7");
         assert_ne!(table.groups().unwrap().codes[0], table.groups().unwrap().codes[2]);
-        assert_eq!(table.origin(2), "b.pcap, row 1");
+        assert_eq!((table.origin(2).as_str(), table.part()), ("b.pcap, row 1", &[0, 0, 1][..]));
         assert!(table.files().iter().all(|file| file.sha256.len() == 64));
-        assert!(of(&Dataset::default(), &files).is_err());
+        assert!(of(&Dataset::default(), &files, 1).is_err());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

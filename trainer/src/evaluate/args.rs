@@ -4,7 +4,7 @@ use super::plan::{MethodName, Plan};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use lapwing_methods::Step;
+use lapwing_methods::{Method, Step};
 use lapwing_tables::{Attempted, BadRows, Format, ReadOptions, Repeats, Scaling, Schema, SplitRule, Table, read};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -91,7 +91,7 @@ pub(crate) fn format(kind: TableKind, schema: Option<&std::path::Path>) -> anyho
 /// Reads files of this kind, captures too.
 ///
 /// # Errors
-/// What the reader says of the files, and `given` test captures, which have no table of their own.
+/// What the reader says of the files.
 pub fn read_kind(
     kind: TableKind,
     schema: Option<&std::path::Path>,
@@ -102,12 +102,10 @@ pub fn read_kind(
     if kind != TableKind::Capture {
         return read_files(train, test, &ReadOptions { bad_rows, ..ReadOptions::new(format(kind, schema)?) });
     }
-    if !test.is_empty() {
-        bail!("--test takes no captures: give all of them to --train and split by group, time, day or random");
-    }
-    let dataset = crate::dataset::capture::read(train)?;
+    let files = [train, test].concat();
+    let dataset = crate::dataset::capture::read(&files)?;
     dataset.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    Ok(crate::dataset::table::of(&dataset, train)?)
+    Ok(crate::dataset::table::of(&dataset, &files, train.len())?)
 }
 
 /// Reads with a bar on standard error.
@@ -214,6 +212,12 @@ pub struct EvaluateArgs {
     /// Name attack kinds, instead of telling attack from benign only.
     #[arg(long)]
     pub name_kinds: bool,
+    /// Method of the second stage of two-stage (gradient-boosting); rows of rare kinds weigh more.
+    #[arg(long, value_name = "METHOD", value_parser = |text: &str| text.parse::<Method>())]
+    pub namer: Option<Method>,
+    /// Share of validation attacks, the least sure ones, that two-stage answers unknown (0.2).
+    #[arg(long, value_name = "SHARE")]
+    pub unknown: Option<f64>,
     /// Scaling of numbers: none, standard, min-max, robust, log-standard, quantile-uniform, quantile-normal (the
     /// method's own).
     #[arg(long, value_name = "SCALING", value_parser = word::<Scaling>)]
@@ -277,6 +281,8 @@ impl EvaluateArgs {
             train_kinds: self.train_kinds.clone(),
             test_kinds: self.test_kinds.clone(),
             name_kinds: self.name_kinds,
+            namer: self.namer,
+            unknown: self.unknown,
             scaling: self.scaling,
             training_rows: self.training_rows,
             hidden: self.hidden.clone(),

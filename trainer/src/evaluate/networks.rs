@@ -4,7 +4,7 @@ use super::error::EvaluateError;
 use super::fitted::{Answers, Lesson};
 use super::plan::{MethodName, Plan};
 use crate::clock;
-use lapwing_methods::{Progress, Step};
+use lapwing_methods::{ClassWeights, ClassifierConfig, Progress, Step};
 use lapwing_neural::models::Watcher;
 use lapwing_neural::models::autoencoder::{Autoencoder, AutoencoderConfig};
 use lapwing_neural::models::kfac_network::{KfacNetwork, KfacNetworkConfig};
@@ -67,7 +67,7 @@ pub(super) fn fit(plan: &Plan, lesson: &Lesson, progress: Progress<'_>) -> Resul
             Ok((Network::KfacNetwork(model), named("fold", curves)))
         }
         MethodName::TwoStage => {
-            let config = TwoStageConfig { false_positives: plan.false_positive_rate, ..TwoStageConfig::default() };
+            let config = two_stage(plan)?;
             let training = Kinds { rows: &lesson.rows, kinds: &lesson.labels };
             let validation = Kinds { rows: &lesson.validation.0, kinds: &lesson.validation.1 };
             let model = config.fit(training, validation, plan.seed).map_err(failed)?;
@@ -80,6 +80,29 @@ pub(super) fn fit(plan: &Plan, lesson: &Lesson, progress: Progress<'_>) -> Resul
             Ok((Network::Autoencoder(model), named("autoencoder", report.curves)))
         }
     }
+}
+
+fn two_stage(plan: &Plan) -> Result<TwoStageConfig, EvaluateError> {
+    let mut config = TwoStageConfig { false_positives: plan.false_positive_rate, ..TwoStageConfig::default() };
+    if let Some(share) = plan.unknown {
+        if !(0.0..1.0).contains(&share) {
+            let (found, expected) = (share.to_string(), "0 to less than 1");
+            return Err(EvaluateError::Setting { setting: "unknown", found, expected });
+        }
+        config.unknown = share;
+    }
+    let Some(method) = plan.namer else { return Ok(config) };
+    config.namer = method.classifier().ok_or_else(|| EvaluateError::Setting {
+        setting: "namer",
+        found: method.name().into(),
+        expected: "a method that learns from labels, like random-forest",
+    })?;
+    match &mut config.namer {
+        ClassifierConfig::RandomForest(forest) => forest.tree.class_weights = ClassWeights::Balanced,
+        ClassifierConfig::GradientBoosting(boosting) => boosting.class_weights = ClassWeights::Balanced,
+        _ => {}
+    }
+    Ok(config)
 }
 
 fn autoencoder(plan: &Plan) -> AutoencoderConfig {

@@ -121,6 +121,10 @@ pub struct Plan {
     pub test_kinds: Vec<String>,
     /// Name attack kinds instead of telling attack from benign only.
     pub name_kinds: bool,
+    /// Method of the second of two stages; gradient boosting without it.
+    pub namer: Option<Method>,
+    /// Share of validation attacks, the least sure ones, that two stages answer `unknown`; 0.2 without it.
+    pub unknown: Option<f64>,
     /// How numbers are scaled; the method's own way without it.
     pub scaling: Option<Scaling>,
     /// At most so many training rows, drawn by seed.
@@ -155,6 +159,8 @@ impl Default for Plan {
             train_kinds: Vec::new(),
             test_kinds: Vec::new(),
             name_kinds: false,
+            namer: None,
+            unknown: None,
             scaling: None,
             training_rows: None,
             hidden: Vec::new(),

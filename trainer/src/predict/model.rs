@@ -8,7 +8,8 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use lapwing_neural::models::indicators::usual_row;
-use lapwing_shared::release::digest::sha256;
+use lapwing_shared::features::schema::schema_id;
+use lapwing_shared::release::digest::{Hex, sha256};
 use lapwing_tables::{Encoder, Matrix, Table, Values};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
@@ -20,6 +21,8 @@ pub const VERSION: u32 = 1;
 /// Largest file, bytes, and largest content, bytes.
 const FILE_BYTES: u64 = 256 << 20;
 const CONTENT_BYTES: u64 = 1 << 30;
+/// Kind of files whose features are an agent's.
+const CAPTURE: &str = "capture";
 /// Benign scores kept, evenly spread.
 const SCORES: usize = 1_001;
 /// Training rows that usual values are taken from.
@@ -86,6 +89,9 @@ pub struct Model {
     pub kind: String,
     /// Digest of those files.
     pub data_sha256: String,
+    /// Schema id of an agent's features, where it learned from them; nothing in files of earlier programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// What was done.
     pub plan: Plan,
     /// Features into inputs.
@@ -129,6 +135,7 @@ impl Model {
             program: env!("CARGO_PKG_VERSION").into(),
             kind: kind.into(),
             data_sha256: table.digest(),
+            schema: (kind == CAPTURE).then(|| Hex(&schema_id()).to_string()),
             plan: plan.clone(),
             benign_scores: spread(table, &prepared.validation, &judged.validation.scores),
             encoder: prepared.encoder,

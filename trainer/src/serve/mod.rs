@@ -18,6 +18,7 @@ pub use shelf::Shelf;
 use crate::clock;
 use crate::collect::{self, CollectError, Collector, Counts, Link, LinkError};
 use crate::config::{Config, ConfigError};
+use crate::kinds::{KindWork, KindsError};
 use crate::store::{Counter, Desk, ReleaseLine, Store, StoreError};
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::manifest::Manifest;
@@ -49,6 +50,9 @@ pub enum ServeError {
     /// The collector.
     #[error(transparent)]
     Collect(#[from] CollectError),
+    /// The model that names alerts.
+    #[error(transparent)]
+    Kinds(#[from] KindsError),
     /// A release file.
     #[error(transparent)]
     Make(#[from] MakeError),
@@ -71,6 +75,8 @@ pub struct Server {
     publisher: Publisher,
     shelf: Shelf,
     desk: Desk,
+    /// Names alerts, where there is a model for that.
+    kinds: Option<KindWork>,
     address: Option<SocketAddr>,
     work: Option<(Work, Show)>,
     /// Feature rows ever stored when the last training began.
@@ -89,6 +95,7 @@ impl Server {
     /// The first thing that cannot be brought up.
     pub fn start(config: Config, maker: Arc<dyn ReleaseMaker>) -> Result<Self, ServeError> {
         config.check()?;
+        let kinds = config.kinds.model.as_deref().map(KindWork::load).transpose()?;
         let counts = Arc::new(Counts::default());
         let store = Store::open(&config.store.path, config.limits())?;
         let desk = store.desk()?;
@@ -115,6 +122,7 @@ impl Server {
             publisher,
             shelf,
             desk,
+            kinds,
             address,
             work,
             trained_rows,
@@ -143,6 +151,7 @@ impl Server {
             return Err(ServeError::Collect(CollectError::Thread("intake or committer")));
         }
         self.log();
+        self.name_alerts()?;
         if let Some((work, show)) = self.work.as_mut() {
             show.update(&work.reports);
         }
@@ -165,6 +174,17 @@ impl Server {
         }
         self.collector.stop()?;
         Ok(())
+    }
+
+    /// Names the alerts of which something new has come; what cannot be written now is written at the next look.
+    fn name_alerts(&mut self) -> Result<(), ServeError> {
+        match self.kinds.as_ref().map_or(Ok(()), |kinds| kinds.look(&self.desk)) {
+            Err(error) if error.is_passing() => {
+                tracing::warn!(%error, "alerts are named later");
+                Ok(())
+            }
+            looked => Ok(looked?),
+        }
     }
 
     /// Starts a training where there is a reason.

@@ -25,11 +25,15 @@ pub enum Counter {
     SampleRowsStored,
     /// The same when the last release's training began.
     SampleRowsTrained,
+    /// Row number of the newest alert message that was looked at to name its episode's kind.
+    AlertsLookedAt,
+    /// Row number of the newest sample batch that was looked at to name episodes' kinds.
+    SamplesLookedAt,
 }
 
 impl Counter {
     /// Every counter.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::SampleRowsDropped,
         Self::SampleBatchesDropped,
         Self::AlertsDropped,
@@ -40,6 +44,8 @@ impl Counter {
         Self::Duplicates,
         Self::SampleRowsStored,
         Self::SampleRowsTrained,
+        Self::AlertsLookedAt,
+        Self::SamplesLookedAt,
     ];
 
     /// Its name in the table and in reports.
@@ -55,6 +61,8 @@ impl Counter {
             Self::Duplicates => "duplicates",
             Self::SampleRowsStored => "sample-rows-stored",
             Self::SampleRowsTrained => "sample-rows-trained",
+            Self::AlertsLookedAt => "alerts-looked-at",
+            Self::SamplesLookedAt => "samples-looked-at",
         }
     }
 }

@@ -89,6 +89,13 @@ pub struct AlertLine {
     pub resembles: Option<String>,
     /// Release that said so.
     pub release: u64,
+    /// Attack kind that the trainer's second stage names, `unknown` where it is not sure of one; nothing before it has
+    /// looked, or where the trainer has no second stage.
+    pub kind: Option<String>,
+    /// Probability of that kind, or of the likeliest one where it is `unknown`; nothing without rows to tell by.
+    pub kind_probability: Option<f64>,
+    /// Feature rows that the kind rests on.
+    pub kind_rows: Option<u32>,
     /// `benign`, `attack`, or nothing yet.
     pub label: Option<String>,
     /// Who labelled it.
@@ -154,8 +161,10 @@ impl Desk {
     pub fn alerts(&self, filter: &AlertFilter) -> Result<Vec<AlertLine>, StoreError> {
         let text = "SELECT agents.name, a.episode, a.state, a.host, a.role, a.since_ns, a.at_ns, a.peak_nats, \
                     a.limit_nats, a.flows, a.odd_flows, a.service_port, a.resembles, a.release, labels.label, \
-                    labels.who, a.payload FROM alerts AS a JOIN agents ON agents.id = a.agent \
+                    labels.who, a.payload, kinds.kind, kinds.probability, kinds.rows \
+                    FROM alerts AS a JOIN agents ON agents.id = a.agent \
                     LEFT JOIN labels ON labels.agent = a.agent AND labels.episode = a.episode \
+                    LEFT JOIN kinds ON kinds.agent = a.agent AND kinds.episode = a.episode \
                     WHERE a.id = (SELECT max(id) FROM alerts AS b WHERE b.agent = a.agent AND b.episode = a.episode) \
                     AND (?1 IS NULL OR agents.name = ?1) AND (?2 = 0 OR labels.label IS NULL) \
                     ORDER BY a.id DESC LIMIT ?3";
@@ -239,5 +248,8 @@ fn alert_line(row: &rusqlite::Row<'_>) -> rusqlite::Result<AlertLine> {
         label: row.get(14)?,
         labelled_by: row.get(15)?,
         payload: row.get(16)?,
+        kind: row.get(17)?,
+        kind_probability: row.get(18)?,
+        kind_rows: row.get(19)?,
     })
 }

@@ -20,9 +20,14 @@ impl Totals {
             let excess = self.alerts - limits.alerts + limits.alerts / PRUNE_SHARE;
             let text = "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts ORDER BY id LIMIT ?1)";
             let removed = transaction.prepare_cached(text)?.execute([excess.cast_signed()])? as u64;
-            let text = "DELETE FROM labels WHERE NOT EXISTS (SELECT 1 FROM alerts \
-                        WHERE alerts.agent = labels.agent AND alerts.episode = labels.episode)";
-            transaction.prepare_cached(text)?.execute([])?;
+            // What was said of an episode goes with its last message.
+            for said in ["labels", "kinds"] {
+                let text = format!(
+                    "DELETE FROM {said} WHERE NOT EXISTS (SELECT 1 FROM alerts \
+                     WHERE alerts.agent = {said}.agent AND alerts.episode = {said}.episode)"
+                );
+                transaction.prepare_cached(&text)?.execute([])?;
+            }
             self.alerts -= removed;
             counters::add(transaction, Counter::AlertsDropped, removed)?;
         }

@@ -2,6 +2,7 @@
 
 use lapwing_shared::features::SchemaId;
 use lapwing_shared::messages::{AgentName, Alert, Body, Message, Update};
+use lapwing_shared::units::Timestamp;
 
 /// A decoded message and the bytes that it came in.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub enum Content {
         schema: SchemaId,
         /// How many rows it has.
         rows: u32,
+        /// When the first and the last of its rows was made whose host was in an episode; nothing without such rows.
+        suspects: Option<(Timestamp, Timestamp)>,
     },
     /// Counters.
     Health,
@@ -44,7 +47,11 @@ impl Received {
         let Message { run, number, body, .. } = message;
         let content = match body {
             Body::Alert(alert) => Content::Alert(Box::new(alert)),
-            Body::Samples(samples) => Content::Samples { schema: samples.schema, rows: samples.rows.len() as u32 },
+            Body::Samples(samples) => {
+                let suspects = || samples.rows.iter().filter(|row| row.in_episode).map(|row| row.at);
+                let span = suspects().min().zip(suspects().max());
+                Content::Samples { schema: samples.schema, rows: samples.rows.len() as u32, suspects: span }
+            }
             Body::Health(_) => Content::Health,
             Body::Status(_) => Content::Status,
             Body::Update(update) => Content::Update(Box::new(update)),

@@ -6,6 +6,7 @@
 
 use super::Desk;
 use super::error::StoreError;
+use super::write::stored_ns;
 use lapwing_shared::features::{FEATURES, FeatureVector, SchemaId};
 use lapwing_shared::messages::{Body, Message, SampleRow};
 use lapwing_shared::units::Timestamp;
@@ -143,7 +144,7 @@ impl TrainingRows<'_> {
     /// True when the row may be trained on; counts it either way.
     fn admit(&mut self, agent: i64, row: &SampleRow) -> bool {
         if row.in_episode {
-            let at = row.at.as_nanos().min(i64::MAX.cast_unsigned()).cast_signed();
+            let at = stored_ns(row.at);
             let covers = |span: &&Span| (span.first_ns..=span.last_ns).contains(&at);
             let mut covering = self.spans.get(&agent).into_iter().flatten().filter(covers).peekable();
             if covering.peek().is_none() || !covering.all(|span| span.benign) {

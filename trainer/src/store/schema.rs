@@ -13,12 +13,12 @@ use std::time::Duration;
 const APPLICATION_ID: i32 = 0x4c61_7077;
 
 /// One script a version; a file of version n needs the scripts from n on.
-const MIGRATIONS: &[&str] = &[VERSION_1];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// Pages in the write-ahead log at which it is copied into the file: 16 MiB.
 const CHECKPOINT_PAGES: i32 = 4096;
 
-const VERSION_1: &str = "
+pub(super) const VERSION_1: &str = "
 CREATE TABLE agents (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, run INTEGER NOT NULL, last_seen_s INTEGER NOT NULL,
     status BLOB, health BLOB, sample_rows INTEGER NOT NULL DEFAULT 0, alerts INTEGER NOT NULL DEFAULT 0
@@ -57,6 +57,19 @@ CREATE TABLE jobs (
     state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'failed')), ended_s INTEGER, result TEXT
 );
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// Kinds of alerts, and what finds the rows that they are named by: when the first and the last row of a batch was made
+/// whose host was in an episode. Batches of older files have no such times, and name nothing.
+const VERSION_2: &str = "
+ALTER TABLE samples ADD COLUMN suspect_first_ns INTEGER;
+ALTER TABLE samples ADD COLUMN suspect_last_ns INTEGER;
+CREATE INDEX samples_by_suspects ON samples (agent, suspect_last_ns) WHERE suspect_last_ns IS NOT NULL;
+CREATE INDEX alerts_by_time ON alerts (agent, at_ns);
+CREATE TABLE kinds (
+    agent INTEGER NOT NULL, episode INTEGER NOT NULL, kind TEXT NOT NULL, probability REAL, rows INTEGER NOT NULL,
+    model TEXT NOT NULL, named_s INTEGER NOT NULL, PRIMARY KEY (agent, episode)
+) WITHOUT ROWID;
 ";
 
 /// Newest version known.

@@ -260,8 +260,31 @@ fn a_newer_schema_version_is_refused_with_the_next_step() {
     file.pragma_update(None, "user_version", 99).unwrap();
     drop(file);
     let error = Store::open(&folder.store(), Limits::default()).err().unwrap();
-    assert!(error.to_string().contains("schema version 99, this trainer knows versions up to 1"), "{error}");
+    assert!(error.to_string().contains("schema version 99, this trainer knows versions up to 2"), "{error}");
     assert!(error.to_string().contains("use the newer trainer"), "{error}");
+}
+
+#[test]
+fn a_store_of_version_1_is_brought_up_with_its_alerts_which_have_no_kind_yet() {
+    let folder = Folder::new();
+    let old = rusqlite::Connection::open(folder.store()).unwrap();
+    old.execute_batch(schema::VERSION_1).unwrap();
+    old.pragma_update(None, "application_id", 0x4c61_7077).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    old.execute_batch(
+        "INSERT INTO agents (id, name, run, last_seen_s) VALUES (1, 'gw', 1, 5);
+         INSERT INTO alerts VALUES (1, 1, 1, 1, 77, 0, zeroblob(16), 0, 1, 2, 40.0, 30.0, 12, 9, 23, NULL, 3, 5, x'');
+         INSERT INTO samples VALUES (1, 1, 1, 2, 1, 8, x'');",
+    )
+    .unwrap();
+    drop(old);
+    let desk = Desk::open(&folder.store()).unwrap();
+    let line = desk.alerts(&AlertFilter { limit: 9, ..AlertFilter::default() }).unwrap().remove(0);
+    assert_eq!((line.episode, line.kind, line.kind_rows), (77, None, None));
+    let (episodes, _) = desk.episodes_to_name(LookedAt::default(), 9).unwrap();
+    assert_eq!(episodes.len(), 1);
+    assert!(desk.episode_rows(&episodes[0], &SCHEMA).unwrap().is_empty(), "its batches say no times");
+    assert_eq!(open(&folder).desk().unwrap().stored().unwrap(), [1, 1, 0]);
 }
 
 #[test]

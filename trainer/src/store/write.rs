@@ -11,6 +11,7 @@ use super::received::{Content, Received};
 use super::{Desk, Limits, schema};
 use lapwing_shared::features::SchemaId;
 use lapwing_shared::messages::{AgentName, Alert, Update, UpdateStep};
+use lapwing_shared::units::Timestamp;
 use rusqlite::{Connection, Transaction};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -172,10 +173,17 @@ fn store_one(
     staged.done.stored += 1;
     match &received.content {
         Content::Alert(alert) => staged.alert(transaction, agent, received, alert, now_s),
-        Content::Samples { schema, rows } => staged.samples(transaction, known, agent, received, (schema, *rows)),
+        Content::Samples { schema, rows, suspects } => {
+            staged.samples(transaction, known, agent, received, (schema, *rows, *suspects))
+        }
         Content::Update(update) => staged.update(transaction, agent, received, update, now_s),
         Content::Health | Content::Status => Ok(()),
     }
+}
+
+/// A time as the tables keep it; what SQLite's signed numbers cannot hold becomes the last time that they can.
+pub(super) fn stored_ns(at: Timestamp) -> i64 {
+    at.as_nanos().min(i64::MAX.cast_unsigned()).cast_signed()
 }
 
 impl Seen {
@@ -230,8 +238,8 @@ impl Staged {
             alert.state as u8,
             alert.host.0,
             alert.role as u8,
-            alert.since.as_nanos().min(i64::MAX.cast_unsigned()).cast_signed(),
-            alert.at.as_nanos().min(i64::MAX.cast_unsigned()).cast_signed(),
+            stored_ns(alert.since),
+            stored_ns(alert.at),
             alert.peak_nats,
             alert.limit_nats,
             alert.flows,
@@ -253,7 +261,7 @@ impl Staged {
         known: &Known,
         agent: i64,
         received: &Received,
-        (schema, rows): (&SchemaId, u32),
+        (schema, rows, suspects): (&SchemaId, u32, Option<(Timestamp, Timestamp)>),
     ) -> rusqlite::Result<()> {
         let schema = match known.schemas.get(schema).or_else(|| self.schemas.get(schema)) {
             Some(id) => *id,
@@ -266,8 +274,10 @@ impl Staged {
         };
         let rows = u64::from(rows);
         let (run, number) = (received.run.cast_signed(), received.number.cast_signed());
-        let text = "INSERT INTO samples (agent, run, number, schema, rows, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let values = (agent, run, number, schema, rows.cast_signed(), &received.payload);
+        let (first_ns, last_ns) = suspects.map(|(first, last)| (stored_ns(first), stored_ns(last))).unzip();
+        let text = "INSERT INTO samples (agent, run, number, schema, rows, payload, suspect_first_ns, suspect_last_ns) \
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let values = (agent, run, number, schema, rows.cast_signed(), &received.payload, first_ns, last_ns);
         transaction.prepare_cached(text)?.execute(values)?;
         self.totals.sample_bytes += received.payload.len() as u64;
         self.totals.sample_rows += rows;

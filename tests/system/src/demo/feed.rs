@@ -2,13 +2,22 @@
 
 use lapwing_capture::{FileSource, PacketSource};
 use lapwing_shared::packet::LinkType;
-use lapwing_shared::units::{NANOS_PER_SECOND, Nanos};
+use lapwing_shared::units::{NANOS_PER_SECOND, Nanos, Timestamp};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ChildStdin;
 
 /// Classic pcap, nanosecond times, Ethernet: <https://www.tcpdump.org/manpages/pcap-savefile.5.html>.
 const HEADER: [u32; 6] = [0xa1b2_3c4d, 0x0004_0002, 0, 0, 262_144, 1];
+
+/// What an agent was given.
+#[derive(Clone, Copy, Debug)]
+pub struct Played {
+    /// Packets.
+    pub packets: u64,
+    /// Time of the last one.
+    pub last: Timestamp,
+}
 
 /// An agent's standard input.
 pub struct Feed {
@@ -29,25 +38,26 @@ impl Feed {
         Ok(Self { input })
     }
 
-    /// Sends all packets of an Ethernet capture, their times moved forward by `later`; how many.
+    /// Sends all packets of an Ethernet capture, their times moved forward by `later`; what that was.
     ///
     /// # Errors
     /// When the capture cannot be read or the agent has gone.
-    pub fn play(&mut self, capture: &Path, later: Nanos) -> anyhow::Result<u64> {
+    pub fn play(&mut self, capture: &Path, later: Nanos) -> anyhow::Result<Played> {
         let mut source = FileSource::open(capture)?;
-        let mut packets = 0;
+        let mut played = Played { packets: 0, last: Timestamp::EPOCH };
         while let Some(frame) = source.next_frame()? {
             anyhow::ensure!(frame.link == LinkType::Ethernet, "{}: expected Ethernet", capture.display());
-            let at = frame.timestamp.plus(later).as_nanos();
+            played.last = frame.timestamp.plus(later);
+            let at = played.last.as_nanos();
             let captured = frame.data.len() as u32;
             let header = [(at / NANOS_PER_SECOND) as u32, (at % NANOS_PER_SECOND) as u32, captured, frame.wire_octets];
             for word in header {
                 self.input.write_all(&word.to_le_bytes())?;
             }
             self.input.write_all(frame.data)?;
-            packets += 1;
+            played.packets += 1;
         }
         self.input.flush()?;
-        Ok(packets)
+        Ok(played)
     }
 }

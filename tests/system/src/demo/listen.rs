@@ -4,6 +4,7 @@ use super::{missed, say};
 use lapwing_shared::features::schema::SCHEMA;
 use lapwing_shared::messages::topics::{Kind, Topic, agents_filter};
 use lapwing_shared::messages::{Alert, AlertState, Body, MESSAGE_BYTES, Message, Role, UpdateStep};
+use lapwing_shared::units::Timestamp;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -20,6 +21,8 @@ struct Home {
     online: bool,
     samples: u32,
     rows: u64,
+    /// Newest row's time.
+    sampled: Timestamp,
     alerts: u32,
     steps: Vec<(u64, UpdateStep)>,
 }
@@ -48,6 +51,11 @@ impl Heard {
     /// Sample rows.
     pub fn rows(&self, home: &str) -> u64 {
         self.home(home).map_or(0, |home| home.rows)
+    }
+
+    /// Time of the newest sample row.
+    pub fn sampled(&self, home: &str) -> Timestamp {
+        self.home(home).map_or(Timestamp::EPOCH, |home| home.sampled)
     }
 
     /// Episodes that one home opened.
@@ -83,6 +91,7 @@ impl Heard {
             Body::Samples(samples) => {
                 home.samples += 1;
                 home.rows += samples.rows.len() as u64;
+                home.sampled = samples.rows.iter().map(|row| row.at).fold(home.sampled, Timestamp::max);
             }
             Body::Update(update) => {
                 say(&format!("{name}: release {} {}", update.release, step_text(&update.step)));

@@ -1,14 +1,16 @@
 //! The demo's plot; [`parties`] starts processes, [`feed`] gives them packets, [`listen`] hears what they say.
 
 pub mod feed;
+mod kinds;
 pub mod listen;
 pub mod parties;
 
 use anyhow::{Context, bail};
+use feed::Played;
 use lapwing_shared::messages::UpdateStep;
 use lapwing_shared::units::Nanos;
 use listen::Listener;
-use parties::{Agent, Trainer};
+use parties::{Agent, Trainer, this_program};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,8 +30,8 @@ const DAY: Nanos = Nanos::from_secs(86_400);
 const HOMES: [&str; 2] = ["home-a", "home-b"];
 /// Sample batches of a day (one in five minutes) that the trainer should have of each home before it learns.
 const ENOUGH_SAMPLES: u32 = 200;
-/// Sample batches of the six hours around the attacks.
-const ATTACK_SAMPLES: u32 = 60;
+/// A home's last samples wait for the next packets: one interval's, and some minutes without a flow.
+const UNSAMPLED: Nanos = Nanos::from_secs(900);
 
 struct Stage {
     trainer: Trainer,
@@ -58,7 +60,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<()> {
 fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     let captures = |name: &str| plan.captures.join(format!("{name}.pcap.gz"));
     chapter("A trainer with its broker, and two gateways that know nothing yet");
-    let mut stage = set_up(folder)?;
+    let mut stage = set_up(plan, folder)?;
 
     chapter("Learning: a day of ordinary traffic in both homes");
     for (agent, home) in stage.agents.iter_mut().zip(HOMES) {
@@ -81,14 +83,19 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     say(&format!("false alerts on that traffic: {false_alerts}"));
 
     chapter("An attack: recorded port scans, floods, brute force and a telnet worm against hosts of both homes");
+    let mut last = Vec::new();
     for (agent, home) in stage.agents.iter_mut().zip(HOMES) {
-        tell_fed(home, agent.feed.play(&captures(&format!("{home}-attacks")), Nanos(0))?);
+        let played = agent.feed.play(&captures(&format!("{home}-attacks")), Nanos(0))?;
+        tell_fed(home, played);
+        last.push(played.last);
     }
-    let before: Vec<u32> = HOMES.iter().map(|home| stage.listener.heard().samples(home)).collect();
     stage.listener.until(PATIENCE, "alerts and samples of both homes", |heard| {
-        let mut homes = HOMES.iter().zip(&before);
-        homes.all(|(home, before)| heard.alerts_of(home) >= 3 && heard.samples(home) >= before + ATTACK_SAMPLES)
+        let mut homes = HOMES.iter().zip(&last);
+        homes.all(|(home, last)| heard.alerts_of(home) >= 3 && last.since(heard.sampled(home)) < UNSAMPLED)
     })?;
+
+    chapter("What kind of attack: a model that learned home-a's recordings names the alerts; home-b's are the test");
+    kinds::tell(&stage.trainer.store(), &HOMES)?;
 
     chapter("Retraining with the new samples; rows of the alerted hosts are kept out");
     stage.release(2)?;
@@ -109,8 +116,10 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     stage.end()
 }
 
-fn set_up(folder: &Path) -> anyhow::Result<Stage> {
-    let trainer = Trainer::start(folder)?;
+fn set_up(plan: &Plan, folder: &Path) -> anyhow::Result<Stage> {
+    let model = folder.join("kinds.lwm");
+    kinds::learn(&plan.captures, HOMES[0], &model)?;
+    let trainer = Trainer::start(folder, &model)?;
     say(&format!("trainer and broker at {}", trainer.url()));
     let mut listener = Listener::start(trainer.address())?;
     let mut agents = Vec::new();
@@ -154,8 +163,8 @@ fn say(text: &str) {
     println!("  {text}");
 }
 
-fn tell_fed(home: &str, packets: u64) {
-    say(&format!("{home}: {packets} packets"));
+fn tell_fed(home: &str, played: Played) {
+    say(&format!("{home}: {} packets", played.packets));
 }
 
 /// Bails with what was waited for.

@@ -13,7 +13,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Looks before the trainer is given up.
 const LOOKS: u32 = 1500;
 
-fn this_program(party: &str) -> anyhow::Result<Command> {
+/// This very program, as one of the parties.
+pub(super) fn this_program(party: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(party);
     Ok(command)
@@ -40,11 +41,11 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Makes a key and starts `serve` on a free port.
+    /// Makes a key and starts `serve` on a free port, with a model that names alerts.
     ///
     /// # Errors
     /// When it does not come up.
-    pub fn start(folder: &Path) -> anyhow::Result<Self> {
+    pub fn start(folder: &Path, kinds_model: &Path) -> anyhow::Result<Self> {
         let made = this_program("trainer")?
             .args(["keys", "new", "demo", "--secret"])
             .arg(folder.join("demo.key"))
@@ -63,6 +64,8 @@ impl Trainer {
             .arg(folder.join("releases"))
             .arg("--key")
             .arg(folder.join("demo.key"))
+            .arg("--kinds-model")
+            .arg(kinds_model)
             .env("NO_COLOR", "1")
             .stderr(Stdio::piped())
             .spawn()?;

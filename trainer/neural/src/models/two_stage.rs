@@ -159,6 +159,14 @@ impl TwoStage {
         self.attack_threshold
     }
 
+    /// Probability of every kind for every row taken as an attack; place 0 is kind 1.
+    ///
+    /// # Errors
+    /// As [`Self::attack_probabilities`].
+    pub fn kind_probabilities(&self, rows: &Matrix) -> Result<Matrix, NeuralError> {
+        Ok(self.namer.probabilities(rows)?)
+    }
+
     /// Probability of an attack for every row.
     ///
     /// # Errors
@@ -176,7 +184,7 @@ impl TwoStage {
             let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]).then(b.cmp(a))).unwrap_or(0);
             (best as u32 + 1, row.get(best).copied().unwrap_or(0.0))
         };
-        Ok(self.namer.probabilities(rows)?.iter().map(likeliest).collect())
+        Ok(self.kind_probabilities(rows)?.iter().map(likeliest).collect())
     }
 
     /// The answer for every row.

@@ -1,0 +1,53 @@
+//! One look of the server: episodes with news → their rows → their kinds, into the store.
+
+use super::{KindNamer, KindsError};
+use crate::clock;
+use crate::store::{Desk, StoreError};
+use lapwing_shared::features::schema::schema_id;
+use std::path::Path;
+
+/// Messages of either sort that one look takes: it must not hold up the server's loop.
+const MESSAGES: u32 = 256;
+
+/// Names alerts as they come in, and again when more is known of them.
+pub(crate) struct KindWork {
+    pub(super) namer: KindNamer,
+}
+
+impl KindWork {
+    /// Loads the model.
+    ///
+    /// # Errors
+    /// As [`KindNamer::load`].
+    pub(crate) fn load(path: &Path) -> Result<Self, KindsError> {
+        let namer = KindNamer::load(path)?;
+        tracing::info!(model = %path.display(), kinds = namer.kinds().join(", "), "alerts are named");
+        Ok(Self { namer })
+    }
+
+    /// Names every episode of which something new has come.
+    ///
+    /// # Errors
+    /// When the store cannot be used; the next look begins where this one did.
+    pub(crate) fn look(&self, desk: &Desk) -> Result<(), StoreError> {
+        let before = desk.looked_at()?;
+        let (episodes, looked_at) = desk.episodes_to_name(before, MESSAGES)?;
+        if looked_at == before {
+            return Ok(());
+        }
+        let mut named = Vec::with_capacity(episodes.len());
+        for span in episodes {
+            match self.namer.name(&desk.episode_rows(&span, &schema_id())?) {
+                Ok(kind) => named.push((span, kind)),
+                Err(error) => tracing::error!(agent = span.agent_name, episode = span.episode, %error, "no kind"),
+            }
+        }
+        desk.set_kinds(&named, looked_at, self.namer.learned_from(), clock::now_s())?;
+        for (span, kind) in &named {
+            let probability = kind.probability.map(f64::from);
+            let (agent, episode, rows) = (&span.agent_name, span.episode, kind.rows);
+            tracing::debug!(agent, episode, kind = kind.kind, probability, rows, "alert named");
+        }
+        Ok(())
+    }
+}
