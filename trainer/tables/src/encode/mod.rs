@@ -51,6 +51,9 @@ pub enum CategoryCoding {
     },
     /// The value's rank by frequency, 0 for the commonest; unseen values get the next number. Never scaled.
     Ordinal,
+    /// One column: how rare the value is, −ln of its share of the training rows, standardised over them. A value that
+    /// training never had counts as half a row. However many values a feature has, it stays one input.
+    Surprisal,
     /// Categories are left out.
     Drop,
 }
@@ -108,6 +111,8 @@ enum Coding {
     OneHot { names: Vec<String>, other: Vec<String> },
     /// Values by rank.
     Ordinal { names: Vec<String> },
+    /// Values with how rare they are; `unseen` for all others.
+    Surprisal { names: Vec<String>, surprisals: Vec<f32>, unseen: f32 },
 }
 
 impl Coding {
@@ -115,7 +120,7 @@ impl Coding {
         match self {
             Self::Number { indicator, .. } => 1 + usize::from(*indicator),
             Self::OneHot { names, other } => names.len() + usize::from(!other.is_empty()),
-            Self::Ordinal { .. } => 1,
+            Self::Ordinal { .. } | Self::Surprisal { .. } => 1,
         }
     }
 }
@@ -191,6 +196,14 @@ impl Encoder {
                 let places = places(there, names, &[]);
                 for (to, row) in rows.iter().enumerate() {
                     matrix.row_mut(to)[at] = places[usize::from(codes[*row])].unwrap_or(names.len()) as f32;
+                }
+            }
+            (Coding::Surprisal { names, surprisals, unseen }, Values::Categories { names: there, codes }) => {
+                let clip = self.options.clip.unwrap_or(f32::MAX).abs();
+                let surprisal = |place: Option<usize>| place.and_then(|place| surprisals.get(place)).unwrap_or(unseen);
+                let places = places(there, names, &[]);
+                for (to, row) in rows.iter().enumerate() {
+                    matrix.row_mut(to)[at] = surprisal(places[usize::from(codes[*row])]).clamp(-clip, clip);
                 }
             }
             _ => return Err(other_type(&input.name, values)),

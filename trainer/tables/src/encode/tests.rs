@@ -95,6 +95,22 @@ fn rare_categories_share_a_column_and_unseen_ones_have_none() {
 }
 
 #[test]
+fn a_category_becomes_how_rare_it_is_among_training_rows() {
+    let table = table(&[(1.0, "a"), (2.0, "a"), (3.0, "a"), (4.0, "b"), (5.0, "z"), (6.0, "y")]);
+    let fitted = |clip| {
+        let options = EncoderOptions { categories: CategoryCoding::Surprisal, clip, ..EncoderOptions::default() };
+        let encoder = Encoder::fit(&table, &training(&table, 4), &options).unwrap();
+        assert_eq!(encoder.names(), ["n", "c"]);
+        column(&encoder.transform(&table, &[0, 3, 4, 5]).unwrap(), 1)
+    };
+    // Surprisals ln 4/3.5, ln 4/1.5 and ln 4/0.5; over three `a` and one `b` mean 0.34538 and deviation 0.36690.
+    let coded = fitted(None);
+    let expected = [-0.577_35, 1.732_051, 4.726_366, 4.726_366];
+    assert!(coded.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{coded:?}");
+    assert_eq!(fitted(Some(2.0))[2], 2.0);
+}
+
+#[test]
 fn constant_columns_are_dropped_and_named() {
     let table = table(&[(1.0, "a"), (2.0, "a")]);
     let encoder = fit(&table, 2, Scaling::Standard);
