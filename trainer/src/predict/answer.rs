@@ -122,7 +122,8 @@ impl Model {
         let value = match table.column(name).map(|column| &column.values) {
             Some(Values::Numbers(numbers)) if numbers[row].is_finite() => numbers[row].to_string(),
             Some(Values::Categories { names, codes }) => names[usize::from(codes[row])].clone(),
-            _ => "missing".into(),
+            Some(_) => "missing".into(),
+            None => "these values".into(),
         };
         let usual = self.features.iter().find(|feature| feature.name == name).map(|feature| &feature.usual);
         let usual = match usual {

@@ -1,6 +1,7 @@
 //! Training rows → an encoder.
 
 use super::scale::Scale;
+use super::surprisal::{Combination, surprisals};
 use super::{CategoryCoding, Coding, DroppedColumn, Encoder, EncoderOptions, Input};
 use crate::error::TableError;
 use crate::split::TrainingRows;
@@ -8,8 +9,6 @@ use crate::table::{Table, Values};
 
 /// Most columns of one one-hot feature.
 const MAX_ONE_HOT: usize = 1024;
-/// Every value counts so many rows more than training has, so that one that it lacks is rare and not impossible.
-const UNSEEN_ROWS: f64 = 0.5;
 
 pub(super) fn fit(table: &Table, training: &TrainingRows, options: &EncoderOptions) -> Result<Encoder, TableError> {
     if training.is_empty() {
@@ -34,6 +33,15 @@ pub(super) fn fit(table: &Table, training: &TrainingRows, options: &EncoderOptio
             Ok(coding) => inputs.push(Input { name: column.name.clone(), coding }),
             Err(reason) => dropped.push(DroppedColumn { name: column.name.clone(), reason: reason.into() }),
         }
+    }
+    for features in &options.combinations {
+        let combination = Combination::fit(table, training, features)?;
+        let lacking = features.iter().find(|feature| !inputs.iter().any(|input| input.name == **feature));
+        if let Some(feature) = lacking {
+            let found = format!("`{feature}` was left out, as constant or missing in training");
+            return Err(unfit("a combination needs features that are inputs", &found, "leave it out there, too"));
+        }
+        inputs.push(Input { name: combination.name(), coding: Coding::Combination(combination) });
     }
     assemble(options.clone(), inputs, dropped)
 }
@@ -62,7 +70,7 @@ pub(super) fn assemble(
                 names.extend(values.iter().map(|value| format!("{name}={value}")));
                 names.extend((!other.is_empty()).then(|| format!("{name}=other")));
             }
-            Coding::Ordinal { .. } | Coding::Surprisal { .. } => names.push(name.clone()),
+            Coding::Ordinal { .. } | Coding::Surprisal { .. } | Coding::Combination(_) => names.push(name.clone()),
         }
     }
     Ok(Encoder { options, inputs, dropped, names })
@@ -110,7 +118,8 @@ fn category(
     seen.sort_by(|a, b| counts[*b].cmp(&counts[*a]).then_with(|| names[*a].cmp(&names[*b])));
     if options.categories == CategoryCoding::Surprisal {
         let names = seen.iter().map(|code| names[*code].clone()).collect();
-        return Ok(surprisal(names, &seen.iter().map(|code| counts[*code]).collect::<Vec<_>>()));
+        let (surprisals, unseen) = surprisals(&seen.iter().map(|code| counts[*code]).collect::<Vec<_>>());
+        return Ok(Coding::Surprisal { names, surprisals, unseen });
     }
     let mut seen: Vec<String> = seen.into_iter().map(|code| names[code].clone()).collect();
     if options.categories == CategoryCoding::Ordinal {
@@ -118,25 +127,6 @@ fn category(
     }
     let other = seen.split_off(limit.min(seen.len()));
     Ok(Coding::OneHot { names: seen, other })
-}
-
-/// How rare each value is, by its number of training rows: mean 0 and deviation 1 over these rows.
-fn surprisal(names: Vec<String>, counts: &[usize]) -> Coding {
-    let rows: usize = counts.iter().sum();
-    let of = |count: f64| -libm::log((count + UNSEEN_ROWS) / rows as f64);
-    let mean_of = |value: &dyn Fn(f64) -> f64| {
-        counts.iter().map(|count| *count as f64 * value(of(*count as f64))).sum::<f64>() / rows as f64
-    };
-    let mean = mean_of(&|surprisal| surprisal);
-    let deviation = mean_of(&|surprisal| (surprisal - mean).powi(2)).sqrt();
-    // Values that are all equally frequent differ in nothing; an unseen one still does.
-    let factor = if deviation > f64::EPSILON { 1.0 / deviation } else { 1.0 };
-    let scaled = |count: f64| ((of(count) - mean) * factor) as f32;
-    Coding::Surprisal {
-        names,
-        surprisals: counts.iter().map(|count| scaled(*count as f64)).collect(),
-        unseen: scaled(0.0),
-    }
 }
 
 fn unfit(needs: &str, found: &str, advice: &str) -> TableError {
