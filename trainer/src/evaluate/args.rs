@@ -1,6 +1,6 @@
 //! Options of `evaluate`, and those that say which table is meant.
 
-use super::plan::{MethodName, Plan};
+use super::plan::{Categories, MethodName, Plan};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -222,6 +222,12 @@ pub struct EvaluateArgs {
     /// method's own).
     #[arg(long, value_name = "SCALING", value_parser = word::<Scaling>)]
     pub scaling: Option<Scaling>,
+    /// How categories become inputs: one-hot, surprisal (one input a feature: how rare its value is), drop.
+    #[arg(long, value_name = "CODING", default_value = "one-hot", value_parser = word::<Categories>)]
+    pub categories: Categories,
+    /// Inputs more, one for each of these features or combinations (`a,b+c`): how rare the exact values are.
+    #[arg(long, value_name = "COMBINATIONS", value_delimiter = ',')]
+    pub combine: Vec<String>,
     /// Learn from at most so many rows, drawn by seed.
     #[arg(long, value_name = "ROWS")]
     pub training_rows: Option<usize>,
@@ -284,6 +290,8 @@ impl EvaluateArgs {
             namer: self.namer,
             unknown: self.unknown,
             scaling: self.scaling,
+            categories: self.categories,
+            combine: self.combine.clone(),
             training_rows: self.training_rows,
             hidden: self.hidden.clone(),
             members: self.members,

@@ -25,7 +25,7 @@ pub use int8::{Int8, Int8Figures, measure as measure_int8};
 pub use left_out::{LeftOut, LeftOutMean, LeftOutRun, leave_out_kinds};
 pub use left_out_page::lines as left_out_lines;
 pub use networks::{Losses, Network};
-pub use plan::{MethodName, Plan};
+pub use plan::{Categories, MethodName, Plan};
 pub use prepare::{Prepared, Side, encoder_options, prepare};
 
 use crate::clock;

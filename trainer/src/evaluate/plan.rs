@@ -89,6 +89,19 @@ impl TryFrom<String> for MethodName {
     }
 }
 
+/// How a method takes categories.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Categories {
+    /// One input of 0 and 1 for each common value.
+    #[default]
+    OneHot,
+    /// One input a feature: how rare the value is among training rows.
+    Surprisal,
+    /// Not at all.
+    Drop,
+}
+
 /// One evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -127,6 +140,10 @@ pub struct Plan {
     pub unknown: Option<f64>,
     /// How numbers are scaled; the method's own way without it.
     pub scaling: Option<Scaling>,
+    /// How categories become inputs.
+    pub categories: Categories,
+    /// Combinations of features, `a+b`, that get an input each: how rare their values are together.
+    pub combine: Vec<String>,
     /// At most so many training rows, drawn by seed.
     pub training_rows: Option<usize>,
     /// Widths of an autoencoder's hidden layers; none: a gateway's.
@@ -162,6 +179,8 @@ impl Default for Plan {
             namer: None,
             unknown: None,
             scaling: None,
+            categories: Categories::default(),
+            combine: Vec::new(),
             training_rows: None,
             hidden: Vec::new(),
             members: None,

@@ -2,7 +2,7 @@
 
 use super::error::EvaluateError;
 use super::fitted::Lesson;
-use super::plan::{MethodName, Plan};
+use super::plan::{Categories, MethodName, Plan};
 use lapwing_tables::{CategoryCoding, Encoder, EncoderOptions, Matrix, Scaling, Split, Table, TrainingRows};
 
 /// Most values of one scaled number, in deviations, for methods that measure distances.
@@ -169,9 +169,15 @@ pub fn encoder_options(plan: &Plan) -> EncoderOptions {
         MethodName::Plain(_) => Scaling::LogStandard,
     };
     let scaling = plan.scaling.unwrap_or(own);
+    let categories = match plan.categories {
+        Categories::OneHot => CategoryCoding::OneHot { limit: CATEGORY_COLUMNS },
+        Categories::Surprisal => CategoryCoding::Surprisal,
+        Categories::Drop => CategoryCoding::Drop,
+    };
     EncoderOptions {
         scaling,
-        categories: CategoryCoding::OneHot { limit: CATEGORY_COLUMNS },
+        categories,
+        combinations: plan.combine.iter().map(|names| names.split('+').map(str::to_owned).collect()).collect(),
         clip: (scaling != Scaling::None).then_some(CLIP),
         ..EncoderOptions::default()
     }

@@ -49,6 +49,23 @@ fn evaluation(table: &Table, plan: &Plan, judged: &Judged) -> Evaluation {
 }
 
 #[test]
+fn combinations_are_inputs_of_their_own_and_a_wrong_name_is_refused() {
+    let table = table();
+    let plan = |combine: &str| Plan {
+        categories: Categories::Surprisal,
+        combine: vec![combine.into()],
+        ..plan("autoencoder")
+    };
+    let judge = |plan: &Plan| judge(&table, &Split::make(&table, &plan.split_options()).unwrap(), plan, &silent);
+    let judged = judge(&plan("bytes+proto")).unwrap();
+    let inputs: Vec<String> = judged.prepared.encoder.features().iter().map(ToString::to_string).collect();
+    assert_eq!(inputs, ["bytes", "packets", "proto", "rarity(bytes+proto)"]);
+    assert!(judged.figures.roc_auc.value.unwrap() > 0.9, "{:?}", judged.figures.roc_auc);
+    let refused = judge(&plan("bytes+colour")).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("colour") && refused.contains("bytes, packets, proto"), "{refused}");
+}
+
+#[test]
 fn methods_of_every_sort_tell_far_attacks_from_benign_rows_and_repeats_its_figures() {
     let table = table();
     for method in ["random-forest", "logistic-regression", "isolation-forest", "neighbours", "autoencoder", "two-stage"]

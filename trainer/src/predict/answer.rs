@@ -122,13 +122,14 @@ impl Model {
         let value = match table.column(name).map(|column| &column.values) {
             Some(Values::Numbers(numbers)) if numbers[row].is_finite() => numbers[row].to_string(),
             Some(Values::Categories { names, codes }) => names[usize::from(codes[row])].clone(),
-            _ => "missing".into(),
+            Some(_) => "missing".into(),
+            None => "these values".into(),
         };
         let usual = self.features.iter().find(|feature| feature.name == name).map(|feature| &feature.usual);
         let usual = match usual {
             Some(Usual::Number { low, middle, high }) => format!("{low} to {high}, median {middle}"),
             Some(Usual::Names(names)) => names.join(", "),
-            None => String::new(),
+            None => "values that training rows have more often".into(),
         };
         Suspicious { feature: name.into(), value, usual, score_without }
     }

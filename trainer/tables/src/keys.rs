@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
 /// One key a row.
-pub(crate) fn row_keys(columns: &[Column], rows: usize) -> Vec<u64> {
+pub(crate) fn row_keys<'a>(columns: impl IntoIterator<Item = &'a Column>, rows: usize) -> Vec<u64> {
     let mut keys = vec![0x9e37_79b9_7f4a_7c15; rows];
     for column in columns {
         match &column.values {

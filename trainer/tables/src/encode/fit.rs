@@ -1,6 +1,7 @@
 //! Training rows → an encoder.
 
 use super::scale::Scale;
+use super::surprisal::{Combination, surprisals};
 use super::{CategoryCoding, Coding, DroppedColumn, Encoder, EncoderOptions, Input};
 use crate::error::TableError;
 use crate::split::TrainingRows;
@@ -33,6 +34,15 @@ pub(super) fn fit(table: &Table, training: &TrainingRows, options: &EncoderOptio
             Err(reason) => dropped.push(DroppedColumn { name: column.name.clone(), reason: reason.into() }),
         }
     }
+    for features in &options.combinations {
+        let combination = Combination::fit(table, training, features)?;
+        let lacking = features.iter().find(|feature| !inputs.iter().any(|input| input.name == **feature));
+        if let Some(feature) = lacking {
+            let found = format!("`{feature}` was left out, as constant or missing in training");
+            return Err(unfit("a combination needs features that are inputs", &found, "leave it out there, too"));
+        }
+        inputs.push(Input { name: combination.name(), coding: Coding::Combination(combination) });
+    }
     assemble(options.clone(), inputs, dropped)
 }
 
@@ -60,7 +70,7 @@ pub(super) fn assemble(
                 names.extend(values.iter().map(|value| format!("{name}={value}")));
                 names.extend((!other.is_empty()).then(|| format!("{name}=other")));
             }
-            Coding::Ordinal { .. } => names.push(name.clone()),
+            Coding::Ordinal { .. } | Coding::Surprisal { .. } | Coding::Combination(_) => names.push(name.clone()),
         }
     }
     Ok(Encoder { options, inputs, dropped, names })
@@ -97,7 +107,7 @@ fn category(
     let limit = match options.categories {
         CategoryCoding::Drop => return Err("categories are left out"),
         CategoryCoding::OneHot { limit } => limit,
-        CategoryCoding::Ordinal => usize::MAX,
+        CategoryCoding::Ordinal | CategoryCoding::Surprisal => usize::MAX,
     };
     let mut counts = vec![0_usize; names.len()];
     training.as_slice().iter().for_each(|row| counts[usize::from(codes[*row])] += 1);
@@ -106,6 +116,11 @@ fn category(
         return Err("one value in all training rows");
     }
     seen.sort_by(|a, b| counts[*b].cmp(&counts[*a]).then_with(|| names[*a].cmp(&names[*b])));
+    if options.categories == CategoryCoding::Surprisal {
+        let names = seen.iter().map(|code| names[*code].clone()).collect();
+        let (surprisals, unseen) = surprisals(&seen.iter().map(|code| counts[*code]).collect::<Vec<_>>());
+        return Ok(Coding::Surprisal { names, surprisals, unseen });
+    }
     let mut seen: Vec<String> = seen.into_iter().map(|code| names[code].clone()).collect();
     if options.categories == CategoryCoding::Ordinal {
         return Ok(Coding::Ordinal { names: seen });

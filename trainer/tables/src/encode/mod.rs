@@ -2,12 +2,14 @@
 //! constant) comes from training rows and is stored in the encoder, which is saved with the model.
 //!
 //! Output columns stand in the table's order: a number gives one column (and one more where
-//! [`EncoderOptions::missing_indicators`] asks for it), a category one for each common value. Columns and categories
+//! [`EncoderOptions::missing_indicators`] asks for it), a category one for each common value; combinations of features
+//! follow them. Columns and categories
 //! are found by name, so that an encoder serves every table that has them, in whatever order.
 
 mod fit;
 mod normal;
 mod scale;
+mod surprisal;
 
 use crate::error::{TableError, listed};
 use crate::matrix::Matrix;
@@ -17,6 +19,7 @@ use scale::Scale;
 pub(crate) use scale::quantile;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use surprisal::Combination;
 
 /// How numbers are scaled. Spreads of zero count as 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +54,9 @@ pub enum CategoryCoding {
     },
     /// The value's rank by frequency, 0 for the commonest; unseen values get the next number. Never scaled.
     Ordinal,
+    /// One column: how rare the value is, −ln of its share of the training rows, standardised over them. A value that
+    /// training never had counts as half a row. However many values a feature has, it stays one input.
+    Surprisal,
     /// Categories are left out.
     Drop,
 }
@@ -70,6 +76,9 @@ pub struct EncoderOptions {
     /// Keep columns that have one value only in training. They tell nothing there, but for anomaly detection another
     /// value later does.
     pub keep_constant: bool,
+    /// One more column for each of these combinations of features: how rare their values are together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub combinations: Vec<Vec<String>>,
 }
 
 impl Default for EncoderOptions {
@@ -80,6 +89,7 @@ impl Default for EncoderOptions {
             clip: None,
             missing_indicators: false,
             keep_constant: false,
+            combinations: Vec::new(),
         }
     }
 }
@@ -108,6 +118,10 @@ enum Coding {
     OneHot { names: Vec<String>, other: Vec<String> },
     /// Values by rank.
     Ordinal { names: Vec<String> },
+    /// Values with how rare they are; `unseen` for all others.
+    Surprisal { names: Vec<String>, surprisals: Vec<f32>, unseen: f32 },
+    /// Values of several features with how rare they are together.
+    Combination(Combination),
 }
 
 impl Coding {
@@ -115,7 +129,7 @@ impl Coding {
         match self {
             Self::Number { indicator, .. } => 1 + usize::from(*indicator),
             Self::OneHot { names, other } => names.len() + usize::from(!other.is_empty()),
-            Self::Ordinal { .. } => 1,
+            Self::Ordinal { .. } | Self::Surprisal { .. } | Self::Combination(_) => 1,
         }
     }
 }
@@ -149,6 +163,14 @@ impl Encoder {
         let mut matrix = Matrix::zeros(rows.len(), self.names.len());
         let mut at = 0;
         for input in &self.inputs {
+            if let Coding::Combination(combination) = &input.coding {
+                let clip = self.options.clip.unwrap_or(f32::MAX).abs();
+                for (to, surprisal) in combination.of(table, rows)?.into_iter().enumerate() {
+                    matrix.row_mut(to)[at] = surprisal.clamp(-clip, clip);
+                }
+                at += 1;
+                continue;
+            }
             let column = table.column(&input.name).ok_or_else(|| TableError::Unknown {
                 what: "column",
                 name: input.name.clone(),
@@ -193,6 +215,14 @@ impl Encoder {
                     matrix.row_mut(to)[at] = places[usize::from(codes[*row])].unwrap_or(names.len()) as f32;
                 }
             }
+            (Coding::Surprisal { names, surprisals, unseen }, Values::Categories { names: there, codes }) => {
+                let clip = self.options.clip.unwrap_or(f32::MAX).abs();
+                let surprisal = |place: Option<usize>| place.and_then(|place| surprisals.get(place)).unwrap_or(unseen);
+                let places = places(there, names, &[]);
+                for (to, row) in rows.iter().enumerate() {
+                    matrix.row_mut(to)[at] = surprisal(places[usize::from(codes[*row])]).clamp(-clip, clip);
+                }
+            }
             _ => return Err(other_type(&input.name, values)),
         }
         Ok(())
@@ -203,7 +233,7 @@ impl Encoder {
         &self.names
     }
 
-    /// Per output column the feature that it comes from.
+    /// Per output column the feature that it comes from; a combination stands for itself.
     pub fn features(&self) -> Vec<&str> {
         self.inputs.iter().flat_map(|input| vec![input.name.as_str(); input.coding.width()]).collect()
     }
@@ -215,7 +245,7 @@ impl Encoder {
 
     /// Features that a table must have, with whether they are numbers.
     pub fn needs(&self) -> Vec<(&str, bool)> {
-        let needs = self.inputs.iter();
+        let needs = self.inputs.iter().filter(|input| !matches!(input.coding, Coding::Combination(_)));
         needs.map(|input| (input.name.as_str(), matches!(input.coding, Coding::Number { .. }))).collect()
     }
 
@@ -225,7 +255,7 @@ impl Encoder {
     }
 
     /// Takes output columns out (feature selection): keeps those at these places of [`Self::names`], by feature. A
-    /// categorical feature stays whole when one of its columns is named.
+    /// categorical feature stays whole when one of its columns is named; a combination stays while its features do.
     ///
     /// # Errors
     /// When nothing would be left.
@@ -233,7 +263,10 @@ impl Encoder {
         let features = self.features();
         let kept: Vec<&str> = keep.iter().filter_map(|place| features.get(*place).copied()).collect();
         let (inputs, out): (Vec<Input>, Vec<Input>) =
-            self.inputs.iter().cloned().partition(|input| kept.contains(&input.name.as_str()));
+            self.inputs.iter().cloned().partition(|input| match &input.coding {
+                Coding::Combination(combination) => combination.features.iter().all(|f| kept.contains(&f.as_str())),
+                _ => kept.contains(&input.name.as_str()),
+            });
         let mut dropped = self.dropped.clone();
         dropped.extend(out.into_iter().map(|input| DroppedColumn { name: input.name, reason: "not selected".into() }));
         fit::assemble(self.options.clone(), inputs, dropped)

@@ -95,6 +95,48 @@ fn rare_categories_share_a_column_and_unseen_ones_have_none() {
 }
 
 #[test]
+fn a_category_becomes_how_rare_it_is_among_training_rows() {
+    let table = table(&[(1.0, "a"), (2.0, "a"), (3.0, "a"), (4.0, "b"), (5.0, "z"), (6.0, "y")]);
+    let fitted = |clip| {
+        let options = EncoderOptions { categories: CategoryCoding::Surprisal, clip, ..EncoderOptions::default() };
+        let encoder = Encoder::fit(&table, &training(&table, 4), &options).unwrap();
+        assert_eq!(encoder.names(), ["n", "c"]);
+        column(&encoder.transform(&table, &[0, 3, 4, 5]).unwrap(), 1)
+    };
+    // Surprisals ln 4/3.5, ln 4/1.5 and ln 4/0.5; over three `a` and one `b` mean 0.34538 and deviation 0.36690.
+    let coded = fitted(None);
+    let expected = [-0.577_35, 1.732_051, 4.726_366, 4.726_366];
+    assert!(coded.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{coded:?}");
+    assert_eq!(fitted(Some(2.0))[2], 2.0);
+}
+
+#[test]
+fn a_combination_is_rare_though_its_parts_are_not() {
+    let rows = [(1.0, "a"), (1.0, "a"), (2.0, "b"), (2.0, "b"), (1.0, "b")];
+    let table = table(&rows);
+    let combinations = vec![vec!["n".to_string(), "c".to_string()]];
+    let fitted = |combinations| {
+        let options = EncoderOptions { combinations, scaling: Scaling::None, ..EncoderOptions::default() };
+        Encoder::fit(&table, &training(&table, 4), &options)
+    };
+    let encoder = fitted(combinations).unwrap();
+    assert_eq!(encoder.names(), ["n", "c=a", "c=b", "rarity(n+c)"]);
+    assert_eq!(encoder.needs(), [("n", true), ("c", false)]);
+    let coded = column(&encoder.transform(&table, &[0, 2, 4]).unwrap(), 3);
+    // Two combinations of two rows each: deviation 0, so −ln(0.5/4) + ln(2.5/4) remains of the unseen one.
+    assert!(coded[0].abs() < 1e-6 && coded[1].abs() < 1e-6 && (coded[2] - 5_f32.ln()).abs() < 1e-5, "{coded:?}");
+    let back: Encoder = serde_json::from_str(&serde_json::to_string(&encoder).unwrap()).unwrap();
+    assert_eq!(back, encoder);
+    assert_eq!(encoder.select(&[0, 1, 2]).unwrap().names(), ["n", "c=a", "c=b", "rarity(n+c)"]);
+    assert_eq!(encoder.select(&[0]).unwrap().names(), ["n"]);
+    let refused =
+        |names: &[&str]| fitted(vec![names.iter().map(|name| name.to_string()).collect()]).unwrap_err().to_string();
+    assert!(refused(&["n", "nowhere"]).contains("nowhere"));
+    assert!(refused(&["k"]).contains("`k` was left out"));
+    assert!(refused(&[]).contains("1 to 8 features"));
+}
+
+#[test]
 fn constant_columns_are_dropped_and_named() {
     let table = table(&[(1.0, "a"), (2.0, "a")]);
     let encoder = fit(&table, 2, Scaling::Standard);
