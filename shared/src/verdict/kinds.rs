@@ -28,7 +28,7 @@ pub fn resembling(kinds: &[KindProfile], scaler: &RowScaler, input: &QuantizedIn
         let distance = centre.and_then(|centre| scaler.score_within(kind.radius.min(reach), input, centre));
         if let Some(distance) = distance {
             // Whoever comes later has to be nearer; nobody can be nearer than 0.
-            (nearest, reach) = (Some(index), distance.checked_sub(1).unwrap_or_default());
+            (nearest, reach) = (Some(index), distance.saturating_sub(1));
             if distance == 0 {
                 break;
             }
