@@ -32,9 +32,9 @@ const CUTS: [Cut; 6] =
 /// A part of the story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
-    /// Releases, the power cuts on their way, and damaged ones.
+    /// Releases, the power cuts on their way, and damaged ones; then frames on the wire.
     Updates,
-    /// Frames on the wire, and the field's faults.
+    /// The field's faults, on the wire.
     Faults,
     /// The package's life by dpkg, with a gateway of its own.
     Package,
@@ -47,10 +47,10 @@ pub enum Part {
 pub fn play(plan: &Plan, parts: &[Part]) -> anyhow::Result<()> {
     if parts.iter().any(|part| *part != Part::Package) {
         let mut stage = Stage::set_up(plan, |key, memory, files| install(plan, key, memory, files))?;
-        let mut version = PACKAGED;
-        if parts.contains(&Part::Updates) {
-            version = updates(&mut stage)?;
-        }
+        let version = match parts.contains(&Part::Updates) {
+            true => updates(&mut stage)?,
+            false => one_release(&mut stage)?,
+        };
         if parts.contains(&Part::Faults) {
             faults::play(&mut stage, version)?;
         }
@@ -94,7 +94,17 @@ fn updates(stage: &mut Stage) -> anyhow::Result<u64> {
     say(&format!("the trainer's store lists {listed} lines of alerts"));
     stage.memory(&mut machine)?;
     machine.cut()?;
+    faults::none(stage, version)?;
     Ok(version)
+}
+
+/// A gateway that has confirmed a release.
+fn one_release(stage: &mut Stage) -> anyhow::Result<u64> {
+    chapter("A release is confirmed");
+    let (machine, mut feed) = stage.boot()?;
+    stage.in_use(PACKAGED)?;
+    stage.interrupt(machine, &mut feed, PACKAGED + 1, Cut::Confirmed)?;
+    Ok(PACKAGED + 1)
 }
 
 impl Stage {
