@@ -31,9 +31,10 @@ pub fn floor_s() -> u64 {
 }
 
 /// The wall clock, or where it is not set the floor: what expired before that has expired, whatever the time is. Always
-/// something, so that a gateway without a clock does not take every release for a fresh one.
+/// something, so that a gateway without a clock does not take every release for a fresh one. A wall clock behind the
+/// floor is believed: else one start with a clock far ahead would refuse every later release.
 pub fn at_least_s() -> Option<u64> {
-    Some(wall_s().unwrap_or(0).max(floor_s()))
+    Some(wall_s().unwrap_or_else(floor_s))
 }
 
 /// Both clocks at one moment, for live packets.

@@ -253,11 +253,14 @@ impl Control for Remote {
         let now_ms = clock::monotonic_ms();
         let figures = self.watch.note(progress, &scoring, now_ms);
         let Some(said) = &self.said else { return };
-        if self.unset
-            && let Some(now_s) = clock::wall_s()
-        {
+        match clock::wall_s() {
+            // A clock that was set may be lost again.
+            None => self.unset = true,
             // Tried again where the channel is full.
-            self.unset = said.try_send(FromPipeline::ClockSet(figures.to_wall, now_s)).is_err();
+            Some(now_s) if self.unset => {
+                self.unset = said.try_send(FromPipeline::ClockSet(figures.to_wall, now_s)).is_err();
+            }
+            Some(_) => {}
         }
         let health = health(progress, scoring, &figures, now_ms);
         if self.told_ms == 0 || now_ms.saturating_sub(self.told_ms) >= HEALTH_MS {

@@ -21,7 +21,7 @@ pub enum Link {
     /// There is none of this name.
     #[default]
     Absent,
-    /// It is there and switched off.
+    /// It is there, and switched off or without a cable.
     Down,
     /// Packets are heard.
     Up,

@@ -243,11 +243,13 @@ impl PacketSocket {
         Ok(unsafe { answer.ifr_ifru.ifru_hwaddr.sa_family })
     }
 
-    /// Whether the interface of this name is up.
+    /// Whether the interface of this name is up and has a link.
     pub(crate) fn is_up(&self, name: &str) -> io::Result<bool> {
         let answer = self.request(name, libc::SIOCGIFFLAGS as libc::Ioctl)?;
         // SAFETY: the kernel has just written this member of the union.
-        Ok(i32::from(unsafe { answer.ifr_ifru.ifru_flags }) & libc::IFF_UP != 0)
+        let flags = i32::from(unsafe { answer.ifr_ifru.ifru_flags });
+        let heard = libc::IFF_UP | libc::IFF_RUNNING;
+        Ok(flags & heard == heard)
     }
 }
 

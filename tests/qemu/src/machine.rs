@@ -1,6 +1,7 @@
 //! A QEMU process: a gateway that is booted, watched over its console, and whose power is cut.
 //!
-//! Console lines that begin with `guest:` are the guest's word (see `init` and `start`). Disk operations are counted
+//! Console lines that begin with `guest:` are the guest's word (see `init` and `start`); what is typed there, the guest's
+//! shell runs. Disk operations are counted
 //! through QEMU's own monitor (QMP), so that the power goes at a chosen step and not after a chosen time.
 
 use anyhow::{Context, bail};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ pub struct Parts {
 /// A running guest; without power once dropped.
 pub struct Machine {
     child: Child,
+    keyboard: ChildStdin,
     console: Receiver<String>,
     monitor: BufReader<UnixStream>,
 }
@@ -84,12 +86,13 @@ impl Machine {
         let _ = std::fs::remove_file(&socket);
         let (program, ..) = parts.architecture.hardware();
         let mut child = command(parts, &socket)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .with_context(|| format!("cannot start {program}"))?;
         let output = child.stdout.take().context("no console")?;
+        let keyboard = child.stdin.take().context("no keyboard")?;
         let (say, console) = channel();
         std::thread::spawn(move || {
             let lines = BufReader::new(output).split(b'\n').map_while(Result::ok);
@@ -100,9 +103,9 @@ impl Machine {
                 }
             }
         });
-        let mut machine = Self { child, console, monitor: BufReader::new(connect(&socket)?) };
+        let mut machine = Self { child, keyboard, console, monitor: BufReader::new(connect(&socket)?) };
         machine.hear()?;
-        machine.ask("qmp_capabilities")?;
+        machine.ask("qmp_capabilities", json!({}))?;
         Ok(machine)
     }
 
@@ -130,6 +133,32 @@ impl Machine {
         bail!("{LINES} console lines, and none begins with {beginning:?}")
     }
 
+    /// Has the guest's shell run a line, and waits for its end; what the guest said meanwhile, a line each.
+    ///
+    /// # Errors
+    /// When the line fails there, and as for [`Machine::until`].
+    pub fn order(&mut self, line: &str, patience: Duration) -> anyhow::Result<String> {
+        writeln!(self.keyboard, "{line}")?;
+        self.keyboard.flush()?;
+        let mut said = String::new();
+        loop {
+            let word = self.until("guest: ", patience)?;
+            match word.strip_prefix("done ") {
+                Some("0") => return Ok(said),
+                Some(status) => bail!("`{line}` ended with {status} in the guest"),
+                None => said.extend([&word, "\n"]),
+            }
+        }
+    }
+
+    /// Plugs the cable of a network port in, or out.
+    ///
+    /// # Errors
+    /// When QEMU does not answer.
+    pub fn plug(&mut self, port: &str, into: bool) -> anyhow::Result<()> {
+        self.ask("set_link", json!({ "name": port, "up": into })).map(drop)
+    }
+
     /// The newest of the console lines that begin with `beginning` and have not been read yet; what stands behind it.
     pub fn newest(&mut self, beginning: &str) -> Option<String> {
         let lines = std::iter::from_fn(|| self.console.try_recv().ok());
@@ -141,7 +170,7 @@ impl Machine {
     /// # Errors
     /// When QEMU does not answer.
     pub fn flushes(&mut self) -> anyhow::Result<u64> {
-        let answer = self.ask("query-blockstats")?;
+        let answer = self.ask("query-blockstats", json!({}))?;
         answer[0]["stats"]["flush_operations"].as_u64().context("QEMU tells no count of flushes")
     }
 
@@ -173,8 +202,8 @@ impl Machine {
         Ok(())
     }
 
-    fn ask(&mut self, command: &str) -> anyhow::Result<Value> {
-        writeln!(self.monitor.get_mut(), "{}", json!({ "execute": command }))?;
+    fn ask(&mut self, command: &str, arguments: Value) -> anyhow::Result<Value> {
+        writeln!(self.monitor.get_mut(), "{}", json!({ "execute": command, "arguments": arguments }))?;
         loop {
             let answer = self.hear()?;
             if let Some(value) = answer.get("return") {
