@@ -167,8 +167,12 @@ fn without_any_configuration_the_private_side_is_watched_and_the_log_says_why() 
         ip("addr add 192.168.77.1/24 dev lan0");
         ip("link set lan0 up");
         let mut agent = Agent::start("first", &[], "");
-        let report = agent.until("the start", |report| report["interfaces"][0]["name"] == "lan0");
-        assert_eq!(report["interfaces"][0]["link"], "up");
+        let link = |report: &Value, told: &str| {
+            report["interfaces"][0]["name"] == "lan0" && report["interfaces"][0]["link"] == told
+        };
+        agent.until("an interface whose other end is off", |report| link(report, "down"));
+        ip("link set host0 up");
+        agent.until("a link", |report| link(report, "up"));
         let log = agent.log();
         assert!(log.contains("interface chosen") && log.contains("private network 192.168.77.0"), "{log}");
         agent.end();
