@@ -21,6 +21,7 @@ pub mod release;
 pub mod serve;
 pub mod store;
 pub mod synthetic;
+mod tell;
 pub mod train;
 
 use std::ffi::OsString;

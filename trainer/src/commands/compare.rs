@@ -4,6 +4,7 @@ use crate::commands::evaluate::{command_line, write_page};
 use crate::commands::write_json;
 use crate::compare::{self, CompareConfig, comparison};
 use crate::evaluate::args::{FitBar, read_kind};
+use crate::tell::tell;
 use clap::Args;
 use lapwing_methods::Step;
 use lapwing_report::comparison::ComparisonReport;
@@ -50,15 +51,15 @@ pub(crate) fn run_compare(args: &CompareArgs) -> anyhow::Result<()> {
 
 /// Columns that fit a terminal: the first four measures.
 fn tell(page: &ComparisonReport) {
-    println!("{}", page.summary);
+    tell!("{}", page.summary);
     let widest = page.methods.iter().map(|method| method.name.chars().count()).max().unwrap_or(0).max(6);
     let measures: Vec<String> = page.measures.iter().take(4).map(|name| format!("{name:>19}")).collect();
-    println!("{:<widest$} {}", "method", measures.join(" "));
+    tell!("{:<widest$} {}", "method", measures.join(" "));
     for method in &page.methods {
         let cells: Vec<String> = method.cells.iter().take(4).map(|cell| format!("{:>19}", cell.shown())).collect();
-        println!("{:<widest$} {}", method.name, cells.join(" "));
+        tell!("{:<widest$} {}", method.name, cells.join(" "));
     }
     for warning in &page.warnings {
-        println!("beware: {warning}");
+        tell!("beware: {warning}");
     }
 }

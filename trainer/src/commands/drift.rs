@@ -5,6 +5,7 @@ use crate::commands::write_json;
 use crate::drift::measure::{Drift, Moved, Threshold, measure};
 use crate::drift::page::{About, foremost, report, summary};
 use crate::drift::rows::{Scorer, Side, read};
+use crate::tell::tell;
 use anyhow::bail;
 use clap::Args;
 use lapwing_shared::units::Timestamp;
@@ -129,8 +130,8 @@ fn made(args: &DriftArgs) -> String {
 
 fn tell(told: &Told<'_>) {
     let found = told.found;
-    println!("{}", told.summary);
-    println!(
+    tell!("{}", told.summary);
+    tell!(
         "{} rows against {} of the reference, {} blocks of about {} rows; scores of release {}",
         found.present_rows,
         found.reference_rows,
@@ -138,13 +139,13 @@ fn tell(told: &Told<'_>) {
         found.block_rows,
         told.release
     );
-    println!("  {:<26} {:>6} {:>9} {:>9} {:>8}", "column", "ratio", "distance", "usual", "PSI");
+    tell!("  {:<26} {:>6} {:>9} {:>9} {:>8}", "column", "ratio", "distance", "usual", "PSI");
     let line = |column: &Moved| {
         let Moved { name, ratio, distance, usual_distance, stability_index, .. } = column;
-        println!("  {name:<26} {ratio:>6.2} {distance:>9.3} {usual_distance:>9.3} {stability_index:>8.3}");
+        tell!("  {name:<26} {ratio:>6.2} {distance:>9.3} {usual_distance:>9.3} {stability_index:>8.3}");
     };
     foremost(found, TOLD).for_each(line);
     for warning in told.warnings {
-        println!("beware: {warning}");
+        tell!("beware: {warning}");
     }
 }

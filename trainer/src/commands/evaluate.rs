@@ -7,6 +7,7 @@ use crate::evaluate::{
     self, Data, Evaluation, Judged, LeftOutMean, Plan, cross_validate, judge, leave_out_kinds, measure_int8, warnings,
 };
 use crate::predict::model::Model;
+use crate::tell::tell;
 use anyhow::Context;
 use lapwing_methods::Step;
 use lapwing_report::run::RunReport;
@@ -75,29 +76,29 @@ pub(crate) fn command_line() -> String {
 }
 
 fn tell(evaluation: &Evaluation) {
-    println!("{}", summary(&evaluation.figures));
+    tell!("{}", summary(&evaluation.figures));
     for measure in measures(&evaluation.figures, &evaluation.plan) {
         let interval = measure.shown_interval();
         let interval = if interval.is_empty() { String::new() } else { format!("  ({interval})") };
-        println!("  {:<24} {:>8}{interval}", measure.name, measure.shown());
+        tell!("  {:<24} {:>8}{interval}", measure.name, measure.shown());
     }
-    println!("  {:<24} {:>8} {:>8} {:>8}", "kind", "rows", "flagged", "AUC");
+    tell!("  {:<24} {:>8} {:>8} {:>8}", "kind", "rows", "flagged", "AUC");
     for kind in &evaluation.figures.kinds {
         let auc = kind.auc.map_or_else(|| "–".into(), |auc| format!("{auc:.4}"));
-        println!("  {:<24} {:>8} {:>8.4} {auc:>8}", kind.kind, kind.rows, kind.flagged);
+        tell!("  {:<24} {:>8} {:>8.4} {auc:>8}", kind.kind, kind.rows, kind.flagged);
     }
     if let Some(int8) = &evaluation.int8 {
-        println!("  {}", int8.sentence());
+        tell!("  {}", int8.sentence());
     }
     for line in evaluate::left_out_lines(evaluation) {
-        println!("{line}");
+        tell!("{line}");
     }
     for (place, fold) in evaluation.folds.iter().enumerate() {
         let auc = fold.roc_auc.value.map_or_else(|| "–".into(), |auc| format!("{auc:.4}"));
-        println!("  {:<24} {:>8} {:>8} {auc:>8}", format!("fold {}", place + 1), fold.rows, "");
+        tell!("  {:<24} {:>8} {:>8} {auc:>8}", format!("fold {}", place + 1), fold.rows, "");
     }
     for warning in &evaluation.warnings {
-        println!("beware: {warning}");
+        tell!("beware: {warning}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::write_json;
 use crate::evaluate::args::{TableKind, format, read_kind};
+use crate::tell::tell;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -66,7 +67,7 @@ pub(crate) fn run_import(args: &ImportArgs) -> anyhow::Result<()> {
     let summary = table.summary();
     // Standard output belongs to the JSON where that was asked for.
     if args.json.as_deref() != Some(Path::new("-")) {
-        print!("{}", told(&summary));
+        tell!("{}", told(&summary).trim_end());
     }
     if let Some(path) = &args.json {
         write_json(path, &summary)?;

@@ -3,6 +3,7 @@
 use super::write_json;
 use crate::cli::InspectArgs;
 use crate::serve::publish::read;
+use crate::tell::tell;
 use anyhow::Context;
 use lapwing_shared::release::digest::Hex;
 use lapwing_shared::release::manifest::Manifest;
@@ -67,15 +68,15 @@ fn print(value: &Value, depth: usize) {
         let indent = " ".repeat(2 * depth);
         match field {
             Value::Object(_) => {
-                println!("{indent}{name}:");
+                tell!("{indent}{name}:");
                 print(field, depth + 1);
             }
             Value::Array(parts) if parts.iter().any(Value::is_object) => {
-                println!("{indent}{name}:");
-                parts.iter().for_each(|part| println!("{indent}  {part}"));
+                tell!("{indent}{name}:");
+                parts.iter().for_each(|part| tell!("{indent}  {part}"));
             }
-            Value::String(text) => println!("{indent}{name}: {text}"),
-            other => println!("{indent}{name}: {other}"),
+            Value::String(text) => tell!("{indent}{name}: {text}"),
+            other => tell!("{indent}{name}: {other}"),
         }
     }
 }

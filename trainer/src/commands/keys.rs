@@ -1,6 +1,7 @@
 //! `keys new`: a signing pair in two files.
 
 use crate::release::keys::{KeyError, ReleaseKey};
+use crate::tell::tell;
 use std::path::PathBuf;
 
 /// `keys new`; the files are `NAME.key` and `NAME.pub` where no others are named.
@@ -9,8 +10,8 @@ pub(crate) fn new(name: &str, secret: Option<PathBuf>, public: Option<PathBuf>) 
     let secret = secret.unwrap_or_else(|| format!("{name}.key").into());
     let public = public.unwrap_or_else(|| format!("{name}.pub").into());
     key.save(&secret, &public)?;
-    println!("secret key: {} (keep it here: who has it can send models to your agents)", secret.display());
-    println!("public key: {} (give it to the agents)", public.display());
+    tell!("secret key: {} (keep it here: who has it can send models to your agents)", secret.display());
+    tell!("public key: {} (give it to the agents)", public.display());
     Ok(())
 }
 

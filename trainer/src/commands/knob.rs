@@ -4,6 +4,7 @@ use crate::calibrate::DRIFT_NATS;
 use crate::calibrate::limits::Watch;
 use crate::dataset::capture;
 use crate::learn::{self, Thresholds};
+use crate::tell::tell;
 use crate::train::run::TrainRun;
 use anyhow::Context;
 use lapwing_report::charts::{Evidence, EvidencePoint};
@@ -61,13 +62,10 @@ pub fn check(run: &TrainRun, int8: &[u8], thresholds: &Thresholds, captures: &[P
 
 /// Says it on standard output.
 pub fn tell(checked: &Checked) {
-    println!("checked on {} benign flows of {:.2} days that nothing was fitted to", checked.flows, checked.days);
-    println!("{:>8} {:>8} {:>8} {:>10}", "asked", "nats", "alerts", "seen a day");
+    tell!("checked on {} benign flows of {:.2} days that nothing was fitted to", checked.flows, checked.days);
+    tell!("{:>8} {:>8} {:>8} {:>10}", "asked", "nats", "alerts", "seen a day");
     for knob in &checked.knobs {
-        println!(
-            "{:>8} {:>8.1} {:>8} {:>10.2}",
-            knob.alerts_per_day, knob.evidence_nats, knob.alerts, knob.seen_per_day
-        );
+        tell!("{:>8} {:>8.1} {:>8} {:>10.2}", knob.alerts_per_day, knob.evidence_nats, knob.alerts, knob.seen_per_day);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::commands::knob;
 use crate::dataset::{Dataset, capture, features_csv, stored};
 use crate::learn::{self, Naming, Thresholds};
 use crate::release::keys::ReleaseKey;
+use crate::tell::tell;
 use crate::train::run::TrainRun;
 use crate::train::{TrainConfig, train};
 use anyhow::{Context, bail};
@@ -142,7 +143,7 @@ pub(crate) fn run_train(args: &TrainArgs) -> anyhow::Result<()> {
     let run = TrainRun::new(&rows, &config, &trained);
     run.save(&args.out)?;
     let report = &run.report;
-    println!(
+    tell!(
         "trained on {} rows (of {}; {} thinned, {} dropped as worst reconstructed), best of {} epochs: {}",
         report.training_rows,
         report.rows,
@@ -151,7 +152,7 @@ pub(crate) fn run_train(args: &TrainArgs) -> anyhow::Result<()> {
         report.validation_errors.len(),
         report.best_epoch
     );
-    println!(
+    tell!(
         "{}: weights, scaling, settings, seed {} and data digest {}",
         args.out.display(),
         config.seed,
@@ -191,9 +192,9 @@ pub(crate) fn run_calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
     let run = TrainRun::load(&args.run)?;
     let calibrated = calibrated(&run, &args.rows.read()?, &[])?;
     let thresholds = &calibrated.thresholds;
-    println!("calibrated on {} benign rows", thresholds.calibration.rows);
+    tell!("calibrated on {} benign rows", thresholds.calibration.rows);
     for limit in &thresholds.limits {
-        println!("{:>7} false alerts a day: evidence over {:.1} nats", limit.alerts_per_day, limit.evidence_nats);
+        tell!("{:>7} false alerts a day: evidence over {:.1} nats", limit.alerts_per_day, limit.evidence_nats);
     }
     if let Some(path) = &args.json {
         write(path, &serde_json::to_vec_pretty(thresholds)?)?;
@@ -224,9 +225,9 @@ pub(crate) fn run_release(args: &ReleaseArgs) -> anyhow::Result<()> {
         learn::release(&run, artifacts, &calibrated.benign, calibrated.thresholds.clone(), kinds, naming, &key)?;
     write(&args.out, &bytes)?;
     write_card(args, &run, &calibrated, &labelled, (expires_s, bytes.len(), key.name()))?;
-    println!("{}", learn::cost(&calibrated.quantized.report));
-    println!("kinds that alerts can resemble: {}", if names.is_empty() { "none".into() } else { names.join(", ") });
-    println!("{}: release {} of group {}, {} bytes", args.out.display(), args.version, args.group, bytes.len());
+    tell!("{}", learn::cost(&calibrated.quantized.report));
+    tell!("kinds that alerts can resemble: {}", if names.is_empty() { "none".into() } else { names.join(", ") });
+    tell!("{}: release {} of group {}, {} bytes", args.out.display(), args.version, args.group, bytes.len());
     if let Some(path) = &args.json {
         write(path, &serde_json::to_vec_pretty(&calibrated.quantized.report)?)?;
     }
@@ -266,7 +267,7 @@ fn write_card(
         command: command_line(),
     })?
     .write_beside(&args.out)?;
-    println!("{}: model card", args.out.with_extension("card.html").display());
+    tell!("{}: model card", args.out.with_extension("card.html").display());
     Ok(())
 }
 

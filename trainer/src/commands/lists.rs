@@ -4,6 +4,7 @@ use super::{user, write_json};
 use crate::cli::{AlertsArgs, LabelArgs, LabelWord};
 use crate::clock;
 use crate::store::{AgentLine, AlertFilter, AlertLine, Desk, Label};
+use crate::tell::tell;
 use lapwing_shared::messages::{Body, Message};
 use std::path::Path;
 
@@ -14,7 +15,7 @@ pub(crate) fn agents(store: &Path, json: Option<&Path>) -> anyhow::Result<()> {
         let lines: Vec<_> = agents.iter().map(with_status).collect();
         return write_json(path, &lines);
     }
-    println!("{:<32} {:>8} {:>10} {:>8} {:>8}  {:<8} group", "agent", "seen", "rows", "alerts", "release", "state");
+    tell!("{:<32} {:>8} {:>10} {:>8} {:>8}  {:<8} group", "agent", "seen", "rows", "alerts", "release", "state");
     let now_s = clock::now_s();
     for agent in &agents {
         let (release, state, group) = match status(agent) {
@@ -32,7 +33,7 @@ pub(crate) fn agents(store: &Path, json: Option<&Path>) -> anyhow::Result<()> {
         };
         let seen = ago(now_s.saturating_sub(agent.last_seen_s));
         let AgentLine { name, sample_rows, alerts, .. } = agent;
-        println!("{name:<32} {seen:>8} {sample_rows:>10} {alerts:>8} {release:>8}  {state:<8} {group}");
+        tell!("{name:<32} {seen:>8} {sample_rows:>10} {alerts:>8} {release:>8}  {state:<8} {group}");
     }
     Ok(())
 }
@@ -74,14 +75,21 @@ pub(crate) fn alerts(store: &Path, args: &AlertsArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.json {
         return write_json(path, &alerts);
     }
-    println!(
+    tell!(
         "{:<20} {:>20} {:<8} {:<24} {:<6} {:>7} {:>6}  {:<23} label",
-        "agent", "episode", "state", "host", "role", "peak", "flows", "kind"
+        "agent",
+        "episode",
+        "state",
+        "host",
+        "role",
+        "peak",
+        "flows",
+        "kind"
     );
     for line in &alerts {
         let AlertLine { agent, episode, state, host, role, peak_nats, flows, label, .. } = line;
         let (kind, label) = (kind(line), label.as_deref().unwrap_or("-"));
-        println!(
+        tell!(
             "{agent:<20} {episode:>20} {state:<8} {host:<24} {role:<6} {peak_nats:>7.1} {flows:>6}  {kind:<23} {label}"
         );
     }
@@ -105,7 +113,7 @@ pub(crate) fn label(store: &Path, args: &LabelArgs) -> anyhow::Result<()> {
     };
     let who = args.who.clone().unwrap_or_else(user);
     Desk::open(store)?.label(&args.agent, args.episode, label, &who, clock::now_s())?;
-    println!("episode {} of {} is called {}", args.episode, args.agent, label.as_str());
+    tell!("episode {} of {} is called {}", args.episode, args.agent, label.as_str());
     Ok(())
 }
 
@@ -113,6 +121,6 @@ pub(crate) fn label(store: &Path, args: &LabelArgs) -> anyhow::Result<()> {
 pub(crate) fn retrain(store: &Path, who: Option<&str>) -> anyhow::Result<()> {
     let who = who.map_or_else(user, str::to_owned);
     let job = Desk::open(store)?.ask(&who, clock::now_s())?;
-    println!("asked for a new release (job {job}); a running `serve` takes it up within a second");
+    tell!("asked for a new release (job {job}); a running `serve` takes it up within a second");
     Ok(())
 }

@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub mod knob;
 pub mod learn;
 pub(crate) mod lists;
+pub mod serve;
 
 use anyhow::Context;
 use serde::Serialize;

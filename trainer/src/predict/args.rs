@@ -5,6 +5,7 @@ use super::model::Model;
 use super::rows::{csv_table, json_table};
 use crate::commands::write_json;
 use crate::evaluate::args::{TableKind, read_kind};
+use crate::tell::tell;
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use lapwing_tables::BadRows;
@@ -63,7 +64,7 @@ pub(crate) fn run_predict(args: &PredictArgs) -> anyhow::Result<()> {
     };
     let predictions = model.predict(&table, single || args.explain)?;
     if single {
-        predictions.iter().for_each(|prediction| tell(prediction, &model));
+        predictions.iter().for_each(|prediction| tell_prediction(prediction, &model));
     } else if args.json.as_deref() != Some(std::path::Path::new("-")) {
         write_csv(args, &predictions)?;
     }
@@ -76,10 +77,10 @@ pub(crate) fn run_predict(args: &PredictArgs) -> anyhow::Result<()> {
 }
 
 fn about(model: &Model, args: &PredictArgs) -> anyhow::Result<()> {
-    println!("{} on {} (data {}), made by {}", model.plan.method, model.kind, &model.data_sha256, model.program);
-    println!("classes: {}; threshold {}", model.classes.join(", "), model.threshold);
+    tell!("{} on {} (data {}), made by {}", model.plan.method, model.kind, &model.data_sha256, model.program);
+    tell!("classes: {}; threshold {}", model.classes.join(", "), model.threshold);
     for feature in &model.features {
-        println!("  {:<28} {:?}", feature.name, feature.usual);
+        tell!("  {:<28} {:?}", feature.name, feature.usual);
     }
     match &args.json {
         Some(path) => write_json(path, &model.features),
@@ -100,19 +101,23 @@ fn row(model: &Model, pairs: &[String]) -> anyhow::Result<Map<String, Json>> {
     Ok(row)
 }
 
-fn tell(prediction: &Prediction, model: &Model) {
+fn tell_prediction(prediction: &Prediction, model: &Model) {
     let word = if prediction.attack { "attack" } else { "benign" };
     let kind =
         prediction.kind.as_deref().filter(|kind| *kind != word).map_or(String::new(), |kind| format!(" ({kind})"));
     let share = prediction.benign_share * 100.0;
-    println!(
+    tell!(
         "{word}{kind}: score {} (threshold {}); {share:.1} % of benign rows score as high",
-        prediction.score, model.threshold
+        prediction.score,
+        model.threshold
     );
     for suspicious in &prediction.suspicious {
-        println!(
+        tell!(
             "  {} is {}, usually {}; as usual the score were {}",
-            suspicious.feature, suspicious.value, suspicious.usual, suspicious.score_without
+            suspicious.feature,
+            suspicious.value,
+            suspicious.usual,
+            suspicious.score_without
         );
     }
 }
