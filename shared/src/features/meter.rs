@@ -45,6 +45,9 @@ impl<F: FnMut(&FlowRecord, &FeatureVector)> RecordSink for F {
 }
 
 /// Decodes, meters, keeps context, extracts features. Takes all its memory when made.
+///
+/// Its methods are compiled once, here, and not into whoever calls them: a router's build is made for size, and only
+/// this crate for speed.
 pub struct Meter {
     flows: FlowTable,
     hosts: HostTable,
@@ -62,14 +65,14 @@ impl Meter {
     }
 
     /// One frame; `wire_octets` is its length on the wire, which may be more than was captured.
-    #[inline]
+    #[inline(never)]
     pub fn frame(
         &mut self,
         link: LinkType,
         timestamp: Timestamp,
         frame: &[u8],
         wire_octets: u32,
-        sink: &mut impl RecordSink,
+        sink: &mut dyn RecordSink,
     ) {
         match decode(link, timestamp, frame, wire_octets) {
             Ok(packet) => self.flows.meter(&packet, &mut Contextual { hosts: &mut self.hosts, sink }),
@@ -78,12 +81,14 @@ impl Meter {
     }
 
     /// Time passes without a packet.
-    pub fn advance(&mut self, now: Timestamp, sink: &mut impl RecordSink) {
+    #[inline(never)]
+    pub fn advance(&mut self, now: Timestamp, sink: &mut dyn RecordSink) {
         self.flows.advance(now, &mut Contextual { hosts: &mut self.hosts, sink });
     }
 
     /// Ends every flow.
-    pub fn flush(&mut self, sink: &mut impl RecordSink) {
+    #[inline(never)]
+    pub fn flush(&mut self, sink: &mut dyn RecordSink) {
         self.flows.flush(&mut Contextual { hosts: &mut self.hosts, sink });
     }
 
@@ -108,12 +113,12 @@ impl Meter {
     }
 }
 
-struct Contextual<'a, S> {
+struct Contextual<'a> {
     hosts: &'a mut HostTable,
-    sink: &'a mut S,
+    sink: &'a mut dyn RecordSink,
 }
 
-impl<S: RecordSink> FlowSink for Contextual<'_, S> {
+impl FlowSink for Contextual<'_> {
     fn started(&mut self, flow: &FlowStart) {
         self.hosts.started(flow);
     }

@@ -168,7 +168,8 @@ impl Judge {
     }
 
     /// Judges one flow; alerts go to `tell`.
-    pub fn judge(&mut self, flow: &Scored<'_>, policy: &Policy<'_>, tell: &mut impl FnMut(Alert)) -> Verdict {
+    #[inline(never)]
+    pub fn judge(&mut self, flow: &Scored<'_>, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) -> Verdict {
         self.advance(flow.at, policy, tell);
         let raw = policy.calibration.surprise_nats(flow.score);
         let surprise_nats = (raw - self.correction_nats).max(0.0);
@@ -204,7 +205,7 @@ impl Judge {
     }
 
     /// Moves time on: ends episodes that have been silent for [`EPISODE_TIMEOUT`].
-    pub fn advance(&mut self, now: Timestamp, policy: &Policy<'_>, tell: &mut impl FnMut(Alert)) {
+    pub fn advance(&mut self, now: Timestamp, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) {
         if self.started_s == 0 {
             self.started_s = now.as_secs().clamp(1, u64::from(u32::MAX)) as u32;
         }
@@ -221,7 +222,7 @@ impl Judge {
     }
 
     /// Ends every open episode.
-    pub fn flush(&mut self, policy: &Policy<'_>, tell: &mut impl FnMut(Alert)) {
+    pub fn flush(&mut self, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) {
         while let Some(&(slot, role)) = self.open.first() {
             self.close(slot, role, policy, tell);
         }
@@ -233,7 +234,7 @@ impl Judge {
         role: Role,
         step: &Step<'_>,
         policy: &Policy<'_>,
-        tell: &mut impl FnMut(Alert),
+        tell: &mut dyn FnMut(Alert),
     ) -> bool {
         let slot = self.slot_of(host, policy, tell);
         self.hosts.touch(slot);
@@ -257,7 +258,7 @@ impl Judge {
         }
     }
 
-    fn open(&mut self, slot: Slot, role: Role, policy: &Policy<'_>, tell: &mut impl FnMut(Alert)) {
+    fn open(&mut self, slot: Slot, role: Role, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) {
         if self.open.push((slot, role)).is_err() {
             self.counters.episodes_held_back += 1;
             return;
@@ -271,7 +272,7 @@ impl Judge {
         self.tell(slot, role, AlertState::Opened, policy, tell);
     }
 
-    fn update(&mut self, slot: Slot, role: Role, policy: &Policy<'_>, tell: &mut impl FnMut(Alert)) {
+    fn update(&mut self, slot: Slot, role: Role, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) {
         let now = self.clock;
         let Side { evidence, episode } = self.hosts.value_mut(slot).of(role);
         let Some(episode) = episode else { return };
@@ -282,7 +283,7 @@ impl Judge {
         }
     }
 
-    fn close(&mut self, slot: Slot, role: Role, policy: &Policy<'_>, tell: &mut impl FnMut(Alert)) {
+    fn close(&mut self, slot: Slot, role: Role, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) {
         self.open.retain(|open| *open != (slot, role));
         self.tell(slot, role, AlertState::Closed, policy, tell);
         // Evidence starts afresh: what was told is not told again by an episode that opens at the next odd flow.
@@ -290,7 +291,7 @@ impl Judge {
         *side = Side { evidence: Evidence::new(side.evidence.last), episode: None };
     }
 
-    fn tell(&mut self, slot: Slot, role: Role, state: AlertState, policy: &Policy<'_>, tell: &mut impl FnMut(Alert)) {
+    fn tell(&mut self, slot: Slot, role: Role, state: AlertState, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) {
         let (host, at) = (*self.hosts.key(slot), self.clock);
         let Side { evidence, episode: Some(episode) } = self.hosts.value_mut(slot).of(role) else { return };
         let mut reasons = evidence.reasons().clone();
@@ -320,7 +321,7 @@ impl Judge {
         });
     }
 
-    fn slot_of(&mut self, host: &Address, policy: &Policy<'_>, tell: &mut impl FnMut(Alert)) -> Slot {
+    fn slot_of(&mut self, host: &Address, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) -> Slot {
         loop {
             if let Some((slot, _)) = self.hosts.find_or_insert(host) {
                 return slot;

@@ -32,14 +32,16 @@
 //! The last layer has no ReLU and gives [`FEATURES`] values with zero point 0, as the input has.
 
 mod error;
+mod parse;
 
 pub use error::NetworkError;
 
 pub use super::LATENT;
 
 use crate::features::FEATURES;
+use crate::verdict::lanes::{SIXTEEN, nearest, widened};
 use alloc::vec::Vec;
-use wide::{i16x8, i32x4};
+use wide::{f32x4, i8x16, i16x8, i32x4, i32x8};
 
 /// First bytes of an artifact of form `int8`.
 pub const MAGIC: [u8; 4] = *b"LWN1";
@@ -56,10 +58,11 @@ pub const BIAS_LIMIT: i32 = 1 << 24;
 /// Zero point of the output of a layer with ReLU.
 pub const RELU_ZERO_POINT: i8 = -128;
 
-const HEADER_BYTES: usize = 8;
-const LAYER_HEADER_BYTES: usize = 6;
-/// Outputs whose sums are made side by side, in two vectors of four.
+/// Outputs of one group: two vectors of four sums.
 const LANES: usize = 8;
+/// Most groups whose sums are made side by side: their twelve vectors and the inputs' fit the sixteen registers of
+/// x86-64 and 32-bit ARM, and every pair of inputs is fetched and spread once for all of them.
+const GROUPS: usize = 3;
 
 /// What an engine answers for one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,17 +81,19 @@ impl Default for Inference {
     }
 }
 
+/// Inputs of a layer less its zero point, −128 to 255; the next layer's go into the other one of two.
+type Activations = [i16; WIDTH];
+
 /// Working memory of [`Int8Network::run`]: reused from row to row, its content does not matter.
 #[derive(Clone, Debug)]
 pub struct Scratch {
-    /// Input of a layer less its zero point, −128 to 255.
-    activations: [i16; WIDTH],
-    sums: [i32; WIDTH],
+    inputs: Activations,
+    outputs: Activations,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { activations: [0; WIDTH], sums: [0; WIDTH] }
+        Self { inputs: [0; WIDTH], outputs: [0; WIDTH] }
     }
 }
 
@@ -103,10 +108,6 @@ pub struct LayerShape {
     pub relu: bool,
     /// m / 2ⁿ, exact.
     pub multiplier: f32,
-    /// Place of its first weights in [`Arranged::weights`].
-    weights_from: usize,
-    /// Place of its first biases in [`Arranged::biases`].
-    biases_from: usize,
     /// Offset of the biases in the artifact, bytes; the weights follow them.
     offset: usize,
 }
@@ -137,7 +138,8 @@ pub struct Int8Network<B> {
     arranged: Arranged,
 }
 
-/// Weights and biases of all layers as the multiplication wants them: pairs of inputs by eight outputs.
+/// Weights and biases of all layers as the multiplication wants them: blocks of outputs, in each one pair of inputs
+/// after the other, for each pair the block's outputs.
 ///
 /// One vector holds the weights of two neighbouring inputs for four outputs, so that one multiply-and-add instruction
 /// (`pmaddwd` on x86-64, two on aarch64) makes eight products; what is missing to a full group is 0.
@@ -153,10 +155,9 @@ impl<B: AsRef<[u8]>> Int8Network<B> {
     /// # Errors
     /// The first thing that the module's table does not allow, with its place.
     pub fn parse(bytes: B) -> Result<Self, NetworkError> {
-        let (mut layers, layer_count, latent_layer) = parse_layers(bytes.as_ref())?;
+        let (layers, layer_count, latent_layer) = parse::layers(bytes.as_ref())?;
         let mut arranged = Arranged::default();
-        for layer in layers.iter_mut().take(layer_count) {
-            (layer.weights_from, layer.biases_from) = (arranged.weights.len(), arranged.biases.len());
+        for layer in layers.iter().take(layer_count) {
             arranged.push(bytes.as_ref(), layer);
         }
         Ok(Self { bytes, layers, layer_count, latent_layer, arranged })
@@ -184,21 +185,7 @@ impl<B: AsRef<[u8]>> Int8Network<B> {
 
     /// Runs one row. Time is a function of the widths alone.
     pub fn run(&self, input: &[i8; FEATURES], scratch: &mut Scratch, out: &mut Inference) {
-        for (slot, value) in scratch.activations.iter_mut().zip(input) {
-            *slot = i16::from(*value);
-        }
-        for (index, layer) in self.layers().iter().enumerate() {
-            accumulate(&self.arranged, layer, scratch);
-            requantize(layer, scratch);
-            if index == self.latent_layer {
-                out.latent = [0; LATENT];
-                out.latent_width = layer.outputs.min(LATENT) as u8;
-                write_raw(layer, scratch, &mut out.latent);
-            }
-            if index + 1 == self.layer_count {
-                write_raw(layer, scratch, &mut out.reconstruction);
-            }
-        }
+        run_layers(&self.arranged, self.layers(), self.latent_layer, scratch, input, out);
     }
 }
 
@@ -212,14 +199,16 @@ impl Arranged {
             let weight = if held { weights.get(output * layer.inputs + input) } else { None };
             weight.map_or(0, |weight| i16::from(weight.cast_signed()))
         };
-        for first in (0..layer.outputs).step_by(LANES) {
-            for half in [first, first + 4] {
-                let bias = |lane: usize| biases.get(half + lane).map_or(0, |bias| i32::from_le_bytes(*bias));
+        let groups = layer.outputs.div_ceil(LANES);
+        for first in (0..groups).step_by(GROUPS) {
+            let fours = || (first * LANES..groups.min(first + GROUPS) * LANES).step_by(4);
+            for four in fours() {
+                let bias = |lane: usize| biases.get(four + lane).map_or(0, |bias| i32::from_le_bytes(*bias));
                 self.biases.push(i32x4::new(core::array::from_fn(bias)));
             }
             for input in (0..layer.inputs).step_by(2) {
-                for half in [first, first + 4] {
-                    let lanes = core::array::from_fn(|lane| weight(half + lane / 2, input + lane % 2));
+                for four in fours() {
+                    let lanes = core::array::from_fn(|lane| weight(four + lane / 2, input + lane % 2));
                     self.weights.push(i16x8::new(lanes));
                 }
             }
@@ -227,135 +216,99 @@ impl Arranged {
     }
 }
 
-/// `sums = weights · activations + bias`. [`BIAS_LIMIT`] and [`WIDTH`] leave no overflow. An activation behind the
-/// layer's inputs meets a weight of 0.
-fn accumulate(arranged: &Arranged, layer: &LayerShape, scratch: &mut Scratch) {
-    let weights = arranged.weights.get(layer.weights_from..).unwrap_or(&[]);
-    let biases = arranged.biases.get(layer.biases_from..).unwrap_or(&[]).as_chunks::<2>().0;
-    let pairs = scratch.activations.as_chunks::<2>().0.get(..layer.pairs()).unwrap_or(&[]);
-    let groups = weights.chunks_exact((2 * pairs.len()).max(1)).zip(biases);
-    let sums = scratch.sums.as_chunks_mut::<LANES>().0.iter_mut().take(layer.outputs.div_ceil(LANES));
-    for ((group, [low, high]), sums) in groups.zip(sums) {
-        let (mut low, mut high) = (*low, *high);
-        for ([low_weights, high_weights], pair) in group.as_chunks::<2>().0.iter().zip(pairs) {
-            let values: i16x8 = bytemuck::cast(i32x4::splat(bytemuck::cast(*pair)));
-            low += low_weights.dot(values);
-            high += high_weights.dot(values);
+/// All layers of a network; not part of [`Int8Network::run`], which is generic and so compiled by whoever calls it,
+/// for size where a router's build is.
+#[inline(never)]
+fn run_layers(
+    arranged: &Arranged,
+    layers: &[LayerShape],
+    latent_layer: usize,
+    scratch: &mut Scratch,
+    input: &[i8; FEATURES],
+    out: &mut Inference,
+) {
+    let Scratch { inputs, outputs } = scratch;
+    let (mut inputs, mut outputs) = (inputs, outputs);
+    let mut left = Left { weights: &arranged.weights, biases: arranged.biases.as_chunks::<2>().0 };
+    for (octets, values) in input.as_chunks::<SIXTEEN>().0.iter().zip(inputs.as_chunks_mut::<SIXTEEN>().0) {
+        *values = bytemuck::cast(widened(octets));
+    }
+    for (index, layer) in layers.iter().enumerate() {
+        run_layer(&mut left, layer, inputs, outputs);
+        if index == latent_layer {
+            out.latent_width = layer.outputs.min(LATENT) as u8;
+            write_raw(layer, outputs, &mut out.latent);
         }
-        let (low, high) = (low.to_array(), high.to_array());
-        *sums = [low[0], low[1], low[2], low[3], high[0], high[1], high[2], high[3]];
+        if index + 1 == layers.len() {
+            write_raw(layer, outputs, &mut out.reconstruction);
+        }
+        (inputs, outputs) = (outputs, inputs);
     }
 }
 
-/// `activations = clamp(round_half_even(sums · multiplier))`, less the output's zero point.
-fn requantize(layer: &LayerShape, scratch: &mut Scratch) {
-    // Adding 1.5·2²³ leaves no fraction bits, so the addition rounds half to even (IEEE 754 §4.3.1), and the integer
-    // stands in the low bits of the sum.
-    const ROUNDER: f32 = 12_582_912.0;
+/// What the layers so far have left of [`Arranged`].
+struct Left<'a> {
+    weights: &'a [i16x8],
+    biases: &'a [[i32x4; 2]],
+}
+
+/// `outputs = clamp(round_half_even((weights · inputs + bias) · multiplier))`, less the output's zero point.
+#[inline(always)]
+fn run_layer(left: &mut Left<'_>, layer: &LayerShape, inputs: &Activations, outputs: &mut Activations) {
     let (low, high) = if layer.relu { (0.0, 255.0) } else { (-128.0, 127.0) };
-    let sums = scratch.sums.get(..layer.outputs).unwrap_or(&[]);
-    for (sum, value) in sums.iter().zip(&mut scratch.activations) {
-        // No NaN comes here: plain comparisons are one vector instruction each, `clamp` is not.
-        let scaled = *sum as f32 * layer.multiplier;
-        let scaled = if scaled > low { scaled } else { low };
-        let scaled = if scaled < high { scaled } else { high };
-        *value = (scaled + ROUNDER).to_bits() as i16;
+    let range = [f32x4::splat(low), f32x4::splat(high), f32x4::splat(layer.multiplier)];
+    let mut outputs = outputs.as_chunks_mut::<LANES>().0;
+    let pairs = inputs.as_chunks::<2>().0.get(..layer.pairs()).unwrap_or(&[]);
+    let mut groups = layer.outputs.div_ceil(LANES);
+    while groups > 0 {
+        outputs = match groups {
+            1 => run_block::<1, 2>(left, range, pairs, outputs),
+            2 => run_block::<2, 4>(left, range, pairs, outputs),
+            _ => run_block::<GROUPS, 6>(left, range, pairs, outputs),
+        };
+        groups = groups.saturating_sub(GROUPS);
     }
 }
 
-/// Activations → int8 as ONNX has them, zero point added.
-fn write_raw(layer: &LayerShape, scratch: &Scratch, out: &mut [i8]) {
-    let zero_point = if layer.relu { i16::from(RELU_ZERO_POINT) } else { 0 };
-    let values = scratch.activations.get(..layer.outputs).unwrap_or(&[]);
-    for (value, raw) in values.iter().zip(out) {
-        *raw = value.wrapping_add(zero_point) as i8;
-    }
-}
-
-type Layers = ([LayerShape; LAYERS], usize, usize);
-
-fn parse_layers(bytes: &[u8]) -> Result<Layers, NetworkError> {
-    let [m0, m1, m2, m3, count, latent, width_low, width_high] = *take::<HEADER_BYTES>(bytes, 0)?;
-    if [m0, m1, m2, m3] != MAGIC {
-        return Err(NetworkError::Magic { found: [m0, m1, m2, m3] });
-    }
-    let (layer_count, latent_layer) = (usize::from(count), usize::from(latent));
-    let input_width = u16::from_le_bytes([width_low, width_high]);
-    if !(1..=LAYERS).contains(&layer_count) {
-        return Err(NetworkError::LayerCount { found: count });
-    }
-    if usize::from(input_width) != FEATURES {
-        return Err(NetworkError::InputWidth { found: input_width });
-    }
-    let mut layers = [LayerShape::default(); LAYERS];
-    let mut inputs = FEATURES;
-    let mut offset = HEADER_BYTES;
-    for (index, slot) in layers.iter_mut().enumerate().take(layer_count) {
-        let layer = parse_layer(bytes, offset, index, inputs)?;
-        inputs = layer.outputs;
-        offset = layer.end();
-        *slot = layer;
-    }
-    if bytes.len() != offset {
-        return Err(NetworkError::Trailing { expected: offset, found: bytes.len() });
-    }
-    check_ends(layers.get(..layer_count).unwrap_or(&[]), latent_layer)?;
-    Ok((layers, layer_count, latent_layer))
-}
-
-fn parse_layer(bytes: &[u8], offset: usize, index: usize, inputs: usize) -> Result<LayerShape, NetworkError> {
-    let [out_low, out_high, relu, shift, m_low, m_high] = *take::<LAYER_HEADER_BYTES>(bytes, offset)?;
-    let outputs = u16::from_le_bytes([out_low, out_high]);
-    let multiplier = u16::from_le_bytes([m_low, m_high]);
-    if !(1..=WIDTH).contains(&usize::from(outputs)) {
-        return Err(NetworkError::LayerWidth { layer: index, found: outputs });
-    }
-    if relu > 1 {
-        return Err(NetworkError::ReluFlag { layer: index, found: relu });
-    }
-    if shift > SHIFT_LIMIT {
-        return Err(NetworkError::Shift { layer: index, found: shift });
-    }
-    if !(1..=MULTIPLIER_LIMIT).contains(&multiplier) {
-        return Err(NetworkError::Multiplier { layer: index, found: multiplier });
-    }
-    let layer = LayerShape {
-        inputs,
-        outputs: usize::from(outputs),
-        relu: relu == 1,
-        multiplier: f32::from(multiplier) / (1_u32 << shift) as f32,
-        weights_from: 0,
-        biases_from: 0,
-        offset: offset + LAYER_HEADER_BYTES,
-    };
-    let body = bytes.get(layer.offset..layer.end());
-    let body = body.ok_or(NetworkError::Truncated { expected: layer.end(), found: bytes.len() })?;
-    let biases = body.get(..4 * layer.outputs).unwrap_or(&[]).as_chunks::<4>().0;
-    for (output, bias) in biases.iter().enumerate() {
-        let bias = i32::from_le_bytes(*bias);
-        if !(-BIAS_LIMIT..=BIAS_LIMIT).contains(&bias) {
-            return Err(NetworkError::Bias { layer: index, output, found: bias });
+/// `COUNT` groups of outputs, whose sums are `VECTORS` = 2 · `COUNT` vectors; gives back the places of those behind
+/// them. [`BIAS_LIMIT`] and [`WIDTH`] leave no overflow. An activation behind the layer's inputs meets a weight of 0.
+#[inline(always)]
+fn run_block<'a, const COUNT: usize, const VECTORS: usize>(
+    left: &mut Left<'_>,
+    [low, high, multiplier]: [f32x4; 3],
+    pairs: &[[i16; 2]],
+    outputs: &'a mut [[i16; LANES]],
+) -> &'a mut [[i16; LANES]] {
+    let Some((biases, more_biases)) = left.biases.split_first_chunk::<COUNT>() else { return &mut [] };
+    let Some((weights, more_weights)) = left.weights.split_at_checked(VECTORS * pairs.len()) else { return &mut [] };
+    let Some((outputs, more_outputs)) = outputs.split_first_chunk_mut::<COUNT>() else { return &mut [] };
+    (left.biases, left.weights) = (more_biases, more_weights);
+    let mut sums = *biases;
+    for (weights, pair) in weights.as_chunks::<VECTORS>().0.iter().zip(pairs) {
+        let values: i16x8 = bytemuck::cast(i32x4::splat(bytemuck::cast(*pair)));
+        for group in 0..COUNT {
+            sums[group][0] += weights[2 * group].dot(values);
+            sums[group][1] += weights[2 * group + 1].dot(values);
         }
     }
-    Ok(layer)
+    for group in 0..COUNT {
+        let four = |sums| nearest((f32x4::from_i32x4(sums) * multiplier).fast_max(low).fast_min(high));
+        let eight: i32x8 = bytemuck::cast(sums[group].map(four));
+        outputs[group] = i16x8::from_i32x8_saturate(eight).to_array();
+    }
+    more_outputs
 }
 
-fn check_ends(layers: &[LayerShape], latent_layer: usize) -> Result<(), NetworkError> {
-    let latent = layers.get(latent_layer);
-    let latent = latent.ok_or(NetworkError::LatentLayer { found: latent_layer, layers: layers.len() })?;
-    if latent.outputs > LATENT {
-        return Err(NetworkError::LatentWidth { found: latent.outputs });
+/// Activations → int8 as ONNX has them, zero point added; 0 behind the layer's outputs. `out` has whole sixteens.
+fn write_raw(layer: &LayerShape, activations: &Activations, out: &mut [i8]) {
+    let zero_point = i16x8::splat(if layer.relu { i16::from(RELU_ZERO_POINT) } else { 0 });
+    for (values, raw) in activations.as_chunks::<SIXTEEN>().0.iter().zip(out.as_chunks_mut::<SIXTEEN>().0) {
+        let halves: [i16x8; 2] = bytemuck::cast(*values);
+        *raw = i8x16::from_i16x16_saturate(bytemuck::cast(halves.map(|half| half + zero_point))).to_array();
     }
-    match layers.last() {
-        Some(last) if last.outputs != FEATURES => Err(NetworkError::OutputWidth { found: last.outputs }),
-        Some(last) if last.relu => Err(NetworkError::OutputRelu),
-        _ => Ok(()),
+    if let Some(unused) = out.get_mut(layer.outputs..) {
+        unused.fill(0);
     }
-}
-
-fn take<const N: usize>(bytes: &[u8], offset: usize) -> Result<&[u8; N], NetworkError> {
-    let rest = bytes.get(offset..).unwrap_or(&[]);
-    rest.first_chunk().ok_or(NetworkError::Truncated { expected: offset + N, found: bytes.len() })
 }
 
 #[cfg(test)]

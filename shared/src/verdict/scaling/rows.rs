@@ -1,0 +1,244 @@
+//! Many rows: the scaling laid out column by column, four features at a time.
+//!
+//! Vectors are written out, not left to the compiler: a router's build is made for size, and loops stay loops in it.
+
+use super::{FeatureScaling, INPUT_LIMIT, INPUT_QUANTA_PER_UNIT, QuantizedInput, Scaling, Transform};
+use crate::features::{FEATURES, FeatureVector};
+use crate::verdict::lanes::{FOUR, SIXTEEN, nearest, widened};
+use wide::{f32x4, i8x16, i16x8, i32x4, i32x8, u32x4};
+
+const FOURS: usize = FEATURES / FOUR;
+const SIXTEENS: usize = FEATURES / SIXTEEN;
+const _: () = assert!(FEATURES.is_multiple_of(SIXTEEN), "rows are taken sixteen features at a time");
+
+/// A [`Scaling`] laid out column by column for many rows; its results are the scaling's.
+#[derive(Clone, Debug)]
+pub struct RowScaler {
+    centres: [f32x4; FOURS],
+    units: [f32x4; FOURS],
+    /// All bits where the transform is the logarithm, else none.
+    logarithmic: [i32x4; FOURS],
+    /// At most [`FeatureScaling::WEIGHT_LIMIT`], eight and eight features.
+    weights: [[i16x8; 2]; SIXTEENS],
+}
+
+impl RowScaler {
+    /// From a scaling with [`FEATURES`] entries; features that it lacks are always 0.
+    pub fn new(scaling: &Scaling) -> Self {
+        let mut centres = [0.0; FEATURES];
+        let mut units = [f32::INFINITY; FEATURES];
+        let mut logarithmic = [0; FEATURES];
+        let mut weights = [0; FEATURES];
+        for (index, feature) in scaling.features.iter().enumerate() {
+            centres[index] = feature.centre;
+            units[index] = feature.unit;
+            logarithmic[index] = if feature.transform == Transform::Log1p { -1 } else { 0 };
+            weights[index] = feature.weight.min(FeatureScaling::WEIGHT_LIMIT).cast_signed();
+        }
+        let fours = |values: [f32; FEATURES]| bytemuck::cast::<_, [[f32; FOUR]; FOURS]>(values).map(f32x4::new);
+        Self {
+            centres: fours(centres),
+            units: fours(units),
+            logarithmic: bytemuck::cast::<_, [[i32; FOUR]; FOURS]>(logarithmic).map(i32x4::new),
+            weights: bytemuck::cast::<_, [[[i16; 8]; 2]; SIXTEENS]>(weights).map(|halves| halves.map(i16x8::new)),
+        }
+    }
+
+    /// As [`Scaling::quantize`].
+    #[inline(never)]
+    pub fn quantize(&self, row: &FeatureVector) -> QuantizedInput {
+        let mut quanta = [i32x4::ZERO; FOURS];
+        let columns = self.centres.iter().zip(&self.units).zip(&self.logarithmic);
+        for ((values, ((centre, unit), logarithmic)), quanta) in
+            row.as_chunks::<FOUR>().0.iter().zip(columns).zip(&mut quanta)
+        {
+            let values = f32x4::new(*values);
+            // NaN counts as 0, and what is below 0 has no logarithm.
+            let values = masked(values, !mask(values.is_nan()));
+            let logarithms = log1p(values.fast_max(f32x4::ZERO));
+            let transformed = chosen(*logarithmic, logarithms, values);
+            *quanta = scale(transformed, *centre, *unit);
+        }
+        let mut input = [0; FEATURES];
+        for (quanta, input) in quanta.as_chunks::<4>().0.iter().zip(input.as_chunks_mut::<SIXTEEN>().0) {
+            let halves = bytemuck::cast::<_, [i32x8; 2]>(*quanta).map(i16x8::from_i32x8_saturate);
+            *input = i8x16::from_i16x16_saturate(bytemuck::cast(halves)).to_array();
+        }
+        input
+    }
+
+    /// As [`Scaling::score`].
+    #[inline(never)]
+    pub fn score(&self, input: &QuantizedInput, reconstruction: &QuantizedInput) -> u32 {
+        let sixteens = input.as_chunks::<SIXTEEN>().0.iter().zip(reconstruction.as_chunks::<SIXTEEN>().0);
+        let parts = self.weights.iter().zip(sixteens);
+        let sum = parts.fold(i32x4::ZERO, |sum, (weights, (a, b))| sum + weighted_squares(weights, a, b));
+        sum.reduce_add().cast_unsigned()
+    }
+
+    /// [`RowScaler::score`] where that is at most `limit`; ends as soon as it cannot be.
+    #[inline(never)]
+    pub fn score_within(&self, limit: u32, input: &QuantizedInput, centre: &QuantizedInput) -> Option<u32> {
+        let sixteens = input.as_chunks::<SIXTEEN>().0.iter().zip(centre.as_chunks::<SIXTEEN>().0);
+        let mut sum = 0_u32;
+        for (weights, (a, b)) in self.weights.iter().zip(sixteens) {
+            sum = sum.wrapping_add(weighted_squares(weights, a, b).reduce_add().cast_unsigned());
+            if sum > limit {
+                return None;
+            }
+        }
+        Some(sum)
+    }
+}
+
+/// Σ weight · (a − b)² of sixteen features, in four parts. No part overflows, nor does their sum over a row, but as a
+/// number without sign.
+#[inline(always)]
+fn weighted_squares(weights: &[i16x8; 2], a: &[i8; SIXTEEN], b: &[i8; SIXTEEN]) -> i32x4 {
+    let (a, b) = (widened(a), widened(b));
+    let mut sum = i32x4::ZERO;
+    for half in 0..2 {
+        // |difference| ≤ 255: its square fits 16 bits without a sign. Multiplied are its two octets, which fit with one.
+        let difference = a[half] - b[half];
+        let square = difference * difference;
+        let low = square & i16x8::splat(0xff);
+        let high = (square >> 8) & i16x8::splat(0xff);
+        sum += weights[half].dot(low) + (weights[half].dot(high) << 8);
+    }
+    sum
+}
+
+/// Transformed values → int8 quanta; see [`super::scale`].
+#[inline(always)]
+fn scale(transformed: f32x4, centre: f32x4, unit: f32x4) -> i32x4 {
+    let limit = f32::from(INPUT_LIMIT);
+    let scaled = (transformed - centre) / unit * f32x4::splat(INPUT_QUANTA_PER_UNIT);
+    let scaled = masked(scaled, !mask(scaled.is_nan()));
+    nearest(scaled.fast_max(f32x4::splat(-limit)).fast_min(f32x4::splat(limit)))
+}
+
+#[inline(always)]
+fn mask(lanes: f32x4) -> i32x4 {
+    bytemuck::cast(lanes)
+}
+
+/// The lanes that the mask holds all bits for; 0 in the others.
+#[inline(always)]
+fn masked(values: f32x4, mask: i32x4) -> f32x4 {
+    bytemuck::cast(bytemuck::cast::<f32x4, i32x4>(values) & mask)
+}
+
+#[inline(always)]
+fn chosen(mask: i32x4, held: f32x4, other: f32x4) -> f32x4 {
+    bytemuck::cast((bytemuck::cast::<f32x4, i32x4>(held) & mask) | (bytemuck::cast::<f32x4, i32x4>(other) & !mask))
+}
+
+/// ln(1 + x) for x from 0 to infinity: the operations of `libm::log1pf` (FreeBSD's `s_log1pf.c`) in their order, so
+/// the same bits, but four at a time, without branches.
+#[inline(always)]
+fn log1p(x: f32x4) -> f32x4 {
+    // ln 2 in two parts, and the coefficients of the polynomial.
+    const LN2_HI: f32 = f32::from_bits(0x3f31_7180);
+    const LN2_LO: f32 = f32::from_bits(0x3717_f7d1);
+    const LG: [u32; 4] = [0x3f2a_aaaa, 0x3ecc_ce13, 0x3e91_e9ee, 0x3e78_9e26];
+    // The bits of 1 and of √2 / 2.
+    const ONE: u32 = 0x3f80_0000;
+    const HALF_ROOT: u32 = 0x3f35_04f3;
+    const INFINITY: i32 = 0x7f80_0000;
+    let one = f32x4::ONE;
+    // 1 + x as 2ᵏ · (1 + f) with 1 + f from √2 / 2 to √2; c is what rounding 1 + x lost.
+    let sum = one + x;
+    let shifted = bytemuck::cast::<f32x4, u32x4>(sum) + u32x4::splat(ONE - HALF_ROOT);
+    let exponent = bytemuck::cast::<u32x4, i32x4>(shifted >> 23) - i32x4::splat(0x7f);
+    let lost = chosen(exponent.simd_gt(i32x4::ONE), one - (sum - x), x - (sum - one)) / sum;
+    let reduced = (shifted & u32x4::splat(0x007f_ffff)) + u32x4::splat(HALF_ROOT);
+    let reduced = bytemuck::cast::<u32x4, f32x4>(reduced) - one;
+    let bits = bytemuck::cast::<f32x4, i32x4>(x);
+    let is_small = bits.simd_lt(i32x4::splat(0x3ed4_13d0));
+    let f = chosen(is_small, x, reduced);
+    let k = masked(f32x4::from_i32x4(exponent), !is_small);
+    let c = masked(lost, exponent.simd_lt(i32x4::splat(25)) & !is_small);
+    let lg = LG.map(|bits| f32x4::splat(f32::from_bits(bits)));
+    let s = f / (f32x4::splat(2.0) + f);
+    let z = s * s;
+    let w = z * z;
+    let r = z * (lg[0] + w * lg[2]) + w * (lg[1] + w * lg[3]);
+    let hfsq = f32x4::HALF * f * f;
+    let result = s * (hfsq + r) + (k * f32x4::splat(LN2_LO) + c) - hfsq + f + k * f32x4::splat(LN2_HI);
+    // Of infinity it is infinity, which is more than any other logarithm.
+    result.fast_max(masked(x, bits.simd_eq(i32x4::splat(INFINITY))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compare_logarithms(every: usize) {
+        let edges = [0, 0x3380_0000, 0x3ed4_13d0, 0x3f80_0000, 0x7f80_0000_u32];
+        let near = edges.into_iter().flat_map(|edge| edge.saturating_sub(9)..(edge + 9).min(0x7f80_0001));
+        for bits in (0..=0x7f80_0000).step_by(every).chain(near) {
+            let x = f32::from_bits(bits);
+            let logarithm = log1p(f32x4::splat(x)).to_array()[0];
+            assert_eq!(logarithm.to_bits(), libm::log1pf(x).to_bits(), "{x:e}");
+        }
+    }
+
+    #[test]
+    fn the_logarithm_has_the_bits_of_the_one_in_libm() {
+        compare_logarithms(1021);
+    }
+
+    #[test]
+    #[ignore = "takes a minute"]
+    fn every_logarithm_has_the_bits_of_the_one_in_libm() {
+        compare_logarithms(1);
+    }
+
+    #[test]
+    fn a_score_within_a_limit_is_the_score_and_beyond_it_none() {
+        let feature = |index: usize| FeatureScaling {
+            transform: Transform::Identity,
+            centre: 0.0,
+            unit: 1.0,
+            weight: (index * 97 % 1025) as u16,
+            benign_low: 0.0,
+            benign_high: 1.0,
+        };
+        let scaling = Scaling { features: (0..FEATURES).map(feature).collect() };
+        let scaler = RowScaler::new(&scaling);
+        for round in 0..200_usize {
+            let row = |salt: usize| core::array::from_fn(|index| (round * 31 + index * salt) as u8 as i8);
+            let (input, centre) = (row(57), if round == 0 { [-128; FEATURES] } else { row(113) });
+            let score = scaling.score(&input, &centre);
+            assert_eq!(scaler.score(&input, &centre), score);
+            assert_eq!(scaler.score_within(score, &input, &centre), Some(score));
+            assert_eq!(scaler.score_within(score + 1, &input, &centre), Some(score));
+            assert_eq!(scaler.score_within(score - 1, &input, &centre), None);
+        }
+    }
+
+    #[test]
+    fn a_row_is_quantized_like_its_features_one_by_one() {
+        let feature = |index: usize| FeatureScaling {
+            transform: if index.is_multiple_of(3) { Transform::Identity } else { Transform::Log1p },
+            centre: index as f32 * 0.1 - 2.0,
+            unit: 0.01 + index as f32 * 0.05,
+            weight: index as u16 * 20,
+            benign_low: 0.0,
+            benign_high: 1.0,
+        };
+        let scaling = Scaling { features: (0..FEATURES).map(feature).collect() };
+        let odd = [0.0, -0.0, -1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE, 1e-45, 1.0, 3e38];
+        for round in 0..2000_usize {
+            let value = |index: usize| match (round + index) % 5 {
+                0 => odd[(round / 5 + index) % odd.len()],
+                _ => ((round * 7919 + index * 104_729) % 100_003) as f32 / (1 + round % 977) as f32,
+            };
+            let row: FeatureVector = core::array::from_fn(value);
+            let quantized = scaling.quantize(&row);
+            for index in 0..FEATURES {
+                assert_eq!(quantized[index], scaling.features[index].quantize(row[index]), "{}", row[index]);
+            }
+        }
+    }
+}
