@@ -9,10 +9,11 @@
 use crate::capture::{CaptureError, PacketSource};
 use crate::output::OutputError;
 use crate::pace::Pace;
-use crate::scoring::{BATCH_ROWS, Installed, Listener, Mark, Row, Scoring};
+use crate::scoring::{BATCH_ROWS, Installed, Listener, Mark, Scoring};
 use crate::shed::Shed;
 use lapwing_shared::features::FeatureVector;
 use lapwing_shared::features::meter::{Meter, RecordSink};
+use lapwing_shared::features::rows::Rows;
 use lapwing_shared::flow::record::FlowRecord;
 use lapwing_shared::flow::table::FlowCounters;
 use lapwing_shared::packet::RefusalCounts;
@@ -54,14 +55,14 @@ pub struct Progress {
 /// Records on their way, and where the packet thread stood at its last report.
 #[derive(Default)]
 struct Batch {
-    rows: Vec<Row>,
+    rows: Rows,
     marks: Vec<Mark>,
     progress: Progress,
 }
 
 impl Batch {
     fn new() -> Self {
-        Self { rows: Vec::with_capacity(BATCH_ROWS), marks: Vec::with_capacity(BATCH_MARKS), ..Self::default() }
+        Self { rows: Rows::with_capacity(BATCH_ROWS), marks: Vec::with_capacity(BATCH_MARKS), ..Self::default() }
     }
 
     fn is_empty(&self) -> bool {
@@ -122,8 +123,9 @@ fn lock(batch: &Mutex<Batch>) -> MutexGuard<'_, Batch> {
 impl RecordSink for Feeder {
     fn record(&mut self, record: &FlowRecord, features: &FeatureVector) {
         let mut current = lock(&self.current);
-        current.rows.push(Row { record: *record, features: *features });
-        let full = current.rows.len() == BATCH_ROWS;
+        // There is room: a full batch was handed over.
+        let _ = current.rows.push(record, features);
+        let full = current.rows.is_full();
         drop(current);
         if full {
             self.hand_over();
@@ -363,7 +365,7 @@ fn score_all<L: Listener, C: Control>(
                 }
             },
         };
-        scoring.process(&batch.rows, &batch.marks)?;
+        scoring.process(batch.rows.as_slice(), &batch.marks)?;
         control.progress(&batch.progress, scoring.counters());
         batch.clear();
         if spare.rows.capacity() == 0 {

@@ -8,8 +8,7 @@ use crate::output::OutputError;
 use crate::output::features::FeatureWriter;
 use crate::output::records::RecordWriter;
 use crate::sampler::Sampler;
-use lapwing_shared::features::FeatureVector;
-use lapwing_shared::flow::record::FlowRecord;
+use lapwing_shared::features::rows::Row;
 use lapwing_shared::messages::{Alert, Samples};
 use lapwing_shared::release::manifest::Manifest;
 use lapwing_shared::release::trial::{TrialJudge, TrialVerdict};
@@ -29,15 +28,6 @@ pub struct Installed {
     pub engine: Box<dyn Engine>,
     /// Judges the release while it is on trial.
     pub trial: Option<TrialJudge>,
-}
-
-/// One record on its way to a verdict.
-#[derive(Clone, Copy)]
-pub struct Row {
-    /// The record.
-    pub record: FlowRecord,
-    /// Its features.
-    pub features: FeatureVector,
 }
 
 /// How far capture time had come between two rows of a batch.

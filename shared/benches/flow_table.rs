@@ -3,8 +3,9 @@
 //!
 //! `cargo bench -p lapwing-shared --bench flow_table --profile dev` prints the table.
 //! `… -- read FILE PASSES` walks through a plain little-endian Ethernet pcap file so often; `lookup` also parses, and
-//! finds each packet's flow in the table; `path` also counts, and makes records. Two counts of instructions with
-//! different passes, subtracted, leave out the start.
+//! finds each packet's flow in the table; `path` also counts, and makes records. `… -- fill PERCENT PASSES` meters packets
+//! of flows that a table of this fill holds, 20,000 a pass. Two counts of instructions with different passes,
+//! subtracted, leave out the start.
 
 use lapwing_shared::flow::key::FlowKey;
 use lapwing_shared::flow::lru::{Key, KeyedHash, LruTable};
@@ -45,8 +46,18 @@ fn main() {
         [word, file, passes] if word == "read" => read(file, passes.parse().expect("a number of passes")),
         [word, file, passes] if word == "path" => path(file, passes.parse().expect("a number of passes")),
         [word, file, passes] if word == "lookup" => lookup(file, passes.parse().expect("a number of passes")),
+        [word, percent, passes] if word == "fill" => {
+            let held = CAPACITY as u32 * percent.parse::<u32>().expect("a share in percent") / 100;
+            let mut table = filled(held);
+            (0..passes.parse::<u32>().expect("a number of passes")).for_each(|_| hits(&mut table, held));
+        }
         _ => tables(),
     }
+}
+
+/// Packets of flows all over the table.
+fn hits(table: &mut FlowTable, held: u32) {
+    (0..PACKETS).for_each(|n| table.meter(&udp(n.wrapping_mul(7919) % held), &mut Nowhere));
 }
 
 fn tables() {
@@ -55,7 +66,7 @@ fn tables() {
         let held = (CAPACITY * percent / 100) as u32;
         let hit = best(|| {
             let mut table = filled(held);
-            clocked(|| (0..PACKETS).for_each(|n| table.meter(&udp(n.wrapping_mul(7919) % held), &mut Nowhere)))
+            clocked(|| hits(&mut table, held))
         });
         let new = best(|| {
             let mut table = filled(held);

@@ -98,7 +98,7 @@ impl FileSource {
 }
 
 impl PacketSource for FileSource {
-    #[inline]
+    #[inline(never)]
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         if self.ended {
             return Ok(None);

@@ -32,22 +32,44 @@ impl Prefix {
     }
 }
 
-/// The site's prefixes.
+/// The high 96 bits of every mapped IPv4 address.
+const MAPPED: u128 = 0xffff;
+
+/// The site's prefixes: for mapped IPv4 addresses the mask and the bits of what they can differ in, and for the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalNetworks {
-    prefixes: Vec<Prefix, LOCAL_PREFIXES>,
+    v4: Vec<(u32, u32), LOCAL_PREFIXES>,
+    v6: Vec<Prefix, LOCAL_PREFIXES>,
 }
 
 impl LocalNetworks {
     /// Only these; `None` with more than [`LOCAL_PREFIXES`].
     pub fn new(prefixes: &[Prefix]) -> Option<Self> {
-        Vec::from_slice(prefixes).ok().map(|prefixes| Self { prefixes })
+        let mut local = Self { v4: Vec::new(), v6: Vec::new() };
+        for prefix in prefixes {
+            let (bits, mask) = (prefix.bits >> 32, prefix.mask >> 32);
+            let takes_mapped = MAPPED & mask == bits;
+            if takes_mapped {
+                local.v4.push((prefix.mask as u32, prefix.bits as u32)).ok()?;
+            }
+            let only_mapped = takes_mapped && mask == u128::MAX >> 32;
+            if !only_mapped {
+                local.v6.push(*prefix).ok()?;
+            }
+        }
+        Some(local)
     }
 
     /// True when the address belongs to the site.
     #[inline]
     pub fn contains(&self, address: &Address) -> bool {
-        self.prefixes.iter().any(|prefix| prefix.contains(address))
+        match address.as_v4() {
+            Some(octets) => {
+                let address = u32::from_be_bytes(octets);
+                self.v4.iter().any(|(mask, bits)| address & mask == *bits)
+            }
+            None => self.v6.iter().any(|prefix| prefix.contains(address)),
+        }
     }
 }
 
@@ -67,13 +89,39 @@ impl Default for LocalNetworks {
             Prefix::new(unique_local, 7),
             Prefix::new(link_local, 10),
         ];
-        Self { prefixes: prefixes.into_iter().collect() }
+        // They are fewer than the limit.
+        Self::new(&prefixes).unwrap_or(Self { v4: Vec::new(), v6: Vec::new() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_local_when_a_prefix_contains_it_whatever_its_family_and_length() {
+        let mapped = |octets: [u8; 4]| Address::from_v4(octets);
+        let v6 = |text: &str| Address(text.parse::<core::net::Ipv6Addr>().unwrap().octets());
+        let addresses = [mapped([10, 1, 2, 3]), mapped([203, 0, 113, 5]), mapped([0; 4]), v6("fe80::1"), v6("::1")];
+        let prefixes = [
+            Prefix::v4([10, 0, 0, 0], 8),
+            Prefix::v4([0; 4], 0),
+            Prefix::new(v6("::"), 0),
+            Prefix::new(v6("::"), 64),
+            Prefix::new(mapped([0; 4]), 90),
+            Prefix::new(mapped([10, 1, 2, 3]), 128),
+            Prefix::new(v6("fe80::"), 10),
+            Prefix::new(v6("::ffff:0:0:0"), 96),
+        ];
+        for prefix in &prefixes {
+            let local = LocalNetworks::new(core::slice::from_ref(prefix)).unwrap();
+            for address in &addresses {
+                assert_eq!(local.contains(address), prefix.contains(address), "{address} in {prefix:?}");
+            }
+        }
+        assert!(LocalNetworks::new(&[prefixes[0]; LOCAL_PREFIXES]).is_some());
+        assert!(LocalNetworks::new(&[prefixes[0]; LOCAL_PREFIXES + 1]).is_none());
+    }
 
     #[test]
     fn private_addresses_are_local_and_public_ones_are_not() {

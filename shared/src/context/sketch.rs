@@ -33,6 +33,8 @@ pub struct Sketch {
     current: [u64; WORDS],
     previous: [u64; WORDS],
     generation: u64,
+    /// Bits set in either of the two: routers' processors have no instruction for it.
+    set: u16,
 }
 
 impl Sketch {
@@ -40,16 +42,16 @@ impl Sketch {
     #[inline]
     pub fn note(&mut self, hash: u32, now: Timestamp, window: Nanos) {
         self.turn(now, window);
-        let bit = hash % BITS;
-        self.current[(bit / 64) as usize] |= 1 << (bit % 64);
+        let (word, bit) = ((hash % BITS / 64) as usize, 1 << (hash % 64));
+        self.set += u16::from((self.current[word] | self.previous[word]) & bit == 0);
+        self.current[word] |= bit;
     }
 
     /// Distinct hashes noted in the current and the previous window.
     #[inline]
     pub fn estimate(&mut self, now: Timestamp, window: Nanos, estimates: &Estimates) -> f32 {
         self.turn(now, window);
-        let set: u32 = self.current.iter().zip(self.previous).map(|(a, b)| (a | b).count_ones()).sum();
-        estimates.0[set as usize]
+        estimates.0[usize::from(self.set)]
     }
 
     /// Lets time pass; `window` must be the same at every call.
@@ -59,9 +61,15 @@ impl Sketch {
         if generation == self.generation {
             return;
         }
+        self.start(generation);
+    }
+
+    #[inline(never)]
+    fn start(&mut self, generation: u64) {
         self.previous = if generation == self.generation + 1 { self.current } else { [0; WORDS] };
         self.current = [0; WORDS];
         self.generation = generation;
+        self.set = self.previous.iter().map(|word| word.count_ones() as u16).sum();
     }
 }
 

@@ -4,6 +4,8 @@
 pub mod extract;
 #[cfg(feature = "alloc")]
 pub mod meter;
+#[cfg(feature = "alloc")]
+pub mod rows;
 pub mod schema;
 
 /// Number of features in schema version 1.

@@ -74,10 +74,11 @@ impl FlowKey {
     /// Key of a packet, and the end that sent it.
     #[inline]
     pub fn of(packet: &Packet) -> (Self, End) {
-        let (source, destination) = (halves(&packet.source), halves(&packet.destination));
+        let (from, to) = (u128::from_be_bytes(packet.source.0), u128::from_be_bytes(packet.destination.0));
+        let (source, destination) = (halves(from), halves(to));
         let (source_port, destination_port) = (u64::from(packet.source_port), u64::from(packet.destination_port));
         let kind = u64::from(packet.network as u8) << 24 | u64::from(packet.protocol) << 16 | u64::from(packet.vlan);
-        if (source, source_port) <= (destination, destination_port) {
+        if from < to || (from == to && source_port <= destination_port) {
             (Self { low: source, high: destination, rest: source_port << 48 | destination_port << 32 | kind }, End::Low)
         } else {
             (
@@ -124,8 +125,7 @@ impl FlowKey {
 }
 
 #[inline]
-fn halves(address: &Address) -> (u64, u64) {
-    let bits = u128::from_be_bytes(address.0);
+fn halves(bits: u128) -> (u64, u64) {
     ((bits >> 64) as u64, bits as u64)
 }
 

@@ -150,6 +150,10 @@ fn largest_reasons(step: &Step<'_>) -> Vec<Reason, REASONS> {
     let rank = |feature: u8| (outside[usize::from(feature)], contributions[usize::from(feature)]);
     let mut order: Vec<u8, REASONS> = Vec::new();
     for feature in 0..FEATURES as u8 {
+        // Most are smaller than all that are kept.
+        if order.is_full() && order.last().is_some_and(|least| rank(feature) <= rank(*least)) {
+            continue;
+        }
         let place = order.iter().position(|kept| rank(feature) > rank(*kept)).unwrap_or(order.len());
         if place < REASONS {
             order.truncate(REASONS - 1);

@@ -1,20 +1,22 @@
 //! Rows → seconds and losses of training a gateway-sized autoencoder, one JSON line a seed, to hold against another
 //! library's.
 //!
-//! `autoencoder_speed FILE SEEDS EPOCHS BATCH-ROWS RATE HIDDEN…`. The file is little-endian: u32 rows and columns, f32
+//! `autoencoder_speed ENGINE FILE SEEDS EPOCHS BATCH-ROWS RATE HIDDEN…`. The engine is `plain` or `burn`. The file is little-endian: u32 rows and columns, f32
 //! values row by row. Adam, mean squared error, a constant rate, no early stopping; losses are over all rows after the
 //! last epoch. Seconds are processor time of the whole process while training, all threads together.
 
 use fastrand::Rng;
-use lapwing_neural::{AdamConfig, FitConfig, FloatNetwork, Loss, NetworkShape, Optimizer, Rows, Schedule, Watch, fit};
+use lapwing_neural::{
+    AdamConfig, Engine, FitConfig, FloatNetwork, Loss, NetworkShape, Optimizer, Rows, Schedule, Watch, fit,
+};
 use lapwing_tables::Matrix;
 use std::error::Error;
 use std::io::Write;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [file, seeds, epochs, batch_rows, rate, hidden @ ..] = arguments.as_slice() else {
-        return Err("usage: autoencoder_speed FILE SEEDS EPOCHS BATCH-ROWS RATE HIDDEN…".into());
+    let [engine, file, seeds, epochs, batch_rows, rate, hidden @ ..] = arguments.as_slice() else {
+        return Err("usage: autoencoder_speed plain|burn FILE SEEDS EPOCHS BATCH-ROWS RATE HIDDEN…".into());
     };
     let rows = read(file)?;
     let hidden: Vec<usize> = hidden.iter().map(|width| width.parse()).collect::<Result<_, _>>()?;
@@ -24,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         optimizer: Optimizer::Adam(AdamConfig::default()),
         schedule: Schedule::Constant { rate: rate.parse()? },
         loss: Loss::Squared,
+        engine: if engine == "burn" { Engine::Burn } else { Engine::Plain },
         ..FitConfig::default()
     };
     let shape = NetworkShape::autoencoder(rows.columns(), &hidden, false);

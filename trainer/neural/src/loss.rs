@@ -111,22 +111,38 @@ impl Goal {
 
 fn judge_values(outputs: &[f32], values: &[f32], loss: Loss, weights: &[f32]) -> Judged {
     let share = (1.0 / outputs.len().max(1) as f64) as f32;
+    match loss {
+        Loss::Squared => {
+            judge_each(outputs, values, weights, |difference| (difference * difference, 2.0 * (share * difference)))
+        }
+        Loss::Huber { delta } => judge_each(outputs, values, weights, |difference| {
+            let scaled = difference / delta;
+            let bent = scaled * scaled + 1.0;
+            let half = (share * (delta * delta)) * (bent.powf(-0.5) / 2.0) * scaled;
+            ((bent.sqrt() - 1.0) * (delta * delta), 2.0 * half * (1.0 / delta))
+        }),
+    }
+}
+
+/// `each` gives loss and slope of one difference. One loop for each loss: it is run for every output of every step.
+#[inline(always)]
+fn judge_each(outputs: &[f32], values: &[f32], weights: &[f32], each: impl Fn(f32) -> (f32, f32)) -> Judged {
     let mut sum = 0.0;
-    let mut gradient: Vec<f32> = Vec::with_capacity(outputs.len());
-    for (index, (output, value)) in outputs.iter().zip(values).enumerate() {
-        let difference = output - value;
-        let weight = if weights.is_empty() { 1.0 } else { weights[index % weights.len()] };
-        let (loss, slope) = match loss {
-            Loss::Squared => (difference * difference, 2.0 * (share * difference)),
-            Loss::Huber { delta } => {
-                let scaled = difference / delta;
-                let bent = scaled * scaled + 1.0;
-                let half = (share * (delta * delta)) * (bent.powf(-0.5) / 2.0) * scaled;
-                ((bent.sqrt() - 1.0) * (delta * delta), 2.0 * half * (1.0 / delta))
-            }
+    let mut gradient = vec![0.0; outputs.len()];
+    let width = if weights.is_empty() { outputs.len().max(1) } else { weights.len() };
+    let rows = outputs.chunks(width).zip(values.chunks(width)).zip(gradient.chunks_mut(width));
+    for ((outputs, values), slopes) in rows {
+        let mut add = |((output, value), gradient): ((&f32, &f32), &mut f32), weight: f32| {
+            let (loss, slope) = each(output - value);
+            sum += f64::from(weight * loss);
+            *gradient = weight * slope;
         };
-        sum += f64::from(weight * loss);
-        gradient.push(weight * slope);
+        let places = outputs.iter().zip(values).zip(slopes);
+        if weights.is_empty() {
+            places.for_each(|place| add(place, 1.0));
+        } else {
+            places.zip(weights).for_each(|(place, weight)| add(place, *weight));
+        }
     }
     Judged { value: sum / outputs.len().max(1) as f64, gradient }
 }

@@ -1,0 +1,109 @@
+//! Records with their features, in a list of fixed capacity.
+
+use crate::features::FeatureVector;
+use crate::flow::record::FlowRecord;
+use alloc::vec::Vec;
+
+/// One record on its way to a verdict.
+#[derive(Clone, Copy)]
+pub struct Row {
+    /// The record.
+    pub record: FlowRecord,
+    /// Its features.
+    pub features: FeatureVector,
+}
+
+/// At most so many rows; takes its memory when made, and none by default.
+#[derive(Default)]
+pub struct Rows(Vec<Row>);
+
+impl Rows {
+    /// Room for so many.
+    pub fn with_capacity(rows: usize) -> Self {
+        Self(Vec::with_capacity(rows))
+    }
+
+    /// Adds a row; false where there is no room. Compiled here, because half a kilobyte is copied quickly only by what
+    /// is made for speed.
+    #[inline(never)]
+    pub fn push(&mut self, record: &FlowRecord, features: &FeatureVector) -> bool {
+        let room = !self.is_full();
+        if room {
+            self.0.push(Row { record: *record, features: *features });
+        }
+        room
+    }
+
+    /// The rows, oldest first.
+    pub fn as_slice(&self) -> &[Row] {
+        &self.0
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True without rows.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True when there is no more room.
+    pub fn is_full(&self) -> bool {
+        self.0.len() == self.0.capacity()
+    }
+
+    /// How many there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
+    /// Forgets all rows, keeps the memory.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::FEATURES;
+    use crate::flow::record::{Direction, EndReason};
+    use crate::packet::Network;
+    use crate::units::{Address, Timestamp};
+
+    fn record() -> FlowRecord {
+        FlowRecord {
+            source: Address::from_v4([192, 0, 2, 1]),
+            destination: Address::from_v4([192, 0, 2, 2]),
+            source_port: 1,
+            destination_port: 2,
+            network: Network::Ipv4,
+            protocol: 17,
+            vlan: 0,
+            icmp: (0, 0),
+            start: Timestamp::EPOCH,
+            end: Timestamp::EPOCH,
+            made: Timestamp::EPOCH,
+            forward: Direction::default(),
+            reverse: Direction::default(),
+            handshake: None,
+            earlier_records: 0,
+            answered: false,
+            reason: EndReason::Idle,
+        }
+    }
+
+    #[test]
+    fn no_row_is_taken_beyond_the_capacity() {
+        let mut rows = Rows::with_capacity(2);
+        let record = record();
+        let pushed: Vec<bool> = (0..3).map(|number| rows.push(&record, &[number as f32; FEATURES])).collect();
+        assert_eq!(pushed, [true, true, false]);
+        assert_eq!(rows.as_slice().iter().map(|row| row.features[0]).collect::<Vec<_>>(), [0.0, 1.0]);
+        rows.clear();
+        assert!(rows.is_empty() && rows.push(&record, &[7.0; FEATURES]) && rows.capacity() == 2);
+        assert!(!Rows::default().push(&record, &[0.0; FEATURES]));
+    }
+}
