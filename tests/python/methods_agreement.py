@@ -96,7 +96,8 @@ class Isolated(IsolationForest):
 # Ours, theirs by seed, tolerance of quality, whether speed must hold.
 CLASSIFIERS = [
     ({"method": "decision-tree"}, lambda seed: DecisionTreeClassifier(random_state=seed), 0.006, False),
-    ({"method": "random-forest"}, lambda seed: RandomForestClassifier(100, n_jobs=1, random_state=seed), 0.004, True),
+    # Forests of one table differ by .002 between seeds: .006 is two deviations of a difference of two.
+    ({"method": "random-forest"}, lambda seed: RandomForestClassifier(100, n_jobs=1, random_state=seed), 0.006, True),
     (
         {"method": "random-forest", "bootstrap": False, "tree": {"columns": "square-root", "random_cuts": True}},
         lambda seed: ExtraTreesClassifier(100, n_jobs=1, random_state=seed),
