@@ -1,11 +1,11 @@
-"""The trainer's methods are as good as scikit-learn's, and forests no slower than twice its time, on the same rows.
+"""The trainer's methods are as good as scikit-learn's, and ensembles no slower than twice its time, on the same rows.
 
     methods_agreement.py [--seeds N] [--only METHOD] [--made-only]
 
 Each method is fitted with like settings by both, on tables made here and, where shared/data lies beside the repository,
 on NSL-KDD (random half of its training file against the other half) and UNSW-NB15 (no feature row on both sides). Times
 are processor seconds on one thread. Quality is a mean over seeds; it fails when ours is lower by more than the tolerance
-of the table. Speed fails for forests only: fit or score above twice scikit-learn's.
+of the table. Speed fails for forests and boosting only: fit or score above twice scikit-learn's.
 """
 
 import argparse
@@ -25,6 +25,7 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[threads] = "1"
 
 import numpy
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import DBSCAN
 from sklearn.datasets import make_classification
 from sklearn.decomposition import PCA
@@ -95,7 +96,8 @@ class Isolated(IsolationForest):
 # Ours, theirs by seed, tolerance of quality, whether speed must hold.
 CLASSIFIERS = [
     ({"method": "decision-tree"}, lambda seed: DecisionTreeClassifier(random_state=seed), 0.006, False),
-    ({"method": "random-forest"}, lambda seed: RandomForestClassifier(100, n_jobs=1, random_state=seed), 0.004, True),
+    # Forests of one table differ by .002 between seeds: .006 is two deviations of a difference of two.
+    ({"method": "random-forest"}, lambda seed: RandomForestClassifier(100, n_jobs=1, random_state=seed), 0.006, True),
     (
         {"method": "random-forest", "bootstrap": False, "tree": {"columns": "square-root", "random_cuts": True}},
         lambda seed: ExtraTreesClassifier(100, n_jobs=1, random_state=seed),
@@ -111,15 +113,18 @@ CLASSIFIERS = [
     ),
     (
         {"method": "svm"},
-        lambda seed: make_pipeline(StandardScaler(), LinearSVC(random_state=seed)),
+        # Classes by Platt's probabilities, as ours has them; LinearSVC alone takes the largest distance.
+        lambda seed: CalibratedClassifierCV(
+            make_pipeline(StandardScaler(), LinearSVC(random_state=seed)), cv=3, ensemble=False
+        ),
         0.006,
         False,
     ),
     (
         {"method": "gradient-boosting"},
         lambda seed: HistGradientBoostingClassifier(early_stopping=False, random_state=seed),
-        0.006,
-        False,
+        0.004,
+        True,
     ),
 ]
 SCORERS = [

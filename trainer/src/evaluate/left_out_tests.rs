@@ -1,11 +1,11 @@
 //! Kinds that nobody learned from: which ones, from which rows, and what happens when one slips in.
 
 use super::*;
-use crate::evaluate::args::{TableKind, read_kind};
+use crate::evaluate::args::TableKind;
+use crate::evaluate::public_tests::public;
 use crate::evaluate::tests::{plan, table};
 use lapwing_methods::silent;
-use lapwing_tables::{BadRows, TableError};
-use std::path::{Path, PathBuf};
+use lapwing_tables::TableError;
 
 fn names(kinds: &[LeftOut]) -> Vec<&str> {
     kinds.iter().map(|kind| kind.kind.as_str()).collect()
@@ -95,20 +95,9 @@ fn what_cannot_be_left_out_is_told() {
     assert!(alone.contains("attacks of another kind") && alone.contains("benign rows only"), "{alone}");
 }
 
-/// The public table, or nothing where it is not there.
-fn nsl_kdd() -> Option<Table> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let path = std::env::var_os("LAPWING_PUBLIC_DATA").map_or(beside, PathBuf::from).join("nsl-kdd");
-    if !path.exists() {
-        eprintln!("SKIPPED: no public data at {}", path.display());
-        return None;
-    }
-    Some(read_kind(TableKind::NslKdd, None, BadRows::Refuse, &[path], &[]).unwrap())
-}
-
 #[test]
 fn the_families_of_nsl_kdd_are_four_and_an_autoencoder_that_never_saw_one_tells_them() {
-    let Some(table) = nsl_kdd() else { return };
+    let Some(table) = public(TableKind::NslKdd, "nsl-kdd") else { return };
     let plan = Plan { resamples: 0, ..Plan::default() };
     let kinds = leave_out_kinds(&table, &plan, 1, &silent).unwrap();
     let mut rows: Vec<(&str, usize)> = kinds.iter().map(|kind| (kind.kind.as_str(), kind.rows)).collect();

@@ -225,3 +225,5 @@ pub fn warnings(data: &Data, table: &Table, plan: &Plan, judged: &Judged) -> Vec
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod public_tests;

@@ -99,7 +99,7 @@ fn two_stage(plan: &Plan) -> Result<TwoStageConfig, EvaluateError> {
     })?;
     match &mut config.namer {
         ClassifierConfig::RandomForest(forest) => forest.tree.class_weights = ClassWeights::Balanced,
-        ClassifierConfig::GradientBoosting(boosting) => boosting.class_weights = ClassWeights::Balanced,
+        ClassifierConfig::GradientBoosting(boosting) => *boosting = TwoStageConfig::boosted_namer(),
         _ => {}
     }
     Ok(config)

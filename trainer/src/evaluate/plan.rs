@@ -52,8 +52,8 @@ impl MethodName {
 
     /// Whether it splits values by their order, so that scaling them changes nothing.
     pub fn of_trees(self) -> bool {
-        use Method::{Bagging, DecisionTree, GradientBoosting, IsolationForest, RandomForest};
-        matches!(self, Self::Plain(Bagging | DecisionTree | GradientBoosting | IsolationForest | RandomForest))
+        use Method::{Bagging, DecisionTree, GradientBoosting, RandomForest};
+        matches!(self, Self::Plain(Bagging | DecisionTree | GradientBoosting | RandomForest))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::error::EvaluateError;
 use super::fitted::Lesson;
 use super::plan::{Categories, MethodName, Plan};
+use lapwing_methods::Method;
 use lapwing_tables::{CategoryCoding, Encoder, EncoderOptions, Matrix, Scaling, Split, Table, TrainingRows};
 
 /// Most values of one scaled number, in deviations, for methods that measure distances.
@@ -166,6 +167,8 @@ pub fn encoder_options(plan: &Plan) -> EncoderOptions {
         _ if trees => Scaling::None,
         MethodName::TwoStage => Scaling::None,
         MethodName::Autoencoder | MethodName::LatentLogistic | MethodName::KfacNetwork => Scaling::QuantileNormal,
+        // Random cuts fall evenly over a range and planes go by variance: both want values spread evenly.
+        MethodName::Plain(Method::IsolationForest | Method::Pca) => Scaling::QuantileUniform,
         MethodName::Plain(_) => Scaling::LogStandard,
     };
     let scaling = plan.scaling.unwrap_or(own);

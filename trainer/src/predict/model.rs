@@ -1,6 +1,6 @@
 //! A model file: everything that is needed to judge rows, and where it came from.
 //!
-//! `lapwing-model 1\n`, the SHA-256 of what follows in hexadecimal, `\n`, gzip of JSON. Version, digest and the parts'
+//! `lapwing-model 2\n`, the SHA-256 of what follows in hexadecimal, `\n`, gzip of JSON. Version, digest and the parts'
 //! own rules are checked in this order before anything is used.
 
 use crate::evaluate::{EvaluateError, Fitted, Judged, Plan, Side};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 const MAGIC: &str = "lapwing-model ";
 /// Version of the format that this program writes and reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Largest file, bytes, and largest content, bytes.
 const FILE_BYTES: u64 = 256 << 20;
 const CONTENT_BYTES: u64 = 1 << 30;

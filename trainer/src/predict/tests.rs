@@ -72,7 +72,7 @@ fn damaged_foreign_and_newer_model_files_are_refused_with_what_was_expected() {
     let mut flipped = good.clone();
     *flipped.last_mut().unwrap() ^= 1;
     assert!(told(&flipped).contains("its digest differs"));
-    let newer = String::from_utf8_lossy(&good[..16]).replace("model 1", "model 9").into_bytes();
+    let newer = String::from_utf8_lossy(&good[..16]).replace("model 2", "model 9").into_bytes();
     assert!(told(&[&newer[..], &good[16..]].concat()).contains("format version 9"));
     std::fs::remove_file(path).unwrap();
 }

@@ -89,18 +89,20 @@ impl VotingConfig {
     }
 }
 
-/// Gradient boosting of trees: Friedman 2001, in forust's histogram form; one model a class when there are three or more.
+/// Gradient boosting of trees: Friedman 2001, on histograms; by the softmax over classes when there are three or more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BoostingConfig {
-    /// Trees of each model.
+    /// Rounds: each one tree with two classes, one a class with more.
     pub trees: usize,
     /// How much of each tree's advice is taken, above 0 and at most 1.
     pub learning_rate: f32,
-    /// Most splits from root to leaf.
-    pub max_depth: usize,
-    /// Most leaves of a tree.
+    /// Most splits from root to leaf; no limit by default.
+    pub max_depth: Option<usize>,
+    /// Most leaves of a tree, 2 to 4,096: the sums of as many may be kept at a time.
     pub max_leaves: usize,
+    /// Fewest rows in a leaf.
+    pub min_leaf_rows: usize,
     /// L2 penalty on leaf weights.
     pub l2: f32,
     /// Smallest sum of second derivatives in a leaf.
@@ -120,11 +122,11 @@ impl Default for BoostingConfig {
         Self {
             trees: 100,
             learning_rate: 0.1,
-            // Whole trees of depth 6: with fewer leaves than fit, forust's choice of the next split costs accuracy.
-            max_depth: 6,
-            max_leaves: 64,
-            l2: 1.0,
-            min_leaf_weight: 1.0,
+            max_depth: None,
+            max_leaves: 31,
+            min_leaf_rows: 20,
+            l2: 0.0,
+            min_leaf_weight: 1e-3,
             bins: 255,
             row_share: 1.0,
             column_share: 1.0,
@@ -139,8 +141,9 @@ impl BoostingConfig {
         let rate = f64::from(self.learning_rate);
         check_setting("trees", self.trees, (1..=100_000).contains(&self.trees), "1 to 100000")?;
         check_setting("learning_rate", rate, share(rate), "above 0 and at most 1")?;
-        check_setting("max_depth", self.max_depth, (1..=64).contains(&self.max_depth), "1 to 64")?;
-        check_setting("max_leaves", self.max_leaves, self.max_leaves >= 2, "at least 2")?;
+        check_setting("max_depth", self.max_depth.unwrap_or(1), self.max_depth != Some(0), "at least 1")?;
+        check_setting("max_leaves", self.max_leaves, (2..=4096).contains(&self.max_leaves), "2 to 4096")?;
+        check_setting("min_leaf_rows", self.min_leaf_rows, self.min_leaf_rows >= 1, "at least 1")?;
         check_setting("l2", self.l2, self.l2.is_finite() && self.l2 >= 0.0, "at least 0")?;
         let weight = self.min_leaf_weight;
         check_setting("min_leaf_weight", weight, weight.is_finite() && weight >= 0.0, "at least 0")?;

@@ -56,9 +56,9 @@ pub struct SvmConfig {
     pub c: f64,
     /// What it separates in.
     pub kernel: SvmKernel,
-    /// Most passes over the rows.
+    /// Most steps of the optimiser.
     pub iterations: usize,
-    /// Stops when the projected gradients of a pass lie within this of each other.
+    /// Stops when no part of the gradient of the mean loss is larger.
     pub tolerance: f64,
     /// Parts of the rows that are each scored by a model of the others, for probabilities; 2..=20.
     pub folds: usize,
@@ -71,8 +71,8 @@ impl Default for SvmConfig {
         Self {
             c: 1.0,
             kernel: SvmKernel::Linear,
-            iterations: 200,
-            tolerance: 1e-2,
+            iterations: 500,
+            tolerance: 1e-4,
             folds: 3,
             class_weights: ClassWeights::Uniform,
         }

@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayView2, linalg::general_mat_mul};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{LogisticConfig, descent::minimize, present};
+use super::{LogisticConfig, add_row, descent::minimize, present, weighted_sum};
 use crate::{
     Labels, MethodError, Progress, Step,
     input::{check_labelled, check_width},
@@ -112,6 +112,9 @@ impl Problem<'_> {
     /// Summed loss and gradient of some rows.
     fn part(&self, point: &[f64], from: usize, to: usize) -> (f64, Vec<f64>) {
         let (columns, outputs) = (self.rows.columns(), self.outputs);
+        if outputs == 1 {
+            return self.part_of_two(point, from, to);
+        }
         let (inputs, mut odds) = weighted_sums(self.rows, point, outputs, from, to);
         let mut loss = 0.0;
         for (mut odds, row) in odds.rows_mut().into_iter().zip(from..to) {
@@ -123,6 +126,20 @@ impl Problem<'_> {
         let mut sums = Array2::zeros((outputs, columns + 1));
         general_mat_mul(1.0, &odds.t(), &inputs, 0.0, &mut sums);
         (loss, sums.into_raw_vec_and_offset().0)
+    }
+}
+
+impl Problem<'_> {
+    /// The same for two classes: one output is too narrow for products of matrices to be quick.
+    fn part_of_two(&self, point: &[f64], from: usize, to: usize) -> (f64, Vec<f64>) {
+        let (mut loss, mut sums) = (0.0, vec![0.0; point.len()]);
+        for row in from..to {
+            let (values, weight) = (self.rows.row(row), self.row_weights[row]);
+            let mut odds = [weighted_sum(point, values)];
+            loss += weight * error_of(&mut odds, self.places[row]);
+            add_row(&mut sums, values, weight * odds[0]);
+        }
+        (loss, sums)
     }
 }
 

@@ -1,11 +1,13 @@
-//! Support vector machine: dual coordinate descent for the squared hinge loss (Hsieh, Chang, Lin, Keerthi, Sundararajan
-//! 2008, algorithm 3 with shrinking), one class against the rest, probabilities by Platt's method on held-out parts.
+//! Support vector machine: the squared hinge loss, which is smooth, minimised in the weights themselves; one class against
+//! the rest, probabilities by Platt's method on held-out parts.
 
 use lapwing_tables::Matrix;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{SvmConfig, SvmKernel, fourier::Fourier, logistic, platt::Sigmoid, present};
+use super::{
+    SvmConfig, SvmKernel, add_row, descent::minimize, fourier::Fourier, logistic, platt::Sigmoid, present, weighted_sum,
+};
 use crate::{
     Labels, MethodError, Progress, Step,
     input::{check_labelled, check_width, generator},
@@ -69,14 +71,14 @@ impl SvmConfig {
             let kept: Vec<u32> = (0..rows.rows() as u32).filter(|row| folds[*row as usize] as usize != fold).collect();
             let side = |row: usize| if labels.values()[row] == class { 1.0 } else { -1.0 };
             let cost = |row: usize| costs[labels.values()[row] as usize];
-            let weights = self.descend(&inputs, kept, side, cost, generator(seed, 1 + task as u64));
+            let weights = self.descend(&inputs, &kept, side, cost);
             let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             progress(Step { what: "planes", done, total });
             weights
         };
         let found: Vec<Vec<f64>> = (0..total).into_par_iter().map(task).collect();
         let plane = |(class, weights): (&u32, &[Vec<f64>])| {
-            let of = |row: usize| value(&weights[folds[row] as usize], inputs.row(row));
+            let of = |row: usize| weighted_sum(&weights[folds[row] as usize], inputs.row(row));
             let values: Vec<f64> = (0..rows.rows()).map(of).collect();
             let positive: Vec<bool> = labels.values().iter().map(|label| label == class).collect();
             let sigmoid = Sigmoid::fit(&values, &positive);
@@ -103,73 +105,34 @@ impl SvmConfig {
         parts
     }
 
-    /// Weights and intercept that minimise ½‖w‖² + Σ cost × max(0, 1 − side × value)² over the kept rows.
+    /// Weights and intercept that minimise ½‖w‖² + Σ cost × max(0, 1 − side × value)² over the kept rows, the intercept
+    /// being one of w.
     fn descend(
         &self,
         inputs: &Matrix,
-        mut active: Vec<u32>,
+        kept: &[u32],
         side: impl Fn(usize) -> f64,
         cost: impl Fn(usize) -> f64,
-        mut random: fastrand::Rng,
     ) -> Vec<f64> {
-        let mut weights = vec![0.0; inputs.columns() + 1];
-        let mut duals = vec![0.0f64; inputs.rows()];
-        let lengths: Vec<f64> =
-            inputs.iter().map(|row| 1.0 + row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>()).collect();
-        let all = active.clone();
-        let mut shrink_above = f64::INFINITY;
-        for _ in 0..self.iterations {
-            random.shuffle(&mut active);
-            let (mut highest, mut lowest) = (f64::NEG_INFINITY, f64::INFINITY);
-            active.retain(|row| {
+        let total: f64 = kept.iter().map(|row| cost(*row as usize)).sum();
+        let value = |weights: &[f64], gradient: &mut [f64]| {
+            let mut loss = 0.5 * weights.iter().map(|weight| weight * weight).sum::<f64>();
+            gradient.copy_from_slice(weights);
+            for row in kept {
                 let row = *row as usize;
-                let (side, ridge) = (side(row), 0.5 / cost(row));
-                let gradient = side * value(&weights, inputs.row(row)) - 1.0 + ridge * duals[row];
-                if duals[row] == 0.0 && gradient > shrink_above {
-                    return false;
+                let (side, values) = (side(row), inputs.row(row));
+                let short = 1.0 - side * weighted_sum(weights, values);
+                if short > 0.0 {
+                    let cost = cost(row);
+                    loss += cost * short * short;
+                    add_row(gradient, values, -2.0 * cost * short * side);
                 }
-                let projected = if duals[row] == 0.0 { gradient.min(0.0) } else { gradient };
-                (highest, lowest) = (highest.max(projected), lowest.min(projected));
-                if projected.abs() > 1e-12 {
-                    let before = duals[row];
-                    duals[row] = (before - gradient / (lengths[row] + ridge)).max(0.0);
-                    step(&mut weights, inputs.row(row), side * (duals[row] - before));
-                }
-                true
-            });
-            if highest - lowest <= self.tolerance {
-                if active.len() == all.len() {
-                    break;
-                }
-                // Done on the rows that are left: look at all of them again.
-                active.clone_from(&all);
-                shrink_above = f64::INFINITY;
-            } else {
-                shrink_above = if highest > 0.0 { highest } else { f64::INFINITY };
             }
-        }
-        weights
+            gradient.iter_mut().for_each(|part| *part /= total);
+            loss / total
+        };
+        minimize(vec![0.0; inputs.columns() + 1], self.iterations, self.tolerance, value, |_| {}).point
     }
-}
-
-/// Weighted sum of a row and the intercept.
-fn value(weights: &[f64], row: &[f32]) -> f64 {
-    // Four sums, so that additions need not wait for one another.
-    let (mut sums, quads, rest) = ([0.0f64; 4], row.chunks_exact(4), row.chunks_exact(4).remainder());
-    for (values, weights) in quads.zip(weights.chunks_exact(4)) {
-        for at in 0..4 {
-            sums[at] += f64::from(values[at]) * weights[at];
-        }
-    }
-    let tail: f64 = rest.iter().zip(&weights[row.len() - rest.len()..]).map(|(v, w)| f64::from(*v) * w).sum();
-    sums[0] + sums[1] + (sums[2] + sums[3]) + tail + weights[row.len()]
-}
-
-fn step(weights: &mut [f64], row: &[f32], by: f64) {
-    for (weight, value) in weights.iter_mut().zip(row) {
-        *weight += by * f64::from(*value);
-    }
-    weights[row.len()] += by;
 }
 
 impl Svm {
@@ -213,7 +176,7 @@ impl Svm {
     fn answer(&self, row: &[f32]) -> Vec<f32> {
         let mut answers = vec![0.0f64; self.classes];
         for plane in &self.planes {
-            answers[plane.class as usize] = plane.sigmoid.of(value(&plane.weights, row));
+            answers[plane.class as usize] = plane.sigmoid.of(weighted_sum(&plane.weights, row));
         }
         if let Some(other) = self.other {
             answers[other as usize] = 1.0 - answers.iter().sum::<f64>();
@@ -240,27 +203,22 @@ mod tests {
         // Rows ±1 of sides ±1, no other column: by symmetry the intercept is 0 and w minimises ½w² + 2c(1 − w)²,
         // so w = 4c / (1 + 4c); c = 1 gives 0.8.
         let rows = Matrix::from_values(1, vec![1.0, -1.0]).unwrap();
-        let config = SvmConfig { tolerance: 1e-10, iterations: 10_000, ..SvmConfig::default() };
+        let config = SvmConfig { tolerance: 1e-10, ..SvmConfig::default() };
         let side = |row: usize| if row == 0 { 1.0 } else { -1.0 };
-        let weights = config.descend(&rows, vec![0, 1], side, |_| 1.0, generator(1, 0));
+        let weights = config.descend(&rows, &[0, 1], side, |_| 1.0);
         assert!((weights[0] - 0.8).abs() < 1e-8 && weights[1].abs() < 1e-8, "{weights:?}");
     }
 
     #[test]
-    fn shrinking_ends_where_plain_descent_would() {
-        // Stationary: w = 2c Σ max(0, 1 − yᵢ vᵢ) yᵢ xᵢ over all rows, shrunk ones included.
-        let mut random = generator(5, 0);
-        let rows = Matrix::from_values(3, (0..900).map(|_| random.f32() - 0.5).collect()).unwrap();
-        let sides: Vec<f64> =
-            rows.iter().map(|row| if row[0] + 0.3 * (random.f32() - 0.5) > 0.0 { 1.0 } else { -1.0 }).collect();
-        let config = SvmConfig { tolerance: 1e-9, iterations: 100_000, ..SvmConfig::default() };
-        let weights = config.descend(&rows, (0..300).collect(), |row| sides[row], |_| 1.0, generator(1, 0));
-        let mut sum = vec![0.0; 4];
-        for (row, side) in rows.iter().zip(&sides) {
-            step(&mut sum, row, side * 2.0 * (1.0 - side * value(&weights, row)).max(0.0));
-        }
-        for (sum, weight) in sum.iter().zip(&weights) {
-            assert!((sum - weight).abs() < 1e-6, "{sum} {weight}");
+    fn rows_of_a_high_cost_stay_on_their_side() {
+        // At 0 one row of side 1 against two of side −1: the intercept b minimises ½b² + c (1 − b)² + 2 (1 + b)², so
+        // b = (2c − 4) / (1 + 2c + 4).
+        let rows = Matrix::from_values(1, vec![0.0; 3]).unwrap();
+        let config = SvmConfig { tolerance: 1e-10, ..SvmConfig::default() };
+        for high in [1.0, 10.0] {
+            let side = |row: usize| if row == 0 { 1.0 } else { -1.0 };
+            let weights = config.descend(&rows, &[0, 1, 2], side, |row| if row == 0 { high } else { 1.0 });
+            assert!((weights[1] - (2.0 * high - 4.0) / (5.0 + 2.0 * high)).abs() < 1e-8, "{high}: {weights:?}");
         }
     }
 

@@ -45,6 +45,8 @@ pub enum ClassWeights {
     Uniform,
     /// All classes the same: rows / (classes with rows × rows of the class).
     Balanced,
+    /// Half way to that: the square roots of the balanced weights.
+    HalfBalanced,
     /// One weight a class, above 0.
     Given(Vec<f64>),
 }
@@ -54,6 +56,10 @@ impl ClassWeights {
     pub(crate) fn of(&self, labels: Labels<'_>) -> Result<Vec<f64>, MethodError> {
         match self {
             Self::Uniform => Ok(vec![1.0; labels.classes()]),
+            Self::HalfBalanced => {
+                let weights = Self::Balanced.of(labels)?;
+                Ok(weights.into_iter().map(libm::sqrt).collect())
+            }
             Self::Balanced => {
                 let counts = labels.counts();
                 let present = counts.iter().filter(|count| **count > 0).count() as f64;
@@ -130,6 +136,7 @@ mod tests {
     fn balanced_weights_make_classes_equal() {
         let labels = Labels::new(&[0, 0, 0, 2], 3).unwrap();
         assert_eq!(ClassWeights::Balanced.of(labels).unwrap(), [4.0 / 6.0, 1.0, 2.0]);
+        assert_eq!(ClassWeights::HalfBalanced.of(labels).unwrap(), [libm::sqrt(4.0 / 6.0), 1.0, libm::sqrt(2.0)]);
         assert!(ClassWeights::Given(vec![1.0, 0.0, 1.0]).of(labels).is_err());
         assert!(ClassWeights::Given(vec![1.0]).of(labels).is_err());
     }

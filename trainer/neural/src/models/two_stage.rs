@@ -54,11 +54,7 @@ impl Default for TwoStageConfig {
     fn default() -> Self {
         Self {
             detector: ClassifierConfig::GradientBoosting(BoostingConfig::default()),
-            // Kinds are as unequal as 350 to 1; balanced, the rare ones are named at all.
-            namer: ClassifierConfig::GradientBoosting(BoostingConfig {
-                class_weights: ClassWeights::Balanced,
-                ..BoostingConfig::default()
-            }),
+            namer: ClassifierConfig::GradientBoosting(Self::boosted_namer()),
             false_positives: 0.025,
             unknown: 0.2,
         }
@@ -109,6 +105,24 @@ pub struct Named {
 }
 
 impl TwoStageConfig {
+    /// Boosting as it names kinds best: chosen by weighted F1 of UNSW-NB15's validation attacks.
+    ///
+    /// Kinds are as unequal as 350 to 1: unweighted, the rare ones are hardly named; balanced, they cost the common ones
+    /// more than they bring. Equal rows often have different kinds, so that small steps on parts of rows and columns do
+    /// better than large ones.
+    pub fn boosted_namer() -> BoostingConfig {
+        BoostingConfig {
+            trees: 200,
+            learning_rate: 0.05,
+            min_leaf_rows: 10,
+            l2: 1.0,
+            row_share: 0.8,
+            column_share: 0.5,
+            class_weights: ClassWeights::HalfBalanced,
+            ..BoostingConfig::default()
+        }
+    }
+
     /// Learns both stages from training rows, and both thresholds from validation rows.
     ///
     /// # Errors

@@ -1,0 +1,123 @@
+"""Every method on the public tables by `lapwing-trainer evaluate`: the tables of docs/results.md, and the goals they are held to.
+
+    public_results.py [--trainer PROGRAM] [--seeds 1,2,3] [--only TEXT] [--goals]
+
+Each line is one command, repeated for each seed (split, fit and threshold change together): ROC-AUC, accuracy by the
+classes that the method names itself, recall and false alarms at the threshold from benign validation rows, F1 over attack
+kinds, seconds of fitting. Means over seeds, ± the standard deviation. `--goals` runs only what has a goal. The folder of
+the tables is named by LAPWING_PUBLIC_DATA, or ../shared/data beside the repository. It needs no package.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DATA = pathlib.Path(os.environ.get("LAPWING_PUBLIC_DATA", ROOT.parent / "shared" / "data"))
+TABLES = {
+    "cic-ids2017": DATA / "cic-ids2017-improved" / "rnd_2500",
+    "unsw-nb15": DATA / "unsw-nb15" / "UNSW_NB15_dev.csv.gz",
+    "nsl-kdd": DATA / "nsl-kdd" / "KDDTrain+.txt.gz",
+}
+DIFFICULTY = ROOT / "docs" / "examples" / "nsl-kdd-difficulty.toml"
+CLASSIFIERS = [
+    "random-forest", "gradient-boosting", "bagging", "voting", "decision-tree", "logistic-regression", "svm",
+    "latent-logistic", "kfac-network",
+]
+BENIGN_ONLY = ["autoencoder", "isolation-forest", "pca", "dbscan"]
+RARITY = "sbytes,dbytes,smean,dmean,spkts+dpkts,service+smean,service+sbytes+dbytes,service+dmean"
+INT8 = ["--exclude", "stcpb,dtcpb", "--categories", "surprisal", "--hidden", "256,32,256", "--combine", RARITY]
+
+
+def runs():
+    """Table, method, further options, goals: figure -> least mean over seeds."""
+    for kind in TABLES:
+        for method in CLASSIFIERS + BENIGN_ONLY:
+            goals = {}
+            if kind == "cic-ids2017" and method in ("kfac-network", "random-forest", "gradient-boosting"):
+                goals = {"accuracy": 0.995}
+            yield kind, method, [], goals
+    yield "unsw-nb15", "two-stage", ["--false-positive-rate", "0.025", "--unknown", "0"], {"recall": 0.97}
+    yield "unsw-nb15", "two-stage", ["--false-positive-rate", "0.025"], {"recall": 0.97}
+    yield "unsw-nb15", "autoencoder", INT8, {"int8": 0.95}
+    yield "nsl-kdd", "random-forest", ["--split", "random"], {}
+    yield "nsl-kdd", "random-forest", ["--split", "random", "--kind", "table", "--schema", str(DIFFICULTY)], {"accuracy": 0.9995}
+    yield "nsl-kdd", "gradient-boosting", ["--split", "random"], {}
+    yield "nsl-kdd", "autoencoder", ["--hidden", "256,64,256", "--leave-out-kinds"], {"left_out": 0.95}
+
+
+def answered(named):
+    """Of the attacks that got a kind: weighted F1 over kinds, and the share that they are of all attacks."""
+    names = named["answers"]
+    rows = [dict(zip(names, row)) for row in named["confusion"]][1:]
+    kinds = list(zip(named["classes"][1:], rows))
+    told = [(kind, {name: count for name, count in row.items() if name not in ("unknown", "benign")}) for kind, row in kinds]
+    total, weighted = sum(sum(row.values()) for _, row in told), 0.0
+    for kind, row in told:
+        called = sum(other.get(kind, 0) for _, other in told)
+        weighted += 2 * row.get(kind, 0) / max(1, sum(row.values()) + called) * sum(row.values())
+    return {"answered F1": weighted / max(1, total), "answered": total / max(1, sum(sum(row.values()) for row in rows))}
+
+
+def figures(told):
+    """What is told of one run's JSON."""
+    of, named = told["figures"], told["figures"].get("by-probability") or {}
+    found = {
+        "auc": of["roc-auc"]["value"],
+        "accuracy": named.get("accuracy"),
+        "recall": of["recall"]["value"],
+        "false alarms": of["false-positive-rate"]["value"],
+        "kind F1": (named.get("kinds") or {}).get("weighted"),
+        "naming F1": (named.get("on-attacks") or {}).get("weighted"),
+        "naming macro": (named.get("on-attacks") or {}).get("macro"),
+        "left_out": (told.get("left-out-mean") or {}).get("auc"),
+        "int8": ((told.get("int8") or {}).get("roc-auc")),
+        "seconds": told["cost"]["fit-s"],
+    }
+    if "unknown" in named.get("answers", []):
+        found |= answered(named)
+    return {name: value for name, value in found.items() if isinstance(value, (int, float))}
+
+
+def evaluate(trainer, kind, method, options, seed):
+    kind_words = [] if "--kind" in options else ["--kind", kind]
+    command = [trainer, "evaluate", *kind_words, "--train", str(TABLES[kind]), "--method", method, "--seed", str(seed)]
+    command += ["--resamples", "0", "--json", "-", *options]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode != 0:
+        sys.exit(f"{' '.join(command)}\n{run.stderr.strip()}")
+    return figures(json.loads(run.stdout))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trainer", default="lapwing-trainer")
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--only", default="", help="runs whose words (table, method, options) hold this")
+    parser.add_argument("--goals", action="store_true", help="only runs that have a goal")
+    arguments = parser.parse_args()
+    seeds, missed = [int(seed) for seed in arguments.seeds.split(",")], 0
+    for kind, method, options, goals in runs():
+        words = " ".join([kind, method, *options])
+        if arguments.only not in words or (arguments.goals and not goals):
+            continue
+        if not TABLES[kind].exists():
+            print(f"SKIPPED: {words}: no {TABLES[kind]}")
+            continue
+        found = [evaluate(arguments.trainer, kind, method, options, seed) for seed in seeds]
+        means = {name: statistics.fmean(run[name] for run in found) for name in found[0]}
+        spread = {name: statistics.stdev(run[name] for run in found) if len(seeds) > 1 else 0.0 for name in means}
+        cells = [f"{name} {means[name]:.4f} ± {spread[name]:.4f}" for name in means if name != "seconds"]
+        faults = [f"MISSED: {name} {means[name]:.4f} < {least}" for name, least in goals.items() if means[name] < least]
+        missed += len(faults)
+        print(f"{words}: {', '.join(cells)}, {means['seconds']:.1f} s {'; '.join(faults)}", flush=True)
+    print(f"{missed} goals missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
