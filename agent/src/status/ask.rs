@@ -33,13 +33,12 @@ pub fn ask(socket: &Path, request: &str) -> anyhow::Result<String> {
     Ok(answer)
 }
 
-/// The report as a person reads it, or as JSON.
+/// The report as a person reads it, or as JSON; the agent that is asked writes either.
 ///
 /// # Errors
 /// When no agent answers.
 pub fn status(socket: &Path, json: bool) -> anyhow::Result<String> {
-    let answer = ask(socket, "status")?;
-    if json { Ok(answer) } else { Ok(picture(&serde_json::from_str(&answer)?)) }
+    ask(socket, if json { "status" } else { "picture" })
 }
 
 /// Shows the report again and again, until it is interrupted.
