@@ -110,7 +110,19 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(out, "scored  {} of {} records, {} not", report.scored, report.records, report.unscored)?;
     writeln!(out, "broker  {}", report.connection)?;
-    writeln!(out, "disk    {} octets written, made durable {} times", report.disk_octets, report.disk_syncs)?;
+    writeln!(
+        out,
+        "outbox  {} wait, dropped {} alerts and {} others",
+        report.outbox_waiting, report.outbox_dropped_alerts, report.outbox_dropped_telemetry
+    )?;
+    writeln!(
+        out,
+        "disk    {} octets written, made durable {} times, failed {} times",
+        report.disk_octets, report.disk_syncs, report.disk_errors
+    )?;
+    if let Some(error) = &report.disk_error {
+        writeln!(out, "STATE FOLDER CANNOT BE WRITTEN: {error}: what waits is lost when the agent ends")?;
+    }
     if !report.clock_set {
         writeln!(out, "CLOCK NOT SET: times are floors, and are mended when it is")?;
     }

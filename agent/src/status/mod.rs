@@ -132,6 +132,16 @@ pub struct Report {
     pub disk_octets: u64,
     /// Times that something was made durable there.
     pub disk_syncs: u64,
+    /// Writes there that failed.
+    pub disk_errors: u64,
+    /// Why the newest one failed, until one succeeds.
+    pub disk_error: Option<String>,
+    /// Messages that wait for the trainer.
+    pub outbox_waiting: u32,
+    /// Alerts that were dropped because too much waited.
+    pub outbox_dropped_alerts: u64,
+    /// Other messages that were dropped for that.
+    pub outbox_dropped_telemetry: u64,
 }
 
 /// The report between those who write and who read it.
