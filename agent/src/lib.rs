@@ -15,6 +15,7 @@ pub mod detector;
 pub mod engines;
 pub mod interruptible;
 pub mod lan;
+mod log;
 pub mod network;
 pub mod notify;
 pub mod outbox;
@@ -36,16 +37,13 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 /// Runs the program with the given arguments, its own name first.
 ///
 /// Exit codes: 0 done, 1 something was wrong (one line on standard error says what), 2 the command line was.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = cli::Cli::parse_from(arguments);
-    log();
+    log::start();
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -53,15 +51,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Log lines to standard error; `LAPWING_LOG` holds levels by module, like `warn,lapwing_agent::publish=debug`.
-fn log() {
-    let usual = || Targets::new().with_default(LevelFilter::INFO).with_target("tract", LevelFilter::ERROR);
-    let wanted = std::env::var("LAPWING_LOG").ok().and_then(|levels| levels.parse().ok());
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // Tests of one process run this more than once; the first stays.
-    let _ = tracing_subscriber::registry().with(wanted.unwrap_or_else(usual)).with(lines).try_init();
 }
 
 fn execute(command: cli::Command) -> anyhow::Result<()> {

@@ -29,6 +29,9 @@ const TICK_MS: u64 = 1_000;
 /// After the packet side has gone, undelivered messages have this long on a standing connection, milliseconds; then
 /// they stay in the journal, where there is one.
 const FAREWELL_MS: u64 = 5_000;
+/// How long a connection may take to be made, seconds: longer than a resolver without an answer (musl's gives up after
+/// five), so that its error is told and not just that it took long.
+const CONNECT_S: u64 = 15;
 /// Silence after which broker and agent ask whether the other is there, seconds.
 const KEEP_ALIVE_S: u64 = 30;
 
@@ -119,7 +122,7 @@ pub fn run<D: Disk, F: EngineFactory>(
                 connection.board.connection(&reason);
                 let wait_ms = backoff.wait_ms();
                 tracing::warn!(%reason, wait_ms, "no connection to the broker");
-                link.wait(&mut session, wait_ms).await;
+                link.wait(&mut session, &connection.board, wait_ms).await;
             }
         }
         session.finish();
@@ -131,7 +134,7 @@ pub fn run<D: Disk, F: EngineFactory>(
 fn options(connection: &Connection) -> MqttOptions {
     let url = &connection.url;
     let mut options = MqttOptions::new(connection.client_id.clone(), url.host.as_str(), url.port);
-    options.set_keep_alive(Duration::from_secs(KEEP_ALIVE_S)).set_clean_start(true);
+    options.set_keep_alive(Duration::from_secs(KEEP_ALIVE_S)).set_clean_start(true).set_connection_timeout(CONNECT_S);
     options.set_max_packet_size(Some(MESSAGE_BYTES as u32 + 1024));
     // The client keeps room for so many; its own limit would take 10 MB.
     options.set_outgoing_inflight_upper_limit(REQUESTS as u16);
@@ -203,7 +206,7 @@ impl<E> Link<E> {
                     Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
                     None => self.gone_ms = Some(clock::monotonic_ms()),
                 },
-                _ = tick.tick() => session.tick(clock::monotonic_ms(), clock::wall_s()),
+                _ = tick.tick() => Self::tick(session, &connection.board),
             }
             self.hand_over(session);
             request(session, &client, &mut underway, &mut held);
@@ -222,8 +225,23 @@ impl<E> Link<E> {
         self.gone_ms.is_some_and(|gone_ms| waiting == 0 || late(gone_ms))
     }
 
+    /// Time goes on, and the report learns how the outbox does.
+    fn tick<D: Disk, F: EngineFactory<Engine = E>>(session: &mut Session<D, F>, board: &Board) {
+        session.tick(clock::monotonic_ms(), clock::wall_s());
+        let counts = session.outbox().counts();
+        let mut report = board.edit();
+        report.outbox_waiting = counts.waiting;
+        report.outbox_dropped_alerts = counts.dropped_alerts;
+        report.outbox_dropped_telemetry = counts.dropped_telemetry;
+    }
+
     /// Between connections the packet side is still heard.
-    async fn wait<D: Disk, F: EngineFactory<Engine = E>>(&mut self, session: &mut Session<D, F>, wait_ms: u64) {
+    async fn wait<D: Disk, F: EngineFactory<Engine = E>>(
+        &mut self,
+        session: &mut Session<D, F>,
+        board: &Board,
+        wait_ms: u64,
+    ) {
         let end = tokio::time::sleep(Duration::from_millis(wait_ms));
         tokio::pin!(end);
         let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
@@ -234,7 +252,7 @@ impl<E> Link<E> {
                     Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
                     None => self.open = false,
                 },
-                _ = tick.tick() => session.tick(clock::monotonic_ms(), clock::wall_s()),
+                _ = tick.tick() => Self::tick(session, board),
             }
             self.hand_over(session);
         }

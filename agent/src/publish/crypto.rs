@@ -1,12 +1,14 @@
 //! What the agent can do in TLS: version 1.3 (RFC 8446), X25519, and certificates signed with RSA or ECDSA.
 //!
 //! A choice of ring's algorithms, and not all of them, because the rest would be a tenth of the program on a router.
-//! ECDSA over P-256 alone comes from the `p256` crate: ring brings a table of 150 kB for it. The agent shows no
+//! ECDSA over P-256 alone comes from the `p256` crate, since ring brings a table of 150 kB for it; X25519 is in a module
+//! of its own for the same reason. The agent shows no
 //! certificate of its own, so it signs nothing.
 
+use super::x25519::X25519;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
-use rustls::crypto::ring::{cipher_suite, kx_group};
+use rustls::crypto::ring::cipher_suite;
 use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, PrivateKeyDer, SignatureVerificationAlgorithm, alg_id};
 use rustls::sign::SigningKey;
@@ -23,7 +25,7 @@ pub(super) fn provider() -> CryptoProvider {
             cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
             cipher_suite::TLS13_AES_256_GCM_SHA384,
         ],
-        kx_groups: vec![kx_group::X25519],
+        kx_groups: vec![&X25519],
         signature_verification_algorithms: VERIFIED,
         secure_random: &Kernel,
         key_provider: &NoKeys,
@@ -109,9 +111,13 @@ struct Kernel;
 
 impl SecureRandom for Kernel {
     fn fill(&self, room: &mut [u8]) -> Result<(), GetRandomFailed> {
-        let read = std::fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(room));
-        read.map_err(|_| GetRandomFailed)
+        fill_random(room).map_err(|_| GetRandomFailed)
     }
+}
+
+/// Fills `room` with the kernel's random bytes.
+pub(super) fn fill_random(room: &mut [u8]) -> std::io::Result<()> {
+    std::fs::File::open("/dev/urandom")?.read_exact(room)
 }
 
 /// Refuses private keys.

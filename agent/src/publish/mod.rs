@@ -12,6 +12,8 @@ mod crypto;
 #[cfg(feature = "tls")]
 mod tls;
 mod trouble;
+#[cfg(feature = "tls")]
+mod x25519;
 
 use crate::update::engine::InstalledRelease;
 use lapwing_shared::messages::{Alert, Health, Samples};

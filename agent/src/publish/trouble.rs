@@ -12,6 +12,9 @@ pub(super) fn explain(error: &ConnectionError, url: &BrokerUrl) -> String {
             format!("nothing listens at {url}: is the broker running, and is the port right?")
         }
         ConnectionError::Io(error) => format!("{url}: {error}"),
+        ConnectionError::Timeout(_) => {
+            format!("no answer from {url}: does something answer for its name, and does a firewall let us through?")
+        }
         #[cfg(feature = "tls")]
         ConnectionError::Tls(rumqttc::TlsError::Io(error)) => {
             match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {

@@ -33,13 +33,12 @@ pub fn ask(socket: &Path, request: &str) -> anyhow::Result<String> {
     Ok(answer)
 }
 
-/// The report as a person reads it, or as JSON.
+/// The report as a person reads it, or as JSON; the agent that is asked writes either.
 ///
 /// # Errors
 /// When no agent answers.
 pub fn status(socket: &Path, json: bool) -> anyhow::Result<String> {
-    let answer = ask(socket, "status")?;
-    if json { Ok(answer) } else { Ok(picture(&serde_json::from_str(&answer)?)) }
+    ask(socket, if json { "status" } else { "picture" })
 }
 
 /// Shows the report again and again, until it is interrupted.
@@ -111,7 +110,19 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(out, "scored  {} of {} records, {} not", report.scored, report.records, report.unscored)?;
     writeln!(out, "broker  {}", report.connection)?;
-    writeln!(out, "disk    {} octets written, made durable {} times", report.disk_octets, report.disk_syncs)?;
+    writeln!(
+        out,
+        "outbox  {} wait, dropped {} alerts and {} others",
+        report.outbox_waiting, report.outbox_dropped_alerts, report.outbox_dropped_telemetry
+    )?;
+    writeln!(
+        out,
+        "disk    {} octets written, made durable {} times, failed {} times",
+        report.disk_octets, report.disk_syncs, report.disk_errors
+    )?;
+    if let Some(error) = &report.disk_error {
+        writeln!(out, "STATE FOLDER CANNOT BE WRITTEN: {error}: what waits is lost when the agent ends")?;
+    }
     if !report.clock_set {
         writeln!(out, "CLOCK NOT SET: times are floors, and are mended when it is")?;
     }

@@ -18,11 +18,15 @@ pub fn text(report: &Report) -> String {
         ("clock_steps_total", report.clock_steps as f64),
         ("disk_written_octets_total", report.disk_octets as f64),
         ("disk_syncs_total", report.disk_syncs as f64),
+        ("disk_errors_total", report.disk_errors as f64),
+        ("outbox_dropped_alerts_total", report.outbox_dropped_alerts as f64),
+        ("outbox_dropped_telemetry_total", report.outbox_dropped_telemetry as f64),
     ];
     let gauges = [
         ("flows", report.flows.held as f64),
         ("hosts", report.hosts.held as f64),
         ("release", report.release as f64),
+        ("outbox_waiting", f64::from(report.outbox_waiting)),
         ("uptime_seconds", report.uptime_s as f64),
         ("sampled_ratio", f64::from(report.sampled_permille) / 1000.0),
         ("coverage_degraded", f64::from(u8::from(report.coverage_degraded.is_some()))),

@@ -9,7 +9,7 @@ pub mod watch;
 use crate::output::alerts::to_json;
 use lapwing_live::{InterfaceReport, Link};
 use lapwing_shared::messages::Alert;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const LAST_ALERTS: usize = 8;
 
 /// One interface.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct InterfaceStatus {
     /// Name.
     pub name: String,
@@ -56,7 +57,8 @@ impl From<InterfaceReport> for InterfaceStatus {
 }
 
 /// How full a table is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Fill {
     /// Entries now.
     pub held: u64,
@@ -67,7 +69,8 @@ pub struct Fill {
 }
 
 /// The report; counters since the start.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Report {
     /// Version of the agent.
     pub agent_version: String,
@@ -126,11 +129,19 @@ pub struct Report {
     /// Resident memory at its peak, bytes.
     pub peak_memory_bytes: u64,
     /// Octets written to the state folder.
-    #[serde(default)]
     pub disk_octets: u64,
     /// Times that something was made durable there.
-    #[serde(default)]
     pub disk_syncs: u64,
+    /// Writes there that failed.
+    pub disk_errors: u64,
+    /// Why the newest one failed, until one succeeds.
+    pub disk_error: Option<String>,
+    /// Messages that wait for the trainer.
+    pub outbox_waiting: u32,
+    /// Alerts that were dropped because too much waited.
+    pub outbox_dropped_alerts: u64,
+    /// Other messages that were dropped for that.
+    pub outbox_dropped_telemetry: u64,
 }
 
 /// The report between those who write and who read it.

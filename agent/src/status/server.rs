@@ -3,7 +3,7 @@
 //! One client at a time, one request of one line, one answer, then the connection ends; whoever is slow is left. So
 //! clients take one thread and a few hundred bytes, however many there are.
 
-use super::{Board, metrics};
+use super::{Board, ask, metrics};
 use crate::clock;
 use crate::output::alerts::test_alert;
 use crate::publish::FromPipeline;
@@ -122,9 +122,10 @@ fn request(client: &mut impl Read) -> io::Result<String> {
 fn answer(client: &mut (impl Read + Write), board: &Board, said: Option<&WeakSender<FromPipeline>>) -> io::Result<()> {
     let text = match request(client)?.as_str() {
         "status" => serde_json::to_string(&board.report()).unwrap_or_default(),
+        "picture" => ask::picture(&board.report()),
         "metrics" => metrics::text(&board.report()),
         "test-alert" => send_test_alert(board, said),
-        _ => r#"{"error": "expected status, metrics or test-alert"}"#.to_owned(),
+        _ => r#"{"error": "expected status, picture, metrics or test-alert"}"#.to_owned(),
     };
     client.write_all(text.as_bytes())?;
     client.write_all(b"\n")

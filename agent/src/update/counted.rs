@@ -1,4 +1,4 @@
-//! A disk, and how much was written to it: flash wears out with what is written.
+//! A disk, how much was written to it, since flash wears out with what is written, and what failed.
 
 use super::disk::Disk;
 use crate::status::Board;
@@ -22,6 +22,20 @@ impl<D> Counted<D> {
         report.disk_octets += octets as u64;
         report.disk_syncs += syncs;
     }
+
+    /// A failure stands in the report until something is made durable.
+    fn told(&self, done: io::Result<()>, durable: bool) -> io::Result<()> {
+        let mut report = self.board.edit();
+        match &done {
+            Ok(()) if durable => report.disk_error = None,
+            Ok(()) => {}
+            Err(error) => {
+                report.disk_errors += 1;
+                report.disk_error = Some(error.to_string());
+            }
+        }
+        done
+    }
 }
 
 impl<D: Disk> Disk for Counted<D> {
@@ -31,29 +45,35 @@ impl<D: Disk> Disk for Counted<D> {
 
     fn write(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
         self.count(bytes.len(), 0);
-        self.disk.write(path, bytes)
+        let done = self.disk.write(path, bytes);
+        self.told(done, false)
     }
 
     fn append(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
         self.count(bytes.len(), 0);
-        self.disk.append(path, bytes)
+        let done = self.disk.append(path, bytes);
+        self.told(done, false)
     }
 
     fn sync(&mut self, path: &str) -> io::Result<()> {
         self.count(0, 1);
-        self.disk.sync(path)
+        let done = self.disk.sync(path);
+        self.told(done, true)
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
+        let done = self.disk.rename(from, to);
+        self.told(done, false)
     }
 
     fn remove(&mut self, path: &str) -> io::Result<()> {
-        self.disk.remove(path)
+        let done = self.disk.remove(path);
+        self.told(done, false)
     }
 
     fn sync_folder(&mut self, path: &str) -> io::Result<()> {
         self.count(0, 1);
-        self.disk.sync_folder(path)
+        let done = self.disk.sync_folder(path);
+        self.told(done, true)
     }
 }

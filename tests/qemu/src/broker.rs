@@ -7,6 +7,7 @@ use lapwing_shared::messages::{Alert, AlertState, Body, MESSAGE_BYTES, Message, 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +17,11 @@ use std::time::Duration;
 /// Between two looks at the file that tells the broker's address, and how many looks.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 1500;
+
+/// The trainer's files.
+const KEY: &str = "trainer.key";
+const STORE: &str = "store.sqlite";
+const ADDRESS_FILE: &str = "address";
 
 /// Reports of health, one in ten seconds, that are heard before a wait is given up.
 const REPORTS: u32 = 30;
@@ -53,7 +59,7 @@ impl Trainer {
     /// # Errors
     /// When it does not come up.
     pub fn start(program: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let key = folder.join("trainer.key");
+        let key = folder.join(KEY);
         let made = Command::new(program)
             .args(["keys", "new", "trainer", "--secret"])
             .arg(&key)
@@ -63,22 +69,48 @@ impl Trainer {
             .status()
             .with_context(|| format!("cannot start {}", program.display()))?;
         ensure!(made.success(), "no signing key could be made");
-        let told = folder.join("address");
-        let mut child = Command::new(program)
-            .args(["--log", "warn", "serve", "--listen", "127.0.0.1:0", "--address-file"])
-            .arg(&told)
-            .arg("--store")
-            .arg(folder.join("store.sqlite"))
-            .arg("--releases")
-            .arg(folder.join("releases"))
-            .arg("--key")
-            .arg(&key)
-            .spawn()?;
+        let child = serve(program, folder, &["--listen", "127.0.0.1:0"])?;
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut trainer = Self { child, program: program.to_owned(), folder: folder.to_owned(), address };
+        trainer.address = trainer.until_listens()?;
+        Ok(trainer)
+    }
+
+    /// Ends trainer and broker at once, as a crash would.
+    pub fn stop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts again what was stopped: same broker's address, same store.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        self.child = serve(&self.program, &self.folder, &["--listen", &self.address.to_string()])?;
+        ensure!(self.until_listens()? == self.address, "the trainer's broker has another address now");
+        Ok(())
+    }
+
+    /// Starts again with the same store, at somebody else's broker.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_at(&mut self, broker: &str) -> anyhow::Result<()> {
+        self.stop();
+        self.child = serve(&self.program, &self.folder, &["--broker", broker])?;
+        Ok(())
+    }
+
+    fn until_listens(&mut self) -> anyhow::Result<SocketAddr> {
+        let told = self.folder.join(ADDRESS_FILE);
         for _ in 0..LOOKS {
             if let Some(address) = std::fs::read_to_string(&told).ok().and_then(|text| text.trim().parse().ok()) {
-                return Ok(Self { child, program: program.to_owned(), folder: folder.to_owned(), address });
+                return Ok(address);
             }
-            if let Some(status) = child.try_wait()? {
+            if let Some(status) = self.child.try_wait()? {
                 bail!("the trainer ended with {status} before its broker was up");
             }
             std::thread::sleep(LOOK);
@@ -86,23 +118,41 @@ impl Trainer {
         bail!("the trainer's broker did not come up")
     }
 
-    /// What `lapwing-trainer alerts` lists.
+    /// What `lapwing-trainer alerts` lists, an episode each.
     ///
     /// # Errors
     /// When it fails.
-    pub fn alerts(&self) -> anyhow::Result<String> {
-        let output =
-            Command::new(&self.program).args(["alerts", "--store"]).arg(self.folder.join("store.sqlite")).output()?;
+    pub fn alerts(&self) -> anyhow::Result<Vec<Value>> {
+        let output = Command::new(&self.program)
+            .args(["alerts", "--limit", "100000", "--json", "-", "--store"])
+            .arg(self.folder.join(STORE))
+            .output()?;
         ensure!(output.status.success(), "lapwing-trainer alerts: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
+}
+
+/// Starts `lapwing-trainer serve` on the files of `folder`.
+fn serve(program: &Path, folder: &Path, broker: &[&str]) -> anyhow::Result<Child> {
+    let told = folder.join(ADDRESS_FILE);
+    // What an earlier one told.
+    let _ = std::fs::remove_file(&told);
+    let mut command = Command::new(program);
+    command
+        .args(["--log", "warn", "serve", "--http", "127.0.0.1:0"])
+        .args(broker)
+        .arg("--store")
+        .arg(folder.join(STORE));
+    command.arg("--releases").arg(folder.join("releases")).arg("--key").arg(folder.join(KEY));
+    if broker.contains(&"--listen") {
+        command.arg("--address-file").arg(&told);
+    }
+    Ok(command.spawn()?)
 }
 
 impl Drop for Trainer {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 

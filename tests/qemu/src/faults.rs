@@ -1,23 +1,17 @@
 //! A gateway on the wire, and what befalls it in the field: links that go and come back, memory that runs out, clocks that
-//! jump.
+//! jump; and what `storage` and `uplink` tell.
 //! After each fault a recorded port scan must be told of, each time by another host, so that each is an episode of its
 //! own.
 
-use crate::broker::Said;
+use crate::field::{Field, number};
 use crate::machine::Machine;
 use crate::releases::Damage;
 use crate::stage::{PATIENCE, Stage, chapter, say};
-use crate::wire;
+use crate::{storage, uplink};
 use anyhow::{Context, ensure};
-use lapwing_shared::messages::{Alert, Role, UpdateStep};
+use lapwing_shared::messages::UpdateStep;
 use serde_json::Value;
-use std::net::Ipv4Addr;
 
-/// The first port scan of home-a-attacks, seconds since the epoch, and who scans; see tests/data/README.md.
-const PORT_SCAN_S: (u64, u64) = (1_741_270_940, 1_741_270_946);
-const SCANNER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 20);
-/// Hosts that scan here: this one and those after it.
-const FIRST_SCANNER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 200);
 /// Takes away the memory that the agent's group may have, as if all else were full: the kernel finds nothing to take
 /// back and ends the agent. Afterwards the group has what the unit gives it. Filling the guest's whole memory instead
 /// often ends in the kernel's own panic, since the shells that play init need some as well.
@@ -27,8 +21,6 @@ const JOURNAL_S: u64 = 5;
 const YEAR_S: i64 = 365 * 86_400;
 /// How far an alert's time may lie from when it is heard of, seconds.
 const NEAR_S: u64 = 60;
-/// Looks at the agent's status, a second of the guest's time apart, before a wait is given up.
-const LOOKS: u32 = 60;
 
 /// A scan on the wire, without a fault.
 ///
@@ -47,6 +39,7 @@ pub fn none(stage: &mut Stage, version: u64) -> anyhow::Result<()> {
 /// # Errors
 /// The first thing that did not happen.
 pub fn play(stage: &mut Stage, version: u64) -> anyhow::Result<()> {
+    uplink::at_anothers_broker(stage, version)?;
     let mut field = Field::boot(stage, version)?;
     chapter("The link goes and comes back: cable, interface, device");
     for fault in [CABLE, INTERFACE, DEVICE] {
@@ -59,6 +52,8 @@ pub fn play(stage: &mut Stage, version: u64) -> anyhow::Result<()> {
         chapter(&format!("The clock jumps by {years} years, and back"));
         field.clock(years)?;
     }
+    storage::play(&mut field)?;
+    uplink::broker_away(&mut field)?;
     chapter("Killed, and started once with a clock fifty years ahead");
     field.started_ahead()?;
     field.all_stored()?;
@@ -100,73 +95,7 @@ const DEVICE: LinkFault = LinkFault {
     },
 };
 
-/// A gateway on the wire.
-struct Field<'a> {
-    stage: &'a mut Stage,
-    machine: Machine,
-    version: u64,
-    scans: u8,
-    /// Who was told of.
-    scanners: Vec<Ipv4Addr>,
-}
-
-impl<'a> Field<'a> {
-    fn boot(stage: &'a mut Stage, version: u64) -> anyhow::Result<Self> {
-        stage.listener.forget();
-        stage.parts.environment.push(("SOURCE", "wire".into()));
-        let mut machine = Machine::start(&stage.parts)?;
-        machine.until("guest: agent starts at", PATIENCE)?;
-        stage.in_use(version)?;
-        Ok(Self { stage, machine, version, scans: 0, scanners: Vec::new() })
-    }
-
-    /// Who scans, and how many frames that took.
-    fn scan(&mut self) -> anyhow::Result<(Ipv4Addr, u64)> {
-        let scanner = Ipv4Addr::from_bits(FIRST_SCANNER.to_bits() + u32::from(self.scans));
-        self.scans += 1;
-        let capture = self.stage.captures.join("home-a-attacks.pcap.gz");
-        let frames = wire::send(&capture, PORT_SCAN_S, (SCANNER, scanner), self.stage.parts.wire)?;
-        Ok((scanner, frames))
-    }
-
-    /// Waits for the alert about a scanner.
-    fn told_of(&mut self, scanner: Ipv4Addr) -> anyhow::Result<Box<Alert>> {
-        let (version, host) = (self.version, scanner.to_string());
-        let what = format!("an alert about {scanner}");
-        // The scanned host is told of as well, and may come first.
-        let alert = self.stage.listener.until(&what, PATIENCE, |said| match said {
-            Said::Opened(alert) if alert.release == version && alert.host.to_string() == host => Some(alert.clone()),
-            _ => None,
-        })?;
-        ensure!(alert.role == Role::Source, "{scanner} is told of as {:?}", alert.role);
-        say(&format!("alert of release {version} about {scanner}, which scans"));
-        self.scanners.push(scanner);
-        Ok(alert)
-    }
-
-    /// A scan, and the alert about it.
-    fn detects(&mut self) -> anyhow::Result<Box<Alert>> {
-        let (scanner, frames) = self.scan()?;
-        say(&format!("{frames} frames sent"));
-        self.told_of(scanner)
-    }
-
-    /// The agent's status once `wanted` is so.
-    fn status(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
-        for _ in 0..LOOKS {
-            let said = self.machine.order("echo \"guest: says $(lapwing-agent status --json)\"", PATIENCE)?;
-            let text = said.lines().find_map(|line| line.strip_prefix("says ")).unwrap_or_default();
-            // An agent that is not there yet says nothing.
-            if let Ok(status) = serde_json::from_str(text)
-                && wanted(&status)
-            {
-                return Ok(status);
-            }
-            self.machine.order("sleep 1", PATIENCE)?;
-        }
-        anyhow::bail!("{LOOKS} looks at the agent's status, and never: {what}")
-    }
-
+impl Field<'_> {
     /// The interface goes: that is told and counted, what comes meanwhile is not made up, and afterwards it goes on.
     fn link(&mut self, fault: &LinkFault) -> anyhow::Result<()> {
         let before = self.status("the link up", |status| lan(status)["link"] == "up")?;
@@ -190,13 +119,8 @@ impl<'a> Field<'a> {
     /// acknowledged yet.
     fn memory_runs_out(&mut self) -> anyhow::Result<()> {
         let before = self.status("a status", |_| true)?;
-        self.machine.order("ip link set wan down", PATIENCE)?;
-        let (scanner, _) = self.scan()?;
-        let host = scanner.to_string();
-        let about = |alert: &Value| alert["host"] == host.as_str() && alert["role"] == "source";
-        let waiting = self.status("an alert that waits", |status| {
-            status["last_alerts"].as_array().is_some_and(|alerts| alerts.iter().any(about))
-        })?;
+        self.unplug_uplink()?;
+        let (scanner, waiting) = self.detects_alone()?;
         let written_s = number(&waiting, "uptime_s")? + JOURNAL_S;
         let written = self.status("the journal", |status| status["uptime_s"].as_u64() >= Some(written_s))?;
         let syncs = number(&written, "disk_syncs")?;
@@ -210,7 +134,7 @@ impl<'a> Field<'a> {
         ensure!(said.trim().ends_with("137"), "the agent ended, but not by the kernel's hand: {said}");
         say("the kernel ended the agent");
         self.stage.listener.forget();
-        self.machine.order("ip link set wan up && ip route add default via 10.0.2.2", PATIENCE)?;
+        self.plug_uplink()?;
         self.stage.in_use(self.version)?;
         self.told_of(scanner)?;
         self.detects().map(drop)
@@ -245,8 +169,7 @@ impl<'a> Field<'a> {
         let jump = 50 * YEAR_S;
         self.machine.order(&format!("date -s @$(($(date +%s) + {jump})) >/dev/null"), PATIENCE)?;
         self.stage.listener.forget();
-        self.machine.order("kill -9 $(cat /run/lapwing.pid)", PATIENCE)?;
-        self.machine.until("guest: agent starts at", PATIENCE)?;
+        self.kill()?;
         self.stage.in_use(self.version)?;
         self.machine.order(&format!("date -s @$(($(date +%s) - {jump})) >/dev/null"), PATIENCE)?;
         self.status("the clock's way back", |status| status["clock_steps"].as_u64() == Some(1))?;
@@ -256,24 +179,9 @@ impl<'a> Field<'a> {
         say("the next release is on trial");
         Ok(())
     }
-
-    /// Every alert but the newest, which may be on its way, is in the trainer's store.
-    fn all_stored(&self) -> anyhow::Result<()> {
-        let stored = self.stage.trainer.alerts()?;
-        let older = self.scanners.split_last().map(|(_, older)| older).unwrap_or_default();
-        for scanner in older {
-            ensure!(stored.contains(&scanner.to_string()), "the trainer has no alert about {scanner}:\n{stored}");
-        }
-        say(&format!("the trainer has the alerts about {} scanners", older.len()));
-        Ok(())
-    }
 }
 
 /// The interface in a status.
 fn lan(status: &Value) -> &Value {
     &status["interfaces"][0]
-}
-
-fn number(value: &Value, name: &str) -> anyhow::Result<u64> {
-    value[name].as_u64().with_context(|| format!("no {name} in {value}"))
 }

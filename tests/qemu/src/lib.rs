@@ -3,9 +3,13 @@
 pub mod broker;
 pub mod faults;
 pub mod feed;
+mod field;
 pub mod machine;
+mod mosquitto;
 pub mod package;
 pub mod plot;
 pub mod releases;
 pub mod stage;
+mod storage;
+mod uplink;
 pub mod wire;

@@ -67,6 +67,14 @@ pub struct Parts {
     pub wire: (u16, u16),
 }
 
+impl Parts {
+    /// Sets a value for the guests that are switched on from now on.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value.into()));
+    }
+}
+
 /// A running guest; without power once dropped.
 pub struct Machine {
     child: Child,

@@ -27,7 +27,7 @@ const EDITED: &str = "alerts-per-day = 0.5";
 /// The first thing that did not happen.
 pub fn play(plan: &Plan) -> anyhow::Result<()> {
     let mut stage = Stage::set_up(plan, |key, _, files| fill(plan, key, files))?;
-    stage.parts.environment.push(("SOURCE", "package".into()));
+    stage.parts.set("SOURCE", "package");
     chapter("dpkg installs the package: the agent starts with the packaged release");
     let mut machine = Machine::start(&stage.parts)?;
     machine.until("guest: up", PATIENCE)?;

@@ -3,6 +3,7 @@
 use crate::broker::{Listener, Said, Trainer};
 use crate::feed::{Door, Feed};
 use crate::machine::{Architecture, Machine, Parts};
+use crate::mosquitto::Authority;
 use crate::releases::{BenchKey, Damage};
 use anyhow::{Context, ensure};
 use lapwing_shared::messages::{Alert, UpdateStep};
@@ -49,6 +50,8 @@ pub struct Stage {
     pub(crate) listener: Listener,
     pub(crate) door: Door,
     pub(crate) key: BenchKey,
+    /// Whom the guest's system trusts.
+    pub(crate) authority: Authority,
     pub(crate) form: ArtifactForm,
     pub(crate) captures: PathBuf,
     pub(crate) resident_kb: u64,
@@ -68,6 +71,11 @@ impl Stage {
         let memory = if tract { TRACT_MEMORY } else { INT8_MEMORY };
         fill(&key, memory, &files)?;
         std::fs::write(files.join("start"), include_bytes!("../start"))?;
+        // As a system's package of certificates leaves them.
+        let authority = Authority::new()?;
+        let trusted = files.join("etc/ssl/certs");
+        std::fs::create_dir_all(&trusted)?;
+        std::fs::write(trusted.join("ca-certificates.crt"), &authority.pem)?;
         let image = plan.folder.join("image.gz");
         run(Command::new(plan.tests.join("qemu/image")).arg(name).arg(&files).arg(&image))?;
         let boot = Command::new(plan.tests.join("qemu/kernel")).arg(name).output()?;
@@ -90,7 +98,7 @@ impl Stage {
         let form = if tract { ArtifactForm::Onnx } else { ArtifactForm::Int8 };
         let resident_kb = if tract { TRACT_RESIDENT_KB } else { INT8_RESIDENT_KB };
         let captures = plan.tests.join("data/captures");
-        Ok(Self { parts, trainer, listener, door, key, form, captures, resident_kb })
+        Ok(Self { parts, trainer, listener, door, key, authority, form, captures, resident_kb })
     }
 
     /// Switches the gateway on and waits until its agent fetches packets.

@@ -1,0 +1,139 @@
+//! Events → lines on standard error: time in UTC, level, module, message, fields.
+//!
+//! Of tracing-subscriber only the levels by module are used: its registry keeps spans, of which this program has none, and
+//! together with its formatter takes room that a router's flash has not. What others said, like a broker's words, cannot
+//! begin a line of its own or steer a terminal: control characters are escaped.
+
+use crate::clock;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+/// Nanoseconds of a microsecond.
+const MICRO_NS: u64 = 1_000;
+const SECOND_US: u64 = 1_000_000;
+const DAY_S: u64 = 86_400;
+
+/// Starts it. `LAPWING_LOG` holds levels by module, like `warn,lapwing_agent::publish=debug`.
+pub(crate) fn start() {
+    let usual = || Targets::new().with_default(LevelFilter::INFO).with_target("tract", LevelFilter::ERROR);
+    let wanted = std::env::var("LAPWING_LOG").ok().and_then(|levels| levels.parse().ok()).unwrap_or_else(usual);
+    // Tests of one process run this more than once; the first stays.
+    let _ = tracing::subscriber::set_global_default(Lines { wanted });
+}
+
+struct Lines {
+    wanted: Targets,
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && self.wanted.would_enable(metadata.target(), metadata.level())
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = line(event.metadata(), clock::reading().wall);
+        event.record(&mut line);
+        line.0.push('\n');
+        // Nobody could be told.
+        let _ = std::io::stderr().write_all(line.0.as_bytes());
+    }
+
+    // Spans are not enabled.
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// A line's beginning.
+fn line(metadata: &Metadata<'_>, wall_ns: u64) -> Line {
+    let mut line = Line(String::new());
+    let micros = wall_ns / MICRO_NS;
+    let (second, micros) = (micros / SECOND_US, micros % SECOND_US);
+    let ((year, month, day), second) = (date(second / DAY_S), second % DAY_S);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let (level, target) = (metadata.level(), metadata.target());
+    // Writing to a string does not fail.
+    let _ = write!(
+        line.0,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z {level:>5} {target}:"
+    );
+    line
+}
+
+/// Days since 1970-01-01 → year, month and day of the Gregorian calendar.
+fn date(days: u64) -> (u64, u64, u64) {
+    // Years begin in March here, so that leap days end them; 719,468 days from 0000-03-01, eras of 400 years.
+    const ERA: u64 = 146_097;
+    let days = days + 719_468;
+    let (era, day) = (days / ERA, days % ERA);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + next, month, day)
+}
+
+/// What is written to it stays on one line.
+struct Line(String);
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            match character.is_control() {
+                true => self.0.extend(character.escape_default()),
+                false => self.0.push(character),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.record_debug(field, &format_args!("{value}")),
+            _ => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self, " {value:?}"),
+            name => write!(self, " {name}={value:?}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_become_dates_of_the_gregorian_calendar() {
+        // From `date -u -d @SECONDS`.
+        let known = [(0, (1970, 1, 1)), (11_016, (2000, 2, 29)), (11_017, (2000, 3, 1)), (20_089, (2025, 1, 1))];
+        for (days, expected) in known.into_iter().chain([(47_540, (2100, 2, 28)), (47_541, (2100, 3, 1))]) {
+            assert_eq!(date(days), expected, "{days}");
+        }
+    }
+
+    #[test]
+    fn what_others_said_stays_on_its_line() {
+        let mut line = Line(String::new());
+        write!(line, "reason\nINFO all is well \u{1b}[2J").unwrap();
+        assert_eq!(line.0, r"reason\nINFO all is well \u{1b}[2J");
+    }
+}
