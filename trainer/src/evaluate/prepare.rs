@@ -167,8 +167,8 @@ pub fn encoder_options(plan: &Plan) -> EncoderOptions {
         _ if trees => Scaling::None,
         MethodName::TwoStage => Scaling::None,
         MethodName::Autoencoder | MethodName::LatentLogistic | MethodName::KfacNetwork => Scaling::QuantileNormal,
-        // Random cuts fall evenly over a range and planes go by variance: both want values spread evenly.
-        MethodName::Plain(Method::IsolationForest | Method::Pca) => Scaling::QuantileUniform,
+        // Its cuts fall evenly over a column's range: only numbers as they are let huge ones stand alone early.
+        MethodName::Plain(Method::IsolationForest) => Scaling::None,
         MethodName::Plain(_) => Scaling::LogStandard,
     };
     let scaling = plan.scaling.unwrap_or(own);
