@@ -109,6 +109,7 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
 
     if plan.serve {
         chapter("Still running; Ctrl-C ends it");
+        say(&format!("dashboard: {}", stage.trainer.dashboard()));
         say(&format!("broker: {}", stage.trainer.url()));
         say(&format!("alerts: lapwing-trainer alerts --store {}", stage.trainer.store().display()));
         stage.trainer.wait()?;
@@ -121,6 +122,7 @@ fn set_up(plan: &Plan, folder: &Path) -> anyhow::Result<Stage> {
     kinds::learn(&plan.captures, HOMES[0], &model)?;
     let trainer = Trainer::start(folder, &model)?;
     say(&format!("trainer and broker at {}", trainer.url()));
+    say(&format!("dashboard at {}", trainer.dashboard()));
     let mut listener = Listener::start(trainer.address())?;
     let mut agents = Vec::new();
     for (home, engine) in HOMES.into_iter().zip(["tract", "int8"]) {

@@ -37,6 +37,8 @@ fn relay(name: &str, log: impl Read + Send + 'static) {
 pub struct Trainer {
     child: Child,
     address: SocketAddr,
+    /// Where the dashboard listens.
+    http: SocketAddr,
     folder: PathBuf,
 }
 
@@ -54,10 +56,16 @@ impl Trainer {
             .stdout(Stdio::null())
             .status()?;
         ensure!(made.success(), "no signing key could be made");
-        let address_file = folder.join("address");
+        let (address_file, http_file) = (folder.join("address"), folder.join("http-address"));
+        for old in [&address_file, &http_file] {
+            // A kept folder has those of the demo before.
+            let _ = std::fs::remove_file(old);
+        }
         let mut child = this_program("trainer")?
             .args(["--log", "warn,lapwing_trainer=info", "serve", "--listen", "127.0.0.1:0", "--address-file"])
             .arg(&address_file)
+            .args(["--http", "127.0.0.1:0", "--http-address-file"])
+            .arg(&http_file)
             .arg("--store")
             .arg(folder.join("store.sqlite"))
             .arg("--releases")
@@ -73,7 +81,9 @@ impl Trainer {
             relay("trainer", log);
         }
         let address = wait_for_address(&address_file, &mut child)?;
-        Ok(Self { child, address, folder: folder.to_owned() })
+        // Written before the broker's.
+        let http = std::fs::read_to_string(&http_file)?.trim().parse()?;
+        Ok(Self { child, address, http, folder: folder.to_owned() })
     }
 
     /// Where the broker listens.
@@ -84,6 +94,11 @@ impl Trainer {
     /// The same for agents.
     pub fn url(&self) -> String {
         format!("mqtt://{}", self.address)
+    }
+
+    /// The dashboard.
+    pub fn dashboard(&self) -> String {
+        format!("http://{}", self.http)
     }
 
     /// The store's file.
