@@ -73,7 +73,7 @@ fn lasted(view: &AlertView) -> String {
 
 /// Where the kind comes from.
 fn sure(view: &AlertView) -> String {
-    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let percent = |share: f64| format!("{:.0}\u{a0}%", share * 100.0);
     match (view.named.as_deref(), view.named_probability) {
         (Some(NO_KIND), Some(share)) if view.resembles.is_none() => format!("likeliest only {}", percent(share)),
         (Some(kind), Some(share)) if kind != NO_KIND => format!("named, {}", percent(share)),
@@ -123,7 +123,7 @@ fn named(view: &AlertView) -> String {
     let rows = view.named_rows.unwrap_or(0);
     match (&view.named, view.named_probability) {
         (None, _) => "not looked at: serve has no --kinds-model, or looks in a moment".into(),
-        (Some(kind), Some(share)) => format!("{kind}; likeliest kind {:.0} %, by {rows} rows", share * 100.0),
+        (Some(kind), Some(share)) => format!("{kind}; likeliest kind {:.0}\u{a0}%, by {rows} rows", share * 100.0),
         (Some(kind), None) => format!("{kind}; no row told anything"),
     }
 }
@@ -147,7 +147,7 @@ impl ReasonLine {
             value: format!("{} {}", shown(view.value), view.unit),
             normal: format!("{} to {}", shown(view.normal_low), shown(view.normal_high)),
             share: view.share,
-            percent: format!("{:.0} %", view.share * 100.0),
+            percent: format!("{:.0}\u{a0}%", view.share * 100.0),
         }
     }
 }
@@ -189,7 +189,7 @@ impl AgentLine {
 }
 
 fn coverage(health: &HealthView) -> String {
-    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let percent = |share: f64| format!("{:.0}\u{a0}%", share * 100.0);
     let mut parts = Vec::new();
     if health.coverage_degraded {
         let share =
@@ -256,7 +256,7 @@ pub(super) fn agent_facts(view: &AgentView, now_s: u64) -> Vec<(&'static str, St
 
 /// Counters of an agent.
 pub(super) fn agent_counters(health: &HealthView) -> Vec<(&'static str, String)> {
-    let share = |share: f64| format!("{:.1} %", share * 100.0);
+    let share = |share: f64| format!("{:.1}\u{a0}%", share * 100.0);
     vec![
         ("running for", ago(health.uptime_s)),
         ("packets/s", health.packets_per_s.map_or_else(|| "not known yet".into(), value)),

@@ -106,7 +106,7 @@ fn one_look_tells_agents_alerts_releases_and_the_day() {
     assert_eq!(agent["update"]["reason"], "expired");
     assert_eq!(agents["counts"]["unknown"], 1, "gw-2 told no status");
     let page = stage.page("/agents/gw-1");
-    for told in ["degraded", "expired", "lasted 90 s", "10.0 %"] {
+    for told in ["degraded", "expired", "lasted 90 s", "10.0\u{a0}%"] {
         assert!(page.contains(told), "{told}");
     }
     stage.end();
@@ -121,7 +121,7 @@ fn an_alerts_page_tells_who_whom_what_is_off_and_what_to_do() {
         "12 flows, 9 of them odd",
         "1500 octets",
         "0 to 20",
-        "64 %",
+        "64\u{a0}%",
         "opened",
         "closed",
         "lapwing-trainer label gw-1 77 benign",

@@ -356,16 +356,28 @@ impl ReasonView {
         let unit = if feature.unit.is_empty() { String::new() } else { format!(" {}", feature.unit) };
         let (low, high) = (shown(reason.normal_low), shown(reason.normal_high));
         let range = if low == high { low } else { format!("{low} to {high}") };
+        let definition = definition(usize::from(reason.feature));
         Some(Self {
             feature: feature.name.into(),
-            definition: feature.definition.into(),
+            definition: definition.clone(),
             unit: feature.unit.into(),
             value: reason.value,
             normal_low: reason.normal_low,
             normal_high: reason.normal_high,
             share: f32::from(reason.share_permille) / 1000.0,
-            words: format!("{}{unit}, here normally {range}: {}", shown(reason.value), feature.definition),
+            words: format!("{}{unit}, here normally {range}: {definition}", shown(reason.value)),
         })
+    }
+}
+
+/// What a feature means, away from the list in which it follows what it refers to.
+fn definition(index: usize) -> String {
+    let text = |index: usize| SCHEMA.get(index).map_or("", |feature| feature.definition);
+    let refers = |text: &str| text.starts_with("the same") || text.contains(" that ") && !text.contains(" that it");
+    let referred = (0..index).rev().map(text).find(|earlier| !refers(earlier));
+    match referred.filter(|_| refers(text(index))) {
+        Some(earlier) => format!("{} ({earlier})", text(index)),
+        None => text(index).into(),
     }
 }
 
