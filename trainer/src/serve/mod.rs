@@ -100,6 +100,9 @@ impl Server {
         let store = Store::open(&config.store.path, config.limits())?;
         let desk = store.desk()?;
         desk.reset_jobs()?;
+        if kinds.is_some() {
+            KindWork::warn_of_silent_agents(&desk)?;
+        }
         let (link, address) = link(&config, &counts)?;
         let shelf = Shelf::new(&config.retrain.releases, &config.group()?);
         let mut publisher = Publisher::new(link.releases);

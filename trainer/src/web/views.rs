@@ -373,7 +373,7 @@ impl ReasonView {
 /// What a feature means, away from the list in which it follows what it refers to.
 fn definition(index: usize) -> String {
     let text = |index: usize| SCHEMA.get(index).map_or("", |feature| feature.definition);
-    let refers = |text: &str| text.starts_with("the same") || text.contains(" that ") && !text.contains(" that it");
+    let refers = |text: &str| text.starts_with("the same") || text.contains("of that ") || text.contains("of those ");
     let referred = (0..index).rev().map(text).find(|earlier| !refers(earlier));
     match referred.filter(|_| refers(text(index))) {
         Some(earlier) => format!("{} ({earlier})", text(index)),
@@ -427,5 +427,19 @@ fn made_elsewhere(group: &str, version: u64) -> ReleaseView {
         on_trial_at: 0,
         failed_at: 0,
         card: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::definition;
+    use lapwing_shared::features::schema::index_of;
+
+    #[test]
+    fn a_definition_that_refers_to_another_brings_it() {
+        let of = |name: &str| definition(index_of(name).unwrap());
+        assert_eq!(of("target_flows_30s"), "the same over 30 s (flows aimed at the responder, damped over 3 s)");
+        assert!(of("forward_size_deviation").ends_with("(mean network-layer size of the initiator's packets)"));
+        assert_eq!(of("target_ports_30s"), "distinct ports of the responder that flows were aimed at, 30 to 60 s");
     }
 }

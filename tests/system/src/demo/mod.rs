@@ -25,7 +25,7 @@ pub struct Plan {
 }
 
 /// Longest wait for any one thing to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 const DAY: Nanos = Nanos::from_secs(86_400);
 const HOMES: [&str; 2] = ["home-a", "home-b"];
 /// Sample batches of a day (one in five minutes) that the trainer should have of each home before it learns.
@@ -95,7 +95,7 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     })?;
 
     chapter("What kind of attack: a model that learned home-a's recordings names the alerts; home-b's are the test");
-    kinds::tell(&stage.trainer.store(), &HOMES)?;
+    kinds::tell(&stage.trainer, &HOMES)?;
 
     chapter("Retraining with the new samples; rows of the alerted hosts are kept out");
     stage.release(2)?;
