@@ -3,7 +3,8 @@
 use super::drift::{DriftView, DriftWatch};
 use super::query::{AgentQuery, AgentState, AlertQuery};
 use super::reader::{ReadError, Reader};
-use super::views::{AgentView, AlertView, ReleaseView, UpdateView, releases};
+use super::releases::{ReleaseView, releases};
+use super::views::{AgentView, AlertView, UpdateView};
 use crate::clock;
 use crate::store::{AGENTS, Desk, LOOKED_AT, StoreError, Told};
 use lapwing_report::charts::{DaySeries, Days};

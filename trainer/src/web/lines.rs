@@ -1,7 +1,9 @@
 //! Views → the words of a table's line. Everything is text here; templates escape it.
 
+use super::drift::{DriftColumn, DriftView};
 use super::query::{AgentState, Stand};
-use super::views::{AgentView, AlertView, HealthView, ReasonView, ReleaseView};
+use super::releases::ReleaseView;
+use super::views::{AgentView, AlertView, HealthView, ReasonView};
 use crate::store::NO_KIND;
 use crate::words::{ago, count, value, when};
 
@@ -327,6 +329,44 @@ impl ReleaseLine {
             origin: view.origin.clone(),
             run_by,
             card: view.card.clone(),
+        }
+    }
+}
+
+/// Drift in words.
+pub(super) struct DriftLines {
+    pub(super) group: String,
+    pub(super) version: u64,
+    pub(super) drift: Option<bool>,
+    pub(super) summary: String,
+    pub(super) threshold: String,
+    pub(super) measured: String,
+    pub(super) columns: Vec<DriftLine>,
+}
+
+pub(super) struct DriftLine {
+    pub(super) name: String,
+    pub(super) ratio: String,
+    pub(super) then: String,
+    pub(super) now: String,
+}
+
+impl DriftLines {
+    pub(super) fn new(view: &DriftView) -> Self {
+        let line = |column: &DriftColumn| DriftLine {
+            name: column.name.clone(),
+            ratio: value(column.ratio),
+            then: value(column.reference_median),
+            now: value(column.present_median),
+        };
+        Self {
+            group: view.group.clone(),
+            version: view.version,
+            drift: view.drift,
+            summary: view.summary.clone(),
+            threshold: view.threshold.map_or_else(String::new, value),
+            measured: when(view.measured_s),
+            columns: view.columns.iter().map(line).collect(),
         }
     }
 }

@@ -10,9 +10,11 @@ pub mod fleet;
 mod guard;
 mod limited;
 mod lines;
+mod overview;
 mod pages;
 pub mod query;
 mod reader;
+pub mod releases;
 pub mod server;
 mod shell;
 #[cfg(test)]
@@ -61,7 +63,7 @@ pub(crate) struct Shared {
 fn router(site: Site, address: SocketAddr) -> Router {
     let shared = Arc::new(Shared { fleet: site.store.as_deref().map(Fleet::new), min_rows: site.min_rows });
     Router::new()
-        .route("/", get(pages::overview))
+        .route("/", get(overview::overview))
         .route("/agents", get(pages::agents))
         .route("/agents/{name}", get(pages::agent))
         .route("/alerts", get(pages::alerts))

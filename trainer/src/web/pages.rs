@@ -1,9 +1,8 @@
 //! Pages: what the store says, filled into templates.
 
 use super::api::{Refusal, fleet, query};
-use super::drift::DriftView;
-use super::fleet::{AgentList, AlertList, ReleaseList};
-use super::lines::{self, AgentLine, AlertLine, ReasonLine, ReleaseLine, path_part};
+use super::fleet::{AgentList, AlertList};
+use super::lines::{self, AgentLine, AlertLine, DriftLines, ReasonLine, ReleaseLine, path_part};
 use super::query::{AgentQuery, AgentState, AlertQuery, Stand, When, next_page};
 use super::views::{PeerView, UpdateView};
 use super::{Shared, shell::Shell};
@@ -18,8 +17,6 @@ use lapwing_report::Picture;
 use std::future::Future;
 use std::sync::Arc;
 
-/// Lines of a list on the overview.
-const NEWEST: u32 = 8;
 /// Alerts on an agent's page.
 const OF_AGENT: u32 = 20;
 /// A model card is smaller than this, bytes.
@@ -27,13 +24,13 @@ const CARD_BYTES: u64 = 16 << 20;
 /// A card is a page of its own: styles stand in it, and it may do nothing else.
 const CARD_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'";
 
-const START_AGENT: &str =
+pub(super) const START_AGENT: &str =
     "lapwing-agent run --interface br-lan --mqtt mqtt://THIS-SERVER:1883 --key site-1.pub --state-dir /var/lib/lapwing";
-const MAKE_RELEASE: &str =
+pub(super) const MAKE_RELEASE: &str =
     "lapwing-trainer keys new site-1\nlapwing-trainer serve --key site-1.key …\nlapwing-trainer retrain";
 
 /// A page, or why there is none.
-async fn page<T: Template>(answer: impl Future<Output = Result<T, Refusal>>) -> Response {
+pub(super) async fn page<T: Template>(answer: impl Future<Output = Result<T, Refusal>>) -> Response {
     let failed = |error: askama::Error| Refusal::Missing(format!("the page cannot be filled: {error}"));
     match answer.await.and_then(|page| page.render().map_err(failed)) {
         Ok(text) => Html(text).into_response(),
@@ -70,144 +67,11 @@ pub(super) async fn style() -> Response {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../../templates/style.css")).into_response()
 }
 
-struct Tile {
-    href: &'static str,
-    number: String,
-    name: &'static str,
-    class: &'static str,
-}
-
-/// Drift in words.
-struct DriftLines {
-    group: String,
-    version: u64,
-    drift: Option<bool>,
-    summary: String,
-    threshold: String,
-    measured: String,
-    columns: Vec<DriftLine>,
-}
-
-struct DriftLine {
-    name: String,
-    ratio: String,
-    then: String,
-    now: String,
-}
-
-impl DriftLines {
-    fn new(view: &DriftView) -> Self {
-        let line = |column: &super::drift::DriftColumn| DriftLine {
-            name: column.name.clone(),
-            ratio: value(column.ratio),
-            then: value(column.reference_median),
-            now: value(column.present_median),
-        };
-        Self {
-            group: view.group.clone(),
-            version: view.version,
-            drift: view.drift,
-            summary: view.summary.clone(),
-            threshold: view.threshold.map_or_else(String::new, value),
-            measured: when(view.measured_s),
-            columns: view.columns.iter().map(line).collect(),
-        }
-    }
-}
-
-#[derive(Template)]
-#[template(path = "overview.html")]
-struct OverviewPage {
-    shell: Shell,
-    tiles: Vec<Tile>,
-    warnings: Vec<String>,
-    alerts: Vec<AlertLine>,
-    no_alerts: String,
-    days: Option<Picture>,
-    agents: Vec<AgentLine>,
-    no_agents: &'static str,
-    start_agent: &'static str,
-    releases: Vec<ReleaseLine>,
-    min_rows: String,
-    make_release: &'static str,
-    drift: Option<DriftLines>,
-}
-
-/// `/`.
-pub(super) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
-    page(async {
-        let asked: AgentQuery = query(&uri)?;
-        let fleet = fleet(&shared)?;
-        let list = fleet.agents(&AgentQuery { limit: Some(NEWEST), ..asked.clone() }).await?;
-        let alerts = fleet.alerts(&AlertQuery { limit: Some(NEWEST), ..AlertQuery::default() }).await?;
-        let releases = fleet.releases().await?;
-        let days = fleet.days(None).await?;
-        let refresh = asked.refresh();
-        Ok(OverviewPage {
-            shell: Shell::new("Fleet", "/", refresh, uri.query().unwrap_or_default()),
-            tiles: tiles(&list, &releases),
-            warnings: warnings(&list),
-            no_alerts: no_alerts(&list),
-            alerts: lines(&alerts),
-            // Without an alert there is nothing to draw.
-            days: if alerts.alerts.is_empty() { None } else { Some(days.picture()?) },
-            agents: agent_lines(&list),
-            no_agents: "No agent has been heard yet. Start one on a gateway (docs/install.md), with this server as its broker:",
-            start_agent: START_AGENT,
-            releases: releases.releases.iter().take(NEWEST as usize).map(ReleaseLine::new).collect(),
-            min_rows: count(shared.min_rows),
-            make_release: MAKE_RELEASE,
-            drift: releases.drift.as_ref().map(DriftLines::new),
-        })
-    })
-    .await
-}
-
-fn tiles(list: &AgentList, releases: &ReleaseList) -> Vec<Tile> {
-    let counts = &list.counts;
-    let tile = |number: u64, name, href, class| Tile { href, number: count(number), name, class };
-    let bad = |number: u64, class| if number > 0 { class } else { "" };
-    let mut tiles = vec![
-        tile(counts.open_alerts, "open alerts", "/alerts?state=open", bad(counts.open_alerts, "bad")),
-        tile(counts.online, "agents online", "/agents?state=online", bad(counts.online, "good")),
-        tile(counts.degraded, "see too little", "/agents?state=degraded", bad(counts.degraded, "warned")),
-        tile(counts.silent, "silent", "/agents?state=silent", bad(counts.silent, "bad")),
-        tile(counts.offline, "offline", "/agents?state=offline", bad(counts.offline, "bad")),
-    ];
-    if counts.unknown > 0 {
-        tiles.push(tile(counts.unknown, "told no status", "/agents?state=unknown", "warned"));
-    }
-    tiles.push(tile(releases.releases.len() as u64, "releases", "/releases", ""));
-    tiles
-}
-
-fn warnings(list: &AgentList) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if list.counts.without_release > 0 && list.counts.agents > 0 {
-        let (number, all) = (count(list.counts.without_release), count(list.counts.agents));
-        warnings.push(format!("{number} of {all} agents without a release: they collect, but detect nothing yet. Ask for one with `lapwing-trainer retrain`."));
-    }
-    if list.cut {
-        warnings.push("There are more than 20 000 agents; only the first of them, by name, were looked at.".into());
-    }
-    warnings
-}
-
-fn no_alerts(list: &AgentList) -> String {
-    if list.counts.agents == 0 {
-        return "None yet: no agent has been heard.".into();
-    }
-    if list.counts.without_release == list.counts.agents {
-        return "None yet: no agent has a release to detect with. Ask for one with `lapwing-trainer retrain`.".into();
-    }
-    "None yet. `lapwing-agent test-alert` on a gateway tries the way that alerts go.".into()
-}
-
-fn lines(list: &AlertList) -> Vec<AlertLine> {
+pub(super) fn alert_lines(list: &AlertList) -> Vec<AlertLine> {
     list.alerts.iter().map(AlertLine::new).collect()
 }
 
-fn agent_lines(list: &AgentList) -> Vec<AgentLine> {
+pub(super) fn agent_lines(list: &AgentList) -> Vec<AgentLine> {
     let now_s = clock::now_s();
     list.agents.iter().map(|agent| AgentLine::new(agent, now_s)).collect()
 }
@@ -302,7 +166,7 @@ pub(super) async fn agent(State(shared): State<Arc<Shared>>, Path(name): Path<St
             warnings: lines::agent_warnings(&view),
             about: lines::agent_facts(&view, now_s),
             counters: view.health.as_ref().map(lines::agent_counters).unwrap_or_default(),
-            alerts: lines(&list),
+            alerts: alert_lines(&list),
             no_alerts: if view.release == 0 { "None: it has no release to detect with." } else { "None." },
             more_alerts: list.next.map(|next| format!("/alerts?agent={}&before={next}", path_part(&name))),
             days: if list.alerts.is_empty() { None } else { Some(days.picture()?) },
@@ -350,7 +214,7 @@ pub(super) async fn alerts(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
             kinds,
             from: time(asked.from),
             to: time(asked.to),
-            alerts: lines(&list),
+            alerts: alert_lines(&list),
             empty: if filtered {
                 "No alert is like that; clear the filters to see all."
             } else {

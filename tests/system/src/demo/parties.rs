@@ -29,7 +29,7 @@ fn relay(name: &str, log: impl Read + Send + 'static, looked: Option<Sender<()>>
         for line in BufReader::new(log).lines().map_while(Result::ok) {
             if line.contains(LOOKED) {
                 // Who no longer waits has gone.
-                looked.iter().for_each(|looked| drop(looked.send(())));
+                let _ = looked.as_ref().map(|looked| looked.send(()));
                 continue;
             }
             // Time and module are for log files.
