@@ -137,7 +137,7 @@ impl Desk {
     /// When the store cannot be read.
     pub fn agents_without_rows(&self, limit: u32) -> Result<Vec<String>, StoreError> {
         let text = "SELECT name FROM agents WHERE alerts > 0 AND sample_rows = 0 AND (SELECT substr(payload, 1, 1) \
-                    FROM alerts WHERE alerts.agent = agents.id ORDER BY id DESC LIMIT 1) = ?1 ORDER BY name LIMIT ?2";
+                    FROM alerts WHERE alerts.agent = agents.id AND release > 0 ORDER BY id DESC LIMIT 1) = ?1 ORDER BY name LIMIT ?2";
         let read = || {
             let mut statement = self.connection.prepare_cached(text)?;
             let names = statement.query_map(([MESSAGE_VERSION], limit), |row| row.get(0))?;

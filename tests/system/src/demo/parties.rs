@@ -22,14 +22,16 @@ pub(super) fn this_program(party: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Prints a process's log lines behind its name, but for those that only say when to look, which go to `looked`.
+/// Prints a process's log lines behind its name, but for those of level debug: `looked` hears when alerts were looked at.
 fn relay(name: &str, log: impl Read + Send + 'static, looked: Option<Sender<()>>) {
     let name = name.to_owned();
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
-            if line.contains(LOOKED) {
-                // Who no longer waits has gone.
-                let _ = looked.as_ref().map(|looked| looked.send(()));
+            if line.contains("DEBUG") {
+                if let Some(looked) = looked.as_ref().filter(|_| line.contains(LOOKED)) {
+                    // Who no longer waits has gone.
+                    let _ = looked.send(());
+                }
                 continue;
             }
             // Time and module are for log files.
