@@ -63,6 +63,19 @@ pub(super) struct DriftWatch {
     state: Mutex<State>,
 }
 
+/// Why there is no result, for people who look at a fleet and give no files.
+pub(super) fn why(error: &DriftError) -> String {
+    match error {
+        DriftError::FewRows { side, rows, expected } => {
+            let from = if *side == "reference" { "before" } else { "since" };
+            format!(
+                "{rows} rows were collected {from} the release was made, by the agents' clocks; {expected} are needed"
+            )
+        }
+        other => other.to_string(),
+    }
+}
+
 impl DriftWatch {
     pub(super) fn new(store: &Path) -> Arc<Self> {
         Arc::new(Self { store: store.to_owned(), state: Mutex::default() })
@@ -105,7 +118,7 @@ impl DriftWatch {
             Ok((drift, summary, threshold, columns)) => {
                 DriftView { drift: Some(drift), summary, threshold: Some(threshold), columns, ..nothing }
             }
-            Err(error) => DriftView { summary: format!("it cannot be told: {error}"), ..nothing },
+            Err(error) => DriftView { summary: format!("it cannot be told: {}", why(&error)), ..nothing },
         }
     }
 

@@ -1,8 +1,10 @@
 //! The HTTP side over a socket, on a store of made-up agents.
 
 use super::api::Document;
+use super::drift::why;
 use super::testing::{ask, documented, fetch};
 use super::*;
+use crate::drift::DriftError;
 use crate::store::testing::{Folder, alert, received, samples, status, update};
 use crate::store::{Limits, Received, ReleaseLine, Store};
 use lapwing_shared::messages::{AlertState, Body, Health, Message, Peer, Reason};
@@ -266,6 +268,8 @@ fn releases_say_where_they_come_from_who_runs_them_and_show_their_card() {
         })
         .collect();
     assert_eq!(short, [(3, 1, 0, true), (2, 0, 0, false), (9, 0, 1, false)]);
+    let told = why(&DriftError::FewRows { side: "present", rows: 3, expected: 25 });
+    assert_eq!(told, "3 rows were collected since the release was made, by the agents' clocks; 25 are needed");
     let page = stage.page("/releases");
     assert!(page.contains("3 new feature rows") && page.contains("not made by this trainer"));
     let (status, head, card) = fetch(stage.server.address, "GET", "/releases/home/3/card", "localhost", "");
