@@ -122,7 +122,7 @@ fn an_alert_says_who_what_and_by_which_release() {
 #[test]
 fn an_alert_carries_its_own_rows_also_while_another_host_is_in_one() {
     let mut site = Site::new();
-    for step in 0..4u8 {
+    for step in 0..8u8 {
         site.flow(host(1), outside(step), 8.0, u64::from(step) * 100);
         site.flow(host(2), outside(step), 7.0, u64::from(step) * 100 + 50);
         // An ordinary flow is no reason for the alert.
