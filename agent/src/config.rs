@@ -11,6 +11,7 @@ use lapwing_shared::flow::lru::CAPACITY_LIMIT;
 use lapwing_shared::flow::table::FlowTableConfig;
 pub use lapwing_shared::units::Span;
 use lapwing_shared::units::{Address, Nanos};
+use lapwing_shared::verdict::alert::ALERT_ROWS;
 pub use live::{CaptureSection, ResourcesSection, ResponseMode, ResponseSection, Size, StatusSection};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -162,11 +163,13 @@ pub struct SamplesSection {
     pub rows: usize,
     /// Length of an interval.
     pub interval: Span,
+    /// Rows in every alert, 0 to 3: those that raised its evidence most; 0 sends none.
+    pub alert_rows: usize,
 }
 
 impl Default for SamplesSection {
     fn default() -> Self {
-        Self { rows: 32, interval: Span(Nanos::from_secs(300)) }
+        Self { rows: 32, interval: Span(Nanos::from_secs(300)), alert_rows: ALERT_ROWS }
     }
 }
 
@@ -230,6 +233,9 @@ impl Config {
         }
         if self.samples.rows > lapwing_shared::messages::SAMPLE_ROWS {
             return Err(bad_value("samples.rows", self.samples.rows, "expected 0 to 32 rows"));
+        }
+        if self.samples.alert_rows > ALERT_ROWS {
+            return Err(bad_value("samples.alert-rows", self.samples.alert_rows, "expected 0 to 3 rows"));
         }
         if self.detector.engine == EngineChoice::Tract && !cfg!(feature = "tract") {
             return Err(bad_value("detector.engine", "tract", "this build has only the int8 engine"));

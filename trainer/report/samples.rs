@@ -50,6 +50,9 @@ pub(crate) fn pictures() -> Vec<(&'static str, Picture)> {
         ("drift", drift().picture().unwrap()),
         ("distances", distances().picture().unwrap()),
         ("evidence", evidence().picture().unwrap()),
+        ("days", days(14, 3).picture().unwrap()),
+        ("days-many", days(400, 30).picture().unwrap()),
+        ("days-none", days(14, 0).picture().unwrap()),
         ("methods", methods().picture().unwrap()),
         ("heat-map", heat_map(10).picture().unwrap()),
         ("heat-map-large", heat_map(42).picture().unwrap()),
@@ -180,6 +183,21 @@ pub(crate) fn drift() -> Drift {
     };
     let lines = (0..24).map(&mut line).collect();
     Drift { distance: "Kolmogorov-Smirnov distance".into(), lines, threshold: 0.12 }
+}
+
+pub(crate) fn days(days: usize, agents: usize) -> Days {
+    let mut dice = Dice::new(5);
+    let mut series = |agent: usize| DaySeries {
+        name: format!("gateway-{agent}"),
+        counts: (0..days).map(|_| (dice.share() * 9.0 / (1.0 + agent as f64)) as u64).collect(),
+    };
+    Days {
+        title: "Alerts a day".into(),
+        counted: "alerts".into(),
+        note: "Days in UTC.".into(),
+        series: (0..agents).map(&mut series).collect(),
+        days: (0..days).map(|day| format!("{:02}-{:02}", 1 + day / 28 % 12, 1 + day % 28)).collect(),
+    }
 }
 
 pub(crate) fn distances() -> Distances {

@@ -60,6 +60,8 @@ pub struct Config {
     pub retrain: RetrainSection,
     /// What names the kinds of alerts.
     pub kinds: KindsSection,
+    /// The dashboard.
+    pub http: HttpSection,
 }
 
 /// `[store]`.
@@ -187,6 +189,16 @@ impl Default for RetrainSection {
 pub struct KindsSection {
     /// Two-stage model whose second stage names the kind of every alert; absent: alerts are not named.
     pub model: Option<PathBuf>,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HttpSection {
+    /// Address of the dashboard and the HTTP API; absent: none.
+    pub listen: Option<SocketAddr>,
+    /// Names that they answer to on the loopback, besides the loopback's own.
+    pub names: Vec<String>,
 }
 
 impl Config {

@@ -23,6 +23,8 @@ pub mod store;
 pub mod synthetic;
 mod tell;
 pub mod train;
+pub mod web;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

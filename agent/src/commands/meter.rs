@@ -117,7 +117,8 @@ fn drive<S: PacketSource>(
     describe(&board, config, &responder, &run.confinement);
     let stopwatch = Stopwatch::start();
     let meter_config = config.meter_config()?;
-    let judge = Judge::new(meter_config.hosts, meter_config.flows.hash_seed, meter_config.local.clone());
+    let judge = Judge::new(meter_config.hosts, meter_config.flows.hash_seed, meter_config.local.clone())
+        .with_rows(config.samples.alert_rows);
     let sampler = Sampler::new(config.samples.rows, config.samples.interval.0, fastrand::u64(..));
     let socket = run.listeners.map(|listeners| listeners.serve(&board, network.weak())).transpose()?;
     let mut watch = Watch::new(board.clone(), (meter_config.flows.capacity, meter_config.hosts));

@@ -31,6 +31,7 @@ fn alert(episode: u64) -> Body {
         service_port: 0,
         reasons: heapless::Vec::new(),
         resembles: None,
+        rows: heapless::Vec::new(),
         release: 1,
     })
 }

@@ -66,6 +66,7 @@ pub fn test_alert(at: Timestamp, number: u64) -> Alert {
         reasons: heapless::Vec::new(),
         resembles: TEST.try_into().ok(),
         release: 0,
+        rows: heapless::Vec::new(),
     }
 }
 

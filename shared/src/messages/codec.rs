@@ -1,9 +1,12 @@
-//! [`Message`] and [`Acknowledgement`] ↔ MQTT payload: [`MESSAGE_VERSION`], then postcard.
+//! [`Message`] and [`Acknowledgement`] ↔ MQTT payload: [`MESSAGE_VERSION`], then postcard; [`ALERT_VERSION`] has rows
+//! behind that.
 //!
 //! What can be encoded can be decoded: both directions run the same checks, so that neither side can send what the
 //! other refuses. Lengths are in bytes.
 
-use super::{Acknowledgement, Alert, Body, MESSAGE_BYTES, MESSAGE_VERSION, Message, Reason, Samples, Status};
+use super::{
+    ALERT_VERSION, Acknowledgement, Alert, Body, MESSAGE_BYTES, MESSAGE_VERSION, Message, Reason, Samples, Status, rows,
+};
 use crate::features::FEATURES;
 use crate::release::framing::{self, FrameError};
 use crate::release::name::is_name;
@@ -66,15 +69,31 @@ impl Message {
     /// [`MessageError`] when a field breaks its type's rule or `out` is too small.
     pub fn encode<'a>(&self, out: &'a mut [u8]) -> Result<&'a [u8], MessageError> {
         self.check()?;
-        Ok(framing::encode(MESSAGE_VERSION, self, out)?)
+        match &self.body {
+            Body::Alert(alert) if !alert.rows.is_empty() => {
+                let written = framing::encode(ALERT_VERSION, self, out)?.len();
+                let rows = rows::write(&alert.rows, out.get_mut(written..).unwrap_or_default())?;
+                Ok(&out[..written + rows])
+            }
+            _ => Ok(framing::encode(MESSAGE_VERSION, self, out)?),
+        }
     }
 
-    /// Reads a payload.
+    /// Reads a payload. Rows of another feature schema are left out of an alert: nobody here could read them.
     ///
     /// # Errors
     /// [`MessageError`]: empty, unknown version, cut off, trailing bytes, too long, or a field that breaks its rule.
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-        let message: Self = framing::decode(MESSAGE_VERSION, bytes, MESSAGE_BYTES)?;
+        if bytes.first() != Some(&ALERT_VERSION) {
+            let message: Self = framing::decode(MESSAGE_VERSION, bytes, MESSAGE_BYTES)?;
+            message.check()?;
+            return Ok(message);
+        }
+        let (mut message, behind): (Self, &[u8]) = framing::decode_front(ALERT_VERSION, bytes, MESSAGE_BYTES)?;
+        let Body::Alert(alert) = &mut message.body else {
+            return Err(FrameError::Version { found: ALERT_VERSION, expected: MESSAGE_VERSION }.into());
+        };
+        alert.rows = rows::read(behind)?;
         message.check()?;
         Ok(message)
     }
@@ -130,6 +149,9 @@ fn check_alert(alert: &Alert) -> Result<(), MessageError> {
     finite("alert.limit_nats", &[alert.limit_nats])?;
     for reason in &alert.reasons {
         check_reason(reason)?;
+    }
+    for row in &alert.rows {
+        finite("alert.rows", row)?;
     }
     if alert.resembles.as_ref().is_some_and(|name| !is_name(name)) {
         return Err(MessageError::Field { field: "alert.resembles", expected: NAME });

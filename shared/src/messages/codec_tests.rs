@@ -38,8 +38,17 @@ fn alert() -> Message {
             reasons: Fixed::from_slice(&[reason]).unwrap(),
             resembles: Some("ssh".try_into().unwrap()),
             release: 2,
+            rows: Fixed::new(),
         }),
     )
+}
+
+/// The same alert with rows.
+fn alert_with(rows: &[[f32; FEATURES]]) -> Message {
+    let mut message = alert();
+    let Body::Alert(alert) = &mut message.body else { unreachable!() };
+    alert.rows = Fixed::from_slice(rows).unwrap();
+    message
 }
 
 fn row(features: usize, value: f32) -> SampleRow {
@@ -127,6 +136,31 @@ fn the_bytes_of_an_alert() {
 }
 
 #[test]
+fn the_bytes_of_an_alert_with_rows_are_those_of_one_without_and_the_rows_behind_them() {
+    let without = hex(&encoded(&alert()));
+    let schema = "41bc2fdb3960516aca8aae7138fef92e7a0db2dd91fadbd77951c8897c477fd0";
+    let (first, second) = ("0000c03f".repeat(FEATURES), "000080bf".repeat(FEATURES));
+    let golden = format!("02{}{schema}02{first}{second}", &without[2..]);
+    check_golden(&alert_with(&[[1.5; FEATURES], [-1.0; FEATURES]]), &golden);
+}
+
+#[test]
+fn an_alert_with_all_its_rows_takes_less_than_a_kilobyte_and_a_row_more_or_less_is_refused() {
+    let mut bytes = encoded(&alert_with(&[[f32::MAX; FEATURES]; 3]));
+    assert!(bytes.len() < 1_000, "{}", bytes.len());
+    let count = encoded(&alert()).len() + 32;
+    for wrong in [0, 1, 2, 4, 255] {
+        bytes[count] = wrong;
+        assert_eq!(Message::decode(&bytes), Err(MessageError::Frame(FrameError::Malformed)), "{wrong} rows");
+    }
+    bytes[count] = 3;
+    assert!(Message::decode(&bytes).is_ok());
+    bytes[count - 1] ^= 1;
+    let Ok(Message { body: Body::Alert(told), .. }) = Message::decode(&bytes) else { panic!() };
+    assert!(told.rows.is_empty(), "of another schema");
+}
+
+#[test]
 fn the_bytes_of_samples() {
     let (schema, row_values) = ("ab".repeat(32), "0000c03f".repeat(FEATURES));
     let bytes = format!("01 07 02 80e2cfaa06 01 {schema} e807 01 09 30 {row_values} 01 8201 01");
@@ -182,7 +216,8 @@ fn a_full_batch_of_samples_fits_a_payload() {
 
 #[test]
 fn every_cut_of_a_message_is_refused() {
-    for message in [alert(), samples(&[row(FEATURES, 1.0)]), health(), status(), update(UpdateStep::Trial)] {
+    let rows = alert_with(&[[1.0; FEATURES]]);
+    for message in [alert(), rows, samples(&[row(FEATURES, 1.0)]), health(), status(), update(UpdateStep::Trial)] {
         let bytes = encoded(&message);
         assert_eq!(Message::decode(&[]), Err(MessageError::Frame(FrameError::Empty)));
         for cut in 1..bytes.len() {
@@ -207,9 +242,13 @@ fn another_version_and_trailing_and_overlong_bytes_are_refused() {
 
 #[test]
 fn no_single_byte_change_makes_a_reader_panic() {
-    for message in
-        [alert(), samples(&[row(FEATURES, 1.0)]), status(), update(UpdateStep::Refused("no".try_into().unwrap()))]
-    {
+    for message in [
+        alert(),
+        alert_with(&[[1.0; FEATURES]]),
+        samples(&[row(FEATURES, 1.0)]),
+        status(),
+        update(UpdateStep::Refused("no".try_into().unwrap())),
+    ] {
         let bytes = encoded(&message);
         for place in 0..bytes.len() {
             for value in [0, 0x7f, 0x80, 0xff] {
@@ -243,6 +282,8 @@ fn numbers_that_are_not_finite_are_refused() {
         alert.peak_nats = value;
         let error = message.encode(&mut vec![0; MESSAGE_BYTES]).unwrap_err();
         assert_eq!(error, MessageError::NotFinite { field: "alert.peak_nats" });
+        let error = alert_with(&[[value; FEATURES]]).encode(&mut vec![0; MESSAGE_BYTES]).unwrap_err();
+        assert_eq!(error, MessageError::NotFinite { field: "alert.rows" });
     }
 }
 

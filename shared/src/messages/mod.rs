@@ -2,6 +2,7 @@
 
 pub mod broker_url;
 mod codec;
+mod rows;
 pub mod topics;
 
 pub use codec::{ACKNOWLEDGEMENT_BYTES, MessageError};
@@ -9,12 +10,16 @@ pub use codec::{ACKNOWLEDGEMENT_BYTES, MessageError};
 use crate::features::{FEATURES, SchemaId};
 use crate::release::manifest::Name;
 use crate::units::Timestamp;
-pub use crate::verdict::alert::{Alert, AlertState, PEERS, Peer, REASONS, Reason, Role};
+pub use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, PEERS, Peer, REASONS, Reason, Role};
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
-/// First byte of every payload; a reader refuses any other value.
+/// First byte of every payload but those of [`ALERT_VERSION`]; a reader refuses any other value.
 pub const MESSAGE_VERSION: u8 = 1;
+/// First byte of an alert that carries rows: the message as in [`MESSAGE_VERSION`], and behind it the schema's id, the
+/// number of rows, and their values as little-endian `f32`. An alert without rows keeps the older form, which older
+/// programs read.
+pub const ALERT_VERSION: u8 = 2;
 /// Largest payload, bytes.
 pub const MESSAGE_BYTES: usize = 60 * 1024;
 /// Rows of one sample batch.

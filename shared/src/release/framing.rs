@@ -72,6 +72,17 @@ pub fn encode<'a, T: Serialize>(version: u8, value: &T, out: &'a mut [u8]) -> Re
 /// # Errors
 /// Each [`FrameError`] but [`FrameError::NoRoom`].
 pub fn decode<T: DeserializeOwned>(version: u8, bytes: &[u8], limit: usize) -> Result<T, FrameError> {
+    match decode_front(version, bytes, limit)? {
+        (value, []) => Ok(value),
+        (_, rest) => Err(FrameError::Trailing { bytes: rest.len() }),
+    }
+}
+
+/// As [`decode`], but gives the bytes behind the body to a caller who knows what they are.
+///
+/// # Errors
+/// As [`decode`], but for [`FrameError::Trailing`].
+pub fn decode_front<T: DeserializeOwned>(version: u8, bytes: &[u8], limit: usize) -> Result<(T, &[u8]), FrameError> {
     if bytes.len() > limit {
         return Err(FrameError::TooLong { bytes: bytes.len(), limit });
     }
@@ -79,11 +90,7 @@ pub fn decode<T: DeserializeOwned>(version: u8, bytes: &[u8], limit: usize) -> R
     if *found != version {
         return Err(FrameError::Version { found: *found, expected: version });
     }
-    match postcard::take_from_bytes(body) {
-        Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(FrameError::Trailing { bytes: rest.len() }),
-        Err(_) => Err(FrameError::Malformed),
-    }
+    postcard::take_from_bytes(body).map_err(|_| FrameError::Malformed)
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! What an alert says.
 
+use crate::features::FeatureVector;
 use crate::units::{Address, Timestamp};
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// Features that an alert explains.
 pub const REASONS: usize = 5;
+/// Rows that an alert carries.
+pub const ALERT_ROWS: usize = 3;
 /// Peers that an alert names.
 pub const PEERS: usize = 4;
 
@@ -88,4 +91,8 @@ pub struct Alert {
     pub resembles: Option<String<32>>,
     /// Release that said so.
     pub release: u64,
+    /// Rows that raised the evidence most, plain units, in the order in which they came. They say no address. Messages
+    /// have them behind everything else, so serde does not see them.
+    #[serde(skip)]
+    pub rows: Vec<FeatureVector, ALERT_ROWS>,
 }

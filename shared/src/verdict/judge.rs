@@ -5,11 +5,12 @@ use crate::context::local::LocalNetworks;
 use crate::features::FeatureVector;
 use crate::flow::lru::{LruTable, Slot};
 use crate::units::{Address, Nanos, Timestamp};
-use crate::verdict::alert::{Alert, AlertState, Role};
+use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, Role};
 use crate::verdict::calibration::Calibration;
 use crate::verdict::evidence::{Evidence, Step};
 use crate::verdict::kinds::{KindProfile, resembling};
 use crate::verdict::scaling::{QuantizedInput, RowScaler, Scaling};
+use crate::verdict::witness::{Rise, Witnesses};
 use heapless::Vec;
 
 /// Episodes that can be open at once; a further one waits until one closes, and is counted.
@@ -124,6 +125,7 @@ pub struct Judge {
     hosts: LruTable<Address, Sides, 4>,
     local: LocalNetworks,
     open: Vec<(Slot, Role), OPEN_EPISODES>,
+    witnesses: Witnesses,
     correction_nats: f32,
     clock: Timestamp,
     started_s: u32,
@@ -138,12 +140,18 @@ impl Judge {
             hosts: LruTable::new(capacity, hash_seed),
             local,
             open: Vec::new(),
+            witnesses: Witnesses::new(ALERT_ROWS),
             correction_nats: 0.0,
             clock: Timestamp::EPOCH,
             started_s: 0,
             next_episode: 0,
             counters: JudgeCounters::default(),
         }
+    }
+
+    /// Puts at most so many rows into an alert, [`ALERT_ROWS`] where nothing else is said.
+    pub fn with_rows(self, rows: usize) -> Self {
+        Self { witnesses: Witnesses::new(rows), ..self }
     }
 
     /// Counters since the start.
@@ -241,6 +249,10 @@ impl Judge {
         let side = self.hosts.value_mut(slot).of(role);
         side.evidence.step(step, policy.drift_nats, policy.limit_nats, side.episode.is_some());
         let nats = side.evidence.nats;
+        if step.surprise_nats > policy.drift_nats && nats >= CLOSE_SHARE * policy.limit_nats {
+            let rise = Rise { host: *host, role, since: side.evidence.since };
+            self.witnesses.note(rise, step.at, step.surprise_nats, step.row);
+        }
         match side.episode {
             Some(_) if nats < CLOSE_SHARE * policy.limit_nats => {
                 self.close(slot, role, policy, tell);
@@ -300,6 +312,7 @@ impl Judge {
                 (reason.normal_low, reason.normal_high) = (scaling.benign_low, scaling.benign_high);
             }
         }
+        let rows = self.witnesses.rows(Rise { host, role, since: evidence.since });
         let resembles = evidence.kind().and_then(|kind| policy.kinds.get(kind)).map(|kind| kind.name.clone());
         tell(Alert {
             episode: episode.number,
@@ -318,6 +331,7 @@ impl Judge {
             reasons,
             resembles,
             release: policy.release,
+            rows,
         });
     }
 

@@ -10,6 +10,11 @@ mod lanes;
 #[cfg(feature = "alloc")]
 pub mod network;
 pub mod scaling;
+#[cfg(feature = "alloc")]
+mod witness;
+
+#[cfg(feature = "alloc")]
+pub use witness::WATCHED;
 
 /// Widest latent layer of a network.
 pub const LATENT: usize = 32;

@@ -120,6 +120,28 @@ fn an_alert_says_who_what_and_by_which_release() {
 }
 
 #[test]
+fn an_alert_carries_its_own_rows_also_while_another_host_is_in_one() {
+    let mut site = Site::new();
+    for step in 0..8u8 {
+        site.flow(host(1), outside(step), 8.0, u64::from(step) * 100);
+        site.flow(host(2), outside(step), 7.0, u64::from(step) * 100 + 50);
+        // An ordinary flow is no reason for the alert.
+        site.flow(host(1), outside(step), 0.1, u64::from(step) * 100 + 60);
+    }
+    for (of, surprise) in [(host(1), 8.0), (host(2), 7.0)] {
+        let alert = site.alerts.iter().find(|alert| alert.host == of).unwrap();
+        let values: Vec<f32> = alert.rows.iter().map(|row| row[7]).collect();
+        assert!((1..=3).contains(&values.len()) && values.iter().all(|value| *value == surprise), "{values:?}");
+    }
+    let mut site = Site::new();
+    site.judge = site.judge.with_rows(0);
+    for step in 0..4u8 {
+        site.flow(host(1), outside(step), 8.0, u64::from(step) * 100);
+    }
+    assert!(site.alerts[0].rows.is_empty(), "where none are wanted");
+}
+
+#[test]
 fn a_spoofed_flood_raises_the_evidence_of_its_target() {
     let mut site = Site::new();
     for step in 0..10u8 {

@@ -34,6 +34,17 @@ impl Scale {
         Self::linear(label, (low / step).floor() * step, (high / step - 1e-9).ceil() * step)
     }
 
+    /// Linear from 0 to a little above the highest count, with whole ticks.
+    pub(crate) fn counts(label: impl Into<String>, highest: u64) -> Self {
+        let high = (highest.max(1) as f64) * 1.15;
+        let mut scale = Self::linear(label, 0.0, high.max(2.0));
+        scale.ticks.retain(|(value, _)| value.fract() == 0.0);
+        for (value, text) in &mut scale.ticks {
+            *text = grouped(&format!("{value:.0}"));
+        }
+        scale
+    }
+
     /// Linear, close around the values.
     pub(crate) fn close(label: impl Into<String>, values: impl Iterator<Item = f64> + Clone) -> Self {
         let (low, high) = extent(values);
@@ -181,6 +192,16 @@ mod tests {
         for high in [1e-12, 1e-3, 0.7, 9.99, 12_345.0, 1e15] {
             let scale = Scale::around("", [high].into_iter());
             assert!((2..=9).contains(&scale.ticks.len()), "{high}: {:?}", scale.ticks);
+        }
+    }
+
+    #[test]
+    fn counts_have_whole_ticks_once_each() {
+        for high in [0, 1, 2, 3, 7, 100, 12_345] {
+            let scale = Scale::counts("", high);
+            let shown: std::collections::BTreeSet<_> = texts(&scale).into_iter().collect();
+            assert!(shown.len() >= 2 && shown.len() == scale.ticks.len(), "{high}: {:?}", scale.ticks);
+            assert!(scale.ends().1 > high as f64, "{high}");
         }
     }
 

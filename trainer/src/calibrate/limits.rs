@@ -91,7 +91,7 @@ fn alerts_of_site(flows: &[BenignFlow], calibration: &Calibration, drift_nats: f
     let scaler = RowScaler::new(&scaling);
     let policy =
         Policy { scaling: &scaling, scaler: &scaler, calibration, kinds: &[], drift_nats, limit_nats, release: 0 };
-    let mut judge = Judge::new(HOSTS, 0, LocalNetworks::default());
+    let mut judge = Judge::new(HOSTS, 0, LocalNetworks::default()).with_rows(0);
     let (row, quanta) = ([0.0; FEATURES], [0; FEATURES]);
     for flow in flows {
         let scored = Scored {

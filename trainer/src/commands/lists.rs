@@ -5,7 +5,7 @@ use crate::cli::{AlertsArgs, LabelArgs, LabelWord};
 use crate::clock;
 use crate::store::{AgentLine, AlertFilter, AlertLine, Desk, Label};
 use crate::tell::tell;
-use lapwing_shared::messages::{Body, Message};
+use crate::words::ago;
 use std::path::Path;
 
 /// `agents`.
@@ -18,7 +18,7 @@ pub(crate) fn agents(store: &Path, json: Option<&Path>) -> anyhow::Result<()> {
     tell!("{:<32} {:>8} {:>10} {:>8} {:>8}  {:<8} group", "agent", "seen", "rows", "alerts", "release", "state");
     let now_s = clock::now_s();
     for agent in &agents {
-        let (release, state, group) = match status(agent) {
+        let (release, state, group) = match agent.told_status() {
             Some(status) => {
                 let state = if !status.online {
                     "offline"
@@ -38,16 +38,9 @@ pub(crate) fn agents(store: &Path, json: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn status(agent: &AgentLine) -> Option<lapwing_shared::messages::Status> {
-    match Message::decode(agent.status.as_deref()?).ok()?.body {
-        Body::Status(status) => Some(status),
-        _ => None,
-    }
-}
-
 fn with_status(agent: &AgentLine) -> serde_json::Value {
     let mut value = serde_json::to_value(agent).unwrap_or_default();
-    if let (Some(fields), Some(status)) = (value.as_object_mut(), status(agent)) {
+    if let (Some(fields), Some(status)) = (value.as_object_mut(), agent.told_status()) {
         fields.insert("online".into(), status.online.into());
         fields.insert("group".into(), status.group.as_str().into());
         fields.insert("release".into(), status.release.into());
@@ -56,16 +49,6 @@ fn with_status(agent: &AgentLine) -> serde_json::Value {
         fields.insert("agent-version".into(), status.agent_version.as_str().into());
     }
     value
-}
-
-/// A span in the largest unit that gives a whole number.
-fn ago(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }
 
 /// `alerts`.

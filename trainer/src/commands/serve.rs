@@ -3,13 +3,13 @@
 use super::write_address;
 use crate::cli::StoreArgs;
 use crate::config::{Config, Span};
-use crate::predict::api::ApiLimits;
-use crate::predict::server::{self, ApiServer};
+use crate::predict::Model;
 use crate::serve;
 use crate::serve::make::ReleaseMaker;
+use crate::web::{Site, WebServer, server};
 use clap::Args;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// `serve`.
@@ -56,11 +56,15 @@ pub struct ServeArgs {
     /// serve, do only that.
     #[arg(long, value_name = "FILE")]
     pub predict_model: Option<PathBuf>,
-    /// Address of the HTTP API; port 0 takes a free one. It has no password: bind it to others than this machine only
-    /// behind something that has.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8480")]
-    pub http: SocketAddr,
-    /// Write the HTTP API's address here once it listens.
+    /// Show the fleet in a browser, and as JSON under /api/v1, at this address (127.0.0.1:8480 with --predict-model alone);
+    /// port 0 takes a free one. It has no password: bind it to others than this machine only behind something that has.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http: Option<SocketAddr>,
+    /// Name under which a proxy on this machine reaches the HTTP side; others than the loopback's own are refused there.
+    /// May be given again.
+    #[arg(long, value_name = "NAME")]
+    pub http_name: Vec<String>,
+    /// Write the HTTP side's address here once it listens.
     #[arg(long, value_name = "FILE")]
     pub http_address_file: Option<PathBuf>,
     /// Write the embedded broker's address here once it listens.
@@ -103,34 +107,51 @@ impl ServeArgs {
         config.retrain.after_rows = self.after_rows.unwrap_or(config.retrain.after_rows);
         config.retrain.min_rows = self.min_rows.unwrap_or(config.retrain.min_rows);
         config.retrain.seed = self.seed.unwrap_or(config.retrain.seed);
+        config.http.listen = self.http.or(config.http.listen);
+        config.http.names.extend(self.http_name.iter().cloned());
         config.kinds.model = self.kinds_model.clone().or(config.kinds.model);
         config.check()?;
         Ok(config)
     }
 }
 
+/// Where the HTTP side listens when only predictions are asked for.
+const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8480);
+
 pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
-    if let Some(model) = args.api_alone() {
+    let model = args.predict_model.as_deref().map(Model::load).transpose()?.map(Arc::new);
+    if args.api_alone().is_some() {
         return serve_api(model, &args);
     }
     let config = args.configuration()?;
-    let start = |model: &PathBuf| ApiServer::start(model, args.http, ApiLimits::default());
-    let api = args.predict_model.as_ref().map(start).transpose()?;
-    if let Some(api) = &api {
-        write_address(args.http_address_file.as_deref(), Some(api.address))?;
-    }
-    let told = args.address_file;
-    let mut unwritten = Ok(());
-    let ready = |address: Option<SocketAddr>| unwritten = write_address(told.as_deref(), address);
+    let address = config.http.listen.or(model.as_ref().map(|_| HTTP));
+    let site = Site {
+        store: Some(config.store.path.clone()),
+        model,
+        min_rows: config.retrain.min_rows,
+        names: config.http.names.clone(),
+        ..Site::default()
+    };
+    let (told, told_http) = (args.address_file, args.http_address_file);
+    let (mut web, mut unwritten) = (Ok(None), Ok(()));
+    // The store is there by then, for whoever looks at once.
+    let ready = |broker: Option<SocketAddr>| {
+        web = address.map(|address| WebServer::start(site, address)).transpose();
+        let listening = web.as_ref().ok().and_then(Option::as_ref).map(|web| web.address);
+        unwritten =
+            write_address(told_http.as_deref(), listening).and_then(|()| write_address(told.as_deref(), broker));
+        web.is_ok()
+    };
     let served = serve::run(config, maker, ready);
-    api.map(ApiServer::stop).transpose()?;
+    web?.map(WebServer::stop).transpose()?;
     served?;
     unwritten
 }
 
-fn serve_api(model: &Path, args: &ServeArgs) -> anyhow::Result<()> {
+fn serve_api(model: Option<Arc<Model>>, args: &ServeArgs) -> anyhow::Result<()> {
     let told = args.http_address_file.as_deref();
+    let site = Site { model, names: args.http_name.clone(), ..Site::default() };
     let mut unwritten = Ok(());
-    server::run(model, args.http, |address| unwritten = write_address(told, Some(address)))?;
+    server::run(site, args.http.unwrap_or(HTTP), |address| unwritten = write_address(told, Some(address)))?;
     unwritten
 }

@@ -4,7 +4,7 @@
 //! to one outside: the evidence of all of them together is more than that of any one.
 
 use super::{Dataset, Row};
-use crate::store::{Desk, StoreError};
+use crate::store::{Desk, StoreError, TrainingRow};
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::units::Address;
 use std::collections::BTreeMap;
@@ -36,17 +36,28 @@ pub fn read(path: &Path) -> Result<Dataset, StoreError> {
             dataset.warnings.push(format!("{}: {count} {what}", path.display()));
         }
     }
-    let row = |row: crate::store::TrainingRow| Row {
-        file: files.get(&row.agent).copied().unwrap_or_default(),
+    let file = |row: &TrainingRow| files.get(&row.agent).copied().unwrap_or_default();
+    dataset.rows = rows
+        .into_iter()
+        .map(|found| {
+            let file = file(&found);
+            row(found, file)
+        })
+        .collect();
+    Ok(dataset)
+}
+
+/// A stored row as one of a dataset.
+pub(crate) fn row(row: TrainingRow, file: u32) -> Row {
+    Row {
+        file,
         at: row.at,
         ends: (SITE, OUTSIDE),
         service_port: 0,
         features: row.features,
         attack: None,
         stands_for: row.flows,
-    };
-    dataset.rows = rows.into_iter().map(row).collect();
-    Ok(dataset)
+    }
 }
 
 #[cfg(test)]

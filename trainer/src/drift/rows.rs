@@ -8,6 +8,7 @@ use super::measure::COLUMNS;
 use crate::dataset::{Dataset, Row, capture, features_csv, stored};
 use crate::learn;
 use crate::serve::publish;
+use crate::store::Desk;
 use fastrand::Rng;
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::features::{FEATURES, FeatureVector};
@@ -20,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 /// Rows of a side that are held at most.
 pub const MOST_ROWS: usize = 200_000;
+/// Rows of a store that are scored at once.
+const CHUNK_ROWS: usize = 4_096;
 const SEED: u64 = 1;
 /// How a SQLite file begins (its file format, section 1.2).
 const SQLITE: &[u8] = b"SQLite format 3\0";
@@ -133,6 +136,37 @@ pub fn read<const SIDES: usize>(
         for (side, rows) in sides.iter_mut().zip(parts) {
             let before = side.read - side.attacks - side.not_finite - rows.len() as u64;
             keep(&mut side.flows, scorer.flows(rows)?, before, MOST_ROWS, &mut rng);
+        }
+    }
+    sides.iter_mut().for_each(Side::settle);
+    Ok(sides)
+}
+
+/// Rows of a store of `serve` from before `since`, and from then on: `most` of each, drawn at random. Unlike [`read`] it
+/// never holds more, since it runs beside the collector.
+///
+/// # Errors
+/// When the store cannot be read, or the release has no network.
+pub fn read_store(desk: &Desk, scorer: &Scorer, since: Timestamp, most: usize) -> Result<[Side; 2], DriftError> {
+    let mut sides = [Side::default(), Side::default()];
+    let mut rng = Rng::with_seed(SEED);
+    let mut rows = desk.training_rows(&schema_id())?;
+    loop {
+        let mut parts = [Vec::new(), Vec::new()];
+        for row in rows.by_ref().take(CHUNK_ROWS) {
+            let row = stored::row(row?, 0);
+            parts[usize::from(row.at >= since)].push(row);
+        }
+        if parts.iter().all(Vec::is_empty) {
+            break;
+        }
+        for (side, part) in sides.iter_mut().zip(parts) {
+            let before = side.read - side.not_finite;
+            side.read += part.len() as u64;
+            let (finite, rest): (Vec<Row>, Vec<Row>) =
+                part.into_iter().partition(|row| row.features.iter().all(|value| value.is_finite()));
+            side.not_finite += rest.len() as u64;
+            keep(&mut side.flows, scorer.flows(finite)?, before, most, &mut rng);
         }
     }
     sides.iter_mut().for_each(Side::settle);

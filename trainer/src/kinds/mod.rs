@@ -15,6 +15,7 @@ mod work;
 mod tests;
 
 pub(crate) use work::KindWork;
+pub use work::LOOKED;
 
 use crate::evaluate::{Fitted, Network};
 use crate::predict::model::{Model, ModelError};

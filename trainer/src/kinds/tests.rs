@@ -171,3 +171,61 @@ fn one_look_takes_a_bounded_number_of_messages_and_the_next_goes_on() {
     }
     assert_eq!(found, (1..=7).map(|episode| (name("gw").to_string(), episode)).collect::<Vec<_>>());
 }
+
+/// An alert that carries rows of a kind.
+fn telling(number: u64, episode: u64, state: AlertState, kind: &str) -> Message {
+    let mut message = alert(1, number, episode, state, (990, 995 + number));
+    let Body::Alert(told) = &mut message.body else { unreachable!() };
+    told.rows = heapless::Vec::from_slice(&rows(Some(kind), 3)).unwrap();
+    message
+}
+
+#[test]
+fn rows_in_the_alert_name_it_before_samples_and_keep_episodes_apart_that_run_at_once() {
+    let folder = Folder::new();
+    let mut store = Store::open(&folder.store(), Limits::default()).unwrap();
+    let (desk, work) = (store.desk().unwrap(), KindWork { namer: namer() });
+    // Two episodes at the same time, a third that carries nothing, and samples that only show a scan.
+    let batch = [
+        received("gw", &telling(1, 1, AlertState::Opened, "flood")),
+        received("gw", &telling(2, 2, AlertState::Opened, "upload")),
+        received("gw", &alert(1, 3, 3, AlertState::Opened, (990, 995))),
+        received("gw", &self::batch(4, Some("scan"), 0)),
+    ];
+    store.commit(&batch, 5).unwrap();
+    work.look(&desk).unwrap();
+    let named = || {
+        let mut found: Vec<_> =
+            lines(&desk).into_iter().map(|line| (line.episode, line.kind.unwrap(), line.kind_rows)).collect();
+        found.sort();
+        found
+    };
+    let expected = |flood_rows| {
+        [(1, "flood".to_owned(), Some(flood_rows)), (2, "upload".to_owned(), Some(3)), (3, "scan".to_owned(), Some(8))]
+    };
+    assert_eq!(named(), expected(3));
+    // What later messages carry is added, but nothing twice.
+    let mut more = telling(5, 1, AlertState::Closed, "flood");
+    let Body::Alert(told) = &mut more.body else { unreachable!() };
+    told.rows[0] = rows(Some("flood"), 5)[4];
+    store.commit(&[received("gw", &more)], 6).unwrap();
+    work.look(&desk).unwrap();
+    assert_eq!(named(), expected(4));
+}
+
+#[test]
+fn agents_whose_alerts_cannot_be_named_are_told_at_the_start() {
+    let folder = Folder::new();
+    let mut store = Store::open(&folder.store(), Limits::default()).unwrap();
+    let desk = store.desk().unwrap();
+    let silent = |number| alert(1, number, number, AlertState::Opened, (990, 995));
+    let batch = [
+        received("carries", &telling(1, 1, AlertState::Opened, "flood")),
+        received("samples", &silent(1)),
+        received("samples", &self::batch(2, None, 3)),
+        received("silent", &silent(1)),
+        received("quiet", &self::batch(1, None, 3)),
+    ];
+    store.commit(&batch, 5).unwrap();
+    assert_eq!(KindWork::warn_of_silent_agents(&desk).unwrap(), ["silent"]);
+}

@@ -1,9 +1,9 @@
-//! The HTTP API: `POST /api/v1/predict`, `GET /api/v1/model`, `GET /api/v1/openapi.json`.
+//! `POST /api/v1/predict` and `GET /api/v1/model`: the part of the HTTP API that judges rows with a saved model.
 //!
 //! Bounded: octets of a body, rows of a batch, time to receive it, batches at once. What is over a bound is refused with
 //! its limit, and a client may come again.
 
-use super::answer::{Prediction, Suspicious};
+use super::answer::Prediction;
 use super::model::Model;
 use super::rows::{RowError, json_table};
 use axum::Router;
@@ -17,7 +17,7 @@ use serde_json::Map;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::ToSchema;
 
 /// Bounds of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +64,9 @@ pub struct Answer {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// `schema`, `json`, `too-large`, `too-slow` or `busy`.
+    /// `schema`, `json`, `too-large`, `too-slow`, `busy`, `no-model`, `query`, `missing`, `store` or `failed`.
     pub code: String,
     /// For people.
     pub message: String,
@@ -111,35 +111,30 @@ pub struct AboutFeature {
     pub of: String,
 }
 
-/// The document.
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Lapwing trainer", description = "Judges flow rows with a saved model."),
-    paths(predict, about),
-    components(schemas(Batch, Answer, Prediction, Suspicious, Problem, About, AboutFeature))
-)]
-pub struct Document;
-
-struct Shared {
-    model: Arc<Model>,
+pub(crate) struct Shared {
+    /// Nothing where the server was started without one.
+    model: Option<Arc<Model>>,
     limits: ApiLimits,
     places: Semaphore,
 }
 
-/// Routes of the API.
-pub fn router(model: Arc<Model>, limits: ApiLimits) -> Router {
+/// Routes of this part.
+pub(crate) fn router(model: Option<Arc<Model>>, limits: ApiLimits) -> Router {
     let shared = Arc::new(Shared { model, limits, places: Semaphore::new(limits.at_once) });
-    Router::new()
-        .route("/api/v1/predict", post(predict))
-        .route("/api/v1/model", get(about))
-        .route("/api/v1/openapi.json", get(async || Json(Document::openapi())))
-        .with_state(shared)
+    Router::new().route("/api/v1/predict", post(predict)).route("/api/v1/model", get(about)).with_state(shared)
+}
+
+impl Shared {
+    fn model(&self) -> Result<&Arc<Model>, Refusal> {
+        let told = "this server has no model; start serve with --predict-model FILE";
+        self.model.as_ref().ok_or_else(|| refuse(StatusCode::NOT_FOUND, "no-model", told.into()))
+    }
 }
 
 type Refusal = (StatusCode, Json<Box<Problem>>);
 
 fn refuse(status: StatusCode, code: &str, message: String) -> Refusal {
-    let problem = Problem { code: code.into(), message, row: None, column: None, found: None, expected: None };
+    let problem = Problem { code: code.into(), message, ..Problem::default() };
     (status, Json(Box::new(problem)))
 }
 
@@ -165,13 +160,14 @@ fn wrong_row(error: RowError) -> Refusal {
     responses(
         (status = 200, description = "One prediction for each row.", body = Answer),
         (status = 400, description = "The body is no such JSON.", body = Problem),
+        (status = 404, description = "This server has no model.", body = Problem),
         (status = 408, description = "The body came too slowly.", body = Problem),
         (status = 413, description = "Too many bytes or rows.", body = Problem),
         (status = 422, description = "A row does not fit the model: which, where, what was expected.", body = Problem),
         (status = 503, description = "Too many batches at once; try again.", body = Problem),
     )
 )]
-async fn predict(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
+pub(crate) async fn predict(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
     match judged(&shared, request).await {
         Ok(answer) => Json(answer).into_response(),
         Err(refusal) => refusal.into_response(),
@@ -179,7 +175,7 @@ async fn predict(State(shared): State<Arc<Shared>>, request: Request<Body>) -> R
 }
 
 async fn judged(shared: &Arc<Shared>, request: Request<Body>) -> Result<Answer, Refusal> {
-    let limits = shared.limits;
+    let (limits, model) = (shared.limits, Arc::clone(shared.model()?));
     let place = shared.places.try_acquire().map_err(|_| {
         let told = format!("{} batches are under way, the most at once; try again", limits.at_once);
         refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", told)
@@ -207,7 +203,6 @@ async fn judged(shared: &Arc<Shared>, request: Request<Body>) -> Result<Answer, 
         );
         return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "too-large", told));
     }
-    let model = Arc::clone(&shared.model);
     // Judging takes the processor, so it leaves the threads that serve connections alone.
     let worked = tokio::task::spawn_blocking(move || answer(&model, &batch)).await;
     drop(place);
@@ -228,20 +223,34 @@ fn answer(model: &Model, batch: &Batch) -> Result<Answer, Refusal> {
 }
 
 /// Says what the model is and which features it needs.
-#[utoipa::path(get, path = "/api/v1/model", responses((status = 200, description = "The model.", body = About)))]
-async fn about(State(shared): State<Arc<Shared>>) -> Json<About> {
-    let model = &shared.model;
-    let needs = model.encoder.needs();
-    let feature = |(name, number): &(&str, bool)| AboutFeature {
-        name: (*name).into(),
-        of: if *number { "number" } else { "text" }.into(),
-    };
-    Json(About {
-        method: model.plan.method.to_string(),
-        kind: model.kind.clone(),
-        data_sha256: model.data_sha256.clone(),
-        classes: model.classes.clone(),
-        threshold: model.threshold,
-        features: needs.iter().map(feature).collect(),
-    })
+#[utoipa::path(
+    get,
+    path = "/api/v1/model",
+    responses(
+        (status = 200, description = "The model.", body = About),
+        (status = 404, description = "This server has no model.", body = Problem),
+    )
+)]
+pub(crate) async fn about(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.model() {
+        Ok(model) => Json(About::new(model)).into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+impl About {
+    fn new(model: &Model) -> Self {
+        let feature = |(name, number): &(&str, bool)| AboutFeature {
+            name: (*name).into(),
+            of: if *number { "number" } else { "text" }.into(),
+        };
+        Self {
+            method: model.plan.method.to_string(),
+            kind: model.kind.clone(),
+            data_sha256: model.data_sha256.clone(),
+            classes: model.classes.clone(),
+            threshold: model.threshold,
+            features: model.encoder.needs().iter().map(feature).collect(),
+        }
+    }
 }

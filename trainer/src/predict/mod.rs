@@ -6,7 +6,6 @@ pub mod api;
 pub mod args;
 pub mod model;
 mod rows;
-pub mod server;
 #[cfg(test)]
 mod tests;
 

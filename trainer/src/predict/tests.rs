@@ -1,12 +1,12 @@
-use super::api::{ApiLimits, Document};
-use super::server::ApiServer;
+use super::api::ApiLimits;
 use super::*;
 use crate::evaluate::{Plan, judge};
+use crate::web::api::Document;
+use crate::web::testing::{ask, documented};
+use crate::web::{Site, WebServer};
 use lapwing_methods::silent;
 use lapwing_tables::{ColumnType, Row, Split, Table, TableBuilder, Value};
 use serde_json::{Map, Value as Json, json};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use utoipa::OpenApi;
@@ -125,69 +125,9 @@ fn a_csv_file_is_read_by_its_header_and_a_missing_column_is_named() {
     std::fs::remove_file(path).unwrap();
 }
 
-fn start(limits: ApiLimits) -> ApiServer {
-    ApiServer::with_model(model(), "127.0.0.1:0".parse().unwrap(), limits).unwrap()
-}
-
-/// Status and body of one request.
-fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> (u16, Json) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-    stream.write_all(head.as_bytes()).unwrap();
-    // A server that refuses may close before all is written.
-    let _ = stream.write_all(body.as_bytes());
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or(Json::String(body.into())))
-}
-
-/// Holds a value against a schema of the document: types, references, required and unknown members, list items.
-fn fits(document: &Json, schema: &Json, value: &Json, at: &str) -> Result<(), String> {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let found = document.pointer(reference.trim_start_matches('#')).ok_or(format!("{at}: no {reference}"))?;
-        return fits(document, found, value, at);
-    }
-    let types: Vec<&str> = match &schema["type"] {
-        Json::String(one) => vec![one],
-        Json::Array(several) => several.iter().filter_map(Json::as_str).collect(),
-        _ => return Ok(()),
-    };
-    let is = |of: &str| match of {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_u64() || value.is_i64(),
-        "number" => value.is_number(),
-        "null" => value.is_null(),
-        _ => false,
-    };
-    if !types.iter().any(|of| is(of)) {
-        return Err(format!("{at}: {value} is no {types:?}"));
-    }
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
-        value.get(name).ok_or(format!("{at}: no {name}"))?;
-    }
-    if let (Some(properties), Some(members)) = (schema["properties"].as_object(), value.as_object()) {
-        for (name, member) in members {
-            let schema = properties.get(name).ok_or(format!("{at}: {name} is not documented"))?;
-            fits(document, schema, member, &format!("{at}.{name}"))?;
-        }
-    }
-    for (place, item) in value.as_array().into_iter().flatten().enumerate() {
-        fits(document, &schema["items"], item, &format!("{at}[{place}]"))?;
-    }
-    Ok(())
-}
-
-fn documented(document: &Json, path: &str, method: &str, (status, body): &(u16, Json)) -> Result<(), String> {
-    let pointer =
-        format!("/paths/{}/{method}/responses/{status}/content/application~1json/schema", path.replace('/', "~1"));
-    let schema = document.pointer(&pointer).ok_or(format!("{pointer} is not documented"))?;
-    fits(document, schema, body, "body")
+fn start(limits: ApiLimits) -> WebServer {
+    let site = Site { model: Some(model()), limits, ..Site::default() };
+    WebServer::start(site, "127.0.0.1:0".parse().unwrap()).unwrap()
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod shelf;
 mod show;
 #[cfg(test)]
 mod tests;
-mod work;
+pub(crate) mod work;
 
 pub use shelf::Shelf;
 
@@ -100,6 +100,9 @@ impl Server {
         let store = Store::open(&config.store.path, config.limits())?;
         let desk = store.desk()?;
         desk.reset_jobs()?;
+        if kinds.is_some() {
+            KindWork::warn_of_silent_agents(&desk)?;
+        }
         let (link, address) = link(&config, &counts)?;
         let shelf = Shelf::new(&config.retrain.releases, &config.group()?);
         let mut publisher = Publisher::new(link.releases);
@@ -233,13 +236,13 @@ impl Server {
     fn take_result(&mut self) -> Result<(), ServeError> {
         let Some((work, show)) = self.work.take() else { return Ok(()) };
         show.end();
-        let (job, order, rows_seen) = (work.job, work.order.clone(), work.rows_seen);
+        let (job, order, rows_seen, reason) = (work.job, work.order.clone(), work.rows_seen, work.reason.clone());
         let made = work.finish();
         // Rows are spent by a failure, too: the next one waits for new ones or for its pause.
         self.trained_rows = rows_seen;
         let result = made.and_then(|made| {
             let published =
-                self.release(&order, &made.release).map_err(|error| MakeError::Training(error.to_string()))?;
+                self.release(&order, &made.release, reason).map_err(|error| MakeError::Training(error.to_string()))?;
             tracing::info!(
                 version = published.version,
                 rows = made.summary.rows,
@@ -266,7 +269,7 @@ impl Server {
     }
 
     /// Puts the file on the shelf, publishes it, and clears what is two releases old.
-    fn release(&mut self, order: &Order, made: &MadeRelease) -> Result<Manifest, ServeError> {
+    fn release(&mut self, order: &Order, made: &MadeRelease, reason: String) -> Result<Manifest, ServeError> {
         let file = made.file.as_slice();
         let version = order.version;
         let publish = |source| ServeError::Publish { version, source };
@@ -279,7 +282,8 @@ impl Server {
             tracing::warn!(version, error = format!("{error:#}"), "no model card was written");
         }
         let (group, made_s) = (order.group.to_string(), order.created_s);
-        self.desk.add_release(&ReleaseLine { group, version, manifest_sha256, made_s, file: path })?;
+        let reason = Some(reason);
+        self.desk.add_release(&ReleaseLine { group, version, manifest_sha256, made_s, file: path, reason })?;
         let manifest = self.publisher.publish(file).map_err(publish)?;
         if let [previous, old] = before.as_slice() {
             self.publisher.clear(old, &[&manifest, previous]).map_err(publish)?;
@@ -336,19 +340,22 @@ fn link(config: &Config, counts: &Arc<Counts>) -> Result<(Link, Option<SocketAdd
     }
 }
 
-/// Runs a server until SIGTERM, SIGINT, or an error. `ready` hears the embedded broker's address.
+/// Runs a server until SIGTERM, SIGINT, or an error. `ready` hears the embedded broker's address; when it says no, the
+/// server stops at once.
 ///
 /// # Errors
 /// As [`Server::start`], [`Server::tick`] and [`Server::stop`].
 pub fn run(
     config: Config,
     maker: Arc<dyn ReleaseMaker>,
-    ready: impl FnOnce(Option<SocketAddr>),
+    ready: impl FnOnce(Option<SocketAddr>) -> bool,
 ) -> Result<(), ServeError> {
     let failed = |error: std::io::Error| ServeError::Link(LinkError::Ended { reason: error.to_string() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let mut server = Server::start(config, maker)?;
-    ready(server.address());
+    if !ready(server.address()) {
+        return server.stop();
+    }
     let ended = runtime.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
         let mut term = signal(SignalKind::terminate()).map_err(failed)?;

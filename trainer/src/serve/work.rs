@@ -98,7 +98,7 @@ fn make(
 }
 
 /// Puts the calling thread behind the others, where the system lets us; without it training is only less polite.
-fn lower_priority() {
+pub(crate) fn lower_priority() {
     let thread = std::fs::read_link("/proc/thread-self").ok();
     let number = thread.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str());
     let Some(number) = number else { return };

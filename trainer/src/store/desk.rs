@@ -2,8 +2,9 @@
 
 use super::counters::{self, Counter};
 use super::error::StoreError;
+use super::kinds::NO_KIND;
 use super::schema;
-use lapwing_shared::messages::{AlertState, Role};
+use lapwing_shared::messages::{AlertState, Body, Message, Role, Status};
 use lapwing_shared::units::{Address, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
@@ -105,6 +106,26 @@ pub struct AlertLine {
     pub payload: Vec<u8>,
 }
 
+impl AlertLine {
+    /// The kind that people are shown: what the trainer's second stage is sure of, else what the agent says that it
+    /// resembles, else [`NO_KIND`].
+    pub fn shown_kind(&self) -> &str {
+        let named = self.kind.as_deref().filter(|kind| *kind != NO_KIND);
+        named.or(self.resembles.as_deref()).unwrap_or(NO_KIND)
+    }
+}
+
+/// What an agent last said of itself.
+impl AgentLine {
+    /// Its status; nothing before it has told one.
+    pub fn told_status(&self) -> Option<Status> {
+        match Message::decode(self.status.as_deref()?).ok()?.body {
+            Body::Status(status) => Some(status),
+            _ => None,
+        }
+    }
+}
+
 /// Which episodes to list.
 #[derive(Clone, Debug, Default)]
 pub struct AlertFilter {
@@ -138,19 +159,8 @@ impl Desk {
     /// When the store cannot be read.
     pub fn agents(&self) -> Result<Vec<AgentLine>, StoreError> {
         let text = "SELECT name, run, last_seen_s, sample_rows, alerts, status, health FROM agents ORDER BY name";
-        let line = |row: &rusqlite::Row<'_>| {
-            Ok(AgentLine {
-                name: row.get(0)?,
-                run: row.get::<_, i64>(1)?.cast_unsigned(),
-                last_seen_s: row.get::<_, i64>(2)?.cast_unsigned(),
-                sample_rows: row.get::<_, i64>(3)?.cast_unsigned(),
-                alerts: row.get::<_, i64>(4)?.cast_unsigned(),
-                status: row.get(5)?,
-                health: row.get(6)?,
-            })
-        };
         let mut statement = self.connection.prepare_cached(text).map_err(self.sql())?;
-        let lines = statement.query_map([], line).and_then(Iterator::collect);
+        let lines = statement.query_map([], agent_line).and_then(Iterator::collect);
         lines.map_err(self.sql())
     }
 
@@ -159,16 +169,13 @@ impl Desk {
     /// # Errors
     /// When the store cannot be read.
     pub fn alerts(&self, filter: &AlertFilter) -> Result<Vec<AlertLine>, StoreError> {
-        let text = "SELECT agents.name, a.episode, a.state, a.host, a.role, a.since_ns, a.at_ns, a.peak_nats, \
-                    a.limit_nats, a.flows, a.odd_flows, a.service_port, a.resembles, a.release, labels.label, \
-                    labels.who, a.payload, kinds.kind, kinds.probability, kinds.rows \
-                    FROM alerts AS a JOIN agents ON agents.id = a.agent \
-                    LEFT JOIN labels ON labels.agent = a.agent AND labels.episode = a.episode \
-                    LEFT JOIN kinds ON kinds.agent = a.agent AND kinds.episode = a.episode \
-                    WHERE a.id = (SELECT max(id) FROM alerts AS b WHERE b.agent = a.agent AND b.episode = a.episode) \
-                    AND (?1 IS NULL OR agents.name = ?1) AND (?2 = 0 OR labels.label IS NULL) \
-                    ORDER BY a.id DESC LIMIT ?3";
-        let mut statement = self.connection.prepare_cached(text).map_err(self.sql())?;
+        let text = format!(
+            "SELECT {ALERT_COLUMNS} FROM alerts AS a {ALERT_TABLES} \
+             WHERE a.id = (SELECT max(id) FROM alerts AS b WHERE b.agent = a.agent AND b.episode = a.episode) \
+             AND (?1 IS NULL OR agents.name = ?1) AND (?2 = 0 OR labels.label IS NULL) \
+             ORDER BY a.id DESC LIMIT ?3"
+        );
+        let mut statement = self.connection.prepare_cached(&text).map_err(self.sql())?;
         let values = (&filter.agent, filter.unlabelled, filter.limit);
         let lines = statement.query_map(values, alert_line).and_then(Iterator::collect);
         lines.map_err(self.sql())
@@ -222,7 +229,28 @@ impl Desk {
     }
 }
 
-fn alert_line(row: &rusqlite::Row<'_>) -> rusqlite::Result<AlertLine> {
+/// What [`alert_line`] reads, in its order.
+pub(super) const ALERT_COLUMNS: &str = "agents.name, a.episode, a.state, a.host, a.role, a.since_ns, a.at_ns, \
+     a.peak_nats, a.limit_nats, a.flows, a.odd_flows, a.service_port, a.resembles, a.release, labels.label, labels.who, \
+     a.payload, kinds.kind, kinds.probability, kinds.rows";
+/// Where it stands, besides `alerts AS a`.
+pub(super) const ALERT_TABLES: &str = "JOIN agents ON agents.id = a.agent \
+     LEFT JOIN labels ON labels.agent = a.agent AND labels.episode = a.episode \
+     LEFT JOIN kinds ON kinds.agent = a.agent AND kinds.episode = a.episode";
+
+pub(super) fn agent_line(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentLine> {
+    Ok(AgentLine {
+        name: row.get(0)?,
+        run: row.get::<_, i64>(1)?.cast_unsigned(),
+        last_seen_s: row.get::<_, i64>(2)?.cast_unsigned(),
+        sample_rows: row.get::<_, i64>(3)?.cast_unsigned(),
+        alerts: row.get::<_, i64>(4)?.cast_unsigned(),
+        status: row.get(5)?,
+        health: row.get(6)?,
+    })
+}
+
+pub(super) fn alert_line(row: &rusqlite::Row<'_>) -> rusqlite::Result<AlertLine> {
     let states = [AlertState::Opened, AlertState::Updated, AlertState::Closed];
     let state: u8 = row.get(2)?;
     let seconds = |nanos: i64| Timestamp::from_nanos(nanos.cast_unsigned()).as_secs();

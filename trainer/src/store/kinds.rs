@@ -1,15 +1,17 @@
 //! Which episodes are to be named, by which rows, and what they were named.
 //!
-//! An alert carries no feature rows. The rows that its evidence rests on are among its agent's samples: those made
-//! during the episode and marked as of a host in one. Samples say no host, so episodes of one agent that run at the
-//! same time share their rows.
+//! An alert carries the rows that raised its evidence most; all messages of an episode together have those that it is
+//! named by. Agents of before that, and those that are told to send none, leave their samples: the rows made during the
+//! episode and marked as of a host in one. Samples say no host, so episodes of one agent that run at the same time share
+//! those.
 
 use super::Desk;
 use super::counters::{self, Counter};
 use super::error::StoreError;
 use super::write::stored_ns;
+use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::features::{FEATURES, FeatureVector, SchemaId};
-use lapwing_shared::messages::{Body, Message};
+use lapwing_shared::messages::{Body, MESSAGE_VERSION, Message};
 use lapwing_shared::verdict::judge::UPDATE_INTERVAL;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeSet;
@@ -18,6 +20,8 @@ use std::collections::BTreeSet;
 pub const NO_KIND: &str = "unknown";
 /// Sample batches that one episode is named by, at most: the first ones of a long episode.
 const BATCHES: u32 = 32;
+/// Messages of one episode whose rows it is named by, at most: the newest ones of a long episode.
+const MESSAGES: u32 = 32;
 
 /// How far messages were looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,12 +80,37 @@ impl Desk {
         read().map_err(self.sql())
     }
 
-    /// Rows of one feature schema that an episode is named by: those of its agent that were made while it lasted and
-    /// whose host was in an episode.
+    /// Rows of one feature schema that an episode is named by: those that its messages carry, else those of its agent's
+    /// samples that were made while it lasted and whose host was in an episode.
     ///
     /// # Errors
     /// When the store cannot be read. A batch that no longer decodes is left out.
     pub fn episode_rows(&self, span: &EpisodeSpan, schema: &SchemaId) -> Result<Vec<FeatureVector>, StoreError> {
+        // Rows of another schema than this program's do not outlive their decoding.
+        let carried = if *schema == schema_id() { self.carried_rows(span)? } else { Vec::new() };
+        if carried.is_empty() { self.sampled_rows(span, schema) } else { Ok(carried) }
+    }
+
+    /// Different rows of the episode's messages, in the order in which they came.
+    fn carried_rows(&self, span: &EpisodeSpan) -> Result<Vec<FeatureVector>, StoreError> {
+        let text = "SELECT payload FROM alerts WHERE agent = ?1 AND episode = ?2 ORDER BY id DESC LIMIT ?3";
+        let values = (span.agent, span.episode.cast_signed(), MESSAGES);
+        let mut statement = self.connection.prepare_cached(text).map_err(self.sql())?;
+        let payloads = statement.query_map(values, |row| row.get::<_, Vec<u8>>(0)).and_then(Iterator::collect);
+        let payloads: Vec<Vec<u8>> = payloads.map_err(self.sql())?;
+        let mut rows: Vec<FeatureVector> = Vec::new();
+        for payload in payloads.iter().rev() {
+            let Ok(Body::Alert(alert)) = Message::decode(payload).map(|message| message.body) else { continue };
+            for row in alert.rows {
+                if !rows.contains(&row) {
+                    rows.push(row);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    fn sampled_rows(&self, span: &EpisodeSpan, schema: &SchemaId) -> Result<Vec<FeatureVector>, StoreError> {
         let text = "SELECT samples.payload FROM samples JOIN schemas ON schemas.id = samples.schema \
                     WHERE samples.agent = ?1 AND schemas.sha256 = ?2 AND suspect_last_ns >= ?3 \
                     AND suspect_first_ns <= ?4 ORDER BY suspect_last_ns LIMIT ?5";
@@ -99,6 +128,22 @@ impl Desk {
             );
         }
         Ok(rows)
+    }
+
+    /// Agents that have told of alerts and send no rows that could name them, neither in their newest alert nor in
+    /// samples; by name, `limit` at the most.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn agents_without_rows(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        let text = "SELECT name FROM agents WHERE alerts > 0 AND sample_rows = 0 AND (SELECT substr(payload, 1, 1) \
+                    FROM alerts WHERE alerts.agent = agents.id AND release > 0 ORDER BY id DESC LIMIT 1) = ?1 ORDER BY name LIMIT ?2";
+        let read = || {
+            let mut statement = self.connection.prepare_cached(text)?;
+            let names = statement.query_map(([MESSAGE_VERSION], limit), |row| row.get(0))?;
+            names.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(self.sql())
     }
 
     /// Writes what episodes are named, and how far that is; all of it or nothing.

@@ -4,6 +4,7 @@
 //! reached the disk). Any number of [`Desk`]s, in this process or another, read, label and ask for retraining beside
 //! it. Every table has a limit and a counter of what the limit removed.
 
+mod board;
 mod counters;
 mod desk;
 mod error;
@@ -23,6 +24,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use board::{AGENTS, AgentRow, EpisodeFilter, EpisodePage, LOOKED_AT, Told, UpdateLine};
 pub use counters::Counter;
 pub use desk::{AgentLine, AlertFilter, AlertLine, Desk, Label};
 pub use error::StoreError;

@@ -13,7 +13,7 @@ use std::time::Duration;
 const APPLICATION_ID: i32 = 0x4c61_7077;
 
 /// One script a version; a file of version n needs the scripts from n on.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
 
 /// Pages in the write-ahead log at which it is copied into the file: 16 MiB.
 const CHECKPOINT_PAGES: i32 = 4096;
@@ -72,6 +72,16 @@ CREATE TABLE kinds (
 ) WITHOUT ROWID;
 ";
 
+/// What the dashboard asks for: rates want two health messages, releases their reason, and lists an index each, so that
+/// no page reads a whole table.
+const VERSION_3: &str = "
+ALTER TABLE agents ADD COLUMN health_before BLOB;
+ALTER TABLE releases ADD COLUMN reason TEXT;
+CREATE INDEX alerts_by_agent ON alerts (agent);
+CREATE INDEX alerts_opened ON alerts (since_ns, agent) WHERE state = 0;
+CREATE INDEX updates_by_agent ON updates (agent);
+";
+
 /// Newest version known.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
 
@@ -99,6 +109,18 @@ pub(crate) fn open_existing(path: &Path) -> Result<Connection, StoreError> {
     check(path, &connection)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
     migrate(&mut connection).map_err(sql)?;
+    Ok(connection)
+}
+
+/// Opens an existing file of the current version to read it and nothing else; the one that writes brings it up.
+pub(crate) fn open_reading(path: &Path) -> Result<Connection, StoreError> {
+    let sql = |source| StoreError::from_sql(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    connection.busy_timeout(Duration::from_secs(2)).map_err(sql)?;
+    check(path, &connection)?;
+    connection.pragma_update(None, "query_only", true).map_err(sql)?;
+    connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
 

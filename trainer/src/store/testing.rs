@@ -74,6 +74,7 @@ pub(crate) fn alert(run: u64, number: u64, episode: u64, state: AlertState, span
         reasons: heapless::Vec::new(),
         resembles: None,
         release: 3,
+        rows: heapless::Vec::new(),
     });
     Message { run, number, sent_s: 0, body }
 }

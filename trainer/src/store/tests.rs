@@ -260,7 +260,7 @@ fn a_newer_schema_version_is_refused_with_the_next_step() {
     file.pragma_update(None, "user_version", 99).unwrap();
     drop(file);
     let error = Store::open(&folder.store(), Limits::default()).err().unwrap();
-    assert!(error.to_string().contains("schema version 99, this trainer knows versions up to 2"), "{error}");
+    assert!(error.to_string().contains("schema version 99, this trainer knows versions up to 3"), "{error}");
     assert!(error.to_string().contains("use the newer trainer"), "{error}");
 }
 

@@ -314,6 +314,7 @@ impl Staged {
 
     fn write_agents(&self, transaction: &Transaction<'_>, now_s: u64) -> rusqlite::Result<()> {
         let text = "UPDATE agents SET run = max(run, ?2), last_seen_s = ?3, status = coalesce(?4, status), \
+                    health_before = CASE WHEN ?5 IS NULL THEN health_before ELSE health END, \
                     health = coalesce(?5, health), sample_rows = sample_rows + ?6, alerts = alerts + ?7 WHERE id = ?1";
         let mut statement = transaction.prepare_cached(text)?;
         for (agent, seen) in &self.seen {

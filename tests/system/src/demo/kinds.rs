@@ -1,16 +1,12 @@
 //! Kinds of alerts: the model that names them, and what the trainer's store says they were named.
 
-use super::{say, this_program};
+use super::parties::Trainer;
+use super::{PATIENCE, say, this_program};
 use anyhow::{Context, ensure};
 use lapwing_trainer::store::{AlertFilter, AlertLine, Desk, NO_KIND};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
-/// Between two looks into the store.
-const LOOK: Duration = Duration::from_millis(50);
-/// Looks before the names are given up.
-const LOOKS: u32 = 1200;
 /// Messages of either sort that would still be to look at.
 const NEXT: u32 = 1;
 
@@ -40,9 +36,12 @@ pub(super) fn learn(captures: &Path, home: &str, model: &Path) -> anyhow::Result
 ///
 /// # Errors
 /// An alert without a kind, or no alert at all whose kind the trainer knows.
-pub(super) fn tell(store: &Path, homes: &[&str]) -> anyhow::Result<()> {
-    let desk = Desk::open(store)?;
-    wait(&desk)?;
+pub(super) fn tell(trainer: &Trainer, homes: &[&str]) -> anyhow::Result<()> {
+    let desk = Desk::open(&trainer.store())?;
+    // What has come after the last look is looked at next; the trainer says when it has.
+    while waits(&desk)? {
+        trainer.looked(PATIENCE)?;
+    }
     let alerts = desk.alerts(&AlertFilter { limit: u32::MAX >> 1, ..AlertFilter::default() })?;
     for line in &alerts {
         ensure!(line.kind.is_some(), "alert episode {} of {} arrived without a kind", line.episode, line.agent);
@@ -65,14 +64,8 @@ pub(super) fn tell(store: &Path, homes: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn wait(desk: &Desk) -> anyhow::Result<()> {
-    for _ in 0..LOOKS {
-        let before = desk.looked_at()?;
-        let (_, next) = desk.episodes_to_name(before, NEXT)?;
-        if next == before {
-            return Ok(());
-        }
-        std::thread::sleep(LOOK);
-    }
-    anyhow::bail!("the trainer did not name its alerts")
+/// Whether something was stored that the trainer has not looked at.
+fn waits(desk: &Desk) -> anyhow::Result<bool> {
+    let before = desk.looked_at()?;
+    Ok(desk.episodes_to_name(before, NEXT)?.1 != before)
 }

@@ -25,7 +25,7 @@ pub struct Plan {
 }
 
 /// Longest wait for any one thing to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 const DAY: Nanos = Nanos::from_secs(86_400);
 const HOMES: [&str; 2] = ["home-a", "home-b"];
 /// Sample batches of a day (one in five minutes) that the trainer should have of each home before it learns.
@@ -95,7 +95,7 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     })?;
 
     chapter("What kind of attack: a model that learned home-a's recordings names the alerts; home-b's are the test");
-    kinds::tell(&stage.trainer.store(), &HOMES)?;
+    kinds::tell(&stage.trainer, &HOMES)?;
 
     chapter("Retraining with the new samples; rows of the alerted hosts are kept out");
     stage.release(2)?;
@@ -109,6 +109,7 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
 
     if plan.serve {
         chapter("Still running; Ctrl-C ends it");
+        say(&format!("dashboard: {}", stage.trainer.dashboard()));
         say(&format!("broker: {}", stage.trainer.url()));
         say(&format!("alerts: lapwing-trainer alerts --store {}", stage.trainer.store().display()));
         stage.trainer.wait()?;
@@ -121,6 +122,7 @@ fn set_up(plan: &Plan, folder: &Path) -> anyhow::Result<Stage> {
     kinds::learn(&plan.captures, HOMES[0], &model)?;
     let trainer = Trainer::start(folder, &model)?;
     say(&format!("trainer and broker at {}", trainer.url()));
+    say(&format!("dashboard at {}", trainer.dashboard()));
     let mut listener = Listener::start(trainer.address())?;
     let mut agents = Vec::new();
     for (home, engine) in HOMES.into_iter().zip(["tract", "int8"]) {

@@ -2,10 +2,12 @@
 
 use super::feed::Feed;
 use anyhow::{Context, ensure};
+use lapwing_trainer::kinds::LOOKED;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// Between two looks at the file that tells the broker's address.
@@ -20,11 +22,18 @@ pub(super) fn this_program(party: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Prints a process's log lines behind its name.
-fn relay(name: &str, log: impl Read + Send + 'static) {
+/// Prints a process's log lines behind its name, but for those of level debug: `looked` hears when alerts were looked at.
+fn relay(name: &str, log: impl Read + Send + 'static, looked: Option<Sender<()>>) {
     let name = name.to_owned();
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
+            if line.contains("DEBUG") {
+                if let Some(looked) = looked.as_ref().filter(|_| line.contains(LOOKED)) {
+                    // Who no longer waits has gone.
+                    let _ = looked.send(());
+                }
+                continue;
+            }
             // Time and module are for log files.
             let line = line.split_once(" INFO ").map_or(line.as_str(), |(_, said)| said);
             let line = line.split_once(": ").filter(|_| line.starts_with("lapwing_")).map_or(line, |(_, said)| said);
@@ -37,6 +46,10 @@ fn relay(name: &str, log: impl Read + Send + 'static) {
 pub struct Trainer {
     child: Child,
     address: SocketAddr,
+    /// Where the dashboard listens.
+    http: SocketAddr,
+    /// Hears when alerts were looked at, to name them.
+    looked: Receiver<()>,
     folder: PathBuf,
 }
 
@@ -54,10 +67,23 @@ impl Trainer {
             .stdout(Stdio::null())
             .status()?;
         ensure!(made.success(), "no signing key could be made");
-        let address_file = folder.join("address");
+        let (address_file, http_file) = (folder.join("address"), folder.join("http-address"));
+        for old in [&address_file, &http_file] {
+            // A kept folder has those of the demo before.
+            let _ = std::fs::remove_file(old);
+        }
         let mut child = this_program("trainer")?
-            .args(["--log", "warn,lapwing_trainer=info", "serve", "--listen", "127.0.0.1:0", "--address-file"])
+            .args([
+                "--log",
+                "warn,lapwing_trainer=info,lapwing_trainer::kinds=debug",
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--address-file",
+            ])
             .arg(&address_file)
+            .args(["--http", "127.0.0.1:0", "--http-address-file"])
+            .arg(&http_file)
             .arg("--store")
             .arg(folder.join("store.sqlite"))
             .arg("--releases")
@@ -69,11 +95,14 @@ impl Trainer {
             .env("NO_COLOR", "1")
             .stderr(Stdio::piped())
             .spawn()?;
+        let (told, looked) = channel();
         if let Some(log) = child.stderr.take() {
-            relay("trainer", log);
+            relay("trainer", log, Some(told));
         }
         let address = wait_for_address(&address_file, &mut child)?;
-        Ok(Self { child, address, folder: folder.to_owned() })
+        // Written before the broker's.
+        let http = std::fs::read_to_string(&http_file)?.trim().parse()?;
+        Ok(Self { child, address, http, looked, folder: folder.to_owned() })
     }
 
     /// Where the broker listens.
@@ -86,9 +115,22 @@ impl Trainer {
         format!("mqtt://{}", self.address)
     }
 
+    /// The dashboard.
+    pub fn dashboard(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
     /// The store's file.
     pub fn store(&self) -> PathBuf {
         self.folder.join("store.sqlite")
+    }
+
+    /// Waits until it has looked at alerts again.
+    ///
+    /// # Errors
+    /// When it does not within `patience`, or has ended.
+    pub(super) fn looked(&self, patience: Duration) -> anyhow::Result<()> {
+        self.looked.recv_timeout(patience).context("the trainer did not look at its alerts")
     }
 
     /// Asks for a new release.
@@ -175,7 +217,7 @@ impl Agent {
             .spawn()?;
         let input = child.stdin.take().context("no pipe to the agent")?;
         if let Some(log) = child.stderr.take() {
-            relay(name, log);
+            relay(name, log, None);
         }
         Ok(Self { child, name: name.to_owned(), feed: Feed::begin(input)? })
     }

@@ -69,6 +69,7 @@ fn alert(agent: u32) -> Body {
         service_port: 23,
         reasons: (0..5).map(|_| reason).collect(),
         resembles: None,
+        rows: heapless::Vec::new(),
         release: 3,
     })
 }

@@ -6,6 +6,7 @@
 mod bars;
 mod confusion;
 mod curves;
+mod days;
 mod distances;
 mod drift;
 mod evidence;
@@ -19,6 +20,7 @@ mod scatter;
 pub use bars::{Bar, Recalls};
 pub use confusion::Confusion;
 pub use curves::{Curve, Operating, PrecisionRecall, Roc};
+pub use days::{DaySeries, Days};
 pub use distances::{Distance, Distances};
 pub use drift::{Drift, DriftLine};
 pub use evidence::{Evidence, EvidencePoint};

@@ -1,57 +1,41 @@
-//! The HTTP API on a socket, until it is told to end.
+//! The HTTP side on a socket, until it is told to end.
 
-use super::api::{ApiLimits, router};
-use super::model::{Model, ModelError};
+use super::limited::Limited;
+use super::{Site, router};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// Threads that judge batches.
-const THREADS: usize = 2;
+/// Threads that judge batches and read the store.
+const THREADS: usize = 4;
 
-/// Why the API does not run.
+/// Why the HTTP side does not run.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// The model.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The socket.
-    #[error("HTTP API on {address}: {source}")]
-    Socket {
-        /// Where it should listen.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
+#[error("HTTP on {address}: {source}")]
+pub struct ServerError {
+    /// Where it should listen.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: std::io::Error,
 }
 
-/// An API that runs on threads of its own.
-pub struct ApiServer {
+/// A server that runs on threads of its own.
+pub struct WebServer {
     /// Where it listens.
     pub address: SocketAddr,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), std::io::Error>>>,
 }
 
-impl ApiServer {
-    /// Loads the model and listens; port 0 takes a free one.
-    ///
-    /// # Errors
-    /// A model that cannot be used, or an address that cannot be listened on.
-    pub fn start(model: &Path, address: SocketAddr, limits: ApiLimits) -> Result<Self, ServerError> {
-        Self::with_model(Arc::new(Model::load(model)?), address, limits)
-    }
-
-    /// As [`Self::start`], with a model that is loaded already.
+impl WebServer {
+    /// Listens; port 0 takes a free one.
     ///
     /// # Errors
     /// An address that cannot be listened on.
-    pub fn with_model(model: Arc<Model>, address: SocketAddr, limits: ApiLimits) -> Result<Self, ServerError> {
-        let failed = |source| ServerError::Socket { address, source };
+    pub fn start(site: Site, address: SocketAddr) -> Result<Self, ServerError> {
+        let failed = |source| ServerError { address, source };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(THREADS)
@@ -61,10 +45,12 @@ impl ApiServer {
             .map_err(failed)?;
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let dashboard = site.store.is_some();
         let (end, ended) = oneshot::channel();
-        let run = move || runtime.block_on(serve(listener, model, limits, async move { drop(ended.await) }));
+        let run = move || runtime.block_on(serve(listener, site, address, async move { drop(ended.await) }));
         let thread = std::thread::Builder::new().name("http-api".into()).spawn(run).map_err(failed)?;
-        tracing::info!(%address, "HTTP API listens");
+        let what = if dashboard { "dashboard and HTTP API listen" } else { "HTTP API listens" };
+        tracing::info!(%address, "{what}");
         Ok(Self { address, end: Some(end), thread: Some(thread) })
     }
 
@@ -79,27 +65,27 @@ impl ApiServer {
         let address = self.address;
         let lost = || std::io::Error::other("the thread panicked");
         let ended = self.thread.take().map_or(Ok(Ok(())), JoinHandle::join).unwrap_or_else(|_| Err(lost()));
-        ended.map_err(|source| ServerError::Socket { address, source })
+        ended.map_err(|source| ServerError { address, source })
     }
 }
 
 async fn serve(
     listener: TcpListener,
-    model: Arc<Model>,
-    limits: ApiLimits,
+    site: Site,
+    address: SocketAddr,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), std::io::Error> {
-    axum::serve(listener, router(model, limits)).with_graceful_shutdown(end).await
+    axum::serve(Limited::new(listener), router(site, address)).with_graceful_shutdown(end).await
 }
 
-/// Runs the API alone, until SIGTERM or SIGINT. `ready` hears the address.
+/// Runs it alone, until SIGTERM or SIGINT. `ready` hears the address.
 ///
 /// # Errors
-/// As [`ApiServer::start`].
-pub fn run(model: &Path, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> Result<(), ServerError> {
-    let failed = |source| ServerError::Socket { address, source };
+/// As [`WebServer::start`].
+pub fn run(site: Site, address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> Result<(), ServerError> {
+    let failed = |source| ServerError { address, source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let server = ApiServer::start(model, address, ApiLimits::default())?;
+    let server = WebServer::start(site, address)?;
     ready(server.address);
     let waited = runtime.block_on(async {
         use tokio::signal::unix::{SignalKind, signal};

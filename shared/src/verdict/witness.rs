@@ -1,0 +1,126 @@
+//! Rows that an alert carries: of every host on its way to an alert, those that raised its evidence most.
+
+use crate::features::FeatureVector;
+use crate::units::{Address, Timestamp};
+use crate::verdict::alert::{ALERT_ROWS, Role};
+use alloc::vec::Vec;
+
+/// Rises of evidence whose rows are kept: twice as many as episodes can be open. The longest unnoted goes.
+pub const WATCHED: usize = 128;
+
+/// Which rise of which host's evidence: a host that falls to nothing and rises again starts with other rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rise {
+    pub(crate) host: Address,
+    pub(crate) role: Role,
+    pub(crate) since: Timestamp,
+}
+
+struct Kept {
+    rise: Rise,
+    noted: Timestamp,
+    /// Surprise and row, in the order in which they came.
+    rows: heapless::Vec<(f32, FeatureVector), ALERT_ROWS>,
+}
+
+/// See the module's text; all its memory is taken at the start (about 80 KiB).
+pub(crate) struct Witnesses {
+    kept: Vec<Kept>,
+    rows: usize,
+}
+
+impl Witnesses {
+    /// Keeps at most so many rows of a rise.
+    pub(crate) fn new(rows: usize) -> Self {
+        let watched = if rows == 0 { 0 } else { WATCHED };
+        Self { kept: Vec::with_capacity(watched), rows: rows.min(ALERT_ROWS) }
+    }
+
+    /// Keeps a row, where it is no less surprising than one of those that are kept: of equals the later ones stay, since
+    /// context gathers while an attack lasts.
+    pub(crate) fn note(&mut self, rise: Rise, at: Timestamp, nats: f32, row: &FeatureVector) {
+        if self.rows == 0 {
+            return;
+        }
+        let place = self.kept.iter().position(|kept| kept.rise == rise).unwrap_or_else(|| self.begin(rise));
+        let Some(kept) = self.kept.get_mut(place) else { return };
+        kept.noted = at;
+        if kept.rows.len() >= self.rows {
+            let least = kept.rows.iter().enumerate().min_by(|a, b| a.1.0.total_cmp(&b.1.0));
+            match least.map(|(index, least)| (index, least.0)) {
+                Some((index, least)) if nats >= least => drop(kept.rows.remove(index)),
+                _ => return,
+            }
+        }
+        // There is room now.
+        let _ = kept.rows.push((nats, *row));
+    }
+
+    /// A place for a rise that has none.
+    fn begin(&mut self, rise: Rise) -> usize {
+        let fresh = Kept { rise, noted: Timestamp::EPOCH, rows: heapless::Vec::new() };
+        if self.kept.len() < WATCHED {
+            self.kept.push(fresh);
+            return self.kept.len() - 1;
+        }
+        let oldest = self.kept.iter().enumerate().min_by_key(|(_, kept)| kept.noted).map_or(0, |(place, _)| place);
+        if let Some(kept) = self.kept.get_mut(oldest) {
+            *kept = fresh;
+        }
+        oldest
+    }
+
+    /// The rows of a rise.
+    pub(crate) fn rows(&self, rise: Rise) -> heapless::Vec<FeatureVector, ALERT_ROWS> {
+        let kept = self.kept.iter().find(|kept| kept.rise == rise);
+        kept.map(|kept| kept.rows.iter().map(|(_, row)| *row).collect()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::FEATURES;
+
+    fn rise(host: u8, since: u64) -> Rise {
+        Rise { host: Address::from_v4([10, 0, 0, host]), role: Role::Source, since: Timestamp::from_secs(since) }
+    }
+
+    fn first_values(witnesses: &Witnesses, of: Rise) -> std::vec::Vec<f32> {
+        witnesses.rows(of).iter().map(|row| row[0]).collect()
+    }
+
+    #[test]
+    fn the_most_surprising_rows_stay_and_of_equals_the_later() {
+        let mut witnesses = Witnesses::new(3);
+        for (value, nats) in [(1, 5.0), (2, 12.0), (3, 2.0), (4, 12.0), (5, 1.0), (6, 12.0), (7, 12.0)] {
+            witnesses.note(rise(1, 9), Timestamp::from_secs(value), nats, &[value as f32; FEATURES]);
+        }
+        assert_eq!(first_values(&witnesses, rise(1, 9)), [4.0, 6.0, 7.0]);
+        assert!(witnesses.rows(rise(1, 10)).is_empty(), "another rise of the same host");
+        let other = Rise { role: Role::Target, ..rise(1, 9) };
+        assert!(witnesses.rows(other).is_empty(), "another role of it");
+    }
+
+    #[test]
+    fn rises_are_bounded_and_the_longest_unnoted_goes() {
+        let mut witnesses = Witnesses::new(1);
+        for host in 0..200 {
+            // The first host goes on and on.
+            for of in [host, 0] {
+                witnesses.note(rise(of, 9), Timestamp::from_secs(u64::from(host)), 5.0, &[f32::from(of); FEATURES]);
+            }
+        }
+        assert_eq!(witnesses.kept.len(), WATCHED);
+        assert_eq!(first_values(&witnesses, rise(0, 9)), [0.0]);
+        assert_eq!(first_values(&witnesses, rise(199, 9)), [199.0]);
+        assert!(witnesses.rows(rise(1, 9)).is_empty());
+    }
+
+    #[test]
+    fn who_wants_no_rows_gets_none_and_pays_no_memory() {
+        let mut witnesses = Witnesses::new(0);
+        witnesses.note(rise(1, 9), Timestamp::from_secs(9), 5.0, &[1.0; FEATURES]);
+        assert!(witnesses.rows(rise(1, 9)).is_empty() && witnesses.kept.capacity() == 0);
+    }
+}
