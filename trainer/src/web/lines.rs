@@ -1,6 +1,7 @@
 //! Views → the words of a table's line. Everything is text here; templates escape it.
 
 use super::drift::{DriftColumn, DriftView};
+use super::plain;
 use super::query::{AgentState, Stand};
 use super::releases::ReleaseView;
 use super::views::{AgentView, AlertView, HealthView, ReasonView};
@@ -133,7 +134,7 @@ fn named(view: &AlertView) -> String {
 /// A feature on an alert's page.
 pub(super) struct ReasonLine {
     pub(super) feature: String,
-    pub(super) definition: String,
+    pub(super) meaning: &'static str,
     pub(super) value: String,
     pub(super) normal: String,
     pub(super) share: f32,
@@ -142,12 +143,11 @@ pub(super) struct ReasonLine {
 
 impl ReasonLine {
     pub(super) fn new(view: &ReasonView) -> Self {
-        let shown = |number: f32| value(f64::from(number));
         Self {
             feature: view.feature.clone(),
-            definition: view.definition.clone(),
-            value: format!("{} {}", shown(view.value), view.unit),
-            normal: format!("{} to {}", shown(view.normal_low), shown(view.normal_high)),
+            meaning: plain::meaning(&view.feature),
+            value: plain::amount(&view.feature, view.value),
+            normal: plain::range(&view.feature, view.normal_low, view.normal_high),
             share: view.share,
             percent: format!("{:.0}\u{a0}%", view.share * 100.0),
         }

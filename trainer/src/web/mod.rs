@@ -12,6 +12,7 @@ mod limited;
 mod lines;
 mod overview;
 mod pages;
+mod plain;
 pub mod query;
 mod reader;
 pub mod releases;

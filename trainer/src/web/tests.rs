@@ -91,7 +91,7 @@ fn fleet() -> Vec<Received> {
 fn one_look_tells_agents_alerts_releases_and_the_day() {
     let mut stage = Stage::new(&fleet());
     let overview = stage.page("/");
-    for told in ["gw-1", "gw-2", "10.0.0.9", "192.0.2.7", "network-layer octets from the initiator", "1500", "open"] {
+    for told in ["gw-1", "gw-2", "10.0.0.9", "192.0.2.7", "1500 octets from the source; normal here: 0 to 20", "open"] {
         assert!(overview.contains(told), "{told}");
     }
     assert!(overview.contains("<svg") && overview.contains("Alerts a day"));
@@ -121,7 +121,8 @@ fn an_alerts_page_tells_who_whom_what_is_off_and_what_to_do() {
     for told in [
         "10.0.0.9 → 192.0.2.7, port 23",
         "12 flows, 9 of them odd",
-        "1500 octets",
+        "octets from the source",
+        "1500",
         "0 to 20",
         "64\u{a0}%",
         "opened",

@@ -1,8 +1,8 @@
 //! What the store knows → what the JSON and the pages say, the same for both.
 
+use super::plain;
 use super::query::{AgentState, Stand};
 use crate::store::{AgentRow, AlertLine, UpdateLine};
-use crate::words::value;
 use lapwing_shared::features::schema::SCHEMA;
 use lapwing_shared::messages::{Alert, Body, Health, Message, Reason, Status};
 use serde::Serialize;
@@ -330,20 +330,15 @@ impl AlertView {
 impl ReasonView {
     fn new(reason: &Reason) -> Option<Self> {
         let feature = SCHEMA.get(usize::from(reason.feature))?;
-        let shown = |number: f32| value(f64::from(number));
-        let unit = if feature.unit.is_empty() { String::new() } else { format!(" {}", feature.unit) };
-        let (low, high) = (shown(reason.normal_low), shown(reason.normal_high));
-        let range = if low == high { low } else { format!("{low} to {high}") };
-        let definition = definition(usize::from(reason.feature));
         Some(Self {
             feature: feature.name.into(),
-            definition: definition.clone(),
+            definition: definition(usize::from(reason.feature)),
             unit: feature.unit.into(),
             value: reason.value,
             normal_low: reason.normal_low,
             normal_high: reason.normal_high,
             share: f32::from(reason.share_permille) / 1000.0,
-            words: format!("{}{unit}, here normally {range}: {definition}", shown(reason.value)),
+            words: plain::sentence(feature.name, reason.value, reason.normal_low, reason.normal_high),
         })
     }
 }
