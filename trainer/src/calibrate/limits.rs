@@ -29,6 +29,8 @@ const TAIL_ALERTS: u64 = 60;
 /// Hosts whose evidence is kept while counting: an agent's default.
 const HOSTS: usize = 2_048;
 const SECONDS_PER_DAY: f64 = 86_400.0;
+/// A silence counts as watched for so long at the most, seconds: an agent that was away saw nothing.
+const LONGEST_SILENCE_S: f64 = 3_600.0;
 
 /// One benign flow with its score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,13 +59,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Flows in any order. A site counts from its first flow to its last, an hour at least, so that little data does
-    /// not look like a busy day; a sample of a tenth of its flows shows what a tenth of that time would.
+    /// Flows in any order. A site counts from its first flow to its last, silences over an hour as one, an hour at
+    /// least, so that little data does not look like a busy day; a sample of a tenth of its flows shows what a tenth of
+    /// that time would.
     pub fn new(mut flows: Vec<BenignFlow>) -> Self {
         flows.sort_by_key(|flow| (flow.site, flow.at));
-        let span = |site: &[BenignFlow]| match site {
-            [first, .., last] => last.at.since(first.at).as_secs_f64(),
-            _ => 0.0,
+        let span = |site: &[BenignFlow]| {
+            let gaps = site.windows(2).map(|pair| pair[1].at.since(pair[0].at).as_secs_f64());
+            gaps.map(|gap| gap.min(LONGEST_SILENCE_S)).sum::<f64>()
         };
         let sampled = |site: &[BenignFlow]| {
             site.len() as f64 / site.iter().map(|flow| f64::from(flow.stands_for.max(1.0))).sum::<f64>()
@@ -210,6 +213,7 @@ mod tests {
     use super::super::{DRIFT_NATS, calibrate};
     use super::*;
     use fastrand::Rng;
+    use lapwing_shared::units::Nanos;
 
     const DAY_S: u64 = 86_400;
 
@@ -280,6 +284,18 @@ mod tests {
         let limit = |watch: &Watch| evidence_limits(watch, &calibration, DRIFT_NATS).unwrap()[3].evidence_nats;
         let (whole, sampled) = (limit(&all), limit(&Watch::new(tenth)));
         assert!((sampled / whole - 1.0).abs() < 0.25, "{whole} nats from all, {sampled} from a tenth");
+    }
+
+    #[test]
+    fn a_week_without_an_agent_is_not_watched() {
+        let whole = watch(4, 7, ordinary);
+        let half = whole.flows.len() / 2;
+        let away = |(place, flow): (usize, &BenignFlow)| {
+            let later = if place < half { Nanos(0) } else { Nanos::from_secs(7 * DAY_S) };
+            BenignFlow { at: flow.at.plus(later), ..*flow }
+        };
+        let interrupted = Watch::new(whole.flows.iter().enumerate().map(away).collect());
+        assert!((interrupted.days() - whole.days()).abs() < 0.05, "{} and {}", interrupted.days(), whole.days());
     }
 
     #[test]

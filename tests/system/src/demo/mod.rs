@@ -99,13 +99,22 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
 
     chapter("Retraining with the new samples; rows of the alerted hosts are kept out");
     stage.release(2)?;
+    let found = stage.listener.heard().opened();
+    last.clear();
     for (agent, home) in stage.agents.iter_mut().zip(HOMES) {
-        tell_fed(home, agent.feed.play(&captures(&format!("{home}-benign")), Nanos(7 * DAY.0))?);
+        let played = agent.feed.play(&captures(&format!("{home}-benign")), Nanos(7 * DAY.0))?;
+        tell_fed(home, played);
+        last.push(played.last);
     }
     stage.confirmed(2)?;
-    let heard = stage.listener.heard();
-    let found = heard.opened() - false_alerts;
-    say(&format!("{found} alert episodes were opened; both homes run release 2"));
+    stage.listener.until(PATIENCE, "samples of both homes", |heard| {
+        let mut homes = HOMES.iter().zip(&last);
+        homes.all(|(home, last)| last.since(heard.sampled(home)) < UNSAMPLED)
+    })?;
+    let again = stage.listener.heard().opened() - found;
+    say(&format!("false alerts on another day of ordinary traffic: {again}"));
+    let found = found - false_alerts;
+    say(&format!("{found} alert episodes were opened by the attacks; both homes run release 2"));
 
     if plan.serve {
         chapter("Still running; Ctrl-C ends it");
