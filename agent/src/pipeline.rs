@@ -123,10 +123,11 @@ fn lock(batch: &Mutex<Batch>) -> MutexGuard<'_, Batch> {
 impl RecordSink for Feeder {
     fn record(&mut self, record: &FlowRecord, features: &FeatureVector) {
         let mut current = lock(&self.current);
-        // There is room: a full batch was handed over.
-        let _ = current.rows.push(record, features);
+        // A full batch was handed over, so there is room; if ever there were none, it would be told.
+        let taken = current.rows.push(record, features);
         let full = current.rows.is_full();
         drop(current);
+        self.left_out += u64::from(!taken);
         if full {
             self.hand_over();
         }

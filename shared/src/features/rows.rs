@@ -15,12 +15,16 @@ pub struct Row {
 
 /// At most so many rows; takes its memory when made, and none by default.
 #[derive(Default)]
-pub struct Rows(Vec<Row>);
+pub struct Rows {
+    rows: Vec<Row>,
+    /// Not the vector's capacity, which may be more than was asked for.
+    capacity: usize,
+}
 
 impl Rows {
     /// Room for so many.
-    pub fn with_capacity(rows: usize) -> Self {
-        Self(Vec::with_capacity(rows))
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { rows: Vec::with_capacity(capacity), capacity }
     }
 
     /// Adds a row; false where there is no room. Compiled here, because half a kilobyte is copied quickly only by what
@@ -29,39 +33,39 @@ impl Rows {
     pub fn push(&mut self, record: &FlowRecord, features: &FeatureVector) -> bool {
         let room = !self.is_full();
         if room {
-            self.0.push(Row { record: *record, features: *features });
+            self.rows.push(Row { record: *record, features: *features });
         }
         room
     }
 
     /// The rows, oldest first.
     pub fn as_slice(&self) -> &[Row] {
-        &self.0
+        &self.rows
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.rows.len()
     }
 
     /// True without rows.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rows.is_empty()
     }
 
     /// True when there is no more room.
     pub fn is_full(&self) -> bool {
-        self.0.len() == self.0.capacity()
+        self.rows.len() >= self.capacity
     }
 
-    /// How many there is memory for.
+    /// How many there is room for in all.
     pub fn capacity(&self) -> usize {
-        self.0.capacity()
+        self.capacity
     }
 
     /// Forgets all rows, keeps the memory.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.rows.clear();
     }
 }
 

@@ -299,6 +299,8 @@ fn run_block<'a, const COUNT: usize, const VECTORS: usize>(
     more_outputs
 }
 
+const _: () = assert!(FEATURES.is_multiple_of(SIXTEEN) && LATENT.is_multiple_of(SIXTEEN), "outputs in whole sixteens");
+
 /// Activations → int8 as ONNX has them, zero point added; 0 behind the layer's outputs. `out` has whole sixteens.
 fn write_raw(layer: &LayerShape, activations: &Activations, out: &mut [i8]) {
     let zero_point = i16x8::splat(if layer.relu { i16::from(RELU_ZERO_POINT) } else { 0 });
