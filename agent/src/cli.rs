@@ -177,7 +177,7 @@ pub struct Options {
     /// Directory of the two release slots.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Feature rows sent from each interval, 0 to 32 [default: 32].
+    /// Feature rows sent from each interval, 0 to 256 [default: 128].
     #[arg(long, value_name = "COUNT")]
     pub sample_rows: Option<usize>,
     /// Length of that interval [default: 300s].

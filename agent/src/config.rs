@@ -5,6 +5,7 @@
 mod live;
 
 pub use crate::outbox::Delivery;
+use crate::sampler::INTERVAL_ROWS;
 use lapwing_shared::context::local::{LOCAL_PREFIXES, LocalNetworks, Prefix};
 use lapwing_shared::features::meter::{DEFAULT_HOSTS, MeterConfig};
 use lapwing_shared::flow::lru::CAPACITY_LIMIT;
@@ -159,7 +160,7 @@ pub struct OutputSection {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SamplesSection {
-    /// Rows chosen from each interval, 0 to 32; 0 sends none.
+    /// Rows chosen from each interval, 0 to 256; 0 sends none.
     pub rows: usize,
     /// Length of an interval.
     pub interval: Span,
@@ -169,7 +170,7 @@ pub struct SamplesSection {
 
 impl Default for SamplesSection {
     fn default() -> Self {
-        Self { rows: 32, interval: Span(Nanos::from_secs(300)), alert_rows: ALERT_ROWS }
+        Self { rows: 128, interval: Span(Nanos::from_secs(300)), alert_rows: ALERT_ROWS }
     }
 }
 
@@ -231,8 +232,8 @@ impl Config {
         if !(0.001..=1000.0).contains(&alerts) {
             return Err(bad_value("detector.alerts-per-day", alerts, "expected 0.001 to 1000 alerts a day"));
         }
-        if self.samples.rows > lapwing_shared::messages::SAMPLE_ROWS {
-            return Err(bad_value("samples.rows", self.samples.rows, "expected 0 to 32 rows"));
+        if self.samples.rows > INTERVAL_ROWS {
+            return Err(bad_value("samples.rows", self.samples.rows, "expected 0 to 256 rows"));
         }
         if self.samples.alert_rows > ALERT_ROWS {
             return Err(bad_value("samples.alert-rows", self.samples.alert_rows, "expected 0 to 3 rows"));

@@ -43,7 +43,7 @@ pub struct Mark {
 pub trait Listener: Send {
     /// An alert was opened, updated or closed. False when it had to be dropped, which the listener counts.
     fn alert(&mut self, alert: &Alert);
-    /// An interval's sample is complete.
+    /// An interval's sample is complete; a large one comes in several batches.
     fn samples(&mut self, samples: Samples);
     /// The release on trial was judged.
     fn trial(&mut self, release: u64, verdict: TrialVerdict);
@@ -218,9 +218,7 @@ impl<L: Listener> Scoring<L> {
             judge.flush(&policy(installed, derived), &mut |alert| alerts.tell(&alert));
             alerts.failure.map_or(Ok(()), Err)?;
         }
-        if let Some(samples) = self.sampler.take() {
-            self.listener.samples(samples);
-        }
+        self.give_samples();
         self.files.flush()
     }
 
@@ -242,18 +240,22 @@ impl<L: Listener> Scoring<L> {
         })
     }
 
+    fn give_samples(&mut self) {
+        while let Some(samples) = self.sampler.take() {
+            self.listener.samples(samples);
+        }
+    }
+
     fn finish_row(&mut self, row: &Row, scored: Option<usize>) -> Result<(), OutputError> {
         let verdict = match scored {
             Some(index) => Some(self.judge_row(row, index)?),
             None => None,
         };
         let (score, in_episode) = verdict.map_or((None, false), |(score, _, suspect)| (Some(score), suspect));
-        if self.sampler.is_complete_at(row.record.made)
-            && let Some(samples) = self.sampler.take()
-        {
-            self.listener.samples(samples);
+        if self.sampler.is_complete_at(row.record.made) {
+            self.give_samples();
         }
-        self.sampler.offer(row.record.made, &row.features, score, in_episode);
+        self.sampler.offer(row, score, in_episode);
         if let Some(records) = &mut self.files.records {
             records.write(&row.record)?;
         }

@@ -1,11 +1,12 @@
-//! [`Message`] and [`Acknowledgement`] ↔ MQTT payload: [`MESSAGE_VERSION`], then postcard; [`ALERT_VERSION`] has rows
-//! behind that.
+//! [`Message`] and [`Acknowledgement`] ↔ MQTT payload: [`MESSAGE_VERSION`], then postcard; [`EXTENDED_VERSION`] has rows
+//! or hosts behind that.
 //!
 //! What can be encoded can be decoded: both directions run the same checks, so that neither side can send what the
 //! other refuses. Lengths are in bytes.
 
 use super::{
-    ALERT_VERSION, Acknowledgement, Alert, Body, MESSAGE_BYTES, MESSAGE_VERSION, Message, Reason, Samples, Status, rows,
+    Acknowledgement, Alert, Body, EXTENDED_VERSION, MESSAGE_BYTES, MESSAGE_VERSION, Message, Reason, Samples, Status,
+    hosts, rows,
 };
 use crate::features::FEATURES;
 use crate::release::framing::{self, FrameError};
@@ -69,14 +70,22 @@ impl Message {
     /// [`MessageError`] when a field breaks its type's rule or `out` is too small.
     pub fn encode<'a>(&self, out: &'a mut [u8]) -> Result<&'a [u8], MessageError> {
         self.check()?;
-        match &self.body {
-            Body::Alert(alert) if !alert.rows.is_empty() => {
-                let written = framing::encode(ALERT_VERSION, self, out)?.len();
-                let rows = rows::write(&alert.rows, out.get_mut(written..).unwrap_or_default())?;
-                Ok(&out[..written + rows])
-            }
-            _ => Ok(framing::encode(MESSAGE_VERSION, self, out)?),
+        let extended = match &self.body {
+            Body::Alert(alert) => !alert.rows.is_empty(),
+            Body::Samples(samples) => hosts::are_told(&samples.rows),
+            _ => false,
+        };
+        if !extended {
+            return Ok(framing::encode(MESSAGE_VERSION, self, out)?);
         }
+        let written = framing::encode(EXTENDED_VERSION, self, out)?.len();
+        let behind = out.get_mut(written..).unwrap_or_default();
+        let more = match &self.body {
+            Body::Alert(alert) => rows::write(&alert.rows, behind)?,
+            Body::Samples(samples) => hosts::write(&samples.rows, behind)?,
+            _ => 0,
+        };
+        Ok(&out[..written + more])
     }
 
     /// Reads a payload. Rows of another feature schema are left out of an alert: nobody here could read them.
@@ -84,16 +93,17 @@ impl Message {
     /// # Errors
     /// [`MessageError`]: empty, unknown version, cut off, trailing bytes, too long, or a field that breaks its rule.
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-        if bytes.first() != Some(&ALERT_VERSION) {
+        if bytes.first() != Some(&EXTENDED_VERSION) {
             let message: Self = framing::decode(MESSAGE_VERSION, bytes, MESSAGE_BYTES)?;
             message.check()?;
             return Ok(message);
         }
-        let (mut message, behind): (Self, &[u8]) = framing::decode_front(ALERT_VERSION, bytes, MESSAGE_BYTES)?;
-        let Body::Alert(alert) = &mut message.body else {
-            return Err(FrameError::Version { found: ALERT_VERSION, expected: MESSAGE_VERSION }.into());
-        };
-        alert.rows = rows::read(behind)?;
+        let (mut message, behind): (Self, &[u8]) = framing::decode_front(EXTENDED_VERSION, bytes, MESSAGE_BYTES)?;
+        match &mut message.body {
+            Body::Alert(alert) => alert.rows = rows::read(behind)?,
+            Body::Samples(samples) => hosts::read(behind, &mut samples.rows)?,
+            _ => return Err(FrameError::Version { found: EXTENDED_VERSION, expected: MESSAGE_VERSION }.into()),
+        }
         message.check()?;
         Ok(message)
     }

@@ -4,7 +4,7 @@
 //! [`MESSAGE_VERSION`].
 
 use super::*;
-use crate::messages::{AlertState, Health, Peer, Role, SAMPLE_ROWS, SampleRow, Update, UpdateStep};
+use crate::messages::{AlertState, Health, Peer, Role, RowHosts, SAMPLE_ROWS, SampleRow, Update, UpdateStep};
 use crate::units::{Address, Timestamp};
 use heapless::Vec as Fixed;
 use std::format;
@@ -53,7 +53,11 @@ fn alert_with(rows: &[[f32; FEATURES]]) -> Message {
 
 fn row(features: usize, value: f32) -> SampleRow {
     let features = Fixed::from_slice(&vec![value; features]).unwrap();
-    SampleRow { at: Timestamp::from_nanos(9), features, score: Some(130), in_episode: true }
+    SampleRow { at: Timestamp::from_nanos(9), features, score: Some(130), in_episode: true, hosts: RowHosts::default() }
+}
+
+fn row_of(source: u32, target: u32) -> SampleRow {
+    SampleRow { hosts: RowHosts { source, target }, ..row(FEATURES, 1.5) }
 }
 
 fn samples(rows: &[SampleRow]) -> Message {
@@ -168,6 +172,18 @@ fn the_bytes_of_samples() {
 }
 
 #[test]
+fn the_bytes_of_samples_that_tell_hosts_apart_are_those_of_samples_and_the_hosts_behind_them() {
+    let plain = hex(&encoded(&samples(&[row(FEATURES, 1.5), row(FEATURES, 1.5)])));
+    let golden = format!("02{}01000000 00000000 04030201 ffffffff", &plain[2..]);
+    let told = samples(&[row_of(1, 0), row_of(0x0102_0304, u32::MAX)]);
+    check_golden(&told, &golden);
+    let mut bytes = encoded(&told);
+    let end = bytes.len();
+    bytes[end - 16..].fill(0);
+    assert_eq!(Message::decode(&bytes), Err(MessageError::Frame(FrameError::Malformed)), "no host told");
+}
+
+#[test]
 fn the_bytes_of_health() {
     check_golden(&health(), "01 07 00 80e2cfaa06 02 0a0b0c0d0e0f10 1112131415161718 020102 19 1a 01 e807 01");
 }
@@ -210,14 +226,16 @@ fn the_largest_acknowledgement_fits_its_stated_size() {
 
 #[test]
 fn a_full_batch_of_samples_fits_a_payload() {
-    let rows = vec![row(FEATURES, f32::MAX); SAMPLE_ROWS];
+    let rows = vec![SampleRow { hosts: row_of(1, 2).hosts, ..row(FEATURES, f32::MAX) }; SAMPLE_ROWS];
     assert!(encoded(&samples(&rows)).len() < 8 * 1024);
 }
 
 #[test]
 fn every_cut_of_a_message_is_refused() {
     let rows = alert_with(&[[1.0; FEATURES]]);
-    for message in [alert(), rows, samples(&[row(FEATURES, 1.0)]), health(), status(), update(UpdateStep::Trial)] {
+    let told = samples(&[row_of(1, 2)]);
+    let plain = [alert(), samples(&[row(FEATURES, 1.0)]), health(), status(), update(UpdateStep::Trial)];
+    for message in plain.into_iter().chain([rows, told]) {
         let bytes = encoded(&message);
         assert_eq!(Message::decode(&[]), Err(MessageError::Frame(FrameError::Empty)));
         for cut in 1..bytes.len() {
@@ -246,6 +264,7 @@ fn no_single_byte_change_makes_a_reader_panic() {
         alert(),
         alert_with(&[[1.0; FEATURES]]),
         samples(&[row(FEATURES, 1.0)]),
+        samples(&[row_of(1, 2), row_of(0, 0)]),
         status(),
         update(UpdateStep::Refused("no".try_into().unwrap())),
     ] {

@@ -2,6 +2,7 @@
 
 pub mod broker_url;
 mod codec;
+mod hosts;
 mod rows;
 pub mod topics;
 
@@ -14,12 +15,13 @@ pub use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, PEERS, Peer, REAS
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
-/// First byte of every payload but those of [`ALERT_VERSION`]; a reader refuses any other value.
+/// First byte of every payload but those of [`EXTENDED_VERSION`]; a reader refuses any other value.
 pub const MESSAGE_VERSION: u8 = 1;
-/// First byte of an alert that carries rows: the message as in [`MESSAGE_VERSION`], and behind it the schema's id, the
-/// number of rows, and their values as little-endian `f32`. An alert without rows keeps the older form, which older
-/// programs read.
-pub const ALERT_VERSION: u8 = 2;
+/// First byte of an alert that carries rows, and of samples that tell their hosts apart: the message as in
+/// [`MESSAGE_VERSION`], and behind it what that form has no place for. Behind an alert: the schema's id, the number of
+/// rows, and their values as little-endian `f32`. Behind samples: the [`RowHosts`] of every row, as little-endian `u32`.
+/// A message without these keeps the older form, which older programs read.
+pub const EXTENDED_VERSION: u8 = 2;
 /// Largest payload, bytes.
 pub const MESSAGE_BYTES: usize = 60 * 1024;
 /// Rows of one sample batch.
@@ -37,8 +39,22 @@ pub struct SampleRow {
     pub features: Vec<f32, FEATURES>,
     /// Score under the release in use; nothing without one.
     pub score: Option<u32>,
-    /// One of its hosts was in an alert episode: kept out of training unless an operator says benign.
+    /// One of its hosts was in an alert episode, or half-way to one: kept out of training unless an operator says
+    /// benign.
     pub in_episode: bool,
+    /// Whose evidence it counts for.
+    #[serde(skip)]
+    pub hosts: RowHosts,
+}
+
+/// The hosts that a row is evidence of, as numbers that mean nothing outside one run of one agent; 0 where the end is no
+/// host that evidence is kept of, or the agent does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowHosts {
+    /// The initiator, as a source.
+    pub source: u32,
+    /// The responder, as a target.
+    pub target: u32,
 }
 
 /// A batch of the reservoir.

@@ -5,7 +5,7 @@ use crate::store::{AlertFilter, AlertLine, Desk, Limits, Store};
 use lapwing_methods::silent;
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::features::schema::SCHEMA;
-use lapwing_shared::messages::{AlertState, Body, Message, SampleRow, Samples};
+use lapwing_shared::messages::{AlertState, Body, Message, RowHosts, SampleRow, Samples};
 use lapwing_shared::units::Timestamp;
 use lapwing_tables::{Split, Table};
 use std::sync::OnceLock;
@@ -116,6 +116,7 @@ fn batch(number: u64, kind: Option<&str>, ordinary: usize) -> Message {
         features: heapless::Vec::from_slice(&features).unwrap(),
         score: None,
         in_episode,
+        hosts: RowHosts::default(),
     };
     let rows = all.enumerate().map(sample).collect();
     Message { run: 1, number, sent_s: 0, body: Body::Samples(Samples { schema: schema_id(), flows_seen: 90, rows }) }

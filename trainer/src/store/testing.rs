@@ -3,7 +3,7 @@
 use super::Received;
 use lapwing_shared::features::{FEATURES, SchemaId};
 use lapwing_shared::messages::{
-    Alert, AlertState, Body, MESSAGE_BYTES, Message, Role, SampleRow, Samples, Status, Update, UpdateStep,
+    Alert, AlertState, Body, MESSAGE_BYTES, Message, Role, RowHosts, SampleRow, Samples, Status, Update, UpdateStep,
 };
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::units::{Address, Timestamp};
@@ -51,6 +51,7 @@ pub(crate) fn samples(run: u64, number: u64, rows: &[(u64, bool)]) -> Message {
         features: heapless::Vec::from_slice(&[*at_s as f32; FEATURES]).unwrap(),
         score: None,
         in_episode: *in_episode,
+        hosts: RowHosts::default(),
     };
     let rows = rows.iter().map(row).collect();
     Message { run, number, sent_s: 0, body: Body::Samples(Samples { schema: SCHEMA, flows_seen: 100, rows }) }

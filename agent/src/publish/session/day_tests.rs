@@ -9,7 +9,7 @@ use crate::update::halver::Halvers;
 use crate::update::power::PowerDisk;
 use crate::update::testing::{artifact_bytes, manifest, signed, terms};
 use lapwing_shared::features::FEATURES;
-use lapwing_shared::messages::{Acknowledgement, Health, SAMPLE_ROWS, SampleRow, Samples};
+use lapwing_shared::messages::{Acknowledgement, Health, RowHosts, SAMPLE_ROWS, SampleRow, Samples};
 use lapwing_shared::release::manifest::CHUNK_BYTES;
 use lapwing_shared::release::trial::TrialVerdict;
 use lapwing_shared::units::Timestamp;
@@ -27,6 +27,7 @@ fn samples() -> Samples {
         features: std::iter::repeat_n(1.5, FEATURES).collect(),
         score: Some(900),
         in_episode: false,
+        hosts: RowHosts { source: 1, target: 2 },
     };
     Samples { schema: [0; 32], flows_seen: 900, rows: std::iter::repeat_n(row, SAMPLE_ROWS).collect() }
 }

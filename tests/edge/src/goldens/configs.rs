@@ -19,7 +19,7 @@ const TEXTS: [&str; 14] = [
     "[meter]\nactive-timeout = \"2h\"\n",
     "[meter]\nmax-flows = 15\n",
     "[meter]\nlocal-networks = [\"192.168.1.0\"]\n",
-    "[detector]\nengine = \"int8\"\n[samples]\nrows = 33\n",
+    "[detector]\nengine = \"int8\"\n[samples]\nrows = 257\n",
     "[mqtt]\ndelivery = \"maybe\"\n",
     "[update\n",
 ];

@@ -19,7 +19,6 @@ const TOLD_ALERTS: u32 = 4;
 #[derive(Default)]
 struct Home {
     online: bool,
-    samples: u32,
     rows: u64,
     /// Newest row's time.
     sampled: Timestamp,
@@ -41,11 +40,6 @@ impl Heard {
     /// The agent has said that it is online.
     pub fn online(&self, home: &str) -> bool {
         self.home(home).is_some_and(|home| home.online)
-    }
-
-    /// Sample batches.
-    pub fn samples(&self, home: &str) -> u32 {
-        self.home(home).map_or(0, |home| home.samples)
     }
 
     /// Sample rows.
@@ -89,7 +83,6 @@ impl Heard {
         match body {
             Body::Status(status) => home.online = status.online,
             Body::Samples(samples) => {
-                home.samples += 1;
                 home.rows += samples.rows.len() as u64;
                 home.sampled = samples.rows.iter().map(|row| row.at).fold(home.sampled, Timestamp::max);
             }

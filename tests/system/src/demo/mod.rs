@@ -8,7 +8,7 @@ pub mod parties;
 use anyhow::{Context, bail};
 use feed::Played;
 use lapwing_shared::messages::UpdateStep;
-use lapwing_shared::units::Nanos;
+use lapwing_shared::units::{Nanos, Timestamp};
 use listen::Listener;
 use parties::{Agent, Trainer, this_program};
 use std::path::{Path, PathBuf};
@@ -28,8 +28,6 @@ pub struct Plan {
 const PATIENCE: Duration = Duration::from_secs(300);
 const DAY: Nanos = Nanos::from_secs(86_400);
 const HOMES: [&str; 2] = ["home-a", "home-b"];
-/// Sample batches of a day (one in five minutes) that the trainer should have of each home before it learns.
-const ENOUGH_SAMPLES: u32 = 200;
 /// A home's last samples wait for the next packets: one interval's, and some minutes without a flow.
 const UNSAMPLED: Nanos = Nanos::from_secs(900);
 
@@ -63,12 +61,7 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     let mut stage = set_up(plan, folder)?;
 
     chapter("Learning: a day of ordinary traffic in both homes");
-    for (agent, home) in stage.agents.iter_mut().zip(HOMES) {
-        tell_fed(home, agent.feed.play(&captures(&format!("{home}-benign")), Nanos(0))?);
-    }
-    stage.listener.until(PATIENCE, "samples of both homes at the trainer", |heard| {
-        HOMES.iter().all(|home| heard.samples(home) >= ENOUGH_SAMPLES)
-    })?;
+    stage.ordinary_day(&captures, Nanos(0))?;
     for home in HOMES {
         say(&format!("{home} sent {} feature rows, no packet content", stage.listener.heard().rows(home)));
     }
@@ -89,10 +82,10 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
         tell_fed(home, played);
         last.push(played.last);
     }
-    stage.listener.until(PATIENCE, "alerts and samples of both homes", |heard| {
-        let mut homes = HOMES.iter().zip(&last);
-        homes.all(|(home, last)| heard.alerts_of(home) >= 3 && last.since(heard.sampled(home)) < UNSAMPLED)
-    })?;
+    stage.sampled(&last)?;
+    stage
+        .listener
+        .until(PATIENCE, "alerts of both homes", |heard| HOMES.iter().all(|home| heard.alerts_of(home) >= 3))?;
 
     chapter("What kind of attack: a model that learned home-a's recordings names the alerts; home-b's are the test");
     kinds::tell(&stage.trainer, &HOMES)?;
@@ -100,17 +93,8 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     chapter("Retraining with the new samples; rows of the alerted hosts are kept out");
     stage.release(2)?;
     let found = stage.listener.heard().opened();
-    last.clear();
-    for (agent, home) in stage.agents.iter_mut().zip(HOMES) {
-        let played = agent.feed.play(&captures(&format!("{home}-benign")), Nanos(7 * DAY.0))?;
-        tell_fed(home, played);
-        last.push(played.last);
-    }
+    stage.ordinary_day(&captures, Nanos(7 * DAY.0))?;
     stage.confirmed(2)?;
-    stage.listener.until(PATIENCE, "samples of both homes", |heard| {
-        let mut homes = HOMES.iter().zip(&last);
-        homes.all(|(home, last)| last.since(heard.sampled(home)) < UNSAMPLED)
-    })?;
     let again = stage.listener.heard().opened() - found;
     say(&format!("false alerts on another day of ordinary traffic: {again}"));
     let found = found - false_alerts;
@@ -143,6 +127,25 @@ fn set_up(plan: &Plan, folder: &Path) -> anyhow::Result<Stage> {
 }
 
 impl Stage {
+    /// Plays each home's day, so much later than it was recorded, and waits for its samples.
+    fn ordinary_day(&mut self, captures: &dyn Fn(&str) -> PathBuf, later: Nanos) -> anyhow::Result<()> {
+        let mut last = Vec::new();
+        for (agent, home) in self.agents.iter_mut().zip(HOMES) {
+            let played = agent.feed.play(&captures(&format!("{home}-benign")), later)?;
+            tell_fed(home, played);
+            last.push(played.last);
+        }
+        self.sampled(&last)
+    }
+
+    /// Waits until the trainer has nearly all samples up to these times.
+    fn sampled(&mut self, last: &[Timestamp]) -> anyhow::Result<()> {
+        self.listener.until(PATIENCE, "samples of both homes", |heard| {
+            let mut homes = HOMES.iter().zip(last);
+            homes.all(|(home, last)| last.since(heard.sampled(home)) < UNSAMPLED)
+        })
+    }
+
     fn release(&mut self, version: u64) -> anyhow::Result<()> {
         self.trainer.retrain()?;
         self.listener.until(PATIENCE, &format!("release {version} on trial in both homes"), |heard| {

@@ -4,7 +4,7 @@ use super::LoadOptions;
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::messages::topics::Kind;
 use lapwing_shared::messages::{
-    Alert, AlertState, Body, MESSAGE_BYTES, Message, Peer, Reason, Role, SampleRow, Samples,
+    Alert, AlertState, Body, MESSAGE_BYTES, Message, Peer, Reason, Role, RowHosts, SampleRow, Samples,
 };
 use lapwing_shared::units::{Address, Timestamp};
 
@@ -25,6 +25,7 @@ impl Maker {
             features: (0..FEATURES).map(|_| random.f32() * 1_000.0).collect(),
             score: Some(1_234),
             in_episode: false,
+            hosts: RowHosts { source: 1, target: 2 },
         };
         let rows = (0..options.rows).map(row).collect();
         let samples = Body::Samples(Samples { schema: [9; 32], flows_seen: 5_000, rows });
