@@ -4,7 +4,7 @@ use crate::calibrate::limits::{BenignFlow, Watch, evidence_limits};
 use crate::calibrate::{CalibrateError, DRIFT_NATS, calibrate};
 use crate::card::{CardFiles, CardInput};
 use crate::dataset::Row;
-use crate::dataset::stored::{OUTSIDE, SITE};
+use crate::dataset::stored::ends;
 use crate::quantize::convert::QuantizeConfig;
 use crate::quantize::report::{QuantizeReport, compare};
 use crate::release::build::{Artifacts, ReleaseError, ReleaseTerms, artifacts, manifest, release_file};
@@ -60,9 +60,9 @@ pub struct Thresholds {
 /// # Errors
 /// When there are too few.
 pub fn thresholds(flows: Vec<BenignFlow>) -> Result<Thresholds, CalibrateError> {
-    let scores: Vec<u32> = flows.iter().map(|flow| flow.score).collect();
+    let scores: Vec<u32> = flows.iter().filter_map(|flow| flow.score).collect();
     let calibration = calibrate(&scores)?;
-    let limits = evidence_limits(&Watch::new(flows), &calibration, DRIFT_NATS)?;
+    let limits = evidence_limits(&[(Watch::new(flows), calibration.clone())], DRIFT_NATS)?;
     Ok(Thresholds { calibration, limits })
 }
 
@@ -74,7 +74,7 @@ pub fn benign_flows(rows: &[&Row], scores: &[u32]) -> Vec<BenignFlow> {
         source: row.ends.0,
         destination: row.ends.1,
         service_port: row.service_port,
-        score: *score,
+        score: Some(*score),
         stands_for: row.stands_for,
     };
     rows.iter().zip(scores).map(flow).collect()
@@ -173,25 +173,26 @@ impl ReleaseMaker for Learner {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<MadeRelease, MakeError> {
         let mut stored = rows.collect::<Result<Vec<_>, _>>()?;
-        stored.sort_by_key(|row| (row.at, row.agent));
-        let agent = |row: &crate::store::TrainingRow| u32::try_from(row.agent).unwrap_or(u32::MAX);
-        let training: Vec<TrainingRow> =
-            stored.iter().map(|row| TrainingRow { features: row.features, agent: agent(row) }).collect();
+        // Agent by agent, so that rows are held out as stretches of one agent's time.
+        stored.sort_by_key(|row| (row.agent, row.at));
+        let training: Vec<TrainingRow> = stored
+            .iter()
+            .map(|row| TrainingRow { features: row.features, agent: site(row), suspect: row.suspect })
+            .collect();
         let config = TrainConfig { seed: order.seed, ..self.config.clone() };
-        let trained = train::train(&training, &transforms(), &config, &mut |step| progress(epoch(&step)))
-            .map_err(|error| MakeError::Training(error.to_string()))?;
-        let said = |error: ReleaseError| MakeError::Training(error.to_string());
+        let trained =
+            train::train(&training, &transforms(), &config, &mut |step| progress(epoch(&step))).map_err(failed)?;
         let run = TrainRun::new(&training, &config, &trained);
         let held_out: Vec<FeatureVector> = trained.validation.iter().map(|row| training[*row].features).collect();
         progress(stage("quantize", String::new()));
-        let quantized = quantize(&run, &held_out, &[]).map_err(said)?;
+        let quantized = quantize(&run, &held_out, &[]).map_err(failed)?;
         progress(stage("quantize", cost(&quantized.report)));
-        let scores = scores(&quantized.artifacts.int8, &run.scaling, held_out.iter())
-            .map_err(|error| MakeError::Training(error.to_string()))?;
-        let thresholds = thresholds(sampled_flows(&trained, &stored, &scores))
-            .map_err(|error| MakeError::Training(error.to_string()))?;
+        let scores = scores(&quantized.artifacts.int8, &run.scaling, held_out.iter()).map_err(failed)?;
+        let calibration = calibrate(&scores).map_err(failed)?;
         progress(stage("calibrate", format!("{} rows", scores.len())));
-        let key = ReleaseKey::load(&order.key).map_err(|error| MakeError::Training(error.to_string()))?;
+        let limits = self.limits(&stored, &training, &config, progress)?;
+        let thresholds = Thresholds { calibration, limits };
+        let key = ReleaseKey::load(&order.key).map_err(failed)?;
         let naming = Naming {
             group: order.group.to_string(),
             version: order.version,
@@ -200,26 +201,60 @@ impl ReleaseMaker for Learner {
         };
         let kinds = heapless::Vec::new();
         let file =
-            release(&run, &quantized.artifacts, &held_out, thresholds.clone(), kinds, naming, &key).map_err(said)?;
+            release(&run, &quantized.artifacts, &held_out, thresholds.clone(), kinds, naming, &key).map_err(failed)?;
         let card = stored_card(order, &key, file.len(), &run, &quantized.report, (&thresholds, &scores));
         Ok(MadeRelease { file, card: Some(card?) })
     }
 }
 
-/// The samples do not say which hosts they are of, so an agent's held-out rows are taken as one host's: the evidence
-/// of all of them together is more than that of any one.
+fn site(row: &crate::store::TrainingRow) -> u32 {
+    u32::try_from(row.agent).unwrap_or(u32::MAX)
+}
+
+impl Learner {
+    /// Evidence limits, counted on every row by a network that did not train on it. What is held out of one training is a
+    /// few hours of a small fleet, too little to tell how often a day brings a burst.
+    fn limits(
+        &self,
+        stored: &[crate::store::TrainingRow],
+        training: &[TrainingRow],
+        config: &TrainConfig,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<heapless::Vec<LimitKnot, LIMIT_KNOTS>, MakeError> {
+        let mut told = |step: train::Progress| progress(Progress { stage: "limits", ..epoch(&step) });
+        let halves = train::train_halves(training, &transforms(), config, &mut told).map_err(failed)?;
+        let mut watches = Vec::new();
+        for half in &halves {
+            let run = TrainRun::new(training, config, half);
+            let artifacts = artifacts(&run, &run.range_rows(), &QuantizeConfig::default()).map_err(failed)?;
+            let held_out = half.validation.iter().map(|row| &training[*row].features);
+            let scores = scores(&artifacts.int8, &run.scaling, held_out).map_err(failed)?;
+            let calibration = calibrate(&scores).map_err(failed)?;
+            watches.push((Watch::new(sampled_flows(half, stored, &scores)), calibration));
+        }
+        let days: f64 = watches.iter().map(|(watch, _)| watch.days()).sum();
+        progress(stage("limits", format!("counted on {days:.1} days of {} agents", agents(training))));
+        evidence_limits(&watches, DRIFT_NATS).map_err(failed)
+    }
+}
+
+fn agents(rows: &[TrainingRow]) -> usize {
+    rows.iter().map(|row| row.agent).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+fn failed(error: impl std::fmt::Display) -> MakeError {
+    MakeError::Training(error.to_string())
+}
+
+/// All rows, of which those held out are to be judged.
 fn sampled_flows(trained: &Trained, stored: &[crate::store::TrainingRow], scores: &[u32]) -> Vec<BenignFlow> {
-    let held_out = stored.len() as f32 / trained.validation.len().max(1) as f32;
-    let flow = |(row, score): (&usize, &u32)| BenignFlow {
-        site: u32::try_from(stored[*row].agent).unwrap_or(u32::MAX),
-        at: stored[*row].at,
-        source: SITE,
-        destination: OUTSIDE,
-        service_port: 0,
-        score: *score,
-        stands_for: stored[*row].flows * held_out,
+    let held_out: BTreeMap<usize, u32> = trained.validation.iter().copied().zip(scores.iter().copied()).collect();
+    let flow = |(place, row): (usize, &crate::store::TrainingRow)| {
+        let (source, destination) = ends(row.hosts);
+        let score = held_out.get(&place).copied();
+        BenignFlow { site: site(row), at: row.at, source, destination, service_port: 0, score, stands_for: row.flows }
     };
-    trained.validation.iter().zip(scores).map(flow).collect()
+    stored.iter().enumerate().map(flow).collect()
 }
 
 /// The card of a release made from the store's rows, among which there are no labelled attacks.
@@ -244,7 +279,7 @@ fn stored_card(
         attacks: &[],
         command: "lapwing-trainer retrain, while serve runs on the same store".into(),
     });
-    made.map_err(|error| MakeError::Training(error.to_string()))
+    made.map_err(failed)
 }
 
 /// One line on what quantization cost.

@@ -104,7 +104,7 @@ pub fn ties_in_first_layer(network: &QuantizedNetwork, rows: &[[i8; FEATURES]]) 
 
 /// A small network trained on synthetic rows, quantized as a release is.
 pub fn trained() -> Named {
-    let row = |features| TrainingRow { features, agent: 0 };
+    let row = |features| TrainingRow { features, agent: 0, suspect: false };
     let rows: Vec<TrainingRow> = Mixture::new(1).rows(2_000, 2).into_iter().map(row).collect();
     let config = TrainConfig { epochs: 5, batch_rows: 64, ..TrainConfig::default() };
     let trained = train(&rows, &Mixture::transforms(), &config, &mut |_| ()).expect("synthetic rows can be trained on");

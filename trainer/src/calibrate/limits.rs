@@ -45,8 +45,8 @@ pub struct BenignFlow {
     pub destination: Address,
     /// Responder's port.
     pub service_port: u16,
-    /// Weighted reconstruction error.
-    pub score: u32,
+    /// Weighted reconstruction error; nothing for a flow that is not to be judged, and only shows when the site was seen.
+    pub score: Option<u32>,
     /// Flows that it stands for: 1 where every flow is given, more where it comes from a sample.
     pub stands_for: f32,
 }
@@ -59,20 +59,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Flows in any order. A site counts from its first flow to its last, silences over an hour as one, an hour at
-    /// least, so that little data does not look like a busy day; a sample of a tenth of its flows shows what a tenth of
-    /// that time would.
+    /// Flows in any order. A judged flow stands for the time to the site's next flow, judged or not, an hour at the most;
+    /// one of a sample of a tenth of the flows for a tenth of that. A site counts an hour at least, or the share of an
+    /// hour that its judged flows are of all, so that little data does not look like a busy day.
     pub fn new(mut flows: Vec<BenignFlow>) -> Self {
         flows.sort_by_key(|flow| (flow.site, flow.at));
-        let span = |site: &[BenignFlow]| {
-            let gaps = site.windows(2).map(|pair| pair[1].at.since(pair[0].at).as_secs_f64());
-            gaps.map(|gap| gap.min(LONGEST_SILENCE_S)).sum::<f64>()
-        };
-        let sampled = |site: &[BenignFlow]| {
-            site.len() as f64 / site.iter().map(|flow| f64::from(flow.stands_for.max(1.0))).sum::<f64>()
-        };
-        let sites = flows.chunk_by(|one, other| one.site == other.site);
-        let days = sites.map(|site| (span(site) / SECONDS_PER_DAY).max(1.0 / 24.0) * sampled(site)).sum();
+        let days = flows.chunk_by(|one, other| one.site == other.site).map(days_of_site).sum();
         Self { flows, days }
     }
 
@@ -88,6 +80,16 @@ impl Watch {
     }
 }
 
+fn days_of_site(site: &[BenignFlow]) -> f64 {
+    let stands_for = |flow: &BenignFlow| f64::from(flow.stands_for.max(1.0));
+    let watched =
+        |pair: &[BenignFlow]| pair[1].at.since(pair[0].at).as_secs_f64().min(LONGEST_SILENCE_S) / stands_for(&pair[0]);
+    let watched: f64 = site.windows(2).filter(|pair| pair[0].score.is_some()).map(watched).sum();
+    let judged = site.iter().filter(|flow| flow.score.is_some()).count() as f64;
+    let least = 3_600.0 * judged / site.iter().map(stands_for).sum::<f64>().max(1.0);
+    watched.max(least) / SECONDS_PER_DAY
+}
+
 fn alerts_of_site(flows: &[BenignFlow], calibration: &Calibration, drift_nats: f32, limit_nats: f32) -> u64 {
     // What an alert would tell of features is of no interest here.
     let scaling = Scaling { features: heapless::Vec::new() };
@@ -97,6 +99,7 @@ fn alerts_of_site(flows: &[BenignFlow], calibration: &Calibration, drift_nats: f
     let mut judge = Judge::new(HOSTS, 0, LocalNetworks::default()).with_rows(0);
     let (row, quanta) = ([0.0; FEATURES], [0; FEATURES]);
     for flow in flows {
+        let Some(score) = flow.score else { continue };
         let scored = Scored {
             at: flow.at,
             source: flow.source,
@@ -105,29 +108,33 @@ fn alerts_of_site(flows: &[BenignFlow], calibration: &Calibration, drift_nats: f
             row: &row,
             input: &quanta,
             reconstruction: &quanta,
-            score: flow.score,
+            score,
         };
         judge.judge(&scored, &policy, &mut |_| ());
     }
     judge.counters().episodes
 }
 
-/// Evidence limits for each of [`ALERTS_PER_DAY`], falling as the knob rises.
+/// A watch, and the calibration of the network that gave its scores.
+pub type Calibrated = (Watch, Calibration);
+
+/// Evidence limits for each of [`ALERTS_PER_DAY`], falling as the knob rises; the alerts of all watches are counted
+/// together.
 ///
 /// # Errors
 /// [`CalibrateError::Drift`].
 pub fn evidence_limits(
-    watch: &Watch,
-    calibration: &Calibration,
+    watches: &[Calibrated],
     drift_nats: f32,
 ) -> Result<heapless::Vec<LimitKnot, LIMIT_KNOTS>, CalibrateError> {
     let exponent = tail_exponent(drift_nats)?;
-    let curve = counted(watch, calibration, drift_nats);
+    let curve = counted(watches, drift_nats);
+    let days: f64 = watches.iter().map(|(watch, _)| watch.days).sum();
     let slope = tail_slope(&curve, exponent as f32);
     let mut limits = heapless::Vec::new();
     let mut above = f32::INFINITY;
     for alerts_per_day in ALERTS_PER_DAY {
-        let allowed = f64::from(alerts_per_day) * watch.days;
+        let allowed = f64::from(alerts_per_day) * days;
         let evidence_nats = limit_for(&curve, allowed, slope).clamp(LOWEST_NATS, HIGHEST_NATS).min(above);
         above = evidence_nats;
         let _ = limits.push(LimitKnot { alerts_per_day, evidence_nats });
@@ -136,11 +143,13 @@ pub fn evidence_limits(
 }
 
 /// (limit, alerts) from the lowest limit up to the first with none; the alerts never rise.
-fn counted(watch: &Watch, calibration: &Calibration, drift_nats: f32) -> Vec<(f32, u64)> {
+fn counted(watches: &[Calibrated], drift_nats: f32) -> Vec<(f32, u64)> {
+    let alerts =
+        |limit: f32| watches.iter().map(|(watch, calibration)| watch.alerts(calibration, drift_nats, limit)).sum();
     let mut curve: Vec<(f32, u64)> = Vec::new();
     let mut limit = LOWEST_NATS;
     while limit < HIGHEST_NATS && curve.last().is_none_or(|last| last.1 > 0) {
-        curve.push((limit, watch.alerts(calibration, drift_nats, limit)));
+        curve.push((limit, alerts(limit)));
         limit *= GRID_STEP;
     }
     // A higher limit can split one episode into two; the larger count stands for all limits below it.
@@ -230,7 +239,7 @@ mod tests {
             source: Address::from_v4([192, 168, 1, rng.u8(1..11)]),
             destination: Address::from_v4([203, 0, 113, 1]),
             service_port: 443,
-            score: score(&mut rng, second) as u32,
+            score: Some(score(&mut rng, second) as u32),
             stands_for: 1.0,
         };
         Watch::new((0..days * DAY_S).step_by(4).map(flow).collect())
@@ -241,14 +250,18 @@ mod tests {
     }
 
     fn curve_of(watch: &Watch) -> Calibration {
-        calibrate(&watch.flows.iter().map(|flow| flow.score).collect::<Vec<_>>()).unwrap()
+        calibrate(&watch.flows.iter().filter_map(|flow| flow.score).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn limits_of(watch: &Watch, calibration: &Calibration) -> heapless::Vec<LimitKnot, LIMIT_KNOTS> {
+        evidence_limits(&[(watch.clone(), calibration.clone())], DRIFT_NATS).unwrap()
     }
 
     #[test]
     fn alerts_on_fresh_benign_days_follow_the_knob_within_a_factor_of_two() {
         let seen = watch(20, 1, ordinary);
         let calibration = curve_of(&seen);
-        let limits = evidence_limits(&seen, &calibration, DRIFT_NATS).unwrap();
+        let limits = limits_of(&seen, &calibration);
         let fresh = watch(60, 2, ordinary);
         for knot in limits.iter().filter(|knot| (0.3..=30.0).contains(&knot.alerts_per_day)) {
             let alerts = fresh.alerts(&calibration, DRIFT_NATS, knot.evidence_nats) as f64 / fresh.days();
@@ -260,7 +273,7 @@ mod tests {
     #[test]
     fn limits_fall_as_the_knob_rises() {
         let seen = watch(2, 3, ordinary);
-        let limits = evidence_limits(&seen, &curve_of(&seen), DRIFT_NATS).unwrap();
+        let limits = limits_of(&seen, &curve_of(&seen));
         assert_eq!(limits.len(), ALERTS_PER_DAY.len());
         assert!(limits.windows(2).all(|pair| pair[0].evidence_nats >= pair[1].evidence_nats), "{limits:?}");
         assert!(limits[0].evidence_nats > limits[4].evidence_nats, "{limits:?}");
@@ -272,7 +285,7 @@ mod tests {
             |rng: &mut Rng, second: u64| ordinary(rng, second) + if second % 20_000 < 160 { 5_000.0 } else { 0.0 };
         let (calm, busy) = (watch(10, 4, ordinary), watch(10, 4, bursts));
         let calibration = curve_of(&calm);
-        let limit = |watch: &Watch| evidence_limits(watch, &calibration, DRIFT_NATS).unwrap()[3].evidence_nats;
+        let limit = |watch: &Watch| limits_of(watch, &calibration)[3].evidence_nats;
         assert!(limit(&busy) > 1.3 * limit(&calm), "{} against {}", limit(&busy), limit(&calm));
     }
 
@@ -281,9 +294,33 @@ mod tests {
         let all = watch(10, 6, ordinary);
         let calibration = curve_of(&all);
         let tenth = all.flows.iter().step_by(10).map(|flow| BenignFlow { stands_for: 10.0, ..*flow }).collect();
-        let limit = |watch: &Watch| evidence_limits(watch, &calibration, DRIFT_NATS).unwrap()[3].evidence_nats;
+        let limit = |watch: &Watch| limits_of(watch, &calibration)[3].evidence_nats;
         let (whole, sampled) = (limit(&all), limit(&Watch::new(tenth)));
         assert!((sampled / whole - 1.0).abs() < 0.25, "{whole} nats from all, {sampled} from a tenth");
+    }
+
+    #[test]
+    fn stretches_held_out_of_each_day_ask_for_the_limits_of_all_of_it() {
+        // Bursts of odd flows by one host, two minutes in every two hours, between the flows of the others.
+        let bursts =
+            |rng: &mut Rng, second: u64| ordinary(rng, second) + if second % 7_200 < 120 { 6_000.0 } else { 0.0 };
+        let mut all = watch(20, 8, bursts);
+        let calibration = curve_of(&watch(20, 8, ordinary));
+        let host = |flow: &mut BenignFlow| {
+            if flow.at.as_secs() % 7_200 < 120 {
+                flow.source = Address::from_v4([192, 168, 1, 1]);
+            }
+        };
+        all.flows.iter_mut().for_each(host);
+        let held_out = |(place, flow): (usize, &BenignFlow)| BenignFlow {
+            score: flow.score.filter(|_| place / 500 % 5 == 2),
+            ..*flow
+        };
+        let part = Watch::new(all.flows.iter().enumerate().map(held_out).collect());
+        assert!((part.days() / all.days() - 0.2).abs() < 0.01, "{} of {} days", part.days(), all.days());
+        let limit = |watch: &Watch| limits_of(watch, &calibration)[3].evidence_nats;
+        let (whole, held_out) = (limit(&all), limit(&part));
+        assert!((held_out / whole - 1.0).abs() < 0.25, "{whole} nats from all, {held_out} from a fifth");
     }
 
     #[test]
@@ -301,9 +338,9 @@ mod tests {
     #[test]
     fn a_watch_without_flows_still_gives_limits_that_rise_with_rarer_alerts() {
         let calibration = curve_of(&watch(1, 5, ordinary));
-        let limits = evidence_limits(&Watch::new(Vec::new()), &calibration, DRIFT_NATS).unwrap();
+        let limits = limits_of(&Watch::new(Vec::new()), &calibration);
         assert!(limits.iter().all(|knot| knot.evidence_nats.is_finite() && knot.evidence_nats >= LOWEST_NATS));
-        assert!(evidence_limits(&Watch::new(Vec::new()), &calibration, 1.0).is_err());
+        assert!(evidence_limits(&[(Watch::new(Vec::new()), calibration)], 1.0).is_err());
     }
 
     #[test]

@@ -274,3 +274,17 @@ fn write_card(
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_holds_every_setting_at_its_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/train.toml");
+        assert_eq!(settings(&path).unwrap(), TrainConfig::default());
+        let table: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        let defaults = toml::Table::try_from(TrainConfig::default()).unwrap();
+        assert_eq!(table.keys().collect::<Vec<_>>(), defaults.keys().collect::<Vec<_>>());
+    }
+}

@@ -38,6 +38,7 @@ fn read_one(path: &Path, file: u32, labels: &Labels, dataset: &mut Dataset) -> R
             service_port: record.destination_port,
             features: *features,
             attack: labels.attack(record).map(str::to_owned),
+            suspect: false,
             stands_for: 1.0,
         });
     };

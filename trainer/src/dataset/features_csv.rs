@@ -90,6 +90,7 @@ impl Columns {
             service_port: port.parse().map_err(|_| wrong("destination_port", port, "a port"))?,
             features,
             attack: None,
+            suspect: false,
             stands_for: 1.0,
         })
     }

@@ -27,6 +27,8 @@ pub struct Row {
     pub features: FeatureVector,
     /// Attack kind by the labels, nothing for benign.
     pub attack: Option<String>,
+    /// Its agent was in doubt of one of its hosts: thresholds may come from it, but it is not learnt from.
+    pub suspect: bool,
     /// Flow records that it stands for: 1, or more where an agent sent a sample of what it saw.
     pub stands_for: f32,
 }
@@ -50,7 +52,7 @@ impl Dataset {
     /// Benign rows, as training takes them; each file counts as one agent.
     pub fn benign(&self) -> Vec<TrainingRow> {
         let benign = self.rows.iter().filter(|row| row.attack.is_none());
-        benign.map(|row| TrainingRow { features: row.features, agent: row.file }).collect()
+        benign.map(|row| TrainingRow { features: row.features, agent: row.file, suspect: row.suspect }).collect()
     }
 }
 

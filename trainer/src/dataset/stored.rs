@@ -1,21 +1,41 @@
 //! The store of `serve` → rows: what agents sampled, without the rows of alert episodes that nobody called benign.
 //!
-//! Each agent counts as a file. The samples name no hosts, so all rows of an agent are taken as one local host's, talking
-//! to one outside: the evidence of all of them together is more than that of any one.
+//! Each agent counts as a file. The samples number hosts without naming them; a made-up address stands for each.
 
 use super::{Dataset, Row};
 use crate::store::{Desk, StoreError, TrainingRow};
 use lapwing_shared::features::schema::schema_id;
+use lapwing_shared::messages::RowHosts;
 use lapwing_shared::units::Address;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Stands for a site: a private address (RFC 1918).
-pub const SITE: Address = Address::from_v4([10, 0, 0, 1]);
-/// Stands for the rest of the world: an address for documentation (RFC 5737).
-pub const OUTSIDE: Address = Address::from_v4([192, 0, 2, 1]);
+/// Stands for the one host of an older agent, which does not tell its hosts apart: a private address (RFC 1918).
+const SITE: Address = Address::from_v4([10, 0, 0, 1]);
+/// Stands for an end that evidence is not kept of: an address for documentation (RFC 6676).
+const NOBODY: Address = Address::from_v4([233, 252, 0, 1]);
+/// Hosts' numbers stand at the end of it: a unique local address (RFC 4193).
+const HOST: Address = Address([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 
-/// Reads every row of the present schema, in the order of time.
+/// Initiator and responder, such that a judge keeps evidence of the very ends that the agent did. Rows of an agent that
+/// tells nothing of its hosts are taken as one host's.
+pub(crate) fn ends(hosts: RowHosts) -> (Address, Address) {
+    if hosts == RowHosts::default() {
+        return (SITE, NOBODY);
+    }
+    (host(hosts.source), host(hosts.target))
+}
+
+fn host(number: u32) -> Address {
+    if number == 0 {
+        return NOBODY;
+    }
+    let mut address = HOST;
+    address.0[12..].copy_from_slice(&number.to_be_bytes());
+    address
+}
+
+/// Reads every row of the present schema, agent by agent in the order of time.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -23,7 +43,7 @@ pub fn read(path: &Path) -> Result<Dataset, StoreError> {
     let desk = Desk::open(path)?;
     let mut stored = desk.training_rows(&schema_id())?;
     let mut rows = stored.by_ref().collect::<Result<Vec<_>, _>>()?;
-    rows.sort_by_key(|row| (row.at, row.agent));
+    rows.sort_by_key(|row| (row.agent, row.at));
     let summary = stored.summary();
     let files: BTreeMap<i64, u32> = summary.per_agent.keys().copied().zip(0..).collect();
     let mut dataset = Dataset::default();
@@ -52,10 +72,11 @@ pub(crate) fn row(row: TrainingRow, file: u32) -> Row {
     Row {
         file,
         at: row.at,
-        ends: (SITE, OUTSIDE),
+        ends: ends(row.hosts),
         service_port: 0,
         features: row.features,
         attack: None,
+        suspect: row.suspect,
         stands_for: row.flows,
     }
 }
@@ -68,7 +89,7 @@ mod tests {
     use lapwing_shared::messages::Body;
 
     #[test]
-    fn rows_of_all_agents_come_in_time_order_without_those_of_episodes_and_other_schemas() {
+    fn rows_come_agent_by_agent_in_time_order_without_those_of_episodes_and_other_schemas() {
         let folder = Folder::new();
         let message = |number, schema, rows: &[(u64, bool)]| {
             let mut message = samples(1, number, rows);
@@ -86,7 +107,7 @@ mod tests {
         store.commit(&batch, 5).unwrap();
         let dataset = read(&folder.store()).unwrap();
         let seen: Vec<_> = dataset.rows.iter().map(|row| (row.at.as_secs(), row.file, row.features[0])).collect();
-        assert_eq!(seen, [(10, 1, 10.0), (30, 0, 30.0), (40, 1, 40.0)]);
+        assert_eq!(seen, [(30, 0, 30.0), (10, 1, 10.0), (40, 1, 40.0)]);
         assert_eq!(dataset.warnings.len(), 2, "{:?}", dataset.warnings);
         assert_eq!(dataset.benign().len(), 3);
         assert!(dataset.rows.iter().all(|row| row.stands_for > 1.0), "a batch tells of more flows than it holds");

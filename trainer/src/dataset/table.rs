@@ -82,6 +82,7 @@ mod tests {
             service_port: 443,
             features: std::array::from_fn(|at| (at as u32 + file) as f32),
             attack: attack.map(str::to_owned),
+            suspect: false,
             stands_for: 1.0,
         };
         let rows = vec![flow(0, None), flow(0, Some("scan")), flow(1, None)];

@@ -12,7 +12,7 @@ use lapwing_shared::verdict::scaling::QuantizedInput;
 
 fn trained() -> (Trained, Vec<QuantizedInput>, Vec<QuantizedInput>, Vec<QuantizedInput>) {
     let mixture = Mixture::new(1);
-    let row = |(row, features)| TrainingRow { features, agent: row as u32 % 3 };
+    let row = |(row, features)| TrainingRow { features, agent: row as u32 % 3, suspect: false };
     let rows: Vec<TrainingRow> = mixture.rows(4_000, 2).into_iter().enumerate().map(row).collect();
     let config = TrainConfig { epochs: 25, batch_rows: 64, ..TrainConfig::default() };
     let trained = train(&rows, &Mixture::transforms(), &config, &mut |_| ()).unwrap();

@@ -28,7 +28,7 @@ struct Made {
 }
 
 fn made() -> Made {
-    let row = |(row, features)| TrainingRow { features, agent: row as u32 % 2 };
+    let row = |(row, features)| TrainingRow { features, agent: row as u32 % 2, suspect: false };
     let rows: Vec<TrainingRow> = Mixture::new(1).rows(1_500, 2).into_iter().enumerate().map(row).collect();
     let config = TrainConfig { epochs: 4, batch_rows: 64, ..TrainConfig::default() };
     let trained = train(&rows, &Mixture::transforms(), &config, &mut |_| ()).unwrap();
@@ -43,11 +43,11 @@ fn made() -> Made {
         source: Address::from_v4([192, 0, 2, 1]),
         destination: Address::from_v4([203, 0, 113, 1]),
         service_port: 443,
-        score,
+        score: Some(score),
         stands_for: 1.0,
     };
     let flows = scores(&run, &artifacts, &validation).into_iter().enumerate().map(flow).collect();
-    let limits = evidence_limits(&Watch::new(flows), &calibration, DRIFT_NATS).unwrap();
+    let limits = evidence_limits(&[(Watch::new(flows), calibration.clone())], DRIFT_NATS).unwrap();
     let odd: Vec<_> = Mixture::new(1).odd_rows(50, 4).iter().map(|row| run.scaling.quantize(row)).collect();
     let terms = ReleaseTerms {
         group: "home".into(),

@@ -246,6 +246,7 @@ impl Server {
             tracing::info!(
                 version = published.version,
                 rows = made.summary.rows,
+                suspect = made.summary.suspect,
                 in_episode = made.summary.in_episode,
                 called_benign = made.summary.called_benign,
                 other_schema = made.summary.other_schema,

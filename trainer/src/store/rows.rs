@@ -1,19 +1,25 @@
 //! Stored sample batches → rows to train on, with the reason for every row that is kept out.
 //!
-//! A row that its agent marked as part of an alert episode is kept out, unless an operator called every episode of that
-//! agent benign whose span covers the row's time. A span runs from the episode's `since` to its newest message, and
-//! [`SPAN_SLACK`] further on both sides, since a flow's record is made only some time after its packets.
+//! A row that its agent marked as of a host in an alert episode, or half-way to one, is kept out where an episode of that
+//! agent covers its time, unless an operator called every such episode benign. A span runs from the episode's `since` to
+//! its newest message, and [`SPAN_SLACK`] further on both sides, since a flow's record is made only some time after its
+//! packets. Where no episode covers a marked row, its host never got all the way: such rows are given as suspect. They
+//! are what ordinary traffic looks like at its oddest, so that limits counted without them come out too low; but nothing
+//! should be taught that an agent was in doubt of. Until [`UNDECIDED`] has passed, the rest of the way may still come.
 
 use super::Desk;
 use super::error::StoreError;
 use super::write::stored_ns;
-use lapwing_shared::features::{FEATURES, FeatureVector, SchemaId};
-use lapwing_shared::messages::{Body, Message, SampleRow};
+use lapwing_shared::features::{FeatureVector, SchemaId};
+use lapwing_shared::messages::{Body, Message, RowHosts, SampleRow};
 use lapwing_shared::units::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 
 /// How far beyond an episode's span its rows may lie, nanoseconds.
 const SPAN_SLACK: i64 = 120 * 1_000_000_000;
+/// A marked row that is younger than this when its agent's newest row was made is kept out, nanoseconds: evidence halves
+/// in half an hour.
+const UNDECIDED: i64 = 3_600 * 1_000_000_000;
 /// Batches read at once; between two reads the writer may work.
 const PAGE: u32 = 256;
 
@@ -30,14 +36,20 @@ pub struct TrainingRow {
     pub score: Option<u32>,
     /// Flow records that the row stands for: its agent sends a sample of what it sees.
     pub flows: f32,
+    /// Whose evidence it counts for, of this agent's hosts; nothing known from older agents.
+    pub hosts: RowHosts,
+    /// A host of it was half-way to an alert that never came: it is to be judged, not learnt from.
+    pub suspect: bool,
 }
 
 /// What was given and what was kept out, in rows where nothing else is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowSummary {
-    /// Rows given.
+    /// Rows given, suspect ones included.
     pub rows: u64,
-    /// Rows of alert episodes, kept out.
+    /// Rows given that are not to be learnt from.
+    pub suspect: u64,
+    /// Rows of alert episodes, or of what may become one, kept out.
     pub in_episode: u64,
     /// Rows of alert episodes given, because an operator called them benign.
     pub called_benign: u64,
@@ -49,6 +61,15 @@ pub struct RowSummary {
     pub per_agent: BTreeMap<i64, u64>,
     /// Names of the agent numbers.
     pub agents: BTreeMap<i64, String>,
+}
+
+/// What a row may be given for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Learn,
+    /// Thresholds only.
+    Judge,
+    Nothing,
 }
 
 /// Span of one episode.
@@ -63,6 +84,8 @@ pub struct TrainingRows<'desk> {
     desk: &'desk Desk,
     schema: Option<i64>,
     spans: BTreeMap<i64, Vec<Span>>,
+    /// Up to when it is decided whether a marked row was of an episode, by agent.
+    decided_ns: BTreeMap<i64, i64>,
     after: i64,
     up_to: i64,
     page: VecDeque<(i64, f32, SampleRow)>,
@@ -83,8 +106,26 @@ impl Desk {
         let mut names = self.connection.prepare("SELECT id, name FROM agents").map_err(self.sql())?;
         let pairs = names.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).and_then(Iterator::collect);
         summary.agents = pairs.map_err(self.sql())?;
-        let spans = self.spans()?;
-        Ok(TrainingRows { desk: self, schema, spans, after: 0, up_to, page: VecDeque::new(), summary, ended: false })
+        let (spans, decided_ns) = (self.spans()?, self.decided(up_to)?);
+        let page = VecDeque::new();
+        Ok(TrainingRows { desk: self, schema, spans, decided_ns, after: 0, up_to, page, summary, ended: false })
+    }
+
+    /// [`UNDECIDED`] before the newest row of each agent's newest batch.
+    fn decided(&self, up_to: i64) -> Result<BTreeMap<i64, i64>, StoreError> {
+        let text = "SELECT agent, payload FROM samples \
+                    WHERE id IN (SELECT max(id) FROM samples WHERE id <= ?1 GROUP BY agent)";
+        let mut statement = self.connection.prepare(text).map_err(self.sql())?;
+        let mut batches = statement.query([up_to]).map_err(self.sql())?;
+        let mut decided = BTreeMap::new();
+        while let Some(row) = batches.next().map_err(self.sql())? {
+            let (agent, payload): (i64, Vec<u8>) = row.try_into().map_err(self.sql())?;
+            let Ok(Message { body: Body::Samples(samples), .. }) = Message::decode(&payload) else { continue };
+            if let Some(newest) = samples.rows.iter().map(|row| stored_ns(row.at)).max() {
+                decided.insert(agent, newest.saturating_sub(UNDECIDED));
+            }
+        }
+        Ok(decided)
     }
 
     fn spans(&self) -> Result<BTreeMap<i64, Vec<Span>>, StoreError> {
@@ -141,21 +182,31 @@ impl TrainingRows<'_> {
         Ok(any)
     }
 
-    /// True when the row may be trained on; counts it either way.
-    fn admit(&mut self, agent: i64, row: &SampleRow) -> bool {
-        if row.in_episode {
-            let at = stored_ns(row.at);
-            let covers = |span: &&Span| (span.first_ns..=span.last_ns).contains(&at);
-            let mut covering = self.spans.get(&agent).into_iter().flatten().filter(covers).peekable();
-            if covering.peek().is_none() || !covering.all(|span| span.benign) {
+    /// What the row is good for; counts it either way.
+    fn admit(&mut self, agent: i64, row: &SampleRow) -> Use {
+        let found = if row.in_episode { self.decide(agent, stored_ns(row.at)) } else { Use::Learn };
+        match found {
+            Use::Nothing => {
                 self.summary.in_episode += 1;
-                return false;
+                return found;
             }
-            self.summary.called_benign += 1;
+            Use::Judge => self.summary.suspect += 1,
+            Use::Learn => self.summary.called_benign += u64::from(row.in_episode),
         }
         self.summary.rows += 1;
         *self.summary.per_agent.entry(agent).or_default() += 1;
-        true
+        found
+    }
+
+    /// Of a row that its agent marked.
+    fn decide(&self, agent: i64, at_ns: i64) -> Use {
+        let covers = |span: &&Span| (span.first_ns..=span.last_ns).contains(&at_ns);
+        let mut covering = self.spans.get(&agent).into_iter().flatten().filter(covers).peekable();
+        if covering.peek().is_none() {
+            let decided = self.decided_ns.get(&agent).is_some_and(|decided| at_ns <= *decided);
+            return if decided { Use::Judge } else { Use::Nothing };
+        }
+        if covering.all(|span| span.benign) { Use::Learn } else { Use::Nothing }
     }
 }
 
@@ -165,10 +216,11 @@ impl Iterator for TrainingRows<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
             while let Some((agent, flows, row)) = self.page.pop_front() {
-                let mut features = [0.0; FEATURES];
-                if row.features.len() == FEATURES && self.admit(agent, &row) {
-                    features.copy_from_slice(&row.features);
-                    return Some(Ok(TrainingRow { agent, at: row.at, features, score: row.score, flows }));
+                let Ok(features) = <FeatureVector>::try_from(row.features.as_slice()) else { continue };
+                let found = self.admit(agent, &row);
+                if found != Use::Nothing {
+                    let (suspect, SampleRow { at, score, hosts, .. }) = (found == Use::Judge, row);
+                    return Some(Ok(TrainingRow { agent, at, features, score, flows, hosts, suspect }));
                 }
             }
             match self.turn() {

@@ -125,6 +125,25 @@ fn rows_of_an_episode_are_kept_out_until_an_operator_calls_it_benign() {
 }
 
 #[test]
+fn rows_on_the_way_to_an_alert_that_never_came_are_judged_but_not_learnt_from() {
+    let folder = Folder::new();
+    let mut store = open(&folder);
+    let batch = [
+        received("gw", &samples(1, 1, &[(1000, false), (1010, true), (9000, true)])),
+        received("gw", &samples(1, 2, &[(9000 + 3_599, true), (9000 + 3_600, false)])),
+        received("gw", &alert(1, 3, 77, AlertState::Closed, (1000, 1020))),
+        received("silent", &samples(1, 1, &[(1010, true)])),
+    ];
+    store.commit(&batch, 5).unwrap();
+    let desk = store.desk().unwrap();
+    let mut rows = desk.training_rows(&SCHEMA).unwrap();
+    let given: Vec<_> = rows.by_ref().map(|row| row.map(|row| (row.at.as_secs(), row.suspect)).unwrap()).collect();
+    assert_eq!(given, [(1000, false), (9000, true), (12_600, false)], "in an episode, or less than an hour old");
+    let summary = rows.summary();
+    assert_eq!((summary.rows, summary.suspect, summary.in_episode, summary.called_benign), (3, 1, 3, 0));
+}
+
+#[test]
 fn a_row_under_two_episodes_needs_both_called_benign() {
     let folder = Folder::new();
     let mut store = open(&folder);

@@ -1,6 +1,7 @@
 //! Benign feature rows → scaling and f32 autoencoder, reproducibly: the same rows, config and seed give the same bits.
 //!
-//! 1. Agents over their share are thinned; neighbouring rows are split into training and validation together.
+//! 1. Agents over their share are thinned; neighbouring rows are split into training and validation together. Suspect
+//!    rows stay out of training.
 //! 2. Scaling is fitted on training rows; from here on the network sees what it will see on a gateway, int8 quanta.
 //! 3. A first, short pass finds the rows that the network reconstructs worst; `contamination` of them are dropped.
 //! 4. The last pass starts from fresh weights, without those rows, and keeps the best weights of the validation rows.
@@ -148,6 +149,9 @@ pub struct TrainReport {
     pub rows: usize,
     /// Rows taken out because their agent gave too many.
     pub thinned_rows: usize,
+    /// Suspect rows that were not held out: not trained on.
+    #[serde(default)]
+    pub suspect_rows: usize,
     /// Rows dropped as the worst-reconstructed ones.
     pub dropped_rows: usize,
     /// Rows of the last pass.
@@ -160,7 +164,7 @@ pub struct TrainReport {
     pub best_epoch: usize,
 }
 
-/// Trains on benign rows, given in order of time.
+/// Trains on benign rows, given agent by agent in order of time, or in order of time alone.
 ///
 /// # Errors
 /// [`TrainError`] for too few rows, a setting out of range, or divergence.
@@ -172,9 +176,38 @@ pub fn train(
 ) -> Result<Trained, TrainError> {
     check(config)?;
     let kept = rows::cap_agent_share(rows, config.max_agent_share, config.seed);
-    let (training, validation) = rows::split(&kept, config.validation_share, config.seed);
-    if kept.len() < ROWS_MIN || training.is_empty() || validation.is_empty() {
-        return Err(TrainError::Rows { found: kept.len() });
+    learn(rows, rows::split(&kept, config.validation_share, config.seed), transforms, config, progress)
+}
+
+/// Trains twice, each time on half of the rows, the other half being held out: between them, every row is held out once.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_halves(
+    rows: &[TrainingRow],
+    transforms: &[Transform; FEATURES],
+    config: &TrainConfig,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<[Trained; 2], TrainError> {
+    check(config)?;
+    let kept = rows::cap_agent_share(rows, config.max_agent_share, config.seed);
+    let (one, other) = rows::split(&kept, 0.5, config.seed);
+    let first = learn(rows, (one.clone(), other.clone()), transforms, config, progress)?;
+    Ok([first, learn(rows, (other, one), transforms, config, progress)?])
+}
+
+fn learn(
+    rows: &[TrainingRow],
+    (mut training, validation): (Vec<usize>, Vec<usize>),
+    transforms: &[Transform; FEATURES],
+    config: &TrainConfig,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Trained, TrainError> {
+    let kept = training.len() + validation.len();
+    training.retain(|row| !rows[*row].suspect);
+    let suspect_rows = kept - training.len() - validation.len();
+    if kept < ROWS_MIN || training.is_empty() || validation.is_empty() {
+        return Err(TrainError::Rows { found: kept });
     }
     let plain: Vec<&FeatureVector> = training.iter().map(|row| &rows[*row].features).collect();
     let mut scaling = scaling_fit::fit(&plain, transforms);
@@ -198,7 +231,8 @@ pub fn train(
     let training: Vec<usize> = training.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(row, _)| *row).collect();
     let report = TrainReport {
         rows: rows.len(),
-        thinned_rows: rows.len() - kept.len(),
+        thinned_rows: rows.len() - kept,
+        suspect_rows,
         dropped_rows: keep.iter().filter(|keep| !**keep).count(),
         training_rows: training.len(),
         validation_rows: validation.len(),

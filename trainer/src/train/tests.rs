@@ -6,7 +6,10 @@ use crate::synthetic::Mixture;
 
 fn rows(count: usize) -> Vec<TrainingRow> {
     let rows = Mixture::new(1).rows(count, 2);
-    rows.into_iter().enumerate().map(|(row, features)| TrainingRow { features, agent: (row % 2) as u32 }).collect()
+    rows.into_iter()
+        .enumerate()
+        .map(|(row, features)| TrainingRow { features, agent: (row % 2) as u32, suspect: false })
+        .collect()
 }
 
 fn short() -> TrainConfig {
@@ -69,6 +72,16 @@ fn the_worst_share_is_dropped_before_the_last_pass() {
     }
     assert!(dropped * 10 >= in_training * 8, "{dropped} of {in_training}");
     assert_eq!(trained.report.dropped_rows + trained.report.training_rows + trained.report.validation_rows, 3_000);
+}
+
+#[test]
+fn suspect_rows_are_held_out_or_left_out_but_never_trained_on() {
+    let mut rows = rows(2_000);
+    rows.iter_mut().step_by(10).for_each(|row| row.suspect = true);
+    let trained = train_quietly(&rows, &TrainConfig { epochs: 1, ..short() }).unwrap();
+    assert!(trained.training.iter().all(|place| !rows[*place].suspect));
+    let held_out = trained.validation.iter().filter(|place| rows[**place].suspect).count();
+    assert!(held_out > 0 && trained.report.suspect_rows == 200 - held_out, "{held_out} held out");
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub struct Release {
 impl Releases {
     /// A maker with a key of its own; two makers of one seed share it.
     pub fn new(seed: u8) -> Self {
-        let row = |features| TrainingRow { features, agent: 0 };
+        let row = |features| TrainingRow { features, agent: 0, suspect: false };
         let rows: Vec<TrainingRow> = Mixture::new(1).rows(400, 2).into_iter().map(row).collect();
         let config = TrainConfig { epochs: 1, batch_rows: 64, ..TrainConfig::default() };
         // Only the scaling is used: the networks are drawn, since no test here asks what they find.
