@@ -164,13 +164,21 @@ pub struct SamplesSection {
     pub rows: usize,
     /// Length of an interval.
     pub interval: Span,
-    /// Rows in every alert, 0 to 3: those that raised its evidence most; 0 sends none.
-    pub alert_rows: usize,
+    /// Rows in every alert, 0 to 3: those that raised its evidence most; 0 sends none. See [`Self::alert_rows`].
+    alert_rows: Option<usize>,
+}
+
+impl SamplesSection {
+    /// Where nothing is said, as many as there can be; but none where no rows are sampled, because whoever wants no rows
+    /// to leave should not have to say it twice.
+    pub fn alert_rows(&self) -> usize {
+        self.alert_rows.unwrap_or(if self.rows == 0 { 0 } else { ALERT_ROWS })
+    }
 }
 
 impl Default for SamplesSection {
     fn default() -> Self {
-        Self { rows: 128, interval: Span(Nanos::from_secs(300)), alert_rows: ALERT_ROWS }
+        Self { rows: 128, interval: Span(Nanos::from_secs(300)), alert_rows: None }
     }
 }
 
@@ -235,8 +243,8 @@ impl Config {
         if self.samples.rows > INTERVAL_ROWS {
             return Err(bad_value("samples.rows", self.samples.rows, "expected 0 to 256 rows"));
         }
-        if self.samples.alert_rows > ALERT_ROWS {
-            return Err(bad_value("samples.alert-rows", self.samples.alert_rows, "expected 0 to 3 rows"));
+        if self.samples.alert_rows() > ALERT_ROWS {
+            return Err(bad_value("samples.alert-rows", self.samples.alert_rows(), "expected 0 to 3 rows"));
         }
         if self.detector.engine == EngineChoice::Tract && !cfg!(feature = "tract") {
             return Err(bad_value("detector.engine", "tract", "this build has only the int8 engine"));
@@ -340,11 +348,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_samples_no_rows_sends_none_in_alerts_unless_asked_to() {
+        let rows = |text| Config::parse(text).unwrap().samples.alert_rows();
+        assert_eq!(rows(""), ALERT_ROWS);
+        assert_eq!(rows("[samples]\nrows = 0\n"), 0);
+        assert_eq!(rows("[samples]\nrows = 0\nalert-rows = 2\n"), 2);
+        assert_eq!(rows("[samples]\nalert-rows = 0\n"), 0);
+    }
+
+    #[test]
     fn the_example_file_is_the_defaults() {
         let text = include_str!("../../docs/examples/agent.toml");
         let config = Config::parse(text).unwrap();
         config.check().unwrap();
         assert_eq!(config.meter.idle_timeout, MeterSection::default().idle_timeout);
-        assert_eq!(config.samples.rows, SamplesSection::default().rows);
+        let defaults = SamplesSection::default();
+        assert_eq!((config.samples.rows, config.samples.alert_rows()), (defaults.rows, defaults.alert_rows()));
     }
 }

@@ -118,7 +118,7 @@ fn drive<S: PacketSource>(
     let stopwatch = Stopwatch::start();
     let meter_config = config.meter_config()?;
     let judge = Judge::new(meter_config.hosts, meter_config.flows.hash_seed, meter_config.local.clone())
-        .with_rows(config.samples.alert_rows);
+        .with_rows(config.samples.alert_rows());
     let local = meter_config.local.clone();
     let sampler = Sampler::new(config.samples.rows, config.samples.interval.0, fastrand::u64(..), local);
     let socket = run.listeners.map(|listeners| listeners.serve(&board, network.weak())).transpose()?;
