@@ -32,10 +32,10 @@ pub enum Optimizer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// Products by hand: several times faster on small networks.
+    /// Products by hand, without a tensor library.
     #[default]
     Plain,
-    /// burn's automatic differentiation.
+    /// burn's tensors.
     Burn,
 }
 

@@ -1,5 +1,5 @@
-//! A batch forward through the layers and the loss's gradient backward, by hand: for networks as small as a gateway's a
-//! tensor library spends most of its time beside the products.
+//! A batch forward through the layers and the loss's gradient backward, by hand: no tensor library, and no thread but
+//! the caller's.
 //!
 //! Rows of a batch stand as columns: values × rows, column-major, which is what row-major rows are in memory.
 

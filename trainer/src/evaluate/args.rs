@@ -237,6 +237,12 @@ pub struct EvaluateArgs {
     /// Autoencoders whose scores are averaged (1).
     #[arg(long, value_name = "COUNT")]
     pub members: Option<usize>,
+    /// An autoencoder's score is multiplied by the squared distance to the nearest of so many typical rows (none).
+    #[arg(long, value_name = "COUNT")]
+    pub codes: Option<usize>,
+    /// Share of an autoencoder's inputs set to 0 while it learns, to be filled in (0).
+    #[arg(long, value_name = "SHARE")]
+    pub masking: Option<f32>,
     /// Most epochs of a network.
     #[arg(long, value_name = "COUNT")]
     pub epochs: Option<usize>,
@@ -295,6 +301,8 @@ impl EvaluateArgs {
             training_rows: self.training_rows,
             hidden: self.hidden.clone(),
             members: self.members,
+            codes: self.codes,
+            masking: self.masking,
             epochs: self.epochs,
             undersample: self.undersample,
             resamples: self.resamples,

@@ -51,7 +51,10 @@ pub(super) fn fit(plan: &Plan, lesson: &Lesson, progress: Progress<'_>) -> Resul
     };
     match plan.method {
         MethodName::LatentLogistic => {
-            let config = LatentLogisticConfig { autoencoder: autoencoder(plan), ..LatentLogisticConfig::default() };
+            let config = LatentLogisticConfig {
+                autoencoder: AutoencoderConfig { codes: 0, ..autoencoder(plan) },
+                ..LatentLogisticConfig::default()
+            };
             let benign = lesson.benign_validation();
             let (model, report) =
                 config.fit(&lesson.rows, &attacks, &benign, plan.seed, &mut watcher).map_err(failed)?;
@@ -111,6 +114,8 @@ fn autoencoder(plan: &Plan) -> AutoencoderConfig {
         config.hidden.clone_from(&plan.hidden);
     }
     config.members = plan.members.unwrap_or(config.members);
+    config.codes = plan.codes.unwrap_or(config.codes);
+    config.fit.masking = plan.masking.unwrap_or(config.fit.masking);
     config.fit.epochs = plan.epochs.unwrap_or(config.fit.epochs);
     config.contamination = plan.contamination;
     config

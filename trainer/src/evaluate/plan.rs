@@ -150,6 +150,10 @@ pub struct Plan {
     pub hidden: Vec<usize>,
     /// Autoencoders whose scores are averaged.
     pub members: Option<usize>,
+    /// Codes of an autoencoder, whose distance is the score's other factor.
+    pub codes: Option<usize>,
+    /// Share of an autoencoder's inputs that are 0 while it learns.
+    pub masking: Option<f32>,
     /// Most epochs of a network.
     pub epochs: Option<usize>,
     /// Of either class at most so many times the smaller one's rows.
@@ -184,6 +188,8 @@ impl Default for Plan {
             training_rows: None,
             hidden: Vec::new(),
             members: None,
+            codes: None,
+            masking: None,
             epochs: None,
             undersample: None,
             resamples: 200,

@@ -56,7 +56,7 @@ fn two_stages_find_97_of_100_attacks_of_unsw_nb15_at_3_percent_false_alarms() {
 }
 
 #[test]
-fn an_int8_autoencoder_of_unsw_nb15_has_an_area_of_945_of_1000() {
+fn an_int8_autoencoder_of_unsw_nb15_has_an_area_of_960_of_1000() {
     let Some(table) = public(TableKind::UnswNb15, "unsw-nb15") else { return };
     let mut table = table;
     table.without(&["stcpb".into(), "dtcpb".into()]).unwrap();
@@ -65,11 +65,13 @@ fn an_int8_autoencoder_of_unsw_nb15_has_an_area_of_945_of_1000() {
         categories: Categories::Surprisal,
         combine: combine.split(',').map(str::to_owned).collect(),
         hidden: vec![256, 32, 256],
+        codes: Some(1000),
+        masking: Some(0.1),
         ..plan("autoencoder", SplitRule::Group)
     };
     let judged = judged(&table, &plan);
     let Some(Int8::Measured(found)) = measure_int8(&table, &judged).unwrap() else { panic!("no int8 form") };
-    assert!(found.auc_int8.unwrap() >= 0.945, "{found:?}");
+    assert!(found.auc_int8.unwrap() >= 0.96, "{found:?}");
     assert!(found.size_bytes <= 200_000, "{found:?}");
 }
 

@@ -8,7 +8,7 @@ use super::{KMeansConfig, ordinary};
 use crate::{
     MethodError, Progress, Step,
     distance::{Near, distance, nearest},
-    input::{check_width, generator},
+    input::{check_rows, check_width, generator},
     standard::Standard,
 };
 
@@ -27,19 +27,33 @@ impl KMeansConfig {
     pub fn fit(&self, benign: &Matrix, seed: u64, progress: Progress<'_>) -> Result<KMeans, MethodError> {
         self.check()?;
         let standard = ordinary("k-means", benign, true)?;
-        let rows = standard.apply(benign);
-        let mut centres = self.start(&rows, seed);
+        let centres = self.moved(&standard.apply(benign), seed, progress);
+        Ok(KMeans { standard, centres })
+    }
+
+    /// The centres alone, of rows in the units that they come in.
+    ///
+    /// # Errors
+    /// A setting outside its range; rows that are missing or not finite.
+    pub fn centres_of(&self, rows: &Matrix, seed: u64, progress: Progress<'_>) -> Result<Matrix, MethodError> {
+        self.check()?;
+        check_rows("k-means", rows, 2)?;
+        Ok(self.moved(rows, seed, progress))
+    }
+
+    fn moved(&self, rows: &Matrix, seed: u64, progress: Progress<'_>) -> Matrix {
+        let mut centres = self.start(rows, seed);
         let mut before = Vec::new();
         for done in 0..self.iterations {
             progress(Step { what: "iterations", done, total: self.iterations });
-            let own: Vec<usize> = owners(&centres, &rows).iter().map(|near| near.row).collect();
+            let own: Vec<usize> = owners(&centres, rows).iter().map(|near| near.row).collect();
             if own == before {
                 break;
             }
-            centres = means(&rows, &own, &centres);
+            centres = means(rows, &own, &centres);
             before = own;
         }
-        Ok(KMeans { standard, centres })
+        centres
     }
 
     /// Rows drawn with a probability proportional to the squared distance to those drawn before.

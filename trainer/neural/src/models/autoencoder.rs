@@ -2,8 +2,11 @@
 //!
 //! Several autoencoders from different first weights may be averaged. With contamination, a short first pass finds the
 //! rows that are reconstructed worst; the last pass starts anew without them. A column's squared residual is weighted by
-//! the inverse of its mean on validation rows, to a power: 0 counts columns alike, 1 makes all equally loud.
+//! the inverse of its mean on validation rows, to a power: 0 counts columns alike, 1 makes all equally loud. With codes,
+//! the score is the product of that error and the squared distance to the nearest code: both must find a row ordinary,
+//! and neither needs a unit.
 
+use super::codebook::{CODES, Codebook};
 use super::{Watcher, generator};
 use crate::error::NeuralError;
 use crate::fit::{CurvePoint, FitConfig, Fitted, fit_validated};
@@ -33,6 +36,8 @@ pub struct AutoencoderConfig {
     pub contamination: f64,
     /// Power of the residuals' inverse in the score, 0 to 1.
     pub residual_power: f64,
+    /// Codes whose distance is the score's other factor, 0 (none) to [`CODES`].
+    pub codes: usize,
     /// Training.
     pub fit: FitConfig,
 }
@@ -45,6 +50,7 @@ impl Default for AutoencoderConfig {
             members: 1,
             contamination: 0.0,
             residual_power: 0.5,
+            codes: 0,
             fit: FitConfig { loss: Loss::Huber { delta: 1.0 }, ..FitConfig::default() },
         }
     }
@@ -56,6 +62,8 @@ pub struct Autoencoder {
     members: Vec<FloatNetwork>,
     /// One a member and column.
     weights: Vec<Vec<f32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    codebook: Option<Codebook>,
 }
 
 /// What a fit came to.
@@ -88,7 +96,9 @@ impl AutoencoderConfig {
         setting((0.0..=0.2).contains(&dropped), "contamination", dropped.to_string(), "0 to 0.2")?;
         let power = self.residual_power;
         setting((0.0..=1.0).contains(&power), "residual-power", power.to_string(), "0 to 1")?;
-        let mut model = Autoencoder { members: Vec::new(), weights: Vec::new() };
+        setting(self.codes <= CODES, "codes", self.codes.to_string(), "0 to 4096")?;
+        let codebook = if self.codes > 0 { Some(Codebook::fit(benign, self.codes, seed)?) } else { None };
+        let mut model = Autoencoder { members: Vec::new(), weights: Vec::new(), codebook };
         let mut report = AutoencoderReport { dropped_rows: Vec::new(), curves: Vec::new() };
         for member in 0..self.members {
             let (fitted, dropped) = self.member(member, benign, validation, seed, watcher)?;
@@ -146,16 +156,23 @@ impl Autoencoder {
         &self.weights
     }
 
+    /// The codes, where the score has that factor.
+    pub fn codebook(&self) -> Option<&Codebook> {
+        self.codebook.as_ref()
+    }
+
     /// True when every network fits its weights; whoever reads a model from a file asks this first.
     pub fn is_valid(&self) -> bool {
         let columns = self.columns();
         let fits = |network: &FloatNetwork| network.is_valid(columns) && network.outputs() == columns;
         let weights = |weights: &Vec<f32>| weights.len() == columns && weights.iter().all(|weight| weight.is_finite());
         let paired = self.members.len() == self.weights.len() && !self.members.is_empty();
-        paired && self.members.iter().all(fits) && self.weights.iter().all(weights)
+        let coded = self.codebook.as_ref().is_none_or(|book| book.is_valid(columns));
+        coded && paired && self.members.iter().all(fits) && self.weights.iter().all(weights)
     }
 
-    /// One score a row, higher = more anomalous: the mean of the members' weighted squared residuals.
+    /// One score a row, higher = more anomalous: the mean of the members' weighted squared residuals, times the squared
+    /// distance to the nearest code where there are codes.
     ///
     /// # Errors
     /// [`NeuralError::Rows`] for rows of another width.
@@ -168,6 +185,9 @@ impl Autoencoder {
         for (network, weights) in self.members.iter().zip(&self.weights) {
             let errors = row_errors(network, rows, weights);
             scores.iter_mut().zip(errors).for_each(|(sum, error)| *sum += error / self.members.len() as f32);
+        }
+        if let Some(book) = &self.codebook {
+            scores.iter_mut().zip(rows.iter()).for_each(|(score, row)| *score *= book.distance(row));
         }
         Ok(scores)
     }

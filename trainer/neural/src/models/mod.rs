@@ -1,6 +1,7 @@
 //! Whole methods on encoded rows: each has settings, a fit, and a model that serde writes and that predicts without burn.
 
 pub mod autoencoder;
+pub mod codebook;
 pub mod indicators;
 pub mod kfac_network;
 pub mod latent_logistic;

@@ -131,6 +131,33 @@ fn autoencoders_score_what_leaves_the_plane_and_drop_what_crept_in() {
 }
 
 #[test]
+fn codes_tell_a_row_that_is_reconstructed_well_and_like_no_other() {
+    let (benign, _) = made([1_500, 0, 0, 0], 1);
+    let (validation, _) = made([300, 0, 0, 0], 2);
+    let (ordinary, _) = made([300, 0, 0, 0], 3);
+    // On the plane, and six times as far out.
+    let far: Vec<f32> = made([60, 0, 0, 0], 4).0.values().iter().map(|value| 6.0 * value).collect();
+    let values = ordinary.values().iter().copied().chain(far).collect();
+    let (test, flags) = (Matrix::from_values(COLUMNS, values).unwrap(), (0..360).map(|row| row >= 300));
+    let flags: Vec<bool> = flags.collect();
+    let whole = AutoencoderConfig::default();
+    let fit = FitConfig { epochs: 12, batch_rows: 64, ..whole.fit.clone() };
+    let config = AutoencoderConfig { hidden: vec![12, 2, 12], codes: 40, fit, ..whole };
+    let fitted = |config: &AutoencoderConfig| quietly(|watcher| config.fit(&benign, &validation, 1, watcher));
+    let (model, _) = fitted(&config).unwrap();
+    let again: crate::models::autoencoder::Autoencoder =
+        serde_json::from_str(&serde_json::to_string(&model).unwrap()).unwrap();
+    assert!(again == model && model.is_valid() && model.codebook().unwrap().codes().rows() == 40);
+    let with = auc(&model.scores(&test).unwrap(), &flags).unwrap();
+    let (plain, _) = fitted(&AutoencoderConfig { codes: 0, ..config.clone() }).unwrap();
+    let without = auc(&plain.scores(&test).unwrap(), &flags).unwrap();
+    println!("with codes {with}, without {without}");
+    assert!(plain.codebook().is_none() && with > without && with > 0.95, "{with}, {without}");
+    let error = fitted(&AutoencoderConfig { codes: 5_000, ..config }).unwrap_err().to_string();
+    assert_eq!(error, "network setting codes is 5000, expected 0 to 4096");
+}
+
+#[test]
 fn a_head_on_the_latent_values_and_one_beside_it_both_learn() {
     let (rows, kinds) = made([900, 150, 150, 0], 1);
     let (validation, _) = made([300, 0, 0, 0], 2);
