@@ -122,7 +122,7 @@ impl Sides {
 
 /// Evidence of a bounded number of hosts, and the open episodes.
 pub struct Judge {
-    hosts: LruTable<Address, Sides, 4>,
+    hosts: LruTable<Address, Sides, 2>,
     local: LocalNetworks,
     open: Vec<(Slot, Role), OPEN_EPISODES>,
     witnesses: Witnesses,
