@@ -44,7 +44,7 @@ impl Sampler {
             return;
         }
         // Most rows are not kept: they are copied once their place is known.
-        let row = || SampleRow { at, features: heapless::Vec::from_array(*features), score, in_episode };
+        let row = || SampleRow::new(at, features, score, in_episode);
         if self.rows.len() < self.capacity {
             // There is room: the capacity is at most the vector's.
             let _ = self.rows.push(row());

@@ -7,7 +7,7 @@ pub mod topics;
 
 pub use codec::{ACKNOWLEDGEMENT_BYTES, MessageError};
 
-use crate::features::{FEATURES, SchemaId};
+use crate::features::{FEATURES, FeatureVector, SchemaId};
 use crate::release::manifest::Name;
 use crate::units::Timestamp;
 pub use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, PEERS, Peer, REASONS, Reason, Role};
@@ -39,6 +39,14 @@ pub struct SampleRow {
     pub score: Option<u32>,
     /// One of its hosts was in an alert episode: kept out of training unless an operator says benign.
     pub in_episode: bool,
+}
+
+impl SampleRow {
+    /// A copy of a row. Compiled here: what is made for size copies octet by octet.
+    #[inline(never)]
+    pub fn new(at: Timestamp, features: &FeatureVector, score: Option<u32>, in_episode: bool) -> Self {
+        Self { at, features: Vec::from_array(*features), score, in_episode }
+    }
 }
 
 /// A batch of the reservoir.
