@@ -177,6 +177,17 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         if let Some(slot) = self.find_hashed(key, hash) {
             return Some((slot, false));
         }
+        self.insert_hashed(key, hash).map(|slot| (slot, true))
+    }
+
+    /// Slot of a key that is not held, entered with a default value; `None` with a full table.
+    #[inline]
+    pub fn insert(&mut self, key: &K) -> Option<Slot> {
+        self.insert_hashed(key, self.hash.hash(&key.words()))
+    }
+
+    #[inline]
+    fn insert_hashed(&mut self, key: &K, hash: u32) -> Option<Slot> {
         let slot = self.take_slot(key, hash)?;
         self.len += 1;
         self.link_newest(slot);
@@ -185,7 +196,7 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
             place = (place + 1) & self.slot_mask;
         }
         self.index[place as usize] = (hash & !self.slot_mask) | slot;
-        Some((slot, true))
+        Some(slot)
     }
 
     /// A slot that was freed, or else one that was never used, with this key and a default value.

@@ -219,11 +219,12 @@ impl FlowTable {
             && packet.tcp_flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN
     }
 
+    /// Begins a flow that is not held.
     #[inline(never)]
     fn open(&mut self, key: &FlowKey, packet: &Packet, sender: End, sink: &mut impl FlowSink) -> Slot {
         let now = packet.timestamp;
         let slot = loop {
-            if let Some((slot, _)) = self.flows.find_or_insert(key) {
+            if let Some(slot) = self.flows.insert(key) {
                 break slot;
             }
             if let Some(oldest) = self.flows.oldest() {
