@@ -195,19 +195,18 @@ impl Reporter {
 }
 
 impl Listener for Reporter {
-    fn alert(&mut self, alert: &Alert) {
-        let mut alert = alert.clone();
+    fn alert(&mut self, mut alert: Box<Alert>) {
         // Frame times of a live source go on evenly; a person wants the wall clock's, where there is one.
         if let (Some(shared), Some(_)) = (&self.shared, clock::wall_s()) {
             let (to_wall, _) = shared.clock();
             let moved = |at: Timestamp| Timestamp::from_nanos(at.as_nanos().saturating_add_signed(to_wall));
             (alert.since, alert.at) = (moved(alert.since), moved(alert.at));
         }
-        self.board.alert(&alert);
         self.responder.alert(&alert);
         if self.said.is_some() {
-            self.say(FromPipeline::Alert(alert));
+            self.say(FromPipeline::Alert((*alert).clone()));
         }
+        self.board.alert(alert);
     }
 
     fn samples(&mut self, samples: Samples) {

@@ -79,12 +79,9 @@ impl Sampler {
             return;
         }
         // Most rows are not kept: they are copied once their place is known.
-        let row = |names: &HostNames| SampleRow {
-            at,
-            features: heapless::Vec::from_array(offered.features),
-            score,
-            in_episode,
-            hosts: names.of(&offered.record.source, &offered.record.destination),
+        let row = |names: &HostNames| {
+            let hosts = names.of(&offered.record.source, &offered.record.destination);
+            SampleRow::new(at, &offered.features, score, in_episode, hosts)
         };
         if self.rows.len() < self.capacity {
             self.rows.push(row(&self.names));

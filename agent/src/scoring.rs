@@ -14,6 +14,7 @@ use lapwing_shared::release::manifest::Manifest;
 use lapwing_shared::release::trial::{TrialJudge, TrialVerdict};
 use lapwing_shared::units::Timestamp;
 use lapwing_shared::verdict::judge::{Judge, JudgeCounters, Policy, Scored};
+use lapwing_shared::verdict::kinds::KindFinder;
 use lapwing_shared::verdict::network::Inference;
 use lapwing_shared::verdict::scaling::{QuantizedInput, RowScaler, Scaling};
 
@@ -41,8 +42,8 @@ pub struct Mark {
 
 /// Who hears of alerts, samples and trials: the network side, or nobody.
 pub trait Listener: Send {
-    /// An alert was opened, updated or closed. False when it had to be dropped, which the listener counts.
-    fn alert(&mut self, alert: &Alert);
+    /// An alert was opened, updated or closed.
+    fn alert(&mut self, alert: Box<Alert>);
     /// An interval's sample is complete; a large one comes in several batches.
     fn samples(&mut self, samples: Samples);
     /// The release on trial was judged.
@@ -53,7 +54,7 @@ pub trait Listener: Send {
 pub struct Nobody;
 
 impl Listener for Nobody {
-    fn alert(&mut self, _: &Alert) {}
+    fn alert(&mut self, _: Box<Alert>) {}
     fn samples(&mut self, _: Samples) {}
     fn trial(&mut self, _: u64, _: TrialVerdict) {}
 }
@@ -97,6 +98,7 @@ pub struct ScoringCounters {
 /// See [`Scoring::install`].
 struct Derived {
     scaler: RowScaler,
+    finder: KindFinder,
     limit_nats: f32,
 }
 
@@ -104,8 +106,10 @@ impl Derived {
     fn new(installed: Option<&Installed>, alerts_per_day: f32) -> Self {
         let nothing = Scaling { features: heapless::Vec::new() };
         let manifest = installed.map(|installed| &installed.manifest);
+        let scaling = manifest.map_or(&nothing, |manifest| &manifest.scaling);
         Self {
-            scaler: RowScaler::new(manifest.map_or(&nothing, |manifest| &manifest.scaling)),
+            scaler: RowScaler::new(scaling),
+            finder: KindFinder::new(manifest.map_or(&[], |manifest| &manifest.kinds), scaling),
             limit_nats: manifest.map_or(0.0, |manifest| manifest.evidence_limit(alerts_per_day)),
         }
     }
@@ -204,7 +208,7 @@ impl<L: Listener> Scoring<L> {
             return Ok(());
         }
         let mut alerts = Alerts { files, listener, failure: None };
-        judge.advance(now, &policy(installed, derived), &mut |alert| alerts.tell(&alert));
+        judge.advance(now, &policy(installed, derived), &mut |alert| alerts.tell(alert));
         alerts.failure.map_or(Ok(()), Err)
     }
 
@@ -215,7 +219,7 @@ impl<L: Listener> Scoring<L> {
     pub fn finish(&mut self) -> Result<(), OutputError> {
         if let Self { installed: Some(installed), judge, derived, files, listener, .. } = self {
             let mut alerts = Alerts { files, listener, failure: None };
-            judge.flush(&policy(installed, derived), &mut |alert| alerts.tell(&alert));
+            judge.flush(&policy(installed, derived), &mut |alert| alerts.tell(alert));
             alerts.failure.map_or(Ok(()), Err)?;
         }
         self.give_samples();
@@ -284,7 +288,7 @@ impl<L: Listener> Scoring<L> {
         };
         let mut alerts = Alerts { files, listener, failure: None };
         let policy = policy(installed, derived);
-        let verdict = judge.judge(&flow, &policy, &mut |alert| alerts.tell(&alert));
+        let verdict = judge.judge(&flow, &policy, &mut |alert| alerts.tell(alert));
         alerts.failure.map_or(Ok(()), Err)?;
         *scored += 1;
         if let Some(outcome) = installed.trial.as_mut().and_then(|trial| trial.row(verdict.surprise_nats)) {
@@ -302,6 +306,7 @@ fn policy<'a>(installed: &'a Installed, derived: &'a Derived) -> Policy<'a> {
         scaler: &derived.scaler,
         calibration: &manifest.calibration,
         kinds: &manifest.kinds,
+        finder: &derived.finder,
         drift_nats: manifest.evidence_drift_nats,
         limit_nats: derived.limit_nats,
         release: manifest.version,
@@ -316,13 +321,14 @@ struct Alerts<'a, L> {
 }
 
 impl<L: Listener> Alerts<'_, L> {
-    fn tell(&mut self, alert: &Alert) {
-        self.listener.alert(alert);
+    fn tell(&mut self, alert: Alert) {
+        let alert = alert.boxed();
         if let Some(file) = &mut self.files.alerts {
-            let line = crate::output::alerts::to_json(alert);
+            let line = crate::output::alerts::to_json(&alert);
             if let Err(error) = file.write(|writer| writeln!(writer, "{line}").and_then(|()| writer.flush())) {
                 self.failure.get_or_insert(error);
             }
         }
+        self.listener.alert(alert);
     }
 }

@@ -23,7 +23,7 @@ const LOOK_MS: u64 = 1_000;
 pub struct Shed {
     halvings: Arc<AtomicU32>,
     shed: Arc<AtomicUsize>,
-    hash: KeyedHash<10>,
+    hash: KeyedHash<5>,
 }
 
 impl Shed {

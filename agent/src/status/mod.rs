@@ -149,7 +149,7 @@ pub struct Report {
 pub struct Board {
     report: Arc<Mutex<Report>>,
     /// Newest last. They get their JSON when somebody asks: most alerts are never looked at here.
-    alerts: Arc<Mutex<heapless::Deque<Alert, LAST_ALERTS>>>,
+    alerts: Arc<Mutex<heapless::Deque<Box<Alert>, LAST_ALERTS>>>,
 }
 
 impl Board {
@@ -162,19 +162,19 @@ impl Board {
     pub fn report(&self) -> Report {
         let mut report = self.edit().clone();
         let alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
-        let json = |alert| serde_json::from_str(&to_json(alert)).unwrap_or_default();
-        report.last_alerts = alerts.iter().rev().map(json).collect();
+        let alerts = alerts.iter().rev().map(|alert| to_json(alert));
+        report.last_alerts = alerts.map(|json| serde_json::from_str(&json).unwrap_or_default()).collect();
         report
     }
 
     /// Keeps an alert to be shown.
-    pub fn alert(&self, alert: &Alert) {
+    pub fn alert(&self, alert: Box<Alert>) {
         let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
         if alerts.is_full() {
             alerts.pop_front();
         }
         // There is room now.
-        let _ = alerts.push_back(alert.clone());
+        let _ = alerts.push_back(alert);
     }
 
     /// What scores from now on; version 0 for nothing.

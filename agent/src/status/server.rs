@@ -144,7 +144,7 @@ fn send_test_alert(board: &Board, said: Option<&WeakSender<FromPipeline>>) -> St
     let now_s = clock::wall_s().unwrap_or(0);
     let number = now_s << 32 | u64::from(fastrand::u32(..)) | 1 << 31;
     let alert = test_alert(Timestamp::from_secs(now_s), number);
-    board.alert(&alert);
+    board.alert(alert.clone().boxed());
     let sent = match said.map(WeakSender::upgrade) {
         None => Err("no broker is configured: the alert stands in the status only"),
         Some(None) => Err("the agent is ending"),

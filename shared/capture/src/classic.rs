@@ -53,36 +53,78 @@ impl Classic {
     }
 
     /// Finds the next record.
-    #[inline]
     pub(super) fn next(&self, window: &mut Window) -> Result<Next, Problem> {
         if !window.ensure(self.record_header).map_err(Problem::Read)? {
             return Ok(Next::end(window));
         }
-        let Some(header) = window.unread().first_chunk::<16>() else { return Ok(Next::end(window)) };
-        let field = |at: usize| {
-            let value = u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-            if self.big_endian { value.swap_bytes() } else { value }
-        };
-        let (seconds, ticks, captured, wire) = (field(0), field(4), field(8), field(12));
-        let record = self.record_header + captured as usize;
+        let Some(fields) = self.fields(window.unread()) else { return Ok(Next::end(window)) };
+        let record = self.record_header + fields.captured as usize;
         if record > WINDOW_LIMIT_BYTES {
             return Err(Problem::RecordTooLong { octets: record as u64 });
         }
         if !window.ensure(record).map_err(Problem::Read)? {
             return Ok(Next::end(window));
         }
+        Ok(Next::Frame(self.take(&fields, window)))
+    }
+
+    /// The next record's frame, where the record lies in the window whole: as [`Classic::next`], with nothing to read.
+    #[inline(always)]
+    pub(super) fn next_held(&self, window: &mut Window) -> Option<Located> {
+        let fields = self.fields(window.unread())?;
+        let record = self.record_header + fields.captured as usize;
+        window.holds(record).then(|| self.take(&fields, window))
+    }
+
+    /// Goes on behind a record that lies in the window.
+    #[inline(always)]
+    fn take(&self, fields: &Fields, window: &mut Window) -> Located {
         let place = window.place() + self.record_header;
-        window.consume(record);
-        let wire_octets = wire.saturating_sub(self.fcs_octets);
-        Ok(Next::Frame(Located {
-            place,
-            octets: if self.fcs_octets == 0 { captured } else { captured.min(wire_octets) },
-            link: self.link,
-            timestamp: Timestamp::from_nanos(
-                u64::from(seconds) * NANOS_PER_SECOND + u64::from(ticks) * self.nanos_per_tick,
-            ),
-            wire_octets,
-            interface: 0,
-        }))
+        window.consume(self.record_header + fields.captured as usize);
+        let (octets, wire_octets) = self.lengths(fields);
+        let (link, timestamp) = (self.link, self.timestamp(fields));
+        Located { place, octets, link, timestamp, wire_octets, interface: 0 }
+    }
+
+    #[inline(always)]
+    fn fields(&self, unread: &[u8]) -> Option<Fields> {
+        let header = unread.first_chunk::<16>()?;
+        let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let fields = Fields { seconds: field(0), ticks: field(4), captured: field(8), wire: field(12) };
+        Some(if self.big_endian { fields.swapped() } else { fields })
+    }
+
+    /// Octets captured and on the wire, both without the frame check sequence.
+    #[inline(always)]
+    fn lengths(&self, fields: &Fields) -> (u32, u32) {
+        if self.fcs_octets == 0 {
+            return (fields.captured, fields.wire);
+        }
+        let wire_octets = fields.wire.saturating_sub(self.fcs_octets);
+        (fields.captured.min(wire_octets), wire_octets)
+    }
+
+    #[inline(always)]
+    fn timestamp(&self, fields: &Fields) -> Timestamp {
+        let ticks = u64::from(fields.ticks) * self.nanos_per_tick;
+        Timestamp::from_nanos(u64::from(fields.seconds) * NANOS_PER_SECOND + ticks)
+    }
+}
+
+/// A record's header.
+struct Fields {
+    seconds: u32,
+    ticks: u32,
+    captured: u32,
+    wire: u32,
+}
+
+impl Fields {
+    /// From the other byte order. Not for most files: those of today's machines are little-endian.
+    #[cold]
+    fn swapped(self) -> Self {
+        let Self { seconds, ticks, captured, wire } = self;
+        let [seconds, ticks, captured, wire] = [seconds, ticks, captured, wire].map(u32::swap_bytes);
+        Self { seconds, ticks, captured, wire }
     }
 }

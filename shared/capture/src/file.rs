@@ -100,6 +100,36 @@ impl FileSource {
 impl PacketSource for FileSource {
     #[inline(never)]
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
+        // Nearly every record of a pcap file; what does not lie in the window whole is found again by the general way.
+        if let Format::Classic(classic) = &self.format
+            && !self.ended
+            && let Some(located) = classic.next_held(&mut self.window)
+        {
+            return Ok(Some(self.frame(&located)));
+        }
+        let Some(located) = self.locate()? else { return Ok(None) };
+        Ok(Some(self.frame(&located)))
+    }
+
+    fn refusals(&self) -> &RefusalCounts {
+        &self.refusals
+    }
+
+    fn truncation(&self) -> Option<Truncation> {
+        self.truncation
+    }
+}
+
+impl FileSource {
+    #[inline(always)]
+    fn frame(&self, located: &Located) -> Frame<'_> {
+        let Located { place, octets, link, timestamp, wire_octets, interface } = *located;
+        Frame { link, timestamp, data: self.window.slice(place, octets as usize), wire_octets, interface }
+    }
+
+    /// The next frame of any format, read from the stream where it has to be.
+    #[inline(never)]
+    fn locate(&mut self) -> Result<Option<Located>, CaptureError> {
         if self.ended {
             return Ok(None);
         }
@@ -108,10 +138,7 @@ impl PacketSource for FileSource {
             Format::Pcapng(pcapng) => pcapng.next(&mut self.window, &mut self.refusals),
         };
         match next {
-            Ok(Next::Frame(Located { place, octets, link, timestamp, wire_octets, interface })) => {
-                let data = self.window.slice(place, octets as usize);
-                Ok(Some(Frame { link, timestamp, data, wire_octets, interface }))
-            }
+            Ok(Next::Frame(located)) => Ok(Some(located)),
             Ok(Next::Truncated(offset)) => {
                 self.truncation = Some(Truncation { offset });
                 self.ended = true;
@@ -123,14 +150,6 @@ impl PacketSource for FileSource {
             }
             Err(problem) => Err(self.fail(self.window.offset(), problem)),
         }
-    }
-
-    fn refusals(&self) -> &RefusalCounts {
-        &self.refusals
-    }
-
-    fn truncation(&self) -> Option<Truncation> {
-        self.truncation
     }
 }
 

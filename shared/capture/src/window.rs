@@ -39,7 +39,10 @@ impl Window {
     /// What is read and not consumed.
     #[inline]
     pub(super) fn unread(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        match self.bytes.get(self.start..self.end) {
+            Some(bytes) => bytes,
+            None => nothing(),
+        }
     }
 
     /// Place of the next byte in the window, for [`Window::slice`]; holds until the next [`Window::ensure`].
@@ -51,7 +54,16 @@ impl Window {
     /// Bytes at a place, consumed or not.
     #[inline]
     pub(super) fn slice(&self, place: usize, octets: usize) -> &[u8] {
-        self.bytes.get(place..place + octets).unwrap_or_default()
+        match self.bytes.get(place..place + octets) {
+            Some(bytes) => bytes,
+            None => nothing(),
+        }
+    }
+
+    /// Whether so many bytes are unread.
+    #[inline]
+    pub(super) fn holds(&self, octets: usize) -> bool {
+        self.end - self.start >= octets
     }
 
     /// Reads until `octets` bytes, at most [`WINDOW_LIMIT_BYTES`], are unread; false where the stream ends before.
@@ -105,4 +117,10 @@ impl Window {
         }
         Ok(self.end >= octets)
     }
+}
+
+/// No bytes; apart, so that what always is there is taken without a choice.
+#[cold]
+fn nothing() -> &'static [u8] {
+    &[]
 }

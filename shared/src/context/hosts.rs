@@ -17,14 +17,11 @@ pub const LONG_WINDOW: Nanos = Nanos::from_secs(300);
 /// that whoever reads this can choose peers that count as one.
 const SKETCH_SEED: u64 = 0x6c61_7077_696e_6731;
 
-impl Key<4> for Address {
+impl Key<2> for Address {
     #[inline]
-    fn words(&self) -> [u32; 4] {
-        let mut words = [0; 4];
-        for (word, octets) in words.iter_mut().zip(self.0.chunks_exact(4)) {
-            *word = u32::from_be_bytes([octets[0], octets[1], octets[2], octets[3]]);
-        }
-        words
+    fn words(&self) -> [u64; 2] {
+        let bits = u128::from_be_bytes(self.0);
+        [(bits >> 64) as u64, bits as u64]
     }
 }
 
@@ -102,9 +99,9 @@ pub struct Inwards {
 /// A host is followed when it belongs to the site; where neither end of a flow does, both are followed. Multicast and
 /// unspecified addresses never are, nor the ends of flows that are neither IP nor ARP.
 pub struct HostTable {
-    hosts: LruTable<Address, Host, 4>,
+    hosts: LruTable<Address, Host, 2>,
     local: LocalNetworks,
-    peer_hash: KeyedHash<4>,
+    peer_hash: KeyedHash<2>,
     estimates: Estimates,
     /// Where the hosts that were counted last are: the next question is often about them. What a slot holds is held
     /// against the address, and an evicted host's slot is at once its successor's.
@@ -194,7 +191,7 @@ impl HostTable {
 
     /// What a host has been doing by itself, at `now`.
     pub fn outwards(&mut self, address: &Address, now: Timestamp) -> Outwards {
-        let Some(slot) = self.find(address) else { return Outwards::default() };
+        let Some(slot) = self.find(0, address) else { return Outwards::default() };
         let host = self.hosts.value_mut(slot);
         host.view(now);
         Outwards {
@@ -210,7 +207,7 @@ impl HostTable {
 
     /// What has been aimed at a host, at `now`.
     pub fn inwards(&mut self, address: &Address, now: Timestamp) -> Inwards {
-        let Some(slot) = self.find(address) else { return Inwards::default() };
+        let Some(slot) = self.find(1, address) else { return Inwards::default() };
         let host = self.hosts.value_mut(slot);
         host.view(now);
         Inwards {
@@ -220,16 +217,23 @@ impl HostTable {
         }
     }
 
+    /// `end` is 0 for a flow's source and 1 for its destination.
     #[inline]
-    fn find(&self, address: &Address) -> Option<Slot> {
-        let held = |slot: &Slot| *slot != NONE && self.hosts.key(*slot) == address;
-        self.recent.into_iter().find(held).or_else(|| self.hosts.find(address))
+    fn find(&self, end: usize, address: &Address) -> Option<Slot> {
+        let slot = self.recent[end];
+        if self.hosts.holds(slot, address) { Some(slot) } else { self.find_elsewhere(1 - end, address) }
     }
 
-    /// The host, followed from now on where it was not; `end` is 0 for a flow's source and 1 for its destination.
-    #[inline]
+    #[inline(never)]
+    fn find_elsewhere(&self, end: usize, address: &Address) -> Option<Slot> {
+        let slot = self.recent[end];
+        if self.hosts.holds(slot, address) { Some(slot) } else { self.hosts.find(address) }
+    }
+
+    /// The host, followed from now on where it was not.
+    #[inline(never)]
     fn enter(&mut self, end: usize, address: &Address, now: Timestamp) -> &mut Host {
-        let slot = match self.find(address) {
+        let slot = match self.find(end, address) {
             Some(slot) => slot,
             None => self.slot_of(address),
         };
@@ -240,6 +244,7 @@ impl HostTable {
         host
     }
 
+    #[inline(never)]
     fn slot_of(&mut self, address: &Address) -> Slot {
         loop {
             if let Some((slot, _)) = self.hosts.find_or_insert(address) {

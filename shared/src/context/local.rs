@@ -39,18 +39,20 @@ const MAPPED: u128 = 0xffff;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalNetworks {
     v4: Vec<(u32, u32), LOCAL_PREFIXES>,
+    /// A bit for each first octet that an address in one of `v4` can have.
+    v4_first: [u64; 4],
     v6: Vec<Prefix, LOCAL_PREFIXES>,
 }
 
 impl LocalNetworks {
     /// Only these; `None` with more than [`LOCAL_PREFIXES`].
     pub fn new(prefixes: &[Prefix]) -> Option<Self> {
-        let mut local = Self { v4: Vec::new(), v6: Vec::new() };
+        let mut local = Self::none();
         for prefix in prefixes {
             let (bits, mask) = (prefix.bits >> 32, prefix.mask >> 32);
             let takes_mapped = MAPPED & mask == bits;
             if takes_mapped {
-                local.v4.push((prefix.mask as u32, prefix.bits as u32)).ok()?;
+                local.push_v4(prefix.mask as u32, prefix.bits as u32)?;
             }
             let only_mapped = takes_mapped && mask == u128::MAX >> 32;
             if !only_mapped {
@@ -60,13 +62,27 @@ impl LocalNetworks {
         Some(local)
     }
 
+    fn none() -> Self {
+        Self { v4: Vec::new(), v4_first: [0; 4], v6: Vec::new() }
+    }
+
+    fn push_v4(&mut self, mask: u32, bits: u32) -> Option<()> {
+        for first in (0..256_u32).filter(|first| (first << 24) & mask == bits & 0xff00_0000) {
+            self.v4_first[first as usize / 64] |= 1 << (first % 64);
+        }
+        self.v4.push((mask, bits)).ok()
+    }
+
     /// True when the address belongs to the site.
     #[inline]
     pub fn contains(&self, address: &Address) -> bool {
         match address.as_v4() {
             Some(octets) => {
                 let address = u32::from_be_bytes(octets);
-                self.v4.iter().any(|(mask, bits)| address & mask == *bits)
+                let first = octets[0];
+                // Most hosts outside are told by it.
+                self.v4_first[usize::from(first / 64)] >> (first % 64) & 1 == 1
+                    && self.v4.iter().any(|(mask, bits)| address & mask == *bits)
             }
             None => self.v6.iter().any(|prefix| prefix.contains(address)),
         }
@@ -90,7 +106,7 @@ impl Default for LocalNetworks {
             Prefix::new(link_local, 10),
         ];
         // They are fewer than the limit.
-        Self::new(&prefixes).unwrap_or(Self { v4: Vec::new(), v6: Vec::new() })
+        Self::new(&prefixes).unwrap_or(Self::none())
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Sketch {
     generation: u64,
     /// Bits set in either of the two: routers' processors have no instruction for it.
     set: u16,
+    /// Bits set in the current one.
+    fresh: u16,
 }
 
 impl Sketch {
@@ -44,6 +46,7 @@ impl Sketch {
         self.turn(now, window);
         let (word, bit) = ((hash % BITS / 64) as usize, 1 << (hash % 64));
         self.set += u16::from((self.current[word] | self.previous[word]) & bit == 0);
+        self.fresh += u16::from(self.current[word] & bit == 0);
         self.current[word] |= bit;
     }
 
@@ -66,10 +69,10 @@ impl Sketch {
 
     #[inline(never)]
     fn start(&mut self, generation: u64) {
-        self.previous = if generation == self.generation + 1 { self.current } else { [0; WORDS] };
-        self.current = [0; WORDS];
+        let follows = generation == self.generation + 1;
+        (self.previous, self.set) = if follows { (self.current, self.fresh) } else { ([0; WORDS], 0) };
+        (self.current, self.fresh) = ([0; WORDS], 0);
         self.generation = generation;
-        self.set = self.previous.iter().map(|word| word.count_ones() as u16).sum();
     }
 }
 
@@ -94,5 +97,17 @@ mod tests {
         assert!((estimate(start) - 100.0).abs() < 15.0);
         assert!(estimate(start.plus(WINDOW)) > 85.0);
         assert_eq!(estimate(start.plus(WINDOW).plus(WINDOW)), 0.0);
+    }
+
+    #[test]
+    fn the_counts_are_those_of_the_bits() {
+        let bits = |words: [u64; WORDS]| words.iter().map(|word| word.count_ones() as u16).sum::<u16>();
+        let (mut sketch, mut state) = (Sketch::default(), 5);
+        for step in 1..400 {
+            let now = Timestamp::from_secs(600).plus(Nanos::from_millis(step * if step < 300 { 700 } else { 40_000 }));
+            sketch.note(splitmix64(&mut state) as u32, now, WINDOW);
+            assert_eq!(sketch.fresh, bits(sketch.current));
+            assert_eq!(sketch.set, bits(core::array::from_fn(|at| sketch.current[at] | sketch.previous[at])));
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::features::FeatureVector;
 use crate::features::extract::extract;
 use crate::flow::record::{FlowRecord, FlowSink, FlowStart};
 use crate::flow::table::{FlowCounters, FlowTable, FlowTableConfig};
-use crate::packet::{LinkType, RefusalCounts, decode};
+use crate::packet::{LinkType, Packet, RefusalCounts, decode_into};
 use crate::units::Timestamp;
 
 /// Hosts that the context table holds unless told otherwise.
@@ -74,8 +74,9 @@ impl Meter {
         wire_octets: u32,
         sink: &mut dyn RecordSink,
     ) {
-        match decode(link, timestamp, frame, wire_octets) {
-            Ok(packet) => self.flows.meter(&packet, &mut Contextual { hosts: &mut self.hosts, sink }),
+        let mut packet = Packet::unread(timestamp, frame, wire_octets);
+        match decode_into(&mut packet, link, frame) {
+            Ok(()) => self.flows.take(&mut packet, &mut Contextual { hosts: &mut self.hosts, sink }),
             Err(reason) => self.refusals.count(reason),
         }
     }

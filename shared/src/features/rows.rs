@@ -16,7 +16,9 @@ pub struct Row {
 /// At most so many rows; takes its memory when made, and none by default.
 #[derive(Default)]
 pub struct Rows {
+    /// As many as were ever held; what lies behind `len` is old, and written over where it lies.
     rows: Vec<Row>,
+    len: usize,
     /// Not the vector's capacity, which may be more than was asked for.
     capacity: usize,
 }
@@ -24,7 +26,7 @@ pub struct Rows {
 impl Rows {
     /// Room for so many.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { rows: Vec::with_capacity(capacity), capacity }
+        Self { rows: Vec::with_capacity(capacity), len: 0, capacity }
     }
 
     /// Adds a row; false where there is no room. Compiled here, because half a kilobyte is copied quickly only by what
@@ -33,29 +35,36 @@ impl Rows {
     pub fn push(&mut self, record: &FlowRecord, features: &FeatureVector) -> bool {
         let room = !self.is_full();
         if room {
-            self.rows.push(Row { record: *record, features: *features });
+            match self.rows.get_mut(self.len) {
+                Some(row) => {
+                    row.record = *record;
+                    row.features = *features;
+                }
+                None => self.rows.push(Row { record: *record, features: *features }),
+            }
+            self.len += 1;
         }
         room
     }
 
     /// The rows, oldest first.
     pub fn as_slice(&self) -> &[Row] {
-        &self.rows
+        self.rows.get(..self.len).unwrap_or_default()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.len
     }
 
     /// True without rows.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len == 0
     }
 
     /// True when there is no more room.
     pub fn is_full(&self) -> bool {
-        self.rows.len() >= self.capacity
+        self.len >= self.capacity
     }
 
     /// How many there is room for in all.
@@ -65,7 +74,7 @@ impl Rows {
 
     /// Forgets all rows, keeps the memory.
     pub fn clear(&mut self) {
-        self.rows.clear();
+        self.len = 0;
     }
 }
 

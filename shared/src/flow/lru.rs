@@ -18,19 +18,19 @@ pub const NONE: Slot = u32::MAX;
 /// Largest capacity of one table, entries.
 pub const CAPACITY_LIMIT: usize = 1 << 22;
 
-/// A key made of `WORDS` 32-bit words, the form that the keyed hash reads.
+/// A key made of `WORDS` 64-bit words, the form that the keyed hash reads.
 pub trait Key<const WORDS: usize>: Copy + Eq + Default {
     /// All that tells two keys apart.
-    fn words(&self) -> [u32; WORDS];
+    fn words(&self) -> [u64; WORDS];
 }
 
-/// Keyed hash of `WORDS` (an even number) words: pair-multiply-shift.
+/// Keyed hash of `WORDS` words: pair-multiply-shift over the two halves of each, x₂ᵢ the high one, x₂ᵢ₊₁ the low one.
 ///
 /// h(x) = (k + Σ (a₂ᵢ + x₂ᵢ₊₁)(a₂ᵢ₊₁ + x₂ᵢ)) / 2³² over 64-bit arithmetic, strongly universal: two keys chosen without
 /// the seed collide with probability 2⁻³² (M. Thorup, "High Speed Hashing for Integers and Strings", §3.5).
 #[derive(Clone, Debug)]
 pub struct KeyedHash<const WORDS: usize> {
-    factors: [u64; WORDS],
+    factors: [[u64; 2]; WORDS],
     start: u64,
 }
 
@@ -38,17 +38,17 @@ impl<const WORDS: usize> KeyedHash<WORDS> {
     /// Factors drawn from `seed` by SplitMix64 (Steele, Lea & Flood 2014).
     pub fn new(seed: u64) -> Self {
         let mut state = seed;
-        let factors = core::array::from_fn(|_| splitmix64(&mut state));
+        let factors = core::array::from_fn(|_| [splitmix64(&mut state), splitmix64(&mut state)]);
         Self { factors, start: splitmix64(&mut state) }
     }
 
     /// Hash of the words, all 32 bits usable.
     #[inline]
-    pub fn hash(&self, words: &[u32; WORDS]) -> u32 {
+    pub fn hash(&self, words: &[u64; WORDS]) -> u32 {
         let mut sum = self.start;
-        for (word, factor) in words.chunks_exact(2).zip(self.factors.chunks_exact(2)) {
-            let left = factor[0].wrapping_add(u64::from(word[1]));
-            let right = factor[1].wrapping_add(u64::from(word[0]));
+        for (word, factor) in words.iter().zip(&self.factors) {
+            let left = factor[0].wrapping_add(word & 0xffff_ffff);
+            let right = factor[1].wrapping_add(word >> 32);
             sum = sum.wrapping_add(left.wrapping_mul(right));
         }
         (sum >> 32) as u32
@@ -139,7 +139,17 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
     /// Slot of a key. Does not count as a use.
     #[inline]
     pub fn find(&self, key: &K) -> Option<Slot> {
+        // Packets come in trains: the entry is often the one that was used last.
+        if self.holds(self.newest, key) {
+            return Some(self.newest);
+        }
         self.find_hashed(key, self.hash.hash(&key.words()))
+    }
+
+    /// True where this slot was given to this key last, which it may have been removed from since.
+    #[inline]
+    pub fn holds(&self, slot: Slot, key: &K) -> bool {
+        self.entries.get(slot as usize).is_some_and(|entry| entry.key == *key)
     }
 
     #[inline]
@@ -167,6 +177,17 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         if let Some(slot) = self.find_hashed(key, hash) {
             return Some((slot, false));
         }
+        self.insert_hashed(key, hash).map(|slot| (slot, true))
+    }
+
+    /// Slot of a key that is not held, entered with a default value; `None` with a full table.
+    #[inline]
+    pub fn insert(&mut self, key: &K) -> Option<Slot> {
+        self.insert_hashed(key, self.hash.hash(&key.words()))
+    }
+
+    #[inline]
+    fn insert_hashed(&mut self, key: &K, hash: u32) -> Option<Slot> {
         let slot = self.take_slot(key, hash)?;
         self.len += 1;
         self.link_newest(slot);
@@ -175,7 +196,7 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
             place = (place + 1) & self.slot_mask;
         }
         self.index[place as usize] = (hash & !self.slot_mask) | slot;
-        Some((slot, true))
+        Some(slot)
     }
 
     /// A slot that was freed, or else one that was never used, with this key and a default value.
@@ -304,15 +325,15 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    impl Key<2> for u64 {
-        fn words(&self) -> [u32; 2] {
-            [*self as u32, (*self >> 32) as u32]
+    impl Key<1> for u64 {
+        fn words(&self) -> [u64; 1] {
+            [*self]
         }
     }
 
     #[test]
     fn behaves_like_a_map_through_a_long_random_history() {
-        let mut table: LruTable<u64, u64, 2> = LruTable::new(100, 7);
+        let mut table: LruTable<u64, u64, 1> = LruTable::new(100, 7);
         let mut model: HashMap<u64, u64> = HashMap::new();
         let mut state = 1;
         for step in 0..200_000u64 {
@@ -344,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_the_least_recently_touched() {
-        let mut table: LruTable<u64, (), 2> = LruTable::new(3, 0);
+        let mut table: LruTable<u64, (), 1> = LruTable::new(3, 0);
         for key in [1, 2, 3] {
             table.find_or_insert(&key).unwrap();
         }
@@ -355,7 +376,7 @@ mod tests {
 
     #[test]
     fn slot_zero_with_an_index_word_like_empty_is_not_lost() {
-        let mut table: LruTable<u64, u64, 2> = LruTable::new(1, 3);
+        let mut table: LruTable<u64, u64, 1> = LruTable::new(1, 3);
         for key in 0..10_000 {
             let (slot, new) = table.find_or_insert(&key).unwrap();
             assert!(new);

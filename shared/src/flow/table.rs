@@ -83,7 +83,7 @@ impl Default for Queue {
     }
 }
 
-type Flows = LruTable<FlowKey, Flow, 10>;
+type Flows = LruTable<FlowKey, Flow, 5>;
 
 /// The flow table. See the module's text.
 pub struct FlowTable {
@@ -143,14 +143,16 @@ impl FlowTable {
     /// Meters one packet. Records that were due before it are made first.
     #[inline]
     pub fn meter(&mut self, packet: &Packet, sink: &mut impl FlowSink) {
+        self.take(&mut { *packet }, sink);
+    }
+
+    /// As [`FlowTable::meter`]; the packet is left with the time that it counts for, and with its ports.
+    #[inline]
+    pub(crate) fn take(&mut self, packet: &mut Packet, sink: &mut impl FlowSink) {
         let now = self.settle_clock(packet.timestamp, sink);
-        let settled;
-        let packet = if packet.timestamp == now && packet.fragment == Fragment::Whole {
-            packet
-        } else {
-            settled = self.settle(packet, now);
-            &settled
-        };
+        if packet.timestamp != now || packet.fragment != Fragment::Whole {
+            self.settle(packet, now);
+        }
         self.counters.packets += 1;
         self.counters.network_octets += u64::from(packet.network_octets);
         self.counters.frame_octets += u64::from(packet.frame_octets);
@@ -165,17 +167,13 @@ impl FlowTable {
         };
         self.flows.touch(slot);
         self.count(slot, packet, sender);
-        if key.protocol() == TCP {
-            self.follow_tcp(slot, packet, sender);
-        }
     }
 
-    /// The packet with the time that it counts for, and with its ports where a fragment before it told them.
+    /// Gives the packet the time that it counts for, and its ports where a fragment before it told them.
     #[cold]
-    fn settle(&mut self, packet: &Packet, now: Timestamp) -> Packet {
-        let mut packet = Packet { timestamp: now, ..*packet };
-        self.fragments.assign_ports(&mut packet);
-        packet
+    fn settle(&mut self, packet: &mut Packet, now: Timestamp) {
+        packet.timestamp = now;
+        self.fragments.assign_ports(packet);
     }
 
     /// Moves time on without a packet: makes the records that are due by `now`. Earlier times are ignored.
@@ -221,10 +219,12 @@ impl FlowTable {
             && packet.tcp_flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN
     }
 
+    /// Begins a flow that is not held.
+    #[inline(never)]
     fn open(&mut self, key: &FlowKey, packet: &Packet, sender: End, sink: &mut impl FlowSink) -> Slot {
         let now = packet.timestamp;
         let slot = loop {
-            if let Some((slot, _)) = self.flows.find_or_insert(key) {
+            if let Some(slot) = self.flows.insert(key) {
                 break slot;
             }
             if let Some(oldest) = self.flows.oldest() {
@@ -248,27 +248,34 @@ impl FlowTable {
         slot
     }
 
+    /// Opens a record.
+    #[inline(never)]
+    fn begin(&mut self, slot: Slot, now: Timestamp) {
+        self.flows.value_mut(slot).start = now;
+        self.enqueue(slot, Wait::Active, now);
+    }
+
     #[inline]
     fn count(&mut self, slot: Slot, packet: &Packet, sender: End) {
         let now = packet.timestamp;
         if self.flows.value(slot).wait == Wait::Nothing {
-            self.flows.value_mut(slot).start = now;
-            self.enqueue(slot, Wait::Active, now);
+            self.begin(slot, now);
         }
         let flow = self.flows.value_mut(slot);
         flow.last = now;
         let forward = sender == flow.initiator;
         flow.answered |= !forward;
         add(if forward { &mut flow.forward } else { &mut flow.reverse }, packet);
+        if packet.tcp_flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) != 0 && packet.protocol == TCP {
+            self.follow_tcp(slot, packet, sender);
+        }
     }
 
-    #[inline]
+    /// Follows TCP's opening and its end, by a packet with one of the flags that tell of them.
+    #[inline(never)]
     fn follow_tcp(&mut self, slot: Slot, packet: &Packet, sender: End) {
-        use tcp_flags::{FIN, RST, SYN};
+        use tcp_flags::{FIN, RST};
         let flags = packet.tcp_flags;
-        if flags & (SYN | FIN | RST) == 0 {
-            return;
-        }
         let flow = self.flows.value_mut(slot);
         let forward = sender == flow.initiator;
         flow.handshake.follow(flags, forward, packet.timestamp);
@@ -284,6 +291,7 @@ impl FlowTable {
     }
 
     /// Makes every record whose deadline is at or before `now`, earliest deadline first.
+    #[inline(never)]
     fn expire(&mut self, now: Timestamp, sink: &mut impl FlowSink) {
         self.due = Timestamp::MAX;
         while let Some((deadline, slot, reason)) = self.next_deadline() {
@@ -326,6 +334,7 @@ impl FlowTable {
     }
 
     /// Makes the open record, if there is one, and forgets the flow.
+    #[inline(never)]
     fn finish(&mut self, slot: Slot, reason: EndReason, made: Timestamp, sink: &mut impl FlowSink) {
         if self.flows.value(slot).wait != Wait::Nothing {
             self.emit(slot, reason, made, sink);

@@ -8,7 +8,7 @@ pub mod topics;
 
 pub use codec::{ACKNOWLEDGEMENT_BYTES, MessageError};
 
-use crate::features::{FEATURES, SchemaId};
+use crate::features::{FEATURES, FeatureVector, SchemaId};
 use crate::release::manifest::Name;
 use crate::units::Timestamp;
 pub use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, PEERS, Peer, REASONS, Reason, Role};
@@ -55,6 +55,14 @@ pub struct RowHosts {
     pub source: u32,
     /// The responder, as a target.
     pub target: u32,
+}
+
+impl SampleRow {
+    /// A copy of a row. Compiled here: what is made for size copies octet by octet.
+    #[inline(never)]
+    pub fn new(at: Timestamp, features: &FeatureVector, score: Option<u32>, in_episode: bool, hosts: RowHosts) -> Self {
+        Self { at, features: Vec::from_array(*features), score, in_episode, hosts }
+    }
 }
 
 /// A batch of the reservoir.

@@ -129,6 +129,31 @@ pub struct Packet {
     pub payload_octets: u32,
 }
 
+impl Packet {
+    /// A packet of which nothing is known but its time and its octets on the wire.
+    #[inline]
+    pub(crate) fn unread(timestamp: Timestamp, frame: &[u8], wire_octets: u32) -> Self {
+        Self {
+            timestamp,
+            network: Network::Other,
+            protocol: 0,
+            vlan: 0,
+            source: Address([0; 16]),
+            destination: Address([0; 16]),
+            source_port: 0,
+            destination_port: 0,
+            tcp_flags: 0,
+            tcp_window: 0,
+            icmp: (0, 0),
+            hop_limit: 0,
+            fragment: Fragment::Whole,
+            frame_octets: wire_octets.max(u32::try_from(frame.len()).unwrap_or(u32::MAX)),
+            network_octets: 0,
+            payload_octets: 0,
+        }
+    }
+}
+
 /// Most VLAN tags in one frame.
 pub const MAX_TAGS: usize = 4;
 /// Most extension headers in one packet.
@@ -141,38 +166,32 @@ pub const MAX_EXTENSIONS: usize = 8;
 /// The first thing that kept the packet from being metered, to be counted in a [`RefusalCounts`].
 #[inline]
 pub fn decode(link: LinkType, timestamp: Timestamp, frame: &[u8], wire_octets: u32) -> Result<Packet, Refusal> {
+    let mut packet = Packet::unread(timestamp, frame, wire_octets);
+    decode_into(&mut packet, link, frame)?;
+    Ok(packet)
+}
+
+/// As [`decode`], into a [`Packet::unread`]: a packet is not copied on its way.
+///
+/// # Errors
+/// As [`decode`]; what was read until then stands in the packet.
+#[inline]
+pub(crate) fn decode_into(packet: &mut Packet, link: LinkType, frame: &[u8]) -> Result<(), Refusal> {
     if frame.is_empty() {
         return Err(Refusal::EmptyFrame);
     }
-    let mut packet = Packet {
-        timestamp,
-        network: Network::Other,
-        protocol: 0,
-        vlan: 0,
-        source: Address([0; 16]),
-        destination: Address([0; 16]),
-        source_port: 0,
-        destination_port: 0,
-        tcp_flags: 0,
-        tcp_window: 0,
-        icmp: (0, 0),
-        hop_limit: 0,
-        fragment: Fragment::Whole,
-        frame_octets: wire_octets.max(u32::try_from(frame.len()).unwrap_or(u32::MAX)),
-        network_octets: 0,
-        payload_octets: 0,
-    };
     // Most frames by far; the short way saves a third of the instructions.
     if link == LinkType::Ethernet
         && let Some((header, content)) = frame.split_first_chunk::<{ link::ETHERNET_OCTETS }>()
-        && header[12..] == link::ether_type::IPV4.to_be_bytes()
     {
         packet.network_octets = packet.frame_octets - link::ETHERNET_OCTETS as u32;
-        network::ipv4(&mut packet, content)?;
-        return Ok(packet);
+        match u16::from_be_bytes([header[12], header[13]]) {
+            link::ether_type::IPV4 => return network::ipv4(packet, content),
+            link::ether_type::IPV6 => return network::ipv6(packet, content),
+            _ => {}
+        }
     }
-    decode_any(&mut packet, link, frame)?;
-    Ok(packet)
+    decode_any(packet, link, frame)
 }
 
 /// Any link type and content.

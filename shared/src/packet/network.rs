@@ -35,7 +35,7 @@ struct Datagram<'a> {
 
 impl<'a> Datagram<'a> {
     /// `captured` may hold more than the datagram, padding of short Ethernet frames for example.
-    #[inline]
+    #[inline(always)]
     fn new(protocol: IpNumber, octets: u32, captured: &'a [u8]) -> Self {
         let captured = captured.get(..octets as usize).unwrap_or(captured);
         Self { protocol, octets, captured, fragment: Fragment::Whole }
@@ -79,7 +79,7 @@ impl<'a> Datagram<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(self, packet: &mut Packet) -> Result<(), Refusal> {
         packet.protocol = self.protocol.0;
         packet.fragment = self.fragment;
@@ -91,7 +91,7 @@ impl<'a> Datagram<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn ipv4(packet: &mut Packet, content: &[u8]) -> Result<(), Refusal> {
     let header = Ipv4HeaderSlice::from_slice(content).map_err(|error| match error {
         ipv4::HeaderSliceError::Len(_) => Refusal::TruncatedNetworkHeader,
@@ -119,8 +119,8 @@ pub(super) fn ipv4(packet: &mut Packet, content: &[u8]) -> Result<(), Refusal> {
     datagram.finish(packet)
 }
 
-#[inline]
-fn ipv6(packet: &mut Packet, content: &[u8]) -> Result<(), Refusal> {
+#[inline(never)]
+pub(super) fn ipv6(packet: &mut Packet, content: &[u8]) -> Result<(), Refusal> {
     let header = Ipv6HeaderSlice::from_slice(content).map_err(|error| match error {
         ipv6::HeaderSliceError::Len(_) => Refusal::TruncatedNetworkHeader,
         ipv6::HeaderSliceError::Content(_) => Refusal::BadVersion,

@@ -17,7 +17,7 @@ const TCP_OCTETS: usize = 20;
 
 /// Reads the header that `packet.protocol` names from what was captured of the IP payload. `packet.payload_octets`
 /// comes in as the octets of that payload and goes out as the octets behind the header.
-#[inline]
+#[inline(always)]
 pub(super) fn read(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
     match IpNumber(packet.protocol) {
         IpNumber::TCP => tcp(packet, captured),
@@ -26,6 +26,7 @@ pub(super) fn read(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> 
     }
 }
 
+#[inline(never)]
 fn read_rarer(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
     match IpNumber(packet.protocol) {
         IpNumber::UDP_LITE => udp(packet, captured),
@@ -46,7 +47,7 @@ fn cut(packet: &Packet, captured: &[u8]) -> Refusal {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn tcp(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
     let header = match TcpHeaderSlice::from_slice(captured) {
         Ok(header) => header,
@@ -67,7 +68,7 @@ fn tcp_without_options(packet: &mut Packet, captured: &[u8]) -> Result<(), Refus
     fill_tcp(packet, &header, octets)
 }
 
-#[inline]
+#[inline(always)]
 fn fill_tcp(packet: &mut Packet, header: &TcpHeaderSlice<'_>, octets: u32) -> Result<(), Refusal> {
     packet.payload_octets = packet.payload_octets.checked_sub(octets).ok_or(Refusal::BadDataOffset)?;
     packet.source_port = header.source_port();
@@ -77,7 +78,7 @@ fn fill_tcp(packet: &mut Packet, header: &TcpHeaderSlice<'_>, octets: u32) -> Re
     Ok(())
 }
 
-#[inline]
+#[inline(always)]
 fn udp(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
     let header = UdpHeaderSlice::from_slice(captured).map_err(|_| cut(packet, captured))?;
     packet.source_port = header.source_port();

@@ -96,3 +96,12 @@ pub struct Alert {
     #[serde(skip)]
     pub rows: Vec<FeatureVector, ALERT_ROWS>,
 }
+
+#[cfg(feature = "alloc")]
+impl Alert {
+    /// On the heap, to be passed on without copies. Compiled here: what is made for size copies octet by octet.
+    #[inline(never)]
+    pub fn boxed(self) -> alloc::boxed::Box<Self> {
+        alloc::boxed::Box::new(self)
+    }
+}

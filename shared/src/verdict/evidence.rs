@@ -1,10 +1,10 @@
 //! Evidence of one host in one role: a CUSUM over −ln p, and what an alert will want to tell of its rise.
 
-use crate::features::FEATURES;
+use crate::features::FeatureVector;
 use crate::units::{Address, Nanos, Timestamp};
 use crate::verdict::alert::{PEERS, Peer, REASONS, Reason};
 use crate::verdict::kinds::KINDS;
-use crate::verdict::scaling::{QuantizedInput, Scaling};
+use crate::verdict::scaling::{OUTSIDE, QuantizedInput, RowScaler};
 use heapless::Vec;
 
 /// Evidence halves in so long a silence: odd flows hours apart do not add up.
@@ -31,13 +31,13 @@ pub struct Step<'a> {
     /// Attack kind that the flow resembles.
     pub kind: Option<usize>,
     /// Plain feature values.
-    pub row: &'a [f32; FEATURES],
+    pub row: &'a FeatureVector,
     /// Quantized features.
     pub input: &'a QuantizedInput,
     /// What the network made of them.
     pub reconstruction: &'a QuantizedInput,
     /// What tells how far each feature is off.
-    pub scaling: &'a Scaling,
+    pub scaler: &'a RowScaler,
 }
 
 /// The evidence of one host in one role, since it last left zero.
@@ -144,31 +144,27 @@ impl Evidence {
 /// The largest parts of the score; features that stand outside their benign range go first, since a person can see
 /// that they are off.
 fn largest_reasons(step: &Step<'_>) -> Vec<Reason, REASONS> {
-    let contributions = step.scaling.contributions(step.input, step.reconstruction);
-    let outside = step.scaling.outside_benign(step.row);
-    let total: u64 = contributions.iter().map(|part| u64::from(*part)).sum();
-    let rank = |feature: u8| (outside[usize::from(feature)], contributions[usize::from(feature)]);
-    let mut order: Vec<u8, REASONS> = Vec::new();
-    for feature in 0..FEATURES as u8 {
+    let parts = step.scaler.parts(step.row, step.input, step.reconstruction);
+    let total: u64 = parts.iter().map(|part| u64::from(part & !OUTSIDE)).sum();
+    // Largest first, of equals the earlier feature; a part of 0 gives no reason.
+    let mut largest = [(0, 0_u8); REASONS];
+    for (feature, part) in parts.into_iter().enumerate() {
         // Most are smaller than all that are kept.
-        if order.is_full() && order.last().is_some_and(|least| rank(feature) <= rank(*least)) {
+        if part <= largest[REASONS - 1].0 {
             continue;
         }
-        let place = order.iter().position(|kept| rank(feature) > rank(*kept)).unwrap_or(order.len());
-        if place < REASONS {
-            order.truncate(REASONS - 1);
-            // There is room now.
-            let _ = order.insert(place, feature);
-        }
+        let place = largest.iter().position(|(kept, _)| part > *kept).unwrap_or(REASONS - 1);
+        largest[place..].rotate_right(1);
+        largest[place] = (part, feature as u8);
     }
-    let reason = |feature: u8| Reason {
+    let reason = |(part, feature): (u32, u8)| Reason {
         feature,
         value: step.row[usize::from(feature)],
         normal_low: 0.0,
         normal_high: 0.0,
-        share_permille: (u64::from(contributions[usize::from(feature)]) * 1000 / total.max(1)) as u16,
+        share_permille: (u64::from(part & !OUTSIDE) * 1000 / total.max(1)) as u16,
     };
-    order.into_iter().map(reason).filter(|reason| reason.share_permille > 0).collect()
+    largest.into_iter().map(reason).filter(|reason| reason.share_permille > 0).collect()
 }
 
 /// Space-Saving (Metwally, Agrawal & El Abbadi 2005): the rarest counter is given to a newcomer, its count kept, so

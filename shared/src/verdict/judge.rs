@@ -8,9 +8,9 @@ use crate::units::{Address, Nanos, Timestamp};
 use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, Role};
 use crate::verdict::calibration::Calibration;
 use crate::verdict::evidence::{Evidence, Step};
-use crate::verdict::kinds::{KindProfile, resembling};
+use crate::verdict::kinds::{KindFinder, KindProfile};
 use crate::verdict::scaling::{QuantizedInput, RowScaler, Scaling};
-use crate::verdict::witness::{Rise, Witnesses};
+use crate::verdict::witness::{Place, Rise, Witnesses};
 use heapless::Vec;
 
 /// Episodes that can be open at once; a further one waits until one closes, and is counted.
@@ -42,6 +42,8 @@ pub struct Policy<'a> {
     pub calibration: &'a Calibration,
     /// Attack kinds.
     pub kinds: &'a [KindProfile],
+    /// The same, laid out for many rows.
+    pub finder: &'a KindFinder,
     /// Nats taken off for every flow.
     pub drift_nats: f32,
     /// Evidence threshold, nats.
@@ -103,6 +105,7 @@ struct Episode {
 struct Side {
     evidence: Evidence,
     episode: Option<Episode>,
+    rows_at: Place,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -122,9 +125,11 @@ impl Sides {
 
 /// Evidence of a bounded number of hosts, and the open episodes.
 pub struct Judge {
-    hosts: LruTable<Address, Sides, 4>,
+    hosts: LruTable<Address, Sides, 2>,
     local: LocalNetworks,
     open: Vec<(Slot, Role), OPEN_EPISODES>,
+    /// No open episode has been silent for long enough before this.
+    silent_from: Timestamp,
     witnesses: Witnesses,
     correction_nats: f32,
     clock: Timestamp,
@@ -140,6 +145,7 @@ impl Judge {
             hosts: LruTable::new(capacity, hash_seed),
             local,
             open: Vec::new(),
+            silent_from: Timestamp::MAX,
             witnesses: Witnesses::new(ALERT_ROWS),
             correction_nats: 0.0,
             clock: Timestamp::EPOCH,
@@ -183,7 +189,7 @@ impl Judge {
         let surprise_nats = (raw - self.correction_nats).max(0.0);
         // Most flows are ordinary, and nobody will ask what they resemble.
         let rising = surprise_nats > policy.drift_nats;
-        let kind = if rising { resembling(policy.kinds, policy.scaler, flow.input) } else { None };
+        let kind = if rising { policy.finder.resembling(policy.scaler, flow.input) } else { None };
         let step = Step {
             at: flow.at,
             surprise_nats,
@@ -193,7 +199,7 @@ impl Judge {
             row: flow.row,
             input: flow.input,
             reconstruction: flow.reconstruction,
-            scaling: policy.scaling,
+            scaler: policy.scaler,
         };
         let (as_source, as_target) = follows(&self.local, &flow.source, &flow.destination);
         let mut suspect = false;
@@ -217,13 +223,25 @@ impl Judge {
         if self.started_s == 0 {
             self.started_s = now.as_secs().clamp(1, u64::from(u32::MAX)) as u32;
         }
+        if now < self.clock {
+            // A clock that was set back: flows from here on are older than those that are waited for.
+            self.silent_from = self.silent_from.min(now.plus(EPISODE_TIMEOUT));
+        }
         self.clock = now;
+        if now >= self.silent_from {
+            self.close_silent(now, policy, tell);
+        }
+    }
+
+    fn close_silent(&mut self, now: Timestamp, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) {
+        self.silent_from = Timestamp::MAX;
         let mut index = 0;
         while let Some(&(slot, role)) = self.open.get(index) {
-            let silent = now.since(self.hosts.value_mut(slot).of(role).evidence.last) >= EPISODE_TIMEOUT;
-            if silent {
+            let silent_from = self.hosts.value_mut(slot).of(role).evidence.last.plus(EPISODE_TIMEOUT);
+            if now >= silent_from {
                 self.close(slot, role, policy, tell);
             } else {
+                self.silent_from = self.silent_from.min(silent_from);
                 index += 1;
             }
         }
@@ -251,7 +269,7 @@ impl Judge {
         let nats = side.evidence.nats;
         if step.surprise_nats > policy.drift_nats && nats >= CLOSE_SHARE * policy.limit_nats {
             let rise = Rise { host: *host, role, since: side.evidence.since };
-            self.witnesses.note(rise, step.at, step.surprise_nats, step.row);
+            self.witnesses.note(&mut side.rows_at, rise, step.at, step.surprise_nats, step.row);
         }
         match side.episode {
             Some(_) if nats < CLOSE_SHARE * policy.limit_nats => {
@@ -275,6 +293,7 @@ impl Judge {
             self.counters.episodes_held_back += 1;
             return;
         }
+        self.silent_from = self.silent_from.min(self.clock.plus(EPISODE_TIMEOUT));
         self.counters.episodes += 1;
         self.next_episode = self.next_episode.wrapping_add(1);
         let number = u64::from(self.started_s) << 32 | u64::from(self.next_episode);
@@ -286,7 +305,7 @@ impl Judge {
 
     fn update(&mut self, slot: Slot, role: Role, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) {
         let now = self.clock;
-        let Side { evidence, episode } = self.hosts.value_mut(slot).of(role);
+        let Side { evidence, episode, .. } = self.hosts.value_mut(slot).of(role);
         let Some(episode) = episode else { return };
         episode.peak_nats = episode.peak_nats.max(evidence.nats);
         if evidence.flows > episode.told_flows && now.since(episode.told) >= UPDATE_INTERVAL {
@@ -300,19 +319,19 @@ impl Judge {
         self.tell(slot, role, AlertState::Closed, policy, tell);
         // Evidence starts afresh: what was told is not told again by an episode that opens at the next odd flow.
         let side = self.hosts.value_mut(slot).of(role);
-        *side = Side { evidence: Evidence::new(side.evidence.last), episode: None };
+        *side = Side { evidence: Evidence::new(side.evidence.last), episode: None, rows_at: side.rows_at };
     }
 
     fn tell(&mut self, slot: Slot, role: Role, state: AlertState, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) {
         let (host, at) = (*self.hosts.key(slot), self.clock);
-        let Side { evidence, episode: Some(episode) } = self.hosts.value_mut(slot).of(role) else { return };
+        let Side { evidence, episode: Some(episode), rows_at } = self.hosts.value_mut(slot).of(role) else { return };
         let mut reasons = evidence.reasons().clone();
         for reason in &mut reasons {
             if let Some(scaling) = policy.scaling.features.get(usize::from(reason.feature)) {
                 (reason.normal_low, reason.normal_high) = (scaling.benign_low, scaling.benign_high);
             }
         }
-        let rows = self.witnesses.rows(Rise { host, role, since: evidence.since });
+        let rows = self.witnesses.rows(*rows_at, Rise { host, role, since: evidence.since });
         let resembles = evidence.kind().and_then(|kind| policy.kinds.get(kind)).map(|kind| kind.name.clone());
         tell(Alert {
             episode: episode.number,

@@ -1,9 +1,11 @@
 //! Which attack kind a flow resembles.
 
 use crate::features::FEATURES;
-use crate::verdict::scaling::{QuantizedInput, RowScaler};
+use crate::verdict::lanes::EIGHT;
+use crate::verdict::scaling::{QuantizedInput, RowScaler, Scaling, part_of_score};
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
+use wide::i16x8;
 
 /// Attack kinds that a release can describe.
 pub const KINDS: usize = 16;
@@ -19,40 +21,123 @@ pub struct KindProfile {
     pub radius: u32,
 }
 
-/// Index of the nearest kind whose radius reaches the row; of equally near ones the first.
-pub fn resembling(kinds: &[KindProfile], scaler: &RowScaler, input: &QuantizedInput) -> Option<usize> {
-    let mut nearest = None;
-    let mut reach = u32::MAX;
-    for (index, kind) in kinds.iter().take(KINDS).enumerate() {
-        let centre = kind.centre.as_slice().try_into().ok();
-        let distance = centre.and_then(|centre| scaler.score_within(kind.radius.min(reach), input, centre));
-        if let Some(distance) = distance {
-            // Whoever comes later has to be nearer; nobody can be nearer than 0.
-            (nearest, reach) = (Some(index), distance.saturating_sub(1));
-            if distance == 0 {
-                break;
-            }
+/// The kinds of a release, laid out to be compared with many rows.
+///
+/// The distance to most kinds need not be known: its part over the eight features that tell kinds apart best is beyond
+/// the radius already.
+#[derive(Clone, Debug)]
+pub struct KindFinder {
+    /// The eight features, and their weights.
+    features: [u8; EIGHT],
+    weights: i16x8,
+    kinds: Vec<Profile, KINDS>,
+}
+
+#[derive(Clone, Debug)]
+struct Profile {
+    /// The eight features of the centre.
+    part: i16x8,
+    centre: QuantizedInput,
+    radius: u32,
+    index: usize,
+}
+
+impl KindFinder {
+    /// From a release's kinds, of which one without [`FEATURES`] values is never near, and the scaling of its features.
+    pub fn new(kinds: &[KindProfile], scaling: &Scaling) -> Self {
+        let weight = |feature: usize| scaling.features.get(feature).map_or(0, |scaling| scaling.weight_held());
+        let spread = |feature: usize| {
+            let square = |kind: &KindProfile| kind.centre.get(feature).map_or(0, |centre| i64::from(*centre).pow(2));
+            i64::from(weight(feature)) * kinds.iter().map(square).sum::<i64>()
+        };
+        let mut order: [u8; FEATURES] = core::array::from_fn(|feature| feature as u8);
+        order.sort_unstable_by_key(|feature| (core::cmp::Reverse(spread(usize::from(*feature))), *feature));
+        let features: [u8; EIGHT] = core::array::from_fn(|lane| order[lane]);
+        let profile = |(index, kind): (usize, &KindProfile)| {
+            let centre: QuantizedInput = kind.centre.as_slice().try_into().ok()?;
+            Some(Profile { part: picked(&features, &centre), centre, radius: kind.radius, index })
+        };
+        Self {
+            features,
+            weights: i16x8::new(features.map(|feature| weight(usize::from(feature)))),
+            kinds: kinds.iter().take(KINDS).enumerate().filter_map(profile).collect(),
         }
     }
-    nearest
+
+    /// Index of the nearest kind whose radius reaches the row; of equally near ones the first. `scaler` is of the scaling
+    /// that [`KindFinder::new`] was given.
+    #[inline(never)]
+    pub fn resembling(&self, scaler: &RowScaler, input: &QuantizedInput) -> Option<usize> {
+        let part = picked(&self.features, input);
+        let mut nearest = None;
+        let mut reach = u32::MAX;
+        for kind in &self.kinds {
+            let limit = kind.radius.min(reach);
+            if part_of_score(self.weights, part - kind.part) > limit {
+                continue;
+            }
+            if let Some(distance) = scaler.score_within(limit, input, &kind.centre) {
+                nearest = Some(kind.index);
+                // Whoever comes later has to be nearer; nobody can be nearer than 0.
+                let Some(nearer) = distance.checked_sub(1) else { break };
+                reach = nearer;
+            }
+        }
+        nearest
+    }
+}
+
+#[inline(always)]
+fn picked(features: &[u8; EIGHT], input: &QuantizedInput) -> i16x8 {
+    i16x8::new(features.map(|feature| i16::from(input[usize::from(feature) % FEATURES])))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::scaling::{FeatureScaling, Scaling, Transform};
+    use crate::flow::lru::splitmix64;
+    use crate::verdict::scaling::{FeatureScaling, Transform};
 
-    #[test]
-    fn the_nearest_kind_within_reach_is_told_and_of_equal_ones_the_first() {
-        let feature = FeatureScaling {
+    fn scaling(weight: impl Fn(usize) -> u16) -> Scaling {
+        let feature = |index| FeatureScaling {
             transform: Transform::Identity,
             centre: 0.0,
             unit: 1.0,
-            weight: 1,
+            weight: weight(index),
             benign_low: 0.0,
             benign_high: 1.0,
         };
-        let scaling = Scaling { features: core::iter::repeat_n(feature, FEATURES).collect() };
+        Scaling { features: (0..FEATURES).map(feature).collect() }
+    }
+
+    #[test]
+    fn the_kind_is_the_one_that_whole_distances_tell() {
+        let mut state = 3;
+        for round in 0..300 {
+            let mut octet = |range: u64| (splitmix64(&mut state) % (2 * range + 1)) as i64 as i8 - range as i8;
+            let scaling = scaling(|index| (index * 97 % 1025) as u16);
+            let kind = |_| KindProfile {
+                name: String::new(),
+                centre: (0..FEATURES).map(|_| octet(20)).collect(),
+                radius: 5_000_000,
+            };
+            let kinds: [KindProfile; 7] = core::array::from_fn(kind);
+            let near = kinds[round % 7].centre.clone();
+            let input = core::array::from_fn(|index| near[index] + octet(25));
+            let distances = kinds.iter().map(|kind| {
+                let centre = kind.centre.as_slice().try_into().unwrap();
+                (kind.radius, scaling.score(&input, centre))
+            });
+            let within = distances.enumerate().filter(|(_, (radius, distance))| distance <= radius);
+            let nearest = within.min_by_key(|(_, (_, distance))| *distance).map(|(index, _)| index);
+            let finder = KindFinder::new(&kinds, &scaling);
+            assert_eq!(finder.resembling(&RowScaler::new(&scaling), &input), nearest, "round {round}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_kind_within_reach_is_told_and_of_equal_ones_the_first() {
+        let scaling = scaling(|_| 1);
         let scaler = RowScaler::new(&scaling);
         let kind = |centre: i8, radius| KindProfile {
             name: String::new(),
@@ -61,7 +146,8 @@ mod tests {
         };
         let wide = FEATURES as u32 * 100;
         let kinds = [kind(20, wide), kind(4, 10), kind(8, wide), kind(6, wide), kind(8, wide), kind(0, 0)];
-        let told = |value: i8| resembling(&kinds, &scaler, &[value; FEATURES]);
+        let finder = KindFinder::new(&kinds, &scaling);
+        let told = |value: i8| finder.resembling(&scaler, &[value; FEATURES]);
         assert_eq!(told(4), Some(1), "at its centre");
         assert_eq!(told(5), Some(3), "the second kind is nearer to none but its own");
         assert_eq!(told(9), Some(2), "the fifth is as near");

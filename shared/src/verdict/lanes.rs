@@ -5,6 +5,8 @@ use wide::{f32x4, i8x16, i16x8, i16x16, i32x4};
 
 /// Lanes of a vector of 32-bit numbers.
 pub(super) const FOUR: usize = 4;
+/// Lanes of a vector of 16-bit numbers.
+pub(super) const EIGHT: usize = 8;
 /// Lanes of a vector of octets.
 pub(super) const SIXTEEN: usize = 16;
 

@@ -58,6 +58,8 @@ pub const BIAS_LIMIT: i32 = 1 << 24;
 /// Zero point of the output of a layer with ReLU.
 pub const RELU_ZERO_POINT: i8 = -128;
 
+/// Pairs of inputs that are fetched at once.
+const QUAD: usize = 4;
 /// Outputs of one group: two vectors of four sums.
 const LANES: usize = 8;
 /// Most groups whose sums are made side by side: their twelve vectors and the inputs' fit the sixteen registers of
@@ -121,9 +123,9 @@ impl LayerShape {
         self.weights_at() + self.outputs * self.inputs
     }
 
-    /// Pairs of inputs; the last one may be half empty.
-    fn pairs(&self) -> usize {
-        self.inputs.div_ceil(2)
+    /// Groups of [`QUAD`] pairs of inputs; the last one may be partly empty.
+    fn quads(&self) -> usize {
+        self.inputs.div_ceil(2 * QUAD)
     }
 }
 
@@ -142,7 +144,8 @@ pub struct Int8Network<B> {
 /// after the other, for each pair the block's outputs.
 ///
 /// One vector holds the weights of two neighbouring inputs for four outputs, so that one multiply-and-add instruction
-/// (`pmaddwd` on x86-64, two on aarch64) makes eight products; what is missing to a full group is 0.
+/// (`pmaddwd` on x86-64, two on aarch64) makes eight products; what is missing to a full group, or to a multiple of
+/// [`QUAD`] pairs, is 0.
 #[derive(Clone, Debug, Default)]
 struct Arranged {
     weights: Vec<i16x8>,
@@ -206,7 +209,7 @@ impl Arranged {
                 let bias = |lane: usize| biases.get(four + lane).map_or(0, |bias| i32::from_le_bytes(*bias));
                 self.biases.push(i32x4::new(core::array::from_fn(bias)));
             }
-            for input in (0..layer.inputs).step_by(2) {
+            for input in (0..layer.quads() * 2 * QUAD).step_by(2) {
                 for four in fours() {
                     let lanes = core::array::from_fn(|lane| weight(four + lane / 2, input + lane % 2));
                     self.weights.push(i16x8::new(lanes));
@@ -258,16 +261,16 @@ fn run_layer(left: &mut Left<'_>, layer: &LayerShape, inputs: &Activations, outp
     let (low, high) = if layer.relu { (0.0, 255.0) } else { (-128.0, 127.0) };
     let range = [f32x4::splat(low), f32x4::splat(high), f32x4::splat(layer.multiplier)];
     let mut outputs = outputs.as_chunks_mut::<LANES>().0;
-    let pairs = inputs.as_chunks::<2>().0.get(..layer.pairs()).unwrap_or(&[]);
-    let mut groups = layer.outputs.div_ceil(LANES);
-    while groups > 0 {
-        outputs = match groups {
-            1 => run_block::<1, 2>(left, range, pairs, outputs),
-            2 => run_block::<2, 4>(left, range, pairs, outputs),
-            _ => run_block::<GROUPS, 6>(left, range, pairs, outputs),
-        };
-        groups = groups.saturating_sub(GROUPS);
+    let quads = inputs.as_chunks::<{ 2 * QUAD }>().0.get(..layer.quads()).unwrap_or(&[]);
+    let groups = layer.outputs.div_ceil(LANES);
+    for _ in 0..groups / GROUPS {
+        outputs = run_block::<GROUPS, 6>(left, range, quads, outputs);
     }
+    match groups % GROUPS {
+        0 => return,
+        1 => run_block::<1, 2>(left, range, quads, outputs),
+        _ => run_block::<2, 4>(left, range, quads, outputs),
+    };
 }
 
 /// `COUNT` groups of outputs, whose sums are `VECTORS` = 2 · `COUNT` vectors; gives back the places of those behind
@@ -276,19 +279,24 @@ fn run_layer(left: &mut Left<'_>, layer: &LayerShape, inputs: &Activations, outp
 fn run_block<'a, const COUNT: usize, const VECTORS: usize>(
     left: &mut Left<'_>,
     [low, high, multiplier]: [f32x4; 3],
-    pairs: &[[i16; 2]],
+    quads: &[[i16; 2 * QUAD]],
     outputs: &'a mut [[i16; LANES]],
 ) -> &'a mut [[i16; LANES]] {
     let Some((biases, more_biases)) = left.biases.split_first_chunk::<COUNT>() else { return &mut [] };
-    let Some((weights, more_weights)) = left.weights.split_at_checked(VECTORS * pairs.len()) else { return &mut [] };
+    let Some((weights, more_weights)) = left.weights.split_at_checked(VECTORS * QUAD * quads.len()) else {
+        return &mut [];
+    };
     let Some((outputs, more_outputs)) = outputs.split_first_chunk_mut::<COUNT>() else { return &mut [] };
     (left.biases, left.weights) = (more_biases, more_weights);
     let mut sums = *biases;
-    for (weights, pair) in weights.as_chunks::<VECTORS>().0.iter().zip(pairs) {
-        let values: i16x8 = bytemuck::cast(i32x4::splat(bytemuck::cast(*pair)));
-        for group in 0..COUNT {
-            sums[group][0] += weights[2 * group].dot(values);
-            sums[group][1] += weights[2 * group + 1].dot(values);
+    for (weights, quad) in weights.as_chunks::<VECTORS>().0.as_chunks::<QUAD>().0.iter().zip(quads) {
+        let pairs = i32x4::new(bytemuck::cast(*quad)).to_array();
+        for (weights, pair) in weights.iter().zip(pairs) {
+            let values: i16x8 = bytemuck::cast(i32x4::splat(pair));
+            for group in 0..COUNT {
+                sums[group][0] += weights[2 * group].dot(values);
+                sums[group][1] += weights[2 * group + 1].dot(values);
+            }
         }
     }
     for group in 0..COUNT {
@@ -308,7 +316,9 @@ fn write_raw(layer: &LayerShape, activations: &Activations, out: &mut [i8]) {
         let halves: [i16x8; 2] = bytemuck::cast(*values);
         *raw = i8x16::from_i16x16_saturate(bytemuck::cast(halves.map(|half| half + zero_point))).to_array();
     }
-    if let Some(unused) = out.get_mut(layer.outputs..) {
+    if let Some(unused) = out.get_mut(layer.outputs..)
+        && !unused.is_empty()
+    {
         unused.fill(0);
     }
 }

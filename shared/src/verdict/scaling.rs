@@ -5,6 +5,7 @@
 mod rows;
 
 pub use rows::RowScaler;
+pub(super) use rows::{OUTSIDE, part_of_score};
 
 use crate::features::schema::Feature;
 use crate::features::{FEATURES, FeatureVector};
@@ -71,6 +72,11 @@ impl FeatureScaling {
             && self.benign_low <= self.benign_high
     }
 
+    /// The weight, held to its limit.
+    pub(super) fn weight_held(&self) -> i16 {
+        self.weight.min(Self::WEIGHT_LIMIT).cast_signed()
+    }
+
     /// Plain value → int8 quanta, rounded half to even, clipped to ±[`INPUT_LIMIT`].
     pub fn quantize(&self, value: f32) -> i8 {
         scale(self.transform.apply(value), self.centre, self.unit)
@@ -110,25 +116,6 @@ impl Scaling {
     pub fn score(&self, input: &QuantizedInput, reconstruction: &[i8; FEATURES]) -> u32 {
         let pairs = input.iter().zip(reconstruction);
         self.features.iter().zip(pairs).map(|(scaling, pair)| contribution(scaling, pair)).sum()
-    }
-
-    /// Which values lie outside the benign range of their feature.
-    pub fn outside_benign(&self, row: &FeatureVector) -> [bool; FEATURES] {
-        let mut outside = [false; FEATURES];
-        for ((scaling, value), outside) in self.features.iter().zip(row).zip(&mut outside) {
-            *outside = *value < scaling.benign_low || *value > scaling.benign_high;
-        }
-        outside
-    }
-
-    /// Each feature's share of [`Scaling::score`].
-    pub fn contributions(&self, input: &QuantizedInput, reconstruction: &[i8; FEATURES]) -> [u32; FEATURES] {
-        let mut parts = [0; FEATURES];
-        let pairs = input.iter().zip(reconstruction);
-        for ((scaling, pair), part) in self.features.iter().zip(pairs).zip(&mut parts) {
-            *part = contribution(scaling, pair);
-        }
-        parts
     }
 }
 

@@ -23,6 +23,12 @@ struct Kept {
     rows: heapless::Vec<(f32, FeatureVector), ALERT_ROWS>,
 }
 
+/// Where a rise's rows were kept last; another rise may lie there by now. The default finds nothing, or what it asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place(u8);
+
+const _: () = assert!(WATCHED <= 1 << u8::BITS, "every place has a number");
+
 /// See the module's text; all its memory is taken at the start (about 80 KiB).
 pub(crate) struct Witnesses {
     kept: Vec<Kept>,
@@ -37,13 +43,14 @@ impl Witnesses {
     }
 
     /// Keeps a row, where it is no less surprising than one of those that are kept: of equals the later ones stay, since
-    /// context gathers while an attack lasts.
-    pub(crate) fn note(&mut self, rise: Rise, at: Timestamp, nats: f32, row: &FeatureVector) {
+    /// context gathers while an attack lasts. `place` is what the last call for this host and role said.
+    pub(crate) fn note(&mut self, place: &mut Place, rise: Rise, at: Timestamp, nats: f32, row: &FeatureVector) {
         if self.rows == 0 {
             return;
         }
-        let place = self.kept.iter().position(|kept| kept.rise == rise).unwrap_or_else(|| self.begin(rise));
-        let Some(kept) = self.kept.get_mut(place) else { return };
+        let index = self.find(*place, rise).unwrap_or_else(|| self.begin(rise));
+        *place = Place(index as u8);
+        let Some(kept) = self.kept.get_mut(index) else { return };
         kept.noted = at;
         if kept.rows.len() >= self.rows {
             let least = kept.rows.iter().enumerate().min_by(|a, b| a.1.0.total_cmp(&b.1.0));
@@ -54,6 +61,15 @@ impl Witnesses {
         }
         // There is room now.
         let _ = kept.rows.push((nats, *row));
+    }
+
+    /// Where a rise's rows are: most often where they were.
+    fn find(&self, place: Place, rise: Rise) -> Option<usize> {
+        let index = usize::from(place.0);
+        if self.kept.get(index).is_some_and(|kept| kept.rise == rise) {
+            return Some(index);
+        }
+        self.kept.iter().position(|kept| kept.rise == rise)
     }
 
     /// A place for a rise that has none.
@@ -71,8 +87,8 @@ impl Witnesses {
     }
 
     /// The rows of a rise.
-    pub(crate) fn rows(&self, rise: Rise) -> heapless::Vec<FeatureVector, ALERT_ROWS> {
-        let kept = self.kept.iter().find(|kept| kept.rise == rise);
+    pub(crate) fn rows(&self, place: Place, rise: Rise) -> heapless::Vec<FeatureVector, ALERT_ROWS> {
+        let kept = self.find(place, rise).and_then(|index| self.kept.get(index));
         kept.map(|kept| kept.rows.iter().map(|(_, row)| *row).collect()).unwrap_or_default()
     }
 }
@@ -87,40 +103,55 @@ mod tests {
     }
 
     fn first_values(witnesses: &Witnesses, of: Rise) -> std::vec::Vec<f32> {
-        witnesses.rows(of).iter().map(|row| row[0]).collect()
+        witnesses.rows(Place::default(), of).iter().map(|row| row[0]).collect()
     }
 
     #[test]
     fn the_most_surprising_rows_stay_and_of_equals_the_later() {
         let mut witnesses = Witnesses::new(3);
         for (value, nats) in [(1, 5.0), (2, 12.0), (3, 2.0), (4, 12.0), (5, 1.0), (6, 12.0), (7, 12.0)] {
-            witnesses.note(rise(1, 9), Timestamp::from_secs(value), nats, &[value as f32; FEATURES]);
+            witnesses.note(
+                &mut Place::default(),
+                rise(1, 9),
+                Timestamp::from_secs(value),
+                nats,
+                &[value as f32; FEATURES],
+            );
         }
         assert_eq!(first_values(&witnesses, rise(1, 9)), [4.0, 6.0, 7.0]);
-        assert!(witnesses.rows(rise(1, 10)).is_empty(), "another rise of the same host");
+        assert!(witnesses.rows(Place::default(), rise(1, 10)).is_empty(), "another rise of the same host");
         let other = Rise { role: Role::Target, ..rise(1, 9) };
-        assert!(witnesses.rows(other).is_empty(), "another role of it");
+        assert!(witnesses.rows(Place::default(), other).is_empty(), "another role of it");
     }
 
     #[test]
     fn rises_are_bounded_and_the_longest_unnoted_goes() {
         let mut witnesses = Witnesses::new(1);
+        let mut places = [Place::default(); 200];
         for host in 0..200 {
             // The first host goes on and on.
             for of in [host, 0] {
-                witnesses.note(rise(of, 9), Timestamp::from_secs(u64::from(host)), 5.0, &[f32::from(of); FEATURES]);
+                witnesses.note(
+                    &mut places[usize::from(of)],
+                    rise(of, 9),
+                    Timestamp::from_secs(u64::from(host)),
+                    5.0,
+                    &[f32::from(of); FEATURES],
+                );
             }
         }
         assert_eq!(witnesses.kept.len(), WATCHED);
         assert_eq!(first_values(&witnesses, rise(0, 9)), [0.0]);
         assert_eq!(first_values(&witnesses, rise(199, 9)), [199.0]);
-        assert!(witnesses.rows(rise(1, 9)).is_empty());
+        // Its place is another's now.
+        assert!(witnesses.rows(places[1], rise(1, 9)).is_empty());
+        assert_eq!(witnesses.rows(places[199], rise(199, 9)), witnesses.rows(Place::default(), rise(199, 9)));
     }
 
     #[test]
     fn who_wants_no_rows_gets_none_and_pays_no_memory() {
         let mut witnesses = Witnesses::new(0);
-        witnesses.note(rise(1, 9), Timestamp::from_secs(9), 5.0, &[1.0; FEATURES]);
-        assert!(witnesses.rows(rise(1, 9)).is_empty() && witnesses.kept.capacity() == 0);
+        witnesses.note(&mut Place::default(), rise(1, 9), Timestamp::from_secs(9), 5.0, &[1.0; FEATURES]);
+        assert!(witnesses.rows(Place::default(), rise(1, 9)).is_empty() && witnesses.kept.capacity() == 0);
     }
 }

@@ -11,7 +11,7 @@ use lapwing_shared::units::Address;
 use lapwing_shared::verdict::alert::{Alert, AlertState, Role};
 use lapwing_shared::verdict::calibration::{Calibration, Knot};
 use lapwing_shared::verdict::judge::{CORRECTION_RANGE_NATS, Judge, OPEN_EPISODES, Policy, Scored};
-use lapwing_shared::verdict::kinds::KindProfile;
+use lapwing_shared::verdict::kinds::{KindFinder, KindProfile};
 use lapwing_shared::verdict::scaling::{FeatureScaling, RowScaler, Scaling, Transform};
 
 const DRIFT: f32 = 2.0;
@@ -68,6 +68,7 @@ impl Site {
             scaler: &RowScaler::new(&self.scaling),
             calibration: &self.calibration,
             kinds: &self.kinds,
+            finder: &KindFinder::new(&self.kinds, &self.scaling),
             drift_nats: DRIFT,
             limit_nats: LIMIT,
             release: 7,

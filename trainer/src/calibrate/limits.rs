@@ -12,6 +12,7 @@ use lapwing_shared::release::manifest::{LIMIT_KNOTS, LimitKnot};
 use lapwing_shared::units::{Address, Timestamp};
 use lapwing_shared::verdict::calibration::{Calibration, SURPRISE_LIMIT_NATS};
 use lapwing_shared::verdict::judge::{Judge, Policy, Scored};
+use lapwing_shared::verdict::kinds::KindFinder;
 use lapwing_shared::verdict::scaling::{RowScaler, Scaling};
 
 /// Knob settings that a release carries, false alerts a day and site.
@@ -93,9 +94,16 @@ fn days_of_site(site: &[BenignFlow]) -> f64 {
 fn alerts_of_site(flows: &[BenignFlow], calibration: &Calibration, drift_nats: f32, limit_nats: f32) -> u64 {
     // What an alert would tell of features is of no interest here.
     let scaling = Scaling { features: heapless::Vec::new() };
-    let scaler = RowScaler::new(&scaling);
-    let policy =
-        Policy { scaling: &scaling, scaler: &scaler, calibration, kinds: &[], drift_nats, limit_nats, release: 0 };
+    let policy = Policy {
+        scaling: &scaling,
+        scaler: &RowScaler::new(&scaling),
+        calibration,
+        kinds: &[],
+        finder: &KindFinder::new(&[], &scaling),
+        drift_nats,
+        limit_nats,
+        release: 0,
+    };
     let mut judge = Judge::new(HOSTS, 0, LocalNetworks::default()).with_rows(0);
     let (row, quanta) = ([0.0; FEATURES], [0; FEATURES]);
     for flow in flows {

@@ -2,10 +2,10 @@
 //!
 //! Vectors are written out, not left to the compiler: a router's build is made for size, and loops stay loops in it.
 
-use super::{FeatureScaling, INPUT_LIMIT, INPUT_QUANTA_PER_UNIT, QuantizedInput, Scaling, Transform};
+use super::{INPUT_LIMIT, INPUT_QUANTA_PER_UNIT, QuantizedInput, Scaling, Transform};
 use crate::features::{FEATURES, FeatureVector};
 use crate::verdict::lanes::{FOUR, SIXTEEN, nearest, widened};
-use wide::{f32x4, i8x16, i16x8, i32x4, i32x8, u32x4};
+use wide::{f32x4, i8x16, i16x8, i32x4, i32x8, u16x8, u32x4};
 
 const FOURS: usize = FEATURES / FOUR;
 const SIXTEENS: usize = FEATURES / SIXTEEN;
@@ -18,9 +18,15 @@ pub struct RowScaler {
     units: [f32x4; FOURS],
     /// All bits where the transform is the logarithm, else none.
     logarithmic: [i32x4; FOURS],
-    /// At most [`FeatureScaling::WEIGHT_LIMIT`], eight and eight features.
+    /// At most [`super::FeatureScaling::WEIGHT_LIMIT`], eight and eight features.
     weights: [[i16x8; 2]; SIXTEENS],
+    /// What is normal, plain units.
+    benign_lows: [f32x4; FOURS],
+    benign_highs: [f32x4; FOURS],
 }
+
+/// Bit of a part in [`RowScaler::parts`] that says that the feature's value is not normal.
+pub(in crate::verdict) const OUTSIDE: u32 = 1 << 31;
 
 impl RowScaler {
     /// From a scaling with [`FEATURES`] entries; features that it lacks are always 0.
@@ -29,11 +35,13 @@ impl RowScaler {
         let mut units = [f32::INFINITY; FEATURES];
         let mut logarithmic = [0; FEATURES];
         let mut weights = [0; FEATURES];
+        let (mut lows, mut highs) = ([f32::NEG_INFINITY; FEATURES], [f32::INFINITY; FEATURES]);
         for (index, feature) in scaling.features.iter().enumerate() {
             centres[index] = feature.centre;
             units[index] = feature.unit;
             logarithmic[index] = if feature.transform == Transform::Log1p { -1 } else { 0 };
-            weights[index] = feature.weight.min(FeatureScaling::WEIGHT_LIMIT).cast_signed();
+            weights[index] = feature.weight_held();
+            (lows[index], highs[index]) = (feature.benign_low, feature.benign_high);
         }
         let fours = |values: [f32; FEATURES]| bytemuck::cast::<_, [[f32; FOUR]; FOURS]>(values).map(f32x4::new);
         Self {
@@ -41,6 +49,8 @@ impl RowScaler {
             units: fours(units),
             logarithmic: bytemuck::cast::<_, [[i32; FOUR]; FOURS]>(logarithmic).map(i32x4::new),
             weights: bytemuck::cast::<_, [[[i16; 8]; 2]; SIXTEENS]>(weights).map(|halves| halves.map(i16x8::new)),
+            benign_lows: fours(lows),
+            benign_highs: fours(highs),
         }
     }
 
@@ -55,7 +65,9 @@ impl RowScaler {
             let values = f32x4::new(*values);
             // NaN counts as 0, and what is below 0 has no logarithm.
             let values = masked(values, !mask(values.is_nan()));
-            let logarithms = log1p(values.fast_max(f32x4::ZERO));
+            let positive = values.fast_max(f32x4::ZERO);
+            // Many counts are 0, and the logarithm is, then.
+            let logarithms = if wants_logarithm(*logarithmic, positive) { log1p(positive) } else { f32x4::ZERO };
             let transformed = chosen(*logarithmic, logarithms, values);
             *quanta = scale(transformed, *centre, *unit);
         }
@@ -74,6 +86,36 @@ impl RowScaler {
         let parts = self.weights.iter().zip(sixteens);
         let sum = parts.fold(i32x4::ZERO, |sum, (weights, (a, b))| sum + weighted_squares(weights, a, b));
         sum.reduce_add().cast_unsigned()
+    }
+
+    /// Each feature's part of [`RowScaler::score`], with [`OUTSIDE`] where its value lies outside its benign range.
+    #[inline(never)]
+    pub(in crate::verdict) fn parts(
+        &self,
+        row: &FeatureVector,
+        input: &QuantizedInput,
+        reconstruction: &QuantizedInput,
+    ) -> [u32; FEATURES] {
+        let mut parts = [[u32x4::ZERO; 4]; SIXTEENS];
+        let sixteens = input.as_chunks::<SIXTEEN>().0.iter().zip(reconstruction.as_chunks::<SIXTEEN>().0);
+        for (parts, (weights, (a, b))) in parts.iter_mut().zip(self.weights.iter().zip(sixteens)) {
+            let (a, b) = (widened(a), widened(b));
+            let product = |half: usize| {
+                // |difference| ≤ 255: its square fits 16 bits without a sign.
+                let difference = a[half] - b[half];
+                let square: u16x8 = bytemuck::cast(difference * difference);
+                bytemuck::cast::<_, u16x8>(weights[half]).widening_mul(square)
+            };
+            *parts = bytemuck::cast([product(0), product(1)]);
+        }
+        let mut parts: [u32x4; FOURS] = bytemuck::cast(parts);
+        let ranges = self.benign_lows.iter().zip(&self.benign_highs);
+        for (part, (values, (low, high))) in parts.iter_mut().zip(row.as_chunks::<FOUR>().0.iter().zip(ranges)) {
+            let values = f32x4::new(*values);
+            let outside = values.simd_lt(*low) | values.simd_gt(*high);
+            *part |= bytemuck::cast::<f32x4, u32x4>(outside) & u32x4::splat(OUTSIDE);
+        }
+        bytemuck::cast(parts)
     }
 
     /// [`RowScaler::score`] where that is at most `limit`; ends as soon as it cannot be.
@@ -98,14 +140,31 @@ fn weighted_squares(weights: &[i16x8; 2], a: &[i8; SIXTEEN], b: &[i8; SIXTEEN]) 
     let (a, b) = (widened(a), widened(b));
     let mut sum = i32x4::ZERO;
     for half in 0..2 {
-        // |difference| ≤ 255: its square fits 16 bits without a sign. Multiplied are its two octets, which fit with one.
-        let difference = a[half] - b[half];
-        let square = difference * difference;
-        let low = square & i16x8::splat(0xff);
-        let high = (square >> 8) & i16x8::splat(0xff);
-        sum += weights[half].dot(low) + (weights[half].dot(high) << 8);
+        sum += weighted_eight(weights[half], a[half] - b[half]);
     }
     sum
+}
+
+/// Σ weight · difference² of eight features, in four parts.
+#[inline(always)]
+fn weighted_eight(weights: i16x8, difference: i16x8) -> i32x4 {
+    // |difference| ≤ 255: its square fits 16 bits without a sign. Multiplied are its two octets, which fit with one.
+    let square = difference * difference;
+    let low = square & i16x8::splat(0xff);
+    let high = (square >> 8) & i16x8::splat(0xff);
+    weights.dot(low) + (weights.dot(high) << 8)
+}
+
+/// What eight features add to [`RowScaler::score`].
+#[inline(always)]
+pub(in crate::verdict) fn part_of_score(weights: i16x8, difference: i16x8) -> u32 {
+    weighted_eight(weights, difference).reduce_add().cast_unsigned()
+}
+
+/// Whether any lane's logarithm is asked for and is not that of 0.
+#[inline(always)]
+fn wants_logarithm(logarithmic: i32x4, positive: f32x4) -> bool {
+    (logarithmic & bytemuck::cast::<f32x4, i32x4>(positive).simd_gt(i32x4::ZERO)).any()
 }
 
 /// Transformed values → int8 quanta; see [`super::scale`].
@@ -172,6 +231,7 @@ fn log1p(x: f32x4) -> f32x4 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::scaling::FeatureScaling;
 
     fn compare_logarithms(every: usize) {
         let edges = [0, 0x3380_0000, 0x3ed4_13d0, 0x3f80_0000, 0x7f80_0000_u32];
@@ -214,6 +274,36 @@ mod tests {
             assert_eq!(scaler.score_within(score, &input, &centre), Some(score));
             assert_eq!(scaler.score_within(score + 1, &input, &centre), Some(score));
             assert_eq!(scaler.score_within(score - 1, &input, &centre), None);
+        }
+    }
+
+    #[test]
+    fn parts_add_up_to_the_score_and_say_what_is_not_normal() {
+        let feature = |index: usize| FeatureScaling {
+            transform: Transform::Identity,
+            centre: 0.0,
+            unit: 1.0,
+            weight: if index == 0 { 1024 } else { (index * 97 % 1025) as u16 },
+            benign_low: -1.0,
+            benign_high: 2.0,
+        };
+        let scaling = Scaling { features: (0..FEATURES - 1).map(feature).collect() };
+        let scaler = RowScaler::new(&scaling);
+        let values = [-1.0, 2.0, f32::NAN, 0.5, -1.5, 2.5, f32::INFINITY, f32::NEG_INFINITY];
+        for round in 0..200_usize {
+            let quanta = |salt: usize| core::array::from_fn(|index| (round * 31 + index * salt) as u8 as i8);
+            let (mut input, mut output): (QuantizedInput, QuantizedInput) = (quanta(57), quanta(113));
+            (input[0], output[0]) = (-128, 127);
+            let row: FeatureVector = core::array::from_fn(|index| values[(round + index) % values.len()]);
+            let parts = scaler.parts(&row, &input, &output);
+            assert_eq!(parts.iter().map(|part| part & !OUTSIDE).sum::<u32>(), scaling.score(&input, &output));
+            for (index, part) in parts.iter().enumerate() {
+                let held = index < FEATURES - 1;
+                let difference = u32::from(input[index].abs_diff(output[index]));
+                let weight = if held { u32::from(scaling.features[index].weight) } else { 0 };
+                assert_eq!(part & !OUTSIDE, weight * difference * difference);
+                assert_eq!(part & OUTSIDE != 0, held && (row[index] < -1.0 || row[index] > 2.0), "{}", row[index]);
+            }
         }
     }
 
