@@ -50,6 +50,8 @@ impl Part {
     }
 }
 
+type Story = fn(&Plan) -> anyhow::Result<()>;
+
 /// Plays parts of it, in their order.
 ///
 /// # Errors
@@ -65,7 +67,7 @@ pub fn play(plan: &Plan, parts: &[Part]) -> anyhow::Result<()> {
             faults::play(&mut stage, version)?;
         }
     }
-    let alone: [(Part, &str, fn(&Plan) -> anyhow::Result<()>); 2] =
+    let alone: [(Part, &str, Story); 2] =
         [(Part::Package, "package", package::play), (Part::Systemd, "systemd", systemd::play)];
     for (_, name, story) in alone.iter().filter(|(part, ..)| parts.contains(part)) {
         let folder = plan.folder.join(name);
