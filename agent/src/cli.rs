@@ -186,7 +186,7 @@ pub struct Options {
     /// Interface to listen to; may be repeated up to eight times. Only for `run`.
     #[arg(long = "interface", value_name = "NAME")]
     pub interfaces: Vec<String>,
-    /// Stop after so many packets. Only for `run`.
+    /// Stop after so many packets, whatever they come from.
     #[arg(long, value_name = "COUNT")]
     pub packets: Option<u64>,
     /// Socket for `status`, `top` and `test-alert`; empty: none. Only for `run`.

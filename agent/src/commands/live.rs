@@ -1,6 +1,5 @@
 //! `run` on interfaces: which ones, with which release, and what is given up before the first packet.
 
-use crate::capture::{CaptureError, Frame, PacketSource, Truncation};
 use crate::clock;
 use crate::config::Config;
 use crate::lan;
@@ -8,7 +7,6 @@ use anyhow::Context;
 use lapwing_live::filter::Exclusion;
 use lapwing_live::{LiveOptions, LiveSource};
 use lapwing_shared::messages::broker_url::BrokerUrl;
-use lapwing_shared::packet::RefusalCounts;
 use lapwing_shared::units::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,43 +76,4 @@ fn broker(config: &Config) -> Option<Exclusion> {
         tracing::warn!(broker = %url.host, "seen like all traffic: give its address in place of its name to leave it out");
     }
     Some(Exclusion::service(host?, url.port))
-}
-
-/// A live source that may end after so many packets.
-pub struct Counted {
-    inner: LiveSource,
-    left: Option<u64>,
-}
-
-impl Counted {
-    /// Ends after `packets`, where that is given.
-    pub fn new(inner: LiveSource, packets: Option<u64>) -> Self {
-        Self { inner, left: packets }
-    }
-}
-
-impl PacketSource for Counted {
-    #[inline]
-    fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
-        if self.left == Some(0) {
-            return Ok(None);
-        }
-        let frame = self.inner.next_frame()?;
-        if let (Some(left), Some(_)) = (&mut self.left, &frame) {
-            *left -= 1;
-        }
-        Ok(frame)
-    }
-
-    fn refusals(&self) -> &RefusalCounts {
-        self.inner.refusals()
-    }
-
-    fn truncation(&self) -> Option<Truncation> {
-        self.inner.truncation()
-    }
-
-    fn quiet_until(&self) -> Option<Timestamp> {
-        self.inner.quiet_until().filter(|_| self.left != Some(0))
-    }
 }

@@ -3,7 +3,8 @@
 use crate::capture::{CaptureError, FileSource, PacketSource, Problem};
 use crate::cli::Options;
 use crate::clock::Stopwatch;
-use crate::commands::live::{self, Counted};
+use crate::commands::counted::Counted;
+use crate::commands::live;
 use crate::config::{Config, ResponseMode};
 use crate::confine;
 use crate::detector::Engine;
@@ -30,6 +31,7 @@ use lapwing_live::Shared;
 use lapwing_shared::features::meter::Meter;
 use lapwing_shared::packet::RefusalCounts;
 use lapwing_shared::verdict::judge::Judge;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,8 +82,9 @@ pub fn meter(
     }
     before_threads()?;
     run.listeners = listeners;
+    let left = Cell::new(options.packets);
     let Some(live) = live else {
-        let mut sources = paths.iter().map(|path| open(path, stopped));
+        let mut sources = paths.iter().map(|path| Ok(Counted::new(open(path, stopped)?, &left)));
         let pace =
             pipeline::Options { realtime: options.realtime, when_behind: WhenBehind::Wait, stop: &stop, shed: None };
         return drive(&config, &mut sources, paths, pace, run);
@@ -89,7 +92,7 @@ pub fn meter(
     let (shed, controller) = Shed::new(fastrand::u64(..));
     (run.shared, run.controller) = (Some(live.shared()), Some(controller));
     let how = pipeline::Options { realtime: false, when_behind: WhenBehind::LeaveOut, stop: &stop, shed: Some(&shed) };
-    drive(&config, &mut std::iter::once(Ok(Counted::new(live, options.packets))), paths, how, run)
+    drive(&config, &mut std::iter::once(Ok(Counted::new(live, &left))), paths, how, run)
 }
 
 /// What a run has and a replay has not.

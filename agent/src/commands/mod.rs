@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+pub mod counted;
 pub mod inspect;
 pub mod live;
 pub mod meter;

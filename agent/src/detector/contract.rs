@@ -16,7 +16,8 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 /// Operator set versions in which QLinearConv is what it was when this was written.
 const OPSETS: std::ops::RangeInclusive<i64> = 10..=25;
-const OPERATOR: &str = "QLinearConv";
+/// The one operator.
+pub const OPERATOR: &str = "QLinearConv";
 const OPERATOR_INPUTS: usize = 9;
 
 /// Name of the model's input.

@@ -42,7 +42,8 @@ impl<D: Disk> Journal<D> {
         (Self { disk, active: 0, bytes, limit: segment_limit }, payloads)
     }
 
-    /// Appends `fresh`; or, where the segment is full, writes `all` to the other one and removes it.
+    /// Appends `fresh`; or, where the segment is full or `anew` says so, writes `all` to the other one and removes it.
+    /// Whether it was written anew.
     ///
     /// # Errors
     /// The disk's.
@@ -50,23 +51,25 @@ impl<D: Disk> Journal<D> {
         &mut self,
         fresh: impl Iterator<Item = &'a [u8]>,
         all: impl Iterator<Item = &'a [u8]>,
-    ) -> io::Result<()> {
+        anew: bool,
+    ) -> io::Result<bool> {
         let batch = records(fresh);
-        if batch.is_empty() && self.bytes < self.limit {
-            return Ok(());
+        if batch.is_empty() && self.bytes < self.limit && !anew {
+            return Ok(false);
         }
         let path = SEGMENTS[self.active];
-        if self.bytes + batch.len() <= self.limit {
+        if self.bytes + batch.len() <= self.limit && !anew {
             // A failed append may leave half a record, which would hide all later ones.
             let appended = self.disk.append(path, &batch).and_then(|()| self.disk.sync(path));
             self.bytes = if appended.is_ok() { self.bytes + batch.len() } else { self.limit };
-            return appended.and_then(|()| self.disk.sync_folder(path));
+            return appended.and_then(|()| self.disk.sync_folder(path)).map(|()| false);
         }
         let other = 1 - self.active;
         let everything = records(all);
         self.disk.replace(SEGMENTS[other], &everything)?;
         (self.active, self.bytes) = (other, everything.len());
-        self.disk.remove(path)
+        // Or a power cut would bring it back.
+        self.disk.remove(path).and_then(|()| self.disk.sync_folder(path)).map(|()| true)
     }
 }
 

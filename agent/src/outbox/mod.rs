@@ -6,6 +6,10 @@
 //! The number of a message that was dropped before it was ever sent is given to the next one, so that the trainer sees
 //! no gap. With a journal, alerts and updates that wait survive a restart under their old run and number. Samples do not:
 //! they are a hundred times the octets, flash wears out, and the next ones tell the trainer as much.
+//! What left since the journal was last written whole comes back, and is told twice, after a power cut: at most
+//! [`WINDOW`] messages or as many as wait, whichever is more; none after an end in order. The trainer knows them by their
+//! numbers. Of what is dropped the trainer may have some, where the connection broke before its word came: the counters
+//! say at most too much.
 
 pub mod journal;
 
@@ -108,6 +112,8 @@ pub struct Outbox<D> {
     telemetry: VecDeque<Entry>,
     health: Option<(Message, Vec<u8>)>,
     journal: Option<Journal<D>>,
+    /// Messages in the journal that have left since it was last written whole.
+    stale: usize,
     counts: OutboxCounts,
 }
 
@@ -124,6 +130,7 @@ impl<D: Disk> Outbox<D> {
             telemetry: VecDeque::new(),
             health: None,
             journal: None,
+            stale: 0,
             counts: OutboxCounts::default(),
         };
         if let Some(disk) = journal {
@@ -260,6 +267,7 @@ impl<D: Disk> Outbox<D> {
     }
 
     fn take_out(&mut self, gone: impl Fn(&Entry) -> bool) {
+        self.stale += self.entries().filter(|entry| entry.stored && gone(entry)).count();
         self.alerts.retain(|entry| !gone(entry));
         self.telemetry.retain(|entry| !gone(entry));
         self.bytes = self.entries().map(|entry| entry.payload.len()).sum();
@@ -273,12 +281,26 @@ impl<D: Disk> Outbox<D> {
     /// the end. A failed write, whose error is given, is counted and tried again the next time; the messages wait in
     /// memory meanwhile.
     pub fn flush(&mut self) -> Option<std::io::Error> {
+        // Then each message is written twice at most, and flash wears no faster than that.
+        self.write(self.stale >= WINDOW.max(self.alerts.len() + self.telemetry.len()))
+    }
+
+    /// As [`Outbox::flush`], at the end: what has left is not told again at the next start.
+    pub fn finish(&mut self) -> Option<std::io::Error> {
+        self.write(self.stale > 0)
+    }
+
+    fn write(&mut self, anew: bool) -> Option<std::io::Error> {
         let journal = self.journal.as_mut()?;
         let all = self.alerts.iter().chain(&self.telemetry).filter(|entry| entry.durable);
         let fresh = all.clone().filter(|entry| !entry.stored).map(|entry| entry.payload.as_slice());
-        let written = journal.flush(fresh, all.map(|entry| entry.payload.as_slice()));
-        match written {
-            Ok(()) => self.alerts.iter_mut().chain(&mut self.telemetry).for_each(|entry| entry.stored = true),
+        let written = journal.flush(fresh, all.map(|entry| entry.payload.as_slice()), anew);
+        match &written {
+            Ok(anew) => {
+                let written = self.alerts.iter_mut().chain(&mut self.telemetry).filter(|entry| entry.durable);
+                written.for_each(|entry| entry.stored = true);
+                self.stale = if *anew { 0 } else { self.stale };
+            }
             Err(_) => self.counts.disk_errors += 1,
         }
         written.err()

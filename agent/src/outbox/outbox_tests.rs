@@ -169,6 +169,45 @@ fn a_full_segment_is_written_anew_without_what_is_gone() {
     assert!(disk.used() <= 2100 && disk.files().len() <= 2, "{} {:?}", disk.used(), disk.files());
 }
 
+/// So many alerts, told and on the disk, all acknowledged but the newest.
+fn told(alerts: u64) -> Outbox<PowerDisk> {
+    let mut outbox = roomy(PowerDisk::default());
+    for number in 1..=alerts {
+        outbox.push(alert(number), 0).unwrap();
+        assert_eq!(sent(&mut outbox, 0), [number]);
+        assert!(outbox.flush().is_none());
+        outbox.acknowledged(&ack(1, number - 1, &[]));
+    }
+    outbox
+}
+
+fn roomy(disk: PowerDisk) -> Outbox<PowerDisk> {
+    Outbox::new(1, Limits { bytes: 100_000, messages: 1000 }, Some(disk))
+}
+
+fn waiting(outbox: &Outbox<PowerDisk>) -> Vec<u64> {
+    outbox.entries().map(|entry| entry.id.1).collect()
+}
+
+#[test]
+fn what_was_acknowledged_is_not_told_again_after_an_end_in_order() {
+    for alerts in [1, 2, 40, 200] {
+        let mut first = told(alerts);
+        assert!(first.finish().is_none());
+        assert_eq!(waiting(&roomy(disk(first))), [alerts]);
+    }
+}
+
+#[test]
+fn after_a_power_cut_a_bounded_number_of_acknowledged_messages_is_told_again() {
+    let again = (2..200).map(|alerts| {
+        let after = waiting(&roomy(disk(told(alerts)).after(Cut::NothingPending)));
+        assert_eq!(after.last(), Some(&alerts));
+        after.len() - 1
+    });
+    assert_eq!(again.max(), Some(WINDOW), "as many as leave until the journal is written whole");
+}
+
 #[test]
 fn a_full_disk_is_counted_and_messages_wait_in_memory() {
     let mut outbox = stored(PowerDisk { room: Some(10), ..PowerDisk::default() });

@@ -38,7 +38,12 @@ impl<'a> Field<'a> {
         let mut machine = Machine::start(&stage.parts)?;
         machine.until("guest: agent starts at", PATIENCE)?;
         stage.in_use(version)?;
-        Ok(Self { stage, machine, version, scans: 0, scanners: Vec::new() })
+        Ok(Self::on(stage, machine, version))
+    }
+
+    /// A gateway that somebody else has booted.
+    pub(crate) fn on(stage: &'a mut Stage, machine: Machine, version: u64) -> Self {
+        Self { stage, machine, version, scans: 0, scanners: Vec::new() }
     }
 
     /// Who scans, and how many frames that took.

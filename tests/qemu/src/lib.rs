@@ -11,5 +11,6 @@ pub mod plot;
 pub mod releases;
 pub mod stage;
 mod storage;
+pub mod systemd;
 mod uplink;
 pub mod wire;

@@ -202,6 +202,14 @@ impl Machine {
     /// # Errors
     /// When it was off already.
     pub fn cut(mut self) -> anyhow::Result<()> {
+        self.switch_off()
+    }
+
+    /// As [`Machine::cut`], of a machine that another will take the place of.
+    ///
+    /// # Errors
+    /// When it was off already.
+    pub fn switch_off(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("QEMU had ended by itself: {status}");
         }

@@ -9,6 +9,7 @@ use crate::machine::Machine;
 use crate::package;
 use crate::releases::Damage;
 use crate::stage::{PACKAGED, PATIENCE, Plan, Stage, chapter, install, say};
+use crate::systemd;
 use anyhow::ensure;
 use lapwing_shared::messages::UpdateStep;
 
@@ -38,14 +39,25 @@ pub enum Part {
     Faults,
     /// The package's life by dpkg, with a gateway of its own.
     Package,
+    /// The unit by systemd, with a gateway of its own.
+    Systemd,
 }
+
+impl Part {
+    /// Has a gateway of its own, with another system.
+    fn stands_alone(self) -> bool {
+        matches!(self, Self::Package | Self::Systemd)
+    }
+}
+
+type Story = fn(&Plan) -> anyhow::Result<()>;
 
 /// Plays parts of it, in their order.
 ///
 /// # Errors
 /// The first thing that did not happen.
 pub fn play(plan: &Plan, parts: &[Part]) -> anyhow::Result<()> {
-    if parts.iter().any(|part| *part != Part::Package) {
+    if parts.iter().any(|part| !part.stands_alone()) {
         let mut stage = Stage::set_up(plan, |key, memory, files| install(plan, key, memory, files))?;
         let version = match parts.contains(&Part::Updates) {
             true => updates(&mut stage)?,
@@ -55,10 +67,12 @@ pub fn play(plan: &Plan, parts: &[Part]) -> anyhow::Result<()> {
             faults::play(&mut stage, version)?;
         }
     }
-    if parts.contains(&Part::Package) {
-        let folder = plan.folder.join("package");
+    let alone: [(Part, &str, Story); 2] =
+        [(Part::Package, "package", package::play), (Part::Systemd, "systemd", systemd::play)];
+    for (_, name, story) in alone.iter().filter(|(part, ..)| parts.contains(part)) {
+        let folder = plan.folder.join(name);
         std::fs::create_dir_all(&folder)?;
-        package::play(&Plan { folder, ..plan.clone() })?;
+        story(&Plan { folder, ..plan.clone() })?;
     }
     Ok(())
 }

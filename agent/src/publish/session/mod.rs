@@ -262,7 +262,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
     pub fn tick(&mut self, now_ms: u64, now_s: Option<u64>) {
         if now_ms.saturating_sub(self.flushed_ms) >= FLUSH_MS {
             self.flushed_ms = now_ms;
-            self.write_disk();
+            self.write_disk(Outbox::flush);
             self.resume(now_ms, now_s);
         }
         let late = |fetch: &Fetch| now_ms.saturating_sub(fetch.asked_ms) >= CHUNK_WAIT_MS && fetch.asks < CHUNK_ASKS;
@@ -275,16 +275,16 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
 
     /// The agent ends: what waits goes to the journal.
     pub fn finish(&mut self) {
-        self.write_disk();
+        self.write_disk(Outbox::finish);
     }
 
     /// Everything that is not on the disk yet. A disk that fails does so again and again: the first failure is told, and
     /// the end of it.
-    fn write_disk(&mut self) {
+    fn write_disk(&mut self, outbox: fn(&mut Outbox<D>) -> Option<std::io::Error>) {
         let saved = self.store.retry_save().err().map(|error| error.to_string());
         let confirmed = self.confirm_passed().err().map(|error| error.to_string());
         let journal = |error| format!("cannot write the outbox to the state folder: {error}; messages wait in memory");
-        let failure = saved.or(confirmed).or(self.outbox.flush().map(journal));
+        let failure = saved.or(confirmed).or(outbox(&mut self.outbox).map(journal));
         match &failure {
             Some(error) if !self.disk_fails => tracing::warn!(%error, "state folder; it is tried again"),
             None if self.disk_fails => tracing::info!("the state folder can be written again"),
