@@ -141,7 +141,7 @@ pub(crate) fn learning() -> Learning {
             .collect(),
     };
     let curves = vec![line("Adam", 0.03, 0.11), line("K-FAC", 0.08, 0.35), line("SGD", 0.012, 0.09)];
-    Learning { loss: "validation loss (cross-entropy, nats)".into(), curves, log: true }
+    Learning { step: "optimizer steps".into(), loss: "validation loss (cross-entropy, nats)".into(), curves, log: true }
 }
 
 pub(crate) fn scatter(panels: usize, axes: Option<(String, String)>) -> Scatter {

@@ -126,7 +126,7 @@ fn model_facts(input: &CardInput<'_>) -> Vec<Fact> {
     vec![
         Fact::new("release", format!("{}-{}, {} bytes", input.group, input.version, input.file_bytes)),
         Fact::new("signed by", input.key),
-        Fact::new("refused after", format!("{} s since 1970 (day {})", input.expires_s, day(input.expires_s))),
+        Fact::new("refused after", format!("{} ({} s since 1970)", day(input.expires_s), input.expires_s)),
         Fact::new(
             "network",
             format!("autoencoder, layers {}, int8 {} bytes", widths.join("-"), input.quantized.size_bytes),
@@ -142,12 +142,12 @@ fn data_facts(input: &CardInput<'_>) -> Vec<Fact> {
         Fact::new(
             "rows trained on",
             format!(
-                "{} ({} thinned because one agent gave too many, {} dropped as worst reconstructed)",
-                report.training_rows, report.thinned_rows, report.dropped_rows
+                "{} ({} thinned because one agent gave too many, {} suspect, {} dropped as worst reconstructed)",
+                report.training_rows, report.thinned_rows, report.suspect_rows, report.dropped_rows
             ),
         ),
         Fact::new("rows held out for stopping", report.validation_rows.to_string()),
-        Fact::new("rows that set the thresholds", input.benign.len().to_string()),
+        Fact::new("rows that set the score curve", input.benign.len().to_string()),
         Fact::new("seed", run.config.seed.to_string()),
         Fact::new("epochs", format!("{}, best {}", report.validation_errors.len(), report.best_epoch)),
         Fact::new("sha256 of the rows", run.data_sha256.clone()),
@@ -221,7 +221,11 @@ fn knob(input: &CardInput<'_>) -> Note {
     };
     Note {
         title: "The operator's knob".into(),
-        text: "False alerts a day that a site accepts, and the evidence that one host must gather for an alert.".into(),
+        text: format!(
+            "False alerts a day that a site accepts, and the evidence that one host must gather for an alert. Counted on {:.1} \
+             days of benign flows, by networks that did not train on them; what is rarer than that shows follows the tail.",
+            input.thresholds.days
+        ),
         header: ["alerts a day", "evidence, nats"].map(String::from).to_vec(),
         rows: input.thresholds.limits.iter().map(row).collect(),
     }
@@ -253,8 +257,9 @@ fn pictures(input: &CardInput<'_>) -> Vec<Picture> {
     };
     let losses = input.run.report.validation_errors.iter().enumerate();
     let point = |(epoch, loss): (usize, &f64)| LearningPoint { step: epoch as f64 + 1.0, seconds: 0.0, loss: *loss };
-    let curve = LearningCurve { name: "by epoch".into(), points: losses.map(point).collect() };
-    let learning = Learning { loss: "validation error (units squared)".into(), curves: vec![curve], log: true };
+    let curve = LearningCurve { name: "validation rows".into(), points: losses.map(point).collect() };
+    let loss = "validation error (units squared)".into();
+    let learning = Learning { step: "epoch".into(), loss, curves: vec![curve], log: true };
     // A picture without anything to draw is left out.
     [histogram.picture(), recalls.picture(), learning.picture()].into_iter().filter_map(Result::ok).collect()
 }

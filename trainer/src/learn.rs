@@ -1,6 +1,6 @@
 //! From rows to a signed release: what `serve`, `train`, `calibrate` and `release` do alike.
 
-use crate::calibrate::limits::{BenignFlow, Watch, evidence_limits};
+use crate::calibrate::limits::{BenignFlow, Calibrated, Watch, evidence_limits};
 use crate::calibrate::{CalibrateError, DRIFT_NATS, calibrate};
 use crate::card::{CardFiles, CardInput};
 use crate::dataset::Row;
@@ -53,6 +53,8 @@ pub struct Thresholds {
     pub calibration: Calibration,
     /// Knob → evidence threshold.
     pub limits: heapless::Vec<LimitKnot, LIMIT_KNOTS>,
+    /// Time that alerts were counted on for them, summed over the sites, days.
+    pub days: f64,
 }
 
 /// Calibrates on benign flows that were not trained on.
@@ -62,8 +64,10 @@ pub struct Thresholds {
 pub fn thresholds(flows: Vec<BenignFlow>) -> Result<Thresholds, CalibrateError> {
     let scores: Vec<u32> = flows.iter().filter_map(|flow| flow.score).collect();
     let calibration = calibrate(&scores)?;
-    let limits = evidence_limits(&[(Watch::new(flows), calibration.clone())], DRIFT_NATS)?;
-    Ok(Thresholds { calibration, limits })
+    let watch = Watch::new(flows);
+    let days = watch.days();
+    let limits = evidence_limits(&[(watch, calibration.clone())], DRIFT_NATS)?;
+    Ok(Thresholds { calibration, limits, days })
 }
 
 /// Rows of captures with their scores; each file counts as one site.
@@ -190,8 +194,11 @@ impl ReleaseMaker for Learner {
         let scores = scores(&quantized.artifacts.int8, &run.scaling, held_out.iter()).map_err(failed)?;
         let calibration = calibrate(&scores).map_err(failed)?;
         progress(stage("calibrate", format!("{} rows", scores.len())));
-        let limits = self.limits(&stored, &training, &config, progress)?;
-        let thresholds = Thresholds { calibration, limits };
+        let watches = crossed(&stored, &training, &config, progress)?;
+        let days = watches.iter().map(|(watch, _)| watch.days()).sum();
+        progress(stage("limits", format!("counted on {days:.1} days of {} agents", agents(&training))));
+        let limits = evidence_limits(&watches, DRIFT_NATS).map_err(failed)?;
+        let thresholds = Thresholds { calibration, limits, days };
         let key = ReleaseKey::load(&order.key).map_err(failed)?;
         let naming = Naming {
             group: order.group.to_string(),
@@ -211,31 +218,25 @@ fn site(row: &crate::store::TrainingRow) -> u32 {
     u32::try_from(row.agent).unwrap_or(u32::MAX)
 }
 
-impl Learner {
-    /// Evidence limits, counted on every row by a network that did not train on it. What is held out of one training is a
-    /// few hours of a small fleet, too little to tell how often a day brings a burst.
-    fn limits(
-        &self,
-        stored: &[crate::store::TrainingRow],
-        training: &[TrainingRow],
-        config: &TrainConfig,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<heapless::Vec<LimitKnot, LIMIT_KNOTS>, MakeError> {
-        let mut told = |step: train::Progress| progress(Progress { stage: "limits", ..epoch(&step) });
-        let halves = train::train_halves(training, &transforms(), config, &mut told).map_err(failed)?;
-        let mut watches = Vec::new();
-        for half in &halves {
-            let run = TrainRun::new(training, config, half);
-            let artifacts = artifacts(&run, &run.range_rows(), &QuantizeConfig::default()).map_err(failed)?;
-            let held_out = half.validation.iter().map(|row| &training[*row].features);
-            let scores = scores(&artifacts.int8, &run.scaling, held_out).map_err(failed)?;
-            let calibration = calibrate(&scores).map_err(failed)?;
-            watches.push((Watch::new(sampled_flows(half, stored, &scores)), calibration));
-        }
-        let days: f64 = watches.iter().map(|(watch, _)| watch.days()).sum();
-        progress(stage("limits", format!("counted on {days:.1} days of {} agents", agents(training))));
-        evidence_limits(&watches, DRIFT_NATS).map_err(failed)
-    }
+/// Every row under a network that did not train on it, to count alerts on. What is held out of one training is a few
+/// hours of a small fleet, too little to tell how often a day brings a burst.
+fn crossed(
+    stored: &[crate::store::TrainingRow],
+    training: &[TrainingRow],
+    config: &TrainConfig,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<Calibrated>, MakeError> {
+    let mut told = |step: train::Progress| progress(Progress { stage: "limits", ..epoch(&step) });
+    let halves = train::train_halves(training, &transforms(), config, &mut told).map_err(failed)?;
+    let watch = |half: &Trained| {
+        let run = TrainRun::new(training, config, half);
+        let artifacts = artifacts(&run, &run.range_rows(), &QuantizeConfig::default()).map_err(failed)?;
+        let held_out = half.validation.iter().map(|row| &training[*row].features);
+        let scores = scores(&artifacts.int8, &run.scaling, held_out).map_err(failed)?;
+        let calibration = calibrate(&scores).map_err(failed)?;
+        Ok((Watch::new(sampled_flows(half, stored, &scores)), calibration))
+    };
+    halves.iter().map(watch).collect()
 }
 
 fn agents(rows: &[TrainingRow]) -> usize {

@@ -264,7 +264,7 @@ fn learning(judged: &Judged) -> Result<Option<Picture>, EvaluateError> {
     if curves.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Learning { loss: "validation loss".into(), curves, log: true }.picture()?))
+    Ok(Some(Learning { step: "optimizer steps".into(), loss: "validation loss".into(), curves, log: true }.picture()?))
 }
 
 fn confusion(judged: &Judged, truth: &[bool], threshold: f32) -> Confusion {

@@ -14,7 +14,7 @@ const AREA: i32 = 480;
 /// One measurement.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LearningPoint {
-    /// Optimizer steps so far.
+    /// Steps so far, see [`Learning::step`].
     pub step: f64,
     /// Seconds of training so far.
     pub seconds: f64,
@@ -34,6 +34,8 @@ pub struct LearningCurve {
 /// Learning curves.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Learning {
+    /// What is counted along the horizontal axis: optimizer steps, epochs.
+    pub step: String,
     /// Name of the loss.
     pub loss: String,
     /// Trainings.
@@ -57,7 +59,7 @@ impl Learning {
         let log = self.log && losses().all(|loss| loss > 0.0);
         let y = || if log { Scale::log(&*self.loss, losses()) } else { Scale::close(&*self.loss, losses()) };
         let seconds = points().any(|point| point.seconds > 0.0);
-        let steps = Scale::around("optimizer steps", points().map(|point| point.step));
+        let steps = Scale::around(&*self.step, points().map(|point| point.step));
         let split = if seconds { WIDTH / 2 } else { WIDTH };
         let mut panels = vec![(Plot::between(steps, y(), (0, split), (TOP, TOP + AREA)), false)];
         if seconds {
