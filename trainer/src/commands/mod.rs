@@ -15,6 +15,7 @@ use anyhow::Context;
 use serde::Serialize;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Writes a result as JSON; `-` is standard output.
@@ -35,8 +36,9 @@ pub(crate) fn write_address(path: Option<&Path>, address: Option<SocketAddr>) ->
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Name of the user, for labels and requests.
+/// Name of the user, for labels and requests; a number where the environment has no name, as in containers.
 pub(crate) fn user() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    named.unwrap_or_else(|| "unknown".into())
+    let number = || std::fs::metadata("/proc/self").ok().map(|process| format!("user {}", process.uid()));
+    named.or_else(number).unwrap_or_else(|| "unknown".into())
 }

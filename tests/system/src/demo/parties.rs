@@ -139,7 +139,7 @@ impl Trainer {
     /// When the request cannot be made.
     pub fn retrain(&self) -> anyhow::Result<()> {
         let asked = this_program("trainer")?
-            .args(["retrain", "--store"])
+            .args(["retrain", "--who", "the demo", "--store"])
             .arg(self.store())
             .stdout(Stdio::null())
             .status()
