@@ -1,6 +1,6 @@
 //! `import`: files of one kind → a clean table, and what a person should know of it before anything is trained.
 
-use super::write_json;
+use super::{explore, write_json};
 use crate::evaluate::args::{TableKind, format, read_kind};
 use crate::tell::tell;
 use anyhow::Context;
@@ -8,7 +8,9 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use lapwing_report::run::RunReport;
 use lapwing_report::{Fact, Note};
+use lapwing_tables::explore::{Exploration, ExploreOptions};
 use lapwing_tables::{Attempted, BadRows, ColumnSummary, Format, Limits, ReadOptions, Summary, Table, read};
+use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,10 @@ pub struct ImportArgs {
     /// Most memory that the table may take, MiB.
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     max_memory: usize,
+    /// Compare benign and attack rows: hypothesis tests of every numeric feature, values by kind, correlations. Drawn from
+    /// all rows, so do not choose features by it that are then judged on the same rows.
+    #[arg(long)]
+    explore: bool,
     /// Write the clean table here, .parquet or .csv, and FILE.schema.toml beside it for --kind table.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -65,25 +71,44 @@ pub(crate) fn run_import(args: &ImportArgs) -> anyhow::Result<()> {
         table.without(&args.exclude).context("--exclude")?;
     }
     let summary = table.summary();
+    let explored = args.explore.then(|| table.explore(&all(&table), &ExploreOptions::default())).transpose();
+    let explored = explored.context("--explore")?;
     // Standard output belongs to the JSON where that was asked for.
     if args.json.as_deref() != Some(Path::new("-")) {
         tell!("{}", told(&summary).trim_end());
+        if let Some(found) = &explored {
+            tell!("{}", explore::told(found).trim_end());
+        }
     }
+    let imported = Imported { summary: &summary, exploration: explored.as_ref() };
     if let Some(path) = &args.json {
-        write_json(path, &summary)?;
+        write_json(path, &imported)?;
     }
     if let Some(folder) = &args.report {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let path = folder.join("index.html");
-        let html = page(args, &summary).html()?;
+        let html = page(args, &table, &imported).html()?;
         std::fs::write(&path, html).with_context(|| format!("cannot write {}", path.display()))?;
-        write_json(&folder.join("import.json"), &summary)?;
+        write_json(&folder.join("import.json"), &imported)?;
     }
     if let Some(path) = &args.out {
         table.write(path)?;
         eprintln!("{}: {} rows, and {}.schema.toml", path.display(), table.rows(), path.display());
     }
     Ok(())
+}
+
+fn all(table: &Table) -> Vec<usize> {
+    (0..table.rows()).collect()
+}
+
+/// What the JSON holds: the summary's fields, and the exploration where it was asked for.
+#[derive(Serialize)]
+struct Imported<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exploration: Option<&'a Exploration>,
 }
 
 impl ImportArgs {
@@ -247,7 +272,8 @@ fn columns(summary: &Summary) -> Note {
     }
 }
 
-fn page(args: &ImportArgs, summary: &Summary) -> RunReport {
+fn page(args: &ImportArgs, table: &Table, imported: &Imported<'_>) -> RunReport {
+    let summary = imported.summary;
     let kind = args.kind.to_possible_value().map_or_else(String::new, |kind| kind.get_name().to_owned());
     let attacks = summary.rows - summary.kinds.first().map_or(0, |(_, rows)| *rows);
     let mut facts = facts(summary);
@@ -257,6 +283,8 @@ fn page(args: &ImportArgs, summary: &Summary) -> RunReport {
             .iter()
             .map(|file| Fact::new(file.name.clone(), format!("{} rows, SHA-256 {}", file.rows, file.sha256))),
     );
+    let mut notes = notes(summary);
+    notes.extend(imported.exploration.into_iter().flat_map(|found| explore::notes(found, table.kinds())));
     let files: Vec<String> = args.files.iter().map(|path| path.display().to_string()).collect();
     RunReport {
         title: format!("Table of {kind}"),
@@ -268,9 +296,14 @@ fn page(args: &ImportArgs, summary: &Summary) -> RunReport {
         ),
         warnings: warnings(summary),
         facts,
-        notes: notes(summary),
+        notes,
+        pictures: imported.exploration.map(explore::pictures).unwrap_or_default(),
         limits: vec!["Counts say nothing of how typical these rows are of other networks.".into()],
-        commands: vec![format!("lapwing-trainer import --kind {kind} {}", files.join(" "))],
+        commands: vec![format!(
+            "lapwing-trainer import --kind {kind}{} {}",
+            if args.explore { " --explore" } else { "" },
+            files.join(" ")
+        )],
         ..RunReport::default()
     }
 }
@@ -309,8 +342,40 @@ mod tests {
         import(&["--kind", "table", &out, "--schema", &written, "--json", &json]).unwrap();
         let again: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
         assert_eq!((&again["kinds"], &again["repeats"]), (&summary["kinds"], &summary["repeats"]));
+        assert_eq!(summary["exploration"], serde_json::Value::Null, "nobody asked");
         let error = import(&["--kind", "table", &table]).unwrap_err().to_string();
         assert!(error.contains("--schema"), "{error}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn an_exploration_tells_the_feature_that_differs_and_needs_both_classes() {
+        let folder = std::env::temp_dir().join(format!("lapwing-explore-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let at = |name: &str| folder.join(name).display().to_string();
+        let rows = (0..60).map(|row| match row % 3 {
+            0 => format!("{row},{},flood\n", 500 + row),
+            _ => format!("{row},{row},normal\n"),
+        });
+        std::fs::write(at("t.csv"), std::iter::once("same,apart,class\n".to_owned()).chain(rows).collect::<String>())
+            .unwrap();
+        std::fs::write(at("one.csv"), "same,apart,class\n1,2,normal\n").unwrap();
+        std::fs::write(at("s.toml"), "label = 'class'\nnumbers = ['same', 'apart']\n").unwrap();
+        let (table, schema, json, page) = (at("t.csv"), at("s.toml"), at("o.json"), at("page"));
+        let words = ["--kind", "table", &table, "--schema", &schema, "--explore", "--json", &json, "--report", &page];
+        import(&words).unwrap();
+        let found: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+        let first = &found["exploration"]["tests"][0];
+        assert_eq!(
+            (&first["name"], &first["larger_in_attack"], &first["ks_distance"]),
+            (&"apart".into(), &1.0.into(), &1.0.into())
+        );
+        let html = std::fs::read_to_string(folder.join("page/index.html")).unwrap();
+        for part in ["Which features differ", "by kind", "How far the distributions", "Rank correlation", "flood"] {
+            assert!(html.contains(part), "{part}");
+        }
+        let error = import(&["--kind", "table", &at("one.csv"), "--schema", &schema, "--explore"]).unwrap_err();
+        assert!(format!("{error:#}").contains("needs benign and attack rows"), "{error:#}");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

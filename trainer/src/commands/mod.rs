@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod drift;
+mod explore;
 pub(crate) mod evaluate;
 pub mod import;
 pub(crate) mod inspect;

@@ -208,6 +208,9 @@ impl Agent {
             .arg(folder.join("demo.pub"))
             .arg("--state-dir")
             .arg(folder.join(name))
+            // Each its own: by default there is one agent on a machine.
+            .arg("--status-socket")
+            .arg(folder.join(format!("{name}.sock")))
             .arg("--alerts")
             .arg(folder.join(format!("{name}.alerts.jsonl")))
             .env("LAPWING_LOG", "warn")
