@@ -7,7 +7,7 @@ use lapwing_methods::metrics::{neighbour_purity, silhouette};
 use lapwing_methods::{Scorer, TsneConfig, principal_plane, silent};
 use lapwing_report::Picture;
 use lapwing_report::charts::{HeatMap, KDistance, Panel, Scatter};
-use lapwing_tables::{Table, Values};
+use lapwing_tables::Table;
 
 /// Rows of a map.
 const MAP_ROWS: usize = 1_200;
@@ -15,8 +15,7 @@ const MAP_ROWS: usize = 1_200;
 const MAP_KINDS: usize = 7;
 /// Neighbours behind the purity of a map.
 const NEIGHBOURS: usize = 10;
-/// Features of a correlation picture.
-const CORRELATED: usize = 40;
+/// Rows behind a correlation picture.
 const CORRELATION_ROWS: usize = 20_000;
 
 /// t-SNE of test rows as encoded, and of their latent values where the method has some.
@@ -99,35 +98,15 @@ pub(super) fn clusters(plan: &Plan, judged: &Judged) -> Result<Vec<Picture>, Eva
     Ok(vec![curve, map.picture()?])
 }
 
-/// Correlation of the numeric features over training rows.
-pub(super) fn correlation(table: &Table, judged: &Judged) -> Result<Picture, EvaluateError> {
+/// Correlation of the numeric features that vary over training rows; nothing where none does.
+pub(super) fn correlation(table: &Table, judged: &Judged) -> Result<Option<Picture>, EvaluateError> {
     let rows = judged.prepared.learned.as_slice();
     let step = rows.len().div_ceil(CORRELATION_ROWS).max(1);
     let rows: Vec<usize> = rows.iter().copied().step_by(step).collect();
-    let mut names = Vec::new();
-    let mut columns: Vec<Vec<f64>> = Vec::new();
-    for column in table.columns() {
-        let Values::Numbers(numbers) = &column.values else { continue };
-        if names.len() < CORRELATED {
-            names.push(column.name.clone());
-            columns.push(ranked(&rows.iter().map(|row| numbers[*row]).collect::<Vec<_>>()));
-        }
-    }
-    let values = columns.iter().map(|a| columns.iter().map(|b| pearson(a, b)).collect()).collect();
+    let (names, values) = table.correlations(&rows);
     let title = "Rank correlation of numeric features, training rows".into();
-    Ok(HeatMap { title, names, values }.picture()?)
-}
-
-/// Centred ranks; missing values rank lowest.
-fn ranked(values: &[f32]) -> Vec<f64> {
-    let values: Vec<f64> = values.iter().map(|v| if v.is_finite() { f64::from(*v) } else { f64::MIN }).collect();
-    let ranks = lapwing_methods::metrics::ranks(&values);
-    let mean = (ranks.len() as f64 + 1.0) / 2.0;
-    ranks.into_iter().map(|rank| rank - mean).collect()
-}
-
-/// Of centred values; not a number where one side does not vary.
-fn pearson(a: &[f64], b: &[f64]) -> f64 {
-    let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    sum(a, b) / (sum(a, a) * sum(b, b)).sqrt()
+    if names.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(HeatMap { title, names, values }.picture()?))
 }

@@ -208,7 +208,7 @@ fn pictures(
     pictures.extend(maps::clusters(&evaluation.plan, judged)?);
     if maps {
         pictures.push(maps::tsne(table, &evaluation.plan, judged)?);
-        pictures.push(maps::correlation(table, judged)?);
+        pictures.extend(maps::correlation(table, judged)?);
     }
     Ok(pictures)
 }

@@ -140,12 +140,13 @@ impl Table {
         FeatureByKind { name: name.into(), kinds: values.into_iter().map(spread).collect() }
     }
 
-    fn correlations(&self, rows: &[usize]) -> (Vec<String>, Vec<Vec<f64>>) {
+    /// Spearman's rank correlation of the numeric features that vary over these rows, each within the table: names, and
+    /// a square of values from −1 to 1. A missing value ranks before all others.
+    pub fn correlations(&self, rows: &[usize]) -> (Vec<String>, Vec<Vec<f64>>) {
         let mut names = Vec::new();
         let mut ranked: Vec<Vec<f64>> = Vec::new();
         for column in &self.columns {
             let Values::Numbers(numbers) = &column.values else { continue };
-            // A missing value ranks before all others.
             let values: Vec<f32> =
                 rows.iter().map(|row| if numbers[*row].is_nan() { f32::NEG_INFINITY } else { numbers[*row] }).collect();
             if let Some(ranks) = hypothesis::standard_ranks(&values) {
