@@ -230,7 +230,7 @@ def tables(made_only):
         if not made_only and (DATA / path).is_dir():
             yield name, load
         else:
-            print(f"SKIPPED: {name}: no {DATA / path}")
+            print(f"SKIPPED: {name}: " + ("--made-only" if made_only else f"no {DATA / path}"))
 
 
 def wanted(only, table):
