@@ -223,7 +223,7 @@ fn knob(input: &CardInput<'_>) -> Note {
         title: "The operator's knob".into(),
         text: format!(
             "False alerts a day that a site accepts, and the evidence that one host must gather for an alert. Counted on {:.1} \
-             days of benign flows, by networks that did not train on them; what is rarer than that shows follows the tail.",
+             days of benign flows; what is rarer than that shows follows the tail.",
             input.thresholds.days
         ),
         header: ["alerts a day", "evidence, nats"].map(String::from).to_vec(),

@@ -70,21 +70,25 @@ impl Message {
     /// [`MessageError`] when a field breaks its type's rule or `out` is too small.
     pub fn encode<'a>(&self, out: &'a mut [u8]) -> Result<&'a [u8], MessageError> {
         self.check()?;
-        let extended = match &self.body {
-            Body::Alert(alert) => !alert.rows.is_empty(),
-            Body::Samples(samples) => hosts::are_told(&samples.rows),
-            _ => false,
-        };
-        if !extended {
-            return Ok(framing::encode(MESSAGE_VERSION, self, out)?);
+        match &self.body {
+            Body::Alert(alert) if !alert.rows.is_empty() => {
+                self.encode_extended(out, |behind| rows::write(&alert.rows, behind))
+            }
+            Body::Samples(samples) if hosts::are_told(&samples.rows) => {
+                self.encode_extended(out, |behind| hosts::write(&samples.rows, behind))
+            }
+            _ => Ok(framing::encode(MESSAGE_VERSION, self, out)?),
         }
+    }
+
+    /// `more` writes what the older form has no place for, and says how many bytes that took.
+    fn encode_extended<'a>(
+        &self,
+        out: &'a mut [u8],
+        more: impl FnOnce(&mut [u8]) -> Result<usize, FrameError>,
+    ) -> Result<&'a [u8], MessageError> {
         let written = framing::encode(EXTENDED_VERSION, self, out)?.len();
-        let behind = out.get_mut(written..).unwrap_or_default();
-        let more = match &self.body {
-            Body::Alert(alert) => rows::write(&alert.rows, behind)?,
-            Body::Samples(samples) => hosts::write(&samples.rows, behind)?,
-            _ => 0,
-        };
+        let more = more(out.get_mut(written..).unwrap_or_default())?;
         Ok(&out[..written + more])
     }
 

@@ -72,8 +72,8 @@ fn by_kind(found: &Exploration, kinds: &[String]) -> Note {
 
 /// Pictures of a page; one that has nothing to draw is left out.
 pub(super) fn pictures(found: &Exploration) -> Vec<Picture> {
-    let mut nearest_last: Vec<&FeatureTest> = found.tests.iter().collect();
-    nearest_last.sort_by(|a, b| b.ks_distance.total_cmp(&a.ks_distance));
+    let mut furthest_first: Vec<&FeatureTest> = found.tests.iter().collect();
+    furthest_first.sort_by(|a, b| b.ks_distance.total_cmp(&a.ks_distance));
     let bar = |test: &&FeatureTest| Bar {
         name: test.name.clone(),
         rows: found.tested.0 + found.tested.1,
@@ -83,8 +83,10 @@ pub(super) fn pictures(found: &Exploration) -> Vec<Picture> {
     let distances = Recalls {
         title: "How far the distributions of benign and attack rows are apart".into(),
         axis: "Kolmogorov-Smirnov distance".into(),
-        note: format!("The {DRAWN} features that are furthest apart; 1: a threshold tells all attack rows."),
-        bars: nearest_last.iter().take(DRAWN).map(bar).collect(),
+        note: format!(
+            "The {DRAWN} features that are furthest apart; 1: a threshold tells all attack rows. In brackets the rows that were compared."
+        ),
+        bars: furthest_first.iter().take(DRAWN).map(bar).collect(),
     };
     let title = "Rank correlation of numeric features, benign and attack rows together".into();
     let heat = HeatMap { title, names: found.correlated.clone(), values: found.correlations.clone() };
