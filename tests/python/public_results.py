@@ -31,6 +31,8 @@ CLASSIFIERS = [
 BENIGN_ONLY = ["autoencoder", "isolation-forest", "pca", "dbscan"]
 RARITY = "sbytes,dbytes,smean,dmean,spkts+dpkts,service+smean,service+sbytes+dbytes,service+dmean"
 CODES = ["--masking", "0.1", "--codes", "1000"]
+# What would take hours on all of NSL-KDD's 75,600 training rows learns from fewer; every row is tested.
+REDUCED = {"kfac-network": "20000", "latent-logistic": "20000", "autoencoder": "20000", "dbscan": "5000"}
 INT8 = ["--exclude", "stcpb,dtcpb", "--categories", "surprisal", "--hidden", "256,32,256", *CODES, "--combine", RARITY]
 
 
@@ -41,7 +43,8 @@ def runs():
             goals = {}
             if kind == "cic-ids2017" and method in ("kfac-network", "random-forest", "gradient-boosting"):
                 goals = {"accuracy": 0.995}
-            yield kind, method, [], goals
+            reduced = ["--training-rows", REDUCED[method]] if kind == "nsl-kdd" and method in REDUCED else []
+            yield kind, method, reduced, goals
     yield "unsw-nb15", "two-stage", ["--false-positive-rate", "0.025", "--unknown", "0"], {"recall": 0.97}
     yield "unsw-nb15", "two-stage", ["--false-positive-rate", "0.025"], {"recall": 0.97}
     yield "unsw-nb15", "autoencoder", INT8, {"int8": 0.96}
