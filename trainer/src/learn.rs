@@ -1,6 +1,6 @@
 //! From rows to a signed release: what `serve`, `train`, `calibrate` and `release` do alike.
 
-use crate::calibrate::limits::{BenignFlow, Calibrated, Watch, evidence_limits};
+use crate::calibrate::limits::{BenignFlow, Calibrated, Unlabelled, Watch, evidence_limits};
 use crate::calibrate::{CalibrateError, DRIFT_NATS, calibrate};
 use crate::card::{CardFiles, CardInput};
 use crate::dataset::Row;
@@ -13,7 +13,7 @@ use crate::release::kinds::profile;
 use crate::serve::make::{MadeRelease, MakeError, Order, Progress, ReleaseMaker, Rows};
 use crate::train::rows::TrainingRow;
 use crate::train::run::TrainRun;
-use crate::train::{self, TrainConfig, Trained};
+use crate::train::{self, TrainConfig};
 use lapwing_shared::features::schema::{SCHEMA, schema_id};
 use lapwing_shared::features::{FEATURES, FeatureVector, SchemaId};
 use lapwing_shared::release::manifest::{KINDS, KindProfile, LIMIT_KNOTS, LimitKnot};
@@ -66,7 +66,7 @@ pub fn thresholds(flows: Vec<BenignFlow>) -> Result<Thresholds, CalibrateError> 
     let calibration = calibrate(&scores)?;
     let watch = Watch::new(flows);
     let days = watch.days();
-    let limits = evidence_limits(&[(watch, calibration.clone())], DRIFT_NATS)?;
+    let limits = evidence_limits(&[(watch, calibration.clone())], Unlabelled::default(), DRIFT_NATS)?;
     Ok(Thresholds { calibration, limits, days })
 }
 
@@ -197,7 +197,8 @@ impl ReleaseMaker for Learner {
         let watches = crossed(&stored, &training, &config, progress)?;
         let days = watches.iter().map(|(watch, _)| watch.days()).sum();
         progress(stage("limits", format!("counted on {days:.1} days of {} agents", agents(&training))));
-        let limits = evidence_limits(&watches, DRIFT_NATS).map_err(failed)?;
+        let unlabelled = Unlabelled { under_release: under_release(&stored), ..order.unlabelled };
+        let limits = evidence_limits(&watches, unlabelled, DRIFT_NATS).map_err(failed)?;
         let thresholds = Thresholds { calibration, limits, days };
         let key = ReleaseKey::load(&order.key).map_err(failed)?;
         let naming = Naming {
@@ -218,8 +219,17 @@ fn site(row: &crate::store::TrainingRow) -> u32 {
     u32::try_from(row.agent).unwrap_or(u32::MAX)
 }
 
-/// Every row under a network that did not train on it, to count alerts on. What is held out of one training is a few
-/// hours of a small fleet, too little to tell how often a day brings a burst.
+/// Share of the flows that were judged by a release: of the time, about that share.
+fn under_release(stored: &[crate::store::TrainingRow]) -> f64 {
+    let flows = |judged: bool| -> f64 {
+        stored.iter().filter(|row| !judged || row.score.is_some()).map(|row| f64::from(row.flows)).sum()
+    };
+    flows(true) / flows(false).max(1.0)
+}
+
+/// Every row under a network that did not train on it and a calibration that did not see it, to count alerts on, as
+/// tomorrow's rows will be judged. What is held out of one training is a few hours of a small fleet, too little to tell
+/// how often a day brings a burst; and a burst that the calibration has seen is no surprise to it.
 fn crossed(
     stored: &[crate::store::TrainingRow],
     training: &[TrainingRow],
@@ -228,15 +238,20 @@ fn crossed(
 ) -> Result<Vec<Calibrated>, MakeError> {
     let mut told = |step: train::Progress| progress(Progress { stage: "limits", ..epoch(&step) });
     let halves = train::train_halves(training, &transforms(), config, &mut told).map_err(failed)?;
-    let watch = |half: &Trained| {
+    let mut watches = Vec::new();
+    for half in &halves {
         let run = TrainRun::new(training, config, half);
         let artifacts = artifacts(&run, &run.range_rows(), &QuantizeConfig::default()).map_err(failed)?;
-        let held_out = half.validation.iter().map(|row| &training[*row].features);
-        let scores = scores(&artifacts.int8, &run.scaling, held_out).map_err(failed)?;
-        let calibration = calibrate(&scores).map_err(failed)?;
-        Ok((Watch::new(sampled_flows(half, stored, &scores)), calibration))
-    };
-    halves.iter().map(watch).collect()
+        let (one, other) = train::rows::split(&half.validation, 0.5, config.seed);
+        let scores = |rows: &[usize]| {
+            scores(&artifacts.int8, &run.scaling, rows.iter().map(|row| &training[*row].features)).map_err(failed)
+        };
+        let (of_one, of_other) = (scores(&one)?, scores(&other)?);
+        for (rows, counted, calibrated) in [(&one, &of_one, &of_other), (&other, &of_other, &of_one)] {
+            watches.push((Watch::new(sampled_flows(rows, stored, counted)), calibrate(calibrated).map_err(failed)?));
+        }
+    }
+    Ok(watches)
 }
 
 fn agents(rows: &[TrainingRow]) -> usize {
@@ -247,12 +262,12 @@ fn failed(error: impl std::fmt::Display) -> MakeError {
     MakeError::Training(error.to_string())
 }
 
-/// All rows, of which those held out are to be judged.
-fn sampled_flows(trained: &Trained, stored: &[crate::store::TrainingRow], scores: &[u32]) -> Vec<BenignFlow> {
-    let held_out: BTreeMap<usize, u32> = trained.validation.iter().copied().zip(scores.iter().copied()).collect();
+/// All rows, of which those with these places are to be judged, by these scores.
+fn sampled_flows(judged: &[usize], stored: &[crate::store::TrainingRow], scores: &[u32]) -> Vec<BenignFlow> {
+    let scores: BTreeMap<usize, u32> = judged.iter().copied().zip(scores.iter().copied()).collect();
     let flow = |(place, row): (usize, &crate::store::TrainingRow)| {
         let (source, destination) = ends(row.hosts);
-        let score = held_out.get(&place).copied();
+        let score = scores.get(&place).copied();
         BenignFlow { site: site(row), at: row.at, source, destination, service_port: 0, score, stands_for: row.flows }
     };
     stored.iter().enumerate().map(flow).collect()

@@ -10,6 +10,7 @@ use lapwing_shared::context::local::LocalNetworks;
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::release::manifest::{LIMIT_KNOTS, LimitKnot};
 use lapwing_shared::units::{Address, Timestamp};
+use lapwing_shared::verdict::alert::Alert;
 use lapwing_shared::verdict::calibration::{Calibration, SURPRISE_LIMIT_NATS};
 use lapwing_shared::verdict::judge::{Judge, Policy, Scored};
 use lapwing_shared::verdict::kinds::KindFinder;
@@ -24,9 +25,9 @@ const HIGHEST_NATS: f32 = 2_000.0;
 /// A limit of the grid over the one before it.
 const GRID_STEP: f32 = 1.06;
 /// A rate is taken from counts when so many alerts were seen at it; rarer ones follow the tail.
-const RESOLVED_ALERTS: u64 = 3;
+const RESOLVED_ALERTS: f64 = 3.0;
 /// The tail's slope is fitted to limits with at most so many alerts.
-const TAIL_ALERTS: u64 = 60;
+const TAIL_ALERTS: f64 = 60.0;
 /// Hosts whose evidence is kept while counting: an agent's default.
 const HOSTS: usize = 2_048;
 const SECONDS_PER_DAY: f64 = 86_400.0;
@@ -77,7 +78,7 @@ impl Watch {
     /// Alerts that the judge raises at this limit, all sites together.
     pub fn alerts(&self, calibration: &Calibration, drift_nats: f32, limit_nats: f32) -> u64 {
         let sites = self.flows.chunk_by(|one, other| one.site == other.site);
-        sites.map(|site| alerts_of_site(site, calibration, drift_nats, limit_nats)).sum()
+        sites.map(|site| alerts_of_site(site, calibration, (drift_nats, limit_nats), &mut |_| ())).sum()
     }
 }
 
@@ -91,7 +92,12 @@ fn days_of_site(site: &[BenignFlow]) -> f64 {
     watched.max(least) / SECONDS_PER_DAY
 }
 
-fn alerts_of_site(flows: &[BenignFlow], calibration: &Calibration, drift_nats: f32, limit_nats: f32) -> u64 {
+fn alerts_of_site(
+    flows: &[BenignFlow],
+    calibration: &Calibration,
+    (drift_nats, limit_nats): (f32, f32),
+    tell: &mut dyn FnMut(Alert),
+) -> u64 {
     // What an alert would tell of features is of no interest here.
     let scaling = Scaling { features: heapless::Vec::new() };
     let policy = Policy {
@@ -118,7 +124,7 @@ fn alerts_of_site(flows: &[BenignFlow], calibration: &Calibration, drift_nats: f
             reconstruction: &quanta,
             score,
         };
-        judge.judge(&scored, &policy, &mut |_| ());
+        judge.judge(&scored, &policy, tell);
     }
     judge.counters().episodes
 }
@@ -126,23 +132,38 @@ fn alerts_of_site(flows: &[BenignFlow], calibration: &Calibration, drift_nats: f
 /// A watch, and the calibration of the network that gave its scores.
 pub type Calibrated = (Watch, Calibration);
 
+/// Alert episodes of the time watched of which nobody said whether they were attacks. Their flows are missing in the
+/// watch, though a release in use raises as many false alerts as it was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Unlabelled {
+    /// How many.
+    pub episodes: u64,
+    /// Limit that they rose over, nats; the mean where they had several.
+    pub limit_nats: f32,
+    /// Share of the time watched in which a release was in use, 0 to 1.
+    pub under_release: f64,
+}
+
 /// Evidence limits for each of [`ALERTS_PER_DAY`], falling as the knob rises; the alerts of all watches are counted
-/// together.
+/// together, and of the unlabelled ones as many as the knob allowed. Without these, each release's limit came out below
+/// the one before, over which the oddest ordinary flows had been taken away.
 ///
 /// # Errors
 /// [`CalibrateError::Drift`].
 pub fn evidence_limits(
     watches: &[Calibrated],
+    unlabelled: Unlabelled,
     drift_nats: f32,
 ) -> Result<heapless::Vec<LimitKnot, LIMIT_KNOTS>, CalibrateError> {
-    let exponent = tail_exponent(drift_nats)?;
-    let curve = counted(watches, drift_nats);
+    let exponent = tail_exponent(drift_nats)? as f32;
+    let seen = counted(watches, drift_nats, if unlabelled.episodes > 0 { unlabelled.limit_nats } else { 0.0 });
     let days: f64 = watches.iter().map(|(watch, _)| watch.days).sum();
-    let slope = tail_slope(&curve, exponent as f32);
     let mut limits = heapless::Vec::new();
     let mut above = f32::INFINITY;
     for alerts_per_day in ALERTS_PER_DAY {
         let allowed = f64::from(alerts_per_day) * days;
+        let false_ones = (allowed * unlabelled.under_release).min(unlabelled.episodes as f64);
+        let (curve, slope) = completed(&seen, false_ones, unlabelled.limit_nats, exponent);
         let evidence_nats = limit_for(&curve, allowed, slope).clamp(LOWEST_NATS, HIGHEST_NATS).min(above);
         above = evidence_nats;
         let _ = limits.push(LimitKnot { alerts_per_day, evidence_nats });
@@ -150,14 +171,16 @@ pub fn evidence_limits(
     Ok(limits)
 }
 
-/// (limit, alerts) from the lowest limit up to the first with none; the alerts never rise.
-fn counted(watches: &[Calibrated], drift_nats: f32) -> Vec<(f32, u64)> {
+/// (limit, alerts) from the lowest limit up to the first with none, and up to `least`; the alerts never rise.
+fn counted(watches: &[Calibrated], drift_nats: f32, least: f32) -> Vec<(f32, u64)> {
     let alerts =
         |limit: f32| watches.iter().map(|(watch, calibration)| watch.alerts(calibration, drift_nats, limit)).sum();
     let mut curve: Vec<(f32, u64)> = Vec::new();
     let mut limit = LOWEST_NATS;
-    while limit < HIGHEST_NATS && curve.last().is_none_or(|last| last.1 > 0) {
-        curve.push((limit, alerts(limit)));
+    let mut any = true;
+    while limit < HIGHEST_NATS && (any || limit < least) {
+        curve.push((limit, if any { alerts(limit) } else { 0 }));
+        any = curve.last().is_some_and(|last| last.1 > 0);
         limit *= GRID_STEP;
     }
     // A higher limit can split one episode into two; the larger count stands for all limits below it.
@@ -169,13 +192,29 @@ fn counted(watches: &[Calibrated], drift_nats: f32) -> Vec<(f32, u64)> {
     curve
 }
 
+/// The counts with so many false alerts more that rose over `limit_nats`, and the tail's slope: below that limit all of
+/// them count, above it they follow the tail.
+fn completed(seen: &[(f32, u64)], false_ones: f64, limit_nats: f32, exponent: f32) -> (Vec<(f32, f64)>, f32) {
+    let mut curve: Vec<(f32, f64)> = seen.iter().map(|(limit, alerts)| (*limit, *alerts as f64 + false_ones)).collect();
+    if false_ones == 0.0 {
+        let slope = tail_slope(&curve, exponent);
+        return (curve, slope);
+    }
+    let whole = curve.partition_point(|(limit, _)| *limit <= limit_nats);
+    let slope = tail_slope(&curve[..whole], exponent);
+    for (limit, alerts) in &mut curve[whole..] {
+        *alerts -= false_ones * (1.0 - f64::from(-slope * (*limit - limit_nats)).exp());
+    }
+    (curve, slope)
+}
+
 /// How fast ln(alerts) falls with the limit, per nat: fitted where alerts are few but not too few. Between an eighth
 /// and the whole of what independent surprises would give; half of it where there is nothing to fit.
-fn tail_slope(curve: &[(f32, u64)], independent: f32) -> f32 {
+fn tail_slope(curve: &[(f32, f64)], independent: f32) -> f32 {
     let tail: Vec<(f64, f64)> = curve
         .iter()
         .filter(|(_, alerts)| (RESOLVED_ALERTS..=TAIL_ALERTS).contains(alerts))
-        .map(|(limit, alerts)| (f64::from(*limit), (*alerts as f64).ln()))
+        .map(|(limit, alerts)| (f64::from(*limit), alerts.ln()))
         .collect();
     let count = tail.len() as f64;
     let mean = |values: &dyn Fn(&(f64, f64)) -> f64| tail.iter().map(values).sum::<f64>() / count;
@@ -186,15 +225,14 @@ fn tail_slope(curve: &[(f32, u64)], independent: f32) -> f32 {
 }
 
 /// The limit at which `allowed` alerts are expected in the time watched.
-fn limit_for(curve: &[(f32, u64)], allowed: f64, slope: f32) -> f32 {
-    let resolved = RESOLVED_ALERTS as f64;
+fn limit_for(curve: &[(f32, f64)], allowed: f64, slope: f32) -> f32 {
     // The last limit that still has enough alerts to go by; without one, the lowest, as if it just had them.
     let last = curve.iter().rfind(|(_, alerts)| *alerts >= RESOLVED_ALERTS);
-    let (anchor, seen) = last.map_or((LOWEST_NATS, resolved), |(limit, alerts)| (*limit, *alerts as f64));
+    let (anchor, seen) = last.copied().unwrap_or((LOWEST_NATS, RESOLVED_ALERTS));
     if allowed < seen {
         return anchor + (seen / allowed.max(f64::MIN_POSITIVE)).ln() as f32 / slope;
     }
-    let next = curve.iter().position(|(_, alerts)| *alerts as f64 <= allowed);
+    let next = curve.iter().position(|(_, alerts)| *alerts <= allowed);
     match next.and_then(|next| Some((curve.get(next.checked_sub(1)?)?, curve.get(next)?))) {
         Some((many, few)) => between(many, few, allowed),
         None => next.map_or(anchor, |_| LOWEST_NATS),
@@ -202,10 +240,10 @@ fn limit_for(curve: &[(f32, u64)], allowed: f64, slope: f32) -> f32 {
 }
 
 /// Where a straight line in (limit, ln alerts) through two points of the curve has `allowed` alerts.
-fn between(many: &(f32, u64), few: &(f32, u64), allowed: f64) -> f32 {
+fn between(many: &(f32, f64), few: &(f32, f64), allowed: f64) -> f32 {
     // Half an alert stands for none, whose logarithm there is not.
     let ln = |alerts: f64| alerts.max(0.5).ln();
-    let (from, to) = (ln(many.1 as f64), ln(few.1 as f64));
+    let (from, to) = (ln(many.1), ln(few.1));
     let share = if from > to { ((from - ln(allowed)) / (from - to)).clamp(0.0, 1.0) } else { 1.0 };
     many.0 + (few.0 - many.0) * share as f32
 }
@@ -226,138 +264,4 @@ fn tail_exponent(drift_nats: f32) -> Result<f64, CalibrateError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{DRIFT_NATS, calibrate};
-    use super::*;
-    use fastrand::Rng;
-    use lapwing_shared::units::Nanos;
-
-    const DAY_S: u64 = 86_400;
-
-    fn exponential(rng: &mut Rng) -> f64 {
-        -(1.0 - rng.f64()).ln()
-    }
-
-    /// A site of ten hosts with a flow every four seconds; `score` draws a flow's score.
-    fn watch(days: u64, seed: u64, score: impl Fn(&mut Rng, u64) -> f64) -> Watch {
-        let mut rng = Rng::with_seed(seed);
-        let flow = |second: u64| BenignFlow {
-            site: 0,
-            at: Timestamp::from_secs(second),
-            source: Address::from_v4([192, 168, 1, rng.u8(1..11)]),
-            destination: Address::from_v4([203, 0, 113, 1]),
-            service_port: 443,
-            score: Some(score(&mut rng, second) as u32),
-            stands_for: 1.0,
-        };
-        Watch::new((0..days * DAY_S).step_by(4).map(flow).collect())
-    }
-
-    fn ordinary(rng: &mut Rng, _: u64) -> f64 {
-        1_000.0 * exponential(rng)
-    }
-
-    fn curve_of(watch: &Watch) -> Calibration {
-        calibrate(&watch.flows.iter().filter_map(|flow| flow.score).collect::<Vec<_>>()).unwrap()
-    }
-
-    fn limits_of(watch: &Watch, calibration: &Calibration) -> heapless::Vec<LimitKnot, LIMIT_KNOTS> {
-        evidence_limits(&[(watch.clone(), calibration.clone())], DRIFT_NATS).unwrap()
-    }
-
-    #[test]
-    fn alerts_on_fresh_benign_days_follow_the_knob_within_a_factor_of_two() {
-        let seen = watch(20, 1, ordinary);
-        let calibration = curve_of(&seen);
-        let limits = limits_of(&seen, &calibration);
-        let fresh = watch(60, 2, ordinary);
-        for knot in limits.iter().filter(|knot| (0.3..=30.0).contains(&knot.alerts_per_day)) {
-            let alerts = fresh.alerts(&calibration, DRIFT_NATS, knot.evidence_nats) as f64 / fresh.days();
-            let ratio = alerts / f64::from(knot.alerts_per_day);
-            assert!((0.5..=2.0).contains(&ratio), "{knot:?}: {alerts} alerts a day");
-        }
-    }
-
-    #[test]
-    fn limits_fall_as_the_knob_rises() {
-        let seen = watch(2, 3, ordinary);
-        let limits = limits_of(&seen, &curve_of(&seen));
-        assert_eq!(limits.len(), ALERTS_PER_DAY.len());
-        assert!(limits.windows(2).all(|pair| pair[0].evidence_nats >= pair[1].evidence_nats), "{limits:?}");
-        assert!(limits[0].evidence_nats > limits[4].evidence_nats, "{limits:?}");
-    }
-
-    #[test]
-    fn benign_bursts_raise_the_limit() {
-        let bursts =
-            |rng: &mut Rng, second: u64| ordinary(rng, second) + if second % 20_000 < 160 { 5_000.0 } else { 0.0 };
-        let (calm, busy) = (watch(10, 4, ordinary), watch(10, 4, bursts));
-        let calibration = curve_of(&calm);
-        let limit = |watch: &Watch| limits_of(watch, &calibration)[3].evidence_nats;
-        assert!(limit(&busy) > 1.3 * limit(&calm), "{} against {}", limit(&busy), limit(&calm));
-    }
-
-    #[test]
-    fn a_sample_of_the_flows_asks_for_the_limits_of_all_of_them() {
-        let all = watch(10, 6, ordinary);
-        let calibration = curve_of(&all);
-        let tenth = all.flows.iter().step_by(10).map(|flow| BenignFlow { stands_for: 10.0, ..*flow }).collect();
-        let limit = |watch: &Watch| limits_of(watch, &calibration)[3].evidence_nats;
-        let (whole, sampled) = (limit(&all), limit(&Watch::new(tenth)));
-        assert!((sampled / whole - 1.0).abs() < 0.25, "{whole} nats from all, {sampled} from a tenth");
-    }
-
-    #[test]
-    fn stretches_held_out_of_each_day_ask_for_the_limits_of_all_of_it() {
-        // Bursts of odd flows by one host, two minutes in every two hours, between the flows of the others.
-        let bursts =
-            |rng: &mut Rng, second: u64| ordinary(rng, second) + if second % 7_200 < 120 { 6_000.0 } else { 0.0 };
-        let mut all = watch(20, 8, bursts);
-        let calibration = curve_of(&watch(20, 8, ordinary));
-        let host = |flow: &mut BenignFlow| {
-            if flow.at.as_secs() % 7_200 < 120 {
-                flow.source = Address::from_v4([192, 168, 1, 1]);
-            }
-        };
-        all.flows.iter_mut().for_each(host);
-        let held_out = |(place, flow): (usize, &BenignFlow)| BenignFlow {
-            score: flow.score.filter(|_| place / 500 % 5 == 2),
-            ..*flow
-        };
-        let part = Watch::new(all.flows.iter().enumerate().map(held_out).collect());
-        assert!((part.days() / all.days() - 0.2).abs() < 0.01, "{} of {} days", part.days(), all.days());
-        let limit = |watch: &Watch| limits_of(watch, &calibration)[3].evidence_nats;
-        let (whole, held_out) = (limit(&all), limit(&part));
-        assert!((held_out / whole - 1.0).abs() < 0.25, "{whole} nats from all, {held_out} from a fifth");
-    }
-
-    #[test]
-    fn a_week_without_an_agent_is_not_watched() {
-        let whole = watch(4, 7, ordinary);
-        let half = whole.flows.len() / 2;
-        let away = |(place, flow): (usize, &BenignFlow)| {
-            let later = if place < half { Nanos(0) } else { Nanos::from_secs(7 * DAY_S) };
-            BenignFlow { at: flow.at.plus(later), ..*flow }
-        };
-        let interrupted = Watch::new(whole.flows.iter().enumerate().map(away).collect());
-        assert!((interrupted.days() - whole.days()).abs() < 0.05, "{} and {}", interrupted.days(), whole.days());
-    }
-
-    #[test]
-    fn a_watch_without_flows_still_gives_limits_that_rise_with_rarer_alerts() {
-        let calibration = curve_of(&watch(1, 5, ordinary));
-        let limits = limits_of(&Watch::new(Vec::new()), &calibration);
-        assert!(limits.iter().all(|knot| knot.evidence_nats.is_finite() && knot.evidence_nats >= LOWEST_NATS));
-        assert!(evidence_limits(&[(Watch::new(Vec::new()), calibration)], 1.0).is_err());
-    }
-
-    #[test]
-    fn the_tail_exponent_solves_its_equation() {
-        for drift in [1.1_f32, 1.5, 2.0, 4.0] {
-            let theta = tail_exponent(drift).unwrap();
-            let value = (-theta * f64::from(drift)).exp() / (1.0 - theta);
-            assert!((value - 1.0).abs() < 1e-9 && theta > 0.0, "drift {drift}: θ {theta}");
-        }
-        assert!(tail_exponent(1.0).is_err() && tail_exponent(f32::NAN).is_err());
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use super::build::{Artifacts, ReleaseError, ReleaseTerms, artifacts, manifest, release_file};
 use super::keys::{KeyError, ReleaseKey};
 use super::verify::VerifyError;
-use crate::calibrate::limits::{BenignFlow, Watch, evidence_limits};
+use crate::calibrate::limits::{BenignFlow, Unlabelled, Watch, evidence_limits};
 use crate::calibrate::{DRIFT_NATS, calibrate};
 use crate::quantize::convert::QuantizeConfig;
 use crate::synthetic::Mixture;
@@ -47,7 +47,8 @@ fn made() -> Made {
         stands_for: 1.0,
     };
     let flows = scores(&run, &artifacts, &validation).into_iter().enumerate().map(flow).collect();
-    let limits = evidence_limits(&[(Watch::new(flows), calibration.clone())], DRIFT_NATS).unwrap();
+    let watch = [(Watch::new(flows), calibration.clone())];
+    let limits = evidence_limits(&watch, Unlabelled::default(), DRIFT_NATS).unwrap();
     let odd: Vec<_> = Mixture::new(1).odd_rows(50, 4).iter().map(|row| run.scaling.quantize(row)).collect();
     let terms = ReleaseTerms {
         group: "home".into(),

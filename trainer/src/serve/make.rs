@@ -1,5 +1,6 @@
 //! What `serve` and the command line need of training, so that neither knows how it is done.
 
+use crate::calibrate::limits::Unlabelled;
 use crate::card::CardFiles;
 use crate::store::{StoreError, TrainingRow};
 use lapwing_shared::features::SchemaId;
@@ -7,7 +8,7 @@ use lapwing_shared::release::manifest::Name;
 use std::path::PathBuf;
 
 /// A release to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// Group of agents that it is for.
     pub group: Name,
@@ -21,6 +22,8 @@ pub struct Order {
     pub seed: u64,
     /// Secret key that signs it.
     pub key: PathBuf,
+    /// Alert episodes that nobody labelled, as the store stands.
+    pub unlabelled: Unlabelled,
 }
 
 /// How far the work is.

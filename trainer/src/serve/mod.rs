@@ -229,7 +229,9 @@ impl Server {
         let shelved = self.shelf.versions().last().copied().unwrap_or(0);
         let created_s = clock::now_s();
         let expires_s = created_s.saturating_add(Duration::from(retrain.expires_after.0).as_secs());
-        Ok(Order { group, version: stored.max(shelved) + 1, created_s, expires_s, seed: retrain.seed, key })
+        let version = stored.max(shelved) + 1;
+        let unlabelled = self.desk.unlabelled()?;
+        Ok(Order { group, version, created_s, expires_s, seed: retrain.seed, key, unlabelled })
     }
 
     /// Keeps, publishes and notes what training made.

@@ -10,6 +10,7 @@
 use super::Desk;
 use super::error::StoreError;
 use super::write::stored_ns;
+use crate::calibrate::limits::Unlabelled;
 use lapwing_shared::features::{FeatureVector, SchemaId};
 use lapwing_shared::messages::{Body, Message, RowHosts, SampleRow};
 use lapwing_shared::units::Timestamp;
@@ -109,6 +110,21 @@ impl Desk {
         let (spans, decided_ns) = (self.spans()?, self.decided(up_to)?);
         let page = VecDeque::new();
         Ok(TrainingRows { desk: self, schema, spans, decided_ns, after: 0, up_to, page, summary, ended: false })
+    }
+
+    /// Alert episodes that nobody labelled; a test alert, which has no limit, is none. What share of the time was under a
+    /// release is not said here.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn unlabelled(&self) -> Result<Unlabelled, StoreError> {
+        let text = "SELECT count(*), coalesce(avg(limit_nats), 0) FROM \
+                    (SELECT a.agent, a.episode, max(a.limit_nats) AS limit_nats FROM alerts AS a \
+                     LEFT JOIN labels ON labels.agent = a.agent AND labels.episode = a.episode \
+                     WHERE labels.label IS NULL AND a.limit_nats > 0 GROUP BY a.agent, a.episode)";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)?));
+        let (episodes, limit_nats) = self.connection.query_row(text, [], read).map_err(self.sql())?;
+        Ok(Unlabelled { episodes: episodes.cast_unsigned(), limit_nats: limit_nats as f32, under_release: 0.0 })
     }
 
     /// [`UNDECIDED`] before the newest row of each agent's newest batch.

@@ -115,7 +115,10 @@ fn rows_of_an_episode_are_kept_out_until_an_operator_calls_it_benign() {
     let desk = store.desk().unwrap();
     let (kept, summary) = times(&desk);
     assert_eq!((kept, summary.in_episode), (vec![1000], 3));
+    let unlabelled = desk.unlabelled().unwrap();
+    assert_eq!((unlabelled.episodes, unlabelled.limit_nats), (1, 30.0), "two messages, one episode");
     desk.label("gw", 77, Label::Benign, "operator", 6).unwrap();
+    assert_eq!(desk.unlabelled().unwrap().episodes, 0);
     let (kept, summary) = times(&desk);
     assert_eq!(kept, [1000, 1010], "neither the uncovered row nor the other agent's");
     assert_eq!((summary.called_benign, summary.in_episode, summary.rows), (1, 2, 2));
