@@ -12,7 +12,6 @@ mod limited;
 mod lines;
 mod overview;
 mod pages;
-mod plain;
 pub mod query;
 mod reader;
 pub mod releases;

@@ -34,6 +34,7 @@ struct OverviewPage {
     no_alerts: String,
     days: Option<Picture>,
     agents: Vec<AgentLine>,
+    all_agents: String,
     no_agents: &'static str,
     start_agent: &'static str,
     releases: Vec<ReleaseLine>,
@@ -61,6 +62,7 @@ pub(super) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
             // Without an alert there is nothing to draw.
             days: if alerts.alerts.is_empty() { None } else { Some(days.picture()?) },
             agents: agent_lines(&list),
+            all_agents: count(list.counts.agents),
             no_agents: "No agent has been heard yet. Start one on a gateway (docs/install.md), with this server as its broker:",
             start_agent: START_AGENT,
             releases: releases.releases.iter().take(NEWEST as usize).map(ReleaseLine::new).collect(),

@@ -91,7 +91,7 @@ fn fleet() -> Vec<Received> {
 fn one_look_tells_agents_alerts_releases_and_the_day() {
     let mut stage = Stage::new(&fleet());
     let overview = stage.page("/");
-    for told in ["gw-1", "gw-2", "10.0.0.9", "192.0.2.7", "1500 octets from the source; normal here: 0 to 20", "open"] {
+    for told in ["gw-1", "gw-2", "10.0.0.9", "192.0.2.7", "the source sent 1.5 kB; here normally 0 to 20 B", "open"] {
         assert!(overview.contains(told), "{told}");
     }
     assert!(overview.contains("<svg") && overview.contains("Alerts a day"));
@@ -120,10 +120,10 @@ fn an_alerts_page_tells_who_whom_what_is_off_and_what_to_do() {
     let page = stage.page("/alerts/gw-1/77");
     for told in [
         "10.0.0.9 → 192.0.2.7, port 23",
-        "12 flows, 9 of them odd",
-        "octets from the source",
-        "1500",
-        "0 to 20",
+        "10.0.0.9 started 12 flows since 1970-01-01 00:16:40 UTC, 9 odd, chiefly to 192.0.2.7 at port 23",
+        "it looks like no attack that is known here",
+        "<strong>the source sent 1.5 kB</strong><small>forward_octets</small>",
+        "0 to 20 B",
         "64\u{a0}%",
         "opened",
         "closed",
