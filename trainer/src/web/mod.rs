@@ -20,6 +20,10 @@ mod shell;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
 mod tests;
 pub mod views;
 
