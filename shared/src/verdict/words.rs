@@ -35,9 +35,9 @@ impl fmt::Display for Head<'_> {
         let (host, flows, since) = (alert.host, alert.flows, Utc(alert.since.as_secs()));
         let s = if flows == 1 { "" } else { "s" };
         let flows = Grouped(u64::from(flows));
-        let (began, chiefly, port) = match alert.role {
-            Role::Source => ("started", "to", "at"),
-            Role::Target => ("was the target of", "from", "to"),
+        let (began, chiefly) = match alert.role {
+            Role::Source => ("started", "to"),
+            Role::Target => ("was the target of", "from"),
         };
         write!(f, "{host} {began} {flows} flow{s} since {since} UTC, {} odd", Grouped(u64::from(alert.odd_flows)))?;
         if let Some((first, others)) = alert.peers.split_first() {
@@ -49,10 +49,9 @@ impl fmt::Display for Head<'_> {
                 count => write!(f, " and {count} more")?,
             }
         }
-        match (alert.service_port, alert.peers.is_empty()) {
-            (0, _) => {}
-            (number, true) => write!(f, ", chiefly to port {number}")?,
-            (number, false) => write!(f, " {port} port {number}")?,
+        // Of a scan over many ports it is one of them: no more is known of the others.
+        if alert.service_port > 0 {
+            write!(f, ", busiest port {}", alert.service_port)?;
         }
         let Some(kind) = self.kind else { return Ok(()) };
         f.write_str("; looks like ")?;
@@ -96,7 +95,7 @@ mod tests {
     fn a_head_says_who_what_to_whom_since_when_and_what_it_looks_like() {
         assert_eq!(
             alert(Role::Source, 1).head().to_string(),
-            "10.0.0.9 started 12,345 flows since 2025-03-06 16:00:11 UTC, 9 odd, chiefly to 192.0.2.1 at port 23; \
+            "10.0.0.9 started 12,345 flows since 2025-03-06 16:00:11 UTC, 9 odd, chiefly to 192.0.2.1, busiest port 23; \
              looks like telnet-spread"
         );
         let target = Alert { resembles: None, service_port: 0, flows: 1, odd_flows: 1, ..alert(Role::Target, 3) };
@@ -107,10 +106,11 @@ mod tests {
         let many = alert(Role::Source, PEERS as u8);
         let named = Head { alert: &many, kind: Some("port-scan") }.to_string();
         assert!(
-            named.contains("to 192.0.2.1 and at least 3 more at port 23") && named.ends_with("looks like port-scan")
+            named.contains("to 192.0.2.1 and at least 3 more, busiest port 23")
+                && named.ends_with("looks like port-scan")
         );
         let hostile = Head { alert: &many, kind: Some("\u{1b}[2J\nALERT") }.to_string();
         assert!(hostile.ends_with("looks like ?[2J?ALERT"));
-        assert!(alert(Role::Target, 0).head().to_string().contains("9 odd, chiefly to port 23;"));
+        assert!(alert(Role::Target, 0).head().to_string().contains("9 odd, busiest port 23;"));
     }
 }

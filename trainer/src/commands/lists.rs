@@ -142,7 +142,7 @@ mod tests {
         let lines = store.desk().unwrap().alerts(&AlertFilter { limit: 9, ..AlertFilter::default() }).unwrap();
         let reason =
             "      flows were aimed at about 339 different ports of the target within 30 to 60 s; here normally 0 to 2";
-        let head = "    10.0.0.9 started 12 flows since 2025-03-06 16:00:11 UTC, 9 odd, chiefly to port 23; looks like \
+        let head = "    10.0.0.9 started 12 flows since 2025-03-06 16:00:11 UTC, 9 odd, busiest port 23; looks like \
                     port-scan";
         assert_eq!(sentences(&lines[0]), [head, reason, reason]);
         store.close().unwrap();

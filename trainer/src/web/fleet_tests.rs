@@ -125,12 +125,12 @@ const PAGES: [(&str, usize); 11] = [
     ("/agents", 60_000),
     ("/agents?state=offline", 60_000),
     ("/agents?limit=500", 500_000),
-    ("/agents/gateway-0002", 40_000),
+    ("/agents/gateway-0001", 40_000),
     ("/alerts", 80_000),
     ("/alerts?limit=500", 800_000),
     ("/alerts?state=open", 80_000),
     ("/alerts?kind=port-scan&from=2020-01-01", 80_000),
-    ("/alerts?agent=gateway-0002", 80_000),
+    ("/alerts?agent=gateway-0001", 80_000),
     ("/releases", 30_000),
 ];
 

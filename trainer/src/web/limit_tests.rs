@@ -71,7 +71,7 @@ fn no_more_than_20_000_agents_are_looked_at() {
     let found = stage.json("/api/v1/agents?limit=1");
     assert_eq!((found["counts"]["agents"].as_u64(), found["cut"].as_bool()), (Some(20_000), Some(true)));
     for page in ["/", "/agents"] {
-        assert!(stage.page(page).contains("There are more than 20 000 agents"), "{page}");
+        assert!(stage.page(page).contains("There are more than 20,000 agents"), "{page}");
     }
     stage.end();
 }

@@ -155,6 +155,8 @@ pub(super) struct AgentLine {
     pub(super) release: String,
     pub(super) update: String,
     pub(super) open_alerts: String,
+    /// Where they are listed, if there are any.
+    pub(super) alerts_href: Option<String>,
 }
 
 impl AgentLine {
@@ -169,13 +171,20 @@ impl AgentLine {
             state: view.state.as_str(),
             coverage: health.map_or_else(String::new, coverage),
             heard: format!("{} ago", ago(now_s.saturating_sub(view.last_seen_s))),
-            rate: health.and_then(|health| health.packets_per_s).map_or_else(|| "–".into(), value),
+            rate: rate(view).map_or_else(|| "–".into(), value),
             lost: health.map_or_else(|| "–".into(), lost),
             release: release(view),
             update: update(view),
             open_alerts: count(view.open_alerts),
+            alerts_href: (view.open_alerts > 0).then(|| format!("/alerts?agent={}&state=open", path_part(&view.name))),
         }
     }
+}
+
+/// Packets a second of an agent that is there: of one that is gone the last ones say nothing of now.
+fn rate(view: &AgentView) -> Option<f64> {
+    let here = matches!(view.state, AgentState::Online | AgentState::Degraded | AgentState::Unknown);
+    view.health.as_ref().filter(|_| here)?.packets_per_s
 }
 
 fn coverage(health: &HealthView) -> String {

@@ -96,10 +96,10 @@ fn warnings(list: &AgentList) -> Vec<String> {
     let mut warnings = Vec::new();
     if list.counts.without_release > 0 && list.counts.agents > 0 {
         let (number, all) = (count(list.counts.without_release), count(list.counts.agents));
-        warnings.push(format!("{number} of {all} agents without a release: they collect, but detect nothing yet. Ask for one with `lapwing-trainer retrain`."));
+        warnings.push(format!("{number} of {all} agents without a release: they collect, but detect nothing yet. Ask for one: lapwing-trainer retrain."));
     }
     if list.cut {
-        warnings.push("There are more than 20 000 agents; only the first of them, by name, were looked at.".into());
+        warnings.push("There are more than 20,000 agents; only the first of them, by name, were looked at.".into());
     }
     warnings
 }
@@ -109,7 +109,7 @@ fn no_alerts(list: &AgentList) -> String {
         return "None yet: no agent has been heard.".into();
     }
     if list.counts.without_release == list.counts.agents {
-        return "None yet: no agent has a release to detect with. Ask for one with `lapwing-trainer retrain`.".into();
+        return "None yet: no agent has a release to detect with. Ask for one: lapwing-trainer retrain.".into();
     }
-    "None yet. `lapwing-agent test-alert` on a gateway tries the way that alerts go.".into()
+    "None yet. On a gateway, lapwing-agent test-alert tries the way that alerts go.".into()
 }

@@ -220,7 +220,7 @@ pub(super) async fn alerts(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
             empty: if filtered {
                 "No alert is like that; clear the filters to see all."
             } else {
-                "None yet. Agents alert once they have a release; `lapwing-agent test-alert` on a gateway tries the way that alerts go."
+                "None yet. Agents alert once they have a release; on a gateway, lapwing-agent test-alert tries the way that alerts go."
             },
             next: list.next.map(|next| next_page(text, "before", &next.to_string())),
             query: asked,

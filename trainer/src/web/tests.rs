@@ -112,6 +112,9 @@ fn one_look_tells_agents_alerts_releases_and_the_day() {
     assert_eq!((agent["release"].as_u64(), agent["release_state"].as_str()), (Some(3), Some("refused")));
     assert_eq!(agent["update"]["reason"], "expired");
     assert_eq!(agents["counts"]["unknown"], 1, "gw-2 told no status");
+    let list = stage.page("/agents");
+    assert!(list.contains("2 agents: 1 unknown, 1 degraded; open alerts: 1."), "{list}");
+    assert!(list.contains("<a class=\"mark open\" href=\"/alerts?agent=gw-2&#38;state=open\">1</a>"), "{list}");
     let page = stage.page("/agents/gw-1");
     for told in ["degraded", "expired", "lasted 90 s", "10.0\u{a0}%"] {
         assert!(page.contains(told), "{told}");
@@ -125,7 +128,7 @@ fn an_alerts_page_tells_who_whom_what_is_off_and_what_to_do() {
     let page = stage.page("/alerts/gw-1/77");
     for told in [
         "10.0.0.9 → 192.0.2.7, port 23",
-        "10.0.0.9 started 12 flows since 1970-01-01 00:16:40 UTC, 9 odd, chiefly to 192.0.2.7 at port 23",
+        "10.0.0.9 started 12 flows since 1970-01-01 00:16:40 UTC, 9 odd, chiefly to 192.0.2.7, busiest port 23",
         "it looks like no attack that is known here",
         "<strong>the source sent 1.5 kB</strong><small>forward_octets</small>",
         "0 to 20 B",
