@@ -5,6 +5,7 @@
 //! begin a line of its own or steer a terminal: control characters are escaped.
 
 use crate::clock;
+use lapwing_shared::units::date;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use tracing::field::{Field, Visit};
@@ -72,20 +73,6 @@ fn line(metadata: &Metadata<'_>, wall_ns: u64) -> Line {
     line
 }
 
-/// Days since 1970-01-01 → year, month and day of the Gregorian calendar.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Years begin in March here, so that leap days end them; 719,468 days from 0000-03-01, eras of 400 years.
-    const ERA: u64 = 146_097;
-    let days = days + 719_468;
-    let (era, day) = (days / ERA, days % ERA);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + next, month, day)
-}
-
 /// What is written to it stays on one line.
 struct Line(String);
 
@@ -120,15 +107,6 @@ impl Visit for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_become_dates_of_the_gregorian_calendar() {
-        // From `date -u -d @SECONDS`.
-        let known = [(0, (1970, 1, 1)), (11_016, (2000, 2, 29)), (11_017, (2000, 3, 1)), (20_089, (2025, 1, 1))];
-        for (days, expected) in known.into_iter().chain([(47_540, (2100, 2, 28)), (47_541, (2100, 3, 1))]) {
-            assert_eq!(date(days), expected, "{days}");
-        }
-    }
 
     #[test]
     fn what_others_said_stays_on_its_line() {

@@ -106,32 +106,18 @@ impl Sampler {
 }
 
 #[cfg(test)]
+#[path = "../../shared/src/flow/testing.rs"]
+mod testing;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use lapwing_shared::features::FEATURES;
-    use lapwing_shared::flow::record::{Direction, EndReason, FlowRecord};
-    use lapwing_shared::packet::Network;
+    use lapwing_shared::flow::record::FlowRecord;
 
     fn row(made: Timestamp, value: f32, source: [u8; 4], destination: [u8; 4]) -> Row {
-        let record = FlowRecord {
-            source: Address::from_v4(source),
-            destination: Address::from_v4(destination),
-            source_port: 1,
-            destination_port: 2,
-            network: Network::Ipv4,
-            protocol: 17,
-            vlan: 0,
-            icmp: (0, 0),
-            start: made,
-            end: made,
-            made,
-            forward: Direction::default(),
-            reverse: Direction::default(),
-            handshake: None,
-            earlier_records: 0,
-            answered: false,
-            reason: EndReason::Idle,
-        };
+        let (source, destination) = (Address::from_v4(source), Address::from_v4(destination));
+        let record = FlowRecord { source, destination, ..testing::record(made) };
         Row { record, features: [value; FEATURES] }
     }
 

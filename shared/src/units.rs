@@ -57,6 +57,32 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Days since 1970-01-01 → year, month and day of the Gregorian calendar.
+pub const fn date(days: u64) -> (u64, u64, u64) {
+    // Years begin in March here, so that leap days end them; 719,468 days from 0000-03-01, eras of 400 years.
+    const ERA: u64 = 146_097;
+    let days = days.saturating_add(719_468);
+    let (era, day) = (days / ERA, days % ERA);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + next, month, day)
+}
+
+/// Whole seconds since the epoch, written as day and time, UTC: `2025-03-06 16:00:11`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Utc(pub u64);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ((year, month, day), of_day) = (date(self.0 / 86_400), self.0 % 86_400);
+        let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+    }
+}
+
 /// A span of time in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Nanos(pub u64);
@@ -195,6 +221,18 @@ impl fmt::Display for Address {
 mod tests {
     use super::*;
     use std::string::ToString;
+
+    #[test]
+    fn days_become_dates_of_the_gregorian_calendar() {
+        // From `date -u -d @SECONDS`.
+        let known = [(0, (1970, 1, 1)), (11_016, (2000, 2, 29)), (11_017, (2000, 3, 1)), (20_089, (2025, 1, 1))];
+        let later = [(19_782, (2024, 2, 29)), (47_482, (2100, 1, 1)), (47_540, (2100, 2, 28)), (47_541, (2100, 3, 1))];
+        for (days, expected) in known.into_iter().chain(later) {
+            assert_eq!(date(days), expected, "{days}");
+        }
+        assert_eq!(Utc(1_741_276_811).to_string(), "2025-03-06 16:00:11");
+        assert!(Utc(u64::MAX).to_string().ends_with(":15"), "no second is too late");
+    }
 
     #[test]
     fn spans_need_a_unit() {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use lapwing_report::card::ModelCard;
 use lapwing_report::charts::{Bar, Group, Histogram, Learning, LearningCurve, LearningPoint, Recalls};
 use lapwing_report::{Fact, KindRow, Measure, Note, Picture, ReportError};
+use lapwing_shared::units::date;
 use lapwing_shared::verdict::evidence::ODD_NATS;
 use std::path::Path;
 
@@ -264,26 +265,8 @@ fn pictures(input: &CardInput<'_>) -> Vec<Picture> {
     [histogram.picture(), recalls.picture(), learning.picture()].into_iter().filter_map(Result::ok).collect()
 }
 
-/// Year, month and day of seconds since the epoch (Hinnant, "chrono-compatible low-level date algorithms").
+/// Year, month and day of seconds since the epoch.
 pub(crate) fn day(seconds: u64) -> String {
-    let days = (seconds / 86_400) as i64 + 719_468;
-    let era = days / 146_097;
-    let of_era = days - era * 146_097;
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, year) = if month < 10 { (month + 3, year + era * 400) } else { (month - 9, year + era * 400 + 1) };
+    let (year, month, day) = date(seconds / 86_400);
     format!("{year:04}-{month:02}-{day:02}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::day;
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        let found = [0, 86_399, 951_782_400, 1_709_164_800, 4_102_444_800].map(day);
-        assert_eq!(found, ["1970-01-01", "1970-01-01", "2000-02-29", "2024-02-29", "2100-01-01"]);
-    }
 }

@@ -1,6 +1,7 @@
 //! Numbers, times and spans as people write them, on the command line and on pages.
 
 use crate::card::day;
+use lapwing_shared::units::Utc;
 
 /// A span in the largest unit that gives a whole number.
 pub(crate) fn ago(seconds: u64) -> String {
@@ -14,8 +15,7 @@ pub(crate) fn ago(seconds: u64) -> String {
 
 /// Seconds since the epoch as day and time, UTC.
 pub(crate) fn when(seconds: u64) -> String {
-    let of_day = seconds % 86_400;
-    format!("{} {:02}:{:02}:{:02}", day(seconds), of_day / 3_600, of_day / 60 % 60, of_day % 60)
+    Utc(seconds).to_string()
 }
 
 /// Thousands apart by a thin space from five digits on.

@@ -2,6 +2,7 @@
 
 use super::{Fill, Report};
 use anyhow::Context;
+use lapwing_shared::units::Utc;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -131,7 +132,10 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     for alert in &report.last_alerts {
         let reason = |reason: &serde_json::Value| {
             let (name, unit) = (reason["feature"].as_str()?, reason["unit"].as_str()?);
-            Some(format!("{name} {} {unit}", reason["value"]))
+            let number = |key: &str| reason[key].as_f64().unwrap_or(0.0);
+            let (value, low, high) = (number("value"), number("normal_low"), number("normal_high"));
+            let space = if unit.is_empty() { "" } else { " " };
+            Some(format!("{name} {value:.1}{space}{unit}, normally {low:.1} to {high:.1}"))
         };
         let reasons: Vec<String> =
             alert["reasons"].as_array().into_iter().flatten().filter_map(reason).take(3).collect();
@@ -139,12 +143,12 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         let test = if alert["test"] == true { "TEST " } else { "" };
         writeln!(
             out,
-            "  {test}{} {} as {} at {:.0}: {}",
+            "  {test}{} {} as {} at {} UTC: {}",
             text("state"),
             text("host"),
             text("role"),
-            alert["at_s"].as_f64().unwrap_or(0.0),
-            reasons.join(", ")
+            Utc(alert["at_s"].as_f64().unwrap_or(0.0) as u64),
+            reasons.join("; ")
         )?;
     }
     Ok(())

@@ -7,6 +7,7 @@ pub mod meter;
 #[cfg(feature = "alloc")]
 pub mod rows;
 pub mod schema;
+pub mod words;
 
 /// Number of features in schema version 1.
 pub const FEATURES: usize = 48;

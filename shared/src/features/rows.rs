@@ -82,36 +82,13 @@ impl Rows {
 mod tests {
     use super::*;
     use crate::features::FEATURES;
-    use crate::flow::record::{Direction, EndReason};
-    use crate::packet::Network;
-    use crate::units::{Address, Timestamp};
-
-    fn record() -> FlowRecord {
-        FlowRecord {
-            source: Address::from_v4([192, 0, 2, 1]),
-            destination: Address::from_v4([192, 0, 2, 2]),
-            source_port: 1,
-            destination_port: 2,
-            network: Network::Ipv4,
-            protocol: 17,
-            vlan: 0,
-            icmp: (0, 0),
-            start: Timestamp::EPOCH,
-            end: Timestamp::EPOCH,
-            made: Timestamp::EPOCH,
-            forward: Direction::default(),
-            reverse: Direction::default(),
-            handshake: None,
-            earlier_records: 0,
-            answered: false,
-            reason: EndReason::Idle,
-        }
-    }
+    use crate::flow::testing::record;
+    use crate::units::Timestamp;
 
     #[test]
     fn no_row_is_taken_beyond_the_capacity() {
         let mut rows = Rows::with_capacity(2);
-        let record = record();
+        let record = record(Timestamp::EPOCH);
         let pushed: Vec<bool> = (0..3).map(|number| rows.push(&record, &[number as f32; FEATURES])).collect();
         assert_eq!(pushed, [true, true, false]);
         assert_eq!(rows.as_slice().iter().map(|row| row.features[0]).collect::<Vec<_>>(), [0.0, 1.0]);

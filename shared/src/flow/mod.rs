@@ -10,3 +10,5 @@ pub mod lru;
 pub mod record;
 #[cfg(feature = "alloc")]
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;

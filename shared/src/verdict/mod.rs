@@ -12,6 +12,7 @@ pub mod network;
 pub mod scaling;
 #[cfg(feature = "alloc")]
 mod witness;
+pub mod words;
 
 #[cfg(feature = "alloc")]
 pub use witness::WATCHED;

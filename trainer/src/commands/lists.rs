@@ -6,7 +6,11 @@ use crate::clock;
 use crate::store::{AgentLine, AlertFilter, AlertLine, Desk, Label};
 use crate::tell::tell;
 use crate::words::ago;
+use std::iter;
 use std::path::Path;
+
+/// Reasons that are told of an episode.
+const REASONS: usize = 2;
 
 /// `agents`.
 pub(crate) fn agents(store: &Path, json: Option<&Path>) -> anyhow::Result<()> {
@@ -75,8 +79,18 @@ pub(crate) fn alerts(store: &Path, args: &AlertsArgs) -> anyhow::Result<()> {
         tell!(
             "{agent:<20} {episode:>20} {state:<8} {host:<24} {role:<6} {peak_nats:>7.1} {flows:>6}  {kind:<23} {label}"
         );
+        for sentence in sentences(line) {
+            tell!("{sentence}");
+        }
     }
     Ok(())
+}
+
+/// An episode in words, indented: who did what to whom, and what was most off.
+fn sentences(line: &AlertLine) -> Vec<String> {
+    let Some(told) = line.told() else { return Vec::new() };
+    let reasons = told.reasons.iter().take(REASONS).map(|reason| format!("      {}", reason.finding()));
+    iter::once(format!("    {}", line.head(&told))).chain(reasons).collect()
 }
 
 /// The kind and its probability; of an unknown one that of the likeliest kind, which was too low to be told.
@@ -106,4 +120,31 @@ pub(crate) fn retrain(store: &Path, who: Option<&str>) -> anyhow::Result<()> {
     let job = Desk::open(store)?.ask(&who, clock::now_s())?;
     tell!("asked for a new release (job {job}); a running `serve` takes it up within a second");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{Folder, alert, received};
+    use crate::store::{Limits, Store};
+    use lapwing_shared::messages::{AlertState, Body, Reason};
+
+    #[test]
+    fn an_episode_is_told_in_sentences() {
+        let folder = Folder::new();
+        let mut store = Store::open(&folder.store(), Limits::default()).unwrap();
+        let mut message = alert(1, 1, 77, AlertState::Opened, (1_741_276_811, 1_741_276_900));
+        let Body::Alert(told) = &mut message.body else { unreachable!() };
+        let reason = Reason { feature: 47, value: 339.4, normal_low: 0.0, normal_high: 2.04, share_permille: 640 };
+        told.reasons.extend([reason; 3]);
+        told.resembles = "port-scan".try_into().ok();
+        store.commit(&[received("gw-1", &message)], 1).unwrap();
+        let lines = store.desk().unwrap().alerts(&AlertFilter { limit: 9, ..AlertFilter::default() }).unwrap();
+        let reason =
+            "      flows were aimed at about 339 different ports of the target within 30 to 60 s; here normally 0 to 2";
+        let head = "    10.0.0.9 started 12 flows since 2025-03-06 16:00:11 UTC, 9 odd, busiest port 23; looks like \
+                    port-scan";
+        assert_eq!(sentences(&lines[0]), [head, reason, reason]);
+        store.close().unwrap();
+    }
 }

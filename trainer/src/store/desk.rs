@@ -4,8 +4,9 @@ use super::counters::{self, Counter};
 use super::error::StoreError;
 use super::kinds::NO_KIND;
 use super::schema;
-use lapwing_shared::messages::{AlertState, Body, Message, Role, Status};
+use lapwing_shared::messages::{Alert, AlertState, Body, Message, Role, Status};
 use lapwing_shared::units::{Address, Timestamp};
+use lapwing_shared::verdict::words::Head;
 use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,19 @@ impl AlertLine {
     pub fn shown_kind(&self) -> &str {
         let named = self.kind.as_deref().filter(|kind| *kind != NO_KIND);
         named.or(self.resembles.as_deref()).unwrap_or(NO_KIND)
+    }
+
+    /// The newest message as the agent sent it.
+    pub fn told(&self) -> Option<Alert> {
+        match Message::decode(&self.payload).ok()?.body {
+            Body::Alert(alert) => Some(alert),
+            _ => None,
+        }
+    }
+
+    /// Who did what to whom since when, for people; `told` is [`Self::told`].
+    pub fn head<'a>(&'a self, told: &'a Alert) -> Head<'a> {
+        Head { alert: told, kind: Some(self.shown_kind()).filter(|kind| *kind != NO_KIND) }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::store::{AGENTS, Desk, LOOKED_AT, StoreError, Told};
 use lapwing_report::charts::{DaySeries, Days};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -170,13 +171,20 @@ fn list(mut agents: Vec<AgentView>, query: &AgentQuery) -> AgentList {
             && query.group.as_ref().is_none_or(|group| agent.group == *group)
             && query.state.is_none_or(|state| agent.state == state)
     });
-    // Trouble first; agents come by name, and the sort keeps that.
-    agents.sort_by_key(|agent| (agent.state, agent.open_alerts == 0));
+    // Agents come by name, and the sort keeps that.
+    agents.sort_by_key(trouble);
     let (after, limit) = (query.after.unwrap_or(0), query.limit());
     let next = after.saturating_add(limit);
     let next = ((next as usize) < agents.len()).then_some(next);
     let agents = agents.into_iter().skip(after as usize).take(limit as usize).collect();
     AgentList { counts, agents, next, cut }
+}
+
+/// Most open alerts first, then what is wrong; of those that are gone the one first that was here last, since what is
+/// long gone is known.
+fn trouble(agent: &AgentView) -> (Reverse<u64>, AgentState, Reverse<u64>) {
+    let gone = matches!(agent.state, AgentState::Offline | AgentState::Silent | AgentState::Unknown);
+    (Reverse(agent.open_alerts), agent.state, Reverse(if gone { agent.last_seen_s } else { 0 }))
 }
 
 fn days(desk: &Desk, agent: Option<&str>, today: i64) -> Result<Days, StoreError> {

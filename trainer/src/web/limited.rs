@@ -4,7 +4,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,55 +13,90 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Connections at once; further ones wait in the system's queue.
-const CONNECTIONS: usize = 128;
-/// Silence after which a connection ends; longer than any answer takes.
-const SILENCE: Duration = Duration::from_secs(60);
+/// Before another try, when no connection can be taken.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How many connections there may be, and how long each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    /// Connections at once; further ones wait in the system's queue.
+    pub(super) connections: usize,
+    /// Silence after which a connection ends; longer than any answer takes.
+    pub(super) silence: Duration,
+    /// Time after which a connection ends, however much it says: a word now and then keeps no place for ever.
+    pub(super) life: Duration,
+    /// A request's head has this long to come, from the end of the answer before.
+    pub(super) head: Duration,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            connections: 128,
+            silence: Duration::from_secs(60),
+            life: Duration::from_secs(300),
+            head: Duration::from_secs(10),
+        }
+    }
+}
 
 /// See the module's text.
 pub(super) struct Limited {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    pub(super) places: Places,
+    free: Arc<Semaphore>,
 }
 
 impl Limited {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS)) }
+    pub(super) fn new(listener: TcpListener, places: Places) -> Self {
+        Self { listener, places, free: Arc::new(Semaphore::new(places.connections)) }
     }
-}
 
-impl axum::serve::Listener for Limited {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    /// The next connection, once there is a place for it.
+    pub(super) async fn accept(&self) -> Connection {
         // The semaphore is never closed.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
-        (Connection { stream, silence: Box::pin(sleep(SILENCE)), _place: place }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        let place = Arc::clone(&self.free).acquire_owned().await.ok();
+        let stream = loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => break stream,
+                // The client has gone again; or descriptors are short, and will be so for a while.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "no HTTP connection can be taken");
+                    sleep(PAUSE).await;
+                }
+            }
+        };
+        let Places { silence, life, .. } = self.places;
+        let end = Instant::now() + life;
+        Connection { stream, silence, waiting: Box::pin(sleep(silence.min(life))), end, _place: place }
     }
 }
 
 /// One connection, which gives its place back when it ends.
 pub(super) struct Connection {
     stream: TcpStream,
-    silence: Pin<Box<Sleep>>,
+    silence: Duration,
+    /// Until the silence is too long.
+    waiting: Pin<Box<Sleep>>,
+    /// It is over then, whatever comes.
+    end: Instant,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
     /// Whatever moved: the silence begins anew. Nothing moved: it may be over.
     fn heard<T>(&mut self, context: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if moved.is_ready() {
-            let until = Instant::now() + SILENCE;
-            self.silence.as_mut().reset(until);
+        let now = Instant::now();
+        if moved.is_ready() && now < self.end {
+            self.waiting.as_mut().reset((now + self.silence).min(self.end));
             return moved;
         }
-        self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let over = || Err(io::ErrorKind::TimedOut.into());
+        if now >= self.end {
+            return Poll::Ready(over());
+        }
+        self.waiting.as_mut().poll(context).map(|()| over())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Views → the words of a table's line. Everything is text here; templates escape it.
 
 use super::drift::{DriftColumn, DriftView};
-use super::plain;
+use super::fleet::Counts;
 use super::query::{AgentState, Stand};
 use super::releases::ReleaseView;
 use super::views::{AgentView, AlertView, HealthView, ReasonView};
@@ -87,19 +87,9 @@ fn sure(view: &AlertView) -> String {
 
 /// What an alert's page says first.
 pub(super) fn sentence(view: &AlertView) -> String {
-    let part = if view.role == "source" { "started" } else { "was aimed at by" };
-    let what = match view.kind.as_str() {
-        NO_KIND => "which looks like no attack that is known here".to_owned(),
-        kind => format!("which looks like {kind}"),
-    };
-    format!(
-        "{} {part} {} flows, {} of them odd, {what}. Evidence rose to {} nats over a limit of {}.",
-        view.host,
-        count(u64::from(view.flows)),
-        count(u64::from(view.odd_flows)),
-        value(view.peak_nats),
-        value(view.limit_nats)
-    )
+    let unknown = if view.kind == NO_KIND { "; it looks like no attack that is known here" } else { "" };
+    let (peak, limit) = (value(view.peak_nats), value(view.limit_nats));
+    format!("{}{unknown}. Evidence rose to {peak} nats over a limit of {limit}.", view.words)
 }
 
 /// The facts of an episode.
@@ -134,8 +124,7 @@ fn named(view: &AlertView) -> String {
 /// A feature on an alert's page.
 pub(super) struct ReasonLine {
     pub(super) feature: String,
-    pub(super) meaning: &'static str,
-    pub(super) value: String,
+    pub(super) seen: String,
     pub(super) normal: String,
     pub(super) share: f32,
     pub(super) percent: String,
@@ -145,9 +134,8 @@ impl ReasonLine {
     pub(super) fn new(view: &ReasonView) -> Self {
         Self {
             feature: view.feature.clone(),
-            meaning: plain::meaning(&view.feature),
-            value: plain::amount(&view.feature, view.value),
-            normal: plain::range(&view.feature, view.normal_low, view.normal_high),
+            seen: view.seen.clone(),
+            normal: view.normal.clone(),
             share: view.share,
             percent: format!("{:.0}\u{a0}%", view.share * 100.0),
         }
@@ -167,6 +155,8 @@ pub(super) struct AgentLine {
     pub(super) release: String,
     pub(super) update: String,
     pub(super) open_alerts: String,
+    /// Where they are listed, if there are any.
+    pub(super) alerts_href: Option<String>,
 }
 
 impl AgentLine {
@@ -181,13 +171,20 @@ impl AgentLine {
             state: view.state.as_str(),
             coverage: health.map_or_else(String::new, coverage),
             heard: format!("{} ago", ago(now_s.saturating_sub(view.last_seen_s))),
-            rate: health.and_then(|health| health.packets_per_s).map_or_else(|| "–".into(), value),
+            rate: rate(view).map_or_else(|| "–".into(), value),
             lost: health.map_or_else(|| "–".into(), lost),
             release: release(view),
             update: update(view),
             open_alerts: count(view.open_alerts),
+            alerts_href: (view.open_alerts > 0).then(|| format!("/alerts?agent={}&state=open", path_part(&view.name))),
         }
     }
+}
+
+/// Packets a second of an agent that is there: of one that is gone the last ones say nothing of now.
+fn rate(view: &AgentView) -> Option<f64> {
+    let here = matches!(view.state, AgentState::Online | AgentState::Degraded | AgentState::Unknown);
+    view.health.as_ref().filter(|_| here)?.packets_per_s
 }
 
 fn coverage(health: &HealthView) -> String {
@@ -303,6 +300,21 @@ pub(super) fn agent_warnings(view: &AgentView) -> Vec<String> {
         warnings.push(format!("Newest update: {told}."));
     }
     warnings
+}
+
+/// How the fleet is doing, in a line.
+pub(super) fn fleet_summary(counts: &Counts) -> String {
+    let s = if counts.agents == 1 { "" } else { "s" };
+    let states = [
+        (counts.offline, "offline"),
+        (counts.silent, "silent"),
+        (counts.unknown, "unknown"),
+        (counts.degraded, "degraded"),
+        (counts.online, "online"),
+    ];
+    let told = states.iter().filter(|(number, _)| *number > 0);
+    let told: Vec<String> = told.map(|(number, state)| format!("{} {state}", count(*number))).collect();
+    format!("{} agent{s}: {}; open alerts: {}.", count(counts.agents), told.join(", "), count(counts.open_alerts))
 }
 
 /// A release in a list.

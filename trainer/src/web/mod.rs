@@ -12,7 +12,6 @@ mod limited;
 mod lines;
 mod overview;
 mod pages;
-mod plain;
 pub mod query;
 mod reader;
 pub mod releases;
@@ -20,6 +19,10 @@ pub mod server;
 mod shell;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod tests;
 pub mod views;

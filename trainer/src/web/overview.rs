@@ -34,6 +34,7 @@ struct OverviewPage {
     no_alerts: String,
     days: Option<Picture>,
     agents: Vec<AgentLine>,
+    all_agents: String,
     no_agents: &'static str,
     start_agent: &'static str,
     releases: Vec<ReleaseLine>,
@@ -61,6 +62,7 @@ pub(super) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
             // Without an alert there is nothing to draw.
             days: if alerts.alerts.is_empty() { None } else { Some(days.picture()?) },
             agents: agent_lines(&list),
+            all_agents: count(list.counts.agents),
             no_agents: "No agent has been heard yet. Start one on a gateway (docs/install.md), with this server as its broker:",
             start_agent: START_AGENT,
             releases: releases.releases.iter().take(NEWEST as usize).map(ReleaseLine::new).collect(),
@@ -94,10 +96,10 @@ fn warnings(list: &AgentList) -> Vec<String> {
     let mut warnings = Vec::new();
     if list.counts.without_release > 0 && list.counts.agents > 0 {
         let (number, all) = (count(list.counts.without_release), count(list.counts.agents));
-        warnings.push(format!("{number} of {all} agents without a release: they collect, but detect nothing yet. Ask for one with `lapwing-trainer retrain`."));
+        warnings.push(format!("{number} of {all} agents without a release: they collect, but detect nothing yet. Ask for one: lapwing-trainer retrain."));
     }
     if list.cut {
-        warnings.push("There are more than 20 000 agents; only the first of them, by name, were looked at.".into());
+        warnings.push("There are more than 20,000 agents; only the first of them, by name, were looked at.".into());
     }
     warnings
 }
@@ -107,7 +109,7 @@ fn no_alerts(list: &AgentList) -> String {
         return "None yet: no agent has been heard.".into();
     }
     if list.counts.without_release == list.counts.agents {
-        return "None yet: no agent has a release to detect with. Ask for one with `lapwing-trainer retrain`.".into();
+        return "None yet: no agent has a release to detect with. Ask for one: lapwing-trainer retrain.".into();
     }
-    "None yet. `lapwing-agent test-alert` on a gateway tries the way that alerts go.".into()
+    "None yet. On a gateway, lapwing-agent test-alert tries the way that alerts go.".into()
 }

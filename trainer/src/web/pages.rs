@@ -83,6 +83,7 @@ struct AgentsPage {
     query: AgentQuery,
     states: [AgentState; 5],
     cut: bool,
+    summary: String,
     agents: Vec<AgentLine>,
     empty: &'static str,
     next_step: &'static str,
@@ -106,6 +107,7 @@ pub(super) async fn agents(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
             shell: Shell::new("Agents", "/agents", asked.refresh(), text),
             states: AgentState::ALL,
             cut: list.cut,
+            summary: if nobody { String::new() } else { lines::fleet_summary(&list.counts) },
             agents: agent_lines(&list),
             empty: if nobody {
                 "No agent has been heard yet. Start one on a gateway (docs/install.md), with this server as its broker:"
@@ -218,7 +220,7 @@ pub(super) async fn alerts(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
             empty: if filtered {
                 "No alert is like that; clear the filters to see all."
             } else {
-                "None yet. Agents alert once they have a release; `lapwing-agent test-alert` on a gateway tries the way that alerts go."
+                "None yet. Agents alert once they have a release; on a gateway, lapwing-agent test-alert tries the way that alerts go."
             },
             next: list.next.map(|next| next_page(text, "before", &next.to_string())),
             query: asked,

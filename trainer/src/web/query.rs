@@ -12,6 +12,8 @@ use utoipa::{IntoParams, ToSchema};
 pub const LINES: u32 = 50;
 /// Most lines of a list.
 pub const MOST_LINES: u32 = 500;
+/// Longest value that is no name: refusals repeat it.
+const VALUE_BYTES: usize = 64;
 /// Seconds after which a page that lives loads itself again, where the query does not say.
 const REFRESH_S: u32 = 30;
 
@@ -158,6 +160,10 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error>
 
 fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(from: D) -> Result<Option<T>, D::Error> {
     let text = given(from)?;
+    let long = text.as_ref().map(String::len).filter(|length| *length > VALUE_BYTES);
+    if let Some(length) = long {
+        return Err(D::Error::custom(format!("a value of {length} bytes, expected {VALUE_BYTES} at the most")));
+    }
     text.map(|text| text.parse().map_err(|error| D::Error::custom(format!("{error} (`{text}`)")))).transpose()
 }
 

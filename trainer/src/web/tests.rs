@@ -2,6 +2,7 @@
 
 use super::api::Document;
 use super::drift::why;
+use super::limited::Places;
 use super::testing::{ask, documented, fetch};
 use super::*;
 use crate::drift::DriftError;
@@ -13,15 +14,15 @@ use lapwing_shared::units::Address;
 use serde_json::Value as Json;
 
 /// What an agent calls itself that has never seen our rule for names.
-const EVIL: &str = "<script>alert('1')</script>&\"";
+pub(super) const EVIL: &str = "<script>alert('1')</script>&\"";
 
-fn health(uptime_s: u64, packets: u64, coverage_degraded: bool) -> Message {
+pub(super) fn health(uptime_s: u64, packets: u64, coverage_degraded: bool) -> Message {
     let health =
         Health { uptime_s, packets, coverage_degraded, seen_octets: 10, moved_octets: 100, ..Health::default() };
     Message { run: 1, number: 0, sent_s: 0, body: Body::Health(health) }
 }
 
-fn explained(number: u64, episode: u64, state: AlertState, span_s: (u64, u64)) -> Message {
+pub(super) fn explained(number: u64, episode: u64, state: AlertState, span_s: (u64, u64)) -> Message {
     let mut message = alert(1, number, episode, state, span_s);
     let Body::Alert(alert) = &mut message.body else { unreachable!() };
     let reason = Reason { feature: 3, value: 1_500.0, normal_low: 0.0, normal_high: 20.0, share_permille: 640 };
@@ -31,20 +32,24 @@ fn explained(number: u64, episode: u64, state: AlertState, span_s: (u64, u64)) -
 }
 
 /// From an agent of any name, as if the collector had let it in.
-fn from_anybody(agent: &str, message: &Message) -> Received {
+pub(super) fn from_anybody(agent: &str, message: &Message) -> Received {
     Received { agent: Name::try_from(agent).unwrap(), ..received("gw", message) }
 }
 
-struct Stage {
-    folder: Folder,
-    store: Store,
-    server: WebServer,
+pub(super) struct Stage {
+    pub(super) folder: Folder,
+    pub(super) store: Store,
+    pub(super) server: WebServer,
 }
 
 impl Stage {
-    fn new(batch: &[Received]) -> Self {
+    pub(super) fn new(batch: &[Received]) -> Self {
+        Self::with(batch, Limits::default(), Places::default())
+    }
+
+    pub(super) fn with(batch: &[Received], limits: Limits, places: Places) -> Self {
         let folder = Folder::new();
-        let mut store = Store::open(&folder.store(), Limits::default()).unwrap();
+        let mut store = Store::open(&folder.store(), limits).unwrap();
         store.commit(batch, crate::clock::now_s()).unwrap();
         let site = Site {
             store: Some(folder.store()),
@@ -52,23 +57,23 @@ impl Stage {
             names: vec!["fleet.example".into()],
             ..Site::default()
         };
-        let server = WebServer::start(site, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = WebServer::with_places(site, "127.0.0.1:0".parse().unwrap(), places).unwrap();
         Self { folder, store, server }
     }
 
-    fn page(&self, path: &str) -> String {
+    pub(super) fn page(&self, path: &str) -> String {
         let (status, _, body) = fetch(self.server.address, "GET", path, &self.server.address.to_string(), "");
         assert_eq!(status, 200, "{path}: {body}");
         body
     }
 
-    fn json(&self, path: &str) -> Json {
+    pub(super) fn json(&self, path: &str) -> Json {
         let answer = ask(self.server.address, "GET", path, "");
         assert_eq!(answer.0, 200, "{path}: {answer:?}");
         answer.1
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.server.stop().unwrap();
         self.store.close().unwrap();
     }
@@ -91,7 +96,7 @@ fn fleet() -> Vec<Received> {
 fn one_look_tells_agents_alerts_releases_and_the_day() {
     let mut stage = Stage::new(&fleet());
     let overview = stage.page("/");
-    for told in ["gw-1", "gw-2", "10.0.0.9", "192.0.2.7", "1500 octets from the source; normal here: 0 to 20", "open"] {
+    for told in ["gw-1", "gw-2", "10.0.0.9", "192.0.2.7", "the source sent 1.5 kB; here normally 0 to 20 B", "open"] {
         assert!(overview.contains(told), "{told}");
     }
     assert!(overview.contains("<svg") && overview.contains("Alerts a day"));
@@ -107,6 +112,9 @@ fn one_look_tells_agents_alerts_releases_and_the_day() {
     assert_eq!((agent["release"].as_u64(), agent["release_state"].as_str()), (Some(3), Some("refused")));
     assert_eq!(agent["update"]["reason"], "expired");
     assert_eq!(agents["counts"]["unknown"], 1, "gw-2 told no status");
+    let list = stage.page("/agents");
+    assert!(list.contains("2 agents: 1 unknown, 1 degraded; open alerts: 1."), "{list}");
+    assert!(list.contains("<a class=\"mark open\" href=\"/alerts?agent=gw-2&#38;state=open\">1</a>"), "{list}");
     let page = stage.page("/agents/gw-1");
     for told in ["degraded", "expired", "lasted 90 s", "10.0\u{a0}%"] {
         assert!(page.contains(told), "{told}");
@@ -120,10 +128,10 @@ fn an_alerts_page_tells_who_whom_what_is_off_and_what_to_do() {
     let page = stage.page("/alerts/gw-1/77");
     for told in [
         "10.0.0.9 → 192.0.2.7, port 23",
-        "12 flows, 9 of them odd",
-        "octets from the source",
-        "1500",
-        "0 to 20",
+        "10.0.0.9 started 12 flows since 1970-01-01 00:16:40 UTC, 9 odd, chiefly to 192.0.2.7, busiest port 23",
+        "it looks like no attack that is known here",
+        "<strong>the source sent 1.5 kB</strong><small>forward_octets</small>",
+        "0 to 20 B",
         "64\u{a0}%",
         "opened",
         "closed",
@@ -179,6 +187,7 @@ fn one_look_is_bounded_in_messages_and_the_next_goes_on_from_there() {
     let mut batch = vec![received("gw-2", &alert(1, 1, 1, AlertState::Opened, (10, 20)))];
     batch.extend((1..=u64::from(crate::store::LOOKED_AT)).map(told));
     let stage = Stage::new(&batch);
+    assert_eq!(stage.json("/api/v1/agents")["counts"]["open_alerts"], 1, "gw-2's is further back");
     let first = stage.json("/api/v1/alerts?state=closed");
     assert_eq!(first["alerts"].as_array().unwrap().len(), 0);
     let next = first["next"].as_i64().unwrap();

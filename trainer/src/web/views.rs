@@ -1,6 +1,5 @@
 //! What the store knows → what the JSON and the pages say, the same for both.
 
-use super::plain;
 use super::query::{AgentState, Stand};
 use crate::store::{AgentRow, AlertLine, UpdateLine};
 use lapwing_shared::features::schema::SCHEMA;
@@ -166,6 +165,8 @@ pub struct AlertView {
     pub reasons: Vec<ReasonView>,
     /// Release that said so.
     pub release: u64,
+    /// Who did what to whom since when, and what it looks like, in a sentence.
+    pub words: String,
     /// An operator's word: `benign`, `attack`, or nothing yet.
     pub label: Option<String>,
     /// Who said it.
@@ -198,8 +199,14 @@ pub struct ReasonView {
     pub normal_high: f32,
     /// Its share of the score, 0 to 1.
     pub share: f32,
-    /// The same in words.
+    /// The same in a sentence.
     pub words: String,
+    /// The sentence's part on the value.
+    #[serde(skip)]
+    pub(super) seen: String,
+    /// Its part on what is normal.
+    #[serde(skip)]
+    pub(super) normal: String,
 }
 
 fn health_of(bytes: Option<&[u8]>) -> Option<Health> {
@@ -289,10 +296,7 @@ impl HealthView {
 
 impl AlertView {
     pub(super) fn new(line: &AlertLine) -> Self {
-        let told = match Message::decode(&line.payload).map(|message| message.body) {
-            Ok(Body::Alert(alert)) => Some(alert),
-            _ => None,
-        };
+        let told = line.told();
         let peers = |alert: &Alert| {
             let view = |peer: &lapwing_shared::messages::Peer| PeerView {
                 address: peer.address.to_string(),
@@ -321,6 +325,7 @@ impl AlertView {
             odd_flows: line.odd_flows,
             reasons: told.iter().flat_map(|alert| &alert.reasons).filter_map(ReasonView::new).collect(),
             release: line.release,
+            words: told.as_ref().map(|alert| line.head(alert).to_string()).unwrap_or_default(),
             label: line.label.clone(),
             labelled_by: line.labelled_by.clone(),
         }
@@ -338,7 +343,9 @@ impl ReasonView {
             normal_low: reason.normal_low,
             normal_high: reason.normal_high,
             share: f32::from(reason.share_permille) / 1000.0,
-            words: plain::sentence(feature.name, reason.value, reason.normal_low, reason.normal_high),
+            words: reason.finding().to_string(),
+            seen: reason.finding().seen().to_string(),
+            normal: reason.finding().normal().to_string(),
         })
     }
 }

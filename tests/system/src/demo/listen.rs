@@ -1,9 +1,8 @@
 //! What agents say over MQTT → what has happened so far, told as it happens.
 
 use super::{missed, say};
-use lapwing_shared::features::schema::SCHEMA;
 use lapwing_shared::messages::topics::{Kind, Topic, agents_filter};
-use lapwing_shared::messages::{Alert, AlertState, Body, MESSAGE_BYTES, Message, Role, UpdateStep};
+use lapwing_shared::messages::{Alert, AlertState, Body, MESSAGE_BYTES, Message, UpdateStep};
 use lapwing_shared::units::Timestamp;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
@@ -120,27 +119,11 @@ fn step_text(step: &UpdateStep) -> String {
 }
 
 fn tell_alert(name: &str, alert: &Alert) {
-    let role = if alert.role == Role::Source { "source" } else { "target" };
-    let peers: Vec<String> = alert.peers.iter().take(2).map(|peer| peer.address.to_string()).collect();
-    say(&format!(
-        "\x1b[31mALERT\x1b[0m {name}: {} as {role}, {} of {} flows odd, with {}; evidence {:.0} nats over a limit of {:.0} (release {})",
-        alert.host,
-        alert.odd_flows,
-        alert.flows,
-        peers.join(", "),
-        alert.evidence_nats,
-        alert.limit_nats,
-        alert.release
-    ));
+    say(&format!("\x1b[31mALERT\x1b[0m {name}: {}", alert.head()));
+    let (evidence, limit) = (alert.evidence_nats, alert.limit_nats);
+    say(&format!("        evidence {evidence:.0} nats over a limit of {limit:.0} (release {})", alert.release));
     for reason in alert.reasons.iter().take(3) {
-        if let Some(feature) = SCHEMA.get(usize::from(reason.feature)) {
-            let (value, low, high) = (reason.value, reason.normal_low, reason.normal_high);
-            let unit = if feature.unit.is_empty() { String::new() } else { format!(" {}", feature.unit) };
-            say(&format!(
-                "        {}: {value:.1}{unit}, here normally {low:.1} to {high:.1}: {}",
-                feature.name, feature.definition
-            ));
-        }
+        say(&format!("        {}", reason.finding()));
     }
 }
 

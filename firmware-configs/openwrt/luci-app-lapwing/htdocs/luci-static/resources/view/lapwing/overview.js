@@ -37,7 +37,9 @@ function interfaces(report) {
 
 function alertRow(alert) {
 	const since = alert.since_s ? new Date(alert.since_s * 1000).toLocaleString() : '-';
-	const reasons = (alert.reasons || []).map(r => '%s %s'.format(r.feature, r.value)).join(', ');
+	const short = number => Number(Number(number).toPrecision(3));
+	const reasons = (alert.reasons || []).map(r => _('%s %s %s (normally %s to %s)').format(
+		r.feature, short(r.value), r.unit, short(r.normal_low), short(r.normal_high)).replace('  ', ' ')).join(', ');
 	return E('tr', { 'class': 'tr' }, [ alert.host, alert.role, alert.state, since, reasons ].map(
 		text => E('td', { 'class': 'td left' }, [ String(text ?? '-') ])));
 }
