@@ -83,8 +83,8 @@ impl Default for Inference {
     }
 }
 
-/// Inputs of a layer less its zero point, −128 to 255; the next layer's go into the other one of two.
-type Activations = [i16; WIDTH];
+/// Inputs of a layer less its zero point, −128 to 255, eight and eight; the next layer's go into the other one of two.
+type Activations = [i16x8; WIDTH / LANES];
 
 /// Working memory of [`Int8Network::run`]: reused from row to row, its content does not matter.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub struct Scratch {
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { inputs: [0; WIDTH], outputs: [0; WIDTH] }
+        Self { inputs: [i16x8::ZERO; WIDTH / LANES], outputs: [i16x8::ZERO; WIDTH / LANES] }
     }
 }
 
@@ -233,8 +233,8 @@ fn run_layers(
     let Scratch { inputs, outputs } = scratch;
     let (mut inputs, mut outputs) = (inputs, outputs);
     let mut left = Left { weights: &arranged.weights, biases: arranged.biases.as_chunks::<2>().0 };
-    for (octets, values) in input.as_chunks::<SIXTEEN>().0.iter().zip(inputs.as_chunks_mut::<SIXTEEN>().0) {
-        *values = bytemuck::cast(widened(octets));
+    for (octets, values) in input.as_chunks::<SIXTEEN>().0.iter().zip(inputs.as_chunks_mut::<2>().0) {
+        *values = widened(octets);
     }
     for (index, layer) in layers.iter().enumerate() {
         run_layer(&mut left, layer, inputs, outputs);
@@ -260,17 +260,18 @@ struct Left<'a> {
 fn run_layer(left: &mut Left<'_>, layer: &LayerShape, inputs: &Activations, outputs: &mut Activations) {
     let (low, high) = if layer.relu { (0.0, 255.0) } else { (-128.0, 127.0) };
     let range = [f32x4::splat(low), f32x4::splat(high), f32x4::splat(layer.multiplier)];
-    let mut outputs = outputs.as_chunks_mut::<LANES>().0;
-    let quads = inputs.as_chunks::<{ 2 * QUAD }>().0.get(..layer.quads()).unwrap_or(&[]);
-    let groups = layer.outputs.div_ceil(LANES);
-    for _ in 0..groups / GROUPS {
+    let quads = inputs.get(..layer.quads()).unwrap_or(&[]);
+    let mut groups = layer.outputs.div_ceil(LANES);
+    let mut outputs = outputs.as_mut_slice();
+    while groups >= GROUPS {
         outputs = run_block::<GROUPS, 6>(left, range, quads, outputs);
+        groups -= GROUPS;
     }
-    match groups % GROUPS {
-        0 => return,
-        1 => run_block::<1, 2>(left, range, quads, outputs),
-        _ => run_block::<2, 4>(left, range, quads, outputs),
-    };
+    match groups {
+        0 => {}
+        1 => _ = run_block::<1, 2>(left, range, quads, outputs),
+        _ => _ = run_block::<2, 4>(left, range, quads, outputs),
+    }
 }
 
 /// `COUNT` groups of outputs, whose sums are `VECTORS` = 2 · `COUNT` vectors; gives back the places of those behind
@@ -279,9 +280,9 @@ fn run_layer(left: &mut Left<'_>, layer: &LayerShape, inputs: &Activations, outp
 fn run_block<'a, const COUNT: usize, const VECTORS: usize>(
     left: &mut Left<'_>,
     [low, high, multiplier]: [f32x4; 3],
-    quads: &[[i16; 2 * QUAD]],
-    outputs: &'a mut [[i16; LANES]],
-) -> &'a mut [[i16; LANES]] {
+    quads: &[i16x8],
+    outputs: &'a mut [i16x8],
+) -> &'a mut [i16x8] {
     let Some((biases, more_biases)) = left.biases.split_first_chunk::<COUNT>() else { return &mut [] };
     let Some((weights, more_weights)) = left.weights.split_at_checked(VECTORS * QUAD * quads.len()) else {
         return &mut [];
@@ -290,8 +291,8 @@ fn run_block<'a, const COUNT: usize, const VECTORS: usize>(
     (left.biases, left.weights) = (more_biases, more_weights);
     let mut sums = *biases;
     for (weights, quad) in weights.as_chunks::<VECTORS>().0.as_chunks::<QUAD>().0.iter().zip(quads) {
-        let pairs = i32x4::new(bytemuck::cast(*quad)).to_array();
-        for (weights, pair) in weights.iter().zip(pairs) {
+        let pairs: i32x4 = bytemuck::cast(*quad);
+        for (weights, pair) in weights.iter().zip(pairs.to_array()) {
             let values: i16x8 = bytemuck::cast(i32x4::splat(pair));
             for group in 0..COUNT {
                 sums[group][0] += weights[2 * group].dot(values);
@@ -301,8 +302,8 @@ fn run_block<'a, const COUNT: usize, const VECTORS: usize>(
     }
     for group in 0..COUNT {
         let four = |sums| nearest((f32x4::from_i32x4(sums) * multiplier).fast_max(low).fast_min(high));
-        let eight: i32x8 = bytemuck::cast(sums[group].map(four));
-        outputs[group] = i16x8::from_i32x8_saturate(eight).to_array();
+        let eight: i32x8 = bytemuck::cast([four(sums[group][0]), four(sums[group][1])]);
+        outputs[group] = i16x8::from_i32x8_saturate(eight);
     }
     more_outputs
 }
@@ -310,18 +311,20 @@ fn run_block<'a, const COUNT: usize, const VECTORS: usize>(
 const _: () = assert!(FEATURES.is_multiple_of(SIXTEEN) && LATENT.is_multiple_of(SIXTEEN), "outputs in whole sixteens");
 
 /// Activations → int8 as ONNX has them, zero point added; 0 behind the layer's outputs. `out` has whole sixteens.
+#[inline(always)]
 fn write_raw(layer: &LayerShape, activations: &Activations, out: &mut [i8]) {
     let zero_point = i16x8::splat(if layer.relu { i16::from(RELU_ZERO_POINT) } else { 0 });
-    for (values, raw) in activations.as_chunks::<SIXTEEN>().0.iter().zip(out.as_chunks_mut::<SIXTEEN>().0) {
-        let halves: [i16x8; 2] = bytemuck::cast(*values);
-        *raw = i8x16::from_i16x16_saturate(bytemuck::cast(halves.map(|half| half + zero_point))).to_array();
-    }
-    if let Some(unused) = out.get_mut(layer.outputs..)
-        && !unused.is_empty()
-    {
-        unused.fill(0);
+    let sixteens = activations.as_chunks::<2>().0.iter().zip(out.as_chunks_mut::<SIXTEEN>().0);
+    for (number, (halves, raw)) in sixteens.enumerate() {
+        let octets = i8x16::from_i16x16_saturate(bytemuck::cast(halves.map(|half| half + zero_point)));
+        let held = layer.outputs.saturating_sub(number * SIXTEEN);
+        let octets = if held < SIXTEEN { octets & PLACES.simd_lt(i8x16::splat(held as i8)) } else { octets };
+        *raw = octets.to_array();
     }
 }
+
+/// Number of each of sixteen lanes.
+const PLACES: i8x16 = i8x16::new([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
 
 #[cfg(test)]
 mod tests;
