@@ -34,11 +34,26 @@ const ENDED_OUT: usize = 4;
 const ENDED_IN: usize = 5;
 const UNANSWERED_OUT: usize = 6;
 const UNANSWERED_IN: usize = 7;
+/// How many there are.
+const COUNTS: usize = 8;
+
+/// What is counted at one time, for each count.
+type Amounts = [f32; COUNTS];
+
+/// Nothing but these.
+#[inline(always)]
+fn amounts<const N: usize>(counted: [(usize, f32); N]) -> Amounts {
+    let mut amounts = [0.0; COUNTS];
+    for (count, amount) in counted {
+        amounts[count] = amount;
+    }
+    amounts
+}
 
 #[derive(Clone, Copy, Default)]
 struct Host {
     faded: Faded,
-    counts: Damped<8>,
+    counts: Damped<COUNTS>,
     peers_short: Sketch,
     peers_long: Sketch,
     ports_out: Sketch,
@@ -147,15 +162,13 @@ impl HostTable {
         let port = mix_port(flow.protocol, flow.destination_port);
         let (follow_source, follow_destination) = follows(&self.local, &flow.source, &flow.destination);
         if follow_source {
-            let host = self.enter(0, &flow.source, flow.at);
-            host.counts.add(FLOWS_OUT, 1.0);
+            let host = self.enter(0, &flow.source, flow.at, &amounts([(FLOWS_OUT, 1.0)]));
             host.peers_short.note(peer, flow.at, SHORT_WINDOW);
             host.peers_long.note(peer, flow.at, LONG_WINDOW);
             host.ports_out.note(port, flow.at, SHORT_WINDOW);
         }
         if follow_destination {
-            let host = self.enter(1, &flow.destination, flow.at);
-            host.counts.add(FLOWS_IN, 1.0);
+            let host = self.enter(1, &flow.destination, flow.at, &amounts([(FLOWS_IN, 1.0)]));
             host.ports_in.note(port, flow.at, SHORT_WINDOW);
         }
     }
@@ -166,26 +179,17 @@ impl HostTable {
             return;
         }
         let (forward, reverse) = (record.forward.network_octets as f32, record.reverse.network_octets as f32);
-        let unanswered = if record.answered { 0.0 } else { 1.0 };
-        let first = record.earlier_records == 0;
+        let ended = if record.earlier_records == 0 { 1.0 } else { 0.0 };
+        let unanswered = if record.answered { 0.0 } else { ended };
         let (follow_source, follow_destination) = follows(&self.local, &record.source, &record.destination);
         if follow_source {
-            let host = self.enter(0, &record.source, record.made);
-            host.counts.add(OCTETS_OUT, forward);
-            host.counts.add(OCTETS_IN, reverse);
-            if first {
-                host.counts.add(ENDED_OUT, 1.0);
-                host.counts.add(UNANSWERED_OUT, unanswered);
-            }
+            let counts =
+                [(OCTETS_OUT, forward), (OCTETS_IN, reverse), (ENDED_OUT, ended), (UNANSWERED_OUT, unanswered)];
+            self.enter(0, &record.source, record.made, &amounts(counts));
         }
         if follow_destination {
-            let host = self.enter(1, &record.destination, record.made);
-            host.counts.add(OCTETS_OUT, reverse);
-            host.counts.add(OCTETS_IN, forward);
-            if first {
-                host.counts.add(ENDED_IN, 1.0);
-                host.counts.add(UNANSWERED_IN, unanswered);
-            }
+            let counts = [(OCTETS_OUT, reverse), (OCTETS_IN, forward), (ENDED_IN, ended), (UNANSWERED_IN, unanswered)];
+            self.enter(1, &record.destination, record.made, &amounts(counts));
         }
     }
 
@@ -230,9 +234,9 @@ impl HostTable {
         if self.hosts.holds(slot, address) { Some(slot) } else { self.hosts.find(address) }
     }
 
-    /// The host, followed from now on where it was not.
+    /// The host, followed from now on where it was not, with these amounts counted.
     #[inline(never)]
-    fn enter(&mut self, end: usize, address: &Address, now: Timestamp) -> &mut Host {
+    fn enter(&mut self, end: usize, address: &Address, now: Timestamp, amounts: &Amounts) -> &mut Host {
         let slot = match self.find(end, address) {
             Some(slot) => slot,
             None => self.slot_of(address),
@@ -240,7 +244,7 @@ impl HostTable {
         self.recent[end] = slot;
         self.hosts.touch(slot);
         let host = self.hosts.value_mut(slot);
-        host.fade(now);
+        host.counts.fade_and_add(&host.faded.until(now).unwrap_or([1.0; 3]), amounts);
         host
     }
 
@@ -260,6 +264,19 @@ impl HostTable {
 
 /// Which ends of a flow are followed; see [`HostTable`].
 pub fn follows(local: &LocalNetworks, source: &Address, destination: &Address) -> (bool, bool) {
+    let (Some(from), Some(to)) = (source.as_v4(), destination.as_v4()) else {
+        return follows_any(local, source, destination);
+    };
+    // As [`follows_any`], on numbers.
+    let [from, to] = [from, to].map(u32::from_be_bytes);
+    let (source_local, destination_local) = (local.contains_v4(from), local.contains_v4(to));
+    let neither = !source_local & !destination_local;
+    let is_host = |address: u32| (address >> 28 != 0xe) & (address != u32::MAX) & (address != 0);
+    ((source_local | neither) & is_host(from), (destination_local | neither) & is_host(to))
+}
+
+#[inline(never)]
+fn follows_any(local: &LocalNetworks, source: &Address, destination: &Address) -> (bool, bool) {
     let (source_local, destination_local) = (local.contains(source), local.contains(destination));
     let neither = !source_local && !destination_local;
     let is_host = |address: &Address| !address.is_multicast() && !address.is_unspecified();

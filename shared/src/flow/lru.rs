@@ -64,6 +64,10 @@ pub fn splitmix64(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// Hash of a key under the seed of the table that told it.
+#[derive(Clone, Copy, Debug)]
+pub struct Hash(u32);
+
 struct Entry<K, V> {
     key: K,
     value: V,
@@ -139,11 +143,27 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
     /// Slot of a key. Does not count as a use.
     #[inline]
     pub fn find(&self, key: &K) -> Option<Slot> {
+        self.find_or_hash(key).ok()
+    }
+
+    /// Slot of a key, or else its hash, for [`LruTable::insert`]. Does not count as a use.
+    ///
+    /// # Errors
+    /// The key is not held.
+    #[inline]
+    pub fn find_or_hash(&self, key: &K) -> Result<Slot, Hash> {
         // Packets come in trains: the entry is often the one that was used last.
         if self.holds(self.newest, key) {
-            return Some(self.newest);
+            return Ok(self.newest);
         }
-        self.find_hashed(key, self.hash.hash(&key.words()))
+        let hash = self.hash.hash(&key.words());
+        self.find_hashed(key, hash).ok_or(Hash(hash))
+    }
+
+    /// Hash of a held entry's key.
+    #[inline]
+    pub fn hash_of(&self, slot: Slot) -> Hash {
+        Hash(self.links[slot as usize].hash)
     }
 
     /// True where this slot was given to this key last, which it may have been removed from since.
@@ -180,10 +200,10 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         self.insert_hashed(key, hash).map(|slot| (slot, true))
     }
 
-    /// Slot of a key that is not held, entered with a default value; `None` with a full table.
+    /// Slot of a key that is not held and has this hash, entered with a default value; `None` with a full table.
     #[inline]
-    pub fn insert(&mut self, key: &K) -> Option<Slot> {
-        self.insert_hashed(key, self.hash.hash(&key.words()))
+    pub fn insert(&mut self, key: &K, hash: Hash) -> Option<Slot> {
+        self.insert_hashed(key, hash.0)
     }
 
     #[inline]
