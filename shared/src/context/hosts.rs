@@ -231,7 +231,7 @@ impl HostTable {
     #[inline(never)]
     fn find_elsewhere(&self, end: usize, address: &Address) -> Option<Slot> {
         let slot = self.recent[end];
-        if self.hosts.holds(slot, address) { Some(slot) } else { self.hosts.find(address) }
+        if self.hosts.holds(slot, address) { Some(slot) } else { self.hosts.find_by_hash(address) }
     }
 
     /// The host, followed from now on where it was not, with these amounts counted.

@@ -160,6 +160,12 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         self.find_hashed(key, hash).ok_or(Hash(hash))
     }
 
+    /// As [`LruTable::find`], for who knows that it is not the entry that was used last.
+    #[inline]
+    pub fn find_by_hash(&self, key: &K) -> Option<Slot> {
+        self.find_hashed(key, self.hash.hash(&key.words()))
+    }
+
     /// Hash of a held entry's key.
     #[inline]
     pub fn hash_of(&self, slot: Slot) -> Hash {
@@ -193,11 +199,10 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
     /// The caller makes room first: with a full table the answer is `None`.
     #[inline]
     pub fn find_or_insert(&mut self, key: &K) -> Option<(Slot, bool)> {
-        let hash = self.hash.hash(&key.words());
-        if let Some(slot) = self.find_hashed(key, hash) {
-            return Some((slot, false));
+        match self.find_or_hash(key) {
+            Ok(slot) => Some((slot, false)),
+            Err(hash) => self.insert(key, hash).map(|slot| (slot, true)),
         }
-        self.insert_hashed(key, hash).map(|slot| (slot, true))
     }
 
     /// Slot of a key that is not held and has this hash, entered with a default value; `None` with a full table.

@@ -86,7 +86,8 @@ impl Evidence {
     ///
     /// At 0 the rise is forgotten, unless `keep` is set because an episode has yet to tell of it.
     pub fn step(&mut self, step: &Step<'_>, drift_nats: f32, limit_nats: f32, keep: bool) {
-        let nats = self.faded(step.flow.at) + (step.surprise_nats - drift_nats).min(STEP_SHARE * limit_nats);
+        let (gain, most) = (step.surprise_nats - drift_nats, STEP_SHARE * limit_nats);
+        let nats = self.faded(step.flow.at) + if gain < most { gain } else { most };
         if nats <= 0.0 && !keep {
             // Of most hosts there is nothing to forget.
             if self.flows > 0 {
