@@ -292,3 +292,28 @@ fn share(part: f32, whole: f32) -> f32 {
 fn mix_port(protocol: u8, port: u16) -> u32 {
     (u32::from(protocol) << 16 | u32::from(port)).wrapping_mul(2_654_435_769) >> 8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_with_ipv4_addresses_are_followed_by_the_rule_for_all() {
+        let local = LocalNetworks::default();
+        let v4 =
+            [[0; 4], [10, 1, 2, 3], [192, 168, 0, 9], [203, 0, 113, 5], [224, 0, 0, 251], [239; 4], [240; 4], [255; 4]];
+        let mut addresses = v4.map(Address::from_v4).to_vec();
+        addresses.extend([[0; 16], [0xff; 16], [0xfd; 16], [0x20; 16]].map(Address));
+        for source in &addresses {
+            for destination in &addresses {
+                let (told, rule) = (follows(&local, source, destination), follows_any(&local, source, destination));
+                assert_eq!(told, rule, "{source} to {destination}");
+            }
+        }
+        let [home, other, outside] = [addresses[1], addresses[2], addresses[3]];
+        assert_eq!(follows(&local, &home, &outside), (true, false));
+        assert_eq!(follows(&local, &outside, &other), (false, true));
+        assert_eq!(follows(&local, &outside, &addresses[6]), (true, true), "neither is the site's");
+        assert_eq!(follows(&local, &home, &addresses[4]), (true, false), "nobody is behind a group");
+    }
+}
