@@ -315,7 +315,7 @@ fn run_block<'a, const COUNT: usize, const VECTORS: usize>(
     let Some((block, more)) = blocks.split_at_checked(VECTORS * (1 + QUAD * quads.len())) else { return &[] };
     let Some((biases, weights)) = block.split_first_chunk::<VECTORS>() else { return &[] };
     let [low, high, multiplier] = plan.range;
-    let mut sums: [i32x4; VECTORS] = biases.map(|four| bytemuck::cast(four));
+    let mut sums: [i32x4; VECTORS] = biases.map(bytemuck::cast);
     for (weights, quad) in weights.as_chunks::<VECTORS>().0.as_chunks::<QUAD>().0.iter().zip(quads) {
         let pairs: i32x4 = bytemuck::cast(*quad);
         for (weights, pair) in weights.iter().zip(pairs.to_array()) {
