@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod config;
 pub use lapwing_capture as capture;
+mod batch;
 pub mod budget;
 pub mod cli;
 pub mod commands;

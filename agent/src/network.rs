@@ -284,9 +284,9 @@ fn health(progress: &Progress, scoring: ScoringCounters, figures: &Figures, now_
     Health {
         at: progress.at,
         uptime_s: now_ms / 1000,
-        packets: progress.flows.packets + progress.refused,
+        packets: progress.flows.packets + progress.refusals.total(),
         octets: progress.flows.network_octets,
-        refused: progress.refused,
+        refused: progress.refusals.total(),
         flows: progress.flows.records,
         flow_evictions: progress.flows.evictions,
         host_evictions: progress.host_evictions + scoring.judge.evictions,

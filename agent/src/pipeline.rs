@@ -6,21 +6,22 @@
 //! travels in the batch, so that nothing depends on where a batch ends. Replay waits when the queue is full; live
 //! capture does not, and counts what was left out.
 
+use crate::batch::{BATCH_MARKS, Batch};
 use crate::capture::{CaptureError, PacketSource};
 use crate::output::OutputError;
 use crate::pace::Pace;
-use crate::scoring::{BATCH_ROWS, Installed, Listener, Mark, Scoring};
+use crate::scoring::{Installed, Listener, Mark, Scoring};
 use crate::shed::Shed;
 use lapwing_shared::features::FeatureVector;
 use lapwing_shared::features::meter::{Meter, RecordSink};
-use lapwing_shared::features::rows::Rows;
+use lapwing_shared::features::rows::Row;
 use lapwing_shared::flow::record::FlowRecord;
-use lapwing_shared::flow::table::FlowCounters;
-use lapwing_shared::packet::RefusalCounts;
 use lapwing_shared::units::{Nanos, Timestamp};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+pub use crate::batch::Progress;
 
 /// Full batches that may wait for the scoring stage.
 const WAITING_BATCHES: usize = 4;
@@ -28,58 +29,6 @@ const WAITING_BATCHES: usize = 4;
 pub const BATCH_DELAY: Duration = Duration::from_millis(500);
 /// Capture time between two reports of the packet thread.
 const REPORT_INTERVAL: Nanos = Nanos::from_secs(10);
-/// Reports in one batch.
-const BATCH_MARKS: usize = 64;
-
-/// Where the packet thread stands.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    /// Newest packet's time.
-    pub at: Timestamp,
-    /// The flow table's counters.
-    pub flows: FlowCounters,
-    /// Packets refused.
-    pub refused: u64,
-    /// Hosts evicted from the context table.
-    pub host_evictions: u64,
-    /// Records that the full queue left out.
-    pub left_out: u64,
-    /// Packets refused, by reason.
-    pub refusals: RefusalCounts,
-    /// Flows in the table now.
-    pub held_flows: usize,
-    /// Hosts in the context table now.
-    pub held_hosts: usize,
-}
-
-/// Records on their way, and where the packet thread stood at its last report.
-#[derive(Default)]
-struct Batch {
-    rows: Rows,
-    marks: Vec<Mark>,
-    progress: Progress,
-}
-
-impl Batch {
-    fn new() -> Self {
-        Self { rows: Rows::with_capacity(BATCH_ROWS), marks: Vec::with_capacity(BATCH_MARKS), ..Self::default() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.marks.is_empty()
-    }
-
-    fn clear(&mut self) {
-        self.rows.clear();
-        self.marks.clear();
-    }
-
-    /// Gives what it holds away and goes on with an empty batch, which knows no less of where the packet thread stands.
-    fn exchange(&mut self, empty: Self) -> Self {
-        let progress = self.progress;
-        std::mem::replace(self, Self { progress, ..empty })
-    }
-}
 
 /// What a run may die of.
 #[derive(Debug, thiserror::Error)]
@@ -105,8 +54,10 @@ pub enum WhenBehind {
 }
 
 /// The packet thread's end.
-struct Feeder {
-    current: Arc<Mutex<Batch>>,
+struct Feeder<'a> {
+    current: &'a Arc<Mutex<Batch>>,
+    /// The current batch, from a row on until [`Feeder::let_go`].
+    writing: Option<MutexGuard<'a, Batch>>,
     full: SyncSender<Batch>,
     empty: Receiver<Batch>,
     when_behind: WhenBehind,
@@ -120,38 +71,50 @@ fn lock(batch: &Mutex<Batch>) -> MutexGuard<'_, Batch> {
     batch.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl RecordSink for Feeder {
-    fn record(&mut self, record: &FlowRecord, features: &FeatureVector) {
-        let mut current = lock(&self.current);
-        // A full batch was handed over, so there is room; if ever there were none, it would be told.
-        let taken = current.rows.push(record, features);
-        let full = current.rows.is_full();
-        drop(current);
-        self.left_out += u64::from(!taken);
-        if full {
+impl RecordSink for Feeder<'_> {
+    fn room(&mut self) -> Option<&mut Row> {
+        self.writing.get_or_insert_with(|| lock(self.current)).rows.room()
+    }
+
+    fn filled(&mut self) {
+        let Some(current) = &mut self.writing else { return };
+        current.rows.filled();
+        if current.rows.is_full() {
             self.hand_over();
         }
     }
+
+    /// A full batch was handed over, so there was room; if ever there were none, it is told.
+    fn record(&mut self, _: &FlowRecord, _: &FeatureVector) {
+        self.left_out += 1;
+        self.hand_over();
+    }
 }
 
-impl Feeder {
+impl<'a> Feeder<'a> {
     fn new(
-        current: Arc<Mutex<Batch>>,
+        current: &'a Arc<Mutex<Batch>>,
         full: SyncSender<Batch>,
         empty: Receiver<Batch>,
         when_behind: WhenBehind,
     ) -> Self {
-        Self { current, full, empty, when_behind, left_out: 0, alone: false }
+        Self { current, writing: None, full, empty, when_behind, left_out: 0, alone: false }
+    }
+
+    /// Gives the scoring thread access to the current batch. To be called before anything that may take its time.
+    fn let_go(&mut self) {
+        self.writing = None;
     }
 
     /// Exchanges the current batch for an empty one and queues it.
     fn hand_over(&mut self) {
+        self.let_go();
         let next = match self.when_behind {
             WhenBehind::Wait => self.empty.recv().map_err(|_| TryRecvError::Disconnected),
             WhenBehind::LeaveOut => self.empty.try_recv(),
         };
         self.alone |= matches!(next, Err(TryRecvError::Disconnected));
-        let mut current = lock(&self.current);
+        let mut current = lock(self.current);
         let Ok(next) = next else {
             self.left_out += current.rows.len() as u64;
             current.clear();
@@ -163,16 +126,15 @@ impl Feeder {
         let _ = self.full.send(batch);
     }
 
-    fn report(&mut self, progress: Progress) {
+    /// Tells where the packet thread stands.
+    fn report(&mut self, meter: &Meter) {
         // The scoring thread lets go of the batch when it ends.
-        self.alone |= Arc::strong_count(&self.current) == 1;
-        let mut current = lock(&self.current);
-        current.progress = progress;
-        let rows_before = current.rows.len();
-        current.marks.push(Mark { rows_before, at: progress.at });
-        let full = current.marks.len() == BATCH_MARKS;
-        drop(current);
-        if full {
+        self.alone |= Arc::strong_count(self.current) == 1;
+        let current = self.writing.get_or_insert_with(|| lock(self.current));
+        current.progress.note(meter, self.left_out);
+        let (rows_before, at) = (current.rows.len(), current.progress.at);
+        current.marks.push(Mark { rows_before, at });
+        if current.marks.len() == BATCH_MARKS {
             self.hand_over();
         }
     }
@@ -185,47 +147,38 @@ impl Feeder {
 fn feed(
     source: &mut impl PacketSource,
     meter: &mut Meter,
-    feeder: &mut Feeder,
+    feeder: &mut Feeder<'_>,
     pace: &mut Pace,
     options: Options<'_>,
 ) -> Result<(), CaptureError> {
-    let Options { stop, shed, .. } = options;
+    let Options { stop, shed, realtime, .. } = options;
+    let one_by_one = realtime || shed.is_some();
     let mut reported = Timestamp::EPOCH;
     loop {
-        let Some(frame) = source.next_frame()? else {
-            let Some(now) = source.quiet_until() else { break };
-            meter.advance(now, feeder);
-            feeder.report(progress(meter, feeder.left_out));
-            continue;
-        };
-        pace.wait_for(frame.timestamp);
-        if shed.is_some_and(|shed| !shed.keeps(frame.link, frame.data, frame.wire_octets)) {
-            continue;
+        if one_by_one || !source.meter_held(meter, feeder, reported..reported.plus(REPORT_INTERVAL)) {
+            feeder.let_go();
+            let Some(frame) = source.next_frame()? else {
+                let Some(now) = source.quiet_until() else { break };
+                meter.advance(now, feeder);
+                feeder.report(meter);
+                continue;
+            };
+            pace.wait_for(frame.timestamp);
+            if shed.is_some_and(|shed| !shed.keeps(frame.link, frame.data, frame.wire_octets)) {
+                continue;
+            }
+            meter.frame(frame.link, frame.timestamp, frame.data, frame.wire_octets, feeder);
         }
-        meter.frame(frame.link, frame.timestamp, frame.data, frame.wire_octets, feeder);
         let now = meter.flows().clock();
         if now.since(reported) >= REPORT_INTERVAL || now < reported {
             reported = now;
-            feeder.report(progress(meter, feeder.left_out));
+            feeder.report(meter);
             if feeder.alone || stop() {
                 break;
             }
         }
     }
     Ok(())
-}
-
-fn progress(meter: &Meter, left_out: u64) -> Progress {
-    Progress {
-        at: meter.flows().clock(),
-        flows: meter.counters(),
-        refused: meter.refusals().total(),
-        host_evictions: meter.hosts().evictions,
-        left_out,
-        refusals: *meter.refusals(),
-        held_flows: meter.flows().len(),
-        held_hosts: meter.hosts().len(),
-    }
 }
 
 /// A change of the release in use.
@@ -288,7 +241,7 @@ pub fn run<S: PacketSource, L: Listener + 'static, C: Control + 'static>(
     let Ok(stage) = stage.spawn(move || score(scoring, control, shared, &full_batches, &recycle)) else {
         return Outcome { scoring: None, result: Err(PipelineError::Thread("could not be started")) };
     };
-    let mut feeder = Feeder::new(current, full, empty, options.when_behind);
+    let mut feeder = Feeder::new(&current, full, empty, options.when_behind);
     let mut pace = Pace::new(options.realtime);
     let fed = sources.try_for_each(|source| {
         let mut source = source?;
@@ -297,7 +250,7 @@ pub fn run<S: PacketSource, L: Listener + 'static, C: Control + 'static>(
         outcome
     });
     meter.flush(&mut feeder);
-    feeder.report(progress(meter, feeder.left_out));
+    feeder.report(meter);
     feeder.hand_over();
     drop(feeder);
     let (scoring, scored) = match stage.join() {

@@ -72,12 +72,12 @@ impl Sampler {
 
     /// Offers a row of the interval that its record was made in.
     pub fn offer(&mut self, offered: &Row, score: Option<u32>, in_episode: bool) {
-        let at = offered.record.made;
-        self.number = Some(at.as_nanos() / self.interval.0);
-        self.flows_seen = self.flows_seen.saturating_add(1);
         if self.capacity == 0 {
             return;
         }
+        let at = offered.record.made;
+        self.number = Some(at.as_nanos() / self.interval.0);
+        self.flows_seen = self.flows_seen.saturating_add(1);
         // Most rows are not kept: they are copied once their place is known.
         let row = |names: &HostNames| {
             let hosts = names.of(&offered.record.source, &offered.record.destination);

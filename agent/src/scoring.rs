@@ -289,7 +289,9 @@ impl<L: Listener> Scoring<L> {
         let mut alerts = Alerts { files, listener, failure: None };
         let policy = policy(installed, derived);
         let verdict = judge.judge(&flow, &policy, &mut |alert| alerts.tell(alert));
-        alerts.failure.map_or(Ok(()), Err)?;
+        if let Some(failure) = alerts.failure {
+            return Err(failure);
+        }
         *scored += 1;
         if let Some(outcome) = installed.trial.as_mut().and_then(|trial| trial.row(verdict.surprise_nats)) {
             installed.trial = None;

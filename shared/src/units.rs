@@ -99,9 +99,22 @@ impl Nanos {
     }
 
     /// Seconds as the nearest `f64`.
+    #[inline]
     pub fn as_secs_f64(self) -> f64 {
-        self.0 as f64 / NANOS_PER_SECOND as f64
+        nearest_f64(self.0) / NANOS_PER_SECOND as f64
     }
+}
+
+/// The nearest `f64`. Processors without an instruction for numbers of 64 bits have one for 63 and a sign, which nearly
+/// every number fits.
+#[inline]
+pub(crate) fn nearest_f64(number: u64) -> f64 {
+    #[cold]
+    #[inline(never)]
+    fn large(number: u64) -> f64 {
+        number as f64
+    }
+    i64::try_from(number).map_or_else(|_| large(number), |number| number as f64)
 }
 
 impl From<Nanos> for Duration {

@@ -2,6 +2,7 @@
 
     mixed_capture.py home PACKETS OUTPUT       the project's own captures, one after the other: the worst case
     mixed_capture.py gateway PACKETS OUTPUT    several kinds of real traffic at once, as a gateway sees them
+    mixed_capture.py ordinary PACKETS OUTPUT   the same without the attacks: what a gateway's release is learnt from
 
 `home` is what a home's devices do when nobody uses them, and attacks: 3.4 packets a flow record. `gateway` takes most of
 its packets from web, app and streaming sessions and cameras, as traffic statistics of homes do; its shares are in
@@ -29,6 +30,8 @@ GAP_US = 120_000_000
 
 HOME = [OWN / f"home-{name}.pcap.gz" for name in ("a-benign", "a-attacks", "b-benign", "b-attacks", "a-benign-2")]
 
+ATTACKS = "scans, floods and guessing"
+
 # Kind of traffic: its share of the packets, and whole captures of it, chosen by what they show. Left out are captures
 # whose own clock jumps (instagram) and formats other than pcap over Ethernet.
 NDPI = "reddit pinterest tumblr teams telegram whatsappfiles wa_video wa_voice youtube_quic waze weibo " \
@@ -40,7 +43,7 @@ GATEWAY = {
     "lock hub and smart plug": (0.05, [SHARED / "nku-lifecycle/traffic_demo/xiaodu_plug/xiaodu_plug.pcap",
                                        SHARED / "tj-iot/pcaps/ultraloq-hub-01.pcap"]),
     "a home's day: DNS, NTP, MQTT, discovery": (0.15, [OWN / "home-a-benign.pcap.gz"]),
-    "scans, floods and guessing": (0.05, [OWN / "home-a-attacks.pcap.gz"]),
+    ATTACKS: (0.05, [OWN / "home-a-attacks.pcap.gz"]),
 }
 
 
@@ -83,7 +86,9 @@ def write(kind, count, output):
     if kind == "home":
         streams = [repeated(HOME, count)]
     else:
-        streams = [repeated(captures, int(count * share)) for share, captures in GATEWAY.values()]
+        parts = [part for name, part in GATEWAY.items() if kind == "gateway" or name != ATTACKS]
+        whole = sum(share for share, _ in parts)
+        streams = [repeated(captures, int(count * share / whole)) for share, captures in parts]
     written = 0
     with open(output, "wb") as file:
         file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, SNAPLEN, 1))

@@ -1,9 +1,11 @@
 //! Sources of one run that end together after so many packets.
 
 use crate::capture::{CaptureError, Frame, PacketSource, Truncation};
+use lapwing_shared::features::meter::{Meter, RecordSink};
 use lapwing_shared::packet::RefusalCounts;
 use lapwing_shared::units::Timestamp;
 use std::cell::Cell;
+use std::ops::Range;
 
 /// A source that may end before its own end.
 pub struct Counted<'a, S> {
@@ -30,6 +32,10 @@ impl<S: PacketSource> PacketSource for Counted<'_, S> {
             self.left.set(Some(left - 1));
         }
         Ok(frame)
+    }
+
+    fn meter_held(&mut self, meter: &mut Meter, sink: &mut dyn RecordSink, span: Range<Timestamp>) -> bool {
+        self.left.get().is_none() && self.inner.meter_held(meter, sink, span)
     }
 
     fn refusals(&self) -> &RefusalCounts {

@@ -124,7 +124,7 @@ impl Watch {
     }
 
     fn report(&mut self, progress: &Progress, scoring: &ScoringCounters, now_ms: u64) {
-        let packets = progress.flows.packets + progress.refused;
+        let packets = progress.flows.packets + progress.refusals.total();
         let mut report = self.board.edit();
         let (from_ms, from_packets, from_octets) = self.rate_from;
         let span_ms = now_ms.saturating_sub(from_ms);

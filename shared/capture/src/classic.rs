@@ -5,6 +5,7 @@
 //!
 //! Source: the format's Internet draft, draft-ietf-opsawg-pcap.
 
+use super::Frame;
 use super::error::Problem;
 use super::file::{Located, Next};
 use super::window::{WINDOW_LIMIT_BYTES, Window};
@@ -74,6 +75,17 @@ impl Classic {
         let fields = self.fields(window.unread())?;
         let record = self.record_header + fields.captured as usize;
         window.holds(record).then(|| self.take(&fields, window))
+    }
+
+    /// The frame of the record that `unread` begins with, where it is there whole, and what follows the record.
+    #[inline(always)]
+    pub(super) fn split<'a>(&self, unread: &'a [u8]) -> Option<(Frame<'a>, &'a [u8])> {
+        let fields = self.fields(unread)?;
+        let (octets, wire_octets) = self.lengths(&fields);
+        let (_, behind) = unread.split_at_checked(self.record_header)?;
+        let (_, rest) = behind.split_at_checked(fields.captured as usize)?;
+        let (link, timestamp) = (self.link, self.timestamp(&fields));
+        Some((Frame { link, timestamp, data: behind.get(..octets as usize)?, wire_octets, interface: 0 }, rest))
     }
 
     /// Goes on behind a record that lies in the window.

@@ -5,10 +5,12 @@ use super::error::{CaptureError, Problem};
 use super::pcapng::Pcapng;
 use super::window::Window;
 use super::{Frame, PacketSource, Truncation};
+use lapwing_shared::features::meter::{Meter, RecordSink};
 use lapwing_shared::packet::{LinkType, RefusalCounts};
 use lapwing_shared::units::Timestamp;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
+use std::ops::Range;
 use std::path::Path;
 
 /// A frame that lies in the window.
@@ -109,6 +111,22 @@ impl PacketSource for FileSource {
         }
         let Some(located) = self.locate()? else { return Ok(None) };
         Ok(Some(self.frame(&located)))
+    }
+
+    #[inline(never)]
+    fn meter_held(&mut self, meter: &mut Meter, sink: &mut dyn RecordSink, span: Range<Timestamp>) -> bool {
+        let (Format::Classic(classic), false) = (&self.format, self.ended) else { return false };
+        let unread = self.window.unread();
+        let mut rest = unread;
+        let mut left = false;
+        while let (false, Some((frame, behind))) = (left, classic.split(rest)) {
+            meter.frame(frame.link, frame.timestamp, frame.data, frame.wire_octets, sink);
+            rest = behind;
+            left = !span.contains(&meter.flows().clock());
+        }
+        let metered = unread.len() - rest.len();
+        self.window.consume(metered);
+        left
     }
 
     fn refusals(&self) -> &RefusalCounts {

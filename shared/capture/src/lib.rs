@@ -15,6 +15,8 @@ pub use error::{CaptureError, Problem};
 pub use file::FileSource;
 pub use window::{WINDOW_BYTES, WINDOW_LIMIT_BYTES};
 
+use core::ops::Range;
+use lapwing_shared::features::meter::{Meter, RecordSink};
 use lapwing_shared::packet::{LinkType, RefusalCounts};
 use lapwing_shared::units::Timestamp;
 
@@ -56,6 +58,13 @@ pub trait PacketSource {
     /// # Errors
     /// What could not be read or understood, in which file and where. Frames before that place were delivered.
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError>;
+
+    /// Meters the frames that the source holds already, one after the other, until there are no more or the meter's clock
+    /// has left `span`; true in the latter case. Each is metered as if [`PacketSource::next_frame`] had given it, only
+    /// without a way there and back for every one. A source need not.
+    fn meter_held(&mut self, _: &mut Meter, _: &mut dyn RecordSink, _span: Range<Timestamp>) -> bool {
+        false
+    }
 
     /// Packets that the source itself could not deliver, by reason.
     fn refusals(&self) -> &RefusalCounts;

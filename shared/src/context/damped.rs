@@ -9,14 +9,29 @@ pub const SCALES_S: [u64; 3] = [3, 30, 300];
 /// What is left of counts after `span`, for each of [`SCALES_S`]: e^(−span / scale).
 ///
 /// A counter that grows by `r` a second settles at `r · scale`: it reads like a count over the last `scale` seconds.
+#[inline]
 pub fn decay(span: Nanos) -> [f32; 3] {
     let span_s = span.as_secs_f64();
     let scales = SCALES_S.map(|scale_s| span_s / scale_s as f64);
-    // Beyond 80 time constants nothing is left in single precision.
-    let [a, b, c] = scales.map(|scales| scales >= 80.0);
-    let exponents = scales.map(|scales| -(scales.min(80.0) as f32));
-    let [x, y, z, _] = exp(f32x4::new([exponents[0], exponents[1], exponents[2], 0.0])).to_array();
+    if scales[0] >= LAST_SCALES { long_decay(scales) } else { powers(scales) }
+}
+
+/// Beyond so many time constants nothing is left in single precision.
+const LAST_SCALES: f64 = 80.0;
+
+#[cold]
+fn long_decay(scales: [f64; 3]) -> [f32; 3] {
+    let [x, y, z] = powers(scales.map(|scales| scales.min(LAST_SCALES)));
+    let [a, b, c] = scales.map(|scales| scales >= LAST_SCALES);
     [if a { 0.0 } else { x }, if b { 0.0 } else { y }, if c { 0.0 } else { z }]
+}
+
+/// e to the negative of each, all 0 to [`LAST_SCALES`].
+#[inline(always)]
+fn powers(scales: [f64; 3]) -> [f32; 3] {
+    let [x, y, z] = scales.map(|scales| -(scales as f32));
+    let [x, y, z, _] = exp(f32x4::new([x, y, z, 0.0])).to_array();
+    [x, y, z]
 }
 
 /// eˣ for x from −80 to 0: the operations of `libm::expf` (FreeBSD's `e_expf.c`) in their order, so the same bits, but
@@ -75,11 +90,17 @@ impl<const COUNTS: usize> Damped<COUNTS> {
         }
     }
 
-    /// Counts `amount` now; `count` is below `COUNTS`.
+    /// Lets time pass, then counts `amounts` now.
     #[inline]
-    pub fn add(&mut self, count: usize, amount: f32) {
-        for counts in &mut self.0 {
-            counts[count] += amount;
+    pub fn fade_and_add(&mut self, factors: &[f32; 3], amounts: &[f32; COUNTS]) {
+        for (counts, factor) in self.0.iter_mut().zip(factors) {
+            let ((fours, rest), (more_fours, more)) = (counts.as_chunks_mut::<4>(), amounts.as_chunks::<4>());
+            for (four, amounts) in fours.iter_mut().zip(more_fours) {
+                *four = (f32x4::new(*four) * f32x4::splat(*factor) + f32x4::new(*amounts)).to_array();
+            }
+            for (count, amount) in rest.iter_mut().zip(more) {
+                *count = *count * factor + amount;
+            }
         }
     }
 
@@ -144,10 +165,8 @@ mod tests {
         let mut count = Damped::<1>::default();
         let mut faded = Faded::default();
         for tick in 0..40_000 {
-            if let Some(factors) = faded.until(Timestamp::from_nanos(tick * 100_000_000)) {
-                count.fade(&factors);
-            }
-            count.add(0, 1.0);
+            let factors = faded.until(Timestamp::from_nanos(tick * 100_000_000));
+            count.fade_and_add(&factors.unwrap_or([1.0; 3]), &[1.0]);
         }
         for (count, scale_s) in count.of(0).iter().zip(SCALES_S) {
             let expected = 10.0 * scale_s as f32;

@@ -34,11 +34,26 @@ const ENDED_OUT: usize = 4;
 const ENDED_IN: usize = 5;
 const UNANSWERED_OUT: usize = 6;
 const UNANSWERED_IN: usize = 7;
+/// How many there are.
+const COUNTS: usize = 8;
+
+/// What is counted at one time, for each count.
+type Amounts = [f32; COUNTS];
+
+/// Nothing but these.
+#[inline(always)]
+fn amounts<const N: usize>(counted: [(usize, f32); N]) -> Amounts {
+    let mut amounts = [0.0; COUNTS];
+    for (count, amount) in counted {
+        amounts[count] = amount;
+    }
+    amounts
+}
 
 #[derive(Clone, Copy, Default)]
 struct Host {
     faded: Faded,
-    counts: Damped<8>,
+    counts: Damped<COUNTS>,
     peers_short: Sketch,
     peers_long: Sketch,
     ports_out: Sketch,
@@ -147,15 +162,13 @@ impl HostTable {
         let port = mix_port(flow.protocol, flow.destination_port);
         let (follow_source, follow_destination) = follows(&self.local, &flow.source, &flow.destination);
         if follow_source {
-            let host = self.enter(0, &flow.source, flow.at);
-            host.counts.add(FLOWS_OUT, 1.0);
+            let host = self.enter(0, &flow.source, flow.at, &amounts([(FLOWS_OUT, 1.0)]));
             host.peers_short.note(peer, flow.at, SHORT_WINDOW);
             host.peers_long.note(peer, flow.at, LONG_WINDOW);
             host.ports_out.note(port, flow.at, SHORT_WINDOW);
         }
         if follow_destination {
-            let host = self.enter(1, &flow.destination, flow.at);
-            host.counts.add(FLOWS_IN, 1.0);
+            let host = self.enter(1, &flow.destination, flow.at, &amounts([(FLOWS_IN, 1.0)]));
             host.ports_in.note(port, flow.at, SHORT_WINDOW);
         }
     }
@@ -166,26 +179,17 @@ impl HostTable {
             return;
         }
         let (forward, reverse) = (record.forward.network_octets as f32, record.reverse.network_octets as f32);
-        let unanswered = if record.answered { 0.0 } else { 1.0 };
-        let first = record.earlier_records == 0;
+        let ended = if record.earlier_records == 0 { 1.0 } else { 0.0 };
+        let unanswered = if record.answered { 0.0 } else { ended };
         let (follow_source, follow_destination) = follows(&self.local, &record.source, &record.destination);
         if follow_source {
-            let host = self.enter(0, &record.source, record.made);
-            host.counts.add(OCTETS_OUT, forward);
-            host.counts.add(OCTETS_IN, reverse);
-            if first {
-                host.counts.add(ENDED_OUT, 1.0);
-                host.counts.add(UNANSWERED_OUT, unanswered);
-            }
+            let counts =
+                [(OCTETS_OUT, forward), (OCTETS_IN, reverse), (ENDED_OUT, ended), (UNANSWERED_OUT, unanswered)];
+            self.enter(0, &record.source, record.made, &amounts(counts));
         }
         if follow_destination {
-            let host = self.enter(1, &record.destination, record.made);
-            host.counts.add(OCTETS_OUT, reverse);
-            host.counts.add(OCTETS_IN, forward);
-            if first {
-                host.counts.add(ENDED_IN, 1.0);
-                host.counts.add(UNANSWERED_IN, unanswered);
-            }
+            let counts = [(OCTETS_OUT, reverse), (OCTETS_IN, forward), (ENDED_IN, ended), (UNANSWERED_IN, unanswered)];
+            self.enter(1, &record.destination, record.made, &amounts(counts));
         }
     }
 
@@ -227,12 +231,12 @@ impl HostTable {
     #[inline(never)]
     fn find_elsewhere(&self, end: usize, address: &Address) -> Option<Slot> {
         let slot = self.recent[end];
-        if self.hosts.holds(slot, address) { Some(slot) } else { self.hosts.find(address) }
+        if self.hosts.holds(slot, address) { Some(slot) } else { self.hosts.find_by_hash(address) }
     }
 
-    /// The host, followed from now on where it was not.
+    /// The host, followed from now on where it was not, with these amounts counted.
     #[inline(never)]
-    fn enter(&mut self, end: usize, address: &Address, now: Timestamp) -> &mut Host {
+    fn enter(&mut self, end: usize, address: &Address, now: Timestamp, amounts: &Amounts) -> &mut Host {
         let slot = match self.find(end, address) {
             Some(slot) => slot,
             None => self.slot_of(address),
@@ -240,7 +244,7 @@ impl HostTable {
         self.recent[end] = slot;
         self.hosts.touch(slot);
         let host = self.hosts.value_mut(slot);
-        host.fade(now);
+        host.counts.fade_and_add(&host.faded.until(now).unwrap_or([1.0; 3]), amounts);
         host
     }
 
@@ -260,6 +264,19 @@ impl HostTable {
 
 /// Which ends of a flow are followed; see [`HostTable`].
 pub fn follows(local: &LocalNetworks, source: &Address, destination: &Address) -> (bool, bool) {
+    let (Some(from), Some(to)) = (source.as_v4(), destination.as_v4()) else {
+        return follows_any(local, source, destination);
+    };
+    // As [`follows_any`], on numbers.
+    let [from, to] = [from, to].map(u32::from_be_bytes);
+    let (source_local, destination_local) = (local.contains_v4(from), local.contains_v4(to));
+    let neither = !source_local & !destination_local;
+    let is_host = |address: u32| (address >> 28 != 0xe) & (address != u32::MAX) & (address != 0);
+    ((source_local | neither) & is_host(from), (destination_local | neither) & is_host(to))
+}
+
+#[inline(never)]
+fn follows_any(local: &LocalNetworks, source: &Address, destination: &Address) -> (bool, bool) {
     let (source_local, destination_local) = (local.contains(source), local.contains(destination));
     let neither = !source_local && !destination_local;
     let is_host = |address: &Address| !address.is_multicast() && !address.is_unspecified();
@@ -274,4 +291,29 @@ fn share(part: f32, whole: f32) -> f32 {
 /// Spreads port and protocol over 32 bits (Knuth's multiplicative hash, TAOCP volume 3, §6.4).
 fn mix_port(protocol: u8, port: u16) -> u32 {
     (u32::from(protocol) << 16 | u32::from(port)).wrapping_mul(2_654_435_769) >> 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_with_ipv4_addresses_are_followed_by_the_rule_for_all() {
+        let local = LocalNetworks::default();
+        let v4 =
+            [[0; 4], [10, 1, 2, 3], [192, 168, 0, 9], [203, 0, 113, 5], [224, 0, 0, 251], [239; 4], [240; 4], [255; 4]];
+        let mut addresses = v4.map(Address::from_v4).to_vec();
+        addresses.extend([[0; 16], [0xff; 16], [0xfd; 16], [0x20; 16]].map(Address));
+        for source in &addresses {
+            for destination in &addresses {
+                let (told, rule) = (follows(&local, source, destination), follows_any(&local, source, destination));
+                assert_eq!(told, rule, "{source} to {destination}");
+            }
+        }
+        let [home, other, outside] = [addresses[1], addresses[2], addresses[3]];
+        assert_eq!(follows(&local, &home, &outside), (true, false));
+        assert_eq!(follows(&local, &outside, &other), (false, true));
+        assert_eq!(follows(&local, &outside, &addresses[6]), (true, true), "neither is the site's");
+        assert_eq!(follows(&local, &home, &addresses[4]), (true, false), "nobody is behind a group");
+    }
 }

@@ -73,17 +73,20 @@ impl LocalNetworks {
         self.v4.push((mask, bits)).ok()
     }
 
+    /// True when the IPv4 address belongs to the site.
+    #[inline]
+    pub(super) fn contains_v4(&self, address: u32) -> bool {
+        let first = address >> 24;
+        // Most hosts outside are told by it.
+        self.v4_first[first as usize / 64] >> (first % 64) & 1 == 1
+            && self.v4.iter().any(|(mask, bits)| address & mask == *bits)
+    }
+
     /// True when the address belongs to the site.
     #[inline]
     pub fn contains(&self, address: &Address) -> bool {
         match address.as_v4() {
-            Some(octets) => {
-                let address = u32::from_be_bytes(octets);
-                let first = octets[0];
-                // Most hosts outside are told by it.
-                self.v4_first[usize::from(first / 64)] >> (first % 64) & 1 == 1
-                    && self.v4.iter().any(|(mask, bits)| address & mask == *bits)
-            }
+            Some(octets) => self.contains_v4(u32::from_be_bytes(octets)),
             None => self.v6.iter().any(|prefix| prefix.contains(address)),
         }
     }
@@ -97,9 +100,10 @@ impl Default for LocalNetworks {
         let mut link_local = Address([0; 16]);
         (link_local.0[0], link_local.0[1]) = (0xfe, 0x80);
         let prefixes = [
+            // Looked through in this order: the commonest first.
+            Prefix::v4([192, 168, 0, 0], 16),
             Prefix::v4([10, 0, 0, 0], 8),
             Prefix::v4([172, 16, 0, 0], 12),
-            Prefix::v4([192, 168, 0, 0], 16),
             Prefix::v4([100, 64, 0, 0], 10),
             Prefix::v4([169, 254, 0, 0], 16),
             Prefix::new(unique_local, 7),

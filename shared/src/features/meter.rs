@@ -4,8 +4,9 @@
 
 use crate::context::hosts::HostTable;
 use crate::context::local::LocalNetworks;
-use crate::features::FeatureVector;
 use crate::features::extract::extract;
+use crate::features::rows::Row;
+use crate::features::{FEATURES, FeatureVector};
 use crate::flow::record::{FlowRecord, FlowSink, FlowStart};
 use crate::flow::table::{FlowCounters, FlowTable, FlowTableConfig};
 use crate::packet::{LinkType, Packet, RefusalCounts, decode_into};
@@ -34,7 +35,16 @@ impl Default for MeterConfig {
 
 /// Where a meter's records go, in time order.
 pub trait RecordSink {
-    /// One record and its features.
+    /// Room where the next record and its features are put together, so that they need not be copied there; what it
+    /// holds is old. A sink need not have any.
+    fn room(&mut self) -> Option<&mut Row> {
+        None
+    }
+
+    /// The row in [`RecordSink::room`] is whole.
+    fn filled(&mut self) {}
+
+    /// One record and its features, where there was no room.
     fn record(&mut self, record: &FlowRecord, features: &FeatureVector);
 }
 
@@ -124,9 +134,22 @@ impl FlowSink for Contextual<'_> {
         self.hosts.started(flow);
     }
 
-    fn ended(&mut self, record: &FlowRecord) {
-        self.hosts.ended(record);
-        let features = extract(record, self.hosts);
-        self.sink.record(record, &features);
+    fn ended(&mut self, record: impl FnOnce() -> FlowRecord) {
+        if let Some(row) = self.sink.room() {
+            row.record = record();
+            describe(self.hosts, row);
+            self.sink.filled();
+        } else {
+            let mut row = Row { record: record(), features: [0.0; FEATURES] };
+            describe(self.hosts, &mut row);
+            self.sink.record(&row.record, &row.features);
+        }
     }
+}
+
+/// Counts the row's record at its hosts and writes its features.
+#[inline(never)]
+fn describe(hosts: &mut HostTable, row: &mut Row) {
+    hosts.ended(&row.record);
+    extract(&row.record, hosts, &mut row.features);
 }

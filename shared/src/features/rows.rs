@@ -1,6 +1,6 @@
 //! Records with their features, in a list of fixed capacity.
 
-use crate::features::FeatureVector;
+use crate::features::{FEATURES, FeatureVector};
 use crate::flow::record::FlowRecord;
 use alloc::vec::Vec;
 
@@ -11,6 +11,11 @@ pub struct Row {
     pub record: FlowRecord,
     /// Its features.
     pub features: FeatureVector,
+}
+
+impl Row {
+    /// Room for a row.
+    const BLANK: Self = Self { record: FlowRecord::BLANK, features: [0.0; FEATURES] };
 }
 
 /// At most so many rows; takes its memory when made, and none by default.
@@ -29,22 +34,22 @@ impl Rows {
         Self { rows: Vec::with_capacity(capacity), len: 0, capacity }
     }
 
-    /// Adds a row; false where there is no room. Compiled here, because half a kilobyte is copied quickly only by what
-    /// is made for speed.
-    #[inline(never)]
-    pub fn push(&mut self, record: &FlowRecord, features: &FeatureVector) -> bool {
-        let room = !self.is_full();
-        if room {
-            match self.rows.get_mut(self.len) {
-                Some(row) => {
-                    row.record = *record;
-                    row.features = *features;
-                }
-                None => self.rows.push(Row { record: *record, features: *features }),
-            }
-            self.len += 1;
+    /// Room for one more row, where there is any; it counts once it is [`Rows::filled`].
+    #[inline]
+    pub fn room(&mut self) -> Option<&mut Row> {
+        if self.is_full() {
+            return None;
         }
-        room
+        if self.len == self.rows.len() {
+            self.rows.push(Row::BLANK);
+        }
+        self.rows.get_mut(self.len)
+    }
+
+    /// What stands in [`Rows::room`] is a row from now on.
+    #[inline]
+    pub fn filled(&mut self) {
+        self.len = self.rows.len().min(self.len + 1);
     }
 
     /// The rows, oldest first.
@@ -81,19 +86,21 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::FEATURES;
-    use crate::flow::testing::record;
-    use crate::units::Timestamp;
 
     #[test]
     fn no_row_is_taken_beyond_the_capacity() {
         let mut rows = Rows::with_capacity(2);
-        let record = record(Timestamp::EPOCH);
-        let pushed: Vec<bool> = (0..3).map(|number| rows.push(&record, &[number as f32; FEATURES])).collect();
-        assert_eq!(pushed, [true, true, false]);
-        assert_eq!(rows.as_slice().iter().map(|row| row.features[0]).collect::<Vec<_>>(), [0.0, 1.0]);
+        let push = |rows: &mut Rows, value: f32| {
+            let Some(row) = rows.room() else { return false };
+            row.features[0] = value;
+            rows.filled();
+            true
+        };
+        assert_eq!([1.0, 2.0, 3.0].map(|value| push(&mut rows, value)), [true, true, false]);
+        assert_eq!(rows.as_slice().iter().map(|row| row.features[0]).collect::<Vec<_>>(), [1.0, 2.0]);
         rows.clear();
-        assert!(rows.is_empty() && rows.push(&record, &[7.0; FEATURES]) && rows.capacity() == 2);
-        assert!(!Rows::default().push(&record, &[0.0; FEATURES]));
+        assert!(rows.is_empty() && push(&mut rows, 7.0) && rows.capacity() == 2);
+        assert_eq!(rows.as_slice().len(), 1);
+        assert!(Rows::default().room().is_none());
     }
 }

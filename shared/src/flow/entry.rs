@@ -51,7 +51,7 @@ impl Handshake {
 }
 
 /// A flow and its open record: 240 bytes.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Flow {
     pub(super) start: Timestamp,
     pub(super) last: Timestamp,
@@ -69,6 +69,34 @@ pub(super) struct Flow {
     pub(super) answered: bool,
     pub(super) fin_forward: bool,
     pub(super) fin_reverse: bool,
+}
+
+impl Flow {
+    /// All zeros but for what has no meaning, so that it is written by stores of zeros, and not put together and copied.
+    const EMPTY: Self = Self {
+        start: Timestamp::EPOCH,
+        last: Timestamp::EPOCH,
+        forward: Direction::NONE,
+        reverse: Direction::NONE,
+        wait_since: Timestamp::EPOCH,
+        handshake: Handshake::Unseen,
+        earlier_records: 0,
+        wait_newer: 0,
+        wait_older: 0,
+        icmp: (0, 0),
+        initiator: End::Low,
+        wait: Wait::Nothing,
+        answered: false,
+        fin_forward: false,
+        fin_reverse: false,
+    };
+}
+
+impl Default for Flow {
+    #[inline]
+    fn default() -> Self {
+        Self::EMPTY
+    }
 }
 
 /// Counts a packet of this direction.
@@ -96,11 +124,11 @@ pub(super) fn add(direction: &mut Direction, packet: &Packet) {
     direction.payload_packets += u32::from(packet.payload_octets > 0);
     let flags = packet.tcp_flags;
     direction.tcp_flags |= flags;
-    if flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST | tcp_flags::PSH) != 0 {
+    direction.psh = direction.psh.saturating_add(u16::from(flags & tcp_flags::PSH != 0));
+    if flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST) != 0 {
         direction.syn = direction.syn.saturating_add(u16::from(flags & tcp_flags::SYN != 0));
         direction.fin = direction.fin.saturating_add(u16::from(flags & tcp_flags::FIN != 0));
         direction.rst = direction.rst.saturating_add(u16::from(flags & tcp_flags::RST != 0));
-        direction.psh = direction.psh.saturating_add(u16::from(flags & tcp_flags::PSH != 0));
     }
 }
 

@@ -16,12 +16,13 @@ pub const ICMPV6: u8 = 58;
 /// Ports below this are assigned to services by IANA ("system ports", RFC 6335 §6).
 const SYSTEM_PORTS: u16 = 1024;
 
-/// Both endpoints, lower one first, with network, protocol and VLAN: 40 bytes.
+/// Both endpoints, lower one first, with network, protocol and VLAN: 40 bytes. Which one is lower means nothing but that
+/// it is the same one for both directions.
 ///
 /// ICMP and ARP have no ports, so all of them between two hosts are one flow, as NFStream and nDPI have it.
 #[derive(Clone, Copy, Debug, Default, Eq)]
 pub struct FlowKey {
-    /// Addresses, most significant octets first.
+    /// Addresses, eight and eight octets as they lie in memory.
     low: (u64, u64),
     high: (u64, u64),
     /// Lower endpoint's port, the other's, network, protocol, VLAN: 16, 16, 8, 8 and 16 bits.
@@ -50,7 +51,7 @@ impl Key<5> for FlowKey {
 /// Which of the key's two endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum End {
-    /// The one with the lower address, then port.
+    /// The one with the lower port, then address.
     #[default]
     Low,
     /// The other one.
@@ -72,11 +73,10 @@ impl FlowKey {
     /// Key of a packet, and the end that sent it.
     #[inline]
     pub fn of(packet: &Packet) -> (Self, End) {
-        let (from, to) = (u128::from_be_bytes(packet.source.0), u128::from_be_bytes(packet.destination.0));
-        let (source, destination) = (halves(from), halves(to));
+        let (source, destination) = (halves(&packet.source), halves(&packet.destination));
         let (source_port, destination_port) = (u64::from(packet.source_port), u64::from(packet.destination_port));
         let kind = u64::from(packet.network as u8) << 24 | u64::from(packet.protocol) << 16 | u64::from(packet.vlan);
-        if from < to || (from == to && source_port <= destination_port) {
+        if source_port < destination_port || (source_port == destination_port && source <= destination) {
             (Self { low: source, high: destination, rest: source_port << 48 | destination_port << 32 | kind }, End::Low)
         } else {
             (
@@ -89,7 +89,7 @@ impl FlowKey {
     /// Address of one end.
     pub fn address(&self, end: End) -> Address {
         let (first, last) = if end == End::Low { self.low } else { self.high };
-        Address((u128::from(first) << 64 | u128::from(last)).to_be_bytes())
+        Address(bytemuck::cast([first, last]))
     }
 
     /// Port of one end.
@@ -123,8 +123,9 @@ impl FlowKey {
 }
 
 #[inline]
-fn halves(bits: u128) -> (u64, u64) {
-    ((bits >> 64) as u64, bits as u64)
+fn halves(address: &Address) -> (u64, u64) {
+    let [first, last] = bytemuck::cast(address.0);
+    (first, last)
 }
 
 /// Who started the flow that this packet is the first seen one of: the packet's sender, or its receiver where the

@@ -64,6 +64,10 @@ pub fn splitmix64(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// Hash of a key under the seed of the table that told it.
+#[derive(Clone, Copy, Debug)]
+pub struct Hash(u32);
+
 struct Entry<K, V> {
     key: K,
     value: V,
@@ -139,11 +143,33 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
     /// Slot of a key. Does not count as a use.
     #[inline]
     pub fn find(&self, key: &K) -> Option<Slot> {
+        self.find_or_hash(key).ok()
+    }
+
+    /// Slot of a key, or else its hash, for [`LruTable::insert`]. Does not count as a use.
+    ///
+    /// # Errors
+    /// The key is not held.
+    #[inline]
+    pub fn find_or_hash(&self, key: &K) -> Result<Slot, Hash> {
         // Packets come in trains: the entry is often the one that was used last.
         if self.holds(self.newest, key) {
-            return Some(self.newest);
+            return Ok(self.newest);
         }
+        let hash = self.hash.hash(&key.words());
+        self.find_hashed(key, hash).ok_or(Hash(hash))
+    }
+
+    /// As [`LruTable::find`], for who knows that it is not the entry that was used last.
+    #[inline]
+    pub fn find_by_hash(&self, key: &K) -> Option<Slot> {
         self.find_hashed(key, self.hash.hash(&key.words()))
+    }
+
+    /// Hash of a held entry's key.
+    #[inline]
+    pub fn hash_of(&self, slot: Slot) -> Hash {
+        Hash(self.links[slot as usize].hash)
     }
 
     /// True where this slot was given to this key last, which it may have been removed from since.
@@ -173,17 +199,16 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
     /// The caller makes room first: with a full table the answer is `None`.
     #[inline]
     pub fn find_or_insert(&mut self, key: &K) -> Option<(Slot, bool)> {
-        let hash = self.hash.hash(&key.words());
-        if let Some(slot) = self.find_hashed(key, hash) {
-            return Some((slot, false));
+        match self.find_or_hash(key) {
+            Ok(slot) => Some((slot, false)),
+            Err(hash) => self.insert(key, hash).map(|slot| (slot, true)),
         }
-        self.insert_hashed(key, hash).map(|slot| (slot, true))
     }
 
-    /// Slot of a key that is not held, entered with a default value; `None` with a full table.
+    /// Slot of a key that is not held and has this hash, entered with a default value; `None` with a full table.
     #[inline]
-    pub fn insert(&mut self, key: &K) -> Option<Slot> {
-        self.insert_hashed(key, self.hash.hash(&key.words()))
+    pub fn insert(&mut self, key: &K, hash: Hash) -> Option<Slot> {
+        self.insert_hashed(key, hash.0)
     }
 
     #[inline]

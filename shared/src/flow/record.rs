@@ -1,7 +1,7 @@
 //! A flow record: what is told of one flow for the span of at most one active timeout.
 
 use crate::packet::Network;
-use crate::units::{Address, Nanos, Timestamp};
+use crate::units::{Address, Nanos, Timestamp, nearest_f64};
 
 /// Why a record was made (IANA flowEndReason, element 136).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum EndReason {
 }
 
 /// Counts of one direction of a record.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Direction {
     /// First packet.
     pub first: Timestamp,
@@ -60,34 +60,60 @@ pub struct Direction {
     pub tcp_flags: u8,
 }
 
+impl Default for Direction {
+    #[inline]
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl Direction {
+    /// No packet yet.
+    pub const NONE: Self = Self {
+        first: Timestamp::EPOCH,
+        last: Timestamp::EPOCH,
+        frame_octets: 0,
+        network_octets: 0,
+        payload_octets: 0,
+        network_octets_squared: 0,
+        gaps_squared_us2: 0.0,
+        packets: 0,
+        payload_packets: 0,
+        gap_max_us: 0,
+        size_min: 0,
+        size_max: 0,
+        syn: 0,
+        fin: 0,
+        rst: 0,
+        psh: 0,
+        first_window: 0,
+        tcp_flags: 0,
+    };
+
     /// Mean packet size, network octets; 0 without packets.
     pub fn size_mean(&self) -> f64 {
-        if self.packets == 0 { 0.0 } else { self.network_octets as f64 / f64::from(self.packets) }
+        if self.packets == 0 { 0.0 } else { nearest_f64(self.network_octets) / f64::from(self.packets) }
     }
 
     /// Standard deviation of the packet size (population), network octets.
     pub fn size_deviation(&self) -> f64 {
-        deviation(self.network_octets as f64, self.network_octets_squared as f64, self.packets)
+        deviation(nearest_f64(self.network_octets), nearest_f64(self.network_octets_squared), self.packets)
     }
 
-    /// Mean inter-arrival time, µs; 0 with fewer than two packets.
-    pub fn gap_mean_us(&self) -> f64 {
+    /// Mean of the inter-arrival time, µs, and its standard deviation (population); 0 with fewer than two packets.
+    #[inline]
+    pub fn gaps_us(&self) -> (f64, f64) {
         let gaps = self.packets.saturating_sub(1);
-        if gaps == 0 { 0.0 } else { self.span_us() / f64::from(gaps) }
-    }
-
-    /// Standard deviation of the inter-arrival time (population), µs.
-    pub fn gap_deviation_us(&self) -> f64 {
-        deviation(self.span_us(), self.gaps_squared_us2, self.packets.saturating_sub(1))
-    }
-
-    fn span_us(&self) -> f64 {
-        self.last.since(self.first).0 as f64 / 1000.0
+        if gaps == 0 {
+            return (0.0, 0.0);
+        }
+        let span_us = nearest_f64(self.last.since(self.first).0) / 1000.0;
+        (span_us / f64::from(gaps), deviation(span_us, self.gaps_squared_us2, gaps))
     }
 }
 
 /// √(E[x²] − E[x]²), 0 where rounding would make it imaginary.
+#[inline]
 fn deviation(sum: f64, sum_of_squares: f64, count: u32) -> f64 {
     if count < 2 {
         return 0.0;
@@ -137,6 +163,27 @@ pub struct FlowRecord {
 }
 
 impl FlowRecord {
+    /// Room for a record.
+    pub(crate) const BLANK: Self = Self {
+        source: Address([0; 16]),
+        destination: Address([0; 16]),
+        source_port: 0,
+        destination_port: 0,
+        network: Network::Other,
+        protocol: 0,
+        vlan: 0,
+        icmp: (0, 0),
+        start: Timestamp::EPOCH,
+        end: Timestamp::EPOCH,
+        made: Timestamp::EPOCH,
+        forward: Direction::NONE,
+        reverse: Direction::NONE,
+        handshake: None,
+        earlier_records: 0,
+        answered: false,
+        reason: EndReason::Idle,
+    };
+
     /// Packets of both directions.
     pub fn packets(&self) -> u64 {
         u64::from(self.forward.packets) + u64::from(self.reverse.packets)
@@ -174,6 +221,6 @@ pub struct FlowStart {
 pub trait FlowSink {
     /// A flow began.
     fn started(&mut self, flow: &FlowStart);
-    /// A record was made.
-    fn ended(&mut self, record: &FlowRecord);
+    /// A record was made; `record` puts it together, where the sink wants to have it.
+    fn ended(&mut self, record: impl FnOnce() -> FlowRecord);
 }

@@ -7,7 +7,7 @@
 use crate::flow::entry::{Flow, Handshake, Wait, add};
 use crate::flow::fragments::Fragments;
 use crate::flow::key::{End, FlowKey, TCP, initiator};
-use crate::flow::lru::{LruTable, NONE, Slot};
+use crate::flow::lru::{Hash, LruTable, NONE, Slot};
 use crate::flow::record::{Direction, EndReason, FlowRecord, FlowSink, FlowStart};
 use crate::packet::{Fragment, Packet, tcp_flags};
 use crate::units::{Nanos, Timestamp};
@@ -75,11 +75,13 @@ pub struct FlowCounters {
 struct Queue {
     oldest: Slot,
     newest: Slot,
+    /// When the oldest one's wait began.
+    since: Timestamp,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { oldest: NONE, newest: NONE }
+        Self { oldest: NONE, newest: NONE, since: Timestamp::EPOCH }
     }
 }
 
@@ -157,13 +159,14 @@ impl FlowTable {
         self.counters.network_octets += u64::from(packet.network_octets);
         self.counters.frame_octets += u64::from(packet.frame_octets);
         let (key, sender) = FlowKey::of(packet);
-        let slot = match self.flows.find(&key) {
-            Some(slot) if self.is_reopened(slot, packet) => {
+        let slot = match self.flows.find_or_hash(&key) {
+            Ok(slot) if self.is_reopened(slot, packet) => {
+                let hash = self.flows.hash_of(slot);
                 self.finish(slot, EndReason::EndDetected, packet.timestamp, sink);
-                self.open(&key, packet, sender, sink)
+                self.open(&key, hash, packet, sender, sink)
             }
-            Some(slot) => slot,
-            None => self.open(&key, packet, sender, sink),
+            Ok(slot) => slot,
+            Err(hash) => self.open(&key, hash, packet, sender, sink),
         };
         self.flows.touch(slot);
         self.count(slot, packet, sender);
@@ -215,16 +218,16 @@ impl FlowTable {
     /// A new connection from the same ports while the ended one lingers.
     #[inline]
     fn is_reopened(&self, slot: Slot, packet: &Packet) -> bool {
-        self.flows.value(slot).wait == Wait::Linger
-            && packet.tcp_flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN
+        packet.tcp_flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN
+            && self.flows.value(slot).wait == Wait::Linger
     }
 
     /// Begins a flow that is not held.
     #[inline(never)]
-    fn open(&mut self, key: &FlowKey, packet: &Packet, sender: End, sink: &mut impl FlowSink) -> Slot {
+    fn open(&mut self, key: &FlowKey, hash: Hash, packet: &Packet, sender: End, sink: &mut impl FlowSink) -> Slot {
         let now = packet.timestamp;
         let slot = loop {
-            if let Some(slot) = self.flows.insert(key) {
+            if let Some(slot) = self.flows.insert(key, hash) {
                 break slot;
             }
             if let Some(oldest) = self.flows.oldest() {
@@ -310,13 +313,12 @@ impl FlowTable {
     fn next_deadline(&self) -> Option<(Timestamp, Slot, EndReason)> {
         let oldest = self.flows.oldest()?;
         let mut next = (self.flows.value(oldest).last.plus(self.idle_timeout), oldest, EndReason::Idle);
-        let waits = [(self.active.oldest, self.active_timeout, EndReason::Active)];
-        for (slot, span, reason) in waits.into_iter().chain([(self.linger.oldest, LINGER, EndReason::EndDetected)]) {
-            if slot != NONE {
-                let deadline = self.flows.value(slot).wait_since.plus(span);
-                if deadline < next.0 {
-                    next = (deadline, slot, reason);
-                }
+        let waits =
+            [(self.active, self.active_timeout, EndReason::Active), (self.linger, LINGER, EndReason::EndDetected)];
+        for (queue, span, reason) in waits {
+            let deadline = queue.since.plus(span);
+            if queue.oldest != NONE && deadline < next.0 {
+                next = (deadline, queue.oldest, reason);
             }
         }
         Some(next)
@@ -328,7 +330,7 @@ impl FlowTable {
         self.dequeue(slot);
         let flow = self.flows.value_mut(slot);
         flow.wait = Wait::Nothing;
-        (flow.forward, flow.reverse) = (Direction::default(), Direction::default());
+        (flow.forward, flow.reverse) = (Direction::NONE, Direction::NONE);
         flow.handshake = Handshake::Unseen;
         flow.earlier_records = flow.earlier_records.saturating_add(1);
     }
@@ -347,7 +349,7 @@ impl FlowTable {
         self.counters.records += 1;
         let (key, flow) = (self.flows.key(slot), self.flows.value(slot));
         let (source, destination) = (flow.initiator, flow.initiator.other());
-        sink.ended(&FlowRecord {
+        sink.ended(|| FlowRecord {
             source: key.address(source),
             destination: key.address(destination),
             source_port: key.port(source),
@@ -375,7 +377,10 @@ impl FlowTable {
         let flow = self.flows.value_mut(slot);
         (flow.wait, flow.wait_since, flow.wait_older, flow.wait_newer) = (wait, since, newest, NONE);
         match newest {
-            NONE => self.queue(wait).oldest = slot,
+            NONE => {
+                let queue = self.queue(wait);
+                (queue.oldest, queue.since) = (slot, since);
+            }
             newest => self.flows.value_mut(newest).wait_newer = slot,
         }
         self.queue(wait).newest = slot;
@@ -385,7 +390,11 @@ impl FlowTable {
         let flow = self.flows.value(slot);
         let (wait, older, newer) = (flow.wait, flow.wait_older, flow.wait_newer);
         match older {
-            NONE => self.queue(wait).oldest = newer,
+            NONE => {
+                let since = if newer == NONE { Timestamp::EPOCH } else { self.flows.value(newer).wait_since };
+                let queue = self.queue(wait);
+                (queue.oldest, queue.since) = (newer, since);
+            }
             older => self.flows.value_mut(older).wait_newer = newer,
         }
         match newer {

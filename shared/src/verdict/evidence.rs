@@ -17,25 +17,38 @@ pub const EVIDENCE_CAP: f32 = 2.0;
 /// One flow adds at most this share of the limit: one odd flow is never an alert, however odd.
 pub const STEP_SHARE: f32 = 0.5;
 
-/// One scored flow as a host's evidence sees it.
+/// One scored flow.
 #[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
-    /// When the record was made.
+pub struct Scored<'a> {
+    /// When its record was made.
     pub at: Timestamp,
-    /// −ln p after the local correction, nats.
-    pub surprise_nats: f32,
-    /// The other end.
-    pub peer: Address,
-    /// The responder's port.
+    /// Initiator.
+    pub source: Address,
+    /// Responder.
+    pub destination: Address,
+    /// Responder's port.
     pub service_port: u16,
-    /// Attack kind that the flow resembles.
-    pub kind: Option<usize>,
-    /// Plain feature values.
+    /// Plain features.
     pub row: &'a FeatureVector,
     /// Quantized features.
     pub input: &'a QuantizedInput,
     /// What the network made of them.
     pub reconstruction: &'a QuantizedInput,
+    /// Weighted reconstruction error.
+    pub score: u32,
+}
+
+/// One scored flow as a host's evidence sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The flow.
+    pub flow: &'a Scored<'a>,
+    /// −ln p after the local correction, nats.
+    pub surprise_nats: f32,
+    /// The other end.
+    pub peer: Address,
+    /// Attack kind that the flow resembles.
+    pub kind: Option<usize>,
     /// What tells how far each feature is off.
     pub scaler: &'a RowScaler,
 }
@@ -73,20 +86,21 @@ impl Evidence {
     ///
     /// At 0 the rise is forgotten, unless `keep` is set because an episode has yet to tell of it.
     pub fn step(&mut self, step: &Step<'_>, drift_nats: f32, limit_nats: f32, keep: bool) {
-        let nats = self.faded(step.at) + (step.surprise_nats - drift_nats).min(STEP_SHARE * limit_nats);
+        let (gain, most) = (step.surprise_nats - drift_nats, STEP_SHARE * limit_nats);
+        let nats = self.faded(step.flow.at) + if gain < most { gain } else { most };
         if nats <= 0.0 && !keep {
             // Of most hosts there is nothing to forget.
             if self.flows > 0 {
                 *self = Self::default();
             }
-            self.last = step.at;
+            self.last = step.flow.at;
             return;
         }
         if self.flows == 0 {
-            self.since = step.at;
+            self.since = step.flow.at;
         }
         self.nats = nats.clamp(0.0, EVIDENCE_CAP * limit_nats);
-        self.last = step.at;
+        self.last = step.flow.at;
         self.flows = self.flows.saturating_add(1);
         self.odd_flows = self.odd_flows.saturating_add(u32::from(step.surprise_nats >= ODD_NATS));
         if step.surprise_nats > drift_nats {
@@ -107,7 +121,7 @@ impl Evidence {
     fn note(&mut self, step: &Step<'_>) {
         self.raising_flows = self.raising_flows.saturating_add(1);
         count_peer(&mut self.peers, step.peer);
-        count_port(&mut self.ports, step.service_port);
+        count_port(&mut self.ports, step.flow.service_port);
         if let Some(votes) = step.kind.and_then(|kind| self.kinds.get_mut(kind)) {
             *votes = votes.saturating_add(1);
         }
@@ -144,7 +158,7 @@ impl Evidence {
 /// The largest parts of the score; features that stand outside their benign range go first, since a person can see
 /// that they are off.
 fn largest_reasons(step: &Step<'_>) -> Vec<Reason, REASONS> {
-    let parts = step.scaler.parts(step.row, step.input, step.reconstruction);
+    let parts = step.scaler.parts(step.flow.row, step.flow.input, step.flow.reconstruction);
     let total: u64 = parts.iter().map(|part| u64::from(part & !OUTSIDE)).sum();
     // Largest first, of equals the earlier feature; a part of 0 gives no reason.
     let mut largest = [(0, 0_u8); REASONS];
@@ -159,7 +173,7 @@ fn largest_reasons(step: &Step<'_>) -> Vec<Reason, REASONS> {
     }
     let reason = |(part, feature): (u32, u8)| Reason {
         feature,
-        value: step.row[usize::from(feature)],
+        value: step.flow.row[usize::from(feature)],
         normal_low: 0.0,
         normal_high: 0.0,
         share_permille: (u64::from(part & !OUTSIDE) * 1000 / total.max(1)) as u16,

@@ -2,16 +2,17 @@
 
 use crate::context::hosts::follows;
 use crate::context::local::LocalNetworks;
-use crate::features::FeatureVector;
 use crate::flow::lru::{LruTable, Slot};
 use crate::units::{Address, Nanos, Timestamp};
 use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, Role};
 use crate::verdict::calibration::Calibration;
 use crate::verdict::evidence::{Evidence, Step};
 use crate::verdict::kinds::{KindFinder, KindProfile};
-use crate::verdict::scaling::{QuantizedInput, RowScaler, Scaling};
+use crate::verdict::scaling::{RowScaler, Scaling};
 use crate::verdict::witness::{Place, Rise, Witnesses};
 use heapless::Vec;
+
+pub use crate::verdict::evidence::Scored;
 
 /// Episodes that can be open at once; a further one waits until one closes, and is counted.
 pub const OPEN_EPISODES: usize = 64;
@@ -50,27 +51,6 @@ pub struct Policy<'a> {
     pub limit_nats: f32,
     /// Release version.
     pub release: u64,
-}
-
-/// One scored flow.
-#[derive(Clone, Copy, Debug)]
-pub struct Scored<'a> {
-    /// When its record was made.
-    pub at: Timestamp,
-    /// Initiator.
-    pub source: Address,
-    /// Responder.
-    pub destination: Address,
-    /// Responder's port.
-    pub service_port: u16,
-    /// Plain features.
-    pub row: &'a FeatureVector,
-    /// Quantized features.
-    pub input: &'a QuantizedInput,
-    /// What the network made of them.
-    pub reconstruction: &'a QuantizedInput,
-    /// Weighted reconstruction error.
-    pub score: u32,
 }
 
 /// What the judge thought of one flow.
@@ -184,23 +164,18 @@ impl Judge {
     /// Judges one flow; alerts go to `tell`.
     #[inline(never)]
     pub fn judge(&mut self, flow: &Scored<'_>, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) -> Verdict {
-        self.advance(flow.at, policy, tell);
+        // Most flows come in time order, and no episode ends before them.
+        if self.clock <= flow.at && flow.at < self.silent_from && self.started_s != 0 {
+            self.clock = flow.at;
+        } else {
+            self.advance(flow.at, policy, tell);
+        }
         let raw = policy.calibration.surprise_nats(flow.score);
         let surprise_nats = (raw - self.correction_nats).max(0.0);
         // Most flows are ordinary, and nobody will ask what they resemble.
         let rising = surprise_nats > policy.drift_nats;
         let kind = if rising { policy.finder.resembling(policy.scaler, flow.input) } else { None };
-        let step = Step {
-            at: flow.at,
-            surprise_nats,
-            peer: flow.destination,
-            service_port: flow.service_port,
-            kind,
-            row: flow.row,
-            input: flow.input,
-            reconstruction: flow.reconstruction,
-            scaler: policy.scaler,
-        };
+        let step = Step { flow, surprise_nats, peer: flow.destination, kind, scaler: policy.scaler };
         let (as_source, as_target) = follows(&self.local, &flow.source, &flow.destination);
         let mut suspect = false;
         if as_source {
@@ -219,6 +194,7 @@ impl Judge {
     }
 
     /// Moves time on: ends episodes that have been silent for [`EPISODE_TIMEOUT`].
+    #[inline(never)]
     pub fn advance(&mut self, now: Timestamp, policy: &Policy<'_>, tell: &mut dyn FnMut(Alert)) {
         if self.started_s == 0 {
             self.started_s = now.as_secs().clamp(1, u64::from(u32::MAX)) as u32;
@@ -269,7 +245,7 @@ impl Judge {
         let nats = side.evidence.nats;
         if step.surprise_nats > policy.drift_nats && nats >= CLOSE_SHARE * policy.limit_nats {
             let rise = Rise { host: *host, role, since: side.evidence.since };
-            self.witnesses.note(&mut side.rows_at, rise, step.at, step.surprise_nats, step.row);
+            self.witnesses.note(&mut side.rows_at, rise, step.flow.at, step.surprise_nats, step.flow.row);
         }
         match side.episode {
             Some(_) if nats < CLOSE_SHARE * policy.limit_nats => {

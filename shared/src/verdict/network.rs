@@ -83,8 +83,8 @@ impl Default for Inference {
     }
 }
 
-/// Inputs of a layer less its zero point, −128 to 255; the next layer's go into the other one of two.
-type Activations = [i16; WIDTH];
+/// Inputs of a layer less its zero point, −128 to 255, eight and eight; the next layer's go into the other one of two.
+type Activations = [i16x8; WIDTH / LANES];
 
 /// Working memory of [`Int8Network::run`]: reused from row to row, its content does not matter.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub struct Scratch {
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { inputs: [0; WIDTH], outputs: [0; WIDTH] }
+        Self { inputs: [i16x8::ZERO; WIDTH / LANES], outputs: [i16x8::ZERO; WIDTH / LANES] }
     }
 }
 
@@ -140,16 +140,45 @@ pub struct Int8Network<B> {
     arranged: Arranged,
 }
 
-/// Weights and biases of all layers as the multiplication wants them: blocks of outputs, in each one pair of inputs
-/// after the other, for each pair the block's outputs.
+/// Biases and weights of all layers as the multiplication wants them: blocks of outputs, in each the biases (four numbers
+/// of 32 bits a vector), then one pair of inputs after the other, for each pair the block's outputs.
 ///
 /// One vector holds the weights of two neighbouring inputs for four outputs, so that one multiply-and-add instruction
 /// (`pmaddwd` on x86-64, two on aarch64) makes eight products; what is missing to a full group, or to a multiple of
 /// [`QUAD`] pairs, is 0.
 #[derive(Clone, Debug, Default)]
 struct Arranged {
-    weights: Vec<i16x8>,
-    biases: Vec<i32x4>,
+    blocks: Vec<i16x8>,
+    plans: Vec<Plan>,
+}
+
+/// What a layer's run needs of its shape, once for all rows.
+#[derive(Clone, Debug)]
+struct Plan {
+    /// [`LayerShape::quads`].
+    quads: usize,
+    /// Blocks of [`GROUPS`] groups, and groups behind them.
+    wide: usize,
+    rest: usize,
+    /// Lowest and highest output less its zero point, and what sums are multiplied with.
+    range: [f32x4; 3],
+    zero_point: i16x8,
+    outputs: usize,
+}
+
+impl Plan {
+    fn new(layer: &LayerShape) -> Self {
+        let (low, high) = if layer.relu { (0.0, 255.0) } else { (-128.0, 127.0) };
+        let groups = layer.outputs.div_ceil(LANES);
+        Self {
+            quads: layer.quads(),
+            wide: groups / GROUPS,
+            rest: groups % GROUPS,
+            range: [low, high, layer.multiplier].map(f32x4::splat),
+            zero_point: i16x8::splat(if layer.relu { i16::from(RELU_ZERO_POINT) } else { 0 }),
+            outputs: layer.outputs,
+        }
+    }
 }
 
 impl<B: AsRef<[u8]>> Int8Network<B> {
@@ -188,7 +217,7 @@ impl<B: AsRef<[u8]>> Int8Network<B> {
 
     /// Runs one row. Time is a function of the widths alone.
     pub fn run(&self, input: &[i8; FEATURES], scratch: &mut Scratch, out: &mut Inference) {
-        run_layers(&self.arranged, self.layers(), self.latent_layer, scratch, input, out);
+        run_layers(&self.arranged, self.latent_layer, scratch, input, out);
     }
 }
 
@@ -207,15 +236,16 @@ impl Arranged {
             let fours = || (first * LANES..groups.min(first + GROUPS) * LANES).step_by(4);
             for four in fours() {
                 let bias = |lane: usize| biases.get(four + lane).map_or(0, |bias| i32::from_le_bytes(*bias));
-                self.biases.push(i32x4::new(core::array::from_fn(bias)));
+                self.blocks.push(bytemuck::cast(i32x4::new(core::array::from_fn(bias))));
             }
             for input in (0..layer.quads() * 2 * QUAD).step_by(2) {
                 for four in fours() {
                     let lanes = core::array::from_fn(|lane| weight(four + lane / 2, input + lane % 2));
-                    self.weights.push(i16x8::new(lanes));
+                    self.blocks.push(i16x8::new(lanes));
                 }
             }
         }
+        self.plans.push(Plan::new(layer));
     }
 }
 
@@ -224,7 +254,6 @@ impl Arranged {
 #[inline(never)]
 fn run_layers(
     arranged: &Arranged,
-    layers: &[LayerShape],
     latent_layer: usize,
     scratch: &mut Scratch,
     input: &[i8; FEATURES],
@@ -232,96 +261,94 @@ fn run_layers(
 ) {
     let Scratch { inputs, outputs } = scratch;
     let (mut inputs, mut outputs) = (inputs, outputs);
-    let mut left = Left { weights: &arranged.weights, biases: arranged.biases.as_chunks::<2>().0 };
-    for (octets, values) in input.as_chunks::<SIXTEEN>().0.iter().zip(inputs.as_chunks_mut::<SIXTEEN>().0) {
-        *values = bytemuck::cast(widened(octets));
+    let mut blocks = arranged.blocks.as_slice();
+    for (octets, values) in input.as_chunks::<SIXTEEN>().0.iter().zip(inputs.as_chunks_mut::<2>().0) {
+        *values = widened(octets);
     }
-    for (index, layer) in layers.iter().enumerate() {
-        run_layer(&mut left, layer, inputs, outputs);
+    for (index, plan) in arranged.plans.iter().enumerate() {
+        blocks = run_layer(blocks, plan, inputs, outputs);
         if index == latent_layer {
-            out.latent_width = layer.outputs.min(LATENT) as u8;
-            write_raw(layer, outputs, &mut out.latent);
-        }
-        if index + 1 == layers.len() {
-            write_raw(layer, outputs, &mut out.reconstruction);
+            out.latent_width = plan.outputs.min(LATENT) as u8;
+            write_raw(plan, outputs, &mut out.latent);
         }
         (inputs, outputs) = (outputs, inputs);
     }
-}
-
-/// What the layers so far have left of [`Arranged`].
-struct Left<'a> {
-    weights: &'a [i16x8],
-    biases: &'a [[i32x4; 2]],
-}
-
-/// `outputs = clamp(round_half_even((weights · inputs + bias) · multiplier))`, less the output's zero point.
-#[inline(always)]
-fn run_layer(left: &mut Left<'_>, layer: &LayerShape, inputs: &Activations, outputs: &mut Activations) {
-    let (low, high) = if layer.relu { (0.0, 255.0) } else { (-128.0, 127.0) };
-    let range = [f32x4::splat(low), f32x4::splat(high), f32x4::splat(layer.multiplier)];
-    let mut outputs = outputs.as_chunks_mut::<LANES>().0;
-    let quads = inputs.as_chunks::<{ 2 * QUAD }>().0.get(..layer.quads()).unwrap_or(&[]);
-    let groups = layer.outputs.div_ceil(LANES);
-    for _ in 0..groups / GROUPS {
-        outputs = run_block::<GROUPS, 6>(left, range, quads, outputs);
+    if let Some(last) = arranged.plans.last() {
+        write_raw(last, inputs, &mut out.reconstruction);
     }
-    match groups % GROUPS {
-        0 => return,
-        1 => run_block::<1, 2>(left, range, quads, outputs),
-        _ => run_block::<2, 4>(left, range, quads, outputs),
-    };
 }
 
-/// `COUNT` groups of outputs, whose sums are `VECTORS` = 2 · `COUNT` vectors; gives back the places of those behind
-/// them. [`BIAS_LIMIT`] and [`WIDTH`] leave no overflow. An activation behind the layer's inputs meets a weight of 0.
+/// `outputs = clamp(round_half_even((weights · inputs + bias) · multiplier))`, less the output's zero point; gives back
+/// the blocks of the layers behind.
+#[inline(always)]
+fn run_layer<'a>(mut blocks: &'a [i16x8], plan: &Plan, inputs: &Activations, outputs: &mut Activations) -> &'a [i16x8] {
+    let quads = inputs.get(..plan.quads).unwrap_or(&[]);
+    let (wide, rest) = outputs.as_chunks_mut::<GROUPS>();
+    let mut wide = wide.iter_mut();
+    for outputs in wide.by_ref().take(plan.wide) {
+        blocks = run_block::<GROUPS, 6>(blocks, plan, quads, outputs);
+    }
+    // Behind the last whole block there is room for another, but behind the widest layer's, which needs less.
+    let behind = wide.into_slice().as_flattened_mut();
+    let behind = if behind.is_empty() { rest } else { behind };
+    match (plan.rest, behind) {
+        (1, [first, ..]) => run_block::<1, 2>(blocks, plan, quads, core::array::from_mut(first)),
+        (2, [first, second, ..]) => {
+            let mut both = [*first, *second];
+            blocks = run_block::<2, 4>(blocks, plan, quads, &mut both);
+            [*first, *second] = both;
+            blocks
+        }
+        _ => blocks,
+    }
+}
+
+/// `COUNT` groups of outputs, whose sums are `VECTORS` = 2 · `COUNT` vectors; gives back the blocks behind this one.
+/// [`BIAS_LIMIT`] and [`WIDTH`] leave no overflow. An activation behind the layer's inputs meets a weight of 0.
 #[inline(always)]
 fn run_block<'a, const COUNT: usize, const VECTORS: usize>(
-    left: &mut Left<'_>,
-    [low, high, multiplier]: [f32x4; 3],
-    quads: &[[i16; 2 * QUAD]],
-    outputs: &'a mut [[i16; LANES]],
-) -> &'a mut [[i16; LANES]] {
-    let Some((biases, more_biases)) = left.biases.split_first_chunk::<COUNT>() else { return &mut [] };
-    let Some((weights, more_weights)) = left.weights.split_at_checked(VECTORS * QUAD * quads.len()) else {
-        return &mut [];
-    };
-    let Some((outputs, more_outputs)) = outputs.split_first_chunk_mut::<COUNT>() else { return &mut [] };
-    (left.biases, left.weights) = (more_biases, more_weights);
-    let mut sums = *biases;
+    blocks: &'a [i16x8],
+    plan: &Plan,
+    quads: &[i16x8],
+    outputs: &mut [i16x8; COUNT],
+) -> &'a [i16x8] {
+    let Some((block, more)) = blocks.split_at_checked(VECTORS * (1 + QUAD * quads.len())) else { return &[] };
+    let Some((biases, weights)) = block.split_first_chunk::<VECTORS>() else { return &[] };
+    let [low, high, multiplier] = plan.range;
+    let mut sums: [i32x4; VECTORS] = biases.map(bytemuck::cast);
     for (weights, quad) in weights.as_chunks::<VECTORS>().0.as_chunks::<QUAD>().0.iter().zip(quads) {
-        let pairs = i32x4::new(bytemuck::cast(*quad)).to_array();
-        for (weights, pair) in weights.iter().zip(pairs) {
+        let pairs: i32x4 = bytemuck::cast(*quad);
+        for (weights, pair) in weights.iter().zip(pairs.to_array()) {
             let values: i16x8 = bytemuck::cast(i32x4::splat(pair));
-            for group in 0..COUNT {
-                sums[group][0] += weights[2 * group].dot(values);
-                sums[group][1] += weights[2 * group + 1].dot(values);
+            for vector in 0..VECTORS {
+                sums[vector] += weights[vector].dot(values);
             }
         }
     }
     for group in 0..COUNT {
         let four = |sums| nearest((f32x4::from_i32x4(sums) * multiplier).fast_max(low).fast_min(high));
-        let eight: i32x8 = bytemuck::cast(sums[group].map(four));
-        outputs[group] = i16x8::from_i32x8_saturate(eight).to_array();
+        let eight: i32x8 = bytemuck::cast([four(sums[2 * group]), four(sums[2 * group + 1])]);
+        outputs[group] = i16x8::from_i32x8_saturate(eight);
     }
-    more_outputs
+    more
 }
 
 const _: () = assert!(FEATURES.is_multiple_of(SIXTEEN) && LATENT.is_multiple_of(SIXTEEN), "outputs in whole sixteens");
 
 /// Activations → int8 as ONNX has them, zero point added; 0 behind the layer's outputs. `out` has whole sixteens.
-fn write_raw(layer: &LayerShape, activations: &Activations, out: &mut [i8]) {
-    let zero_point = i16x8::splat(if layer.relu { i16::from(RELU_ZERO_POINT) } else { 0 });
-    for (values, raw) in activations.as_chunks::<SIXTEEN>().0.iter().zip(out.as_chunks_mut::<SIXTEEN>().0) {
-        let halves: [i16x8; 2] = bytemuck::cast(*values);
-        *raw = i8x16::from_i16x16_saturate(bytemuck::cast(halves.map(|half| half + zero_point))).to_array();
-    }
-    if let Some(unused) = out.get_mut(layer.outputs..)
-        && !unused.is_empty()
-    {
-        unused.fill(0);
+#[inline(always)]
+fn write_raw(plan: &Plan, activations: &Activations, out: &mut [i8]) {
+    let sixteens = activations.as_chunks::<2>().0.iter().zip(out.as_chunks_mut::<SIXTEEN>().0);
+    for (number, (halves, raw)) in sixteens.enumerate() {
+        let octets = i8x16::from_i16x16_saturate(bytemuck::cast(halves.map(|half| half + plan.zero_point)));
+        let held = plan.outputs.saturating_sub(number * SIXTEEN);
+        let octets = if held < SIXTEEN { octets & PLACES.simd_lt(i8x16::splat(held as i8)) } else { octets };
+        *raw = octets.to_array();
     }
 }
+
+/// Number of each of sixteen lanes.
+const PLACES: i8x16 = i8x16::new([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use crate::features::FeatureVector;
 use crate::units::{Address, Timestamp};
 use crate::verdict::alert::{ALERT_ROWS, Role};
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 /// Rises of evidence whose rows are kept: twice as many as episodes can be open. The longest unnoted goes.
 pub const WATCHED: usize = 128;
@@ -19,8 +20,24 @@ pub(crate) struct Rise {
 struct Kept {
     rise: Rise,
     noted: Timestamp,
-    /// Surprise and row, in the order in which they came.
-    rows: heapless::Vec<(f32, FeatureVector), ALERT_ROWS>,
+    /// Number of the next row.
+    next: u32,
+    /// In no order: a row that goes leaves its place to the one that comes.
+    rows: heapless::Vec<KeptRow, ALERT_ROWS>,
+}
+
+struct KeptRow {
+    nats: f32,
+    /// Rises from row to row.
+    number: u32,
+    features: FeatureVector,
+}
+
+impl KeptRow {
+    /// Which of two goes first: the less surprising one, of equals the earlier.
+    fn order(&self, other: &Self) -> Ordering {
+        self.nats.total_cmp(&other.nats).then(self.number.cmp(&other.number))
+    }
 }
 
 /// Where a rise's rows were kept last; another rise may lie there by now. The default finds nothing, or what it asks for.
@@ -52,15 +69,17 @@ impl Witnesses {
         *place = Place(index as u8);
         let Some(kept) = self.kept.get_mut(index) else { return };
         kept.noted = at;
-        if kept.rows.len() >= self.rows {
-            let least = kept.rows.iter().enumerate().min_by(|a, b| a.1.0.total_cmp(&b.1.0));
-            match least.map(|(index, least)| (index, least.0)) {
-                Some((index, least)) if nats >= least => drop(kept.rows.remove(index)),
-                _ => return,
-            }
+        let number = kept.next;
+        if kept.rows.len() < self.rows {
+            // There is room.
+            let _ = kept.rows.push(KeptRow { nats, number, features: *row });
+        } else if let Some(least) = kept.rows.iter_mut().min_by(|a, b| a.order(b))
+            && nats >= least.nats
+        {
+            (least.nats, least.number) = (nats, number);
+            least.features.copy_from_slice(row);
         }
-        // There is room now.
-        let _ = kept.rows.push((nats, *row));
+        kept.next = number.saturating_add(1);
     }
 
     /// Where a rise's rows are: most often where they were.
@@ -74,7 +93,7 @@ impl Witnesses {
 
     /// A place for a rise that has none.
     fn begin(&mut self, rise: Rise) -> usize {
-        let fresh = Kept { rise, noted: Timestamp::EPOCH, rows: heapless::Vec::new() };
+        let fresh = Kept { rise, noted: Timestamp::EPOCH, next: 0, rows: heapless::Vec::new() };
         if self.kept.len() < WATCHED {
             self.kept.push(fresh);
             return self.kept.len() - 1;
@@ -86,10 +105,14 @@ impl Witnesses {
         oldest
     }
 
-    /// The rows of a rise.
+    /// The rows of a rise, in the order in which they came.
     pub(crate) fn rows(&self, place: Place, rise: Rise) -> heapless::Vec<FeatureVector, ALERT_ROWS> {
-        let kept = self.find(place, rise).and_then(|index| self.kept.get(index));
-        kept.map(|kept| kept.rows.iter().map(|(_, row)| *row).collect()).unwrap_or_default()
+        let Some(kept) = self.find(place, rise).and_then(|index| self.kept.get(index)) else {
+            return heapless::Vec::new();
+        };
+        let mut ordered: heapless::Vec<&KeptRow, ALERT_ROWS> = kept.rows.iter().collect();
+        ordered.sort_unstable_by_key(|row| row.number);
+        ordered.into_iter().map(|row| row.features).collect()
     }
 }
 

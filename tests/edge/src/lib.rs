@@ -64,8 +64,8 @@ impl FlowSink for Told {
         self.started.push(*flow);
     }
 
-    fn ended(&mut self, record: &FlowRecord) {
-        self.records.push(*record);
+    fn ended(&mut self, record: impl FnOnce() -> FlowRecord) {
+        self.records.push(record());
     }
 }
 

@@ -4,8 +4,8 @@
 
 use super::{INPUT_LIMIT, INPUT_QUANTA_PER_UNIT, QuantizedInput, Scaling, Transform};
 use crate::features::{FEATURES, FeatureVector};
-use crate::verdict::lanes::{FOUR, SIXTEEN, nearest, widened};
-use wide::{f32x4, i8x16, i16x8, i32x4, i32x8, u16x8, u32x4};
+use crate::verdict::lanes::{FOUR, SIXTEEN, nearest};
+use wide::{f32x4, i8x16, i16x8, i32x4, i32x8, u8x16, u16x8, u32x4};
 
 const FOURS: usize = FEATURES / FOUR;
 const SIXTEENS: usize = FEATURES / SIXTEEN;
@@ -14,6 +14,8 @@ const _: () = assert!(FEATURES.is_multiple_of(SIXTEEN), "rows are taken sixteen 
 /// A [`Scaling`] laid out column by column for many rows; its results are the scaling's.
 #[derive(Clone, Debug)]
 pub struct RowScaler {
+    /// 0 where the feature is held; NaN where it is not, and so is always 0.
+    held: [f32x4; FOURS],
     centres: [f32x4; FOURS],
     units: [f32x4; FOURS],
     /// All bits where the transform is the logarithm, else none.
@@ -29,22 +31,26 @@ pub struct RowScaler {
 pub(in crate::verdict) const OUTSIDE: u32 = 1 << 31;
 
 impl RowScaler {
-    /// From a scaling with [`FEATURES`] entries; features that it lacks are always 0.
+    /// From a scaling with [`FEATURES`] entries; features that it lacks are always 0, and so are those whose centre and
+    /// unit are no valid ones.
     pub fn new(scaling: &Scaling) -> Self {
+        let mut held = [f32::NAN; FEATURES];
         let mut centres = [0.0; FEATURES];
-        let mut units = [f32::INFINITY; FEATURES];
+        let mut units = [1.0; FEATURES];
         let mut logarithmic = [0; FEATURES];
         let mut weights = [0; FEATURES];
         let (mut lows, mut highs) = ([f32::NEG_INFINITY; FEATURES], [f32::INFINITY; FEATURES]);
         for (index, feature) in scaling.features.iter().enumerate() {
-            centres[index] = feature.centre;
-            units[index] = feature.unit;
+            if feature.centre.is_finite() && feature.unit.is_finite() && feature.unit > 0.0 {
+                (held[index], centres[index], units[index]) = (0.0, feature.centre, feature.unit);
+            }
             logarithmic[index] = if feature.transform == Transform::Log1p { -1 } else { 0 };
             weights[index] = feature.weight_held();
             (lows[index], highs[index]) = (feature.benign_low, feature.benign_high);
         }
         let fours = |values: [f32; FEATURES]| bytemuck::cast::<_, [[f32; FOUR]; FOURS]>(values).map(f32x4::new);
         Self {
+            held: fours(held),
             centres: fours(centres),
             units: fours(units),
             logarithmic: bytemuck::cast::<_, [[i32; FOUR]; FOURS]>(logarithmic).map(i32x4::new),
@@ -57,26 +63,27 @@ impl RowScaler {
     /// As [`Scaling::quantize`].
     #[inline(never)]
     pub fn quantize(&self, row: &FeatureVector) -> QuantizedInput {
-        let mut quanta = [i32x4::ZERO; FOURS];
-        let columns = self.centres.iter().zip(&self.units).zip(&self.logarithmic);
-        for ((values, ((centre, unit), logarithmic)), quanta) in
-            row.as_chunks::<FOUR>().0.iter().zip(columns).zip(&mut quanta)
-        {
-            let values = f32x4::new(*values);
-            // NaN counts as 0, and what is below 0 has no logarithm.
-            let values = masked(values, !mask(values.is_nan()));
-            let positive = values.fast_max(f32x4::ZERO);
-            // Many counts are 0, and the logarithm is, then.
-            let logarithms = if wants_logarithm(*logarithmic, positive) { log1p(positive) } else { f32x4::ZERO };
-            let transformed = chosen(*logarithmic, logarithms, values);
-            *quanta = scale(transformed, *centre, *unit);
-        }
         let mut input = [0; FEATURES];
-        for (quanta, input) in quanta.as_chunks::<4>().0.iter().zip(input.as_chunks_mut::<SIXTEEN>().0) {
-            let halves = bytemuck::cast::<_, [i32x8; 2]>(*quanta).map(i16x8::from_i32x8_saturate);
+        let fours = row.as_chunks::<FOUR>().0;
+        for (sixteen, input) in input.as_chunks_mut::<SIXTEEN>().0.iter_mut().enumerate() {
+            let quanta: [i32x4; 4] = core::array::from_fn(|four| self.quantize_four(sixteen * 4 + four, fours));
+            let halves = bytemuck::cast::<_, [i32x8; 2]>(quanta).map(i16x8::from_i32x8_saturate);
             *input = i8x16::from_i16x16_saturate(bytemuck::cast(halves)).to_array();
         }
         input
+    }
+
+    /// Four features of a row; `four` is below [`FOURS`], as many as there are.
+    #[inline(always)]
+    fn quantize_four(&self, four: usize, fours: &[[f32; FOUR]]) -> i32x4 {
+        // NaN counts as 0, and what is below 0 has no logarithm.
+        let values = f32x4::new(fours[four]) + self.held[four];
+        let values = masked(values, !mask(values.is_nan()));
+        let positive = values.fast_max(f32x4::ZERO);
+        let logarithmic = self.logarithmic[four];
+        // Many counts are 0, and the logarithm is, then.
+        let logarithms = if wants_logarithm(logarithmic, positive) { log1p(positive) } else { f32x4::ZERO };
+        scale(chosen(logarithmic, logarithms, values), self.centres[four], self.units[four])
     }
 
     /// As [`Scaling::score`].
@@ -84,8 +91,7 @@ impl RowScaler {
     pub fn score(&self, input: &QuantizedInput, reconstruction: &QuantizedInput) -> u32 {
         let sixteens = input.as_chunks::<SIXTEEN>().0.iter().zip(reconstruction.as_chunks::<SIXTEEN>().0);
         let parts = self.weights.iter().zip(sixteens);
-        let sum = parts.fold(i32x4::ZERO, |sum, (weights, (a, b))| sum + weighted_squares(weights, a, b));
-        sum.reduce_add().cast_unsigned()
+        parts.fold(Squares::default(), |sum, (weights, (a, b))| sum.plus(weights, a, b)).total()
     }
 
     /// Each feature's part of [`RowScaler::score`], with [`OUTSIDE`] where its value lies outside its benign range.
@@ -99,11 +105,9 @@ impl RowScaler {
         let mut parts = [[u32x4::ZERO; 4]; SIXTEENS];
         let sixteens = input.as_chunks::<SIXTEEN>().0.iter().zip(reconstruction.as_chunks::<SIXTEEN>().0);
         for (parts, (weights, (a, b))) in parts.iter_mut().zip(self.weights.iter().zip(sixteens)) {
-            let (a, b) = (widened(a), widened(b));
+            let distances = distances(a, b);
             let product = |half: usize| {
-                // |difference| ≤ 255: its square fits 16 bits without a sign.
-                let difference = a[half] - b[half];
-                let square: u16x8 = bytemuck::cast(difference * difference);
+                let square: u16x8 = bytemuck::cast(distances[half] * distances[half]);
                 bytemuck::cast::<_, u16x8>(weights[half]).widening_mul(square)
             };
             *parts = bytemuck::cast([product(0), product(1)]);
@@ -124,7 +128,7 @@ impl RowScaler {
         let sixteens = input.as_chunks::<SIXTEEN>().0.iter().zip(centre.as_chunks::<SIXTEEN>().0);
         let mut sum = 0_u32;
         for (weights, (a, b)) in self.weights.iter().zip(sixteens) {
-            sum = sum.wrapping_add(weighted_squares(weights, a, b).reduce_add().cast_unsigned());
+            sum = sum.wrapping_add(Squares::default().plus(weights, a, b).total());
             if sum > limit {
                 return None;
             }
@@ -133,32 +137,59 @@ impl RowScaler {
     }
 }
 
-/// Σ weight · (a − b)² of sixteen features, in four parts. No part overflows, nor does their sum over a row, but as a
-/// number without sign.
-#[inline(always)]
-fn weighted_squares(weights: &[i16x8; 2], a: &[i8; SIXTEEN], b: &[i8; SIXTEEN]) -> i32x4 {
-    let (a, b) = (widened(a), widened(b));
-    let mut sum = i32x4::ZERO;
-    for half in 0..2 {
-        sum += weighted_eight(weights[half], a[half] - b[half]);
-    }
-    sum
+/// Σ weight · difference², in four parts, for the low and the high octet of the squares apart: |difference| ≤ 255, so a
+/// square fits 16 bits without a sign, and its octets fit 16 with one. No part overflows over a row, nor does the total,
+/// but as a number without sign.
+#[derive(Clone, Copy)]
+struct Squares {
+    low: i32x4,
+    high: i32x4,
 }
 
-/// Σ weight · difference² of eight features, in four parts.
+impl Default for Squares {
+    fn default() -> Self {
+        Self { low: i32x4::ZERO, high: i32x4::ZERO }
+    }
+}
+
+impl Squares {
+    /// Adds sixteen features.
+    #[inline(always)]
+    fn plus(self, weights: &[i16x8; 2], a: &[i8; SIXTEEN], b: &[i8; SIXTEEN]) -> Self {
+        let [first, second] = distances(a, b);
+        self.plus_eight(weights[0], first).plus_eight(weights[1], second)
+    }
+
+    /// Adds eight; of the differences the sign does not matter.
+    #[inline(always)]
+    fn plus_eight(self, weights: i16x8, difference: i16x8) -> Self {
+        let square: u16x8 = bytemuck::cast(difference * difference);
+        let low: i16x8 = bytemuck::cast(square & u16x8::splat(0xff));
+        let high: i16x8 = bytemuck::cast(square >> 8);
+        Self { low: self.low + weights.dot(low), high: self.high + weights.dot(high) }
+    }
+
+    #[inline(always)]
+    fn total(self) -> u32 {
+        let high: i32x4 = self.high << 8;
+        (self.low + high).reduce_add().cast_unsigned()
+    }
+}
+
+/// |a − b| of sixteen features.
 #[inline(always)]
-fn weighted_eight(weights: i16x8, difference: i16x8) -> i32x4 {
-    // |difference| ≤ 255: its square fits 16 bits without a sign. Multiplied are its two octets, which fit with one.
-    let square = difference * difference;
-    let low = square & i16x8::splat(0xff);
-    let high = (square >> 8) & i16x8::splat(0xff);
-    weights.dot(low) + (weights.dot(high) << 8)
+fn distances(a: &[i8; SIXTEEN], b: &[i8; SIXTEEN]) -> [i16x8; 2] {
+    // Moved up by 128 they are octets without a sign, of which the smaller can be taken from the larger.
+    let unsigned = |octets: &[i8; SIXTEEN]| u8x16::new(bytemuck::cast(*octets)) ^ u8x16::splat(0x80);
+    let (a, b) = (unsigned(a), unsigned(b));
+    let distance = a.max(b) - a.min(b);
+    [i16x8::from_u8x16_low(distance), i16x8::from_u8x16_high(distance)]
 }
 
 /// What eight features add to [`RowScaler::score`].
 #[inline(always)]
 pub(in crate::verdict) fn part_of_score(weights: i16x8, difference: i16x8) -> u32 {
-    weighted_eight(weights, difference).reduce_add().cast_unsigned()
+    Squares::default().plus_eight(weights, difference).total()
 }
 
 /// Whether any lane's logarithm is asked for and is not that of 0.
@@ -167,12 +198,12 @@ fn wants_logarithm(logarithmic: i32x4, positive: f32x4) -> bool {
     (logarithmic & bytemuck::cast::<f32x4, i32x4>(positive).simd_gt(i32x4::ZERO)).any()
 }
 
-/// Transformed values → int8 quanta; see [`super::scale`].
+/// Transformed values, infinite at most → int8 quanta; see [`super::scale`]. With a finite centre and a finite unit above 0
+/// there is no NaN on the way.
 #[inline(always)]
 fn scale(transformed: f32x4, centre: f32x4, unit: f32x4) -> i32x4 {
     let limit = f32::from(INPUT_LIMIT);
     let scaled = (transformed - centre) / unit * f32x4::splat(INPUT_QUANTA_PER_UNIT);
-    let scaled = masked(scaled, !mask(scaled.is_nan()));
     nearest(scaled.fast_max(f32x4::splat(-limit)).fast_min(f32x4::splat(limit)))
 }
 
@@ -209,7 +240,8 @@ fn log1p(x: f32x4) -> f32x4 {
     let sum = one + x;
     let shifted = bytemuck::cast::<f32x4, u32x4>(sum) + u32x4::splat(ONE - HALF_ROOT);
     let exponent = bytemuck::cast::<u32x4, i32x4>(shifted >> 23) - i32x4::splat(0x7f);
-    let lost = chosen(exponent.simd_gt(i32x4::ONE), one - (sum - x), x - (sum - one)) / sum;
+    // libm takes 1 − (sum − x) or x − (sum − 1); both are exact where it does, and so is this (Dekker 1971, Fast2Sum).
+    let lost = (x.fast_min(one) - (sum - x.fast_max(one))) / sum;
     let reduced = (shifted & u32x4::splat(0x007f_ffff)) + u32x4::splat(HALF_ROOT);
     let reduced = bytemuck::cast::<u32x4, f32x4>(reduced) - one;
     let bits = bytemuck::cast::<f32x4, i32x4>(x);
