@@ -49,7 +49,10 @@ fn the_flows_that_a_live_run_ends_with_are_all_scored_however_slow_that_is() {
     let mut feeder = Feeder::new(Arc::new(Mutex::new(Batch::new())), full, empty, WhenBehind::LeaveOut);
     let stage = std::thread::spawn(move || {
         full_batches.iter().fold(0, |rows, mut batch| {
-            (0..1000).for_each(|_| std::thread::yield_now());
+            // Longer than the feeder takes for a batch.
+            (0..1_000_000).for_each(|step| {
+                std::hint::black_box(step);
+            });
             let rows = rows + batch.rows.len();
             batch.clear();
             // The feeder may have ended.
