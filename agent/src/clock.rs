@@ -2,8 +2,7 @@
 
 use lapwing_live::steady::Reading;
 use lapwing_shared::units::Nanos;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A wall clock before 2025-01-01T00:00:00Z is one that was never set: gateways without a battery begin in 1970, or at
@@ -17,17 +16,22 @@ pub fn wall_s() -> Option<u64> {
     Some(since.as_secs()).filter(|now_s| *now_s >= EARLIEST_S)
 }
 
-/// A wall-clock second that has certainly passed, told by [`passed`].
-static FLOOR_S: AtomicU64 = AtomicU64::new(EARLIEST_S);
+/// A wall-clock second that has certainly passed, told by [`passed`]. No atomic: MIPS of 32 bits has none of 64.
+static FLOOR_S: Mutex<u64> = Mutex::new(EARLIEST_S);
+
+fn floor() -> MutexGuard<'static, u64> {
+    FLOOR_S.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Notes a second that has certainly passed: the newest that an earlier run saw.
 pub fn passed(second: u64) {
-    FLOOR_S.fetch_max(second, Ordering::Relaxed);
+    let mut floor = floor();
+    *floor = second.max(*floor);
 }
 
 /// The newest second that has certainly passed: [`EARLIEST_S`], or what an earlier run saw.
 pub fn floor_s() -> u64 {
-    FLOOR_S.load(Ordering::Relaxed)
+    *floor()
 }
 
 /// The wall clock, or where it is not set the floor: what expired before that has expired, whatever the time is. Always

@@ -4,7 +4,7 @@
 //! that both sides share under a lock; a full batch is handed over through a bounded queue, and a scoring thread that
 //! has waited for half a second takes the one that is being filled. How far capture time has come between the records
 //! travels in the batch, so that nothing depends on where a batch ends. Replay waits when the queue is full; live
-//! capture does not, and counts what was left out.
+//! capture does not, and counts what was left out, until it has ended and no packet can be missed any more.
 
 use crate::batch::{BATCH_MARKS, Batch};
 use crate::capture::{CaptureError, PacketSource};
@@ -126,6 +126,14 @@ impl<'a> Feeder<'a> {
         let _ = self.full.send(batch);
     }
 
+    /// The sources have ended: every flow that is left becomes a record, and all are scored, however many come at once.
+    fn finish(&mut self, meter: &mut Meter) {
+        self.when_behind = WhenBehind::Wait;
+        meter.flush(self);
+        self.report(meter);
+        self.hand_over();
+    }
+
     /// Tells where the packet thread stands.
     fn report(&mut self, meter: &Meter) {
         // The scoring thread lets go of the batch when it ends.
@@ -214,6 +222,8 @@ impl Control for Uncontrolled {
 pub struct Outcome<L> {
     /// The scoring stage as it ended.
     pub scoring: Option<Scoring<L>>,
+    /// Records that the full queue left out.
+    pub left_out: u64,
     /// The cause of an early end.
     pub result: Result<(), PipelineError>,
 }
@@ -239,7 +249,8 @@ pub fn run<S: PacketSource, L: Listener + 'static, C: Control + 'static>(
     let shared = Arc::clone(&current);
     let stage = std::thread::Builder::new().name("scoring".into());
     let Ok(stage) = stage.spawn(move || score(scoring, control, shared, &full_batches, &recycle)) else {
-        return Outcome { scoring: None, result: Err(PipelineError::Thread("could not be started")) };
+        let result = Err(PipelineError::Thread("could not be started"));
+        return Outcome { scoring: None, left_out: 0, result };
     };
     let mut feeder = Feeder::new(&current, full, empty, options.when_behind);
     let mut pace = Pace::new(options.realtime);
@@ -249,15 +260,14 @@ pub fn run<S: PacketSource, L: Listener + 'static, C: Control + 'static>(
         each_source(&source);
         outcome
     });
-    meter.flush(&mut feeder);
-    feeder.report(meter);
-    feeder.hand_over();
+    feeder.finish(meter);
+    let left_out = feeder.left_out;
     drop(feeder);
     let (scoring, scored) = match stage.join() {
         Ok((scoring, scored)) => (Some(scoring), scored.map_err(PipelineError::from)),
         Err(_) => (None, Err(PipelineError::Thread("has panicked"))),
     };
-    Outcome { scoring, result: scored.and(fed.map_err(PipelineError::from)) }
+    Outcome { scoring, left_out, result: scored.and(fed.map_err(PipelineError::from)) }
 }
 
 /// How a run goes.

@@ -30,3 +30,44 @@ fn a_batch_taken_away_leaves_behind_where_the_packet_thread_stands() {
     assert_eq!(full_batches.recv().unwrap().progress.refusals.total(), 9);
     assert_eq!(lock(&current).progress.refusals.total(), 9, "after a full batch");
 }
+
+/// A meter that holds so many flows.
+fn meter_with(flows: u16) -> Meter {
+    let mut meter = Meter::new(&MeterConfig::default());
+    let mut nothing = |_: &FlowRecord, _: &FeatureVector| ();
+    for port in 0..flows {
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0];
+        frame.extend([192, 168, 1, 9, 203, 0, 113, 7]);
+        frame.extend(port.to_be_bytes());
+        frame.extend([0x13, 0x89, 0, 8, 0, 0]);
+        meter.frame(LinkType::Ethernet, Timestamp::from_nanos(1), &frame, 42, &mut nothing);
+    }
+    meter
+}
+
+#[test]
+fn the_flows_that_a_live_run_ends_with_are_all_scored_however_slow_that_is() {
+    const FLOWS: u16 = 1000;
+    let (full, full_batches) = sync_channel(WAITING_BATCHES);
+    let (recycle, empty) = sync_channel(WAITING_BATCHES);
+    recycle.send(Batch::new()).unwrap();
+    let current = Arc::new(Mutex::new(Batch::new()));
+    let mut feeder = Feeder::new(&current, full, empty, WhenBehind::LeaveOut);
+    let stage = std::thread::spawn(move || {
+        full_batches.iter().fold(0, |rows, mut batch| {
+            // Longer than the feeder takes for a batch.
+            (0..1_000_000).for_each(|step| {
+                std::hint::black_box(step);
+            });
+            let rows = rows + batch.rows.len();
+            batch.clear();
+            // The feeder may have ended.
+            let _ = recycle.send(batch);
+            rows
+        })
+    });
+    feeder.finish(&mut meter_with(FLOWS));
+    let left_out = feeder.left_out;
+    drop(feeder);
+    assert_eq!((stage.join().unwrap(), left_out), (usize::from(FLOWS), 0));
+}

@@ -147,6 +147,7 @@ fn drive<S: PacketSource>(
     let seconds = stopwatch.elapsed().as_secs_f64();
     let scoring = outcome.scoring;
     let mut summary = summarize(&meter, scoring.as_ref(), &inputs_told, seconds);
+    summary.unscored += outcome.left_out;
     drop(scoring);
     network.finish(&mut summary);
     drop(socket);

@@ -95,7 +95,9 @@ fn features() -> FeatureVector {
     hosts.ended(&unanswered);
     hosts.ended(&FlowRecord { answered: true, ..unanswered });
     hosts.ended(&record());
-    extract(&record(), &mut hosts)
+    let mut row = [0.0; FEATURES];
+    extract(&record(), &mut hosts, &mut row);
+    row
 }
 
 /// Distinct counts are estimates: −256 · ln(1 − 20 / 256) is 20.8, and with 30 it is 31.9.
@@ -189,7 +191,8 @@ fn a_value_of_nothing_says_what_that_means() {
     }
     // The record that these stand for: one packet to a host elsewhere, from one.
     let mut hosts = HostTable::new(1, 1, LocalNetworks::new(&[]).unwrap());
-    let features = extract(&testing::record(NOW), &mut hosts);
+    let mut features = [0.0; FEATURES];
+    extract(&testing::record(NOW), &mut hosts, &mut features);
     for (name, _) in OF_NOTHING.iter().filter(|(name, _)| *name != "responder_port") {
         assert_eq!(features[index_of(name).unwrap()], 0.0, "{name}");
     }

@@ -2,7 +2,12 @@
 //!
 //! `lapwing-send INTERFACE file CAPTURE` sends the capture once for each line on standard input, answering `sent COUNT`.
 //! `lapwing-send INTERFACE flood SECONDS OCTETS[,OCTETS…]` sends UDP frames of these lengths from 4,096 flows, then says how many.
-//! A timestamping socket is held meanwhile, so that every listener is told the same time for a packet.
+//! A timestamping socket is held while a capture is sent, so that every listener is told the same time for a packet.
+//!
+//! A flood is to cost the sender little, or the sender is what is measured. So it hands the kernel [`RUN`] frames of a
+//! flow as one datagram for segmentation offload (UDP_SEGMENT's way). Where the interface itself does not offer that,
+//! as a veth does not after `ethtool -K INTERFACE tx-udp-segmentation off`, the kernel cuts the datagram into frames
+//! before the interface has it; where it does, a veth's peer is given the uncut datagram, and nothing of use is measured.
 
 #![expect(unsafe_code, reason = "a packet socket that sends; the agent itself never does")]
 
@@ -17,6 +22,14 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 64;
 /// Flows of a flood.
 const FLOWS: u32 = 4096;
+/// Frames of a flow that follow each other in a flood: the kernel takes them in one piece.
+const RUN: usize = 8;
+/// Shortest frame of Ethernet without its check sequence.
+const SHORTEST: usize = 60;
+/// Longest frame of Ethernet without its check sequence.
+const LONGEST: usize = 1514;
+/// Octets of the Ethernet, IPv4 and UDP headers.
+const HEADERS: usize = 14 + 20 + 8;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,11 +37,12 @@ fn main() -> io::Result<()> {
     match arguments[..] {
         [interface, "file", capture] => send_file(&Sender::open(interface)?, Path::new(capture)),
         [interface, "flood", seconds, octets] => {
-            let octets: Vec<usize> = octets.split(',').filter_map(|octets| octets.parse().ok()).collect();
+            let sizes =
+                sizes(octets).ok_or_else(|| io::Error::other(format!("OCTETS are {SHORTEST} to {LONGEST} each")))?;
+            let seconds = seconds.parse().map_err(|_| io::Error::other("SECONDS is a whole number"))?;
             let sender = Sender::open(interface)?;
-            // No queueing: the driver takes a frame or refuses it.
-            option(&sender.0, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS)?;
-            flood(&sender, seconds.parse().unwrap_or(5), &octets)
+            option(&sender.0, libc::SOL_PACKET, libc::PACKET_VNET_HDR)?;
+            flood(&sender, seconds, &sizes)
         }
         _ => Err(io::Error::other("expected INTERFACE file CAPTURE or INTERFACE flood SECONDS OCTETS")),
     }
@@ -52,34 +66,57 @@ fn send_file(sender: &Sender, capture: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The lengths that a command line names, at least one.
+fn sizes(octets: &str) -> Option<Vec<usize>> {
+    let size = |octets: &str| octets.parse().ok().filter(|octets| (SHORTEST..=LONGEST).contains(octets));
+    octets.split(',').map(size).collect()
+}
+
 #[expect(clippy::disallowed_methods, reason = "a tool that measures speed")]
-fn flood(sender: &Sender, seconds: u64, octets: &[usize]) -> io::Result<()> {
-    let frames: Vec<Vec<u8>> = (0..FLOWS).map(|flow| udp(flow, octets[flow as usize % octets.len()])).collect();
+fn flood(sender: &Sender, seconds: u64, sizes: &[usize]) -> io::Result<()> {
+    let size = |flow: usize| sizes[flow % sizes.len()];
+    let runs: Vec<Vec<u8>> = (0..FLOWS as usize).map(|flow| run(flow as u32, size(flow))).collect();
     let began = Instant::now();
-    let (mut sent, mut sent_octets) = (0, 0);
+    let (mut sent, mut sent_octets, mut flow) = (0, 0, 0);
     while began.elapsed() < Duration::from_secs(seconds) {
-        for batch in frames.chunks(BATCH) {
-            let count = sender.send(batch);
-            sent += count;
-            sent_octets += batch.iter().take(count).map(Vec::len).sum::<usize>();
-        }
+        // The next flow in turn is the one after the last that the kernel took.
+        let batch = &runs[flow..runs.len().min(flow + BATCH)];
+        let count = sender.send(batch);
+        sent += count * RUN;
+        sent_octets += (flow..flow + count).map(|flow| size(flow) * RUN).sum::<usize>();
+        flow = (flow + count) % runs.len();
+    }
+    if sent == 0 {
+        return Err(io::Error::other("the kernel took no frame"));
     }
     let seconds = began.elapsed().as_secs_f64();
-    println!("{{\"frames\": {sent}, \"octets\": {sent_octets}, \"seconds\": {seconds:.3}}}");
+    println!("{{\"frames\": {sent}, \"octets\": {sent_octets}, \"flows\": {FLOWS}, \"seconds\": {seconds:.3}}}");
     Ok(())
 }
 
-/// A UDP datagram of one of [`FLOWS`] flows, `octets` long with its Ethernet header.
-fn udp(flow: u32, octets: usize) -> Vec<u8> {
-    let length = (octets.max(60) - 14) as u16;
-    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0];
-    frame.extend(length.to_be_bytes());
-    frame.extend([0, 0, 0x40, 0, 64, 17, 0, 0, 192, 168, 1, (flow >> 6) as u8 % 64 + 1, 203, 0, 113, 7]);
-    frame.extend((40_000 + (flow % 64) as u16).to_be_bytes());
-    frame.extend(5001_u16.to_be_bytes());
-    frame.extend((length - 20).to_be_bytes());
-    frame.resize(octets.max(60), 0);
-    frame
+/// [`RUN`] frames of `octets` each, of one of [`FLOWS`] UDP flows: a `virtio_net_hdr`, then a datagram that is yet to be
+/// cut. Source: Linux, include/uapi/linux/virtio_net.h.
+fn run(flow: u32, octets: usize) -> Vec<u8> {
+    /// The checksum is not there yet, `VIRTIO_NET_HDR_F_NEEDS_CSUM`, which whoever is to be cut must say.
+    const NEEDS_CHECKSUM: u8 = 1;
+    /// `VIRTIO_NET_HDR_GSO_UDP_L4`: each piece becomes a datagram with headers of its own.
+    const CUT_UDP: u8 = 5;
+    /// Where the UDP header begins, and in it the checksum.
+    const CHECKSUM: [u16; 2] = [14 + 20, 6];
+    let payload = octets - HEADERS;
+    let length = (HEADERS - 14 + payload * RUN) as u16;
+    let mut bytes = vec![NEEDS_CHECKSUM, CUT_UDP];
+    for number in [HEADERS as u16, payload as u16, CHECKSUM[0], CHECKSUM[1]] {
+        bytes.extend(number.to_ne_bytes());
+    }
+    bytes.extend([2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0]);
+    bytes.extend(length.to_be_bytes());
+    bytes.extend([0, 0, 0x40, 0, 64, 17, 0, 0, 192, 168, 1, (flow >> 6) as u8 % 64 + 1, 203, 0, 113, 7]);
+    bytes.extend((40_000 + (flow % 64) as u16).to_be_bytes());
+    bytes.extend(5001_u16.to_be_bytes());
+    bytes.extend((length - 20).to_be_bytes());
+    bytes.resize(bytes.len() + 2 + payload * RUN, 0);
+    bytes
 }
 
 struct Sender(OwnedFd);
