@@ -192,9 +192,8 @@ impl ReleaseMaker for Learner {
         let quantized = quantize(&run, &held_out, &[]).map_err(failed)?;
         progress(stage("quantize", cost(&quantized.report)));
         let scores = scores(&quantized.artifacts.int8, &run.scaling, held_out.iter()).map_err(failed)?;
-        let calibration = calibrate(&scores).map_err(failed)?;
-        progress(stage("calibrate", format!("{} rows", scores.len())));
-        let watches = crossed(&stored, &training, &config, progress)?;
+        let (watches, calibration) = crossed(&stored, &training, &config, progress)?;
+        progress(stage("calibrate", format!("{} rows", calibration.rows)));
         let days = watches.iter().map(|(watch, _)| watch.days()).sum();
         progress(stage("limits", format!("counted on {days:.1} days of {} agents", agents(&training))));
         let unlabelled = Unlabelled { under_release: under_release(&stored), ..order.unlabelled };
@@ -228,30 +227,38 @@ fn under_release(stored: &[crate::store::TrainingRow]) -> f64 {
 }
 
 /// Every row under a network that did not train on it and a calibration that did not see it, to count alerts on, as
-/// tomorrow's rows will be judged. What is held out of one training is a few hours of a small fleet, too little to tell
-/// how often a day brings a burst; and a burst that the calibration has seen is no surprise to it.
+/// tomorrow's rows will be judged; and the calibration by all of these scores. What is held out of one training is a few
+/// hours of a small fleet, too little to tell how often a day brings a burst, and how odd its rows are; and a burst that
+/// the calibration has seen is no surprise to it.
 fn crossed(
     stored: &[crate::store::TrainingRow],
     training: &[TrainingRow],
     config: &TrainConfig,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Vec<Calibrated>, MakeError> {
+) -> Result<(Vec<Calibrated>, Calibration), MakeError> {
     let mut told = |step: train::Progress| progress(Progress { stage: "limits", ..epoch(&step) });
     let halves = train::train_halves(training, &transforms(), config, &mut told).map_err(failed)?;
-    let mut watches = Vec::new();
+    let mut parts = Vec::new();
     for half in &halves {
         let run = TrainRun::new(training, config, half);
         let artifacts = artifacts(&run, &run.range_rows(), &QuantizeConfig::default()).map_err(failed)?;
         let (one, other) = train::rows::split(&half.validation, 0.5, config.seed);
-        let scores = |rows: &[usize]| {
-            scores(&artifacts.int8, &run.scaling, rows.iter().map(|row| &training[*row].features)).map_err(failed)
-        };
-        let (of_one, of_other) = (scores(&one)?, scores(&other)?);
-        for (rows, counted, calibrated) in [(&one, &of_one, &of_other), (&other, &of_other, &of_one)] {
-            watches.push((Watch::new(sampled_flows(rows, stored, counted)), calibrate(calibrated).map_err(failed)?));
+        for rows in [one, other] {
+            let features = rows.iter().map(|row| &training[*row].features);
+            let scores = scores(&artifacts.int8, &run.scaling, features).map_err(failed)?;
+            parts.push((rows, scores));
         }
     }
-    Ok(watches)
+    let without = |left_out: usize| -> Vec<u32> {
+        let others = parts.iter().enumerate().filter(|(part, _)| *part != left_out);
+        others.flat_map(|(_, (_, scores))| scores).copied().collect()
+    };
+    let watch = |(part, (rows, scores)): (usize, &(Vec<usize>, Vec<u32>))| {
+        let calibration = calibrate(&without(part)).map_err(failed)?;
+        Ok((Watch::new(sampled_flows(rows, stored, scores)), calibration))
+    };
+    let watches = parts.iter().enumerate().map(watch).collect::<Result<_, MakeError>>()?;
+    Ok((watches, calibrate(&without(parts.len())).map_err(failed)?))
 }
 
 fn agents(rows: &[TrainingRow]) -> usize {
