@@ -1,7 +1,5 @@
 //! Which feature rows the trainer gets to see: a uniform sample of every interval of capture time.
 
-use lapwing_shared::context::hosts::follows;
-use lapwing_shared::context::local::LocalNetworks;
 use lapwing_shared::features::SchemaId;
 use lapwing_shared::features::rows::Row;
 use lapwing_shared::features::schema::schema_id;
@@ -28,15 +26,16 @@ pub struct Sampler {
 /// Addresses → numbers that tell hosts apart and name none of them: a hash under a key that never leaves the agent.
 struct HostNames {
     key: u64,
-    local: LocalNetworks,
 }
 
 impl HostNames {
     /// The hosts whose evidence the judge lets a flow count for.
-    fn of(&self, source: &Address, destination: &Address) -> RowHosts {
-        let (as_source, as_target) = follows(&self.local, source, destination);
+    fn of(&self, row: &Row) -> RowHosts {
         let name = |address, followed| if followed { self.name(address) } else { 0 };
-        RowHosts { source: name(source, as_source), target: name(destination, as_target) }
+        RowHosts {
+            source: name(&row.record.source, row.followed.source),
+            target: name(&row.record.destination, row.followed.destination),
+        }
     }
 
     /// Never 0.
@@ -50,9 +49,9 @@ impl HostNames {
 
 impl Sampler {
     /// `capacity` rows, 0 to [`INTERVAL_ROWS`], of every `interval`; `seed` decides which, and how hosts are numbered.
-    pub fn new(capacity: usize, interval: Nanos, seed: u64, local: LocalNetworks) -> Self {
+    pub fn new(capacity: usize, interval: Nanos, seed: u64) -> Self {
         let mut random = seed;
-        let names = HostNames { key: splitmix64(&mut random), local };
+        let names = HostNames { key: splitmix64(&mut random) };
         Self {
             schema: schema_id(),
             rows: Vec::with_capacity(capacity.min(INTERVAL_ROWS)),
@@ -79,10 +78,7 @@ impl Sampler {
         self.number = Some(at.as_nanos() / self.interval.0);
         self.flows_seen = self.flows_seen.saturating_add(1);
         // Most rows are not kept: they are copied once their place is known.
-        let row = |names: &HostNames| {
-            let hosts = names.of(&offered.record.source, &offered.record.destination);
-            SampleRow::new(at, &offered.features, score, in_episode, hosts)
-        };
+        let row = |names: &HostNames| SampleRow::new(at, &offered.features, score, in_episode, names.of(offered));
         if self.rows.len() < self.capacity {
             self.rows.push(row(&self.names));
             return;
@@ -112,17 +108,19 @@ mod testing;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapwing_shared::context::local::LocalNetworks;
     use lapwing_shared::features::FEATURES;
     use lapwing_shared::flow::record::FlowRecord;
 
     fn row(made: Timestamp, value: f32, source: [u8; 4], destination: [u8; 4]) -> Row {
         let (source, destination) = (Address::from_v4(source), Address::from_v4(destination));
         let record = FlowRecord { source, destination, ..testing::record(made) };
-        Row { record, features: [value; FEATURES] }
+        let followed = LocalNetworks::default().followed(&source, &destination);
+        Row { record, features: [value; FEATURES], followed }
     }
 
     fn sampler(capacity: usize, seed: u64) -> Sampler {
-        Sampler::new(capacity, Nanos::from_secs(60), seed, LocalNetworks::default())
+        Sampler::new(capacity, Nanos::from_secs(60), seed)
     }
 
     #[test]

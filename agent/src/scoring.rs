@@ -281,6 +281,7 @@ impl<L: Listener> Scoring<L> {
             source: row.record.source,
             destination: row.record.destination,
             service_port: row.record.destination_port,
+            followed: row.followed,
             row: &row.features,
             input,
             reconstruction,

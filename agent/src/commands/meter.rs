@@ -120,12 +120,10 @@ fn drive<S: PacketSource>(
     describe(&board, config, &responder, &run.confinement);
     let stopwatch = Stopwatch::start();
     let meter_config = config.meter_config()?;
-    let judge = Judge::new(meter_config.hosts, meter_config.flows.hash_seed, meter_config.local.clone())
-        .with_rows(config.samples.alert_rows());
+    let judge = Judge::new(meter_config.hosts, meter_config.flows.hash_seed).with_rows(config.samples.alert_rows());
     // Without a broker nobody takes samples.
     let sample_rows = if config.mqtt.url.is_some() { config.samples.rows } else { 0 };
-    let local = meter_config.local.clone();
-    let sampler = Sampler::new(sample_rows, config.samples.interval.0, fastrand::u64(..), local);
+    let sampler = Sampler::new(sample_rows, config.samples.interval.0, fastrand::u64(..));
     let socket = run.listeners.map(|listeners| listeners.serve(&board, network.weak())).transpose()?;
     let mut watch = Watch::new(board.clone(), (meter_config.flows.capacity, meter_config.hosts));
     (watch.shared, watch.controller) = (run.shared.clone(), run.controller);

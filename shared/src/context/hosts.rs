@@ -1,7 +1,7 @@
 //! The table of hosts and what each has been doing lately.
 
 use crate::context::damped::{Damped, Faded};
-use crate::context::local::LocalNetworks;
+use crate::context::local::{Followed, LocalNetworks};
 use crate::context::sketch::{Estimates, Sketch};
 use crate::flow::lru::{Key, KeyedHash, LruTable, NONE, Slot};
 use crate::flow::record::{FlowRecord, FlowStart};
@@ -111,8 +111,7 @@ pub struct Inwards {
 
 /// Bounded table of hosts; the longest silent one is evicted when it is full.
 ///
-/// A host is followed when it belongs to the site; where neither end of a flow does, both are followed. Multicast and
-/// unspecified addresses never are, nor the ends of flows that are neither IP nor ARP.
+/// It holds the hosts that are [`Followed`], and no ends of flows that are neither IP nor ARP.
 pub struct HostTable {
     hosts: LruTable<Address, Host, 2>,
     local: LocalNetworks,
@@ -160,37 +159,38 @@ impl HostTable {
         }
         let peer = self.peer_hash.hash(&flow.destination.words());
         let port = mix_port(flow.protocol, flow.destination_port);
-        let (follow_source, follow_destination) = follows(&self.local, &flow.source, &flow.destination);
-        if follow_source {
+        let followed = self.local.followed(&flow.source, &flow.destination);
+        if followed.source {
             let host = self.enter(0, &flow.source, flow.at, &amounts([(FLOWS_OUT, 1.0)]));
             host.peers_short.note(peer, flow.at, SHORT_WINDOW);
             host.peers_long.note(peer, flow.at, LONG_WINDOW);
             host.ports_out.note(port, flow.at, SHORT_WINDOW);
         }
-        if follow_destination {
+        if followed.destination {
             let host = self.enter(1, &flow.destination, flow.at, &amounts([(FLOWS_IN, 1.0)]));
             host.ports_in.note(port, flow.at, SHORT_WINDOW);
         }
     }
 
-    /// Counts a record at both of its ends.
-    pub fn ended(&mut self, record: &FlowRecord) {
+    /// Counts a record at its followed ends, and says which these are.
+    pub fn ended(&mut self, record: &FlowRecord) -> Followed {
         if record.network == Network::Other {
-            return;
+            return Followed::default();
         }
         let (forward, reverse) = (record.forward.network_octets as f32, record.reverse.network_octets as f32);
         let ended = if record.earlier_records == 0 { 1.0 } else { 0.0 };
         let unanswered = if record.answered { 0.0 } else { ended };
-        let (follow_source, follow_destination) = follows(&self.local, &record.source, &record.destination);
-        if follow_source {
+        let followed = self.local.followed(&record.source, &record.destination);
+        if followed.source {
             let counts =
                 [(OCTETS_OUT, forward), (OCTETS_IN, reverse), (ENDED_OUT, ended), (UNANSWERED_OUT, unanswered)];
             self.enter(0, &record.source, record.made, &amounts(counts));
         }
-        if follow_destination {
+        if followed.destination {
             let counts = [(OCTETS_OUT, reverse), (OCTETS_IN, forward), (ENDED_IN, ended), (UNANSWERED_IN, unanswered)];
             self.enter(1, &record.destination, record.made, &amounts(counts));
         }
+        followed
     }
 
     /// What a host has been doing by itself, at `now`.
@@ -262,27 +262,6 @@ impl HostTable {
     }
 }
 
-/// Which ends of a flow are followed; see [`HostTable`].
-pub fn follows(local: &LocalNetworks, source: &Address, destination: &Address) -> (bool, bool) {
-    let (Some(from), Some(to)) = (source.as_v4(), destination.as_v4()) else {
-        return follows_any(local, source, destination);
-    };
-    // As [`follows_any`], on numbers.
-    let [from, to] = [from, to].map(u32::from_be_bytes);
-    let (source_local, destination_local) = (local.contains_v4(from), local.contains_v4(to));
-    let neither = !source_local & !destination_local;
-    let is_host = |address: u32| (address >> 28 != 0xe) & (address != u32::MAX) & (address != 0);
-    ((source_local | neither) & is_host(from), (destination_local | neither) & is_host(to))
-}
-
-#[inline(never)]
-fn follows_any(local: &LocalNetworks, source: &Address, destination: &Address) -> (bool, bool) {
-    let (source_local, destination_local) = (local.contains(source), local.contains(destination));
-    let neither = !source_local && !destination_local;
-    let is_host = |address: &Address| !address.is_multicast() && !address.is_unspecified();
-    ((source_local || neither) && is_host(source), (destination_local || neither) && is_host(destination))
-}
-
 /// 0 to 1; 0 when nothing was counted. Below a thousandth of a count nothing is left but rounding.
 fn share(part: f32, whole: f32) -> f32 {
     if whole > 0.001 { (part / whole).clamp(0.0, 1.0) } else { 0.0 }
@@ -291,29 +270,4 @@ fn share(part: f32, whole: f32) -> f32 {
 /// Spreads port and protocol over 32 bits (Knuth's multiplicative hash, TAOCP volume 3, §6.4).
 fn mix_port(protocol: u8, port: u16) -> u32 {
     (u32::from(protocol) << 16 | u32::from(port)).wrapping_mul(2_654_435_769) >> 8
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ends_with_ipv4_addresses_are_followed_by_the_rule_for_all() {
-        let local = LocalNetworks::default();
-        let v4 =
-            [[0; 4], [10, 1, 2, 3], [192, 168, 0, 9], [203, 0, 113, 5], [224, 0, 0, 251], [239; 4], [240; 4], [255; 4]];
-        let mut addresses = v4.map(Address::from_v4).to_vec();
-        addresses.extend([[0; 16], [0xff; 16], [0xfd; 16], [0x20; 16]].map(Address));
-        for source in &addresses {
-            for destination in &addresses {
-                let (told, rule) = (follows(&local, source, destination), follows_any(&local, source, destination));
-                assert_eq!(told, rule, "{source} to {destination}");
-            }
-        }
-        let [home, other, outside] = [addresses[1], addresses[2], addresses[3]];
-        assert_eq!(follows(&local, &home, &outside), (true, false));
-        assert_eq!(follows(&local, &outside, &other), (false, true));
-        assert_eq!(follows(&local, &outside, &addresses[6]), (true, true), "neither is the site's");
-        assert_eq!(follows(&local, &home, &addresses[4]), (true, false), "nobody is behind a group");
-    }
 }

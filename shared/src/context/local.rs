@@ -35,6 +35,16 @@ impl Prefix {
 /// The high 96 bits of every mapped IPv4 address.
 const MAPPED: u128 = 0xffff;
 
+/// Which ends of a flow are followed: what they do is counted for them. A host is when it belongs to the site; where
+/// neither end of a flow does, both are. Multicast and unspecified addresses never are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// The initiator.
+    pub source: bool,
+    /// The responder.
+    pub destination: bool,
+}
+
 /// The site's prefixes: for mapped IPv4 addresses the mask and the bits of what they can differ in, and for the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalNetworks {
@@ -75,7 +85,7 @@ impl LocalNetworks {
 
     /// True when the IPv4 address belongs to the site.
     #[inline]
-    pub(super) fn contains_v4(&self, address: u32) -> bool {
+    fn contains_v4(&self, address: u32) -> bool {
         let first = address >> 24;
         // Most hosts outside are told by it.
         self.v4_first[first as usize / 64] >> (first % 64) & 1 == 1
@@ -88,6 +98,38 @@ impl LocalNetworks {
         match address.as_v4() {
             Some(octets) => self.contains_v4(u32::from_be_bytes(octets)),
             None => self.v6.iter().any(|prefix| prefix.contains(address)),
+        }
+    }
+
+    /// Which ends of a flow are followed.
+    #[inline]
+    pub fn followed(&self, source: &Address, destination: &Address) -> Followed {
+        match (source.as_v4(), destination.as_v4()) {
+            (Some(from), Some(to)) => self.followed_v4(u32::from_be_bytes(from), u32::from_be_bytes(to)),
+            _ => self.followed_any(source, destination),
+        }
+    }
+
+    /// As [`LocalNetworks::followed_any`], on numbers.
+    #[inline(never)]
+    fn followed_v4(&self, from: u32, to: u32) -> Followed {
+        let (source_local, destination_local) = (self.contains_v4(from), self.contains_v4(to));
+        let neither = !source_local & !destination_local;
+        let is_host = |address: u32| (address >> 28 != 0xe) & (address != u32::MAX) & (address != 0);
+        Followed {
+            source: (source_local | neither) & is_host(from),
+            destination: (destination_local | neither) & is_host(to),
+        }
+    }
+
+    #[inline(never)]
+    fn followed_any(&self, source: &Address, destination: &Address) -> Followed {
+        let (source_local, destination_local) = (self.contains(source), self.contains(destination));
+        let neither = !source_local && !destination_local;
+        let is_host = |address: &Address| !address.is_multicast() && !address.is_unspecified();
+        Followed {
+            source: (source_local || neither) && is_host(source),
+            destination: (destination_local || neither) && is_host(destination),
         }
     }
 }
@@ -141,6 +183,27 @@ mod tests {
         }
         assert!(LocalNetworks::new(&[prefixes[0]; LOCAL_PREFIXES]).is_some());
         assert!(LocalNetworks::new(&[prefixes[0]; LOCAL_PREFIXES + 1]).is_none());
+    }
+
+    #[test]
+    fn ends_with_ipv4_addresses_are_followed_by_the_rule_for_all() {
+        let local = LocalNetworks::default();
+        let v4 =
+            [[0; 4], [10, 1, 2, 3], [192, 168, 0, 9], [203, 0, 113, 5], [224, 0, 0, 251], [239; 4], [240; 4], [255; 4]];
+        let mut addresses = v4.map(Address::from_v4).to_vec();
+        addresses.extend([[0; 16], [0xff; 16], [0xfd; 16], [0x20; 16]].map(Address));
+        for source in &addresses {
+            for destination in &addresses {
+                let (told, rule) = (local.followed(source, destination), local.followed_any(source, destination));
+                assert_eq!(told, rule, "{source} to {destination}");
+            }
+        }
+        let followed = |source, destination| Followed { source, destination };
+        let [home, other, outside] = [addresses[1], addresses[2], addresses[3]];
+        assert_eq!(local.followed(&home, &outside), followed(true, false));
+        assert_eq!(local.followed(&outside, &other), followed(false, true));
+        assert_eq!(local.followed(&outside, &addresses[6]), followed(true, true), "neither is the site's");
+        assert_eq!(local.followed(&home, &addresses[4]), followed(true, false), "nobody is behind a group");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The agent and the trainer both go this way, so what a model was trained on is what it sees on the router.
 
 use crate::context::hosts::HostTable;
-use crate::context::local::LocalNetworks;
+use crate::context::local::{Followed, LocalNetworks};
 use crate::features::extract::extract;
 use crate::features::rows::Row;
 use crate::features::{FEATURES, FeatureVector};
@@ -140,7 +140,7 @@ impl FlowSink for Contextual<'_> {
             describe(self.hosts, row);
             self.sink.filled();
         } else {
-            let mut row = Row { record: record(), features: [0.0; FEATURES] };
+            let mut row = Row { record: record(), features: [0.0; FEATURES], followed: Followed::default() };
             describe(self.hosts, &mut row);
             self.sink.record(&row.record, &row.features);
         }
@@ -150,6 +150,6 @@ impl FlowSink for Contextual<'_> {
 /// Counts the row's record at its hosts and writes its features.
 #[inline(never)]
 fn describe(hosts: &mut HostTable, row: &mut Row) {
-    hosts.ended(&row.record);
+    row.followed = hosts.ended(&row.record);
     extract(&row.record, hosts, &mut row.features);
 }

@@ -1,5 +1,6 @@
 //! Records with their features, in a list of fixed capacity.
 
+use crate::context::local::Followed;
 use crate::features::{FEATURES, FeatureVector};
 use crate::flow::record::FlowRecord;
 use alloc::vec::Vec;
@@ -11,11 +12,17 @@ pub struct Row {
     pub record: FlowRecord,
     /// Its features.
     pub features: FeatureVector,
+    /// The ends that it counts for.
+    pub followed: Followed,
 }
 
 impl Row {
     /// Room for a row.
-    const BLANK: Self = Self { record: FlowRecord::BLANK, features: [0.0; FEATURES] };
+    const BLANK: Self = Self {
+        record: FlowRecord::BLANK,
+        features: [0.0; FEATURES],
+        followed: Followed { source: false, destination: false },
+    };
 }
 
 /// At most so many rows; takes its memory when made, and none by default.

@@ -1,5 +1,6 @@
 //! Evidence of one host in one role: a CUSUM over −ln p, and what an alert will want to tell of its rise.
 
+use crate::context::local::Followed;
 use crate::features::FeatureVector;
 use crate::units::{Address, Nanos, Timestamp};
 use crate::verdict::alert::{PEERS, Peer, REASONS, Reason};
@@ -28,6 +29,8 @@ pub struct Scored<'a> {
     pub destination: Address,
     /// Responder's port.
     pub service_port: u16,
+    /// The ends that it counts for.
+    pub followed: Followed,
     /// Plain features.
     pub row: &'a FeatureVector,
     /// Quantized features.

@@ -1,7 +1,5 @@
 //! Scored flows → evidence of every host and role → alert episodes.
 
-use crate::context::hosts::follows;
-use crate::context::local::LocalNetworks;
 use crate::flow::lru::{LruTable, Slot};
 use crate::units::{Address, Nanos, Timestamp};
 use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, Role};
@@ -106,7 +104,6 @@ impl Sides {
 /// Evidence of a bounded number of hosts, and the open episodes.
 pub struct Judge {
     hosts: LruTable<Address, Sides, 2>,
-    local: LocalNetworks,
     open: Vec<(Slot, Role), OPEN_EPISODES>,
     /// No open episode has been silent for long enough before this.
     silent_from: Timestamp,
@@ -120,10 +117,9 @@ pub struct Judge {
 
 impl Judge {
     /// A judge for `capacity` hosts; all its memory is taken here (about 700 bytes a host).
-    pub fn new(capacity: usize, hash_seed: u64, local: LocalNetworks) -> Self {
+    pub fn new(capacity: usize, hash_seed: u64) -> Self {
         Self {
             hosts: LruTable::new(capacity, hash_seed),
-            local,
             open: Vec::new(),
             silent_from: Timestamp::MAX,
             witnesses: Witnesses::new(ALERT_ROWS),
@@ -176,12 +172,11 @@ impl Judge {
         let rising = surprise_nats > policy.drift_nats;
         let kind = if rising { policy.finder.resembling(policy.scaler, flow.input) } else { None };
         let step = Step { flow, surprise_nats, peer: flow.destination, kind, scaler: policy.scaler };
-        let (as_source, as_target) = follows(&self.local, &flow.source, &flow.destination);
         let mut suspect = false;
-        if as_source {
+        if flow.followed.source {
             suspect |= self.step(&flow.source, Role::Source, &step, policy, tell);
         }
-        if as_target {
+        if flow.followed.destination {
             let step = Step { peer: flow.source, ..step };
             suspect |= self.step(&flow.destination, Role::Target, &step, policy, tell);
         }

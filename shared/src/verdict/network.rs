@@ -39,9 +39,9 @@ pub use error::NetworkError;
 pub use super::LATENT;
 
 use crate::features::FEATURES;
-use crate::verdict::lanes::{SIXTEEN, nearest, widened};
-use alloc::vec::Vec;
-use wide::{f32x4, i8x16, i16x8, i32x4, i32x8};
+use crate::verdict::lanes::{FOUR, SIXTEEN, nearest, widened};
+use alloc::boxed::Box;
+use wide::{f32x4, i8x16, i16x8, i32x4};
 
 /// First bytes of an artifact of form `int8`.
 pub const MAGIC: [u8; 4] = *b"LWN1";
@@ -122,11 +122,6 @@ impl LayerShape {
     fn end(&self) -> usize {
         self.weights_at() + self.outputs * self.inputs
     }
-
-    /// Groups of [`QUAD`] pairs of inputs; the last one may be partly empty.
-    fn quads(&self) -> usize {
-        self.inputs.div_ceil(2 * QUAD)
-    }
 }
 
 /// A network of the artifact form `int8`, checked once and then total. `B` holds the artifact's bytes: borrowed
@@ -137,48 +132,33 @@ pub struct Int8Network<B> {
     layers: [LayerShape; LAYERS],
     layer_count: usize,
     latent_layer: usize,
-    arranged: Arranged,
+    arranged: Box<[Layer]>,
 }
 
-/// Biases and weights of all layers as the multiplication wants them: blocks of outputs, in each the biases (four numbers
-/// of 32 bits a vector), then one pair of inputs after the other, for each pair the block's outputs.
+/// The outputs of `VECTORS` / 2 groups of a layer: their biases, and weights as the multiplication wants them, one pair of
+/// inputs after the other, [`QUAD`] pairs together.
 ///
 /// One vector holds the weights of two neighbouring inputs for four outputs, so that one multiply-and-add instruction
 /// (`pmaddwd` on x86-64, two on aarch64) makes eight products; what is missing to a full group, or to a multiple of
 /// [`QUAD`] pairs, is 0.
-#[derive(Clone, Debug, Default)]
-struct Arranged {
-    blocks: Vec<i16x8>,
-    plans: Vec<Plan>,
+#[derive(Clone, Debug)]
+struct Block<const VECTORS: usize> {
+    biases: [i32x4; VECTORS],
+    quads: Box<[[[i16x8; VECTORS]; QUAD]]>,
 }
 
-/// What a layer's run needs of its shape, once for all rows.
+/// One layer, arranged once for all rows.
 #[derive(Clone, Debug)]
-struct Plan {
-    /// [`LayerShape::quads`].
-    quads: usize,
-    /// Blocks of [`GROUPS`] groups, and groups behind them.
-    wide: usize,
-    rest: usize,
+struct Layer {
+    /// Blocks of [`GROUPS`] groups.
+    wide: Box<[Block<{ 2 * GROUPS }>]>,
+    /// Groups behind them.
+    narrow: Box<[Block<2>]>,
     /// Lowest and highest output less its zero point, and what sums are multiplied with.
     range: [f32x4; 3],
     zero_point: i16x8,
-    outputs: usize,
-}
-
-impl Plan {
-    fn new(layer: &LayerShape) -> Self {
-        let (low, high) = if layer.relu { (0.0, 255.0) } else { (-128.0, 127.0) };
-        let groups = layer.outputs.div_ceil(LANES);
-        Self {
-            quads: layer.quads(),
-            wide: groups / GROUPS,
-            rest: groups % GROUPS,
-            range: [low, high, layer.multiplier].map(f32x4::splat),
-            zero_point: i16x8::splat(if layer.relu { i16::from(RELU_ZERO_POINT) } else { 0 }),
-            outputs: layer.outputs,
-        }
-    }
+    /// All bits in the octets of [`Inference::latent`] that the layer has outputs for.
+    held: [i8x16; LATENT / SIXTEEN],
 }
 
 impl<B: AsRef<[u8]>> Int8Network<B> {
@@ -188,10 +168,7 @@ impl<B: AsRef<[u8]>> Int8Network<B> {
     /// The first thing that the module's table does not allow, with its place.
     pub fn parse(bytes: B) -> Result<Self, NetworkError> {
         let (layers, layer_count, latent_layer) = parse::layers(bytes.as_ref())?;
-        let mut arranged = Arranged::default();
-        for layer in layers.iter().take(layer_count) {
-            arranged.push(bytes.as_ref(), layer);
-        }
+        let arranged = layers.iter().take(layer_count).map(|layer| Layer::new(bytes.as_ref(), layer)).collect();
         Ok(Self { bytes, layers, layer_count, latent_layer, arranged })
     }
 
@@ -217,43 +194,109 @@ impl<B: AsRef<[u8]>> Int8Network<B> {
 
     /// Runs one row. Time is a function of the widths alone.
     pub fn run(&self, input: &[i8; FEATURES], scratch: &mut Scratch, out: &mut Inference) {
+        out.latent_width = self.latent_width() as u8;
         run_layers(&self.arranged, self.latent_layer, scratch, input, out);
     }
 }
 
-impl Arranged {
-    /// Appends a layer.
-    fn push(&mut self, bytes: &[u8], layer: &LayerShape) {
+impl Layer {
+    fn new(bytes: &[u8], layer: &LayerShape) -> Self {
+        let groups = layer.outputs.div_ceil(LANES);
+        let wide = groups / GROUPS;
+        let (low, high) = if layer.relu { (0.0, 255.0) } else { (-128.0, 127.0) };
+        let behind = |first: usize| i8x16::splat(layer.outputs.saturating_sub(first).min(SIXTEEN) as i8);
+        Self {
+            wide: (0..wide).map(|block| Block::new(bytes, layer, block * GROUPS)).collect(),
+            narrow: (wide * GROUPS..groups).map(|group| Block::new(bytes, layer, group)).collect(),
+            range: [low, high, layer.multiplier].map(f32x4::splat),
+            zero_point: i16x8::splat(if layer.relu { i16::from(RELU_ZERO_POINT) } else { 0 }),
+            held: core::array::from_fn(|number| PLACES.simd_lt(behind(number * SIXTEEN))),
+        }
+    }
+
+    /// `outputs = clamp(round_half_even((weights · inputs + bias) · multiplier))`, less the output's zero point.
+    #[inline(always)]
+    fn run(&self, inputs: &Activations, outputs: &mut Activations) {
+        let mut chunks = outputs.as_chunks_mut::<GROUPS>().0.iter_mut();
+        for (block, outputs) in self.wide.iter().zip(chunks.by_ref()) {
+            block.run(&self.range, inputs, outputs);
+        }
+        let behind = outputs.iter_mut().skip(self.wide.len() * GROUPS);
+        for (block, output) in self.narrow.iter().zip(behind) {
+            block.run(&self.range, inputs, core::array::from_mut(output));
+        }
+    }
+
+    /// Activations → int8 as ONNX has them, zero point added; 0 behind the layer's outputs.
+    #[inline(always)]
+    fn write_latent(&self, activations: &Activations, out: &mut [i8; LATENT]) {
+        let sixteens = activations.as_chunks::<2>().0.iter().zip(&self.held);
+        for ((halves, held), raw) in sixteens.zip(out.as_chunks_mut::<SIXTEEN>().0) {
+            *raw = (octets(halves.map(|half| half + self.zero_point)) & *held).to_array();
+        }
+    }
+}
+
+impl<const VECTORS: usize> Block<VECTORS> {
+    /// The block whose first group this is.
+    fn new(bytes: &[u8], layer: &LayerShape, group: usize) -> Self {
         let biases = bytes.get(layer.offset..layer.weights_at()).unwrap_or(&[]).as_chunks::<4>().0;
         let weights = bytes.get(layer.weights_at()..layer.end()).unwrap_or(&[]);
+        let bias = |output: usize| biases.get(output).map_or(0, |bias| i32::from_le_bytes(*bias));
         let weight = |output: usize, input: usize| {
             let held = output < layer.outputs && input < layer.inputs;
             let weight = if held { weights.get(output * layer.inputs + input) } else { None };
             weight.map_or(0, |weight| i16::from(weight.cast_signed()))
         };
-        let groups = layer.outputs.div_ceil(LANES);
-        for first in (0..groups).step_by(GROUPS) {
-            let fours = || (first * LANES..groups.min(first + GROUPS) * LANES).step_by(4);
-            for four in fours() {
-                let bias = |lane: usize| biases.get(four + lane).map_or(0, |bias| i32::from_le_bytes(*bias));
-                self.blocks.push(bytemuck::cast(i32x4::new(core::array::from_fn(bias))));
-            }
-            for input in (0..layer.quads() * 2 * QUAD).step_by(2) {
-                for four in fours() {
-                    let lanes = core::array::from_fn(|lane| weight(four + lane / 2, input + lane % 2));
-                    self.blocks.push(i16x8::new(lanes));
+        let output = |vector: usize, lane: usize| group * LANES + vector * FOUR + lane;
+        let pair = |input: usize| {
+            core::array::from_fn(|vector| {
+                i16x8::new(core::array::from_fn(|lane| weight(output(vector, lane / 2), input + lane % 2)))
+            })
+        };
+        Self {
+            biases: core::array::from_fn(|vector| i32x4::new(core::array::from_fn(|lane| bias(output(vector, lane))))),
+            quads: (0..layer.inputs.div_ceil(2 * QUAD))
+                .map(|quad| core::array::from_fn(|number| pair((quad * QUAD + number) * 2)))
+                .collect(),
+        }
+    }
+
+    /// The block's outputs. [`BIAS_LIMIT`] and [`WIDTH`] leave no overflow. An activation behind the layer's inputs meets
+    /// a weight of 0.
+    #[inline(always)]
+    fn run<const COUNT: usize>(&self, range: &[f32x4; 3], inputs: &Activations, outputs: &mut [i16x8; COUNT]) {
+        let mut sums = self.biases;
+        for (quad, values) in self.quads.iter().zip(inputs) {
+            let pairs: i32x4 = bytemuck::cast(*values);
+            for (weights, pair) in quad.iter().zip(pairs.to_array()) {
+                let values: i16x8 = bytemuck::cast(i32x4::splat(pair));
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum += weights.dot(values);
                 }
             }
         }
-        self.plans.push(Plan::new(layer));
+        let [low, high, multiplier] = *range;
+        let four = |sums| nearest((f32x4::from_i32x4(sums) * multiplier).fast_max(low).fast_min(high));
+        for (output, sums) in outputs.iter_mut().zip(sums.as_chunks::<2>().0) {
+            *output = i16x8::from_i32x8_saturate(bytemuck::cast(sums.map(four)));
+        }
     }
+}
+
+const _: () = assert!(FEATURES.is_multiple_of(SIXTEEN) && LATENT.is_multiple_of(SIXTEEN), "outputs in whole sixteens");
+
+/// Two vectors of numbers of 16 bits as one of octets, saturated.
+#[inline(always)]
+fn octets(halves: [i16x8; 2]) -> i8x16 {
+    i8x16::from_i16x16_saturate(bytemuck::cast(halves))
 }
 
 /// All layers of a network; not part of [`Int8Network::run`], which is generic and so compiled by whoever calls it,
 /// for size where a router's build is.
 #[inline(never)]
 fn run_layers(
-    arranged: &Arranged,
+    layers: &[Layer],
     latent_layer: usize,
     scratch: &mut Scratch,
     input: &[i8; FEATURES],
@@ -261,89 +304,20 @@ fn run_layers(
 ) {
     let Scratch { inputs, outputs } = scratch;
     let (mut inputs, mut outputs) = (inputs, outputs);
-    let mut blocks = arranged.blocks.as_slice();
     for (octets, values) in input.as_chunks::<SIXTEEN>().0.iter().zip(inputs.as_chunks_mut::<2>().0) {
         *values = widened(octets);
     }
-    for (index, plan) in arranged.plans.iter().enumerate() {
-        blocks = run_layer(blocks, plan, inputs, outputs);
+    for (index, layer) in layers.iter().enumerate() {
+        layer.run(inputs, outputs);
         if index == latent_layer {
-            out.latent_width = plan.outputs.min(LATENT) as u8;
-            write_raw(plan, outputs, &mut out.latent);
+            layer.write_latent(outputs, &mut out.latent);
         }
         (inputs, outputs) = (outputs, inputs);
     }
-    if let Some(last) = arranged.plans.last() {
-        write_raw(last, inputs, &mut out.reconstruction);
-    }
-}
-
-/// `outputs = clamp(round_half_even((weights · inputs + bias) · multiplier))`, less the output's zero point; gives back
-/// the blocks of the layers behind.
-#[inline(always)]
-fn run_layer<'a>(mut blocks: &'a [i16x8], plan: &Plan, inputs: &Activations, outputs: &mut Activations) -> &'a [i16x8] {
-    let quads = inputs.get(..plan.quads).unwrap_or(&[]);
-    let (wide, rest) = outputs.as_chunks_mut::<GROUPS>();
-    let mut wide = wide.iter_mut();
-    for outputs in wide.by_ref().take(plan.wide) {
-        blocks = run_block::<GROUPS, 6>(blocks, plan, quads, outputs);
-    }
-    // Behind the last whole block there is room for another, but behind the widest layer's, which needs less.
-    let behind = wide.into_slice().as_flattened_mut();
-    let behind = if behind.is_empty() { rest } else { behind };
-    match (plan.rest, behind) {
-        (1, [first, ..]) => run_block::<1, 2>(blocks, plan, quads, core::array::from_mut(first)),
-        (2, [first, second, ..]) => {
-            let mut both = [*first, *second];
-            blocks = run_block::<2, 4>(blocks, plan, quads, &mut both);
-            [*first, *second] = both;
-            blocks
-        }
-        _ => blocks,
-    }
-}
-
-/// `COUNT` groups of outputs, whose sums are `VECTORS` = 2 · `COUNT` vectors; gives back the blocks behind this one.
-/// [`BIAS_LIMIT`] and [`WIDTH`] leave no overflow. An activation behind the layer's inputs meets a weight of 0.
-#[inline(always)]
-fn run_block<'a, const COUNT: usize, const VECTORS: usize>(
-    blocks: &'a [i16x8],
-    plan: &Plan,
-    quads: &[i16x8],
-    outputs: &mut [i16x8; COUNT],
-) -> &'a [i16x8] {
-    let Some((block, more)) = blocks.split_at_checked(VECTORS * (1 + QUAD * quads.len())) else { return &[] };
-    let Some((biases, weights)) = block.split_first_chunk::<VECTORS>() else { return &[] };
-    let [low, high, multiplier] = plan.range;
-    let mut sums: [i32x4; VECTORS] = biases.map(bytemuck::cast);
-    for (weights, quad) in weights.as_chunks::<VECTORS>().0.as_chunks::<QUAD>().0.iter().zip(quads) {
-        let pairs: i32x4 = bytemuck::cast(*quad);
-        for (weights, pair) in weights.iter().zip(pairs.to_array()) {
-            let values: i16x8 = bytemuck::cast(i32x4::splat(pair));
-            for vector in 0..VECTORS {
-                sums[vector] += weights[vector].dot(values);
-            }
-        }
-    }
-    for group in 0..COUNT {
-        let four = |sums| nearest((f32x4::from_i32x4(sums) * multiplier).fast_max(low).fast_min(high));
-        let eight: i32x8 = bytemuck::cast([four(sums[2 * group]), four(sums[2 * group + 1])]);
-        outputs[group] = i16x8::from_i32x8_saturate(eight);
-    }
-    more
-}
-
-const _: () = assert!(FEATURES.is_multiple_of(SIXTEEN) && LATENT.is_multiple_of(SIXTEEN), "outputs in whole sixteens");
-
-/// Activations → int8 as ONNX has them, zero point added; 0 behind the layer's outputs. `out` has whole sixteens.
-#[inline(always)]
-fn write_raw(plan: &Plan, activations: &Activations, out: &mut [i8]) {
-    let sixteens = activations.as_chunks::<2>().0.iter().zip(out.as_chunks_mut::<SIXTEEN>().0);
-    for (number, (halves, raw)) in sixteens.enumerate() {
-        let octets = i8x16::from_i16x16_saturate(bytemuck::cast(halves.map(|half| half + plan.zero_point)));
-        let held = plan.outputs.saturating_sub(number * SIXTEEN);
-        let octets = if held < SIXTEEN { octets & PLACES.simd_lt(i8x16::splat(held as i8)) } else { octets };
-        *raw = octets.to_array();
+    // The last layer's zero point is 0.
+    let halves = inputs.as_chunks::<2>().0.iter();
+    for (halves, raw) in halves.zip(out.reconstruction.as_chunks_mut::<SIXTEEN>().0) {
+        *raw = octets(*halves).to_array();
     }
 }
 

@@ -1,7 +1,8 @@
 //! Feature vector in plain units → the model's int8 input, and the weighted reconstruction error over it.
 //!
-//! Every step is an IEEE 754 single operation or pure-Rust `libm`, so the result is the same on every processor.
+//! Every step is an IEEE 754 single operation, so the result is the same on every processor.
 
+mod logarithm;
 mod rows;
 
 pub use rows::RowScaler;
@@ -9,7 +10,9 @@ pub(super) use rows::{OUTSIDE, part_of_score};
 
 use crate::features::schema::Feature;
 use crate::features::{FEATURES, FeatureVector};
+use logarithm::log1p;
 use serde::{Deserialize, Serialize};
+use wide::f32x4;
 
 /// One quantum of model input and reconstruction is 1/32 of a scaled unit: the int8 range covers ±3.97.
 pub const INPUT_QUANTA_PER_UNIT: f32 = 32.0;
@@ -32,12 +35,15 @@ impl Transform {
         if feature.heavy_tailed { Self::Log1p } else { Self::Identity }
     }
 
-    /// Applies the transform; NaN becomes 0.
+    /// Applies the transform; NaN becomes 0, and of infinity the logarithm is 128 ln 2.
     pub fn apply(self, value: f32) -> f32 {
         let value = if value.is_nan() { 0.0 } else { value };
         match self {
             Self::Identity => value,
-            Self::Log1p => libm::log1pf(if value > 0.0 { value } else { 0.0 }),
+            Self::Log1p => {
+                let [logarithm, ..] = log1p(f32x4::splat(if value > 0.0 { value } else { 0.0 })).to_array();
+                logarithm
+            }
         }
     }
 }
@@ -49,7 +55,7 @@ pub struct FeatureScaling {
     pub transform: Transform,
     /// Subtracted after the transform.
     pub centre: f32,
-    /// One scaled unit, after the transform; finite and greater than 0.
+    /// One scaled unit, after the transform; finite and at least 2⁻¹²¹, so that its quantum is a normal number.
     pub unit: f32,
     /// Weight of the squared error of this feature in the score, 0 to [`FeatureScaling::WEIGHT_LIMIT`].
     pub weight: u16,
@@ -68,8 +74,14 @@ impl FeatureScaling {
         self.centre.is_finite()
             && self.unit.is_finite()
             && self.unit > 0.0
+            && self.quantum().is_normal()
             && self.weight <= Self::WEIGHT_LIMIT
             && self.benign_low <= self.benign_high
+    }
+
+    /// Width of one quantum, after the transform.
+    pub(super) fn quantum(&self) -> f32 {
+        self.unit / INPUT_QUANTA_PER_UNIT
     }
 
     /// The weight, held to its limit.
@@ -79,14 +91,14 @@ impl FeatureScaling {
 
     /// Plain value → int8 quanta, rounded half to even, clipped to ±[`INPUT_LIMIT`].
     pub fn quantize(&self, value: f32) -> i8 {
-        scale(self.transform.apply(value), self.centre, self.unit)
+        scale(self.transform.apply(value), self.centre, self.quantum())
     }
 }
 
 /// Transformed value → int8 quanta, rounded half to even, clipped to ±[`INPUT_LIMIT`]; NaN becomes 0.
-fn scale(transformed: f32, centre: f32, unit: f32) -> i8 {
+fn scale(transformed: f32, centre: f32, quantum: f32) -> i8 {
     let limit = f32::from(INPUT_LIMIT);
-    let scaled = (transformed - centre) / unit * INPUT_QUANTA_PER_UNIT;
+    let scaled = (transformed - centre) / quantum;
     let scaled = if scaled.is_nan() { 0.0 } else { scaled };
     libm::rintf(scaled.clamp(-limit, limit)) as i8
 }

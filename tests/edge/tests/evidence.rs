@@ -23,6 +23,7 @@ struct Site {
     calibration: Calibration,
     kinds: Vec<KindProfile>,
     judge: Judge,
+    local: LocalNetworks,
     alerts: Vec<Alert>,
 }
 
@@ -41,7 +42,8 @@ impl Site {
             scaling: Scaling { features: [feature; FEATURES].into_iter().collect() },
             calibration: Calibration { knots: knots.into_iter().collect(), rows: 1000 },
             kinds: Vec::new(),
-            judge: Judge::new(256, 1, LocalNetworks::new(&[Prefix::v4([192, 0, 2, 0], 24)]).unwrap()),
+            judge: Judge::new(256, 1),
+            local: LocalNetworks::new(&[Prefix::v4([192, 0, 2, 0], 24)]).unwrap(),
             alerts: Vec::new(),
         }
     }
@@ -58,6 +60,7 @@ impl Site {
             source,
             destination: target,
             service_port: 23,
+            followed: self.local.followed(&source, &target),
             row: &row,
             input: &input,
             reconstruction: &[0; FEATURES],
@@ -231,7 +234,7 @@ fn a_fleet_of_noisy_hosts_cannot_open_more_episodes_than_the_limit() {
 #[test]
 fn an_evicted_host_closes_its_episode_first() {
     let mut site = Site::new();
-    site.judge = Judge::new(16, 1, LocalNetworks::new(&[Prefix::v4([192, 0, 2, 0], 24)]).unwrap());
+    site.judge = Judge::new(16, 1);
     for step in 0..5 {
         site.flow(host(1), outside(1), 9.0, step);
     }

@@ -110,7 +110,8 @@ fn alerts_of_site(
         limit_nats,
         release: 0,
     };
-    let mut judge = Judge::new(HOSTS, 0, LocalNetworks::default()).with_rows(0);
+    let mut judge = Judge::new(HOSTS, 0).with_rows(0);
+    let local = LocalNetworks::default();
     let (row, quanta) = ([0.0; FEATURES], [0; FEATURES]);
     for flow in flows {
         let Some(score) = flow.score else { continue };
@@ -119,6 +120,7 @@ fn alerts_of_site(
             source: flow.source,
             destination: flow.destination,
             service_port: flow.service_port,
+            followed: local.followed(&flow.source, &flow.destination),
             row: &row,
             input: &quanta,
             reconstruction: &quanta,

@@ -2,7 +2,8 @@
 //!
 //! Vectors are written out, not left to the compiler: a router's build is made for size, and loops stay loops in it.
 
-use super::{INPUT_LIMIT, INPUT_QUANTA_PER_UNIT, QuantizedInput, Scaling, Transform};
+use super::logarithm::log1p;
+use super::{INPUT_LIMIT, QuantizedInput, Scaling, Transform};
 use crate::features::{FEATURES, FeatureVector};
 use crate::verdict::lanes::{FOUR, SIXTEEN, nearest};
 use wide::{f32x4, i8x16, i16x8, i32x4, i32x8, u8x16, u16x8, u32x4};
@@ -14,10 +15,10 @@ const _: () = assert!(FEATURES.is_multiple_of(SIXTEEN), "rows are taken sixteen 
 /// A [`Scaling`] laid out column by column for many rows; its results are the scaling's.
 #[derive(Clone, Debug)]
 pub struct RowScaler {
-    /// 0 where the feature is held; NaN where it is not, and so is always 0.
-    held: [f32x4; FOURS],
+    /// What every number is at most, where the feature is held; NaN where it is not, and so is always 0.
+    bounds: [f32x4; FOURS],
     centres: [f32x4; FOURS],
-    units: [f32x4; FOURS],
+    quanta: [f32x4; FOURS],
     /// All bits where the transform is the logarithm, else none.
     logarithmic: [i32x4; FOURS],
     /// At most [`super::FeatureScaling::WEIGHT_LIMIT`], eight and eight features.
@@ -34,15 +35,15 @@ impl RowScaler {
     /// From a scaling with [`FEATURES`] entries; features that it lacks are always 0, and so are those whose centre and
     /// unit are no valid ones.
     pub fn new(scaling: &Scaling) -> Self {
-        let mut held = [f32::NAN; FEATURES];
+        let mut bounds = [f32::NAN; FEATURES];
         let mut centres = [0.0; FEATURES];
-        let mut units = [1.0; FEATURES];
+        let mut quanta = [1.0; FEATURES];
         let mut logarithmic = [0; FEATURES];
         let mut weights = [0; FEATURES];
         let (mut lows, mut highs) = ([f32::NEG_INFINITY; FEATURES], [f32::INFINITY; FEATURES]);
         for (index, feature) in scaling.features.iter().enumerate() {
-            if feature.centre.is_finite() && feature.unit.is_finite() && feature.unit > 0.0 {
-                (held[index], centres[index], units[index]) = (0.0, feature.centre, feature.unit);
+            if feature.centre.is_finite() && feature.quantum().is_normal() && feature.unit > 0.0 {
+                (bounds[index], centres[index], quanta[index]) = (f32::INFINITY, feature.centre, feature.quantum());
             }
             logarithmic[index] = if feature.transform == Transform::Log1p { -1 } else { 0 };
             weights[index] = feature.weight_held();
@@ -50,9 +51,9 @@ impl RowScaler {
         }
         let fours = |values: [f32; FEATURES]| bytemuck::cast::<_, [[f32; FOUR]; FOURS]>(values).map(f32x4::new);
         Self {
-            held: fours(held),
+            bounds: fours(bounds),
             centres: fours(centres),
-            units: fours(units),
+            quanta: fours(quanta),
             logarithmic: bytemuck::cast::<_, [[i32; FOUR]; FOURS]>(logarithmic).map(i32x4::new),
             weights: bytemuck::cast::<_, [[[i16; 8]; 2]; SIXTEENS]>(weights).map(|halves| halves.map(i16x8::new)),
             benign_lows: fours(lows),
@@ -77,13 +78,13 @@ impl RowScaler {
     #[inline(always)]
     fn quantize_four(&self, four: usize, fours: &[[f32; FOUR]]) -> i32x4 {
         // NaN counts as 0, and what is below 0 has no logarithm.
-        let values = f32x4::new(fours[four]) + self.held[four];
-        let values = masked(values, !mask(values.is_nan()));
+        let values = f32x4::new(fours[four]);
+        let values = masked(values, mask(values.simd_le(self.bounds[four])));
         let positive = values.fast_max(f32x4::ZERO);
         let logarithmic = self.logarithmic[four];
         // Many counts are 0, and the logarithm is, then.
         let logarithms = if wants_logarithm(logarithmic, positive) { log1p(positive) } else { f32x4::ZERO };
-        scale(chosen(logarithmic, logarithms, values), self.centres[four], self.units[four])
+        scale(chosen(logarithmic, logarithms, values), self.centres[four], self.quanta[four])
     }
 
     /// As [`Scaling::score`].
@@ -198,12 +199,12 @@ fn wants_logarithm(logarithmic: i32x4, positive: f32x4) -> bool {
     (logarithmic & bytemuck::cast::<f32x4, i32x4>(positive).simd_gt(i32x4::ZERO)).any()
 }
 
-/// Transformed values, infinite at most → int8 quanta; see [`super::scale`]. With a finite centre and a finite unit above 0
-/// there is no NaN on the way.
+/// Transformed values, infinite at most → int8 quanta; see [`super::scale`]. With a finite centre and a finite quantum above
+/// 0 there is no NaN on the way.
 #[inline(always)]
-fn scale(transformed: f32x4, centre: f32x4, unit: f32x4) -> i32x4 {
+fn scale(transformed: f32x4, centre: f32x4, quantum: f32x4) -> i32x4 {
     let limit = f32::from(INPUT_LIMIT);
-    let scaled = (transformed - centre) / unit * f32x4::splat(INPUT_QUANTA_PER_UNIT);
+    let scaled = (transformed - centre) / quantum;
     nearest(scaled.fast_max(f32x4::splat(-limit)).fast_min(f32x4::splat(limit)))
 }
 
@@ -223,68 +224,10 @@ fn chosen(mask: i32x4, held: f32x4, other: f32x4) -> f32x4 {
     bytemuck::cast((bytemuck::cast::<f32x4, i32x4>(held) & mask) | (bytemuck::cast::<f32x4, i32x4>(other) & !mask))
 }
 
-/// ln(1 + x) for x from 0 to infinity: the operations of `libm::log1pf` (FreeBSD's `s_log1pf.c`) in their order, so
-/// the same bits, but four at a time, without branches.
-#[inline(always)]
-fn log1p(x: f32x4) -> f32x4 {
-    // ln 2 in two parts, and the coefficients of the polynomial.
-    const LN2_HI: f32 = f32::from_bits(0x3f31_7180);
-    const LN2_LO: f32 = f32::from_bits(0x3717_f7d1);
-    const LG: [u32; 4] = [0x3f2a_aaaa, 0x3ecc_ce13, 0x3e91_e9ee, 0x3e78_9e26];
-    // The bits of 1 and of √2 / 2.
-    const ONE: u32 = 0x3f80_0000;
-    const HALF_ROOT: u32 = 0x3f35_04f3;
-    const INFINITY: i32 = 0x7f80_0000;
-    let one = f32x4::ONE;
-    // 1 + x as 2ᵏ · (1 + f) with 1 + f from √2 / 2 to √2; c is what rounding 1 + x lost.
-    let sum = one + x;
-    let shifted = bytemuck::cast::<f32x4, u32x4>(sum) + u32x4::splat(ONE - HALF_ROOT);
-    let exponent = bytemuck::cast::<u32x4, i32x4>(shifted >> 23) - i32x4::splat(0x7f);
-    // libm takes 1 − (sum − x) or x − (sum − 1); both are exact where it does, and so is this (Dekker 1971, Fast2Sum).
-    let lost = (x.fast_min(one) - (sum - x.fast_max(one))) / sum;
-    let reduced = (shifted & u32x4::splat(0x007f_ffff)) + u32x4::splat(HALF_ROOT);
-    let reduced = bytemuck::cast::<u32x4, f32x4>(reduced) - one;
-    let bits = bytemuck::cast::<f32x4, i32x4>(x);
-    let is_small = bits.simd_lt(i32x4::splat(0x3ed4_13d0));
-    let f = chosen(is_small, x, reduced);
-    let k = masked(f32x4::from_i32x4(exponent), !is_small);
-    let c = masked(lost, exponent.simd_lt(i32x4::splat(25)) & !is_small);
-    let lg = LG.map(|bits| f32x4::splat(f32::from_bits(bits)));
-    let s = f / (f32x4::splat(2.0) + f);
-    let z = s * s;
-    let w = z * z;
-    let r = z * (lg[0] + w * lg[2]) + w * (lg[1] + w * lg[3]);
-    let hfsq = f32x4::HALF * f * f;
-    let result = s * (hfsq + r) + (k * f32x4::splat(LN2_LO) + c) - hfsq + f + k * f32x4::splat(LN2_HI);
-    // Of infinity it is infinity, which is more than any other logarithm.
-    result.fast_max(masked(x, bits.simd_eq(i32x4::splat(INFINITY))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::verdict::scaling::FeatureScaling;
-
-    fn compare_logarithms(every: usize) {
-        let edges = [0, 0x3380_0000, 0x3ed4_13d0, 0x3f80_0000, 0x7f80_0000_u32];
-        let near = edges.into_iter().flat_map(|edge| edge.saturating_sub(9)..(edge + 9).min(0x7f80_0001));
-        for bits in (0..=0x7f80_0000).step_by(every).chain(near) {
-            let x = f32::from_bits(bits);
-            let logarithm = log1p(f32x4::splat(x)).to_array()[0];
-            assert_eq!(logarithm.to_bits(), libm::log1pf(x).to_bits(), "{x:e}");
-        }
-    }
-
-    #[test]
-    fn the_logarithm_has_the_bits_of_the_one_in_libm() {
-        compare_logarithms(1021);
-    }
-
-    #[test]
-    #[ignore = "takes a minute"]
-    fn every_logarithm_has_the_bits_of_the_one_in_libm() {
-        compare_logarithms(1);
-    }
 
     #[test]
     fn a_score_within_a_limit_is_the_score_and_beyond_it_none() {
