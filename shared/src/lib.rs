@@ -18,6 +18,7 @@ extern crate std;
 pub mod units;
 pub mod packet;
 pub mod flow;
+mod lanes;
 pub mod context;
 pub mod features;
 pub mod verdict;

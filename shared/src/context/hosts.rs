@@ -271,3 +271,21 @@ fn share(part: f32, whole: f32) -> f32 {
 fn mix_port(protocol: u8, port: u16) -> u32 {
     (u32::from(protocol) << 16 | u32::from(port)).wrapping_mul(2_654_435_769) >> 8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::testing::record;
+
+    #[test]
+    fn mac_addresses_are_no_hosts() {
+        let mut hosts = HostTable::new(8, 1, LocalNetworks::default());
+        let at = Timestamp::from_secs(1);
+        let (source, destination) = (Address([2; 16]), Address([1; 16]));
+        let of = |network| FlowRecord { source, destination, network, ..record(at) };
+        assert_eq!(hosts.ended(&of(Network::Other)), Followed::default());
+        assert!(hosts.is_empty());
+        assert_eq!(hosts.ended(&of(Network::Ipv6)), Followed { source: true, destination: true });
+        assert_eq!(hosts.len(), 2);
+    }
+}

@@ -2,11 +2,13 @@
 
 use crate::context::local::Followed;
 use crate::features::FeatureVector;
+use crate::lanes::exp2;
 use crate::units::{Address, Nanos, Timestamp};
 use crate::verdict::alert::{PEERS, Peer, REASONS, Reason};
 use crate::verdict::kinds::KINDS;
 use crate::verdict::scaling::{OUTSIDE, QuantizedInput, RowScaler};
 use heapless::Vec;
+use wide::f32x4;
 
 /// Evidence halves in so long a silence: odd flows hours apart do not add up.
 pub const HALF_LIFE: Nanos = Nanos::from_secs(1800);
@@ -116,8 +118,9 @@ impl Evidence {
         if self.nats == 0.0 {
             return 0.0;
         }
-        let half_lives = now.since(self.last).as_secs_f64() / HALF_LIFE.as_secs_f64();
-        if half_lives > 60.0 { 0.0 } else { self.nats * libm::exp2f(-(half_lives as f32)) }
+        let half_lives = (now.since(self.last).as_secs_f64() / HALF_LIFE.as_secs_f64()) as f32;
+        let [left, ..] = exp2(f32x4::splat(-half_lives)).to_array();
+        self.nats * left
     }
 
     /// Keeps what an alert will tell of a flow that raised the evidence.

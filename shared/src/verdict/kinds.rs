@@ -1,7 +1,7 @@
 //! Which attack kind a flow resembles.
 
 use crate::features::FEATURES;
-use crate::verdict::lanes::EIGHT;
+use crate::lanes::EIGHT;
 use crate::verdict::scaling::{QuantizedInput, RowScaler, Scaling, part_of_score};
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};

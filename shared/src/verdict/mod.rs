@@ -6,7 +6,6 @@ pub mod evidence;
 #[cfg(feature = "alloc")]
 pub mod judge;
 pub mod kinds;
-mod lanes;
 #[cfg(feature = "alloc")]
 pub mod network;
 pub mod scaling;

@@ -39,7 +39,7 @@ pub use error::NetworkError;
 pub use super::LATENT;
 
 use crate::features::FEATURES;
-use crate::verdict::lanes::{FOUR, SIXTEEN, nearest, widened};
+use crate::lanes::{FOUR, SIXTEEN, nearest, widened};
 use alloc::boxed::Box;
 use wide::{f32x4, i8x16, i16x8, i32x4};
 

@@ -5,7 +5,7 @@
 use super::logarithm::log1p;
 use super::{INPUT_LIMIT, QuantizedInput, Scaling, Transform};
 use crate::features::{FEATURES, FeatureVector};
-use crate::verdict::lanes::{FOUR, SIXTEEN, nearest};
+use crate::lanes::{FOUR, SIXTEEN, nearest};
 use wide::{f32x4, i8x16, i16x8, i32x4, i32x8, u8x16, u16x8, u32x4};
 
 const FOURS: usize = FEATURES / FOUR;
