@@ -3,8 +3,9 @@
     public_results.py [--trainer PROGRAM] [--seeds 1,2,3] [--only TEXT] [--goals]
 
 Each line is one command, repeated for each seed (split, fit and threshold change together): ROC-AUC, accuracy by the
-classes that the method names itself, recall and false alarms at the threshold from benign validation rows, F1 over attack
-kinds, seconds of fitting. Means over seeds, ± the standard deviation. `--goals` runs only what has a goal. The folder of
+classes that the method names itself, recall and false alarms at the threshold from benign validation rows, where kinds are
+named F1 with benign as one of the classes, over attack kinds only (strict, end to end) and of naming true attacks, seconds of
+fitting. Means over seeds, ± the standard deviation. `--goals` runs only what has a goal. The folder of
 the tables is named by LAPWING_PUBLIC_DATA, or ../shared/data beside the repository. It needs no package.
 """
 
@@ -75,14 +76,17 @@ def figures(told):
         "accuracy": named.get("accuracy"),
         "recall": of["recall"]["value"],
         "false alarms": of["false-positive-rate"]["value"],
+        "F1 with benign": (named.get("all") or {}).get("weighted") if named.get("kinds") else None,
+        "macro with benign": (named.get("all") or {}).get("macro") if named.get("kinds") else None,
         "kind F1": (named.get("kinds") or {}).get("weighted"),
+        "kind macro": (named.get("kinds") or {}).get("macro"),
         "naming F1": (named.get("on-attacks") or {}).get("weighted"),
         "naming macro": (named.get("on-attacks") or {}).get("macro"),
         "left_out": (told.get("left-out-mean") or {}).get("auc"),
-        "int8": ((told.get("int8") or {}).get("roc-auc")),
+        "int8": ((told.get("int8") or {}).get("measured") or {}).get("auc-int8"),
         "seconds": told["cost"]["fit-s"],
     }
-    if "unknown" in named.get("answers", []):
+    if named.get("kinds"):
         found |= answered(named)
     return {name: value for name, value in found.items() if isinstance(value, (int, float))}
 
@@ -113,10 +117,12 @@ def main():
             print(f"SKIPPED: {words}: no {TABLES[kind]}")
             continue
         found = [evaluate(arguments.trainer, kind, method, options, seed) for seed in seeds]
-        means = {name: statistics.fmean(run[name] for run in found) for name in found[0]}
+        told = [name for name in found[0] if all(name in run for run in found)]
+        means = {name: statistics.fmean(run[name] for run in found) for name in told}
         spread = {name: statistics.stdev(run[name] for run in found) if len(seeds) > 1 else 0.0 for name in means}
         cells = [f"{name} {means[name]:.4f} ± {spread[name]:.4f}" for name in means if name != "seconds"]
-        faults = [f"MISSED: {name} {means[name]:.4f} < {least}" for name, least in goals.items() if means[name] < least]
+        short = {name: least for name, least in goals.items() if means.get(name, 0.0) < least}
+        faults = [f"MISSED: {name} {means.get(name, 0.0):.4f} < {least}" for name, least in short.items()]
         missed += len(faults)
         print(f"{words}: {', '.join(cells)}, {means['seconds']:.1f} s {'; '.join(faults)}", flush=True)
     print(f"{missed} goals missed")

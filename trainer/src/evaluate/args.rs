@@ -231,7 +231,7 @@ pub struct EvaluateArgs {
     /// Learn from at most so many rows, drawn by seed.
     #[arg(long, value_name = "ROWS")]
     pub training_rows: Option<usize>,
-    /// Widths of an autoencoder's hidden layers, the narrowest in the middle (24,8,24).
+    /// Widths of an autoencoder's hidden layers, the narrowest in the middle (24,8,24; latent-logistic: 256,64,256).
     #[arg(long, value_name = "WIDTHS", value_delimiter = ',')]
     pub hidden: Vec<usize>,
     /// Autoencoders whose scores are averaged (1).

@@ -40,15 +40,15 @@ pub struct KindFigures {
     pub auc: Option<f64>,
 }
 
-/// What the classes are worth that the method names itself, without the threshold.
+/// What the classes are worth that the method names itself, by its own judgement of each row.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Naming {
     /// Share of rows named rightly.
     pub accuracy: f64,
-    /// Over all classes, benign among them.
+    /// Over all classes, benign one of them: benign rows are many and easy, so it stands above `kinds`.
     pub all: F1,
-    /// Over attack kinds only, end to end: what is missed, called benign or unknown counts against it.
+    /// Over attack kinds only, end to end and strict: what is missed, called benign or unknown counts against it.
     pub kinds: Option<F1>,
     /// Over attack kinds, on attack rows taken as attacks: what naming alone is worth.
     pub on_attacks: Option<F1>,
@@ -135,7 +135,7 @@ pub(super) fn measure(
         f1: Figure { value: f1.filter(|value| value.is_finite()), interval: None },
         accuracy: share(Some(right as f64 / truth.len().max(1) as f64), truth.len()),
         kinds: by_kind(table, &prepared.test, &test.scores, threshold)?,
-        by_probability: naming(prepared, test)?,
+        by_probability: naming(&prepared.classes, &prepared.test.labels, test)?,
         attacks: attack_rows,
         rows: truth.len(),
     })
@@ -218,12 +218,11 @@ pub(super) fn kind_auc(table: &Table, side: &Side, scores: &[f32], kind: u16) ->
     metrics::auc(&scores, &truth).ok()
 }
 
-fn naming(prepared: &Prepared, test: &Answers) -> Result<Option<Naming>, EvaluateError> {
+fn naming(names: &[String], truth: &[u32], test: &Answers) -> Result<Option<Naming>, EvaluateError> {
     if test.named.is_empty() {
         return Ok(None);
     }
-    let classes = prepared.classes.len();
-    let truth = &prepared.test.labels;
+    let classes = names.len();
     // One more answer than classes: unknown.
     let confusion = ConfusionMatrix::new(truth, &test.named, classes + 1)?;
     let unknown = test.named.iter().any(|class| *class as usize == classes);
@@ -239,16 +238,15 @@ fn naming(prepared: &Prepared, test: &Answers) -> Result<Option<Naming>, Evaluat
         let told = ConfusionMatrix::new(&is, &named, classes).ok();
         told.map(|told| averages(&told.per_class().into_iter().filter(|class| class.rows > 0).collect::<Vec<_>>()))
     };
-    let mut names = prepared.classes.clone();
-    names.extend(unknown.then(|| "unknown".to_string()));
+    let told = names.iter().cloned().chain(unknown.then(|| "unknown".to_string())).collect();
     Ok(Some(Naming {
         accuracy: confusion.accuracy(),
         all: averages(&figures),
         kinds: (classes > 2 && !kinds.is_empty()).then(|| averages(&kinds)),
         on_attacks,
         confusion: counts,
-        classes: prepared.classes.clone(),
-        answers: names,
+        classes: names.to_vec(),
+        answers: told,
     }))
 }
 
@@ -262,6 +260,27 @@ fn averages(classes: &[ClassFigures]) -> F1 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn f1_with_benign_counts_ten_benign_rows_and_strict_kind_f1_does_not() {
+        let names = ["benign", "scan", "flood"].map(String::from);
+        let mut truth = vec![0; 10];
+        truth.extend([1, 1, 2, 2]);
+        // All benign rows right; one scan missed, one unknown; one flood right, one called scan.
+        let mut named = vec![0; 10];
+        named.extend([0, 3, 2, 1]);
+        let likeliest = [vec![1; 10], vec![1, 2, 2, 1]].concat();
+        let naming = naming(&names, &truth, &Answers { named, likeliest, ..Answers::default() }).unwrap().unwrap();
+        let near = |found: f64, wanted: f64| assert!((found - wanted).abs() < 1e-9, "{found} against {wanted}");
+        let (benign, flood) = (20.0 / 21.0, 2.0 / 3.0);
+        near(naming.all.weighted, (10.0 * benign + 2.0 * flood) / 14.0);
+        near(naming.all.macro_average, (benign + flood) / 3.0);
+        let (strict, on_attacks) = (naming.kinds.unwrap(), naming.on_attacks.unwrap());
+        near(strict.weighted, flood / 2.0);
+        near(strict.macro_average, flood / 2.0);
+        near(on_attacks.weighted, 0.5);
+        assert_eq!(naming.answers, ["benign", "scan", "flood", "unknown"]);
+    }
 
     #[test]
     fn wilsons_interval_is_the_textbooks() {

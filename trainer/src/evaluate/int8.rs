@@ -4,9 +4,9 @@
 //! that nobody weighs. Inputs become quanta of 1/32 unit, −127 to 127, so values beyond ±3.97 saturate. Ranges come from
 //! training rows, weights of the score from the f32 model: test rows change nothing.
 //!
-//! Codes become quanta, too, and their distance is exact in integers. It is computed here: the agents' engine runs
-//! networks only.
+//! Codes become quanta, too ([`Int8Codes`]); the agents' engine runs networks only.
 
+use super::codes::Int8Codes;
 use super::error::EvaluateError;
 use super::figures;
 use super::{Fitted, Judged, Network};
@@ -22,12 +22,6 @@ use serde::Serialize;
 
 /// Largest magnitude of an input quantum.
 const QUANTA: f32 = 127.0;
-/// Added to a squared distance, so that a row that is a code still has a score; less than one square quantum.
-const CODE_FLOOR: f32 = 1e-3;
-
-/// Quanta as the distance takes them: bytes in the model, widened once.
-type Wide = [i16; FEATURES];
-
 /// The int8 form beside the f32 one, or why there is none.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,14 +65,14 @@ pub fn measure(table: &Table, judged: &Judged) -> Result<Option<Int8>, EvaluateE
     let rows = &prepared.test.matrix;
     let weights = model.weights().first().map_or(&[][..], Vec::as_slice);
     let coded = model.codebook().into_iter().flat_map(|book| book.codes().iter());
-    let codes: Vec<Wide> = coded.map(|code| wide(&quanta(code))).collect();
+    let codes = Int8Codes::new(coded.map(quanta));
     let (mut scratch, mut inference) = (Scratch::default(), Inference::default());
     let scores: Vec<f32> = rows
         .iter()
         .map(|row| {
             let input = quanta(row);
             engine.run(&input, &mut scratch, &mut inference);
-            score(weights, &input, &inference.reconstruction) * distance(&codes, &input)
+            score(weights, &input, &inference.reconstruction) * codes.distance(&input)
         })
         .collect();
     let truth = figures::attacks(table, &prepared.test);
@@ -88,7 +82,7 @@ pub fn measure(table: &Table, judged: &Judged) -> Result<Option<Int8>, EvaluateE
         auc_int8: auc(&scores, &truth).ok(),
         rank_correlation: spearman(&judged.test.scores, &scores)?,
         saturated: beyond as f64 / rows.values().len().max(1) as f64,
-        size_bytes: bytes + codes.len() * FEATURES,
+        size_bytes: bytes + codes.size_bytes(),
     })))
 }
 
@@ -144,23 +138,6 @@ fn score(weights: &[f32], input: &QuantizedInput, reconstruction: &QuantizedInpu
     parts.map(|(weight, square)| f64::from(*weight) * square).sum::<f64>() as f32
 }
 
-/// Squared distance to the nearest code, in square quanta and over 0; 1 without codes.
-fn distance(codes: &[Wide], input: &QuantizedInput) -> f32 {
-    let input = wide(input);
-    // 254² · FEATURES fits 32 bits with room to spare; wrapping leaves the loop to vector instructions.
-    let square = |code: &Wide| {
-        code.iter().zip(&input).fold(0_i32, |sum, (code, value)| {
-            let part = i32::from(code.wrapping_sub(*value));
-            sum.wrapping_add(part.wrapping_mul(part))
-        })
-    };
-    codes.iter().map(square).min().map_or(1.0, |nearest| nearest as f32 + CODE_FLOOR)
-}
-
-fn wide(quanta: &QuantizedInput) -> Wide {
-    quanta.map(i16::from)
-}
-
 impl Int8 {
     /// One line for people.
     pub fn sentence(&self) -> String {
@@ -212,15 +189,6 @@ mod tests {
         assert_eq!(with.size_bytes, without.size_bytes + 12 * FEATURES);
         assert_ne!(with.rank_correlation, without.rank_correlation);
         assert!(with.rank_correlation.unwrap() > 0.9, "{with:?}");
-    }
-
-    #[test]
-    fn the_nearest_code_decides_and_no_code_changes_nothing() {
-        let row = |first: i8| -> QuantizedInput { std::array::from_fn(|place| if place == 0 { first } else { 3 }) };
-        let code = |first| wide(&row(first));
-        assert_eq!(distance(&[], &row(5)), 1.0);
-        assert_eq!(distance(&[code(-127), code(1)], &row(5)), 16.0 + CODE_FLOOR);
-        assert_eq!(distance(&[[-127; FEATURES]], &[127; FEATURES]), 48.0 * 254.0 * 254.0);
     }
 
     #[test]

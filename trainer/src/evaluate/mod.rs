@@ -4,6 +4,7 @@
 //! The same table and plan give the same figures, on any number of threads; only [`Cost`] depends on the machine.
 
 pub mod args;
+mod codes;
 mod error;
 mod figures;
 mod fitted;
@@ -17,6 +18,7 @@ pub mod page;
 mod plan;
 mod prepare;
 
+pub use codes::Int8Codes;
 pub use error::EvaluateError;
 pub use figures::{Figure, Figures, KindFigures, Naming, wilson};
 pub use fitted::{Answers, Fitted, Lesson};

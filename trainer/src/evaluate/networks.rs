@@ -51,10 +51,8 @@ pub(super) fn fit(plan: &Plan, lesson: &Lesson, progress: Progress<'_>) -> Resul
     };
     match plan.method {
         MethodName::LatentLogistic => {
-            let config = LatentLogisticConfig {
-                autoencoder: AutoencoderConfig { codes: 0, ..autoencoder(plan) },
-                ..LatentLogisticConfig::default()
-            };
+            let mut config = LatentLogisticConfig::default();
+            config.autoencoder = AutoencoderConfig { codes: 0, ..autoencoder(plan, config.autoencoder) };
             let benign = lesson.benign_validation();
             let (model, report) =
                 config.fit(&lesson.rows, &attacks, &benign, plan.seed, &mut watcher).map_err(failed)?;
@@ -78,7 +76,8 @@ pub(super) fn fit(plan: &Plan, lesson: &Lesson, progress: Progress<'_>) -> Resul
         }
         MethodName::Autoencoder | MethodName::Plain(_) => {
             let benign = lesson.benign_validation();
-            let fitted = autoencoder(plan).fit(&lesson.rows, &benign, plan.seed, &mut watcher);
+            let fitted =
+                autoencoder(plan, AutoencoderConfig::default()).fit(&lesson.rows, &benign, plan.seed, &mut watcher);
             let (model, report) = fitted.map_err(failed)?;
             Ok((Network::Autoencoder(model), named("autoencoder", report.curves)))
         }
@@ -108,8 +107,8 @@ fn two_stage(plan: &Plan) -> Result<TwoStageConfig, EvaluateError> {
     Ok(config)
 }
 
-fn autoencoder(plan: &Plan) -> AutoencoderConfig {
-    let mut config = AutoencoderConfig::default();
+/// The method's own settings, with what the plan says otherwise.
+fn autoencoder(plan: &Plan, mut config: AutoencoderConfig) -> AutoencoderConfig {
     if !plan.hidden.is_empty() {
         config.hidden.clone_from(&plan.hidden);
     }

@@ -146,7 +146,7 @@ pub struct Plan {
     pub combine: Vec<String>,
     /// At most so many training rows, drawn by seed.
     pub training_rows: Option<usize>,
-    /// Widths of an autoencoder's hidden layers; none: a gateway's.
+    /// Widths of an autoencoder's hidden layers; none: the method's own, a gateway's.
     pub hidden: Vec<usize>,
     /// Autoencoders whose scores are averaged.
     pub members: Option<usize>,

@@ -83,6 +83,18 @@ fn methods_of_every_sort_tell_far_attacks_from_benign_rows_and_repeats_its_figur
 }
 
 #[test]
+fn a_logistic_head_has_a_wide_latent_layer_unless_the_plan_says_otherwise() {
+    let table = table();
+    let latent = |hidden: Vec<usize>| {
+        let plan = Plan { hidden, epochs: Some(1), ..plan("latent-logistic") };
+        let split = Split::make(&table, &plan.split_options()).unwrap();
+        let judged = judge(&table, &split, &plan, &silent).unwrap();
+        judged.fitted.latent(&judged.prepared.test.matrix).unwrap().columns()
+    };
+    assert_eq!((latent(Vec::new()), latent(vec![6, 3, 6])), (64, 3));
+}
+
+#[test]
 fn the_threshold_does_not_move_with_test_rows() {
     let table = table();
     let all = plan("pca");
