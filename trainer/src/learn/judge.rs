@@ -1,7 +1,7 @@
 //! A trained network and benign rows → calibration and evidence limits, for `serve` and by hand alike.
 //!
-//! Limits are counted on rows judged as tomorrow's will be: by a network that did not train on them, and by a
-//! calibration made of others. There are two ways to such rows.
+//! Limits are counted on rows judged by a network that did not train on them, as tomorrow's will be. There are two ways
+//! to such rows.
 //!
 //! - **Unseen rows**: captures, feature files, a store that was not trained on. The network itself judges them.
 //! - **The rows of its own training**, where a store is all there is. Two more networks are trained, each on half, and
@@ -9,7 +9,7 @@
 //!   little to tell how often a day brings a burst, and how odd its rows are.
 
 use super::{LearnError, Quantized, Thresholds, quantize, scores, transforms};
-use crate::calibrate::limits::{BenignFlow, Calibrated, Unlabelled, Watch, evidence_limits};
+use crate::calibrate::limits::{BenignFlow, Unlabelled, Watch, evidence_limits};
 use crate::calibrate::{CalibrateError, DRIFT_NATS, calibrate};
 use crate::dataset::stored::Sampled;
 use crate::dataset::{Row, benign};
@@ -19,6 +19,10 @@ use crate::train::rows::{TrainingRow, split};
 use crate::train::run::TrainRun;
 use crate::train::{self, Progress, Trained};
 use lapwing_shared::features::FeatureVector;
+use lapwing_shared::verdict::calibration::{Calibration, Knot, SURPRISE_LIMIT_NATS};
+
+/// Quanta of a nat in which surprises are handed to the judge.
+const SURPRISE_QUANTA: f32 = 1e6;
 
 /// A network that can be released, and what is known of it.
 pub struct Judged {
@@ -46,9 +50,8 @@ pub fn judge(run: &TrainRun, rows: &[&Row], attacks: &[FeatureVector]) -> Result
     let held_out: Vec<FeatureVector> = rows.iter().map(|row| row.features).collect();
     let quantized = quantize(run, &held_out, attacks)?;
     let scores = scores(&quantized.artifacts.int8, &run.scaling, held_out.iter())?;
-    let all: Vec<usize> = (0..rows.len()).collect();
-    let parts = quarters(&[(&all, &scores)], run.config.seed);
-    let thresholds = thresholds(rows, &parts, Unlabelled::default())?;
+    let whole = Part { places: (0..rows.len()).collect(), scores: scores.clone() };
+    let thresholds = thresholds(rows, &[whole], Unlabelled::default())?;
     Ok(Judged { quantized, thresholds, held_out, scores })
 }
 
@@ -83,43 +86,45 @@ fn half_scores(run: &TrainRun, rows: &[TrainingRow], half: &Trained) -> Result<V
     Ok(scores(&artifacts.int8, &half_run.scaling, unseen)?)
 }
 
-/// Four parts, or two of each network's rows where there are two networks; neighbouring rows stay together.
+/// Two parts of what each half's network has judged; neighbouring rows stay together.
 fn quarters(judged: &[(&[usize], &[u32])], seed: u64) -> Vec<Part> {
     let mut parts = Vec::new();
     for (places, scores) in judged {
-        let all: Vec<usize> = (0..places.len()).collect();
-        let (one, other) = split(&all, 0.5, seed);
-        let halves = [one, other];
-        let pieces: Vec<Vec<usize>> = if judged.len() > 1 {
-            halves.into()
-        } else {
-            halves.iter().flat_map(|half| <[_; 2]>::from(split(half, 0.5, seed))).collect()
-        };
-        parts.extend(pieces.iter().map(|piece| Part {
-            places: piece.iter().map(|row| places[*row]).collect(),
-            scores: piece.iter().map(|row| scores[*row]).collect(),
+        let (one, other) = split(&(0..places.len()).collect::<Vec<_>>(), 0.5, seed);
+        parts.extend([one, other].map(|rows| Part {
+            places: rows.iter().map(|row| places[*row]).collect(),
+            scores: rows.iter().map(|row| scores[*row]).collect(),
         }));
     }
     parts
 }
 
-/// Limits counted on every part, judged by a calibration of the others: a burst that the calibration has seen is no
-/// surprise to it, and tomorrow's burst is one that it has not seen. The release's own calibration is by all of them.
+/// Limits counted on all parts together, in the order of time, so that no burst is torn; each row is judged by the
+/// calibration of the other parts, where there are others: a burst that the calibration has seen is no surprise to it,
+/// and tomorrow's burst is one that it has not seen. The release's own calibration is by all of them.
 fn thresholds(rows: &[&Row], parts: &[Part], unlabelled: Unlabelled) -> Result<Thresholds, CalibrateError> {
     let without = |left_out: usize| -> Vec<u32> {
         let others = parts.iter().enumerate().filter(|(part, _)| *part != left_out);
         others.flat_map(|(_, part)| &part.scores).copied().collect()
     };
     let calibration = calibrate(&without(parts.len()))?;
-    let watch = |(number, part): (usize, &Part)| -> Result<Calibrated, CalibrateError> {
-        let mut scores = vec![None; rows.len()];
-        part.places.iter().zip(&part.scores).for_each(|(place, score)| scores[*place] = Some(*score));
-        Ok((Watch::new(benign_flows(rows, &scores)), calibrate(&without(number))?))
-    };
-    let watches = parts.iter().enumerate().map(watch).collect::<Result<Vec<_>, _>>()?;
-    let days = watches.iter().map(|(watch, _)| watch.days()).sum();
-    let limits = evidence_limits(&watches, unlabelled, DRIFT_NATS)?;
+    let mut surprises = vec![None; rows.len()];
+    for (number, part) in parts.iter().enumerate() {
+        let others = if parts.len() > 1 { calibrate(&without(number))? } else { calibration.clone() };
+        for (place, score) in part.places.iter().zip(&part.scores) {
+            surprises[*place] = Some((others.surprise_nats(*score) * SURPRISE_QUANTA).round() as u32);
+        }
+    }
+    let watch = Watch::new(benign_flows(rows, &surprises));
+    let days = watch.days();
+    let limits = evidence_limits(&[(watch, surprise_itself())], unlabelled, DRIFT_NATS)?;
     Ok(Thresholds { calibration, limits, days })
+}
+
+/// The calibration of scores that are surprises already, in [`SURPRISE_QUANTA`].
+fn surprise_itself() -> Calibration {
+    let knot = |surprise_nats: f32| Knot { score: (surprise_nats * SURPRISE_QUANTA).round() as u32, surprise_nats };
+    Calibration { knots: [0.0, SURPRISE_LIMIT_NATS].map(knot).into_iter().collect(), rows: 0 }
 }
 
 /// Rows with their scores, those without one not being judged; each file counts as one site.

@@ -1,20 +1,25 @@
 //! One store, two ways to a release.
 
+use super::judge::judge_by_halves;
 use super::*;
 use crate::calibrate::limits::Unlabelled;
 use crate::commands::learn::{CalibrateArgs, ReleaseArgs, TrainArgs, run_calibrate, run_release, run_train};
+use crate::dataset::stored::Sampled;
+use crate::dataset::{Row, benign};
 use crate::release::keys::ReleaseKey;
 use crate::serve::make::{Order, ReleaseMaker};
 use crate::serve::publish;
 use crate::store::testing::{Folder, alert, name, received, samples};
 use crate::store::{Limits, Store};
 use crate::synthetic::Mixture;
-use crate::train::TrainConfig;
+use crate::train::rows::TrainingRow;
+use crate::train::{TrainConfig, train};
 use clap::{Args, FromArgMatches};
 use fastrand::Rng;
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::messages::{AlertState, Body, Message, RowHosts};
 use lapwing_shared::release::manifest::Manifest;
+use lapwing_shared::units::{Address, Timestamp};
 use std::path::{Path, PathBuf};
 
 const EPOCHS: usize = 3;
@@ -143,4 +148,41 @@ fn a_release_made_by_hand_from_a_store_is_the_one_that_serve_makes() {
     let nats = |knot: &serde_json::Value| knot["evidence_nats"].as_f64().unwrap() as f32;
     let limits: Vec<f32> = told["limits"].as_array().unwrap().iter().map(nats).collect();
     assert_eq!(limits, hand.limits.iter().map(|knot| knot.evidence_nats).collect::<Vec<_>>());
+}
+
+/// Share of fresh rows that the released network scores over a tail probability, by the calibration of two halves.
+fn share_over(tail: f64, calibration: &Calibration, fresh: &[u32]) -> f64 {
+    let over = |score: &&u32| f64::from(calibration.surprise_nats(**score)) >= -tail.ln();
+    fresh.iter().filter(over).count() as f64 / fresh.len() as f64
+}
+
+#[test]
+fn the_calibration_of_two_halves_fits_the_released_networks_scores() {
+    let (mut hundredth, mut thousandth) = (0.0, 0.0);
+    for seed in 1..=3 {
+        let mixture = Mixture::new(seed);
+        let row = |(place, features): (usize, FeatureVector)| Row {
+            file: 0,
+            at: Timestamp::from_secs(10 * place as u64),
+            ends: (Address::from_v4([10, 0, 0, 1]), Address::from_v4([203, 0, 113, 1])),
+            service_port: 443,
+            features,
+            attack: None,
+            suspect: false,
+            stands_for: 1.0,
+            under_release: false,
+        };
+        let rows: Vec<Row> = mixture.rows(4_000, seed).into_iter().enumerate().map(row).collect();
+        let sampled = Sampled { rows, unlabelled: Unlabelled::default() };
+        let config = TrainConfig { seed, epochs: 20, batch_rows: 64, ..TrainConfig::default() };
+        let training: Vec<TrainingRow> = benign(&sampled.rows).collect();
+        let trained = train(&training, &transforms(), &config, &mut |_| ()).unwrap();
+        let run = TrainRun::new(&training, &config, &trained);
+        let judged = judge_by_halves(&run, &sampled, &[], &mut |_| ()).unwrap();
+        let fresh = scores(&judged.quantized.artifacts.int8, &run.scaling, mixture.rows(10_000, 99).iter()).unwrap();
+        hundredth += share_over(0.01, &judged.thresholds.calibration, &fresh) / 3.0;
+        thousandth += share_over(0.001, &judged.thresholds.calibration, &fresh) / 3.0;
+    }
+    assert!((0.005..=0.02).contains(&hundredth), "{hundredth} of fresh rows over p = 0.01");
+    assert!((0.0003..=0.003).contains(&thousandth), "{thousandth} of fresh rows over p = 0.001");
 }
