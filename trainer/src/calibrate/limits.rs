@@ -51,6 +51,8 @@ pub struct BenignFlow {
     pub score: Option<u32>,
     /// Flows that it stands for: 1 where every flow is given, more where it comes from a sample.
     pub stands_for: f32,
+    /// Its agent had a release, so that alerts could be raised.
+    pub under_release: bool,
 }
 
 /// Benign flows, ordered by site and time, and how long was watched.
@@ -58,6 +60,7 @@ pub struct BenignFlow {
 pub struct Watch {
     flows: Vec<BenignFlow>,
     days: f64,
+    days_under_release: f64,
 }
 
 impl Watch {
@@ -66,8 +69,10 @@ impl Watch {
     /// hour that its judged flows are of all, so that little data does not look like a busy day.
     pub fn new(mut flows: Vec<BenignFlow>) -> Self {
         flows.sort_by_key(|flow| (flow.site, flow.at));
-        let days = flows.chunk_by(|one, other| one.site == other.site).map(days_of_site).sum();
-        Self { flows, days }
+        let sites = || flows.chunk_by(|one, other| one.site == other.site);
+        let days = sites().map(|site| days_of_site(site).0).sum();
+        let days_under_release = sites().map(|site| days_of_site(site).1).sum();
+        Self { flows, days, days_under_release }
     }
 
     /// Time watched, summed over the sites, days.
@@ -82,14 +87,25 @@ impl Watch {
     }
 }
 
-fn days_of_site(site: &[BenignFlow]) -> f64 {
+/// Days watched at a site, and how many of them under a release. Shares of time, not of flows: a release that came
+/// when the site grew quiet was in use for as long.
+fn days_of_site(site: &[BenignFlow]) -> (f64, f64) {
     let stands_for = |flow: &BenignFlow| f64::from(flow.stands_for.max(1.0));
-    let watched =
-        |pair: &[BenignFlow]| pair[1].at.since(pair[0].at).as_secs_f64().min(LONGEST_SILENCE_S) / stands_for(&pair[0]);
-    let watched: f64 = site.windows(2).filter(|pair| pair[0].score.is_some()).map(watched).sum();
-    let judged = site.iter().filter(|flow| flow.score.is_some()).count() as f64;
-    let least = 3_600.0 * judged / site.iter().map(stands_for).sum::<f64>().max(1.0);
-    watched.max(least) / SECONDS_PER_DAY
+    let (mut watched, mut under_release) = (0.0, 0.0);
+    for pair in site.windows(2).filter(|pair| pair[0].score.is_some()) {
+        let time = pair[1].at.since(pair[0].at).as_secs_f64().min(LONGEST_SILENCE_S) / stands_for(&pair[0]);
+        watched += time;
+        under_release += if pair[0].under_release { time } else { 0.0 };
+    }
+    let judged = |wanted: &dyn Fn(&BenignFlow) -> bool| {
+        site.iter().filter(|flow| flow.score.is_some() && wanted(flow)).count() as f64
+    };
+    let least = 3_600.0 / site.iter().map(stands_for).sum::<f64>().max(1.0);
+    // An hour at least, of which a release has its share of the flows: there is too little time to take shares of.
+    if watched < least * judged(&|_| true) {
+        (watched, under_release) = (least * judged(&|_| true), least * judged(&|flow| flow.under_release));
+    }
+    (watched / SECONDS_PER_DAY, under_release / SECONDS_PER_DAY)
 }
 
 fn alerts_of_site(
@@ -142,12 +158,10 @@ pub struct Unlabelled {
     pub episodes: u64,
     /// Limit that they rose over, nats; the mean where they had several.
     pub limit_nats: f32,
-    /// Share of the time watched in which a release was in use, 0 to 1.
-    pub under_release: f64,
 }
 
 /// Evidence limits for each of [`ALERTS_PER_DAY`], falling as the knob rises; the alerts of all watches are counted
-/// together, and of the unlabelled ones as many as the knob allowed. Without these, each release's limit came out below
+/// together, and of the unlabelled ones as many as the knob allowed while a release was in use. Without these, each release's limit came out below
 /// the one before, over which the oddest ordinary flows had been taken away.
 ///
 /// # Errors
@@ -160,11 +174,12 @@ pub fn evidence_limits(
     let exponent = tail_exponent(drift_nats)? as f32;
     let seen = counted(watches, drift_nats, if unlabelled.episodes > 0 { unlabelled.limit_nats } else { 0.0 });
     let days: f64 = watches.iter().map(|(watch, _)| watch.days).sum();
+    let days_under_release: f64 = watches.iter().map(|(watch, _)| watch.days_under_release).sum();
     let mut limits = heapless::Vec::new();
     let mut above = f32::INFINITY;
     for alerts_per_day in ALERTS_PER_DAY {
         let allowed = f64::from(alerts_per_day) * days;
-        let false_ones = (allowed * unlabelled.under_release).min(unlabelled.episodes as f64);
+        let false_ones = (f64::from(alerts_per_day) * days_under_release).min(unlabelled.episodes as f64);
         let (curve, slope) = completed(&seen, false_ones, unlabelled.limit_nats, exponent);
         let evidence_nats = limit_for(&curve, allowed, slope).clamp(LOWEST_NATS, HIGHEST_NATS).min(above);
         above = evidence_nats;

@@ -3,6 +3,7 @@
 use crate::calibrate::DRIFT_NATS;
 use crate::calibrate::limits::Watch;
 use crate::dataset::capture;
+use crate::learn::judge::benign_flows;
 use crate::learn::{self, Thresholds};
 use crate::tell::tell;
 use crate::train::run::TrainRun;
@@ -47,7 +48,8 @@ pub fn check(run: &TrainRun, int8: &[u8], thresholds: &Thresholds, captures: &[P
     let rows: Vec<_> = dataset.rows.iter().filter(|row| row.attack.is_none()).collect();
     let features: Vec<FeatureVector> = rows.iter().map(|row| row.features).collect();
     let scores = learn::scores(int8, &run.scaling, features.iter())?;
-    let watch = Watch::new(learn::benign_flows(&rows, &scores));
+    let scores: Vec<_> = scores.into_iter().map(Some).collect();
+    let watch = Watch::new(benign_flows(&rows, &scores));
     let knob = |limit: &lapwing_shared::release::manifest::LimitKnot| {
         let alerts = watch.alerts(&thresholds.calibration, DRIFT_NATS, limit.evidence_nats);
         KnobCheck {

@@ -3,12 +3,15 @@
 use crate::card::{CardFiles, CardInput};
 use crate::commands::evaluate::command_line;
 use crate::commands::knob;
-use crate::dataset::{Dataset, capture, features_csv, stored};
-use crate::learn::{self, Naming, Thresholds};
+use crate::dataset::stored::{self, Sampled};
+use crate::dataset::{Dataset, benign, capture, features_csv};
+use crate::learn::judge::{Judged, judge_by_halves};
+use crate::learn::{self, Naming};
 use crate::release::keys::ReleaseKey;
 use crate::tell::tell;
+use crate::train::rows::TrainingRow;
 use crate::train::run::TrainRun;
-use crate::train::{TrainConfig, train};
+use crate::train::{Progress, TrainConfig, train};
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -27,22 +30,40 @@ pub struct RowArgs {
     #[arg(long = "features", value_name = "FILE")]
     features: Vec<PathBuf>,
     /// Store of `serve`: what its agents sent, without the rows of alert episodes that nobody called benign. To calibrate
-    /// and release on a store is to judge by rows that were trained on, unless captures or features were trained on.
+    /// or release a run that was trained on a store takes as long as to train it, since two more networks, each trained
+    /// on half of the rows, judge the other half, as with `serve`.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
 }
 
+/// Rows of captures and feature files, and of a store.
+struct GivenRows {
+    files: Dataset,
+    sampled: Option<Sampled>,
+}
+
 impl RowArgs {
-    fn read(&self) -> anyhow::Result<Dataset> {
-        let mut dataset = capture::read(&self.captures)?;
-        dataset.append(features_csv::read(&self.features)?, self.captures.len() as u32);
-        if let Some(path) = &self.store {
-            dataset.append(stored::read(path)?, (self.captures.len() + self.features.len()) as u32);
-        }
-        for warning in &dataset.warnings {
+    fn read(&self) -> anyhow::Result<GivenRows> {
+        let mut files = capture::read(&self.captures)?;
+        files.append(features_csv::read(&self.features)?, self.captures.len() as u32);
+        let (sampled, warnings) = self.store.as_deref().map(stored::sampled).transpose()?.unzip();
+        for warning in files.warnings.iter().chain(warnings.iter().flatten()) {
             tracing::warn!("{warning}");
         }
-        Ok(dataset)
+        Ok(GivenRows { files, sampled })
+    }
+
+    fn files(&self) -> u32 {
+        (self.captures.len() + self.features.len()) as u32
+    }
+}
+
+impl GivenRows {
+    /// All of them, the store's behind those of so many files.
+    fn together(self, files: u32) -> Dataset {
+        let mut all = self.files;
+        all.append(Dataset { rows: self.sampled.unwrap_or_default().rows, warnings: Vec::new() }, files);
+        all
     }
 }
 
@@ -72,7 +93,7 @@ pub struct TrainArgs {
 /// `calibrate`.
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
-    /// Benign rows that were not trained on.
+    /// Benign rows that were not trained on, or the store that was.
     #[command(flatten)]
     rows: RowArgs,
     /// Training run, as `train` writes it.
@@ -93,7 +114,7 @@ pub struct CalibrateArgs {
 /// `release`.
 #[derive(Debug, Args)]
 pub struct ReleaseArgs {
-    /// Benign rows that were not trained on: thresholds come from them. Rows that labels call attacks give the kinds.
+    /// Benign rows that were not trained on, or the store that was: thresholds come from them. Rows that labels call attacks give the kinds.
     #[command(flatten)]
     rows: RowArgs,
     /// Training run, as `train` writes it.
@@ -131,16 +152,11 @@ pub(crate) fn run_train(args: &TrainArgs) -> anyhow::Result<()> {
     config.seed = args.seed.unwrap_or(config.seed);
     config.epochs = args.epochs.unwrap_or(config.epochs);
     config.contamination = args.contamination.unwrap_or(config.contamination);
-    let rows = args.rows.read()?.benign();
-    let bar = ProgressBar::new(config.epochs as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:32} epoch {pos}/{len} {msg}")?);
-    let trained = train(&rows, &learn::transforms(), &config, &mut |step| {
-        bar.set_length(step.epochs as u64);
-        bar.set_position(step.epoch as u64);
-        bar.set_message(format!("pass {}, validation error {:.4}", step.pass, step.validation_error));
-    })?;
+    let rows: Vec<TrainingRow> = benign(&args.rows.read()?.together(args.rows.files()).rows).collect();
+    let bar = bar()?;
+    let trained = train(&rows, &learn::transforms(), &config, &mut |step| show(&bar, &step))?;
     bar.finish();
-    let run = TrainRun::new(&rows, &config, &trained);
+    let run = TrainRun::new(&rows, &config, &trained).of_samples(args.rows.store.is_some());
     run.save(&args.out)?;
     let report = &run.report;
     tell!(
@@ -167,31 +183,50 @@ fn settings(path: &Path) -> anyhow::Result<TrainConfig> {
     toml::from_str(&text).with_context(told)
 }
 
-struct Calibrated {
-    thresholds: Thresholds,
-    /// int8 scores of the benign rows.
-    scores: Vec<u32>,
-    quantized: learn::Quantized,
-    benign: Vec<FeatureVector>,
+fn bar() -> anyhow::Result<ProgressBar> {
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template("{bar:32} epoch {pos}/{len} {msg}")?);
+    Ok(bar)
 }
 
-fn calibrated(run: &TrainRun, dataset: &Dataset, attacks: &[FeatureVector]) -> anyhow::Result<Calibrated> {
-    let rows: Vec<_> = dataset.rows.iter().filter(|row| row.attack.is_none()).collect();
-    let benign: Vec<FeatureVector> = rows.iter().map(|row| row.features).collect();
-    if benign.is_empty() {
-        bail!("no benign rows to calibrate on");
+fn show(bar: &ProgressBar, step: &Progress) {
+    bar.set_length(step.epochs as u64);
+    bar.set_position(step.epoch as u64);
+    bar.set_message(format!("pass {}, validation error {:.4}", step.pass, step.validation_error));
+}
+
+/// Thresholds from rows that the run did not see; a store that it was trained on has none, and gives what `serve` would.
+fn judged(run: &TrainRun, args: &RowArgs, attacks: &[FeatureVector]) -> anyhow::Result<Judged> {
+    let given = args.read()?;
+    let Some(sampled) = given.sampled.as_ref().filter(|_| run.sampled) else {
+        let all = given.together(args.files());
+        let rows: Vec<_> = all.rows.iter().filter(|row| row.attack.is_none()).collect();
+        if rows.is_empty() {
+            bail!("no benign rows to calibrate on");
+        }
+        return Ok(learn::judge::judge(run, &rows, attacks)?);
+    };
+    if !given.files.rows.is_empty() {
+        bail!(
+            "the run was trained on a store: thresholds come from a store, or from captures and feature files, not both"
+        );
     }
-    let quantized = learn::quantize(run, &benign, attacks)?;
-    let scores = learn::scores(&quantized.artifacts.int8, &run.scaling, benign.iter())?;
-    let thresholds = learn::thresholds(learn::benign_flows(&rows, &scores))?;
-    Ok(Calibrated { thresholds, scores, quantized, benign })
+    if !run.is_of(&benign(&sampled.rows).collect::<Vec<_>>()) {
+        tracing::warn!(
+            "the store does not hold the rows that the run was trained on: thresholds are those of its rows now"
+        );
+    }
+    let bar = bar()?;
+    let judged = judge_by_halves(run, sampled, attacks, &mut |step| show(&bar, &step))?;
+    bar.finish();
+    Ok(judged)
 }
 
 /// `calibrate`.
 pub(crate) fn run_calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
     let run = TrainRun::load(&args.run)?;
-    let calibrated = calibrated(&run, &args.rows.read()?, &[])?;
-    let thresholds = &calibrated.thresholds;
+    let judged = judged(&run, &args.rows, &[])?;
+    let thresholds = &judged.thresholds;
     tell!("calibrated on {} benign rows", thresholds.calibration.rows);
     for limit in &thresholds.limits {
         tell!("{:>7} false alerts a day: evidence over {:.1} nats", limit.alerts_per_day, limit.evidence_nats);
@@ -202,7 +237,7 @@ pub(crate) fn run_calibrate(args: &CalibrateArgs) -> anyhow::Result<()> {
     if args.check.is_empty() {
         return Ok(());
     }
-    let checked = knob::check(&run, &calibrated.quantized.artifacts.int8, thresholds, &args.check)?;
+    let checked = knob::check(&run, &judged.quantized.artifacts.int8, thresholds, &args.check)?;
     knob::tell(&checked);
     args.report.iter().try_for_each(|folder| knob::write_page(folder, &checked, &args.check, command_line()))
 }
@@ -213,23 +248,22 @@ pub(crate) fn run_release(args: &ReleaseArgs) -> anyhow::Result<()> {
     let labelled = capture::read(&args.attacks)?;
     let attacks: Vec<FeatureVector> =
         labelled.rows.iter().filter(|row| row.attack.is_some()).map(|row| row.features).collect();
-    let calibrated = calibrated(&run, &args.rows.read()?, &attacks)?;
+    let judged = judged(&run, &args.rows, &attacks)?;
     let created_s = crate::clock::now_s();
     let expires_s = created_s.saturating_add(args.expires_days.saturating_mul(86_400));
     let naming = Naming { group: args.group.clone(), version: args.version, created_s, expires_s };
     let kinds = learn::kinds(labelled.rows.iter(), &run.scaling);
     let names: Vec<String> = kinds.iter().map(|kind| kind.name.to_string()).collect();
     let key = ReleaseKey::load(&args.key)?;
-    let artifacts = &calibrated.quantized.artifacts;
-    let bytes =
-        learn::release(&run, artifacts, &calibrated.benign, calibrated.thresholds.clone(), kinds, naming, &key)?;
+    let artifacts = &judged.quantized.artifacts;
+    let bytes = learn::release(&run, artifacts, &judged.held_out, judged.thresholds.clone(), kinds, naming, &key)?;
     write(&args.out, &bytes)?;
-    write_card(args, &run, &calibrated, &labelled, (expires_s, bytes.len(), key.name()))?;
-    tell!("{}", learn::cost(&calibrated.quantized.report));
+    write_card(args, &run, &judged, &labelled, (expires_s, bytes.len(), key.name()))?;
+    tell!("{}", learn::cost(&judged.quantized.report));
     tell!("kinds that alerts can resemble: {}", if names.is_empty() { "none".into() } else { names.join(", ") });
     tell!("{}: release {} of group {}, {} bytes", args.out.display(), args.version, args.group, bytes.len());
     if let Some(path) = &args.json {
-        write(path, &serde_json::to_vec_pretty(&calibrated.quantized.report)?)?;
+        write(path, &serde_json::to_vec_pretty(&judged.quantized.report)?)?;
     }
     Ok(())
 }
@@ -238,7 +272,7 @@ pub(crate) fn run_release(args: &ReleaseArgs) -> anyhow::Result<()> {
 fn write_card(
     args: &ReleaseArgs,
     run: &TrainRun,
-    calibrated: &Calibrated,
+    judged: &Judged,
     labelled: &Dataset,
     (expires_s, file_bytes, key): (u64, usize, &str),
 ) -> anyhow::Result<()> {
@@ -248,7 +282,7 @@ fn write_card(
             by_kind.entry(kind).or_default().push(row.features);
         }
     }
-    let int8 = &calibrated.quantized.artifacts.int8;
+    let int8 = &judged.quantized.artifacts.int8;
     let mut attacks = Vec::new();
     for (kind, rows) in by_kind {
         attacks.push((kind.to_owned(), learn::scores(int8, &run.scaling, rows.iter())?));
@@ -260,9 +294,9 @@ fn write_card(
         key,
         file_bytes,
         run,
-        quantized: &calibrated.quantized.report,
-        thresholds: &calibrated.thresholds,
-        benign: &calibrated.scores,
+        quantized: &judged.quantized.report,
+        thresholds: &judged.thresholds,
+        benign: &judged.scores,
         attacks: &attacks,
         command: command_line(),
     })?

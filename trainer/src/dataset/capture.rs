@@ -40,6 +40,7 @@ fn read_one(path: &Path, file: u32, labels: &Labels, dataset: &mut Dataset) -> R
             attack: labels.attack(record).map(str::to_owned),
             suspect: false,
             stands_for: 1.0,
+            under_release: false,
         });
     };
     while let Some(frame) = source.next_frame()? {

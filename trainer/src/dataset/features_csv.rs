@@ -92,6 +92,7 @@ impl Columns {
             attack: None,
             suspect: false,
             stands_for: 1.0,
+            under_release: false,
         })
     }
 }

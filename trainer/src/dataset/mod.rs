@@ -31,6 +31,8 @@ pub struct Row {
     pub suspect: bool,
     /// Flow records that it stands for: 1, or more where an agent sent a sample of what it saw.
     pub stands_for: f32,
+    /// Its agent had a release when it was made, and judged it.
+    pub under_release: bool,
 }
 
 /// Rows of several files, in the files' order.
@@ -48,12 +50,12 @@ impl Dataset {
         self.rows.extend(more.rows.into_iter().map(|row| Row { file: row.file + files, ..row }));
         self.warnings.extend(more.warnings);
     }
+}
 
-    /// Benign rows, as training takes them; each file counts as one agent.
-    pub fn benign(&self) -> Vec<TrainingRow> {
-        let benign = self.rows.iter().filter(|row| row.attack.is_none());
-        benign.map(|row| TrainingRow { features: row.features, agent: row.file, suspect: row.suspect }).collect()
-    }
+/// Benign rows, as training takes them; each file counts as one agent.
+pub fn benign(rows: &[Row]) -> impl Iterator<Item = TrainingRow> {
+    let benign = rows.iter().filter(|row| row.attack.is_none());
+    benign.map(|row| TrainingRow { features: row.features, agent: row.file, suspect: row.suspect })
 }
 
 /// Why a file gives no rows.

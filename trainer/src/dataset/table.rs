@@ -84,6 +84,7 @@ mod tests {
             attack: attack.map(str::to_owned),
             suspect: false,
             stands_for: 1.0,
+            under_release: false,
         };
         let rows = vec![flow(0, None), flow(0, Some("scan")), flow(1, None)];
         let table = of(&Dataset { rows, warnings: Vec::new() }, &files, 1).unwrap();

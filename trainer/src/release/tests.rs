@@ -45,6 +45,7 @@ fn made() -> Made {
         service_port: 443,
         score: Some(score),
         stands_for: 1.0,
+        under_release: false,
     };
     let flows = scores(&run, &artifacts, &validation).into_iter().enumerate().map(flow).collect();
     let watch = [(Watch::new(flows), calibration.clone())];

@@ -112,8 +112,7 @@ impl Desk {
         Ok(TrainingRows { desk: self, schema, spans, decided_ns, after: 0, up_to, page, summary, ended: false })
     }
 
-    /// Alert episodes that nobody labelled; a test alert, which has no limit, is none. What share of the time was under a
-    /// release is not said here.
+    /// Alert episodes that nobody labelled; a test alert, which has no limit, is none.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -124,7 +123,7 @@ impl Desk {
                      WHERE labels.label IS NULL AND a.limit_nats > 0 GROUP BY a.agent, a.episode)";
         let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)?));
         let (episodes, limit_nats) = self.connection.query_row(text, [], read).map_err(self.sql())?;
-        Ok(Unlabelled { episodes: episodes.cast_unsigned(), limit_nats: limit_nats as f32, under_release: 0.0 })
+        Ok(Unlabelled { episodes: episodes.cast_unsigned(), limit_nats: limit_nats as f32 })
     }
 
     /// [`UNDECIDED`] before the newest row of each agent's newest batch.

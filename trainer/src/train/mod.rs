@@ -175,8 +175,18 @@ pub fn train(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Trained, TrainError> {
     check(config)?;
+    learn(rows, sides(rows, config, config.validation_share), transforms, config, progress)
+}
+
+/// Places of the rows that [`train`] holds out of these rows.
+pub fn held_out(rows: &[TrainingRow], config: &TrainConfig) -> Vec<usize> {
+    sides(rows, config, config.validation_share).1
+}
+
+/// Places of the rows to train on and to hold out, without those of loud agents.
+fn sides(rows: &[TrainingRow], config: &TrainConfig, held_out: f64) -> (Vec<usize>, Vec<usize>) {
     let kept = rows::cap_agent_share(rows, config.max_agent_share, config.seed);
-    learn(rows, rows::split(&kept, config.validation_share, config.seed), transforms, config, progress)
+    rows::split(&kept, held_out, config.seed)
 }
 
 /// Trains twice, each time on half of the rows, the other half being held out: between them, every row is held out once.
@@ -190,8 +200,7 @@ pub fn train_halves(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<[Trained; 2], TrainError> {
     check(config)?;
-    let kept = rows::cap_agent_share(rows, config.max_agent_share, config.seed);
-    let (one, other) = rows::split(&kept, 0.5, config.seed);
+    let (one, other) = sides(rows, config, 0.5);
     let first = learn(rows, (one.clone(), other.clone()), transforms, config, progress)?;
     Ok([first, learn(rows, (other, one), transforms, config, progress)?])
 }

@@ -30,6 +30,10 @@ pub struct TrainRun {
     pub data_sha256: String,
     /// The settings, with the seed.
     pub config: TrainConfig,
+    /// The rows are what a store's agents sampled: its thresholds on the same store are by two halves
+    /// ([`crate::learn::judge`]).
+    #[serde(default)]
+    pub sampled: bool,
     /// What happened.
     pub report: TrainReport,
     /// Scaling with score weights.
@@ -53,11 +57,23 @@ impl TrainRun {
             code: CODE_VERSION.into(),
             data_sha256: Hex(&super::rows::digest(rows)).to_string(),
             config: config.clone(),
+            sampled: false,
             report: trained.report.clone(),
             scaling: trained.scaling.clone(),
             network: trained.network.clone(),
             range_rows,
         }
+    }
+
+    /// Says whether the rows are what a store's agents sampled.
+    #[must_use]
+    pub fn of_samples(self, sampled: bool) -> Self {
+        Self { sampled, ..self }
+    }
+
+    /// True when it was trained on these very rows.
+    pub fn is_of(&self, rows: &[TrainingRow]) -> bool {
+        self.data_sha256 == Hex(&super::rows::digest(rows)).to_string()
     }
 
     /// The rows that quantization takes the layers' ranges from; all of them were trained on.

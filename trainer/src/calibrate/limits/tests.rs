@@ -22,6 +22,7 @@ fn watch(days: u64, seed: u64, score: impl Fn(&mut Rng, u64) -> f64) -> Watch {
         service_port: 443,
         score: Some(score(&mut rng, second) as u32),
         stands_for: 1.0,
+        under_release: false,
     };
     Watch::new((0..days * DAY_S).step_by(4).map(flow).collect())
 }
@@ -124,9 +125,13 @@ fn without_episodes(whole: &Watch, calibration: &Calibration, limit_nats: f32) -
             (flow.source == alert.host || flow.destination == alert.host) && (alert.since..=alert.at).contains(&flow.at)
         })
     };
-    let keep = |flow: &BenignFlow| BenignFlow { score: flow.score.filter(|_| !of_episode(flow)), ..*flow };
+    let keep = |flow: &BenignFlow| BenignFlow {
+        score: flow.score.filter(|_| !of_episode(flow)),
+        under_release: true,
+        ..*flow
+    };
     let left = Watch::new(whole.flows.iter().map(keep).collect());
-    (left, Unlabelled { episodes, limit_nats, under_release: 1.0 })
+    (left, Unlabelled { episodes, limit_nats })
 }
 
 #[test]
@@ -150,16 +155,39 @@ fn limits_do_not_sink_from_release_to_release_when_nobody_labels_false_alerts() 
 
 #[test]
 fn an_attacker_who_raises_many_alerts_moves_the_limit_no_further_than_the_knob_allows() {
-    let seen = watch(10, 30, ordinary);
+    let half = |flow: &BenignFlow| BenignFlow { under_release: flow.at.as_secs() < 5 * DAY_S, ..*flow };
+    let seen = Watch::new(watch(10, 30, ordinary).flows.iter().map(half).collect());
     let calibration = curve_of(&seen);
     let limit = |unlabelled| {
         evidence_limits(&[(seen.clone(), calibration.clone())], unlabelled, DRIFT_NATS).unwrap()[3].evidence_nats
     };
     let none = limit(Unlabelled::default());
-    let flood = |episodes| limit(Unlabelled { episodes, limit_nats: none, under_release: 0.5 });
+    let flood = |episodes| limit(Unlabelled { episodes, limit_nats: none });
     assert_eq!(flood(100), flood(1_000_000));
     assert!(flood(100) < 1.25 * none, "{} against {none}", flood(100));
     assert!(flood(0) == none && flood(2) > none && flood(100) > flood(2));
+}
+
+/// Ten days with a flow every four seconds, then ten with a tenth of them, of which every second one is sampled.
+fn grown_quiet(release: impl Fn(u64) -> bool) -> Watch {
+    let keep = |flow: &&BenignFlow| flow.at.as_secs() < 10 * DAY_S || flow.at.as_secs().is_multiple_of(80);
+    let seen = |flow: &BenignFlow| {
+        let day = flow.at.as_secs() / DAY_S;
+        BenignFlow { under_release: release(day), stands_for: if day < 10 { 1.0 } else { 2.0 }, ..*flow }
+    };
+    Watch::new(watch(20, 40, ordinary).flows.iter().filter(keep).map(seen).collect())
+}
+
+#[test]
+fn a_release_counts_for_its_time_however_much_traffic_there_was() {
+    // Two of three parts of the time that is watched: of the second ten days every other flow is seen.
+    let (busy, quiet) = (grown_quiet(|day| day < 10), grown_quiet(|day| day >= 10));
+    let share = |watch: &Watch| watch.days_under_release / watch.days;
+    assert!((share(&busy) - 2.0 / 3.0).abs() < 0.01, "{}", share(&busy));
+    assert!((share(&quiet) - 1.0 / 3.0).abs() < 0.01, "{}, and 5 % of the flows", share(&quiet));
+    // So few flows that an hour is taken for granted: then by flows.
+    let few = Watch::new(quiet.flows.iter().rev().step_by(40).take(2).copied().collect());
+    assert!(few.days > 0.0 && share(&few) == 1.0, "{few:?}");
 }
 
 #[test]
