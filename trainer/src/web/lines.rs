@@ -53,9 +53,16 @@ impl AlertLine {
             who,
             whom,
             evidence: format!("{} / {}", value(view.peak_nats), value(view.limit_nats)),
-            reasons: view.reasons.iter().take(REASONS).map(|reason| reason.words.clone()).collect(),
+            reasons: plainest(&view.reasons),
         }
     }
+}
+
+/// What a person sees to be off, at most [`REASONS`] of them; where every value is within what is normal, the first.
+fn plainest(reasons: &[ReasonView]) -> Vec<String> {
+    let off = reasons.iter().filter(|reason| !reason.usual).take(REASONS);
+    let told: Vec<String> = off.map(|reason| reason.words.clone()).collect();
+    if told.is_empty() { reasons.iter().take(1).map(|reason| reason.words.clone()).collect() } else { told }
 }
 
 /// Who did it, and to whom.
@@ -208,7 +215,7 @@ fn lost(health: &HealthView) -> String {
         (health.unscored, "rows unscored"),
         (health.flow_evictions, "flows evicted"),
         (health.dropped_alerts, "alerts"),
-        (health.dropped_telemetry, "other messages"),
+        (health.dropped_telemetry, "samples and states"),
     ];
     let told: Vec<String> = places
         .iter()

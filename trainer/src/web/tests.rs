@@ -149,6 +149,27 @@ fn an_alerts_page_tells_who_whom_what_is_off_and_what_to_do() {
 }
 
 #[test]
+fn a_list_tells_what_is_plainly_off_and_the_alerts_page_all() {
+    let usual = Reason { feature: 4, value: 5.0, normal_low: 0.0, normal_high: 20.0, share_permille: 300 };
+    let with_usual = |number, episode, keep: usize| {
+        let mut message = explained(number, episode, AlertState::Opened, (1_000, 1_010));
+        let Body::Alert(alert) = &mut message.body else { unreachable!() };
+        alert.reasons.truncate(keep);
+        alert.reasons.push(usual.clone()).unwrap();
+        received("gw", &message)
+    };
+    let stage = Stage::new(&[with_usual(1, 5, 1)]);
+    let (list, page) = (stage.page("/alerts"), stage.page("/alerts/gw/5"));
+    assert!(list.contains("the source sent 1.5 kB") && !list.contains("within what is normal"), "{list}");
+    assert!(page.contains("reverse_octets"), "{page}");
+    stage.end();
+    // Something has to be told.
+    let stage = Stage::new(&[with_usual(1, 5, 0)]);
+    assert!(stage.page("/alerts").contains("within what is normal"));
+    stage.end();
+}
+
+#[test]
 fn filters_narrow_and_pages_go_on() {
     let opened = |number: u64| {
         let agent = ["gw-1", "gw-2", "gw-3"][number as usize % 3];

@@ -207,6 +207,9 @@ pub struct ReasonView {
     /// Its part on what is normal.
     #[serde(skip)]
     pub(super) normal: String,
+    /// Whether the value lies within what is normal, and is off only beside the others.
+    #[serde(skip)]
+    pub(super) usual: bool,
 }
 
 fn health_of(bytes: Option<&[u8]>) -> Option<Health> {
@@ -346,6 +349,7 @@ impl ReasonView {
             words: reason.finding().to_string(),
             seen: reason.finding().seen().to_string(),
             normal: reason.finding().normal().to_string(),
+            usual: reason.finding().is_usual(),
         })
     }
 }
