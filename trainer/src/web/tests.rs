@@ -155,7 +155,7 @@ fn a_list_tells_what_is_plainly_off_and_the_alerts_page_all() {
         let mut message = explained(number, episode, AlertState::Opened, (1_000, 1_010));
         let Body::Alert(alert) = &mut message.body else { unreachable!() };
         alert.reasons.truncate(keep);
-        alert.reasons.push(usual.clone()).unwrap();
+        alert.reasons.push(usual).unwrap();
         received("gw", &message)
     };
     let stage = Stage::new(&[with_usual(1, 5, 1)]);
