@@ -161,8 +161,8 @@ pub struct Unlabelled {
 }
 
 /// Evidence limits for each of [`ALERTS_PER_DAY`], falling as the knob rises; the alerts of all watches are counted
-/// together, and of the unlabelled ones as many as the knob allowed while a release was in use. Without these, each release's limit came out below
-/// the one before, over which the oddest ordinary flows had been taken away.
+/// together, and of the unlabelled ones as many as the knob allowed while a release was in use. Without these, each
+/// release's limit came out below the one before, over which the oddest ordinary flows had been taken away.
 ///
 /// # Errors
 /// [`CalibrateError::Drift`].
