@@ -144,13 +144,19 @@ pub fn measures(figures: &Figures, plan: &Plan) -> Vec<Measure> {
     if let Some(naming) = &figures.by_probability {
         let note = "by the class that the method names itself";
         measures.push(Measure::new("class-accuracy", "accuracy of the class", naming.accuracy).noted(note));
-        let [weighted, macro_average] = match naming.kinds {
-            Some(_) => ["F1 with benign, weighted", "F1 with benign, macro"],
-            None => ["F1 of classes, weighted", "F1 of classes, macro"],
+        let all = match naming.kinds {
+            Some(_) => [
+                (
+                    "F1 with benign, weighted",
+                    "all classes by their rows: mostly what benign ones, many and easy, are worth",
+                ),
+                ("F1 with benign, macro", "all classes alike, benign one of them"),
+            ],
+            None => [("F1 of classes, weighted", note), ("F1 of classes, macro", note)],
         };
-        let note = "all classes, benign one of them: mostly what benign rows, many and easy, are worth";
-        measures.push(Measure::new("class-f1-weighted", weighted, naming.all.weighted).noted(note));
-        measures.push(Measure::new("class-f1-macro", macro_average, naming.all.macro_average).noted(note));
+        let [(weighted, weighted_note), (macro_average, macro_note)] = all;
+        measures.push(Measure::new("class-f1-weighted", weighted, naming.all.weighted).noted(weighted_note));
+        measures.push(Measure::new("class-f1-macro", macro_average, naming.all.macro_average).noted(macro_note));
         if let Some(kinds) = naming.kinds {
             let note = "attack kinds only, end to end: missed and unknown ones count against it";
             measures.push(Measure::new("kind-f1-weighted", "kind F1 strict, weighted", kinds.weighted).noted(note));
