@@ -1,14 +1,14 @@
-# Sourced by scripts that need Debian packages of other architectures or suites without touching this machine's apt.
+# Sourced by scripts that need Debian packages of other architectures or suites. Leaves this machine's apt unchanged.
 
 debian_sources=/etc/apt/sources.list.d/debian.sources
 
-# Whether packages can be fetched this way here.
+# Whether this machine can fetch packages this way.
 has_debian_sources() {
     command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null && [ -r "$debian_sources" ]
 }
 
-# A private apt folder: the system's sources and keys, its own lists and architectures, no installed package.
-# Afterwards: APT_CONFIG=FOLDER/apt.conf apt-get download PACKAGE:ARCHITECTURE
+# Creates a private apt folder: the system's sources and keys, separate lists and architectures, no installed packages.
+# Use it with: APT_CONFIG=FOLDER/apt.conf apt-get download PACKAGE:ARCHITECTURE
 apt_folder() { # folder, suite or "same", architectures...
     local folder=$1 suite=$2
     shift 2

@@ -1,41 +1,39 @@
-//! One number, the memory that the agent may take, → the size of every table.
+//! Memory budget → the size of every table.
 //!
-//! What is left after the program itself is shared out: half to the flow table, a fifth to what is known of hosts, a
-//! fifth to messages that wait, a tenth to the capture ring. The bytes of an entry are reckoned from its
-//! types, not measured in a process.
+//! The memory that the program itself does not need is divided: half for the flow table, a fifth for hosts, a fifth for
+//! the outbox, a tenth for the capture rings. Sizes of entries are computed from their types, not measured.
 
-use crate::config::EngineChoice;
+use crate::detector::EngineChoice;
 use crate::outbox::Limits;
 
-/// Bytes of a flow in its table, index included.
+/// Bytes per flow, index included.
 const FLOW_BYTES: u64 = 340;
-/// Bytes of a host in context and judge, indexes included.
+/// Bytes per host in context and evidence tracker, indexes included.
 const HOST_BYTES: u64 = 1_400;
-/// What program, stacks and buffers take with the int8 engine, bytes.
+/// Program, stacks and buffers with the int8 engine, bytes.
 const INT8_BYTES: u64 = 5 << 20;
-/// What they take with tract, bytes.
+/// The same with tract, bytes.
 const TRACT_BYTES: u64 = 16 << 20;
-/// Least to share out, bytes.
-const LEAST_SHARED_BYTES: u64 = 1280 * 1024;
-/// More than this is of no use to the tables, bytes.
-const MOST_SHARED_BYTES: u64 = 2 << 30;
+/// Address space of the stacks of all threads, bytes: ten of 2 MiB, which the kernel counts in full though little is used.
+const STACKS_BYTES: u64 = 20 << 20;
+/// Minimum for the tables, bytes.
+const MIN_SHARED_BYTES: u64 = 1280 * 1024;
+/// Maximum that the tables can use, bytes.
+const MAX_SHARED_BYTES: u64 = 2 << 30;
 
 /// Sizes of all tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Flows.
-    pub flows: usize,
-    /// Hosts.
-    pub hosts: usize,
-    /// Messages that wait.
-    pub outbox: Limits,
-    /// Bytes of all capture rings together.
-    pub ring_bytes: usize,
+pub(crate) struct Sizes {
+    pub(crate) flows: usize,
+    pub(crate) hosts: usize,
+    pub(crate) outbox: Limits,
+    /// All capture rings together, bytes.
+    pub(crate) ring_bytes: usize,
 }
 
-/// Least budget, bytes.
-pub fn least(engine: EngineChoice) -> u64 {
-    own(engine) + LEAST_SHARED_BYTES
+/// Smallest budget, bytes.
+pub(crate) fn minimum(engine: EngineChoice) -> u64 {
+    own(engine) + MIN_SHARED_BYTES
 }
 
 fn own(engine: EngineChoice) -> u64 {
@@ -45,10 +43,10 @@ fn own(engine: EngineChoice) -> u64 {
     }
 }
 
-/// Shares out a budget in bytes; `None` below [`least`].
-pub fn share(bytes: u64, engine: EngineChoice) -> Option<Sizes> {
-    let shared = bytes.checked_sub(own(engine)).filter(|shared| *shared >= LEAST_SHARED_BYTES)?;
-    let tenth = shared.min(MOST_SHARED_BYTES) / 10;
+/// Divides a budget in bytes; `None` below [`minimum`].
+pub(crate) fn share(bytes: u64, engine: EngineChoice) -> Option<Sizes> {
+    let shared = bytes.checked_sub(own(engine)).filter(|shared| *shared >= MIN_SHARED_BYTES)?;
+    let tenth = shared.min(MAX_SHARED_BYTES) / 10;
     let outbox_bytes = (tenth * 2) as usize;
     Some(Sizes {
         flows: (tenth * 5 / FLOW_BYTES) as usize,
@@ -58,19 +56,35 @@ pub fn share(bytes: u64, engine: EngineChoice) -> Option<Sizes> {
     })
 }
 
+/// Limit on writable memory for a budget, bytes: one and a half times the budget, and the stacks. The tables stay within the
+/// budget; the limit is for memory that a fault or an attack takes, and ends the agent before the router runs out of it.
+pub(crate) fn data_limit(bytes: u64) -> u64 {
+    bytes.saturating_add(bytes / 2).saturating_add(STACKS_BYTES)
+}
+
+/// Sets [`data_limit`] as this process's RLIMIT_DATA.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn limit_data(bytes: u64) -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let limit = Some(data_limit(bytes));
+    Ok(setrlimit(Resource::Data, Rlimit { current: limit, maximum: limit })?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_shares_stay_within_the_budget_and_below_the_least_there_are_none() {
+    fn the_tables_stay_within_the_budget() {
         for engine in [EngineChoice::Int8, EngineChoice::Tract] {
-            assert_eq!(share(least(engine) - 1, engine), None);
-            for budget in [least(engine), least(engine) * 2, 1 << 30, u64::MAX] {
+            assert_eq!(share(minimum(engine) - 1, engine), None);
+            for budget in [minimum(engine), minimum(engine) * 2, 1 << 30, u64::MAX] {
                 let sizes = share(budget, engine).unwrap();
                 let flows = sizes.flows as u64 * FLOW_BYTES;
-                let taken = flows + sizes.hosts as u64 * HOST_BYTES + (sizes.outbox.bytes + sizes.ring_bytes) as u64;
-                assert!(taken + own(engine) <= budget, "{budget}: {sizes:?}");
+                let used = flows + sizes.hosts as u64 * HOST_BYTES + (sizes.outbox.bytes + sizes.ring_bytes) as u64;
+                assert!(used + own(engine) <= budget, "{budget}: {sizes:?}");
                 assert!(sizes.flows >= 1024 && sizes.hosts >= 128 && sizes.outbox.bytes > 200 * 1024, "{sizes:?}");
             }
         }

@@ -5,21 +5,21 @@ use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Watches packets, meters flows, scores them with a small quantized autoencoder, and reports what is odd.
+/// Captures packets, meters flows, scores them with a small quantized autoencoder, and reports anomalies.
 #[derive(Debug, Parser)]
 #[command(name = "lapwing-agent", version, arg_required_else_help = true)]
-pub struct Cli {
-    /// What to do.
+pub(crate) struct Cli {
+    /// The subcommand.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
-/// What to do.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Read capture files to their end, then print a summary.
     ///
-    /// pcap and pcapng, plain or gzip'd; `-` is standard input. Several files are one stream.
+    /// Reads pcap and pcapng, plain or compressed with gzip; `-` is standard input. Several files are one stream.
     #[command(after_help = "Examples:
   lapwing-agent replay demo.pcap --features -
   lapwing-agent replay monday.pcap.gz --release site.lwr --alerts alerts.jsonl
@@ -32,77 +32,80 @@ pub enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Watch packets until told to stop, reporting over MQTT.
+    /// Capture packets until SIGINT or SIGTERM, and report over MQTT.
     ///
-    /// Packets come from the configured interfaces, else from the LAN's, which is looked for; or from a capture file or a
-    /// pipe. Live capture needs root or CAP_NET_RAW at the start and gives it up then. SIGINT and SIGTERM end it in order: flows are ended, results
-    /// written, messages delivered where the broker can be reached.
+    /// Captures from the configured interfaces, from the LAN interface if none is configured, or from a capture file or
+    /// pipe. Live capture needs root or CAP_NET_RAW at the start and drops it afterwards. On SIGINT and SIGTERM the agent
+    /// ends all flows, writes results, and delivers messages if the broker is reachable.
     #[command(after_help = "Examples:
   lapwing-agent run
   lapwing-agent run --interface br-lan --release site.lwr --mqtt mqtt://server
   tcpdump -i br-lan -U -w - | lapwing-agent run --input - --config /etc/lapwing/agent.toml")]
     Run {
-        /// Capture file or pipe in place of interfaces; `-` is standard input.
+        /// Capture file or pipe to read instead of interfaces; `-` is standard input.
         #[arg(long, value_name = "FILE")]
         input: Option<PathBuf>,
         /// Common options.
         #[command(flatten)]
         options: Options,
     },
-    /// Show what the running agent sees and does.
+    /// Show the status of the running agent.
     Status {
         /// Which agent.
         #[command(flatten)]
-        asked: Asked,
-        /// As JSON.
+        agent: AgentSocket,
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Show that again every second.
+    /// Show the status, refreshed every second.
     Top {
         /// Which agent.
         #[command(flatten)]
-        asked: Asked,
+        agent: AgentSocket,
     },
-    /// Let the running agent send an alert that is marked as a test, all the way to the broker.
+    /// Make the running agent send an alert marked as a test, to check delivery to the broker.
     TestAlert {
         /// Which agent.
         #[command(flatten)]
-        asked: Asked,
+        agent: AgentSocket,
     },
-    /// Check a configuration file and everything that it names, and say what is wrong.
+    /// Check a configuration file and the files that it names.
     Validate {
         /// Configuration file, TOML.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Show what a release file says, and check its digests and golden vectors on this processor.
+    /// Run nft for the agent that starts this program; settings and addresses come on standard input.
+    #[command(hide = true)]
+    ResponseHelper,
+    /// Show a release file's manifest, and check its digests and golden vectors on this processor.
     Inspect {
         /// Release file.
         release: PathBuf,
-        /// Public key file; the signature is checked against it. May be given up to four times.
+        /// Public key file to check the signature with; repeatable, at most 4.
         #[arg(long = "key", value_name = "FILE")]
         keys: Vec<PathBuf>,
     },
 }
 
-/// Which running agent is asked.
+/// Selects the running agent.
 #[derive(Debug, Args)]
-pub struct Asked {
-    /// Its configuration file, for the socket's path.
+pub(crate) struct AgentSocket {
+    /// The agent's configuration file, which has the socket's path.
     #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The socket [default: /run/lapwing/agent.sock].
+    pub(crate) config: Option<PathBuf>,
+    /// The agent's socket [default: /run/lapwing/agent.sock].
     #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
+    pub(crate) socket: Option<PathBuf>,
 }
 
-impl Asked {
+impl AgentSocket {
     /// The socket's path.
     ///
     /// # Errors
-    /// When the configuration file is wrong.
-    pub fn socket(&self) -> Result<PathBuf, crate::config::ConfigError> {
+    /// When the configuration file is invalid.
+    pub(crate) fn socket(&self) -> Result<PathBuf, crate::config::ConfigError> {
         match (&self.socket, &self.config) {
             (Some(path), _) => Ok(path.clone()),
             (None, Some(config)) => Ok(Config::load(config)?.status.socket),
@@ -111,98 +114,98 @@ impl Asked {
     }
 }
 
-/// Options of `replay` and `run`; each goes before its key in the configuration file.
+/// Options of `replay` and `run`; each overrides its key in the configuration file.
 #[derive(Debug, Default, Args)]
 pub struct Options {
-    /// Configuration file, TOML; unknown keys are refused.
+    /// Configuration file, TOML; unknown keys are rejected.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// A flow ends after so long without a packet [default: 60s].
+    /// A flow ends after this time without a packet [default: 60s].
     #[arg(long, value_name = "SPAN")]
     pub idle_timeout: Option<Span>,
-    /// A flow record spans at most so long, up to 1h [default: 10s].
+    /// Longest time that one flow record covers, at most 1h [default: 10s].
     #[arg(long, value_name = "SPAN")]
     pub active_timeout: Option<Span>,
-    /// Flows held at most [default: 16384].
+    /// Maximum number of flows in the flow table [default: 16384].
     #[arg(long, value_name = "COUNT")]
     pub max_flows: Option<usize>,
-    /// Hosts held at most [default: 2048].
+    /// Maximum number of hosts in the host table [default: 2048].
     #[arg(long, value_name = "COUNT")]
     pub max_hosts: Option<usize>,
-    /// Prefix of the site, like 192.168.1.0/24; may be repeated [default: private addresses].
+    /// Prefix of the site, e.g. 192.168.1.0/24; repeatable [default: private addresses].
     #[arg(long = "local-network", value_name = "PREFIX")]
     pub local_networks: Vec<String>,
-    /// Engine that scores [default: tract where built in].
+    /// Inference engine [default: tract if built in, otherwise int8].
     #[arg(long, value_enum)]
     pub engine: Option<EngineChoice>,
     /// Release file to score with.
     #[arg(long, value_name = "PATH")]
     pub release: Option<PathBuf>,
-    /// Public key file that the release must be signed with; may be repeated up to four times.
+    /// Public key file to check the release's signature with; repeatable, at most 4.
     #[arg(long = "key", value_name = "FILE")]
     pub keys: Vec<PathBuf>,
-    /// INSECURE: let `run` use a release file whose signature nobody checks, because no --key is given.
+    /// INSECURE: let `run` use a release file without checking its signature if no --key is given.
     #[arg(long)]
     pub insecure_unsigned_release: bool,
-    /// False alerts a day that this site accepts, 0.001 to 1000 [default: 1].
+    /// False-alert budget: false alerts per day that you accept at this site, 0.001 to 1000 [default: 1].
     #[arg(long, value_name = "NUMBER")]
     pub alerts_per_day: Option<f32>,
-    /// Write flow records there, CSV; `-` is standard output.
+    /// Write flow records to this file, CSV; `-` is standard output.
     #[arg(long, value_name = "PATH")]
     pub records: Option<PathBuf>,
-    /// Write feature vectors there, CSV with header; `-` is standard output.
+    /// Write feature vectors to this file, CSV with header; `-` is standard output.
     #[arg(long, value_name = "PATH")]
     pub features: Option<PathBuf>,
-    /// Write alerts there, JSON lines; `-` is standard output.
+    /// Write alerts to this file, JSON lines; `-` is standard output.
     #[arg(long, value_name = "PATH")]
     pub alerts: Option<PathBuf>,
-    /// Write the summary there as JSON.
+    /// Write the summary to this file, JSON.
     #[arg(long, value_name = "PATH")]
     pub summary_json: Option<PathBuf>,
-    /// Report to this broker, like mqtt://host:1883 or mqtts://user:password@host.
+    /// Broker to report to, e.g. mqtt://host:1883 or mqtts://user:password@host; repeatable, at most 4 [default: none].
     #[arg(long, value_name = "URL")]
-    pub mqtt: Option<String>,
-    /// Name of this agent at the broker [default: the host's name].
+    pub mqtt: Vec<String>,
+    /// Name of this agent at the broker [default: the host name and 8 digits that identify the device].
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
-    /// Group whose releases are taken [default: default].
+    /// Group whose releases the agent installs [default: default].
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
-    /// Certificates to trust for mqtts://, PEM, and no others [default: those that the system trusts].
+    /// PEM file with the only certificates to trust for mqtts:// [default: the system's certificates].
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// When a message leaves the outbox [default: end-to-end].
+    /// Who confirms messages, which the agent then deletes from its outbox [default: end-to-end].
     #[arg(long, value_enum)]
     pub delivery: Option<Delivery>,
-    /// Directory of the two release slots.
+    /// Directory of the two release slots and the outbox's journal [default: none, both are in memory].
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Feature rows sent from each interval, 0 to 256 [default: 128].
+    /// Feature rows sent per sampling interval, 0 to 256; 0 disables samples [default: 128].
     #[arg(long, value_name = "COUNT")]
     pub sample_rows: Option<usize>,
-    /// Length of that interval [default: 300s].
+    /// Sampling interval [default: 300s].
     #[arg(long, value_name = "SPAN")]
     pub sample_interval: Option<Span>,
-    /// Interface to listen to; may be repeated up to eight times. Only for `run`.
+    /// Interface to capture from; repeatable, at most 8. Only for `run`.
     #[arg(long = "interface", value_name = "NAME")]
     pub interfaces: Vec<String>,
-    /// Stop after so many packets, whatever they come from.
+    /// Stop after this number of packets [default: unlimited].
     #[arg(long, value_name = "COUNT")]
     pub packets: Option<u64>,
-    /// Socket for `status`, `top` and `test-alert`; empty: none. Only for `run`.
+    /// Socket for `status`, `top` and `test-alert`; "" disables it. Only for `run` [default: /run/lapwing/agent.sock].
     #[arg(long, value_name = "PATH")]
     pub status_socket: Option<String>,
-    /// Keep the capture's pace; without it packets are read as fast as possible.
+    /// Replay at the capture's own pace [default: as fast as possible].
     #[arg(long)]
     pub realtime: bool,
 }
 
 impl Options {
-    /// The configuration file, or the defaults, with what the command line says put over it.
+    /// The configuration file, or the defaults, overridden by the command line.
     ///
     /// # Errors
-    /// When the file or a value is wrong.
-    pub fn configuration(&self) -> Result<Config, crate::config::ConfigError> {
+    /// When the file or a value is invalid.
+    pub(crate) fn configuration(&self) -> Result<Config, crate::config::ConfigError> {
         let mut config = match &self.config {
             Some(path) => Config::load(path)?,
             None => Config::default(),
@@ -213,7 +216,9 @@ impl Options {
         if !self.interfaces.is_empty() {
             config.capture.interfaces.clone_from(&self.interfaces);
         }
-        set(&mut config.mqtt.url, &self.mqtt.clone().map(Some));
+        if !self.mqtt.is_empty() {
+            (config.mqtt.url, config.mqtt.urls) = (None, self.mqtt.clone());
+        }
         set(&mut config.mqtt.agent, &self.agent);
         set(&mut config.mqtt.group, &self.group);
         set(&mut config.mqtt.ca_file, &self.ca_file.clone().map(Some));
@@ -224,16 +229,16 @@ impl Options {
         Ok(config)
     }
 
-    /// Refuses a release file without a key to check its signature with, unless the command line insists.
+    /// Refuses a release file without a key to check its signature with, unless `--insecure-unsigned-release` is given.
     ///
     /// # Errors
-    /// When there is such a file, or the configuration is wrong.
-    pub fn refuse_unsigned(&self) -> anyhow::Result<()> {
+    /// When a release file is configured without a key, or the configuration is invalid.
+    pub(crate) fn refuse_unsigned(&self) -> anyhow::Result<()> {
         let config = self.configuration()?;
         match &config.detector.release {
             Some(release) if config.update.keys.is_empty() && !self.insecure_unsigned_release => bail!(
-                "release {}: no key to check its signature with; name the signer's public key with --key, or insist \
-                 with --insecure-unsigned-release",
+                "release {}: no key to check its signature with; name the signer's public key with --key, or accept \
+                 an unsigned release with --insecure-unsigned-release",
                 release.display()
             ),
             _ => Ok(()),
@@ -265,9 +270,9 @@ impl Options {
     }
 }
 
-/// Takes a value over where the command line has one.
-fn set<T: Clone>(target: &mut T, given: &Option<T>) {
-    if let Some(value) = given {
+/// Overrides `target` with an option that is given.
+fn set<T: Clone>(target: &mut T, option: &Option<T>) {
+    if let Some(value) = option {
         target.clone_from(value);
     }
 }
@@ -283,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn run_wants_a_key_for_a_release_file_or_an_insecure_word() {
+    fn run_refuses_a_release_file_without_a_key_unless_insecure_is_given() {
         let refused = |more: &[&str]| {
             let cli = Cli::parse_from(["lapwing-agent", "run", "--release", "x.lwr"].iter().chain(more));
             let Command::Run { options, .. } = cli.command else { panic!("run expected") };
@@ -295,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_goes_before_the_file() {
+    fn the_command_line_overrides_the_file() {
         let cli =
             Cli::parse_from(["lapwing-agent", "replay", "x.pcap", "--idle-timeout", "5s", "--alerts-per-day", "3"]);
         let Command::Replay { options, .. } = cli.command else { panic!("replay expected") };

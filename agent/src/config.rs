@@ -1,114 +1,64 @@
-//! The agent's configuration: a TOML file, each key of which has the command line's meaning.
+//! TOML file → the agent's configuration; keys have the same meaning as on the command line.
 //!
-//! Unknown keys are refused with the nearest known one; spans are written with their unit (`60s`, `500ms`, `5m`, `1h`).
+//! Unknown keys are rejected with the nearest known one; time spans have a unit (`60s`, `500ms`, `5m`, `1h`).
 
 mod live;
 
+pub use crate::detector::EngineChoice;
 pub use crate::outbox::Delivery;
 use crate::sampler::INTERVAL_ROWS;
+pub use lapwing_config::ConfigError;
 use lapwing_shared::context::local::{LOCAL_PREFIXES, LocalNetworks, Prefix};
 use lapwing_shared::features::meter::{DEFAULT_HOSTS, MeterConfig};
 use lapwing_shared::flow::lru::CAPACITY_LIMIT;
 use lapwing_shared::flow::table::FlowTableConfig;
+use lapwing_shared::messages::broker_url::BrokerUrl;
 pub use lapwing_shared::units::Span;
 use lapwing_shared::units::{Address, Nanos};
 use lapwing_shared::verdict::alert::ALERT_ROWS;
-pub use live::{CaptureSection, ResourcesSection, ResponseMode, ResponseSection, Size, StatusSection};
+pub use live::{CaptureSection, ResponseMode, StatusSection};
+pub(crate) use live::{ResourcesSection, ResponseSection, Size};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// What is wrong with a configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read configuration {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no TOML, or a value has the wrong type.
-    #[error("configuration {path}: {message}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Line, column, what was expected.
-        message: String,
-    },
-    /// A value is out of range.
-    #[error("{key} = {value}: {expected}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// What was given.
-        value: String,
-        /// What was expected.
-        expected: String,
-    },
-}
+/// Limit on brokers.
+pub(crate) const BROKERS: usize = 4;
 
-fn bad_value(key: &'static str, value: impl ToString, expected: impl Into<String>) -> ConfigError {
-    ConfigError::Value { key, value: value.to_string(), expected: expected.into() }
-}
-
-/// Which engine scores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum EngineChoice {
-    /// tract on the release's ONNX form.
-    Tract,
-    /// The built-in integer engine on the release's int8 form.
-    Int8,
-}
-
-impl Default for EngineChoice {
-    /// tract where it was built in.
-    fn default() -> Self {
-        if cfg!(feature = "tract") { Self::Tract } else { Self::Int8 }
-    }
-}
-
-/// The file.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// A whole configuration file: one field for each table.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Config {
-    /// Metering.
     pub meter: MeterSection,
     /// Scoring and alerts.
     pub detector: DetectorSection,
-    /// Files that are written.
     pub output: OutputSection,
     /// Feature rows for training.
     pub samples: SamplesSection,
-    /// The broker.
     pub mqtt: MqttSection,
-    /// Releases.
     pub update: UpdateSection,
-    /// Live packets.
     pub capture: CaptureSection,
-    /// What the agent may take and do.
-    pub resources: ResourcesSection,
-    /// What the agent tells on this machine.
+    /// Limits and privileges of the process.
+    pub(crate) resources: ResourcesSection,
+    /// Status on this machine.
     pub status: StatusSection,
-    /// What it does against a host in an alert.
-    pub response: ResponseSection,
+    pub(crate) response: ResponseSection,
 }
 
 /// `[meter]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MeterSection {
-    /// A flow ends after so long without a packet.
+    /// A flow ends after this time without a packet.
     pub idle_timeout: Span,
-    /// A record spans at most so long.
-    pub active_timeout: Span,
-    /// Flows held at most; about 300 bytes each.
+    /// Longest time that one flow record covers.
+    pub(crate) active_timeout: Span,
+    /// Capacity of the flow table; about 300 bytes per flow.
     pub max_flows: usize,
-    /// Hosts held at most; about 1,200 bytes each.
+    /// Capacity of the host table; about 1,200 bytes per host.
     pub max_hosts: usize,
-    /// Prefixes of the site, like `192.168.1.0/24`; private addresses when empty.
-    pub local_networks: Vec<String>,
+    /// Prefixes of the site, e.g. `192.168.1.0/24`; empty: private addresses.
+    pub(crate) local_networks: Vec<String>,
 }
 
 impl Default for MeterSection {
@@ -125,14 +75,14 @@ impl Default for MeterSection {
 }
 
 /// `[detector]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct DetectorSection {
-    /// Engine.
     pub engine: EngineChoice,
     /// Release file to start with.
     pub release: Option<PathBuf>,
-    /// The operator's knob: false alerts a day that this site accepts.
+    /// False-alert budget: accepted false alerts a day at this site.
     pub alerts_per_day: f32,
 }
 
@@ -143,7 +93,7 @@ impl Default for DetectorSection {
 }
 
 /// `[output]`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OutputSection {
     /// Flow records, CSV.
@@ -153,25 +103,25 @@ pub struct OutputSection {
     /// Alerts, JSON lines.
     pub alerts: Option<PathBuf>,
     /// Summary at the end, JSON.
-    pub summary_json: Option<PathBuf>,
+    pub(crate) summary_json: Option<PathBuf>,
 }
 
 /// `[samples]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SamplesSection {
-    /// Rows chosen from each interval, 0 to 256; 0 sends none.
+    /// Rows sampled per interval, 0 to 256; 0 disables samples.
     pub rows: usize,
     /// Length of an interval.
-    pub interval: Span,
-    /// Rows in every alert, 0 to 3: those that raised its evidence most; 0 sends none. See [`Self::alert_rows`].
+    pub(crate) interval: Span,
+    /// Rows in every alert, 0 to 3: those that raised its evidence most. Default: see [`Self::alert_rows`].
     alert_rows: Option<usize>,
 }
 
 impl SamplesSection {
-    /// Where nothing is said, as many as there can be; but none where no rows are sampled, because whoever wants no rows
-    /// to leave should not have to say it twice.
-    pub fn alert_rows(&self) -> usize {
+    /// Rows in every alert. Default: the maximum, or 0 if samples are disabled, so that one key keeps all rows at the
+    /// gateway.
+    pub(crate) fn alert_rows(&self) -> usize {
         self.alert_rows.unwrap_or(if self.rows == 0 { 0 } else { ALERT_ROWS })
     }
 }
@@ -183,28 +133,49 @@ impl Default for SamplesSection {
 }
 
 /// `[mqtt]`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MqttSection {
-    /// Broker, like `mqtt://user:password@host:1883` or `mqtts://host`.
+    /// Broker, e.g. `mqtt://user:password@host:1883` or `mqtts://host`.
     pub url: Option<String>,
-    /// This agent's name; the host's name when empty.
+    /// Several brokers, in addition to `url`, at most 4 in all: the agent uses one of them, and another if it fails.
+    pub(crate) urls: Vec<String>,
+    /// Name of this agent; empty: the host's name and a suffix that identifies the device.
     pub agent: String,
-    /// Group whose releases it takes; `default` when empty.
+    /// Group whose releases the agent installs; empty: `default`.
     pub group: String,
-    /// Certificates to trust for `mqtts://`, PEM, and no others; those that the system trusts when absent.
-    pub ca_file: Option<PathBuf>,
+    /// Certificates to trust for `mqtts://`, PEM; no others are trusted then. Default: the system's.
+    pub(crate) ca_file: Option<PathBuf>,
     /// When a message leaves the outbox.
-    pub delivery: Delivery,
+    pub(crate) delivery: Delivery,
+}
+
+impl MqttSection {
+    /// Every broker.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &String> {
+        self.url.iter().chain(&self.urls)
+    }
+
+    pub(crate) fn has_broker(&self) -> bool {
+        self.urls().next().is_some()
+    }
+
+    /// Every broker whose URL is valid.
+    pub(crate) fn brokers(&self) -> Vec<BrokerUrl> {
+        self.urls().filter_map(|url| url.parse().ok()).collect()
+    }
 }
 
 /// `[update]`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct UpdateSection {
-    /// Directory of the two release slots and the outbox's journal; without it they live in memory.
-    pub state_dir: Option<PathBuf>,
-    /// Public key files of those who may sign releases, 4 at most.
+    /// Directory of the two release slots and the outbox's journal. Default: none, both are in memory.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Directory of the highest confirmed version, 8 octets, for gateways whose `state_dir` does not outlast a reboot.
+    /// Default: none.
+    pub(crate) version_dir: Option<PathBuf>,
+    /// Public key files of those who may sign releases, at most 4.
     pub keys: Vec<PathBuf>,
 }
 
@@ -212,12 +183,9 @@ impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// When it cannot be read, is no TOML, has unknown keys or values out of range.
+    /// When it cannot be read, is not TOML, or has unknown keys or values out of range.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let config = Self::parse(&text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: with_nearest_key(&error) })?;
+        let config: Self = lapwing_config::read(path)?;
         config.check()?;
         Ok(config)
     }
@@ -225,7 +193,7 @@ impl Config {
     /// Reads TOML text without checking ranges.
     ///
     /// # Errors
-    /// When it is no TOML or has unknown keys.
+    /// When it is not TOML or has unknown keys.
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }
@@ -233,43 +201,46 @@ impl Config {
     /// Checks every range.
     ///
     /// # Errors
-    /// Names the first key that is out of its range, and the range.
+    /// Names the first key that is out of range, and the range.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.meter_config()?;
         let alerts = self.detector.alerts_per_day;
         if !(0.001..=1000.0).contains(&alerts) {
-            return Err(bad_value("detector.alerts-per-day", alerts, "expected 0.001 to 1000 alerts a day"));
+            return Err(ConfigError::value("detector.alerts-per-day", alerts, "expected 0.001 to 1000 alerts a day"));
         }
         if self.samples.rows > INTERVAL_ROWS {
-            return Err(bad_value("samples.rows", self.samples.rows, "expected 0 to 256 rows"));
+            return Err(ConfigError::value("samples.rows", self.samples.rows, "expected 0 to 256 rows"));
         }
         if self.samples.alert_rows() > ALERT_ROWS {
-            return Err(bad_value("samples.alert-rows", self.samples.alert_rows(), "expected 0 to 3 rows"));
+            return Err(ConfigError::value("samples.alert-rows", self.samples.alert_rows(), "expected 0 to 3 rows"));
         }
         if self.detector.engine == EngineChoice::Tract && !cfg!(feature = "tract") {
-            return Err(bad_value("detector.engine", "tract", "this build has only the int8 engine"));
+            return Err(ConfigError::value("detector.engine", "tract", "this build has only the int8 engine"));
+        }
+        if self.mqtt.urls().count() > BROKERS {
+            return Err(ConfigError::value("mqtt.urls", self.mqtt.urls().count(), "expected at most 4 brokers"));
         }
         self.check_live()?;
         if self.update.keys.len() > 4 {
-            return Err(bad_value("update.keys", self.update.keys.len(), "expected at most 4 keys"));
+            return Err(ConfigError::value("update.keys", self.update.keys.len(), "expected at most 4 keys"));
         }
         Ok(())
     }
 
-    /// What the meter needs.
+    /// The meter's configuration.
     ///
     /// # Errors
-    /// Names the key that is out of its range.
-    pub fn meter_config(&self) -> Result<MeterConfig, ConfigError> {
+    /// Names the key that is out of range.
+    pub(crate) fn meter_config(&self) -> Result<MeterConfig, ConfigError> {
         let meter = &self.meter;
         for (key, count) in [("meter.max-flows", meter.max_flows), ("meter.max-hosts", meter.max_hosts)] {
             if !(16..=CAPACITY_LIMIT).contains(&count) {
-                return Err(bad_value(key, count, format!("expected 16 to {CAPACITY_LIMIT}")));
+                return Err(ConfigError::value(key, count, format!("expected 16 to {CAPACITY_LIMIT}")));
             }
         }
         if meter.active_timeout.0 > FlowTableConfig::ACTIVE_TIMEOUT_LIMIT {
             let seconds = meter.active_timeout.0.as_secs_f64();
-            return Err(bad_value("meter.active-timeout", format!("{seconds}s"), "expected at most 1h"));
+            return Err(ConfigError::value("meter.active-timeout", format!("{seconds}s"), "expected at most 1h"));
         }
         Ok(MeterConfig {
             flows: FlowTableConfig {
@@ -290,32 +261,18 @@ fn local_networks(texts: &[String]) -> Result<LocalNetworks, ConfigError> {
     }
     let prefixes = texts.iter().map(|text| prefix("meter.local-networks", text)).collect::<Result<Vec<_>, _>>()?;
     LocalNetworks::new(&prefixes).ok_or_else(|| {
-        bad_value("meter.local-networks", texts.len(), format!("expected at most {LOCAL_PREFIXES} prefixes"))
+        ConfigError::value("meter.local-networks", texts.len(), format!("expected at most {LOCAL_PREFIXES} prefixes"))
     })
 }
 
 fn prefix(key: &'static str, text: &str) -> Result<Prefix, ConfigError> {
-    let wrong = || bad_value(key, text, "expected a prefix like 192.168.1.0/24 or fd00::/8");
-    let (address, length) = text.split_once('/').ok_or_else(wrong)?;
-    let length: u8 = length.parse().map_err(|_| wrong())?;
-    match address.parse().map_err(|_| wrong())? {
+    let invalid = || ConfigError::value(key, text, "expected a prefix like 192.168.1.0/24 or fd00::/8");
+    let (address, length) = text.split_once('/').ok_or_else(invalid)?;
+    let length: u8 = length.parse().map_err(|_| invalid())?;
+    match address.parse().map_err(|_| invalid())? {
         std::net::IpAddr::V4(address) if length <= 32 => Ok(Prefix::v4(address.octets(), length)),
         std::net::IpAddr::V6(address) if length <= 128 => Ok(Prefix::new(Address(address.octets()), length)),
-        _ => Err(wrong()),
-    }
-}
-
-/// serde's text, and the nearest known key where the key was unknown.
-fn with_nearest_key(error: &toml::de::Error) -> String {
-    let text = error.to_string();
-    let text = text.trim_end();
-    let quoted: Vec<&str> = error.message().split('`').skip(1).step_by(2).collect();
-    let Some((unknown, known)) = quoted.split_first().filter(|_| error.message().starts_with("unknown field")) else {
-        return text.to_owned();
-    };
-    match known.iter().max_by(|a, b| strsim::jaro(unknown, a).total_cmp(&strsim::jaro(unknown, b))) {
-        Some(nearest) => format!("{text}\ndid you mean `{nearest}`?"),
-        None => text.to_owned(),
+        _ => Err(invalid()),
     }
 }
 
@@ -332,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+    fn an_unknown_key_is_rejected_with_the_nearest_known_one() {
         let error = load_error("[meter]\nidle-timeot = \"60s\"\n");
         assert!(error.contains("did you mean `idle-timeout`?") && error.contains("line 2"), "{error}");
     }
@@ -348,7 +305,17 @@ mod tests {
     }
 
     #[test]
-    fn whoever_samples_no_rows_sends_none_in_alerts_unless_asked_to() {
+    fn up_to_four_brokers_are_accepted_and_the_single_url_counts() {
+        let config = Config::parse("[mqtt]\nurl = 'mqtt://a'\nurls = ['mqtt://b', 'mqtts://c']\n").unwrap();
+        config.check().unwrap();
+        let ports: Vec<u16> = config.mqtt.brokers().iter().map(|broker| broker.port).collect();
+        assert_eq!(ports, [1883, 1883, 8883]);
+        let error = load_error("[mqtt]\nurl = 'mqtt://a'\nurls = ['mqtt://b', 'mqtt://c', 'mqtt://d', 'mqtt://e']\n");
+        assert_eq!(error, "mqtt.urls = 5: expected at most 4 brokers");
+    }
+
+    #[test]
+    fn alerts_have_no_rows_if_sampling_is_off_unless_configured() {
         let rows = |text| Config::parse(text).unwrap().samples.alert_rows();
         assert_eq!(rows(""), ALERT_ROWS);
         assert_eq!(rows("[samples]\nrows = 0\n"), 0);
@@ -356,13 +323,40 @@ mod tests {
         assert_eq!(rows("[samples]\nalert-rows = 0\n"), 0);
     }
 
+    const EXAMPLE: &str = include_str!("../../docs/examples/agent.toml");
+
     #[test]
     fn the_example_file_is_the_defaults() {
-        let text = include_str!("../../docs/examples/agent.toml");
-        let config = Config::parse(text).unwrap();
+        let config = Config::parse(EXAMPLE).unwrap();
         config.check().unwrap();
-        assert_eq!(config.meter.idle_timeout, MeterSection::default().idle_timeout);
-        let defaults = SamplesSection::default();
-        assert_eq!((config.samples.rows, config.samples.alert_rows()), (defaults.rows, defaults.alert_rows()));
+        assert_eq!(config, Config::default());
+    }
+
+    /// The keys that serde expects in place of an unknown one.
+    fn known_keys(text: &str) -> Vec<String> {
+        let error = Config::parse(text).unwrap_err();
+        error.message().split('`').skip(3).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_example_file_shows_every_key_and_its_commented_keys_are_valid() {
+        let uncommented: Vec<&str> = EXAMPLE
+            .lines()
+            .map(|line| {
+                line.strip_prefix("# ").filter(|rest| rest.split_once(" = ").is_some_and(is_key)).unwrap_or(line)
+            })
+            .collect();
+        let example: toml::Table = uncommented.join("\n").parse().unwrap();
+        for section in known_keys("[unknown-section]\n") {
+            let shown = example.get(&section).and_then(toml::Value::as_table).unwrap_or_else(|| panic!("[{section}]"));
+            for key in known_keys(&format!("[{section}]\nunknown-key = 1\n")) {
+                assert!(shown.contains_key(&key), "{section}.{key} is not in the example");
+            }
+        }
+        Config::parse(&uncommented.join("\n")).unwrap();
+    }
+
+    fn is_key((key, _): (&str, &str)) -> bool {
+        key.chars().all(|c| c.is_ascii_lowercase() || c == '-')
     }
 }

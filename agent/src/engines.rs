@@ -1,4 +1,4 @@
-//! The engines that this build has, as the update path builds them: one factory, one kind of box.
+//! Engine choice and artifact → an engine, for updates and release files.
 
 use crate::config::EngineChoice;
 use crate::detector::Engine;

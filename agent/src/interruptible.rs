@@ -1,4 +1,4 @@
-//! A file or pipe that can be left while nothing comes: a signal must end a run that waits for packets.
+//! A file or pipe whose reads end when a flag is set, so that a signal can stop a run that is waiting for packets.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
@@ -8,18 +8,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often the flag is looked at while nothing comes.
+/// How often a waiting read checks the flag.
 const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
-/// Reads until the end of the input or until the flag is set, whichever comes first; both look like the end.
-pub struct Interruptible<R> {
+/// Reads until the end of the input or until the flag is set; both look like the end of the input.
+pub(crate) struct Interruptible<R> {
     input: R,
     stopped: Arc<AtomicBool>,
 }
 
 impl<R> Interruptible<R> {
-    /// Wraps an input.
-    pub fn new(input: R, stopped: Arc<AtomicBool>) -> Self {
+    /// Wraps `input`; `stopped` ends it.
+    pub(crate) fn new(input: R, stopped: Arc<AtomicBool>) -> Self {
         Self { input, stopped }
     }
 }
@@ -44,9 +44,9 @@ impl<R: Read + AsFd> Read for Interruptible<R> {
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn open(path: &Path, stopped: Arc<AtomicBool>) -> io::Result<Box<dyn Read + Send>> {
+pub(crate) fn open(path: &Path, stopped: Arc<AtomicBool>) -> io::Result<Box<dyn Read + Send>> {
     if path.to_str() == Some("-") {
-        // Not `Stdin` itself: what waits in its buffer, poll would not see.
+        // Not `Stdin` itself: poll does not see what is in its buffer.
         let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         return Ok(Box::new(Interruptible::new(input, stopped)));
     }

@@ -1,21 +1,19 @@
-//! The system's interfaces and routes → the interface to watch when none is configured, and why that one.
+//! The system's interfaces and routes → the interface to capture from if none is configured, and the reason.
 //!
-//! Routes are /proc/net/route's: a network that is reached without a gateway is one that an interface is in.
+//! Routes come from /proc/net/route; a route without a gateway is a network that the interface is in.
 
 use std::net::Ipv4Addr;
 
-/// The name that OpenWrt gives its LAN bridge.
 const OPENWRT_LAN: &str = "br-lan";
-/// Beginnings of names of interfaces that lead to containers, virtual machines and tunnels.
+/// Name prefixes of interfaces of containers, virtual machines and tunnels.
 const NOT_A_LAN: [&str; 9] = ["docker", "br-", "veth", "virbr", "lxc", "tun", "wg", "tap", "podman"];
 
-/// An interface, and why it was chosen.
+/// An interface, and the reason for choosing it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// Its name.
-    pub interface: String,
+pub(crate) struct Choice {
+    pub(crate) interface: String,
     /// For the log.
-    pub why: String,
+    pub(crate) reason: String,
 }
 
 struct Route<'a> {
@@ -25,7 +23,7 @@ struct Route<'a> {
     is_default: bool,
 }
 
-/// Fields are in hexadecimal, the octets of addresses in memory order, which on all our targets is reversed.
+/// Fields are hexadecimal; addresses are in host byte order, little-endian on all our targets.
 fn route(line: &str) -> Option<Route<'_>> {
     let mut fields = line.split_ascii_whitespace();
     let interface = fields.next()?;
@@ -36,31 +34,47 @@ fn route(line: &str) -> Option<Route<'_>> {
     Some(Route { interface, destination, has_gateway: gateway != 0, is_default: mask == 0 })
 }
 
-/// The LAN bridge of OpenWrt; else the first interface in a private network that does not lead out; else the one that
-/// does. `routes` is the text of /proc/net/route.
-pub fn choose(interfaces: &[String], routes: &str) -> Option<Choice> {
+/// OpenWrt's LAN bridge; otherwise the first interface in a private network that does not have the default route;
+/// otherwise the one that does. `routes` is the text of /proc/net/route.
+pub(crate) fn choose(interfaces: &[String], routes: &str) -> Option<Choice> {
     if interfaces.iter().any(|name| name == OPENWRT_LAN) {
-        return Some(Choice { interface: OPENWRT_LAN.into(), why: "it is OpenWrt's LAN bridge".into() });
+        return Some(Choice { interface: OPENWRT_LAN.into(), reason: "it is OpenWrt's LAN bridge".into() });
     }
     let routes: Vec<Route<'_>> = routes.lines().filter_map(route).collect();
-    let way_out = routes.iter().find(|route| route.is_default).map(|route| route.interface);
+    let default_interface = routes.iter().find(|route| route.is_default).map(|route| route.interface);
     let is_lan = |route: &&Route<'_>| {
-        let ordinary = !NOT_A_LAN.iter().any(|beginning| route.interface.starts_with(beginning));
-        let inside = !route.has_gateway && !route.is_default && route.destination.is_private();
-        ordinary && inside && Some(route.interface) != way_out
+        let is_physical = !NOT_A_LAN.iter().any(|prefix| route.interface.starts_with(prefix));
+        let is_private = !route.has_gateway && !route.is_default && route.destination.is_private();
+        is_physical && is_private && Some(route.interface) != default_interface
     };
     if let Some(route) = routes.iter().find(is_lan) {
-        let why = format!("it is in the private network {} and does not lead out", route.destination);
-        return Some(Choice { interface: route.interface.into(), why });
+        let reason = format!("it is in the private network {} and has no default route", route.destination);
+        return Some(Choice { interface: route.interface.into(), reason });
     }
-    let why = "it is the only way out, and no interface in a private network is beside it".into();
-    way_out.map(|interface| Choice { interface: interface.into(), why })
+    let reason = "it has the default route, and no other interface is in a private network".into();
+    default_interface.map(|interface| Choice { interface: interface.into(), reason })
 }
 
-/// The choice on this machine.
-pub fn find() -> Option<Choice> {
+/// Chooses on this machine.
+pub(crate) fn find() -> Option<Choice> {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
     choose(&lapwing_live::counters::interfaces(), &routes)
+}
+
+/// Interfaces of the list that do not exist now.
+pub(crate) fn absent(names: &[String]) -> Vec<String> {
+    absent_of(names, &lapwing_live::counters::interfaces())
+}
+
+fn absent_of(names: &[String], present: &[String]) -> Vec<String> {
+    names.iter().filter(|name| !present.contains(name)).cloned().collect()
+}
+
+/// What a warning about such an interface says.
+pub(crate) fn absent_text(name: &str) -> String {
+    let present = lapwing_live::counters::interfaces().join(" ");
+    let hint = if name == "any" { "; `any` is not an interface, name each one" } else { "" };
+    format!("no interface named {name} exists now, so it is not captured until one appears{hint} (present: {present})")
 }
 
 #[cfg(test)]
@@ -79,7 +93,16 @@ mod tests {
     }
 
     #[test]
-    fn the_lan_is_the_bridge_else_the_private_side_else_the_way_out() {
+    fn a_misspelt_interface_is_absent_and_the_warning_names_those_that_exist() {
+        let names = ["lo", "br-lna", "any"].map(str::to_owned);
+        assert_eq!(absent_of(&names, &["lo".to_owned(), "br-lan".to_owned()]), ["br-lna", "any"]);
+        assert!(absent(&names[..1]).is_empty(), "every machine has lo");
+        let text = absent_text("any");
+        assert!(text.contains("no interface named any") && text.contains("name each one") && text.contains("lo"));
+    }
+
+    #[test]
+    fn the_bridge_is_preferred_then_a_private_network_then_the_default_route() {
         assert_eq!(chosen(&["lo", "wan", "br-lan"], &[WAN_DEFAULT, WAN, LAN]).as_deref(), Some("br-lan"));
         assert_eq!(chosen(&["lo", "wan", "lan0"], &[WAN_DEFAULT, DOCKER, WAN, LAN]).as_deref(), Some("lan0"));
         assert_eq!(chosen(&["lo", "wan"], &[WAN_DEFAULT, DOCKER, WAN]).as_deref(), Some("wan"));

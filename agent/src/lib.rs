@@ -1,47 +1,69 @@
 //! The agent: packets in, alerts out.
 //!
-//! Modules stand in data-flow order: a capture is read, metered and scored; alerts go to files and, through the outbox,
-//! to the broker; releases come back through the update store.
+//! Packets are read, metered and scored; alerts go to files and, through the outbox, to the broker; releases come back
+//! through the update store. Modules are listed in that order, and each imports only modules listed above it
+//! (`tests/edge/tests/agent_rules.rs`).
 
-pub mod clock;
-pub mod config;
-pub use lapwing_capture as capture;
-mod batch;
-pub mod budget;
-pub mod cli;
-pub mod commands;
-pub mod confine;
-pub mod coverage;
-pub mod detector;
-pub mod engines;
-pub mod interruptible;
-pub mod lan;
+// Time and log.
+mod clock;
 mod log;
-pub mod network;
-pub mod notify;
-pub mod outbox;
-pub mod output;
-pub mod pace;
-pub mod pipeline;
-pub mod publish;
-pub mod release_file;
-pub mod response;
-pub mod sampler;
-pub mod scoring;
+
+// Packets → flow records.
+pub use lapwing_capture as capture;
+mod interruptible;
+mod lan;
+mod pace;
 pub mod shed;
-pub mod status;
+
+// Flow records → scores → alerts and samples.
+pub mod detector;
+pub mod output;
+mod sampler;
+mod scoring;
+mod batch;
+mod pipeline;
+
+// Counters → the report on this agent.
+mod coverage;
+mod notify;
+mod report;
+mod monitor;
+
+// Disk, and what the configuration sizes.
+pub mod disk;
+pub mod outbox;
+mod budget;
+pub mod config;
+
+// Releases → engines.
 pub mod update;
+pub mod engines;
+pub mod release_file;
+
+// Alerts → firewall, broker, people.
+pub mod response;
+pub mod publish;
+mod status;
+
+// The program.
+pub mod cli;
+mod confine;
+pub mod commands;
+
+#[cfg(test)]
+mod hidden_ports_tests;
 
 use clap::Parser;
 use commands::meter::Input;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Runs the program with the given arguments, its own name first.
+/// Runs the program; the first argument is the program's name.
 ///
-/// Exit codes: 0 done, 1 something was wrong (one line on standard error says what), 2 the command line was.
+/// Exit codes: 0 success, 1 failure (one line on standard error says which), 2 invalid command line.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = cli::Cli::parse_from(arguments);
     log::start();
@@ -70,28 +92,44 @@ fn execute(command: cli::Command) -> anyhow::Result<()> {
             };
             commands::meter::meter(input, &options, &stopped, &listen)?;
         }
-        cli::Command::Status { asked, json } => print!("{}", status::ask::status(&asked.socket()?, json)?),
-        cli::Command::Top { asked } => status::ask::top(&asked.socket()?)?,
-        cli::Command::TestAlert { asked } => print!("{}", status::ask::test_alert(&asked.socket()?)?),
+        cli::Command::Status { agent, json } => print!("{}", status::ask::status(&agent.socket()?, json)?),
+        cli::Command::Top { agent } => status::ask::top(&agent.socket()?)?,
+        cli::Command::TestAlert { agent } => print!("{}", status::ask::test_alert(&agent.socket()?)?),
         cli::Command::Validate { config } => print!("{}", commands::validate::validate(&config)?),
+        cli::Command::ResponseHelper => commands::response_helper::run()?,
         cli::Command::Inspect { release, keys } => print!("{}", commands::inspect::inspect(&release, &keys)?),
     }
     Ok(())
 }
 
-/// Lets SIGINT and SIGTERM set the flag.
+/// Sets the flag on SIGINT or SIGTERM, and on SIGHUP if a terminal was closed.
+///
+/// Other SIGHUPs are ignored with a line in the log. The configuration cannot be read again: it may belong to root, and the
+/// agent has dropped the rights to read it, to open packet sockets and to start programs. A service manager can restart it.
 fn stop_on_signal(stopped: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
     let flag = Arc::clone(stopped);
+    let is_at_terminal = std::io::stderr().is_terminal();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    // From here on the handlers are in place, so no early signal ends the agent without a summary.
+    let guard = runtime.enter();
+    let (mut interrupt, mut terminate, mut hangup) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+    drop(guard);
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => break,
+                    _ = terminate.recv() => break,
+                    _ = hangup.recv() => {
+                        if is_at_terminal {
+                            break;
+                        }
+                        tracing::warn!("SIGHUP ignored: to use a changed configuration, restart the agent");
+                    }
+                }
+            }
             flag.store(true, Ordering::Relaxed);
         });
     })?;

@@ -1,8 +1,8 @@
 //! Events → lines on standard error: time in UTC, level, module, message, fields.
 //!
-//! Of tracing-subscriber only the levels by module are used: its registry keeps spans, of which this program has none, and
-//! together with its formatter takes room that a router's flash has not. What others said, like a broker's words, cannot
-//! begin a line of its own or steer a terminal: control characters are escaped.
+//! Only the level filter comes from tracing-subscriber: its registry and formatter are for spans, which this program does
+//! not use, and too large for a router's flash. Control characters are escaped, so that text from a broker cannot start a
+//! new line or control a terminal.
 
 use crate::clock;
 use lapwing_shared::units::date;
@@ -18,28 +18,28 @@ const MICRO_NS: u64 = 1_000;
 const SECOND_US: u64 = 1_000_000;
 const DAY_S: u64 = 86_400;
 
-/// Starts it. `LAPWING_LOG` holds levels by module, like `warn,lapwing_agent::publish=debug`.
+/// Installs the subscriber. `LAPWING_LOG` sets levels by module, e.g. `warn,lapwing_agent::publish=debug`.
 pub(crate) fn start() {
-    let usual = || Targets::new().with_default(LevelFilter::INFO).with_target("tract", LevelFilter::ERROR);
-    let wanted = std::env::var("LAPWING_LOG").ok().and_then(|levels| levels.parse().ok()).unwrap_or_else(usual);
-    // Tests of one process run this more than once; the first stays.
-    let _ = tracing::subscriber::set_global_default(Lines { wanted });
+    let default = || Targets::new().with_default(LevelFilter::INFO).with_target("tract", LevelFilter::ERROR);
+    let levels = std::env::var("LAPWING_LOG").ok().and_then(|levels| levels.parse().ok()).unwrap_or_else(default);
+    // Tests in one process call this more than once; the first call counts.
+    let _ = tracing::subscriber::set_global_default(Lines { levels });
 }
 
 struct Lines {
-    wanted: Targets,
+    levels: Targets,
 }
 
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && self.wanted.would_enable(metadata.target(), metadata.level())
+        metadata.is_event() && self.levels.would_enable(metadata.target(), metadata.level())
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut line = line(event.metadata(), clock::reading().wall);
         event.record(&mut line);
         line.0.push('\n');
-        // Nobody could be told.
+        // There is nowhere else to report a failure.
         let _ = std::io::stderr().write_all(line.0.as_bytes());
     }
 
@@ -57,7 +57,7 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
-/// A line's beginning.
+/// A line with time, level and module.
 fn line(metadata: &Metadata<'_>, wall_ns: u64) -> Line {
     let mut line = Line(String::new());
     let micros = wall_ns / MICRO_NS;
@@ -73,7 +73,7 @@ fn line(metadata: &Metadata<'_>, wall_ns: u64) -> Line {
     line
 }
 
-/// What is written to it stays on one line.
+/// Text with control characters escaped, so that it stays on one line.
 struct Line(String);
 
 impl fmt::Write for Line {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_said_stays_on_its_line() {
+    fn control_characters_are_escaped() {
         let mut line = Line(String::new());
         write!(line, "reason\nINFO all is well \u{1b}[2J").unwrap();
         assert_eq!(line.0, r"reason\nINFO all is well \u{1b}[2J");

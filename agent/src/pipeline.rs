@@ -1,10 +1,10 @@
-//! The packet thread and how its records reach the scoring stage.
+//! Packets → records and features on the packet thread → batches → the scoring thread.
 //!
-//! The packet thread reads, decodes, meters and extracts; it allocates nothing once it runs. Records go into the batch
-//! that both sides share under a lock; a full batch is handed over through a bounded queue, and a scoring thread that
-//! has waited for half a second takes the one that is being filled. How far capture time has come between the records
-//! travels in the batch, so that nothing depends on where a batch ends. Replay waits when the queue is full; live
-//! capture does not, and counts what was left out, until it has ended and no packet can be missed any more.
+//! The packet thread reads, decodes, meters and extracts features; once it runs it allocates nothing. It writes records into
+//! a batch that both threads share under a lock. Full batches pass through a bounded queue; after half a second without
+//! one, the scoring thread takes the current batch. Batches include marks of capture time, so that results do not depend
+//! on batch boundaries. If the queue is full, replay waits; live capture drops and counts records, until capture has ended
+//! and no packet can be missed.
 
 use crate::batch::{BATCH_MARKS, Batch};
 use crate::capture::{CaptureError, PacketSource};
@@ -12,27 +12,29 @@ use crate::output::OutputError;
 use crate::pace::Pace;
 use crate::scoring::{Installed, Listener, Mark, Scoring};
 use crate::shed::Shed;
+use lapwing_shared::context::irregular::Notice;
 use lapwing_shared::features::FeatureVector;
+use lapwing_shared::features::flow_rows::Row;
 use lapwing_shared::features::meter::{Meter, RecordSink};
-use lapwing_shared::features::rows::Row;
 use lapwing_shared::flow::record::FlowRecord;
+use lapwing_shared::packet::Packet;
 use lapwing_shared::units::{Nanos, Timestamp};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use crate::batch::Progress;
+pub(crate) use crate::batch::PacketCounters;
 
-/// Full batches that may wait for the scoring stage.
+/// Capacity of the queue, batches.
 const WAITING_BATCHES: usize = 4;
-/// A record waits at most so long for its batch to fill.
-pub const BATCH_DELAY: Duration = Duration::from_millis(500);
-/// Capture time between two reports of the packet thread.
+/// Longest time that a record waits for its batch to fill.
+pub(crate) const BATCH_DELAY: Duration = Duration::from_millis(500);
+/// Interval of the packet thread's reports, in capture time.
 const REPORT_INTERVAL: Nanos = Nanos::from_secs(10);
 
-/// What a run may die of.
+/// Why a run ends early.
 #[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
+pub(crate) enum PipelineError {
     /// The packets cannot be read.
     #[error(transparent)]
     Capture(#[from] CaptureError),
@@ -44,30 +46,30 @@ pub enum PipelineError {
     Thread(&'static str),
 }
 
-/// What happens when the scoring stage falls behind.
+/// What the packet thread does if the scoring stage falls behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenBehind {
-    /// The packet thread waits: files and pipes.
+pub(crate) enum WhenBehind {
+    /// It waits: files and pipes.
     Wait,
-    /// The records are left out and counted: live capture.
+    /// It drops and counts records: live capture.
     LeaveOut,
 }
 
 /// The packet thread's end.
 struct Feeder<'a> {
-    current: &'a Arc<Mutex<Batch>>,
-    /// The current batch, from a row on until [`Feeder::let_go`].
-    writing: Option<MutexGuard<'a, Batch>>,
-    full: SyncSender<Batch>,
-    empty: Receiver<Batch>,
+    current: &'a Arc<Mutex<Box<Batch>>>,
+    /// The lock on the current batch, from a row on until [`Feeder::unlock`].
+    writing: Option<MutexGuard<'a, Box<Batch>>>,
+    full: SyncSender<Box<Batch>>,
+    empty: Receiver<Box<Batch>>,
     when_behind: WhenBehind,
     left_out: u64,
-    /// The scoring stage has ended, for a reason that it will tell.
-    alone: bool,
+    /// The scoring stage has ended; its result has the reason.
+    stage_ended: bool,
 }
 
-fn lock(batch: &Mutex<Batch>) -> MutexGuard<'_, Batch> {
-    // A batch is valid whatever its other holder was doing.
+fn lock(batch: &Mutex<Box<Batch>>) -> MutexGuard<'_, Box<Batch>> {
+    // A batch is valid even if the other thread panicked.
     batch.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -84,7 +86,11 @@ impl RecordSink for Feeder<'_> {
         }
     }
 
-    /// A full batch was handed over, so there was room; if ever there were none, it is told.
+    fn notice(&mut self, notice: &Notice) {
+        self.mark(notice.at, Some(*notice));
+    }
+
+    /// Called only without room, which a full batch's hand-over prevents; the record is counted as dropped.
     fn record(&mut self, _: &FlowRecord, _: &FeatureVector) {
         self.left_out += 1;
         self.hand_over();
@@ -93,40 +99,40 @@ impl RecordSink for Feeder<'_> {
 
 impl<'a> Feeder<'a> {
     fn new(
-        current: &'a Arc<Mutex<Batch>>,
-        full: SyncSender<Batch>,
-        empty: Receiver<Batch>,
+        current: &'a Arc<Mutex<Box<Batch>>>,
+        full: SyncSender<Box<Batch>>,
+        empty: Receiver<Box<Batch>>,
         when_behind: WhenBehind,
     ) -> Self {
-        Self { current, writing: None, full, empty, when_behind, left_out: 0, alone: false }
+        Self { current, writing: None, full, empty, when_behind, left_out: 0, stage_ended: false }
     }
 
-    /// Gives the scoring thread access to the current batch. To be called before anything that may take its time.
-    fn let_go(&mut self) {
+    /// Unlocks the current batch for the scoring thread; call before anything that may take time.
+    fn unlock(&mut self) {
         self.writing = None;
     }
 
-    /// Exchanges the current batch for an empty one and queues it.
+    /// Queues the current batch and continues with an empty one.
     fn hand_over(&mut self) {
-        self.let_go();
+        self.unlock();
         let next = match self.when_behind {
             WhenBehind::Wait => self.empty.recv().map_err(|_| TryRecvError::Disconnected),
             WhenBehind::LeaveOut => self.empty.try_recv(),
         };
-        self.alone |= matches!(next, Err(TryRecvError::Disconnected));
+        self.stage_ended |= matches!(next, Err(TryRecvError::Disconnected));
         let mut current = lock(self.current);
         let Ok(next) = next else {
             self.left_out += current.rows.len() as u64;
-            current.clear();
+            current.clear_records();
             return;
         };
         let batch = current.exchange(next);
         drop(current);
-        // There is room: there are no more batches than places. Without a receiver the run is over anyway.
+        // The queue has room for every batch. Without a receiver the run is over.
         let _ = self.full.send(batch);
     }
 
-    /// The sources have ended: every flow that is left becomes a record, and all are scored, however many come at once.
+    /// Ends all flows and queues their records, waiting for room.
     fn finish(&mut self, meter: &mut Meter) {
         self.when_behind = WhenBehind::Wait;
         meter.flush(self);
@@ -134,21 +140,28 @@ impl<'a> Feeder<'a> {
         self.hand_over();
     }
 
-    /// Tells where the packet thread stands.
+    /// Adds a mark and the meter's counters to the batch.
     fn report(&mut self, meter: &Meter) {
-        // The scoring thread lets go of the batch when it ends.
-        self.alone |= Arc::strong_count(self.current) == 1;
+        // The scoring thread drops its reference to the batch when it ends.
+        self.stage_ended |= Arc::strong_count(self.current) == 1;
         let current = self.writing.get_or_insert_with(|| lock(self.current));
-        current.progress.note(meter, self.left_out);
-        let (rows_before, at) = (current.rows.len(), current.progress.at);
-        current.marks.push(Mark { rows_before, at });
+        current.progress.update(meter, self.left_out);
+        let at = current.progress.at;
+        self.mark(at, None);
+    }
+
+    /// Adds a mark after the rows so far.
+    fn mark(&mut self, at: Timestamp, notice: Option<Notice>) {
+        let current = self.writing.get_or_insert_with(|| lock(self.current));
+        let (rows_before, new_sources) = (current.rows.len(), current.progress.new_sources);
+        current.marks.push(Mark { rows_before, at, new_sources, notice });
         if current.marks.len() == BATCH_MARKS {
             self.hand_over();
         }
     }
 }
 
-/// The packet thread's work: everything from `source` through `meter`, until it ends or `stop` says so.
+/// The packet thread's work: meters all packets of `source`, until it ends or `stop` returns true.
 ///
 /// # Errors
 /// When the source cannot be read.
@@ -163,8 +176,8 @@ fn feed(
     let one_by_one = realtime || shed.is_some();
     let mut reported = Timestamp::EPOCH;
     loop {
-        if one_by_one || !source.meter_held(meter, feeder, reported..reported.plus(REPORT_INTERVAL)) {
-            feeder.let_go();
+        if one_by_one || !source.meter_buffered(meter, feeder, reported..reported.plus(REPORT_INTERVAL)) {
+            feeder.unlock();
             let Some(frame) = source.next_frame()? else {
                 let Some(now) = source.quiet_until() else { break };
                 meter.advance(now, feeder);
@@ -172,16 +185,17 @@ fn feed(
                 continue;
             };
             pace.wait_for(frame.timestamp);
-            if shed.is_some_and(|shed| !shed.keeps(frame.link, frame.data, frame.wire_octets)) {
+            let in_share = shed.filter(|shed| shed.is_active()).map(|shed| |packet: &Packet| shed.keeps(packet));
+            let keeps = in_share.as_ref().map(|keeps| keeps as &dyn Fn(&Packet) -> bool);
+            if !meter.frame_if(frame.link, frame.timestamp, frame.data, frame.wire_octets, keeps, feeder) {
                 continue;
             }
-            meter.frame(frame.link, frame.timestamp, frame.data, frame.wire_octets, feeder);
         }
         let now = meter.flows().clock();
         if now.since(reported) >= REPORT_INTERVAL || now < reported {
             reported = now;
             feeder.report(meter);
-            if feeder.alone || stop() {
+            if feeder.stage_ended || stop() {
                 break;
             }
         }
@@ -190,48 +204,37 @@ fn feed(
 }
 
 /// A change of the release in use.
-pub enum Change {
+pub(crate) enum Change {
     /// Score with this one.
     Use(Installed),
-    /// Score no more.
+    /// Stop scoring.
     Stop,
 }
 
-/// What the scoring thread is told while it runs, and whom it tells where the packet thread stands.
-pub trait Control: Send {
-    /// What to use from now on, when that has changed.
+/// Controls the scoring thread and receives its progress.
+pub(crate) trait Control: Send {
+    /// The next change of the release, if there is one.
     fn next_change(&mut self) -> Option<Change>;
-    /// A release no longer used, to be dropped where it does no harm.
+    /// Takes a release that is no longer used.
     fn retire(&mut self, installed: Installed);
-    /// Where the run stands; called after every batch and at least twice a second.
-    fn progress(&mut self, progress: &Progress, scoring: crate::scoring::ScoringCounters);
+    /// Receives counters after every batch and at least twice a second.
+    fn progress(&mut self, progress: &PacketCounters, scoring: crate::scoring::ScoringCounters);
 }
 
-/// A run without anybody to control it.
-pub struct Uncontrolled;
-
-impl Control for Uncontrolled {
-    fn next_change(&mut self) -> Option<Change> {
-        None
-    }
-    fn retire(&mut self, _: Installed) {}
-    fn progress(&mut self, _: &Progress, _: crate::scoring::ScoringCounters) {}
+/// The result of a run.
+pub(crate) struct Outcome<L> {
+    /// The scoring stage, unless its thread panicked.
+    pub(crate) scoring: Option<Scoring<L>>,
+    /// Records dropped because the queue was full.
+    pub(crate) left_out: u64,
+    /// Why it ended early, if it did.
+    pub(crate) result: Result<(), PipelineError>,
 }
 
-/// How a run ended: the stage, unless its thread was lost, and what went wrong first.
-pub struct Outcome<L> {
-    /// The scoring stage as it ended.
-    pub scoring: Option<Scoring<L>>,
-    /// Records that the full queue left out.
-    pub left_out: u64,
-    /// The cause of an early end.
-    pub result: Result<(), PipelineError>,
-}
-
-/// Runs sources one after the other through one meter and one scoring stage, to the end.
+/// Runs sources one after another through one meter and one scoring stage, to the end.
 ///
-/// When a source cannot be read, what was read before is still scored and written.
-pub fn run<S: PacketSource, L: Listener + 'static, C: Control + 'static>(
+/// After a read error, packets that were read before are still scored and written.
+pub(crate) fn run<S: PacketSource, L: Listener + 'static, C: Control + 'static>(
     sources: &mut impl Iterator<Item = Result<S, CaptureError>>,
     meter: &mut Meter,
     scoring: Scoring<L>,
@@ -239,12 +242,12 @@ pub fn run<S: PacketSource, L: Listener + 'static, C: Control + 'static>(
     options: Options<'_>,
     each_source: &mut dyn FnMut(&S),
 ) -> Outcome<L> {
-    let current = Arc::new(Mutex::new(Batch::new()));
+    let current = Arc::new(Mutex::new(Batch::boxed()));
     let (full, full_batches) = sync_channel(WAITING_BATCHES + 2);
     let (recycle, empty) = sync_channel(WAITING_BATCHES + 2);
     for _ in 0..WAITING_BATCHES {
-        // The channel has room for every batch that there is.
-        let _ = recycle.try_send(Batch::new());
+        // The channel has room for every batch.
+        let _ = recycle.try_send(Batch::boxed());
     }
     let shared = Arc::clone(&current);
     let stage = std::thread::Builder::new().name("scoring".into());
@@ -270,16 +273,16 @@ pub fn run<S: PacketSource, L: Listener + 'static, C: Control + 'static>(
     Outcome { scoring, left_out, result: scored.and(fed.map_err(PipelineError::from)) }
 }
 
-/// How a run goes.
+/// Options of a run.
 #[derive(Clone, Copy)]
-pub struct Options<'a> {
-    /// Keep the capture's pace.
+pub(crate) struct Options<'a> {
+    /// Replay at the capture's pace.
     pub realtime: bool,
-    /// What happens when scoring falls behind.
+    /// What to do if scoring falls behind.
     pub when_behind: WhenBehind,
-    /// True when the run is to end; asked every ten seconds of capture time.
+    /// Returns true if the run must end; called every ten seconds of capture time.
     pub stop: &'a dyn Fn() -> bool,
-    /// Leaves flows out under load.
+    /// Sheds load.
     pub shed: Option<&'a Shed>,
 }
 
@@ -287,9 +290,9 @@ pub struct Options<'a> {
 fn score<L: Listener, C: Control>(
     mut scoring: Scoring<L>,
     mut control: C,
-    current: Arc<Mutex<Batch>>,
-    full: &Receiver<Batch>,
-    recycle: &SyncSender<Batch>,
+    current: Arc<Mutex<Box<Batch>>>,
+    full: &Receiver<Box<Batch>>,
+    recycle: &SyncSender<Box<Batch>>,
 ) -> (Scoring<L>, Result<(), OutputError>) {
     let outcome = score_all(&mut scoring, &mut control, &current, full, recycle);
     drop(current);
@@ -297,29 +300,32 @@ fn score<L: Listener, C: Control>(
     (scoring, outcome.and(finished))
 }
 
+fn apply_change<L: Listener, C: Control>(scoring: &mut Scoring<L>, control: &mut C) {
+    let previous = match control.next_change() {
+        Some(Change::Use(installed)) => scoring.install(installed),
+        Some(Change::Stop) => scoring.remove(),
+        None => None,
+    };
+    if let Some(previous) = previous {
+        control.retire(previous);
+    }
+}
+
 fn score_all<L: Listener, C: Control>(
     scoring: &mut Scoring<L>,
     control: &mut C,
-    current: &Mutex<Batch>,
-    full: &Receiver<Batch>,
-    recycle: &SyncSender<Batch>,
+    current: &Mutex<Box<Batch>>,
+    full: &Receiver<Box<Batch>>,
+    recycle: &SyncSender<Box<Batch>>,
 ) -> Result<(), OutputError> {
-    let mut spare = Batch::new();
+    let mut spare = Some(Batch::boxed());
     loop {
-        let previous = match control.next_change() {
-            Some(Change::Use(installed)) => scoring.install(installed),
-            Some(Change::Stop) => scoring.remove(),
-            None => None,
-        };
-        if let Some(previous) = previous {
-            control.retire(previous);
-        }
+        apply_change(scoring, control);
         let received = full.recv_timeout(BATCH_DELAY);
         let mut batch = match received {
             Ok(batch) => batch,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            // The packet thread is waiting for packets: take what it has. A batch that it queued meanwhile is older
-            // and goes first.
+            // Take the batch that the packet thread is filling, unless it has queued one meanwhile, which is older.
             Err(RecvTimeoutError::Timeout) => match take_early(current, full, &mut spare) {
                 Some(batch) => batch,
                 None => {
@@ -332,22 +338,26 @@ fn score_all<L: Listener, C: Control>(
         scoring.process(batch.rows.as_slice(), &batch.marks)?;
         control.progress(&batch.progress, scoring.counters());
         batch.clear();
-        if spare.rows.capacity() == 0 {
-            spare = batch;
+        if spare.is_none() {
+            spare = Some(batch);
         } else {
-            // The channel has room for every batch that there is.
+            // The channel has room for every batch.
             let _ = recycle.try_send(batch);
         }
     }
 }
 
-/// The batch that is being filled, when nothing older is queued and it holds something.
-fn take_early(current: &Mutex<Batch>, full: &Receiver<Batch>, spare: &mut Batch) -> Option<Batch> {
+/// An older batch from the queue, or the batch that is being filled, unless it is empty.
+fn take_early(
+    current: &Mutex<Box<Batch>>,
+    full: &Receiver<Box<Batch>>,
+    spare: &mut Option<Box<Batch>>,
+) -> Option<Box<Batch>> {
     let mut current = lock(current);
     match full.try_recv() {
         Ok(batch) => Some(batch),
         Err(TryRecvError::Empty | TryRecvError::Disconnected) if current.is_empty() => None,
-        Err(_) => Some(current.exchange(std::mem::take(spare))),
+        Err(_) => Some(current.exchange(spare.take()?)),
     }
 }
 

@@ -1,9 +1,11 @@
+//! Batches between the two threads.
+
 use super::*;
 use lapwing_shared::features::meter::MeterConfig;
 use lapwing_shared::packet::LinkType;
 
-/// A meter that has refused so many packets.
-fn after(packets: u64) -> Meter {
+/// A meter that has refused this number of packets.
+fn meter_after(packets: u64) -> Meter {
     let mut meter = Meter::new(&MeterConfig::default());
     let link = LinkType::Ethernet;
     (0..packets).for_each(|_| meter.frame(link, Timestamp::EPOCH, &[], 0, &mut |_: &FlowRecord, _: &FeatureVector| {}));
@@ -11,51 +13,51 @@ fn after(packets: u64) -> Meter {
 }
 
 #[test]
-fn a_batch_taken_away_leaves_behind_where_the_packet_thread_stands() {
-    let current = Arc::new(Mutex::new(Batch::new()));
+fn a_batch_taken_early_keeps_the_packet_threads_counters() {
+    let current = Arc::new(Mutex::new(Batch::boxed()));
     let (full, full_batches) = sync_channel(WAITING_BATCHES);
     let (recycle, empty) = sync_channel(WAITING_BATCHES);
-    recycle.send(Batch::new()).unwrap();
+    recycle.send(Batch::boxed()).unwrap();
     let mut feeder = Feeder::new(&current, full, empty, WhenBehind::Wait);
 
-    feeder.report(&after(7));
-    feeder.let_go();
-    let taken = take_early(&current, &full_batches, &mut Batch::new()).unwrap();
-    assert_eq!((taken.progress.refusals.total(), taken.marks.len()), (7, 1), "what the scoring stage takes early");
-    assert_eq!(lock(&current).progress.refusals.total(), 7, "what it is told while no packet comes");
+    feeder.report(&meter_after(7));
+    feeder.unlock();
+    let taken = take_early(&current, &full_batches, &mut Some(Batch::boxed())).unwrap();
+    assert_eq!((taken.progress.refusals.total(), taken.marks.len()), (7, 1), "in the batch taken early");
+    assert_eq!(lock(&current).progress.refusals.total(), 7, "in the batch that replaces it");
     assert!(lock(&current).is_empty());
 
-    feeder.report(&after(9));
+    feeder.report(&meter_after(9));
     feeder.hand_over();
     assert_eq!(full_batches.recv().unwrap().progress.refusals.total(), 9);
     assert_eq!(lock(&current).progress.refusals.total(), 9, "after a full batch");
 }
 
-/// A meter that holds so many flows.
+/// A meter with this number of flows.
 fn meter_with(flows: u16) -> Meter {
     let mut meter = Meter::new(&MeterConfig::default());
-    let mut nothing = |_: &FlowRecord, _: &FeatureVector| ();
+    let mut ignore = |_: &FlowRecord, _: &FeatureVector| ();
     for port in 0..flows {
         let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0, 0];
         frame.extend([192, 168, 1, 9, 203, 0, 113, 7]);
         frame.extend(port.to_be_bytes());
         frame.extend([0x13, 0x89, 0, 8, 0, 0]);
-        meter.frame(LinkType::Ethernet, Timestamp::from_nanos(1), &frame, 42, &mut nothing);
+        meter.frame(LinkType::Ethernet, Timestamp::from_nanos(1), &frame, 42, &mut ignore);
     }
     meter
 }
 
 #[test]
-fn the_flows_that_a_live_run_ends_with_are_all_scored_however_slow_that_is() {
+fn all_flows_that_a_live_run_ends_with_are_scored() {
     const FLOWS: u16 = 1000;
     let (full, full_batches) = sync_channel(WAITING_BATCHES);
     let (recycle, empty) = sync_channel(WAITING_BATCHES);
-    recycle.send(Batch::new()).unwrap();
-    let current = Arc::new(Mutex::new(Batch::new()));
+    recycle.send(Batch::boxed()).unwrap();
+    let current = Arc::new(Mutex::new(Batch::boxed()));
     let mut feeder = Feeder::new(&current, full, empty, WhenBehind::LeaveOut);
     let stage = std::thread::spawn(move || {
         full_batches.iter().fold(0, |rows, mut batch| {
-            // Longer than the feeder takes for a batch.
+            // Takes longer than the feeder needs for a batch.
             (0..1_000_000).for_each(|step| {
                 std::hint::black_box(step);
             });

@@ -1,4 +1,4 @@
-//! A release file that the person at the command line named → a release that may score.
+//! A configured release file → a release that may score.
 
 use crate::detector::Engine;
 use crate::engines::Engines;
@@ -7,64 +7,35 @@ use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::release::accept::{Refusal, Terms, Verified, accept_held, accept_without_checking_the_signature};
 use lapwing_shared::release::file::{FILE_BYTES, FileError, ReleaseFile};
 use lapwing_shared::release::manifest::{Artifact, Name};
-use lapwing_shared::release::signature::{SignatureError, TrustedKeys};
+use lapwing_shared::release::signature::{KeyUse, SignatureError, Source, TrustedKeys};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Why a release or key file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages document the fields")]
 pub enum ReleaseFileError {
     /// It cannot be read.
     #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     /// A key file is wrong.
     #[error("key file {path}: {source}")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: SignatureError,
-    },
-    /// It is no release file.
+    Key { path: PathBuf, source: SignatureError },
+    /// It is not a release file.
     #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: FileError,
-    },
-    /// The release is not taken.
+    File { path: PathBuf, source: FileError },
+    /// The release fails a check.
     #[error("release {path}: {source}")]
-    Refused {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Refusal,
-    },
-    /// Its network cannot be used.
+    Refused { path: PathBuf, source: Refusal },
+    /// Its network cannot be installed.
     #[error("release {path}: {source}")]
-    Install {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: InstallError,
-    },
-    /// The manifest names a form that the file does not hold.
-    #[error("release {path}: the file does not hold the {form:?} form that its manifest names")]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// The form.
-        form: lapwing_shared::release::manifest::ArtifactForm,
-    },
+    Install { path: PathBuf, source: InstallError },
+    /// The file lacks a form that its manifest names.
+    #[error("release {path}: the file lacks the {form:?} form that its manifest names")]
+    Missing { path: PathBuf, form: lapwing_shared::release::manifest::ArtifactForm },
 }
 
-/// Reads at most `limit` bytes and one more, so that a wrong file does not fill the memory.
+/// Reads at most `limit` + 1 bytes, so that a wrong file does not exhaust the memory.
 fn read(path: &Path, limit: usize) -> Result<Vec<u8>, ReleaseFileError> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
@@ -76,7 +47,7 @@ fn read(path: &Path, limit: usize) -> Result<Vec<u8>, ReleaseFileError> {
 /// Public keys from their files.
 ///
 /// # Errors
-/// When a file cannot be read or holds no key.
+/// When a file cannot be read or has no valid key.
 pub fn trusted_keys(paths: &[PathBuf]) -> Result<TrustedKeys, ReleaseFileError> {
     let mut keys = TrustedKeys::default();
     for path in paths {
@@ -89,6 +60,15 @@ pub fn trusted_keys(paths: &[PathBuf]) -> Result<TrustedKeys, ReleaseFileError> 
     Ok(keys)
 }
 
+/// Names of the keys whose files do not say which releases they may sign.
+pub fn unbound(keys: &TrustedKeys) -> Vec<String> {
+    keys.iter().filter(|key| key.key_use() == KeyUse::Unstated).map(|key| key.id().to_string()).collect()
+}
+
+/// What a warning about an unbound key says.
+pub const UNBOUND: &str = "trusted for releases from files and from the broker, of any group; \
+                           add use=file, use=broker or use=any, and group=NAME, to its line in the key file";
+
 /// A release file in memory.
 pub struct Loaded {
     path: PathBuf,
@@ -96,17 +76,17 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Reads the file; nothing of it is believed yet.
+    /// Reads the file, without verifying it.
     ///
     /// # Errors
-    /// When it cannot be read or is no release file.
+    /// When it cannot be read or is not a release file.
     pub fn open(path: &Path) -> Result<Self, ReleaseFileError> {
         let bytes = read(path, FILE_BYTES)?;
         ReleaseFile::decode(&bytes).map_err(|source| ReleaseFileError::File { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), bytes })
     }
 
-    /// Bytes of the file.
+    /// Size of the file, bytes.
     pub fn size_bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -115,16 +95,17 @@ impl Loaded {
         ReleaseFile::decode(&self.bytes).map_err(|source| ReleaseFileError::File { path: self.path.clone(), source })
     }
 
-    /// Checks the manifest for the given engine; the signature too, where there are keys.
+    /// Checks the manifest for the given engine, and the signature if there are keys.
     ///
     /// # Errors
-    /// When the manifest or its signature is wrong.
+    /// When the manifest or its signature is invalid.
     pub fn verify(&self, engines: &Engines, keys: &TrustedKeys) -> Result<Verified, ReleaseFileError> {
         let (signed, schema, form) = (self.parts()?.signed, schema_id(), engines.form());
         let verified = if keys.iter().next().is_none() {
             accept_without_checking_the_signature(signed, &schema, form)
         } else {
-            accept_held(signed, &Terms { keys: keys.clone(), group: Name::new(), schema, form })
+            let terms = Terms { keys: keys.clone(), group: Name::new(), schema, form };
+            accept_held(signed, &terms, Source::File)
         };
         verified.map_err(|source| ReleaseFileError::Refused { path: self.path.clone(), source })
     }
@@ -132,7 +113,7 @@ impl Loaded {
     /// Bytes of an artifact.
     ///
     /// # Errors
-    /// When the file does not hold it.
+    /// When the file lacks it.
     pub fn artifact(&self, verified: &Verified, artifact: &Artifact) -> Result<&[u8], ReleaseFileError> {
         let missing = || ReleaseFileError::Missing { path: self.path.clone(), form: artifact.form };
         self.parts()?.artifact(verified.manifest(), artifact).ok_or_else(missing)

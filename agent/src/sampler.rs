@@ -1,18 +1,18 @@
-//! Which feature rows the trainer gets to see: a uniform sample of every interval of capture time.
+//! Feature rows → a uniform sample of every interval of capture time, for the trainer.
 
 use lapwing_shared::features::SchemaId;
-use lapwing_shared::features::rows::Row;
+use lapwing_shared::features::flow_rows::Row;
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::flow::lru::splitmix64;
 use lapwing_shared::messages::{RowHosts, SAMPLE_ROWS, SampleRow, Samples};
 use lapwing_shared::units::{Address, Nanos, Timestamp};
 use std::hash::{DefaultHasher, Hasher};
 
-/// Most rows of an interval.
-pub const INTERVAL_ROWS: usize = 256;
+/// Limit for the rows of an interval.
+pub(crate) const INTERVAL_ROWS: usize = 256;
 
 /// Reservoir of at most [`INTERVAL_ROWS`] rows (Vitter 1985, "Random Sampling with a Reservoir", algorithm R).
-pub struct Sampler {
+pub(crate) struct Sampler {
     schema: SchemaId,
     rows: Vec<SampleRow>,
     capacity: usize,
@@ -20,26 +20,26 @@ pub struct Sampler {
     number: Option<u64>,
     flows_seen: u32,
     random: u64,
-    names: HostNames,
+    pseudonyms: Pseudonyms,
 }
 
-/// Addresses → numbers that tell hosts apart and name none of them: a hash under a key that never leaves the agent.
-struct HostNames {
+/// Addresses → pseudonyms: a hash under a key that never leaves the agent.
+struct Pseudonyms {
     key: u64,
 }
 
-impl HostNames {
-    /// The hosts whose evidence the judge lets a flow count for.
+impl Pseudonyms {
+    /// Pseudonyms of the hosts for which the evidence tracker counts the flow.
     fn of(&self, row: &Row) -> RowHosts {
-        let name = |address, followed| if followed { self.name(address) } else { 0 };
+        let pseudonym = |address, followed| if followed { self.pseudonym(address) } else { 0 };
         RowHosts {
-            source: name(&row.record.source, row.followed.source),
-            target: name(&row.record.destination, row.followed.destination),
+            source: pseudonym(&row.record.source, row.followed.source),
+            target: pseudonym(&row.record.destination, row.followed.destination),
         }
     }
 
     /// Never 0.
-    fn name(&self, address: &Address) -> u32 {
+    fn pseudonym(&self, address: &Address) -> u32 {
         let mut hash = DefaultHasher::new();
         hash.write_u64(self.key);
         hash.write(&address.0);
@@ -48,10 +48,10 @@ impl HostNames {
 }
 
 impl Sampler {
-    /// `capacity` rows, 0 to [`INTERVAL_ROWS`], of every `interval`; `seed` decides which, and how hosts are numbered.
-    pub fn new(capacity: usize, interval: Nanos, seed: u64) -> Self {
+    /// `capacity` rows, 0 to [`INTERVAL_ROWS`], of every `interval`; `seed` determines the rows and the pseudonyms.
+    pub(crate) fn new(capacity: usize, interval: Nanos, seed: u64) -> Self {
         let mut random = seed;
-        let names = HostNames { key: splitmix64(&mut random) };
+        let pseudonyms = Pseudonyms { key: splitmix64(&mut random) };
         Self {
             schema: schema_id(),
             rows: Vec::with_capacity(capacity.min(INTERVAL_ROWS)),
@@ -60,37 +60,38 @@ impl Sampler {
             number: None,
             flows_seen: 0,
             random,
-            names,
+            pseudonyms,
         }
     }
 
-    /// True when a row of this time begins another interval than the rows before it: [`Sampler::take`] comes first.
-    pub fn is_complete_at(&self, at: Timestamp) -> bool {
+    /// Whether a row of this time starts a new interval: call [`Sampler::take`] first then.
+    pub(crate) fn is_complete_at(&self, at: Timestamp) -> bool {
         self.number.is_some_and(|previous| previous != at.as_nanos() / self.interval.0)
     }
 
-    /// Offers a row of the interval that its record was made in.
-    pub fn offer(&mut self, offered: &Row, score: Option<u32>, in_episode: bool) {
+    /// Offers a row, for the interval in which its record was made.
+    pub(crate) fn offer(&mut self, offered: &Row, score: Option<u32>, in_episode: bool) {
         if self.capacity == 0 {
             return;
         }
         let at = offered.record.made;
         self.number = Some(at.as_nanos() / self.interval.0);
         self.flows_seen = self.flows_seen.saturating_add(1);
-        // Most rows are not kept: they are copied once their place is known.
-        let row = |names: &HostNames| SampleRow::new(at, &offered.features, score, in_episode, names.of(offered));
+        // Most rows are not sampled: a row is copied only once it has a place.
+        let row =
+            |pseudonyms: &Pseudonyms| SampleRow::new(at, &offered.features, score, in_episode, pseudonyms.of(offered));
         if self.rows.len() < self.capacity {
-            self.rows.push(row(&self.names));
+            self.rows.push(row(&self.pseudonyms));
             return;
         }
         let place = splitmix64(&mut self.random) % u64::from(self.flows_seen);
-        if let Some(kept) = self.rows.get_mut(place as usize) {
-            *kept = row(&self.names);
+        if let Some(replaced) = self.rows.get_mut(place as usize) {
+            *replaced = row(&self.pseudonyms);
         }
     }
 
-    /// The sample so far, a batch at a time, each with its share of the flows seen; `None` when all is taken.
-    pub fn take(&mut self) -> Option<Samples> {
+    /// The next batch of the sample, with its share of the flows seen; `None` once the sample is empty.
+    pub(crate) fn take(&mut self) -> Option<Samples> {
         let left = self.rows.len();
         let count = left.min(SAMPLE_ROWS);
         let share = (u64::from(self.flows_seen) * count as u64).checked_div(left as u64);
@@ -102,15 +103,12 @@ impl Sampler {
 }
 
 #[cfg(test)]
-#[path = "../../shared/src/flow/testing.rs"]
-mod testing;
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use lapwing_shared::context::local::LocalNetworks;
     use lapwing_shared::features::FEATURES;
     use lapwing_shared::flow::record::FlowRecord;
+    use lapwing_shared::flow::testing;
 
     fn row(made: Timestamp, value: f32, source: [u8; 4], destination: [u8; 4]) -> Row {
         let (source, destination) = (Address::from_v4(source), Address::from_v4(destination));
@@ -146,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_sample_comes_in_batches_that_together_tell_of_all_flows() {
+    fn a_large_sample_is_sent_in_batches_that_share_the_flow_count() {
         let mut sampler = sampler(75, 3);
         (0..1_000).for_each(|flow| {
             sampler.offer(&row(Timestamp::from_secs(1), flow as f32, [10, 0, 0, 1], [10, 0, 0, 2]), None, false);
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_rows_send_nothing() {
+    fn zero_rows_disable_sampling() {
         let mut sampler = sampler(0, 1);
         for second in 0..5 {
             sampler.offer(&row(Timestamp::from_secs(second), 0.0, [10, 0, 0, 1], [192, 0, 2, 1]), None, false);
@@ -171,8 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn rows_tell_hosts_apart_without_naming_them() {
-        let told = |seed| {
+    fn hosts_have_pseudonyms_that_differ_between_runs() {
+        let pseudonyms = |seed| {
             let mut sampler = sampler(8, seed);
             let (one, other, outside) = ([10, 0, 0, 1], [10, 0, 0, 2], [192, 0, 2, 1]);
             for (source, destination) in [(one, outside), (outside, one), (other, one), (one, [224, 0, 0, 1])] {
@@ -180,11 +178,11 @@ mod tests {
             }
             sampler.take().unwrap().rows.iter().map(|row| (row.hosts.source, row.hosts.target)).collect::<Vec<_>>()
         };
-        let first = told(1);
+        let first = pseudonyms(1);
         let (one, other) = (first[0].0, first[2].0);
         assert!(one != 0 && other != 0 && one != other);
         assert_eq!(first, [(one, 0), (0, one), (other, one), (one, 0)]);
-        assert_eq!(told(1), first);
-        assert_ne!(told(2)[0].0, one, "another run numbers anew");
+        assert_eq!(pseudonyms(1), first);
+        assert_ne!(pseudonyms(2)[0].0, one, "another run has other pseudonyms");
     }
 }

@@ -1,101 +1,102 @@
-//! Feature vectors → scores → verdicts → alerts, samples and the files that a person asked for.
+//! Feature vectors → scores → verdicts → alerts, samples and output files.
 //!
-//! The scoring stage has a thread of its own, so that an engine that allocates, or a slow disk, never holds up the
-//! packets. Rows reach it in micro-batches; results do not depend on how rows fall into batches.
+//! The scoring stage runs on its own thread, so that neither an engine that allocates nor a slow disk delays packets. Rows
+//! arrive in micro-batches; results do not depend on their boundaries.
+
+mod trial;
 
 use crate::detector::{Engine, EngineError};
 use crate::output::OutputError;
-use crate::output::features::FeatureWriter;
+use crate::output::features::{FeatureWriter, RowVerdict};
 use crate::output::records::RecordWriter;
 use crate::sampler::Sampler;
-use lapwing_shared::features::rows::Row;
+use lapwing_shared::context::irregular::Notice;
+use lapwing_shared::features::flow_rows::Row;
+use lapwing_shared::flow::record::FlowRecord;
 use lapwing_shared::messages::{Alert, Samples};
 use lapwing_shared::release::manifest::Manifest;
-use lapwing_shared::release::trial::{TrialJudge, TrialVerdict};
+use lapwing_shared::release::trial::{TrialMonitor, TrialVerdict};
 use lapwing_shared::units::Timestamp;
-use lapwing_shared::verdict::judge::{Judge, JudgeCounters, Policy, Scored};
+use lapwing_shared::verdict::concealment::{ConcealmentAlerts, ConcealmentCounters};
 use lapwing_shared::verdict::kinds::KindFinder;
 use lapwing_shared::verdict::network::Inference;
 use lapwing_shared::verdict::scaling::{QuantizedInput, RowScaler, Scaling};
+use lapwing_shared::verdict::tracker::{EvidenceTracker, Policy, Scored, TrackerCounters};
+use trial::{Incumbent, vote};
 
 /// Rows of a micro-batch.
-pub const BATCH_ROWS: usize = 64;
+pub(crate) const BATCH_ROWS: usize = 64;
 
 /// A release that the detector may use: its manifest, and an engine that reproduced its golden vectors.
-pub struct Installed {
-    /// What the release says.
-    pub manifest: Box<Manifest>,
+pub(crate) struct Installed {
+    pub(crate) manifest: Box<Manifest>,
     /// Its network.
-    pub engine: Box<dyn Engine>,
+    pub(crate) engine: Box<dyn Engine>,
     /// Judges the release while it is on trial.
-    pub trial: Option<TrialJudge>,
+    pub(crate) trial: Option<Box<TrialMonitor>>,
 }
 
-/// How far capture time had come between two rows of a batch.
+/// How far capture time had come between two rows of a batch, and what was noticed then.
 #[derive(Clone, Copy, Debug)]
-pub struct Mark {
-    /// Rows of the batch that came before it.
-    pub rows_before: usize,
+pub(crate) struct Mark {
+    /// Rows of the batch before it.
+    pub(crate) rows_before: usize,
     /// The time.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
+    /// Hosts that had sent a first flow by then, as [`lapwing_shared::context::hosts::HostTable::new_sources`].
+    pub(crate) new_sources: u64,
+    /// A host whose packets hide their ports.
+    pub(crate) notice: Option<Notice>,
 }
 
-/// Who hears of alerts, samples and trials: the network side, or nobody.
-pub trait Listener: Send {
+/// Receives alerts, samples and trial verdicts.
+pub(crate) trait Listener: Send {
     /// An alert was opened, updated or closed.
     fn alert(&mut self, alert: Box<Alert>);
-    /// An interval's sample is complete; a large one comes in several batches.
+    /// A flow record was made; called before the verdict on it.
+    fn record(&mut self, _: &FlowRecord) {}
+    /// An interval's sample is complete; a large one takes several batches.
     fn samples(&mut self, samples: Samples);
-    /// The release on trial was judged.
-    fn trial(&mut self, release: u64, verdict: TrialVerdict);
+    /// The trial of a release has ended.
+    fn trial(&mut self, version: u64, verdict: TrialVerdict);
 }
 
-/// Hears nothing.
-pub struct Nobody;
-
-impl Listener for Nobody {
-    fn alert(&mut self, _: Box<Alert>) {}
-    fn samples(&mut self, _: Samples) {}
-    fn trial(&mut self, _: u64, _: TrialVerdict) {}
-}
-
-/// Files that a person asked for.
+/// Output files that are configured.
 #[derive(Default)]
-pub struct Files {
-    /// Flow records.
+pub(crate) struct Files {
     pub records: Option<RecordWriter>,
-    /// Feature vectors.
     pub features: Option<FeatureWriter>,
     /// Alerts, JSON lines.
     pub alerts: Option<crate::output::Sink>,
 }
 
 impl Files {
-    /// Hands everything gathered to the operating system.
+    /// Flushes all buffers.
     ///
     /// # Errors
-    /// The first file that cannot be written.
-    pub fn flush(&mut self) -> Result<(), OutputError> {
+    /// When a file cannot be written.
+    pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
         self.records.as_mut().map_or(Ok(()), RecordWriter::flush)?;
         self.features.as_mut().map_or(Ok(()), FeatureWriter::flush)?;
         self.alerts.as_mut().map_or(Ok(()), crate::output::Sink::flush)
     }
 }
 
-/// What the stage has done.
+/// Counters of the stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ScoringCounters {
-    /// Rows scored.
-    pub scored: u64,
+pub(crate) struct ScoringCounters {
+    pub(crate) scored: u64,
     /// Rows not scored because the engine failed.
-    pub engine_faults: u64,
-    /// The judge's.
-    pub judge: JudgeCounters,
-    /// What is taken off every surprise at this site, nats.
-    pub correction_nats: f32,
+    pub(crate) engine_faults: u64,
+    /// Counters of the tracker.
+    pub(crate) tracker: TrackerCounters,
+    /// Counters of alerts about hidden ports.
+    pub(crate) concealment: ConcealmentCounters,
+    /// Correction that is subtracted from every surprise at this site, nats.
+    pub(crate) correction_nats: f32,
 }
 
-/// See [`Scoring::install`].
+/// Tables computed from a release and the false-alert budget.
 struct Derived {
     scaler: RowScaler,
     finder: KindFinder,
@@ -104,9 +105,9 @@ struct Derived {
 
 impl Derived {
     fn new(installed: Option<&Installed>, alerts_per_day: f32) -> Self {
-        let nothing = Scaling { features: heapless::Vec::new() };
+        let no_scaling = Scaling { features: heapless::Vec::new() };
         let manifest = installed.map(|installed| &installed.manifest);
-        let scaling = manifest.map_or(&nothing, |manifest| &manifest.scaling);
+        let scaling = manifest.map_or(&no_scaling, |manifest| &manifest.scaling);
         Self {
             scaler: RowScaler::new(scaling),
             finder: KindFinder::new(manifest.map_or(&[], |manifest| &manifest.kinds), scaling),
@@ -115,14 +116,16 @@ impl Derived {
     }
 }
 
-/// The stage. See the module's text.
-pub struct Scoring<L> {
+pub(crate) struct Scoring<L> {
     installed: Option<Installed>,
-    /// What follows from the release in use and the knob, once for all rows.
+    /// The release before the one on trial.
+    incumbent: Option<Incumbent>,
+    /// Of the release in use.
     derived: Derived,
-    /// The operator's knob, false alerts a day.
+    /// False-alert budget, false alerts a day.
     alerts_per_day: f32,
-    judge: Judge,
+    tracker: EvidenceTracker,
+    concealment: ConcealmentAlerts,
     sampler: Sampler,
     files: Files,
     listener: L,
@@ -133,13 +136,21 @@ pub struct Scoring<L> {
 }
 
 impl<L: Listener> Scoring<L> {
-    /// A stage without a release: it samples and writes files, but does not score.
-    pub fn new(alerts_per_day: f32, judge: Judge, sampler: Sampler, files: Files, listener: L) -> Self {
+    /// A stage without a release: it samples rows and writes files, but does not score.
+    pub(crate) fn new(
+        alerts_per_day: f32,
+        tracker: EvidenceTracker,
+        sampler: Sampler,
+        files: Files,
+        listener: L,
+    ) -> Self {
         Self {
             installed: None,
+            incumbent: None,
             derived: Derived::new(None, alerts_per_day),
             alerts_per_day,
-            judge,
+            tracker,
+            concealment: ConcealmentAlerts::default(),
             sampler,
             files,
             listener,
@@ -150,83 +161,123 @@ impl<L: Listener> Scoring<L> {
         }
     }
 
-    /// Uses a release from the next row on; gives back the one before, so that it can be dropped elsewhere.
-    pub fn install(&mut self, installed: Installed) -> Option<Installed> {
-        self.judge.release_changed();
-        self.derived = Derived::new(Some(&installed), self.alerts_per_day);
-        self.installed.replace(installed)
+    /// Scores with a release from the next row on. Returns the one that is no longer needed, so that it can be dropped
+    /// elsewhere; the release before one on trial is kept, to judge the same rows.
+    pub(crate) fn install(&mut self, mut installed: Installed) -> Option<Installed> {
+        let correction_nats = self.tracker.correction_nats();
+        self.tracker.release_changed();
+        let derived = Derived::new(Some(&installed), self.alerts_per_day);
+        let before = std::mem::replace(&mut self.derived, derived);
+        let kept = self.incumbent.take();
+        if let Some(trial) = &mut installed.trial {
+            self.tracker.reported_hosts().for_each(|host| trial.exclude(host));
+        }
+        let is_on_trial = installed.trial.is_some();
+        match self.installed.replace(installed) {
+            Some(previous) if is_on_trial && previous.trial.is_none() => {
+                self.incumbent = Some(Incumbent::new(previous, before.scaler, before.limit_nats, correction_nats));
+                kept.map(Incumbent::into_installed)
+            }
+            previous => {
+                self.incumbent = kept.filter(|_| is_on_trial);
+                previous
+            }
+        }
     }
 
-    /// Goes on without a release; gives back the one before.
-    pub fn remove(&mut self) -> Option<Installed> {
+    /// Stops scoring; returns the previous release.
+    pub(crate) fn remove(&mut self) -> Option<Installed> {
+        self.incumbent = None;
         self.installed.take()
     }
 
     /// Version in use, 0 without one, and the engine's name.
-    pub fn release(&self) -> (u64, &'static str) {
+    pub(crate) fn release(&self) -> (u64, &'static str) {
         self.installed.as_ref().map_or((0, ""), |installed| (installed.manifest.version, installed.engine.name()))
     }
 
     /// Counters since the start.
-    pub fn counters(&self) -> ScoringCounters {
+    pub(crate) fn counters(&self) -> ScoringCounters {
         ScoringCounters {
             scored: self.scored,
             engine_faults: self.engine_faults,
-            judge: self.judge.counters(),
-            correction_nats: self.judge.correction_nats(),
+            tracker: self.tracker.counters(),
+            concealment: self.concealment.counters(),
+            correction_nats: self.tracker.correction_nats(),
         }
     }
 
-    /// Who hears of alerts.
-    pub fn listener_mut(&mut self) -> &mut L {
+    #[cfg(test)]
+    pub(crate) fn listener_mut(&mut self) -> &mut L {
         &mut self.listener
     }
 
     /// Takes a batch of at most [`BATCH_ROWS`] rows, in time order, and the marks between them.
     ///
     /// # Errors
-    /// When a file cannot be written. An engine fault is no error: it is counted, and ends a trial.
-    pub fn process(&mut self, rows: &[Row], marks: &[Mark]) -> Result<(), OutputError> {
+    /// When a file cannot be written. An engine fault is counted and ends a trial, but is not an error.
+    pub(crate) fn process(&mut self, rows: &[Row], marks: &[Mark]) -> Result<(), OutputError> {
         let rows = rows.get(..BATCH_ROWS).unwrap_or(rows);
         let scored = !rows.is_empty() && self.infer(rows).is_ok();
         let mut marks = marks.iter().peekable();
         for (index, row) in rows.iter().enumerate() {
             while let Some(mark) = marks.next_if(|mark| mark.rows_before <= index) {
-                self.advance(mark.at)?;
+                self.mark(mark)?;
             }
             self.finish_row(row, scored.then_some(index))?;
         }
-        marks.try_for_each(|mark| self.advance(mark.at))
+        marks.try_for_each(|mark| self.mark(mark))
     }
 
-    /// Capture time has reached `now`: ends silent episodes.
-    fn advance(&mut self, now: Timestamp) -> Result<(), OutputError> {
-        let Self { installed: Some(installed), judge, derived, files, listener, .. } = self else {
+    /// Takes what was noticed, with or without a release, and the time.
+    fn mark(&mut self, mark: &Mark) -> Result<(), OutputError> {
+        let version = self.release().0;
+        let Self { concealment, files, listener, .. } = self;
+        let mut alerts = Alerts { files, listener, failure: None };
+        if let Some(notice) = &mark.notice {
+            concealment.note(notice, version, &mut |alert| alerts.write(alert));
+        }
+        concealment.advance(mark.at, version, &mut |alert| alerts.write(alert));
+        alerts.failure.map_or(Ok(()), Err)?;
+        self.advance(mark)
+    }
+
+    /// Capture time has reached a mark: closes episodes without new evidence, and checks the rate of new sources.
+    fn advance(&mut self, mark: &Mark) -> Result<(), OutputError> {
+        let Self { installed: Some(installed), tracker, derived, files, listener, .. } = self else {
             return Ok(());
         };
-        if now <= judge.clock() {
-            return Ok(());
-        }
         let mut alerts = Alerts { files, listener, failure: None };
-        judge.advance(now, &policy(installed, derived), &mut |alert| alerts.tell(alert));
+        let policy = policy(installed, derived);
+        if mark.at > tracker.clock() {
+            tracker.advance(mark.at, &policy, &mut |alert| alerts.write(alert));
+        }
+        // The total is of the newest report, and a notice comes between two reports.
+        if mark.notice.is_none() {
+            tracker.count_sources(mark.at, mark.new_sources, &policy, &mut |alert| alerts.write(alert));
+        }
         alerts.failure.map_or(Ok(()), Err)
     }
 
-    /// Ends every episode, gives out the last sample, flushes the files.
+    /// Closes every episode, sends the last sample, flushes the files.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn finish(&mut self) -> Result<(), OutputError> {
-        if let Self { installed: Some(installed), judge, derived, files, listener, .. } = self {
+    pub(crate) fn finish(&mut self) -> Result<(), OutputError> {
+        let version = self.release().0;
+        let mut alerts = Alerts { files: &mut self.files, listener: &mut self.listener, failure: None };
+        self.concealment.flush(version, &mut |alert| alerts.write(alert));
+        alerts.failure.map_or(Ok(()), Err)?;
+        if let Self { installed: Some(installed), tracker, derived, files, listener, .. } = self {
             let mut alerts = Alerts { files, listener, failure: None };
-            judge.flush(&policy(installed, derived), &mut |alert| alerts.tell(alert));
+            tracker.flush(&policy(installed, derived), &mut |alert| alerts.write(alert));
             alerts.failure.map_or(Ok(()), Err)?;
         }
-        self.give_samples();
+        self.send_samples();
         self.files.flush()
     }
 
-    /// Runs the engine; `Err` when there is none or it failed.
+    /// Runs the engine; `Err` without a release or after an engine fault.
     fn infer(&mut self, rows: &[Row]) -> Result<(), ()> {
         let installed = self.installed.as_mut().ok_or(())?;
         for (input, row) in self.inputs.iter_mut().zip(rows) {
@@ -234,46 +285,51 @@ impl<L: Listener> Scoring<L> {
         }
         let outcome: Result<(), EngineError> =
             installed.engine.run_batch(&self.inputs[..rows.len()], &mut self.outputs[..rows.len()]);
+        if let Some(incumbent) = &mut self.incumbent {
+            incumbent.judge(rows);
+        }
         outcome.map_err(|error| {
-            // One line a batch at the most, and a release on trial ends with the first.
+            // At most one line per batch; the first fault ends a trial.
             tracing::error!(release = installed.manifest.version, %error, "engine fault");
             self.engine_faults += rows.len() as u64;
             if let Some(mut trial) = installed.trial.take() {
+                self.incumbent = None;
                 self.listener.trial(installed.manifest.version, trial.engine_fault());
             }
         })
     }
 
-    fn give_samples(&mut self) {
+    fn send_samples(&mut self) {
         while let Some(samples) = self.sampler.take() {
             self.listener.samples(samples);
         }
     }
 
     fn finish_row(&mut self, row: &Row, scored: Option<usize>) -> Result<(), OutputError> {
+        self.listener.record(&row.record);
         let verdict = match scored {
-            Some(index) => Some(self.judge_row(row, index)?),
+            Some(index) => Some(self.score_row(row, index)?),
             None => None,
         };
-        let (score, in_episode) = verdict.map_or((None, false), |(score, _, suspect)| (Some(score), suspect));
         if self.sampler.is_complete_at(row.record.made) {
-            self.give_samples();
+            self.send_samples();
         }
-        self.sampler.offer(row, score, in_episode);
+        let hides_ports =
+            self.concealment.is_open_for(&row.record.source) || self.concealment.is_open_for(&row.record.destination);
+        let in_episode = hides_ports || verdict.is_some_and(|verdict| verdict.suspect);
+        self.sampler.offer(row, verdict.map(|verdict| verdict.score), in_episode);
         if let Some(records) = &mut self.files.records {
             records.write(&row.record)?;
         }
         if let Some(features) = &mut self.files.features {
-            let verdict = verdict.map(|(score, surprise_nats, _)| (score, surprise_nats));
             features.write(&row.record, &row.features, verdict)?;
         }
         Ok(())
     }
 
-    /// Score, surprise in nats, and whether a host of the row is suspect.
-    fn judge_row(&mut self, row: &Row, index: usize) -> Result<(u32, f32, bool), OutputError> {
-        let Self { installed, judge, derived, files, listener, inputs, outputs, scored, .. } = self;
-        let Some(installed) = installed else { return Ok((0, 0.0, false)) };
+    fn score_row(&mut self, row: &Row, index: usize) -> Result<RowVerdict, OutputError> {
+        let Self { installed, incumbent, tracker, derived, files, listener, inputs, outputs, scored, .. } = self;
+        let Some(installed) = installed else { return Ok(RowVerdict::default()) };
         let (input, reconstruction) = (&inputs[index], &outputs[index].reconstruction);
         let score = derived.scaler.score(input, reconstruction);
         let flow = Scored {
@@ -289,16 +345,19 @@ impl<L: Listener> Scoring<L> {
         };
         let mut alerts = Alerts { files, listener, failure: None };
         let policy = policy(installed, derived);
-        let verdict = judge.judge(&flow, &policy, &mut |alert| alerts.tell(alert));
+        let verdict = tracker.process(&flow, &policy, &mut |alert| alerts.write(alert));
         if let Some(failure) = alerts.failure {
             return Err(failure);
         }
         *scored += 1;
-        if let Some(outcome) = installed.trial.as_mut().and_then(|trial| trial.row(verdict.surprise_nats)) {
-            installed.trial = None;
+        if let Some(trial) = &mut installed.trial
+            && let Some(row) = vote(row, index, verdict.surprise_nats, incumbent.as_ref())
+            && let Some(outcome) = trial.row(&row)
+        {
+            (installed.trial, *incumbent) = (None, None);
             listener.trial(installed.manifest.version, outcome);
         }
-        Ok((score, verdict.surprise_nats, verdict.suspect))
+        Ok(RowVerdict { score, surprise_nats: verdict.surprise_nats, suspect: verdict.suspect })
     }
 }
 
@@ -316,7 +375,7 @@ fn policy<'a>(installed: &'a Installed, derived: &'a Derived) -> Policy<'a> {
     }
 }
 
-/// Tells an alert to the file and to the listener; keeps the first failure of the file.
+/// Sends alerts to the file and the listener; keeps the file's first error.
 struct Alerts<'a, L> {
     files: &'a mut Files,
     listener: &'a mut L,
@@ -324,7 +383,7 @@ struct Alerts<'a, L> {
 }
 
 impl<L: Listener> Alerts<'_, L> {
-    fn tell(&mut self, alert: Alert) {
+    fn write(&mut self, alert: Alert) {
         let alert = alert.boxed();
         if let Some(file) = &mut self.files.alerts {
             let line = crate::output::alerts::to_json(&alert);
@@ -335,3 +394,7 @@ impl<L: Listener> Alerts<'_, L> {
         self.listener.alert(alert);
     }
 }
+
+#[cfg(test)]
+#[path = "scoring/trial_tests.rs"]
+mod tests;

@@ -1,11 +1,10 @@
-//! Nanoseconds a packet of the flow table at several fills, and with keys chosen to collide; and the path from frame
-//! to flow record over a capture, for counting instructions.
+//! Nanoseconds per packet of the flow table at several fill levels and with colliding keys; and the path from frame to
+//! flow record over a capture, for counting instructions.
 //!
-//! `cargo bench -p lapwing-shared --bench flow_table --profile dev` prints the table.
-//! `… -- read FILE PASSES` walks through a plain little-endian Ethernet pcap file so often; `lookup` also parses, and
-//! finds each packet's flow in the table; `path` also counts, and makes records. `… -- fill PERCENT PASSES` meters packets
-//! of flows that a table of this fill holds, 20,000 a pass. Two counts of instructions with different passes,
-//! subtracted, leave out the start.
+//! `cargo bench -p lapwing-shared --bench flow_table --profile dev` prints the table. `… -- read FILE PASSES` iterates
+//! PASSES times over a plain little-endian Ethernet pcap file; `lookup` also parses and looks up each packet's flow;
+//! `path` also meters and exports records. `… -- fill PERCENT PASSES` meters packets of known flows in a table of this
+//! fill level, 20,000 per pass. The difference of two instruction counts with different PASSES excludes the start-up.
 
 use lapwing_shared::flow::key::FlowKey;
 use lapwing_shared::flow::lru::{Key, KeyedHash, LruTable};
@@ -20,9 +19,9 @@ const CAPACITY: usize = 16_384;
 const PACKETS: u32 = 20_000;
 const ROUNDS: usize = 100;
 
-struct Nowhere;
+struct Discard;
 
-impl FlowSink for Nowhere {
+impl FlowSink for Discard {
     fn started(&mut self, flow: &FlowStart) {
         black_box(flow);
     }
@@ -55,13 +54,13 @@ fn main() {
     }
 }
 
-/// Packets of flows all over the table.
+/// Meters packets of flows spread over the table.
 fn hits(table: &mut FlowTable, held: u32) {
-    (0..PACKETS).for_each(|n| table.meter(&udp(n.wrapping_mul(7919) % held), &mut Nowhere));
+    (0..PACKETS).for_each(|n| table.meter(&udp(n.wrapping_mul(7919) % held), &mut Discard));
 }
 
 fn tables() {
-    println!("flow table of {CAPACITY}, ns a packet: hit, new flow (evicting when full)");
+    println!("flow table of {CAPACITY}, ns per packet: known flow, new flow (evicts if full)");
     for percent in [1, 50, 99, 100] {
         let held = (CAPACITY * percent / 100) as u32;
         let hit = best(|| {
@@ -72,25 +71,25 @@ fn tables() {
             let mut table = filled(held);
             let room = (CAPACITY as u32 - held).min(PACKETS);
             let packets = if percent == 100 { PACKETS } else { room.clamp(1, 160) };
-            clocked(|| (0..packets).for_each(|n| table.meter(&udp(1 << 20 | n), &mut Nowhere))) * f64::from(PACKETS)
+            clocked(|| (0..packets).for_each(|n| table.meter(&udp(1 << 20 | n), &mut Discard))) * f64::from(PACKETS)
                 / f64::from(packets)
         });
         println!("{percent:4} %  hit {:6.1}  new {:6.1}", each(hit), each(new));
     }
-    println!("index alone, 8,192 keys that collide under seed 0, ns a lookup");
+    println!("index only, 8,192 keys that collide under seed 0, ns per lookup");
     let keys = colliding(0, 8192);
-    for (told, seed) in [("seed known to whoever chose them", 0), ("another seed", 0x5eed), ("another", 77)] {
-        println!("{told:33} {:8.1}", each(best(|| lookups(&keys, seed))));
+    for (label, seed) in [("seed 0, known to the attacker", 0), ("another seed", 0x5eed), ("a third seed", 77)] {
+        println!("{label:33} {:8.1}", each(best(|| lookups(&keys, seed))));
     }
-    let dull: Vec<Number> = (0..8192).map(Number).collect();
-    println!("{:33} {:8.1}", "keys nobody chose, another seed", each(best(|| lookups(&dull, 0x5eed))));
+    let sequential: Vec<Number> = (0..8192).map(Number).collect();
+    println!("{:33} {:8.1}", "sequential keys, another seed", each(best(|| lookups(&sequential, 0x5eed))));
 }
 
 fn each(seconds: f64) -> f64 {
     seconds * 1e9 / f64::from(PACKETS)
 }
 
-/// Best of a few rounds: the machine may be shared.
+/// Minimum over several rounds, because the machine may be shared.
 fn best(mut round: impl FnMut() -> f64) -> f64 {
     (0..ROUNDS).map(|_| round()).fold(f64::INFINITY, f64::min)
 }
@@ -105,11 +104,11 @@ fn clocked(work: impl FnOnce()) -> f64 {
 fn filled(held: u32) -> FlowTable {
     let config = FlowTableConfig { capacity: CAPACITY, idle_timeout: Nanos::from_secs(600), ..Default::default() };
     let mut table = FlowTable::new(&config);
-    (0..held).for_each(|n| table.meter(&udp(n), &mut Nowhere));
+    (0..held).for_each(|n| table.meter(&udp(n), &mut Discard));
     table
 }
 
-/// A UDP packet of the flow with this number, decoded once from bytes.
+/// A decoded UDP packet of the flow with this number.
 fn udp(flow: u32) -> Packet {
     let mut frame = [0; 42];
     frame[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17]);
@@ -155,8 +154,8 @@ fn path(file: &str, passes: u32) {
     let data = std::fs::read(file).expect("a readable capture");
     let mut table = FlowTable::new(&FlowTableConfig::default());
     for _ in 0..passes {
-        each_packet(&data, |packet| table.meter(packet, &mut Nowhere));
-        table.flush(&mut Nowhere);
+        each_packet(&data, |packet| table.meter(packet, &mut Discard));
+        table.flush(&mut Discard);
     }
     println!("{} packets, {} records", table.counters().packets, table.counters().records);
 }
@@ -179,7 +178,7 @@ fn lookup(file: &str, passes: u32) {
             packets += 1;
         });
     }
-    println!("{packets} packets, {flows} times a flow was entered");
+    println!("{packets} packets, {flows} flow insertions");
 }
 
 fn each_packet(data: &[u8], mut take: impl FnMut(&Packet)) {

@@ -1,4 +1,4 @@
-//! Nanoseconds a row of the `int8` engine at batch 1, for the default network and the widest allowed hidden layers.
+//! Nanoseconds per row of the `int8` engine at batch size 1, for the default network and the widest hidden layers.
 //!
 //! `cargo bench -p lapwing-shared --bench network --profile dev` builds with the settings of the tests.
 
@@ -18,11 +18,11 @@ fn main() {
     ];
     for (latent, widths) in shapes {
         let network = Int8Network::parse(artifact(latent, widths)).expect("the bench's own artifact is well formed");
-        println!("{widths:?}: {:.0} ns a row", nanos_per_row(&network));
+        println!("{widths:?}: {:.0} ns per row", nanos_per_row(&network));
     }
 }
 
-/// Best of a few rounds: the machine may be shared.
+/// Minimum over several rounds, because the machine may be shared.
 fn nanos_per_row(network: &Int8Network<Vec<u8>>) -> f64 {
     let (mut scratch, mut out) = (Scratch::default(), Inference::default());
     let input: [i8; FEATURES] = core::array::from_fn(|index| (index as i8).wrapping_mul(37));

@@ -1,17 +1,17 @@
-//! What Lapwing's agent and trainer must compute alike: from one packet's bytes to a verdict, and what is signed and
-//! sent between the two sides.
+//! Packet bytes → verdict, and the formats that are signed and sent: the code that agent and trainer share.
 //!
-//! No input or output, no clock, no randomness, no logging and no `unsafe` live here; time and seeds are arguments.
-//! The crate is `no_std`; the `alloc` feature adds the tables whose capacity is chosen at start-up.
+//! This crate has no I/O, clock, randomness, logging or `unsafe`; time and seeds are arguments. It is `no_std`; the
+//! `alloc` feature adds the tables whose capacity is chosen at start-up.
 //!
-//! Modules stand in data-flow order, and each imports only those before it.
+//! Packages compile this crate for speed and the agent for size (`profile.release` in Cargo.toml). Functions here that run
+//! rarely, for releases, messages and settings, are `#[inline]`: then they are compiled in the agent.
+//!
+//! Modules are in data-flow order, and each imports only those before it.
 #![no_std]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
-#[cfg(test)]
-extern crate self as lapwing_shared;
 #[cfg(test)]
 extern crate std;
 

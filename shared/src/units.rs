@@ -1,4 +1,4 @@
-//! Time and address units that every later module speaks in.
+//! Numbers and text → points in time, spans of time and addresses: the units of all other modules.
 
 use core::fmt;
 use core::str::FromStr;
@@ -39,7 +39,7 @@ impl Timestamp {
         self.0 / NANOS_PER_SECOND
     }
 
-    /// Time from `earlier` to `self`; zero when `earlier` is the later one.
+    /// Time from `earlier` to `self`; 0 if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Nanos {
         Nanos(self.0.saturating_sub(earlier.0))
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Timestamp {
 
 /// Days since 1970-01-01 → year, month and day of the Gregorian calendar.
 pub const fn date(days: u64) -> (u64, u64, u64) {
-    // Years begin in March here, so that leap days end them; 719,468 days from 0000-03-01, eras of 400 years.
+    // Years start in March, so that a leap day is the last day; 719,468 days since 0000-03-01, eras of 400 years.
     const ERA: u64 = 146_097;
     let days = days.saturating_add(719_468);
     let (era, day) = (days / ERA, days % ERA);
@@ -71,7 +71,7 @@ pub const fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + next, month, day)
 }
 
-/// Whole seconds since the epoch, written as day and time, UTC: `2025-03-06 16:00:11`.
+/// Whole seconds since the epoch; displays as UTC date and time: `2025-03-06 16:00:11`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Utc(pub u64);
 
@@ -105,8 +105,7 @@ impl Nanos {
     }
 }
 
-/// The nearest `f64`. Processors without an instruction for numbers of 64 bits have one for 63 and a sign, which nearly
-/// every number fits.
+/// The nearest `f64`. Many processors convert only signed 64-bit numbers in one instruction, and nearly all values fit.
 #[inline]
 pub(crate) fn nearest_f64(number: u64) -> f64 {
     #[cold]
@@ -130,17 +129,17 @@ impl From<Duration> for Nanos {
     }
 }
 
-/// A span as people write it: a number and `ns`, `us`, `ms`, `s`, `m`, `h` or `d`; 1 ns to 285 years.
+/// A span of time in text form: a number with `ns`, `us`, `ms`, `s`, `m`, `h` or `d`; 1 ns to 285 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Nanos);
 
-/// No span of time.
+/// The text is not a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanError;
 
 impl fmt::Display for SpanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no span of time, expected a number with a unit, like 500ms, 60s, 5m, 1h")
+        write!(f, "not a span of time, expected a number with a unit, e.g. 500ms, 60s, 5m, 1h")
     }
 }
 
@@ -149,6 +148,7 @@ impl core::error::Error for SpanError {}
 impl FromStr for Span {
     type Err = SpanError;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, SpanError> {
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(SpanError)?;
         let (number, unit) = text.split_at(digits);
@@ -174,7 +174,7 @@ impl<'de> Deserialize<'de> for Span {
             type Value = Span;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a span of time like \"60s\"")
+                write!(f, "a span of time, e.g. \"60s\"")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
@@ -196,7 +196,7 @@ impl Address {
         Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
     }
 
-    /// The four octets, where this is a mapped IPv4 address.
+    /// The four octets, if this is a mapped IPv4 address.
     #[inline]
     pub fn as_v4(&self) -> Option<[u8; 4]> {
         let bits = u128::from_be_bytes(self.0);
@@ -220,7 +220,7 @@ impl Address {
     }
 }
 
-/// Dotted for a mapped IPv4 address, RFC 5952 text for the rest.
+/// Dotted decimal for a mapped IPv4 address, else RFC 5952 text.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.as_v4() {
@@ -236,7 +236,7 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn days_become_dates_of_the_gregorian_calendar() {
+    fn days_convert_to_gregorian_dates() {
         // From `date -u -d @SECONDS`.
         let known = [(0, (1970, 1, 1)), (11_016, (2000, 2, 29)), (11_017, (2000, 3, 1)), (20_089, (2025, 1, 1))];
         let later = [(19_782, (2024, 2, 29)), (47_482, (2100, 1, 1)), (47_540, (2100, 2, 28)), (47_541, (2100, 3, 1))];
@@ -244,7 +244,7 @@ mod tests {
             assert_eq!(date(days), expected, "{days}");
         }
         assert_eq!(Utc(1_741_276_811).to_string(), "2025-03-06 16:00:11");
-        assert!(Utc(u64::MAX).to_string().ends_with(":15"), "no second is too late");
+        assert!(Utc(u64::MAX).to_string().ends_with(":15"), "every second has a date");
     }
 
     #[test]

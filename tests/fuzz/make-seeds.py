@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the targets `packet` and `capture_file` to corpus/, octet by octet; needs Python only."""
+"""Writes the seed inputs of the targets `packet` and `capture_file` to corpus/. Needs only Python."""
 import gzip
 import pathlib
 import struct

@@ -1,5 +1,5 @@
-# Stands in for OpenWrt's /lib/functions.sh: the part of it that uci-to-toml calls. The file named by UCI_FILE is read as
-# shell, of which UCI's syntax is a part as long as values stand in single quotes.
+# Stub for OpenWrt's /lib/functions.sh: the functions that uci-to-toml calls. Sources UCI_FILE as a shell script, which
+# works for UCI syntax with values in single quotes.
 config() { :; }
 option() { eval "OPTION_$1=\$2"; }
 list() {

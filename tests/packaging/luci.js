@@ -1,22 +1,21 @@
-// Runs LuCI's view over stand-ins for LuCI's modules, as far as the view calls them, and prints the page's text.
+// Renders the LuCI view with stubs for the LuCI modules that it uses, and prints the page's text.
 //
-//   node luci.js VIEW UCI_CONFIG ACL [STATUS]    STATUS: what `lapwing-agent status --json` said; without it no agent runs
+//   node luci.js VIEW UCI_CONFIG ACL [STATUS]    STATUS: output of `lapwing-agent status --json`. Default: no agent runs
 //
-// Fails where the view asks for a program that its ACL does not allow, or for a setting that the configuration's file
-// does not name.
+// Fails if the view runs a command that its ACL does not allow, or uses an option missing from the configuration file.
 'use strict';
 const { readFileSync } = require('fs');
 const [ view, config, acl, status ] = process.argv.slice(2);
-const told = status ? JSON.parse(readFileSync(status, 'utf8')) : null;
+const report = status ? JSON.parse(readFileSync(status, 'utf8')) : null;
 const { read, write } = JSON.parse(readFileSync(acl, 'utf8'))['luci-app-lapwing'];
 const allowed = commands => (program, words) => {
 	const line = [ program, ...words ].join(' ');
 	if (!commands.file[line]?.includes('exec'))
 		throw new Error('the ACL does not allow: ' + line);
 };
-const settings = new Set([ ...readFileSync(config, 'utf8').matchAll(/^\s*#?(?:option|list) (\w+) /gm) ].map(found => found[1]));
+const settings = new Set([ ...readFileSync(config, 'utf8').matchAll(/^\s*#?(?:option|list) (\w+) /gm) ].map(match => match[1]));
 
-// LuCI's own: %s, %d and %.1f are all that the view uses.
+// LuCI's String.format; the view uses only %s, %d and %.1f.
 String.prototype.format = function(...values) {
 	return this.replace(/%(?:\.(\d))?([sdf%])/g, (_, digits, kind) => kind == '%' ? '%' :
 		kind == 'f' ? Number(values.shift()).toFixed(digits) : String(values.shift()));
@@ -33,7 +32,7 @@ const scope = {
 	fs: {
 		exec_direct: (program, words) => {
 			allowed(read)(program, words);
-			return told ? Promise.resolve(told) : Promise.reject(new Error('no agent answers'));
+			return report ? Promise.resolve(report) : Promise.reject(new Error('no agent answers'));
 		},
 		exec: (program, words) => Promise.resolve(allowed(write)(program, words))
 	},
@@ -42,15 +41,15 @@ const scope = {
 			section() {
 				return { option: (kind, name) => {
 					if (!settings.has(name))
-						throw new Error('no such setting: ' + name);
+						throw new Error('the configuration file has no option ' + name);
 					return {};
 				} };
 			}
 			render() { return Promise.resolve(new Node('form', {}, [])); }
 		}
 	},
-	poll: { add: again => scope.again = again },
-	ui: { createHandlerFn: (_, handler) => scope.pressed = handler },
+	poll: { add: refresh => scope.refresh = refresh },
+	ui: { createHandlerFn: (_, handler) => scope.press = handler },
 	widgets: {},
 	E: (name, attributes, children) => new Node(name, attributes, children),
 	_: text => text
@@ -61,9 +60,9 @@ const names = [ 'view', 'form', 'fs', 'poll', 'ui', 'widgets', 'E', '_' ];
 	const page = new Function(...names, readFileSync(view, 'utf8'))(...names.map(name => scope[name]));
 	const shown = await page.render(await page.load());
 	const before = shown.text();
-	await scope.again();
-	await scope.pressed();
+	await scope.refresh();
+	await scope.press();
 	if (shown.text() != before)
-		throw new Error('the page differs when it is drawn again from the same status');
+		throw new Error('the page changed on refresh with the same status');
 	console.log(before);
 })().catch(error => { console.error(error); process.exit(1); });

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Kinds that the trainer names alerts by, against a capture's labels.
+"""Compares the attack types that the trainer assigns to alerts with a capture's labels.
 
     cargo demo --keep demo
     lapwing-trainer alerts --store demo/store.sqlite --agent home-b --limit 500 --json alerts.json
     tests/python/alert_kinds_against_labels.py alerts.json tests/data/captures/home-b-attacks.labels.csv
 
-An episode belongs to the attacks that it overlaps, up to 60 s after their end, on their source or target.
-Episodes of an attack whose kind the model did not learn are right as `unknown`. --learned FILE names the labels that it
-learned from. Standard library only.
+An episode belongs to the attacks that it overlaps, up to 60 s after their end, on their source or target. If the model
+was not trained on an attack's type, `unknown` is correct. --learned FILE: labels of the training data. Standard library
+only.
 """
 
 import argparse
@@ -24,12 +24,12 @@ def attacks(path):
 
 
 def concerns(host, end):
-    """Whether an attack's end names the host; made-up sources (`*`) name nobody."""
+    """Whether an attack's source or target matches the host; spoofed sources (`*`) match no host."""
     return end != "*" and ipaddress.ip_address(host) in ipaddress.ip_network(end)
 
 
 def kinds_of(alert, labels):
-    """Kinds of the attacks that the episode may belong to."""
+    """Types of the attacks that the episode may belong to."""
     first, last = alert["since-s"], alert["at-s"]
     during = [row for row in labels if first <= float(row["to_s"]) + GRACE_S and last >= float(row["from_s"])]
     return {row["kind"] for row in during if any(concerns(alert["host"], row[end]) for end in ("source", "target"))}
@@ -39,7 +39,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("alerts")
     parser.add_argument("labels")
-    parser.add_argument("--learned", help="labels that the model learned from; without it all kinds are taken as learned")
+    parser.add_argument("--learned", help="labels of the training data. Default: the model was trained on all types")
     args = parser.parse_args()
     labels = attacks(args.labels)
     begin, end = min(float(row["from_s"]) for row in labels), max(float(row["to_s"]) for row in labels) + GRACE_S
@@ -49,13 +49,13 @@ def main():
     table = {}
     for alert in sorted(alerts, key=lambda alert: alert["since-s"]):
         true = kinds_of(alert, labels)
-        kind, told = "/".join(sorted(true)) or "no attack", alert["kind"]
+        kind, answer = "/".join(sorted(true)) or "no attack", alert["kind"]
         known = bool(true & learned)
-        right = told in true if known else told == "unknown"
-        outcome = "right" if right else "unknown" if told == "unknown" else "wrong"
+        right = answer in true if known else answer == "unknown"
+        outcome = "right" if right else "unknown" if answer == "unknown" else "wrong"
         table.setdefault((kind, known), []).append(outcome)
         share = alert["kind-probability"]
-        print(f"{kind:20} {alert['host']:16} {alert['role']:6} {told:20} "
+        print(f"{kind:20} {alert['host']:16} {alert['role']:6} {answer:20} "
               f"{'-' if share is None else f'{share:.2f}':>5} by {alert['kind-rows']} rows: {outcome}")
     print(f"\n{'kind':20} {'learned':8} {'alerts':>6} {'right':>6} {'unknown':>8} {'wrong':>6}")
     for (kind, known), outcomes in table.items():

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Alerts of a replay against a capture's labels: which attacks were found, how soon, and which alerts are outside of any.
+"""Compares the alerts of a replay with a capture's labels: detected attacks, delays, and alerts outside of attacks.
 
     lapwing-agent replay home-a-attacks.pcap.gz --release site-1.lwr --key site-1.pub --alerts alerts.json
     tests/python/alerts_against_labels.py alerts.json tests/data/captures/home-a-attacks.labels.csv
 
-An episode counts for an attack when it opens between the attack's begin and 60 s after its end, on the attack's source or
+An episode counts for an attack if it opens between the attack's start and 60 s after its end, on the attack's source or
 target. Standard library only.
 """
 
@@ -32,9 +32,9 @@ def main(alerts_path, labels_path):
                 explained.add(place)
                 delays[attack["kind"]].append(alert["at_s"] - begin)
     for kind, seconds in sorted(delays.items()):
-        print(f"{kind:20} " + (f"found after {min(seconds):7.1f} s" if seconds else "missed"))
+        print(f"{kind:20} " + (f"detected after {min(seconds):7.1f} s" if seconds else "missed"))
     found = sum(1 for seconds in delays.values() if seconds)
-    print(f"{found} of {len(delays)} kinds found; {len(opened)} episodes, {len(opened) - len(explained)} outside of an attack")
+    print(f"{found} of {len(delays)} attack types detected; {len(opened)} episodes, {len(opened) - len(explained)} outside of attacks")
 
 
 if __name__ == "__main__":

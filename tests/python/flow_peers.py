@@ -1,4 +1,4 @@
-"""What Argus, NFStream and nDPI say of a capture, in the terms of `flow_tallies`."""
+"""Flows of a capture by Argus, NFStream and nDPI, in the format of `flow_tallies`."""
 
 import csv
 import re
@@ -23,7 +23,7 @@ def has_argus():
 
 
 def argus(capture, directory):
-    """Argus counts octets on the wire, and tells all flows at the end of its input (status every hour)."""
+    """Argus counts octets on the wire, and reports all flows at the end of its input (status interval: an hour)."""
     data = Path(directory) / "argus.data"
     data.unlink(missing_ok=True)
     run = {"check": True, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "timeout": 300}

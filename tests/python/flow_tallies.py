@@ -1,7 +1,7 @@
-"""Flow records of the built agent and, in the same terms, what other tools say: one tally for each pair of endpoints.
+"""Flow records of the built agent and of other tools in one format: a tally for each pair of endpoints.
 
-A key is (protocol, endpoint, endpoint) with the endpoints in a fixed order, so that it does not depend on whom a tool
-takes for the initiator. A tally counts what the first endpoint sent and what the second one sent.
+A key is (protocol, endpoint, endpoint) with the endpoints in a fixed order, so that it does not depend on which endpoint
+a tool considers the initiator. A tally counts packets and octets sent by the first and by the second endpoint.
 """
 
 import csv
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# As the agent writes them; other protocols are numbers.
+# Names written by the agent; other protocols are numbers.
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 # Both tools get the same timeouts, seconds; the active one is the longest that the agent allows.
 IDLE_TIMEOUT_S, ACTIVE_TIMEOUT_S = 60, 3600
@@ -44,7 +44,7 @@ class Flow:
 
 @dataclass
 class Tally:
-    """Packets and octets that the first and the second endpoint of a key sent, and the rows behind them."""
+    """Packets and octets sent by the first and by the second endpoint of a key, and their rows."""
 
     packets: list = field(default_factory=lambda: [0, 0])
     octets: list = field(default_factory=lambda: [0, 0])
@@ -59,7 +59,7 @@ def key_of(protocol, source, destination):
 
 
 def endpoint(address, port):
-    """Addresses are written in one way; ports that are no ports (ICMP, ARP) are 0."""
+    """Normalises an address; the port is 0 for protocols without ports (ICMP, ARP)."""
     try:
         address = str(ipaddress.ip_address(address))
     except ValueError:
@@ -84,7 +84,7 @@ def tally(flows, octets="octets", without_ports=()):
 
 
 def differences(ours, theirs):
-    """Keys whose counts differ, with both sides' counts (None where a side has nothing)."""
+    """Keys whose counts differ, with the counts of both sides (None if a side lacks the key)."""
     found = {}
     for key in ours.keys() | theirs.keys():
         pair = tuple(side[key].counts() if key in side else None for side in (ours, theirs))
@@ -94,7 +94,7 @@ def differences(ours, theirs):
 
 
 def agent_binary():
-    target = os.environ.get("CARGO_TARGET_DIR", Path.home() / ".cache/lapwing/target")
+    target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
     return Path(os.environ.get("LAPWING_AGENT", Path(target) / "debug/lapwing-agent"))
 
 
@@ -102,7 +102,7 @@ def lapwing(capture, directory, idle=IDLE_TIMEOUT_S, active=ACTIVE_TIMEOUT_S):
     """The agent's records of a capture."""
     records = Path(directory) / "records.csv"
     command = [agent_binary(), "replay", capture, "--idle-timeout", f"{idle}s", "--active-timeout", f"{active}s"]
-    # A capture that ends within a packet is metered up to there and told by the exit code.
+    # The agent meters a truncated capture up to its last whole packet and reports the truncation by its exit code.
     subprocess.run([*map(str, command), "--records", str(records)], stderr=subprocess.DEVNULL, timeout=300, check=False)
     with open(records, newline="") as file:
         return [from_record(row) for row in csv.DictReader(file)]
@@ -128,9 +128,9 @@ def from_record(row):
 
 
 def padded(capture, directory):
-    """A copy of a little-endian pcap file in which every packet has its octets on the wire, zeros where it was cut.
+    """Copies a little-endian pcap file and pads truncated packets with zeros to their length on the wire.
 
-    Tools that refuse or miscount cut packets then see what was on the wire.
+    For tools that reject or miscount truncated packets.
     """
     data = gzip.decompress(capture.read_bytes()) if capture.suffix == ".gz" else capture.read_bytes()
     copy = bytearray(data[:16] + struct.pack("<I", 262_144) + data[20:24])

@@ -1,8 +1,8 @@
-"""The agent's records agree with Argus, NFStream and nDPI, and every difference is one that docs/metering.md explains.
+"""Checks that the agent's records agree with Argus, NFStream and nDPI, except for differences listed in docs/metering.md.
 
-    metering_agreement.py [WORD...]      only the tests whose names hold one of the words
+    metering_agreement.py [WORD...]      run only tests whose names contain one of the words
 
-The agent is the built one: $LAPWING_AGENT, else debug/lapwing-agent under $CARGO_TARGET_DIR or ~/.cache/lapwing/target.
+The agent is the built one: $LAPWING_AGENT, else debug/lapwing-agent under $CARGO_TARGET_DIR or target.
 """
 
 import importlib.util
@@ -15,10 +15,11 @@ from pathlib import Path
 import flow_peers as peers
 from flow_tallies import ROOT, agent_binary, differences, lapwing, padded, tally
 from ndpi_differences import EXPLAINED
+from skips import skip
 
 CAPTURES = sorted((ROOT / "tests/data/captures").glob("*.pcap*"))
 SHARED = ROOT.parent / "shared/data"
-# Real traffic of others, whole packets, without fragments and tunnels.
+# Public captures of real traffic: whole packets, no fragments, no tunnels.
 FOREIGN = [
     "esnet-curated/attacks/scanners/nmap/nmap_80_all.pcap",
     "nku-lifecycle/traffic_demo/xiaodu_plug/xiaodu_plug.pcap",
@@ -28,15 +29,15 @@ FOREIGN = [
 WITHOUT_PORTS = ("icmp", "icmpv6", "arp", "2", "132")
 ECHO_REPLIES = {("icmp", 0), ("icmpv6", 129)}
 SYSTEM_PORTS = 1024
-# Non-IP flows have their EtherType for a port; NFStream looks behind MPLS labels.
+# Non-IP flows have the EtherType as port; NFStream reads packets behind MPLS labels.
 MPLS = 0x8847
 SYN, ACK = 0x02, 0x10
-# The agent keeps an ended TCP flow so long for packets still under way.
+# Time for which the agent keeps a closed TCP flow for late packets.
 LINGER_NS = 2_000_000_000
 
 
 class Skipped(Exception):
-    """What is missing."""
+    """A tool or capture is missing."""
 
 
 def need(condition, what):
@@ -48,9 +49,9 @@ def need_nfstream():
     need(importlib.util.find_spec("nfstream"), "the Python package nfstream is not installed")
 
 
-def expect(condition, *told):
+def expect(condition, *details):
     if not condition:
-        raise AssertionError(" ".join(map(str, told)))
+        raise AssertionError(" ".join(map(str, details)))
 
 
 WORK = tempfile.TemporaryDirectory(prefix="lapwing-metering-")
@@ -72,7 +73,7 @@ def nfstream(capture, accounting_mode):
 
 
 def paired_flows(capture):
-    """Keys that both have, with both sides' flows in time order."""
+    """Keys present on both sides, with the flows of both in time order."""
     mine, theirs = tally(ours(capture)), tally(nfstream(capture, 1))
     for key in sorted(mine.keys() & theirs.keys()):
         yield key, *(sorted(side[key].flows, key=lambda flow: flow.start) for side in (mine, theirs))
@@ -140,7 +141,7 @@ def a_direction_differs_from_nfstreams_only_where_an_answer_was_seen_first():
 
 
 def answer_first(flow):
-    """The three rules by which the first packet's receiver is the initiator."""
+    """The three cases in which the receiver of the first packet is the initiator."""
     from_service = 0 < flow.destination[1] < SYSTEM_PORTS <= flow.source[1]
     opened_by_answer = flow.protocol == "tcp" and not flow.flags[0] & SYN and flow.flags[1] & SYN and flow.flags[1] & ACK
     return (flow.protocol, flow.icmp_type) in ECHO_REPLIES or from_service or bool(opened_by_answer)
@@ -156,13 +157,13 @@ def more_flows_than_nfstreams_are_tcp_connections_that_ended_and_used_their_port
             ended = [flow.end_reason == "end" for flow in mine[:-1]]
             expect(key[0] == "tcp" and len(mine) > len(theirs) and all(ended), capture.name, key, mine, theirs)
             seen += 1
-    expect(seen, "no port was used again: the test has nothing to show")
+    expect(seen, "no capture reuses a port, so this test checks nothing")
 
 
 def a_shorter_active_timeout_cuts_records_and_loses_nothing():
     for capture in CAPTURES:
         cut = ours(capture, active=10)
-        expect(len(cut) > len(ours(capture)) or capture.name == "demo.pcap", capture.name, "nothing was cut")
+        expect(len(cut) > len(ours(capture)) or capture.name == "demo.pcap", capture.name, "no flow was split")
         for flow in cut:
             limit = 10_000_000_000 + (LINGER_NS if flow.end_reason == "end" else 0)
             expect(flow.end - flow.start <= limit, capture.name, "a record is too long:", flow)
@@ -170,7 +171,7 @@ def a_shorter_active_timeout_cuts_records_and_loses_nothing():
 
 
 def argus_counts_the_same_on_captures_of_others():
-    need(SHARED.is_dir(), f"{SHARED} is not there")
+    need(SHARED.is_dir(), "no public data set (../shared/data)")
     need(peers.has_argus(), "argus and ra are not installed")
     for name in FOREIGN:
         mine = tally(ours(SHARED / name), "frame_octets", WITHOUT_PORTS)
@@ -180,7 +181,7 @@ def argus_counts_the_same_on_captures_of_others():
 
 
 def nfstream_counts_the_same_on_captures_of_others():
-    need(SHARED.is_dir(), f"{SHARED} is not there")
+    need(SHARED.is_dir(), "no public data set (../shared/data)")
     need_nfstream()
     for name in FOREIGN:
         found = differences(tally(ours(SHARED / name)), tally(peers.nfstream(SHARED / name, 1)))
@@ -193,7 +194,7 @@ def nfstream_counts_the_same_on_captures_of_others():
 def ndpi_differences():
     """Capture name -> differences that are not ARP and non-IP, which nDPI does not meter."""
     folder = SHARED / "ndpi/default"
-    need((folder / "result").is_dir(), f"{folder} is not there")
+    need((folder / "result").is_dir(), "no public data set ndpi")
     found = {}
     for result in sorted((folder / "result").glob("*.out")):
         capture = folder / "pcap" / result.name.removesuffix(".out")
@@ -210,14 +211,14 @@ def ndpi_counts_the_same_in_every_capture_that_is_not_explained():
     found = ndpi_differences()
     unexplained = {name: counts for name, counts in found.items() if counts and name not in EXPLAINED}
     agree = sum(not counts for counts in found.values())
-    print(f"   nDPI: {agree} of {len(found)} captures agree in every flow, {len(found) - agree} are explained")
+    print(f"   nDPI: {agree} of {len(found)} captures agree in every flow; the other {len(found) - agree} have explained differences")
     expect(not unexplained, unexplained)
 
 
 def every_explained_capture_does_differ_from_ndpi():
     found = ndpi_differences()
     idle = [name for name in EXPLAINED if name in found and not found[name]]
-    expect(not idle, "explained, but there is no difference:", idle)
+    expect(not idle, "explained differences that do not occur:", idle)
 
 
 TESTS = [
@@ -239,7 +240,7 @@ TESTS = [
 def main(words):
     passed = failed = skipped = 0
     if not Path(agent_binary()).exists():
-        print(f"no agent at {agent_binary()}: build it with `cargo build -p lapwing-agent`")
+        print(f"{agent_binary()} not found; build it with `cargo build -p lapwing-agent`")
         return 1
     for test in TESTS:
         name = test.__name__.replace("_", " ")
@@ -251,7 +252,7 @@ def main(words):
             print(f"ok: {name}")
         except Skipped as missing:
             skipped += 1
-            print(f"!! SKIPPED: {name}: {missing}")
+            skip(f"metering_agreement: {name}", missing)
         except Exception:  # one failed test must not hide the others
             failed += 1
             print(f"FAILED: {name}\n{traceback.format_exc(limit=2)[:4000]}")

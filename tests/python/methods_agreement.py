@@ -1,11 +1,11 @@
-"""The trainer's methods are as good as scikit-learn's, and ensembles no slower than twice its time, on the same rows.
+"""Checks that our methods match scikit-learn's quality, and that ensembles take at most twice its time.
 
     methods_agreement.py [--seeds N] [--only METHOD] [--made-only]
 
-Each method is fitted with like settings by both, on tables made here and, where shared/data lies beside the repository,
-on NSL-KDD (random half of its training file against the other half) and UNSW-NB15 (no feature row on both sides). Times
-are processor seconds on one thread. Quality is a mean over seeds; it fails when ours is lower by more than the tolerance
-of the table. Speed fails for forests and boosting only: fit or score above twice scikit-learn's.
+Both fit each method with the same settings on generated tables and, if shared/data exists next to the repository, on
+NSL-KDD (trained on a random half of its training file, tested on the other) and UNSW-NB15 (split without feature rows
+common to both sides). Times are CPU seconds on one thread. Quality is a mean over seeds; it fails if ours is lower by
+more than the method's tolerance. Speed can fail only for forests and boosting: fit or score above twice scikit-learn's.
 """
 
 import argparse
@@ -44,25 +44,27 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from skips import skip
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("LAPWING_SHARED_DATA", ROOT.parent / "shared" / "data"))
 RADIUS, NEIGHBOURS = 5.0, 10
 
 
-class Principal:
-    """Squared distance from the plane that holds 95 % of the variance."""
+class PcaResidual:
+    """Squared distance from the subspace with 95 % of the variance."""
 
     def fit(self, rows):
         self.scale = StandardScaler().fit(rows)
         self.plane = PCA(0.95, svd_solver="full").fit(self.scale.transform(rows))
         return self
 
-    def odd(self, rows):
+    def score(self, rows):
         rows = self.scale.transform(rows)
         return ((rows - self.plane.inverse_transform(self.plane.transform(rows))) ** 2).sum(axis=1)
 
 
-class Near:
+class NearestNeighbour:
     """Distance to the fifth nearest of all benign rows."""
 
     def fit(self, rows):
@@ -70,11 +72,11 @@ class Near:
         self.near = NearestNeighbors(n_neighbors=5, algorithm="brute").fit(self.scale.transform(rows))
         return self
 
-    def odd(self, rows):
+    def score(self, rows):
         return self.near.kneighbors(self.scale.transform(rows))[0][:, -1]
 
 
-class Dense:
+class DbscanDistance:
     """Distance to the nearest core row of clusters of a fixed radius."""
 
     def fit(self, rows):
@@ -84,19 +86,19 @@ class Dense:
         self.near = NearestNeighbors(n_neighbors=1).fit(rows[cores])
         return self
 
-    def odd(self, rows):
+    def score(self, rows):
         return self.near.kneighbors(self.scale.transform(rows))[0][:, 0]
 
 
-class Isolated(IsolationForest):
-    def odd(self, rows):
+class IsolationScore(IsolationForest):
+    def score(self, rows):
         return -self.score_samples(rows)
 
 
-# Ours, theirs by seed, tolerance of quality, whether speed must hold.
+# Our settings, their estimator by seed, quality tolerance, whether speed is checked.
 CLASSIFIERS = [
     ({"method": "decision-tree"}, lambda seed: DecisionTreeClassifier(random_state=seed), 0.006, False),
-    # Forests of one table differ by .002 between seeds: .006 is two deviations of a difference of two.
+    # The standard deviation between seeds is .002; .006 is about two standard deviations of a difference.
     ({"method": "random-forest"}, lambda seed: RandomForestClassifier(100, n_jobs=1, random_state=seed), 0.006, True),
     (
         {"method": "random-forest", "bootstrap": False, "tree": {"columns": "square-root", "random_cuts": True}},
@@ -113,7 +115,7 @@ CLASSIFIERS = [
     ),
     (
         {"method": "svm"},
-        # Classes by Platt's probabilities, as ours has them; LinearSVC alone takes the largest distance.
+        # Classes by Platt scaling, as in ours; plain LinearSVC uses the largest distance.
         lambda seed: CalibratedClassifierCV(
             make_pipeline(StandardScaler(), LinearSVC(random_state=seed)), cv=3, ensemble=False
         ),
@@ -128,19 +130,19 @@ CLASSIFIERS = [
     ),
 ]
 SCORERS = [
-    ({"method": "isolation-forest"}, lambda seed: Isolated(max_samples=256, n_jobs=1, random_state=seed), 0.02, True),
-    ({"method": "pca"}, lambda seed: Principal(), 0.001, False),
-    ({"method": "neighbours", "limit": 200_000}, lambda seed: Near(), 0.001, False),
+    ({"method": "isolation-forest"}, lambda seed: IsolationScore(max_samples=256, n_jobs=1, random_state=seed), 0.02, True),
+    ({"method": "pca"}, lambda seed: PcaResidual(), 0.001, False),
+    ({"method": "neighbours", "limit": 200_000}, lambda seed: NearestNeighbour(), 0.001, False),
     (
         {"method": "dbscan", "radius": RADIUS, "neighbours": NEIGHBOURS, "limit": 20_000},
-        lambda seed: Dense(),
+        lambda seed: DbscanDistance(),
         0.001,
         False,
     ),
 ]
 
 
-def made(classes):
+def generated(classes):
     rows, labels = make_classification(
         30_000, 40, n_informative=15, n_redundant=10, n_classes=classes, class_sep=1.2, flip_y=0.02, random_state=classes
     )
@@ -149,7 +151,7 @@ def made(classes):
 
 
 def one_hot(columns):
-    """Lists of text, one a column -> numbers; columns that are no numbers become one column a category."""
+    """Text columns -> numbers; non-numeric columns are one-hot encoded."""
     found = []
     for column in columns:
         try:
@@ -172,7 +174,7 @@ def nsl_kdd():
 
 
 def unsw():
-    """Numeric and one-hot features; rows with the same features fall on the same side, by checksum."""
+    """Numeric and one-hot features; a checksum assigns rows with equal features to the same side."""
     with gzip.open(DATA / "unsw-nb15" / "UNSW_NB15_dev.csv.gz", "rt", encoding="utf-8-sig") as file:
         table = list(csv.DictReader(file))
     names = [name for name in table[0] if name not in ("id", "label", "attack_cat")]
@@ -205,7 +207,7 @@ def theirs(method, scorer, train, test):
         start = time.process_time()
         method.fit(benign)
         fit = time.process_time()
-        quality = {"auc": roc_auc_score(test[1] > 0, method.odd(test[0]))}
+        quality = {"auc": roc_auc_score(test[1] > 0, method.score(test[0]))}
     else:
         method.fit(*train)
         fit = time.process_time()
@@ -218,32 +220,34 @@ def theirs(method, scorer, train, test):
 
 def build():
     command = ["cargo", "build", "--quiet", "--message-format=json", "--workspace", "--example", "agreement"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout.splitlines()
-    return [found for line in told if (found := json.loads(line).get("executable"))][-1]
+    messages = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout.splitlines()
+    return [path for line in messages if (path := json.loads(line).get("executable"))][-1]
 
 
 def tables(made_only):
-    """Name, and what loads (train, test), each rows and labels."""
-    yield "made, 2 classes", lambda: made(2)
-    yield "made, 6 classes", lambda: made(6)
+    """Name and loader of each table; a loader returns (train, test), each rows and labels."""
+    yield "made, 2 classes", lambda: generated(2)
+    yield "made, 6 classes", lambda: generated(6)
     for name, path, load in (("NSL-KDD", "nsl-kdd", nsl_kdd), ("UNSW-NB15", "unsw-nb15", unsw)):
-        if not made_only and (DATA / path).is_dir():
+        if made_only:
+            continue
+        if (DATA / path).is_dir():
             yield name, load
         else:
-            print(f"SKIPPED: {name}: " + ("--made-only" if made_only else f"no {DATA / path}"))
+            skip(f"methods_agreement: {name}", f"no public data set {path}")
 
 
-def wanted(only, table):
-    """What is compared on a table: settings, method, tolerance, whether speed must hold, whether it is a scorer."""
+def comparisons(only, table):
+    """Comparisons for a table: settings, method, tolerance, whether speed is checked, whether it is a scorer."""
     for entry in [(*known, False) for known in CLASSIFIERS] + [(*known, True) for known in SCORERS]:
         name = entry[0]["method"]
-        # Distances between all rows of the wide tables take minutes in both; the made tables are enough.
+        # Pairwise distances on the wide tables take minutes in both; the generated tables suffice.
         if only in (None, name) and (name not in ("neighbours", "dbscan") or table.startswith("made")):
             yield entry
 
 
 def compare(binary, folder, parts, entry, seeds):
-    """Means over seeds of (quality, fit seconds, score seconds), ours and theirs, and what is wrong with them."""
+    """Means over seeds of (quality, fit seconds, score seconds), ours and theirs, and the failed checks."""
     settings, method, tolerance, fast, scorer = entry
     keys = ("auc" if scorer else "accuracy", "fit_s", "score_s")
     pairs = [(ours(binary, settings, folder, seed), theirs(method(seed), scorer, *parts)) for seed in range(seeds)]
@@ -260,9 +264,9 @@ def compare(binary, folder, parts, entry, seeds):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--seeds", type=int, default=2)
-    arguments.add_argument("--only", help="this method alone")
-    arguments.add_argument("--made-only", action="store_true", help="no tables from shared/data")
-    arguments.add_argument("--binary", help="built example `agreement`; it is built first when not given")
+    arguments.add_argument("--only", help="run only this method")
+    arguments.add_argument("--made-only", action="store_true", help="use generated tables only")
+    arguments.add_argument("--binary", help="path of the built example `agreement`. Default: build it first")
     arguments = arguments.parse_args()
     binary = arguments.binary or build()
     wrong = 0
@@ -274,13 +278,13 @@ def main():
             folder = pathlib.Path(folder)
             for name, part in zip(("train", "test"), parts):
                 write(folder / name, part, classes)
-            for entry in wanted(arguments.only, table):
+            for entry in comparisons(arguments.only, table):
                 (quality, *seconds), faults = compare(binary, folder, parts, entry, arguments.seeds)
                 wrong += len(faults)
                 name = entry[0]["method"] + (" (extra)" if entry[0].get("bootstrap") is False else "")
                 numbers = [f"{number:8.4f}" for number in quality] + [f"{n:8.3f}" for pair in seconds for n in pair]
                 print(f"{table:16} {name:22} {' '.join(numbers)} {'; '.join(faults)}", flush=True)
-    print(f"{wrong} faults")
+    print(f"{wrong} failed checks")
     return 1 if wrong else 0
 
 

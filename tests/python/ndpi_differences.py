@@ -26,7 +26,6 @@ EXPLAINED = {
     "fuzz-2006-09-29-28586.pcap": MALFORMED,
     "fuzz-2020-02-16-11740.pcap": MALFORMED,
     "fuzz-2021-06-07-c6c72a0a56.pcap": MALFORMED,
-    "kerberos_fuzz.pcapng": MALFORMED,
     "BGP_redist.pcap": LINK,
     "someip_sd_sample.pcap": LINK,
     "rsh-syslog-false-positive.pcap": CUT,

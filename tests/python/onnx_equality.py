@@ -1,10 +1,11 @@
-"""onnxruntime gives what the int8 engine gives, to the bit, for every exported network, at batch 1, 7 and 64.
+"""Checks that onnxruntime's outputs are bit-identical to the int8 engine's for every exported network and batch size.
 
     onnx_equality.py [--timing] [FOLDER]
 
-FOLDER is what `lapwing-equality-dump` wrote; without it the dump is made first. `--timing` also compares speed, one
-thread, and fails when tract at batch 64 is slower a row than onnxruntime, or int8 at batch 1 takes more than 0.15 of
-onnxruntime's time. onnxruntime's C++ session is called through Python, so what an empty call costs is printed, too.
+FOLDER: output of `lapwing-equality-dump`. Default: create it first. Batch sizes: 1, 7, 64. `--timing` also compares
+speed on one thread, and fails if tract at batch size 64 is slower per row than onnxruntime, or if int8 at batch size 1
+takes more than 0.15 of onnxruntime's time. The onnxruntime session is called through Python, so the cost of an empty
+call is printed too.
 """
 
 import json
@@ -31,7 +32,7 @@ def session(path, threads=1):
 
 
 def run(network, rows):
-    """Rows [n, 48] -> answers [n, 48 + latent]."""
+    """Rows [n, 48] -> outputs [n, 48 + latent]."""
     columns = numpy.ascontiguousarray(rows.T[None])
     reconstruction, latent = network.run(["reconstruction", "latent"], {"input": columns})
     return numpy.concatenate([reconstruction[0].T, latent[0].T], axis=1)
@@ -56,7 +57,7 @@ def check(path, entry, rows):
 
 
 def nanos_per_row(path, rows, batch):
-    """Best of some rounds, with the input and output bound beforehand, so that Python's part is small."""
+    """Best of several rounds. Binds input and output beforehand to minimise Python's overhead."""
     network = session(path)
     binding = network.io_binding()
     columns = onnxruntime.OrtValue.ortvalue_from_numpy(numpy.ascontiguousarray(rows[:batch].T[None]))
@@ -73,7 +74,7 @@ def nanos_per_row(path, rows, batch):
 
 
 def empty_call_nanos(folder):
-    """What one run of a network that does nothing costs."""
+    """Time of one run of an empty network."""
     helper = onnx.helper
     kind = onnx.TensorProto.INT8
     values = [helper.make_tensor_value_info(name, kind, [1, FEATURES, "N"]) for name in ("input", "reconstruction")]
@@ -86,10 +87,10 @@ def empty_call_nanos(folder):
 
 
 def timing(folder, index, rows):
-    """True when every default-sized network keeps the ratios."""
-    print(f"onnxruntime, a call of an empty network: {empty_call_nanos(folder):.0f} ns")
+    """Whether every default-sized network meets the ratios."""
+    print(f"onnxruntime, one call of an empty network: {empty_call_nanos(folder):.0f} ns")
     fast = True
-    print(f"{'ns a row':38}{'ort b1':>9}{'int8 b1':>9}{'ratio':>7}{'ort b64':>9}{'tract b64':>10}{'ratio':>7}")
+    print(f"{'ns per row':38}{'ort b1':>9}{'int8 b1':>9}{'ratio':>7}{'ort b64':>9}{'tract b64':>10}{'ratio':>7}")
     for number, entry in enumerate(index):
         if not entry["name"].startswith(("default", "trained")):
             continue
@@ -103,7 +104,7 @@ def timing(folder, index, rows):
 
 
 def dump(folder):
-    command = ["cargo", "run", "--quiet", "--package", "lapwing-system-tests", "--bin", "lapwing-equality-dump", "--"]
+    command = ["cargo", "run", "--quiet", "--bin", "lapwing-equality-dump", "--"]
     subprocess.run([*command, str(folder)], cwd=ROOT, check=True)
 
 

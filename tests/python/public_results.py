@@ -1,12 +1,12 @@
-"""Every method on the public tables by `lapwing-trainer evaluate`: the tables of docs/results.md, and the goals they are held to.
+"""Evaluates every method on the public tables, for docs/results.md, and checks the results against goals.
 
-    public_results.py [--trainer PROGRAM] [--seeds 1,2,3] [--only TEXT] [--goals]
+    public_results.py [--lab PROGRAM] [--seeds 1,2,3] [--only TEXT] [--goals]
 
-Each line is one command, repeated for each seed (split, fit and threshold change together): ROC-AUC, accuracy by the
-classes that the method names itself, recall and false alarms at the threshold from benign validation rows, where kinds are
-named F1 with benign as one of the classes, over attack kinds only (strict, end to end) and of naming true attacks, seconds of
-fitting. Means over seeds, ± the standard deviation. `--goals` runs only what has a goal. The folder of
-the tables is named by LAPWING_PUBLIC_DATA, or ../shared/data beside the repository. It needs no package.
+Each line is one command, repeated for each seed (which changes split, fit and threshold): ROC-AUC; accuracy of the
+predicted classes; recall and false-alarm rate at the threshold from benign validation rows; for attack classifiers F1
+with benign as a class, F1 over attack classes only (strict, end to end) and F1 on true attacks; seconds to fit.
+Means over seeds ± standard deviation. `--goals` runs only commands with a goal. LAPWING_PUBLIC_DATA is the folder of the
+tables. Default: ../shared/data next to the repository. Needs no package.
 """
 
 import argparse
@@ -32,13 +32,13 @@ CLASSIFIERS = [
 BENIGN_ONLY = ["autoencoder", "isolation-forest", "pca", "dbscan"]
 RARITY = "sbytes,dbytes,smean,dmean,spkts+dpkts,service+smean,service+sbytes+dbytes,service+dmean"
 CODES = ["--masking", "0.1", "--codes", "1000"]
-# What would take hours on all of NSL-KDD's 75,600 training rows learns from fewer; every row is tested.
+# Methods that would take hours on all 75,600 training rows of NSL-KDD train on fewer; every test row is scored.
 REDUCED = {"kfac-network": "20000", "latent-logistic": "20000", "autoencoder": "20000", "dbscan": "5000"}
 INT8 = ["--exclude", "stcpb,dtcpb", "--categories", "surprisal", "--hidden", "256,32,256", *CODES, "--combine", RARITY]
 
 
 def runs():
-    """Table, method, further options, goals: figure -> least mean over seeds."""
+    """Table, method, further options, goals: figure -> minimum mean over seeds."""
     for kind in TABLES:
         for method in CLASSIFIERS + BENIGN_ONLY:
             goals = {}
@@ -56,50 +56,50 @@ def runs():
     yield "nsl-kdd", "autoencoder", ["--hidden", "256,64,256", "--leave-out-kinds"], {"left_out": 0.95}
 
 
-def answered(named):
-    """Of the attacks that got a kind: weighted F1 over kinds, the same with benign rows called a kind counted against it,
-    and the share that they are of all attacks."""
-    names = named["answers"]
-    benign, *attacks = [dict(zip(names, row)) for row in named["confusion"]]
-    told = [(kind, {name: count for name, count in row.items() if name not in ("unknown", "benign")})
-            for kind, row in zip(named["classes"][1:], attacks)]
-    total = sum(sum(row.values()) for _, row in told)
+def answered(classes):
+    """For classified attacks: weighted F1 over classes, the same with false alarms on benign rows included, and their
+    share of all attacks."""
+    names = classes["answers"]
+    benign, *attacks = [dict(zip(names, row)) for row in classes["confusion"]]
+    classified = [(kind, {name: count for name, count in row.items() if name not in ("unknown", "benign")})
+                  for kind, row in zip(classes["classes"][1:], attacks)]
+    total = sum(sum(row.values()) for _, row in classified)
 
-    def weighted(falsely):
-        sides = [(row.get(kind, 0), sum(row.values()), sum(other.get(kind, 0) for _, other in told) + falsely.get(kind, 0))
-                 for kind, row in told]
-        return sum(2 * right / max(1, are + called) * are for right, are, called in sides) / max(1, total)
+    def weighted(false_alarms):
+        counts = [(row.get(kind, 0), sum(row.values()), sum(other.get(kind, 0) for _, other in classified) + false_alarms.get(kind, 0))
+                 for kind, row in classified]
+        return sum(2 * correct / max(1, rows + predicted) * rows for correct, rows, predicted in counts) / max(1, total)
 
     return {"answered F1": weighted({}), "answered F1 end to end": weighted(benign),
             "answered": total / max(1, sum(sum(row.values()) for row in attacks))}
 
 
-def figures(told):
-    """What is told of one run's JSON."""
-    of, named = told["figures"], told["figures"].get("by-probability") or {}
+def figures(result):
+    """Extracts the figures from one run's JSON."""
+    of, classes = result["figures"], result["figures"].get("by-probability") or {}
     found = {
         "auc": of["roc-auc"]["value"],
-        "accuracy": named.get("accuracy"),
+        "accuracy": classes.get("accuracy"),
         "recall": of["recall"]["value"],
         "false alarms": of["false-positive-rate"]["value"],
-        "F1 with benign": (named.get("all") or {}).get("weighted") if named.get("kinds") else None,
-        "macro with benign": (named.get("all") or {}).get("macro") if named.get("kinds") else None,
-        "kind F1": (named.get("kinds") or {}).get("weighted"),
-        "kind macro": (named.get("kinds") or {}).get("macro"),
-        "naming F1": (named.get("on-attacks") or {}).get("weighted"),
-        "naming macro": (named.get("on-attacks") or {}).get("macro"),
-        "left_out": (told.get("left-out-mean") or {}).get("auc"),
-        "int8": ((told.get("int8") or {}).get("measured") or {}).get("auc-int8"),
-        "seconds": told["cost"]["fit-s"],
+        "F1 with benign": (classes.get("all") or {}).get("weighted") if classes.get("kinds") else None,
+        "macro with benign": (classes.get("all") or {}).get("macro") if classes.get("kinds") else None,
+        "kind F1": (classes.get("kinds") or {}).get("weighted"),
+        "kind macro": (classes.get("kinds") or {}).get("macro"),
+        "naming F1": (classes.get("on-attacks") or {}).get("weighted"),
+        "naming macro": (classes.get("on-attacks") or {}).get("macro"),
+        "left_out": (result.get("left-out-mean") or {}).get("auc"),
+        "int8": ((result.get("int8") or {}).get("measured") or {}).get("auc-int8"),
+        "seconds": result["cost"]["fit-s"],
     }
-    if named.get("kinds"):
-        found |= answered(named)
+    if classes.get("kinds"):
+        found |= answered(classes)
     return {name: value for name, value in found.items() if isinstance(value, (int, float))}
 
 
-def evaluate(trainer, kind, method, options, seed):
+def evaluate(lab, kind, method, options, seed):
     kind_words = [] if "--kind" in options else ["--kind", kind]
-    command = [trainer, "evaluate", *kind_words, "--train", str(TABLES[kind]), "--method", method, "--seed", str(seed)]
+    command = [lab, "evaluate", *kind_words, "--train", str(TABLES[kind]), "--method", method, "--seed", str(seed)]
     command += ["--resamples", "0", "--json", "-", *options]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
@@ -109,10 +109,10 @@ def evaluate(trainer, kind, method, options, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trainer", default="lapwing-trainer")
+    parser.add_argument("--lab", "--trainer", default="lapwing-lab", help="path of lapwing-lab. Default: from PATH")
     parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--only", default="", help="runs whose words (table, method, options) hold this")
-    parser.add_argument("--goals", action="store_true", help="only runs that have a goal")
+    parser.add_argument("--only", default="", help="run only commands (table, method, options) that contain this text")
+    parser.add_argument("--goals", action="store_true", help="run only commands with a goal")
     arguments = parser.parse_args()
     seeds, missed = [int(seed) for seed in arguments.seeds.split(",")], 0
     for kind, method, options, goals in runs():
@@ -122,13 +122,13 @@ def main():
         if not TABLES[kind].exists():
             print(f"SKIPPED: {words}: no {TABLES[kind]}")
             continue
-        found = [evaluate(arguments.trainer, kind, method, options, seed) for seed in seeds]
-        told = [name for name in found[0] if all(name in run for run in found)]
-        means = {name: statistics.fmean(run[name] for run in found) for name in told}
+        found = [evaluate(arguments.lab, kind, method, options, seed) for seed in seeds]
+        common = [name for name in found[0] if all(name in run for run in found)]
+        means = {name: statistics.fmean(run[name] for run in found) for name in common}
         spread = {name: statistics.stdev(run[name] for run in found) if len(seeds) > 1 else 0.0 for name in means}
         cells = [f"{name} {means[name]:.4f} ± {spread[name]:.4f}" for name in means if name != "seconds"]
-        short = {name: least for name, least in goals.items() if means.get(name, 0.0) < least}
-        faults = [f"MISSED: {name} {means.get(name, 0.0):.4f} < {least}" for name, least in short.items()]
+        failed = {name: minimum for name, minimum in goals.items() if means.get(name, 0.0) < minimum}
+        faults = [f"MISSED: {name} {means.get(name, 0.0):.4f} < {minimum}" for name, minimum in failed.items()]
         missed += len(faults)
         print(f"{words}: {', '.join(cells)}, {means['seconds']:.1f} s {'; '.join(faults)}", flush=True)
     print(f"{missed} goals missed")

@@ -1,15 +1,15 @@
-"""Captures, again and again and in shares, as one plain pcap file of at least so many packets.
+"""Mixes captures, repeated and in given shares, into one plain pcap file of PACKETS packets.
 
     mixed_capture.py home PACKETS OUTPUT       the project's own captures, one after the other: the worst case
-    mixed_capture.py gateway PACKETS OUTPUT    several kinds of real traffic at once, as a gateway sees them
-    mixed_capture.py ordinary PACKETS OUTPUT   the same without the attacks: what a gateway's release is learnt from
+    mixed_capture.py gateway PACKETS OUTPUT    several types of real traffic at once, as a gateway sees them
+    mixed_capture.py ordinary PACKETS OUTPUT   the same without attacks: training data for a gateway's release
 
-`home` is what a home's devices do when nobody uses them, and attacks: 3.4 packets a flow record. `gateway` takes most of
-its packets from web, app and streaming sessions and cameras, as traffic statistics of homes do; its shares are in
-`GATEWAY`. It needs the captures that `tests/run` reads from the folder named by LAPWING_SHARED_DATA.
+`home` contains traffic of idle home devices and attacks: 3.4 packets per flow record. `gateway` takes most of its
+packets from web, app and streaming sessions and cameras, like the traffic statistics of homes; `GATEWAY` lists its
+shares. It needs the captures that `tests/run` reads from the folder in LAPWING_SHARED_DATA.
 
-Every repetition is moved on in time by what its captures span, so that flows do not run into the next repetition's.
-Cut packets are filled up with zeros to their octets on the wire: Argus and NFStream then have the same work.
+Each repetition is shifted in time by the duration of its captures, so that flows do not span repetitions. Truncated
+packets are padded with zeros to their length on the wire, so that Argus and NFStream do the same work.
 """
 
 import gzip
@@ -32,8 +32,8 @@ HOME = [OWN / f"home-{name}.pcap.gz" for name in ("a-benign", "a-attacks", "b-be
 
 ATTACKS = "scans, floods and guessing"
 
-# Kind of traffic: its share of the packets, and whole captures of it, chosen by what they show. Left out are captures
-# whose own clock jumps (instagram) and formats other than pcap over Ethernet.
+# Type of traffic: its share of the packets, and captures of it. Excludes captures whose clock jumps (instagram) and
+# formats other than pcap over Ethernet.
 NDPI = "reddit pinterest tumblr teams telegram whatsappfiles wa_video wa_voice youtube_quic waze weibo " \
        "starcraft_battle quic-mvfst-22 dnscrypt-v2-doh tor teamviewer"
 GATEWAY = {
@@ -60,7 +60,7 @@ def packets(path):
 
 
 def repeated(captures, count):
-    """`count` packets of the captures, one capture after the other, from the first again after the last."""
+    """`count` packets of the captures, one after the other, repeated from the first."""
     one_pass, now = [], 0
     for capture in captures:
         rows = list(packets(capture))
@@ -77,12 +77,12 @@ def repeated(captures, count):
 
 
 def missing():
-    """Captures of the gateway mix that are not there."""
+    """Missing captures of the gateway mix."""
     return [path for _, captures in GATEWAY.values() for path in captures if not path.exists()]
 
 
 def write(kind, count, output):
-    """Writes the mix; gives the number of packets."""
+    """Writes the mix; returns the number of packets."""
     if kind == "home":
         streams = [repeated(HOME, count)]
     else:

@@ -1,19 +1,19 @@
-//! tract and the `int8` engine give the same bits, for every network that the trainer can export; and neither takes
-//! a network that it could not run so.
+//! tract and the `int8` engine give the same bits for every network that the trainer exports, and both reject networks
+//! for which they could differ.
 
 use lapwing_agent::detector::int8::Int8Engine;
 use lapwing_agent::detector::tract::{BATCHES, TractEngine};
 use lapwing_agent::detector::{Engine, EngineError};
+use lapwing_pipeline::quantize::network::QuantizedNetwork;
+use lapwing_pipeline::quantize::onnx;
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::verdict::network::Inference;
 use lapwing_system_tests::networks;
-use lapwing_trainer::quantize::network::QuantizedNetwork;
-use lapwing_trainer::quantize::onnx;
 
 fn run(engine: &mut dyn Engine, rows: &[[i8; FEATURES]], batch: usize) -> Vec<Inference> {
     let mut answers = vec![Inference::default(); rows.len()];
     for (rows, answers) in rows.chunks(batch).zip(answers.chunks_mut(batch)) {
-        engine.run_batch(rows, answers).expect("there is room for every answer");
+        engine.run_batch(rows, answers).expect("one answer per row");
     }
     answers
 }
@@ -23,23 +23,23 @@ fn default_network() -> QuantizedNetwork {
 }
 
 #[test]
-fn tract_gives_what_int8_gives_at_every_batch_size() {
+fn tract_and_int8_give_equal_results_at_every_batch_size() {
     let rows = networks::rows(150);
     for named in networks::all().into_iter().chain([networks::trained()]) {
         let mut int8 = Int8Engine::load(named.network.to_int8().unwrap()).unwrap();
         let mut tract = TractEngine::load(&onnx::encode(&named.network)).unwrap();
         let expected = run(&mut int8, &rows, 1);
         for batch in [1, 7, 64, 150] {
-            let found = run(&mut tract, &rows, batch);
-            for (row, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                assert_eq!(found, expected, "network {}, batch {batch}, row {row}", named.name);
+            let results = run(&mut tract, &rows, batch);
+            for (row, (result, expected)) in results.iter().zip(&expected).enumerate() {
+                assert_eq!(result, expected, "network {}, batch {batch}, row {row}", named.name);
             }
         }
     }
 }
 
 #[test]
-fn the_test_networks_meet_ties_and_saturation() {
+fn the_test_networks_contain_ties_and_saturation() {
     let rows = networks::rows(150);
     let (mut ties, mut saturated) = (0, 0);
     for named in networks::all() {
@@ -63,7 +63,7 @@ fn every_layer_runs_in_integer_kernels() {
 }
 
 #[test]
-fn a_scale_that_engines_could_round_differently_is_refused() {
+fn a_scale_that_engines_could_round_differently_is_rejected() {
     let mut network = default_network();
     network.layers[1].multiplier = 40_001;
     let error = TractEngine::load(&onnx::encode(&network)).err().unwrap();
@@ -72,13 +72,13 @@ fn a_scale_that_engines_could_round_differently_is_refused() {
 }
 
 #[test]
-fn a_changed_or_cut_onnx_file_never_panics() {
+fn a_modified_or_truncated_onnx_file_never_panics() {
     let bytes = onnx::encode(&default_network());
-    let mut refused = 0;
+    let mut rejected = 0;
     for position in (0..bytes.len()).step_by(7) {
-        refused += usize::from(TractEngine::load(&bytes[..position]).is_err());
+        rejected += usize::from(TractEngine::load(&bytes[..position]).is_err());
     }
-    assert_eq!(refused, bytes.len().div_ceil(7), "a cut file was taken");
+    assert_eq!(rejected, bytes.len().div_ceil(7), "a truncated file was accepted");
     let mut rng = fastrand::Rng::with_seed(3);
     for _ in 0..600 {
         let mut changed = bytes.clone();
@@ -89,7 +89,7 @@ fn a_changed_or_cut_onnx_file_never_panics() {
 }
 
 #[test]
-fn fewer_answers_than_rows_is_an_error() {
+fn an_output_buffer_shorter_than_the_rows_is_an_error() {
     let network = default_network();
     let mut engines: [Box<dyn Engine>; 2] = [
         Box::new(Int8Engine::load(network.to_int8().unwrap()).unwrap()),
@@ -97,6 +97,6 @@ fn fewer_answers_than_rows_is_an_error() {
     ];
     for engine in &mut engines {
         let error = engine.run_batch(&[[0; FEATURES]; 3], &mut [Inference::default(); 2]).unwrap_err();
-        assert_eq!(error.to_string(), "room for 2 answers, but there are 3 rows");
+        assert_eq!(error.to_string(), "space for 2 results, but 3 rows given");
     }
 }

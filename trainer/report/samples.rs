@@ -1,4 +1,4 @@
-//! Made-up results for the tests and the gallery: one of every picture and page.
+//! Synthetic results for the tests and the gallery: one of every chart and page.
 
 use lapwing_report::card::ModelCard;
 use lapwing_report::charts::*;
@@ -6,7 +6,7 @@ use lapwing_report::comparison::{Cell, ComparisonReport, MethodLine};
 use lapwing_report::run::RunReport;
 use lapwing_report::{Fact, KindRow, Measure, Note, Picture};
 
-/// Evenly distributed values in 0..1, the same every time.
+/// A deterministic random generator.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -32,7 +32,7 @@ fn curve(name: &str, strength: f64) -> Curve {
 pub(crate) const KINDS: [&str; 9] =
     ["Generic", "Exploits", "Fuzzers", "DoS", "Reconnaissance", "Analysis", "Backdoor", "Shellcode", "Worms"];
 
-/// Every picture, by file name.
+/// Every chart, by file name.
 pub(crate) fn pictures() -> Vec<(&'static str, Picture)> {
     vec![
         ("roc", roc(None).picture().unwrap()),
@@ -69,7 +69,8 @@ pub(crate) fn roc(log_from: Option<f64>) -> Roc {
         ],
         operating: vec![Operating { curve: 0, x: 0.01, y: 0.01_f64.powf(1.0 / 20.0) }],
         log_from,
-        rows: (12_000, 8_500),
+        benign_rows: 12_000,
+        attack_rows: 8_500,
     }
 }
 
@@ -87,11 +88,11 @@ pub(crate) fn precision_recall() -> PrecisionRecall {
 pub(crate) fn histogram(log: bool) -> Histogram {
     let mut dice = Dice::new(3);
     let mut draw = |count: usize, middle: f64| Group {
-        name: if middle < 1.0 { "normal".into() } else { "attack".into() },
+        name: if middle < 1.0 { "benign".into() } else { "attack".into() },
         scores: (0..count).map(|_| middle * (0.6 * dice.normal()).exp()).collect(),
     };
     Histogram {
-        title: "Scores of normal and attack rows".into(),
+        title: "Scores of benign and attack rows".into(),
         score: "reconstruction error (squared units)".into(),
         groups: vec![draw(9_000, 0.1), draw(4_000, 1.2)],
         threshold: Some(0.37),
@@ -101,8 +102,8 @@ pub(crate) fn histogram(log: bool) -> Histogram {
 
 pub(crate) fn confusion(classes: usize) -> Confusion {
     let names: Vec<String> = match classes {
-        2 => vec!["normal".into(), "attack".into()],
-        _ => std::iter::once("normal").chain(KINDS).map(String::from).collect(),
+        2 => vec!["benign".into(), "attack".into()],
+        _ => std::iter::once("benign").chain(KINDS).map(String::from).collect(),
     };
     let mut dice = Dice::new(7);
     let mut row = |truth: usize| {
@@ -112,30 +113,30 @@ pub(crate) fn confusion(classes: usize) -> Confusion {
     };
     let counts = (0..names.len()).map(&mut row).collect();
     let answers = names.iter().cloned().chain(["unknown".into()]).collect();
-    Confusion { title: "Kinds named by stage two".into(), truth: names, answers, counts }
+    Confusion { title: "Attack types by the classifier".into(), truth: names, answers, counts }
 }
 
 pub(crate) fn recalls() -> Recalls {
-    let bar = |(place, kind): (usize, &&str)| {
-        let value = 1.0 - 0.08 * place as f64;
-        let interval = Some(((value - 0.03 * place as f64).max(0.0), (value + 0.02 * place as f64).min(1.0)));
-        Bar { name: (*kind).into(), rows: 18_000 / (1 + place * place * 4), value, interval }
+    let bar = |(index, kind): (usize, &&str)| {
+        let value = 1.0 - 0.08 * index as f64;
+        let interval = Some(((value - 0.03 * index as f64).max(0.0), (value + 0.02 * index as f64).min(1.0)));
+        Bar { name: (*kind).into(), rows: 18_000 / (1 + index * index * 4), value, interval }
     };
     Recalls {
-        title: "Recall by attack".into(),
-        axis: "share of the kind's rows flagged".into(),
-        note: "Number of rows in brackets. Lines are 95 % Wilson intervals.".into(),
+        title: "Recall by attack type".into(),
+        axis: "share of rows flagged".into(),
+        note: "Numbers of rows in parentheses. Lines are 95 % Wilson intervals.".into(),
         bars: KINDS.iter().enumerate().map(bar).collect(),
     }
 }
 
 pub(crate) fn learning() -> Learning {
-    let line = |name: &str, rate: f64, cost: f64| LearningCurve {
+    let line = |name: &str, rate: f64, step_s: f64| LearningCurve {
         name: name.into(),
         points: (0..200)
             .map(|step| LearningPoint {
                 step: f64::from(step) * 20.0,
-                seconds: f64::from(step) * cost,
+                seconds: f64::from(step) * step_s,
                 loss: 0.02 + (-f64::from(step) * rate).exp(),
             })
             .collect(),
@@ -146,22 +147,29 @@ pub(crate) fn learning() -> Learning {
 
 pub(crate) fn scatter(panels: usize, axes: Option<(String, String)>) -> Scatter {
     let mut dice = Dice::new(11);
-    let mut panel = |place: usize| Panel {
-        title: ["Raw features", "Latent space", "Third"][place].into(),
-        note: format!("5-NN purity 0.{}, silhouette 0.{}", 91 + place, 31 + 8 * place),
+    let mut panel = |index: usize| Panel {
+        title: ["Raw features", "Latent space", "Third"][index].into(),
+        note: format!("5-NN purity 0.{}, silhouette 0.{}", 91 + index, 31 + 8 * index),
         points: (0..3_000)
             .map(|point| {
                 let group = point % 6;
                 let angle = group as f64 * std::f64::consts::TAU / 6.0;
-                let wide = 2.5 - place as f64;
+                let wide = 2.5 - index as f64;
                 (8.0 * angle.cos() + wide * dice.normal(), 8.0 * angle.sin() + wide * dice.normal(), group)
             })
             .collect(),
     };
-    let groups = std::iter::once("normal").chain(KINDS).take(6).map(String::from).collect();
+    let groups = std::iter::once("benign").chain(KINDS).take(6).map(String::from).collect();
     let note =
-        "Each point is a row. Distances between groups and axes of t-SNE mean nothing; the numbers below do.".into();
-    Scatter { title: "Rows in the plane".into(), note, groups, panels: (0..panels).map(&mut panel).collect(), axes }
+        "Each point is a row. In t-SNE, axes and distances between groups have no meaning; use the numbers below."
+            .into();
+    Scatter {
+        title: "Two-dimensional projection of rows".into(),
+        note,
+        groups,
+        panels: (0..panels).map(&mut panel).collect(),
+        axes,
+    }
 }
 
 pub(crate) fn k_distance() -> KDistance {
@@ -172,11 +180,11 @@ pub(crate) fn k_distance() -> KDistance {
 
 pub(crate) fn drift() -> Drift {
     let mut dice = Dice::new(9);
-    let mut line = |place: usize| DriftLine {
-        name: format!("{} {place}", ["forward octets", "packets a second", "share of unanswered openings"][place % 3]),
+    let mut line = |index: usize| DriftLine {
+        name: format!("{} {index}", ["forward octets", "packets per second", "share of unanswered SYNs"][index % 3]),
         points: (0..168)
             .map(|hour| {
-                let shift = if place < 3 && hour > 100 { 0.25 / (1.0 + place as f64) } else { 0.0 };
+                let shift = if index < 3 && hour > 100 { 0.25 / (1.0 + index as f64) } else { 0.0 };
                 (f64::from(hour), 0.03 + shift + 0.01 * dice.normal().abs())
             })
             .collect(),
@@ -192,23 +200,23 @@ pub(crate) fn days(days: usize, agents: usize) -> Days {
         counts: (0..days).map(|_| (dice.share() * 9.0 / (1.0 + agent as f64)) as u64).collect(),
     };
     Days {
-        title: "Alerts a day".into(),
+        title: "Alerts per day".into(),
         counted: "alerts".into(),
-        note: "Days in UTC.".into(),
+        note: "Days are in UTC.".into(),
         series: (0..agents).map(&mut series).collect(),
         days: (0..days).map(|day| format!("{:02}-{:02}", 1 + day / 28 % 12, 1 + day % 28)).collect(),
     }
 }
 
 pub(crate) fn distances() -> Distances {
-    let bar = |place: usize| Distance {
-        name: if place == 40 { "score".into() } else { format!("forward_size_deviation_{place}") },
-        value: 6.0 * 0.9_f64.powi(place as i32),
+    let bar = |index: usize| Distance {
+        name: if index == 40 { "score".into() } else { format!("forward_size_deviation_{index}") },
+        value: 6.0 * 0.9_f64.powi(index as i32),
     };
     Distances {
-        title: "How far every column moved".into(),
-        axis: "distance, in multiples of what is usual in the reference".into(),
-        note: "1 is the farthest that a part of the reference lay from the rest of it.".into(),
+        title: "Drift of every column".into(),
+        axis: "distance (multiples of the reference's own variation)".into(),
+        note: "1 is the largest distance between a part of the reference and the rest of it.".into(),
         bars: (0..49).map(bar).collect(),
         threshold: 1.6,
         always: "score".into(),
@@ -216,13 +224,13 @@ pub(crate) fn distances() -> Distances {
 }
 
 pub(crate) fn evidence() -> Evidence {
-    let point = |knob: f64, seen: f64| EvidencePoint {
-        knob,
-        alerts_per_day: seen,
-        interval: Some((seen * 0.7, seen * 1.4 + 0.02)),
+    let point = |budget: f64, rate: f64| EvidencePoint {
+        budget,
+        alerts_per_day: rate,
+        interval: Some((rate * 0.7, rate * 1.4 + 0.02)),
     };
     let points = vec![
-        EvidencePoint { knob: 0.01, alerts_per_day: 0.0, interval: Some((0.0, 0.03)) },
+        EvidencePoint { budget: 0.01, alerts_per_day: 0.0, interval: Some((0.0, 0.03)) },
         point(0.1, 0.08),
         point(0.3, 0.2),
         point(1.0, 0.7),
@@ -230,7 +238,7 @@ pub(crate) fn evidence() -> Evidence {
         point(10.0, 11.0),
         point(100.0, 240.0),
     ];
-    Evidence { points, days: 42.0, data: "Six cameras, benign, held back from training".into() }
+    Evidence { points, days: 42.0, data: "Six cameras, benign, not used for training".into() }
 }
 
 pub(crate) fn methods() -> Methods {
@@ -246,13 +254,15 @@ pub(crate) fn methods() -> Methods {
         ("isolation forest", 0.794),
         ("latent + logistic regression", 0.951),
     ];
-    let note = "Black dots: one run a seed (5). Bars: 95 % interval of the mean (t, 4 degrees of freedom).".into();
+    let note =
+        "Rings: one run per seed (5). Bars: 95 % confidence interval of the mean (Student's t, 4 degrees of freedom)."
+            .into();
     Methods { measure: "ROC-AUC".into(), note, rows: rows.map(&mut row).into() }
 }
 
 pub(crate) fn heat_map(count: usize) -> HeatMap {
     let names = (0..count)
-        .map(|place| format!("{}{place}", ["dst_host_srv_rate_", "src_bytes_", "count_"][place % 3]))
+        .map(|index| format!("{}{index}", ["dst_host_srv_rate_", "src_bytes_", "count_"][index % 3]))
         .collect();
     let value = |a: usize, b: usize| match () {
         () if a == 4 || b == 4 => f64::NAN,
@@ -273,18 +283,19 @@ fn measures() -> Vec<Measure> {
         Measure::new("recall", "recall at the threshold", 0.871).within(Some((0.866, 0.876))),
         Measure::new("false-positive-rate", "false-positive rate", 0.0103)
             .within(Some((0.0087, 0.0121)))
-            .noted("1 % was asked for"),
-        Measure::new("kind-f1", "kind F1, weighted", f64::NAN).noted("this method names no kinds"),
+            .noted("target: 1 %"),
+        Measure::new("kind-f1", "weighted F1 over attack types", f64::NAN)
+            .noted("this method does not classify attacks"),
     ]
 }
 
 fn kinds() -> Vec<KindRow> {
-    let row = |(place, kind): (usize, &&str)| KindRow {
+    let row = |(index, kind): (usize, &&str)| KindRow {
         kind: (*kind).into(),
-        rows: 1_000 / (place + 1),
-        flagged: 0.99 - 0.06 * place as f64,
-        interval: Some((0.97 - 0.07 * place as f64, 0.995 - 0.05 * place as f64)),
-        auc: Some(0.99 - 0.01 * place as f64),
+        rows: 1_000 / (index + 1),
+        flagged: 0.99 - 0.06 * index as f64,
+        interval: Some((0.97 - 0.07 * index as f64, 0.995 - 0.05 * index as f64)),
+        auc: Some(0.99 - 0.01 * index as f64),
     };
     KINDS.iter().enumerate().map(row).collect()
 }
@@ -292,50 +303,53 @@ fn kinds() -> Vec<KindRow> {
 fn facts() -> Vec<Fact> {
     vec![
         Fact::new("data", "unsw-nb15, UNSW_NB15_dev.csv.gz, 57 892 rows (sha256 3b1f0a77c0ffee)"),
-        Fact::new("split", "group: identical feature rows stay on one side; 60 % train, 20 % validation, 20 % test"),
+        Fact::new(
+            "split",
+            "group: identical feature rows are in the same split; 60 % training, 20 % validation, 20 % test",
+        ),
         Fact::new("seed", "1"),
-        Fact::new("threshold", "0.37: 1 % of normal validation rows score higher"),
+        Fact::new("threshold", "0.37: exceeded by 1 % of benign validation rows"),
         Fact::new("dropped rows", "0"),
-        Fact::new("training", "34 812 rows in 41.2 s, 19.4 µs a row to score"),
+        Fact::new("training", "34 812 rows in 41.2 s; scoring: 19.4 µs per row"),
     ]
 }
 
 pub(crate) fn run() -> RunReport {
     RunReport {
         title: "autoencoder on unsw-nb15".into(),
-        summary: "Tells attacks from normal rows with ROC-AUC 0.9614; at 1.03 % false alarms it finds 87.1 % of them.".into(),
-        warnings: vec!["sttl, dttl and ct_state_ttl nearly give the label away in this testbed; see the run without them.".into()],
+        summary: "Separates attacks from benign rows with ROC-AUC 0.9614; detects 87.1 % of them at a false-positive rate of 1.03 %.".into(),
+        warnings: vec!["sttl, dttl and ct_state_ttl nearly reveal the label in this testbed; see the run without them.".into()],
         facts: facts(),
         measures: measures(),
         kinds: kinds(),
         notes: vec![Note {
-            title: "One attack kind left out at a time".into(),
-            text: "The kind's rows were in no training row; AUC is that of the kind against normal test rows.".into(),
-            header: ["kind", "rows", "AUC"].map(String::from).into(),
+            title: "Leave one attack type out".into(),
+            text: "Training excludes the rows of the type; AUC compares the type with benign test rows.".into(),
+            header: ["type", "rows", "AUC"].map(String::from).into(),
             rows: KINDS.iter().map(|kind| vec![(*kind).into(), "812".into(), "0.9512".into()]).collect(),
         }],
         pictures: pictures().into_iter().map(|(_, picture)| picture).collect(),
-        limits: vec!["A testbed of one network: say nothing about yours until it has been measured there.".into()],
-        commands: vec!["lapwing-trainer evaluate --kind unsw-nb15 --train UNSW_NB15_dev.csv.gz --method autoencoder --split group --seed 1".into()],
+        limits: vec!["Measured on the testbed of a single network. Results on your network can differ; measure there.".into()],
+        commands: vec!["lapwing-lab evaluate --kind unsw-nb15 --train UNSW_NB15_dev.csv.gz --method autoencoder --split group --seed 1".into()],
     }
 }
 
 pub(crate) fn comparison() -> ComparisonReport {
-    let line = |(place, name): (usize, &&str)| MethodLine {
+    let line = |(index, name): (usize, &&str)| MethodLine {
         name: (*name).into(),
         runs: 5,
         cells: (0..4)
-            .map(|cell| Cell { mean: Some(0.97 - 0.02 * (place + cell) as f64), deviation: Some(0.003) })
+            .map(|cell| Cell { mean: Some(0.97 - 0.02 * (index + cell) as f64), deviation: Some(0.003) })
             .collect(),
     };
     ComparisonReport {
         title: "Four detectors on unsw-nb15".into(),
-        summary: "The autoencoder is best by ROC-AUC, 0.9614 ± 0.0030 over 5 seeds.".into(),
+        summary: "The autoencoder has the highest ROC-AUC, 0.9614 ± 0.0030 over 5 seeds.".into(),
         facts: facts(),
         measures: ["ROC-AUC", "average precision", "recall", "false-positive rate"].map(String::from).into(),
         methods: ["autoencoder", "pca", "isolation-forest", "latent-logistic"].iter().enumerate().map(line).collect(),
         pictures: vec![methods().picture().unwrap(), roc(None).picture().unwrap()],
-        commands: vec!["lapwing-trainer compare --config detectors.toml --report out".into()],
+        commands: vec!["lapwing-lab compare --config detectors.toml --report out".into()],
         ..ComparisonReport::default()
     }
 }
@@ -343,7 +357,7 @@ pub(crate) fn comparison() -> ComparisonReport {
 pub(crate) fn card() -> ModelCard {
     ModelCard {
         release: "home, version 3".into(),
-        summary: "Learns what is normal from 41 000 feature rows and calls out what is not.".into(),
+        summary: "Learns normal traffic from 41 000 feature rows and reports anomalous flows.".into(),
         model: vec![
             Fact::new("file", "home-3.lwr, 11 240 bytes, signed by site-1"),
             Fact::new("expires", "2027-01-01"),
@@ -354,11 +368,11 @@ pub(crate) fn card() -> ModelCard {
         quantization: vec![
             Measure::new("auc-f32", "ROC-AUC with f32", 0.9621),
             Measure::new("auc-int8", "ROC-AUC with int8", 0.9614),
-            Measure::new("rms-quanta", "difference of reconstructions, quanta rms", 0.81),
+            Measure::new("rms-quanta", "RMS difference of reconstructions (quanta)", 0.81),
         ],
         pictures: vec![histogram(true).picture().unwrap(), evidence().picture().unwrap(), recalls().picture().unwrap()],
-        intended: "Gateways of the group home, on the networks that the rows came from.".into(),
-        limits: vec!["It knows no encrypted payload.".into(), "It was not measured on other networks.".into()],
+        intended: "Gateways of the group home, on the networks that the rows were collected on.".into(),
+        limits: vec!["It does not inspect payloads.".into(), "It was not measured on other networks.".into()],
         commands: vec![
             "lapwing-trainer release --run run.json --capture tuesday.pcap.gz --key site-1.key --version 3".into(),
         ],

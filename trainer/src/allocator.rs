@@ -1,25 +1,25 @@
-//! Keeps the server's memory flat under glibc: starts the program anew with the allocator's threshold fixed.
+//! The server's process → the same program restarted with a fixed mmap threshold, which keeps memory flat under glibc.
 //!
-//! The embedded broker replaces blocks of 330 KiB all the time, of which it touches little. glibc's moving threshold
-//! takes such blocks from the heap after a while, where each new one touches other pages (measured: 0.8 MiB a second at
-//! 20,000 messages/s). With the threshold fixed at its first value they are mapped and unmapped instead.
+//! Batches, query results and training matrices are large blocks that live briefly between small ones that stay. glibc's
+//! dynamic threshold soon allocates them on the heap, which then cannot shrink. With the threshold fixed at its initial
+//! value they are mapped and unmapped instead.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// glibc's name for it (mallopt(3)).
+/// Environment variable of the threshold (mallopt(3)).
 const VARIABLE: &str = "MALLOC_MMAP_THRESHOLD_";
-/// Its first value, bytes.
+/// glibc's initial threshold, bytes.
 const BYTES: &str = "131072";
 
-/// Replaces this process by itself with the variable set; returns where it is set already, does not matter, or cannot
-/// be set. To be called first thing in `main`, by programs that serve.
-pub fn settle() {
+/// Restarts this program with the variable set. Returns if it is already set, irrelevant, or the restart fails. Servers
+/// call this first in `main`.
+pub fn restart_with_fixed_threshold() {
     if !cfg!(target_env = "gnu") || std::env::var_os(VARIABLE).is_some() {
         return;
     }
     if let Ok(program) = std::env::current_exe() {
-        // Only comes back when it failed; then the server merely needs more memory.
+        // Returns only on failure; then the server just needs more memory.
         let _ = Command::new(program).args(std::env::args_os().skip(1)).env(VARIABLE, BYTES).exec();
     }
 }

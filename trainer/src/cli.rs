@@ -1,56 +1,48 @@
-//! Command line of the trainer: one program, each subcommand usable alone.
+//! Command line of the trainer → the subcommand to run.
 
-use crate::commands::compare::{CompareArgs, run_compare};
+use crate::commands::approve::{ApproveArgs, run_approve};
+use crate::commands::backup::{BackupArgs, RestoreArgs, run_backup, run_restore};
 use crate::commands::drift::{DriftArgs, run_drift};
-use crate::commands::evaluate::run_evaluate;
-use crate::commands::import::{ImportArgs, run_import};
-use crate::commands::learn::{CalibrateArgs, ReleaseArgs, TrainArgs, run_calibrate, run_release, run_train};
+use crate::commands::inspect::{self, InspectArgs};
+use crate::commands::keys::{self, KeysCommand, NewKey};
+use crate::commands::lab::{LabArgs, run_lab};
+use crate::commands::lists::{self, AgentsArgs, AlertsArgs, LabelArgs, RetrainArgs};
+use crate::commands::predict::{PredictArgs, run_predict};
 use crate::commands::serve::{ServeArgs, run_serve};
-use crate::commands::{self, keys, lists};
-use crate::config::Config;
-use crate::evaluate::args::EvaluateArgs;
-use crate::predict::args::{PredictArgs, run_predict};
-use crate::serve::make::ReleaseMaker;
-use crate::tell;
+use crate::commands::store_state::{StoreCommand, run_store};
+use crate::commands::train::{CalibrateArgs, ReleaseArgs, TrainArgs, run_calibrate, run_release, run_train};
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use lapwing_common::output;
+use lapwing_pipeline::order::ReleaseMaker;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Collects what Lapwing's agents see, learns their network, and sends them better models.
+/// Collects feature rows and alerts from Lapwing's agents, trains models on them, and publishes signed releases.
 #[derive(Debug, Parser)]
 #[command(name = "lapwing-trainer", version, after_help = EXAMPLES)]
-pub struct Cli {
-    /// Log filter, like `info`, `debug` or `lapwing_trainer=debug`.
+pub(crate) struct Cli {
+    /// Log filter, e.g. `info`, `debug` or `lapwing_trainer=debug`.
     #[arg(long, global = true, default_value = "info", value_name = "FILTER")]
-    pub log: String,
-    /// What to do.
+    pub(crate) log: String,
+    /// Subcommand.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   lapwing-trainer keys new site-1 --secret site-1.key --public site-1.pub
-  lapwing-trainer serve --listen 0.0.0.0:1883 --key site-1.key --after-rows 20000
+  lapwing-trainer serve --broker mqtts://trainer:secret@broker.lan --key site-1.key --after-rows 20000
   lapwing-trainer serve --config /etc/lapwing/trainer.toml
   lapwing-trainer alerts --unlabelled
   lapwing-trainer label gateway-1 7301441236303872001 benign
   lapwing-trainer retrain";
 
-const EVALUATE_EXAMPLES: &str = "\
-Examples:
-  lapwing-trainer evaluate --kind unsw-nb15 --train UNSW_NB15_training-set.csv --method isolation-forest --report out
-  lapwing-trainer evaluate --kind nsl-kdd --train KDDTrain+.txt --method random-forest --split random --name-kinds
-  lapwing-trainer evaluate --kind nsl-kdd --train KDDTrain+.txt --method autoencoder --leave-out-kinds --json -
-  lapwing-trainer evaluate --kind cic-ids2017 --train days/ --method gradient-boosting --split day \\
-      --test-days friday --save model.lapwing";
-
 const PREDICT_EXAMPLES: &str = "\
 Examples:
-  lapwing-trainer predict --model model.lapwing rows.csv --out answers.csv
+  lapwing-trainer predict --model model.lapwing rows.csv --out predictions.csv
   lapwing-trainer predict --model model.lapwing --row 'proto=tcp,sbytes=120000,rate=90000'
   lapwing-trainer predict --model model.lapwing --about";
 
@@ -59,181 +51,83 @@ Examples:
   lapwing-trainer drift --release home-3.lwr --reference store.sqlite --report out
   lapwing-trainer drift --release home-3.lwr --reference monday.pcap.gz --present friday.pcap.gz --json -";
 
+const LAB_EXAMPLE: &str = "Example:\n  lapwing-lab evaluate --help";
+
 /// Subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Collect, train when it is time, publish releases; runs until SIGTERM or Ctrl-C.
+pub(crate) enum Command {
+    /// Collect messages from agents, retrain as configured and publish releases, until SIGTERM or Ctrl-C.
     #[command(
-        after_help = "Example:\n  lapwing-trainer serve --listen 0.0.0.0:1883 --key site-1.key --every 7d\n  lapwing-trainer serve --predict-model model.lapwing --http 127.0.0.1:8480"
+        after_help = "Example:\n  lapwing-trainer serve --broker mqtts://trainer:secret@broker.lan --key site-1.key --every 7d\n  lapwing-trainer serve --predict-model model.lapwing --http 127.0.0.1:8480"
     )]
     Serve(ServeArgs),
-    /// Read flow tables or captures: what is in them, what was dropped or repaired, and a clean copy.
-    #[command(
-        after_help = "Examples:\n  lapwing-trainer import --kind nsl-kdd KDDTrain+.txt.gz\n  lapwing-trainer import --kind cic-ids2017 days/ --out cic.parquet --report out\n  lapwing-trainer import --kind table flows.csv --schema flows.toml --json -"
-    )]
-    Import(Box<ImportArgs>),
-    /// Train an autoencoder on benign rows of captures or feature files.
+    /// Train an autoencoder on the benign rows of captures, feature files or a store.
     #[command(after_help = "Example:\n  lapwing-trainer train --capture monday.pcap.gz --out run.json")]
     Train(TrainArgs),
-    /// Show what a trained network calls surprising: benign score distribution and evidence thresholds.
+    /// Compute the score calibration and alert thresholds of a trained model.
     #[command(after_help = "Example:\n  lapwing-trainer calibrate --run run.json --capture tuesday.pcap.gz")]
     Calibrate(CalibrateArgs),
-    /// Quantize, calibrate, check with both engines, sign: a release file.
+    /// Quantize and calibrate a trained model, check it with both engines, and write a signed release file.
     #[command(
         after_help = "Example:\n  lapwing-trainer release --run run.json --capture tuesday.pcap.gz --attacks lab.pcap.gz \\\n      --key site-1.key --version 1 --out site-1.lwr"
     )]
     Release(ReleaseArgs),
-    /// Say whether a network still behaves as it did when its release was made: distance of every feature and of the
-    /// score, against what was usual then.
+    /// Measure how far every feature and the score have moved since a release was made, relative to their usual
+    /// variation.
     #[command(after_help = DRIFT_EXAMPLES)]
     Drift(DriftArgs),
-    /// Judge one method on one table: figures with their spread, a page, a model to predict with.
-    #[command(after_help = EVALUATE_EXAMPLES)]
-    Evaluate(Box<EvaluateArgs>),
-    /// Judge several methods over several seeds: one table with spread, one page.
-    #[command(after_help = "Example:\n  lapwing-trainer compare --config docs/examples/compare.toml --report out")]
-    Compare(CompareArgs),
-    /// Judge rows with a saved model: CSV in, CSV out, or one row with its suspicious features.
+    /// Score rows with a saved model: CSV in, CSV out, or a single row with its suspicious features.
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(PredictArgs),
-    /// Make and look at signing keys.
+    /// Create signing keys.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Say what a release file holds, and whether its parts fit together.
+    /// Print the contents of a release file and check that its parts match the manifest.
     #[command(after_help = "Example:\n  lapwing-trainer inspect releases/default-3.lwr --key site-1.pub")]
     Inspect(InspectArgs),
-    /// List the agents that were heard.
+    /// List the known agents, or remove some.
     #[command(after_help = "Example:\n  lapwing-trainer agents --json agents.json")]
     Agents(AgentsArgs),
     /// List alert episodes, newest first.
     #[command(after_help = "Example:\n  lapwing-trainer alerts --unlabelled --agent gateway-1")]
     Alerts(AlertsArgs),
-    /// Call an alert episode benign or an attack: rows of benign episodes may be trained on.
+    /// Label an alert episode benign or attack; rows of benign episodes are then used for training.
     #[command(after_help = "Example:\n  lapwing-trainer label gateway-1 7301441236303872001 benign")]
     Label(LabelArgs),
-    /// Ask a running `serve` for a new release now.
+    /// Request a new release from a running `serve`.
     #[command(after_help = "Example:\n  lapwing-trainer retrain --store /var/lib/lapwing/store.sqlite")]
     Retrain(RetrainArgs),
+    /// List releases that the gate holds back, or approve or reject one; a running `serve` then signs and publishes it.
+    #[command(
+        after_help = "Examples:\n  lapwing-trainer approve --config /etc/lapwing-trainer/trainer.toml\n  lapwing-trainer approve 7 --config /etc/lapwing-trainer/trainer.toml\n  lapwing-trainer approve 7 --reject --store store.sqlite"
+    )]
+    Approve(ApproveArgs),
+    /// Copy store and releases to a new folder, also while `serve` runs.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer backup /mnt/backup/2026-03-01 --config /etc/lapwing-trainer/trainer.toml"
+    )]
+    Backup(BackupArgs),
+    /// Copy a backup to the configured paths, where no store may exist.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer restore /mnt/backup/2026-03-01 --config /etc/lapwing-trainer/trainer.toml"
+    )]
+    Restore(RestoreArgs),
+    /// Check or migrate a store; copy its feature rows to Parquet files, or add those of such files.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Moved to `lapwing-lab`.
+    #[command(hide = true, disable_help_flag = true, after_help = LAB_EXAMPLE)]
+    Import(LabArgs),
+    /// Moved to `lapwing-lab`.
+    #[command(hide = true, disable_help_flag = true, after_help = LAB_EXAMPLE)]
+    Evaluate(LabArgs),
+    /// Moved to `lapwing-lab`.
+    #[command(hide = true, disable_help_flag = true, after_help = LAB_EXAMPLE)]
+    Compare(LabArgs),
 }
 
-/// Where the store is.
-#[derive(Debug, Args)]
-pub struct StoreArgs {
-    /// Configuration that names the store.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The store's file, before what the configuration says.
-    #[arg(long, value_name = "FILE")]
-    pub store: Option<PathBuf>,
-}
-
-impl StoreArgs {
-    fn path(&self) -> anyhow::Result<PathBuf> {
-        let config = self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
-        Ok(self.store.clone().unwrap_or(config.store.path))
-    }
-}
-
-/// `keys`.
-#[derive(Debug, Subcommand)]
-pub enum KeysCommand {
-    /// Make a key pair: the secret one signs releases here, the public one is given to the agents.
-    #[command(after_help = "Example:\n  lapwing-trainer keys new site-1 --secret site-1.key --public site-1.pub")]
-    New {
-        /// The key's name, 1 to 32 of a-z A-Z 0-9 - _ .
-        name: String,
-        /// File for the secret key (NAME.key); never overwritten, readable by its owner only.
-        #[arg(long, value_name = "FILE")]
-        secret: Option<PathBuf>,
-        /// File for the public key (NAME.pub); never overwritten.
-        #[arg(long, value_name = "FILE")]
-        public: Option<PathBuf>,
-    },
-}
-
-/// `inspect`.
-#[derive(Debug, Args)]
-pub struct InspectArgs {
-    /// The release file.
-    pub release: PathBuf,
-    /// Public key that must have signed it; may be given again.
-    #[arg(long, value_name = "FILE")]
-    pub key: Vec<PathBuf>,
-    /// Write the answer here as JSON; `-` is standard output.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-/// `agents`.
-#[derive(Debug, Args)]
-pub struct AgentsArgs {
-    /// Where the store is.
-    #[command(flatten)]
-    pub store: StoreArgs,
-    /// Write the list here as JSON; `-` is standard output.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-/// `alerts`.
-#[derive(Debug, Args)]
-pub struct AlertsArgs {
-    /// Where the store is.
-    #[command(flatten)]
-    pub store: StoreArgs,
-    /// Only of this agent.
-    #[arg(long, value_name = "NAME")]
-    pub agent: Option<String>,
-    /// Only without a label.
-    #[arg(long)]
-    pub unlabelled: bool,
-    /// At most so many episodes.
-    #[arg(long, value_name = "COUNT", default_value_t = 50)]
-    pub limit: u32,
-    /// Write the list here as JSON; `-` is standard output.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-/// An operator's word.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum LabelWord {
-    /// It was nothing.
-    Benign,
-    /// It was an attack.
-    Attack,
-}
-
-/// `label`.
-#[derive(Debug, Args)]
-pub struct LabelArgs {
-    /// Where the store is.
-    #[command(flatten)]
-    pub store: StoreArgs,
-    /// Agent that told of the episode.
-    pub agent: String,
-    /// The episode's number, as `alerts` lists it.
-    pub episode: u64,
-    /// What it was.
-    pub label: LabelWord,
-    /// Who says so (the user's name).
-    #[arg(long, value_name = "NAME")]
-    pub who: Option<String>,
-}
-
-/// `retrain`.
-#[derive(Debug, Args)]
-pub struct RetrainArgs {
-    /// Where the store is.
-    #[command(flatten)]
-    pub store: StoreArgs,
-    /// Who asks (the user's name).
-    #[arg(long, value_name = "NAME")]
-    pub who: Option<String>,
-}
-
-/// Runs the program; `maker` is what trains.
-pub fn main(args: impl IntoIterator<Item = OsString>, maker: Arc<dyn ReleaseMaker>) -> ExitCode {
+/// Runs the program; `serve` makes its releases with `maker`.
+pub(crate) fn main(args: impl IntoIterator<Item = OsString>, maker: Arc<dyn ReleaseMaker>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -242,7 +136,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, maker: Arc<dyn ReleaseMake
         }
     };
     match start_log(&cli.log).and_then(|()| run(cli.command, maker)) {
-        Ok(()) if tell::failed() => ExitCode::FAILURE,
+        Ok(()) if output::failed() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lapwing-trainer: {error:#}");
@@ -251,33 +145,56 @@ pub fn main(args: impl IntoIterator<Item = OsString>, maker: Arc<dyn ReleaseMake
     }
 }
 
-/// Our own lines at the wanted level; of the embedded broker only what the operator asked for by name, since it logs
-/// every connection as an error.
+/// The crates that `lapwing_trainer` covers in a log filter.
+const CRATES: [&str; 5] = ["lapwing_collect", "lapwing_common", "lapwing_pipeline", "lapwing_store", "lapwing_web"];
+
+/// Starts logging with the given filter. The MQTT client logs errors only, unless the filter names it: the collector
+/// logs refusals itself.
 fn start_log(filter: &str) -> anyhow::Result<()> {
-    let full = format!("rumqttd=off,{filter}");
-    let filter = tracing_subscriber::EnvFilter::try_new(full).with_context(|| format!("--log {filter}"))?;
-    // A second start in one process (tests) keeps the first one's.
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("rumqttc=error,{}", with_crates(filter)))
+        .with_context(|| format!("--log {filter}"))?;
+    // Fails if logging is already initialised, as in tests that call `main` twice; the first filter then stays.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     Ok(())
+}
+
+/// Repeats a directive for `lapwing_trainer` for each of its crates, and names the crate for one of its former modules:
+/// `lapwing_trainer::collect=debug` is `lapwing_collect=debug`.
+fn with_crates(filter: &str) -> String {
+    let directives = filter.split(',').flat_map(|directive| {
+        let module = directive.strip_prefix("lapwing_trainer::").map(|module| format!("lapwing_{module}"));
+        let is_crate = |name: &String| CRATES.iter().any(|one| name.split(['=', ':']).next() == Some(one));
+        let directive = module.filter(is_crate).unwrap_or_else(|| directive.to_owned());
+        let level = directive.strip_prefix("lapwing_trainer=").filter(|level| !level.contains(['[', '=']));
+        let repeated = level.map(|level| CRATES.map(|name| format!("{name}={level}")));
+        repeated.into_iter().flatten().chain([directive])
+    });
+    directives.collect::<Vec<_>>().join(",")
 }
 
 fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => run_serve(args, maker),
-        Command::Import(args) => run_import(&args),
         Command::Train(args) => run_train(&args),
         Command::Calibrate(args) => run_calibrate(&args),
         Command::Release(args) => run_release(&args),
         Command::Drift(args) => run_drift(&args),
-        Command::Evaluate(args) => run_evaluate(&args),
-        Command::Compare(args) => run_compare(&args),
         Command::Predict(args) => run_predict(&args),
-        Command::Keys(KeysCommand::New { name, secret, public }) => Ok(keys::new(&name, secret, public)?),
-        Command::Inspect(args) => commands::inspect::inspect(&args),
-        Command::Agents(args) => lists::agents(&args.store.path()?, args.json.as_deref()),
-        Command::Alerts(args) => lists::alerts(&args.store.path()?, &args),
-        Command::Label(args) => lists::label(&args.store.path()?, &args),
-        Command::Retrain(args) => lists::retrain(&args.store.path()?, args.who.as_deref()),
+        Command::Keys(KeysCommand::New { name, secret, public, key_use, group }) => {
+            Ok(keys::new(&name, NewKey { secret, public, key_use, group })?)
+        }
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Agents(args) => lists::agents(&args.store.url()?, &args),
+        Command::Alerts(args) => lists::alerts(&args.store.url()?, &args),
+        Command::Label(args) => lists::label(&args.store.url()?, &args),
+        Command::Retrain(args) => lists::retrain(&args.store.url()?, args.who.as_deref()),
+        Command::Approve(args) => run_approve(&args),
+        Command::Backup(args) => run_backup(&args),
+        Command::Restore(args) => run_restore(&args),
+        Command::Store(command) => run_store(&command),
+        Command::Import(args) => run_lab("import", &args),
+        Command::Evaluate(args) => run_lab("evaluate", &args),
+        Command::Compare(args) => run_lab("compare", &args),
     }
 }
 
@@ -285,9 +202,10 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::path::PathBuf;
 
     #[test]
-    fn the_command_line_is_well_formed_and_every_subcommand_has_an_example() {
+    fn every_subcommand_is_valid_and_has_an_example() {
         Cli::command().debug_assert();
         for command in Cli::command().get_subcommands() {
             let help = command.clone().render_long_help().to_string();
@@ -297,18 +215,26 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_goes_before_the_file() {
+    fn a_log_filter_for_the_trainer_covers_its_crates() {
+        let filter = with_crates("warn,lapwing_trainer=info,lapwing_trainer::serve=debug");
+        assert!(filter.starts_with("warn,lapwing_collect=info,"), "{filter}");
+        assert!(filter.ends_with("lapwing_web=info,lapwing_trainer=info,lapwing_trainer::serve=debug"), "{filter}");
+        assert_eq!(with_crates("lapwing_trainer::collect=debug"), "lapwing_collect=debug");
+    }
+
+    #[test]
+    fn the_command_line_overrides_the_configuration_file() {
         let args =
             ["lapwing-trainer", "serve", "--store", "x.db", "--every", "7d", "--after-rows", "5", "--group", "home"];
         let Command::Serve(args) = Cli::parse_from(args).command else { panic!("serve expected") };
         let config = args.configuration().unwrap();
-        assert_eq!(config.store.path, PathBuf::from("x.db"));
+        assert_eq!(config.store.path.file().unwrap(), std::path::Path::new("x.db"));
         assert_eq!(config.retrain.every, Some("7d".parse().unwrap()));
         assert_eq!((config.retrain.after_rows, config.retrain.group.as_str()), (5, "home"));
     }
 
     #[test]
-    fn predict_takes_a_file_or_a_row_or_tells_of_the_model() {
+    fn predict_takes_a_file_a_row_or_about() {
         let parse = |more: &[&str]| {
             let words = ["lapwing-trainer", "predict", "--model", "m"].iter().chain(more);
             Cli::try_parse_from(words).map(|cli| cli.command)
@@ -322,7 +248,17 @@ mod tests {
     }
 
     #[test]
-    fn an_embedded_and_an_outside_broker_exclude_each_other() {
+    fn segments_are_a_source_of_rows_and_their_options_need_them() {
+        let parse = |more: &[&str]| Cli::try_parse_from(["lapwing-trainer", "train"].iter().chain(more));
+        parse(&["--segments", "rows", "--segments-agent", "gw", "--segments-rate", "0.5"]).unwrap();
+        parse(&["--segments", "rows", "--store", "store.sqlite"]).unwrap();
+        for missing in [&["--segments-agent", "gw"][..], &["--store", "s", "--segments-rate", "0.5"], &[]] {
+            assert!(parse(missing).is_err(), "{missing:?}");
+        }
+    }
+
+    #[test]
+    fn listen_and_broker_are_mutually_exclusive() {
         let args = ["lapwing-trainer", "serve", "--listen", "127.0.0.1:0", "--broker", "mqtt://host"];
         assert!(Cli::try_parse_from(args).is_err());
     }

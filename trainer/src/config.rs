@@ -1,170 +1,126 @@
-//! The trainer's configuration: a TOML file, each key of which has the command line's meaning.
+//! A TOML file → the trainer's configuration.
 //!
-//! Unknown keys are refused with the nearest known one; spans are written with their unit (`60s`, `500ms`, `5m`, `1h`).
+//! Unknown keys are rejected with a suggestion; durations have a unit (`60s`, `500ms`, `5m`, `1h`).
 
-use crate::collect::Options;
-use crate::collect::broker::BrokerLimits;
-use crate::collect::outside::Outside;
-use crate::store::Limits;
+mod broker;
+
+pub(crate) use broker::BrokerSection;
+use lapwing_collect::Options;
+pub(crate) use lapwing_config::ConfigError;
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::release::name::parse_name;
 use lapwing_shared::units::Nanos;
-pub use lapwing_shared::units::Span;
+pub(crate) use lapwing_shared::units::Span;
+use lapwing_store::{Limits, StoreUrl};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What is wrong with a configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read configuration {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no TOML, has unknown keys, or a value has the wrong type.
-    #[error("configuration {}: {message}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Line, column, what was expected.
-        message: String,
-    },
-    /// A value is out of range.
-    #[error("{key} = {value}: {expected}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// What was given.
-        value: String,
-        /// What was expected.
-        expected: String,
-    },
-}
+const NAME_RULE: &str = "expected 1 to 32 of a-z A-Z 0-9 - _ . with a letter or digit first";
 
-/// The file.
+/// Whole configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
-    /// Where everything is kept.
-    pub store: StoreSection,
-    /// The broker.
-    pub broker: BrokerSection,
-    /// How messages are taken in.
-    pub collect: CollectSection,
-    /// When a new release is made, and for whom.
-    pub retrain: RetrainSection,
-    /// What names the kinds of alerts.
-    pub kinds: KindsSection,
+pub(crate) struct Config {
+    pub(crate) store: StoreSection,
+    /// Embedded or outside broker.
+    pub(crate) broker: BrokerSection,
+    /// Collecting messages.
+    pub(crate) collect: CollectSection,
+    /// Making releases.
+    pub(crate) retrain: RetrainSection,
+    /// Rights of agents.
+    pub(crate) agents: AgentsSection,
+    /// Classifying alerts.
+    pub(crate) kinds: KindsSection,
     /// The dashboard.
-    pub http: HttpSection,
+    pub(crate) http: HttpSection,
 }
 
-/// `[store]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct StoreSection {
-    /// The store's file.
-    pub path: PathBuf,
-    /// Payload of kept sample batches, at most, MiB.
-    pub sample_mib: u64,
-    /// Feature rows kept, at most.
-    pub sample_rows: u64,
-    /// Alert messages kept, at most.
-    pub alerts: u64,
-    /// Update reports kept, at most.
-    pub updates: u64,
-    /// Agents known, at most.
-    pub agents: u64,
+pub(crate) struct StoreSection {
+    /// Path of the SQLite file, or `sqlite:PATH`.
+    pub(crate) path: StoreUrl,
+    /// Maximum payload of stored sample batches, MiB.
+    pub(crate) sample_mib: u64,
+    /// Maximum number of stored feature rows.
+    pub(crate) sample_rows: u64,
+    /// Maximum number of stored alert messages.
+    pub(crate) alerts: u64,
+    /// Maximum number of stored update reports.
+    pub(crate) updates: u64,
+    /// Maximum number of known agents.
+    pub(crate) agents: u64,
 }
 
 impl Default for StoreSection {
     fn default() -> Self {
         let Limits { sample_bytes, sample_rows, alerts, updates, agents } = Limits::default();
-        Self { path: "lapwing.sqlite".into(), sample_mib: sample_bytes >> 20, sample_rows, alerts, updates, agents }
-    }
-}
-
-/// `[broker]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct BrokerSection {
-    /// Address of the embedded broker.
-    pub listen: SocketAddr,
-    /// Use this broker instead of the embedded one.
-    pub url: Option<String>,
-    /// PEM file with the authority that an `mqtts` broker's certificate comes from; the system's when absent.
-    pub authority: Option<PathBuf>,
-    /// MQTT client identifier at an outside broker, one of its own for each collector.
-    pub client: String,
-    /// Connections to the embedded broker, at most.
-    pub connections: usize,
-    /// Sample batches that the embedded broker holds for the collector, MiB; of alerts it holds an eighth.
-    pub held_mib: usize,
-}
-
-impl Default for BrokerSection {
-    fn default() -> Self {
-        let limits = BrokerLimits::default();
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
-            url: None,
-            authority: None,
-            client: "lapwing-trainer".into(),
-            connections: limits.connections,
-            held_mib: limits.held_bytes >> 20,
+            path: Path::new("lapwing.sqlite").into(),
+            sample_mib: sample_bytes >> 20,
+            sample_rows,
+            alerts,
+            updates,
+            agents,
         }
     }
 }
 
-/// `[collect]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct CollectSection {
-    /// Messages in one transaction, at most.
-    pub batch: usize,
-    /// How long a transaction waits for more messages; default 50ms, with an outside broker 5ms.
-    pub linger: Option<Span>,
-    /// Messages between intake and store.
-    pub queue: usize,
-    /// Shortest time between two acknowledgements to one agent.
-    pub acknowledge_every: Span,
+pub(crate) struct CollectSection {
+    /// Maximum number of messages per transaction.
+    pub(crate) batch: usize,
+    /// Time to wait for more messages per transaction. Default: 50ms, with an outside broker 5ms.
+    pub(crate) linger: Option<Span>,
+    /// Maximum number of messages queued between intake and store.
+    pub(crate) queue: usize,
+    /// Minimum interval between two acknowledgements to one agent.
+    pub(crate) acknowledge_every: Span,
+    /// Maximum average number of messages per second of one agent; further ones are not stored.
+    pub(crate) agent_rate: u32,
 }
 
 impl Default for CollectSection {
     fn default() -> Self {
         let options = Options::default();
         let acknowledge_every = Span(options.acknowledge_every.into());
-        Self { batch: options.batch, linger: None, queue: options.queue, acknowledge_every }
+        let Options { batch, queue, agent_rate, .. } = options;
+        Self { batch, linger: None, queue, acknowledge_every, agent_rate }
     }
 }
 
-/// `[retrain]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct RetrainSection {
-    /// Group of agents that releases are for.
-    pub group: String,
-    /// Secret key that signs releases.
-    pub key: Option<PathBuf>,
-    /// Folder of release files.
-    pub releases: PathBuf,
-    /// Make a release so often; absent: never by the clock.
-    pub every: Option<Span>,
-    /// Make a release after so many new feature rows; 0: never by rows.
-    pub after_rows: u64,
-    /// Feature rows without which no release is made.
-    pub min_rows: u64,
-    /// Pause after a release that could not be made.
-    pub retry_pause: Span,
-    /// How long a release may be taken up.
-    pub expires_after: Span,
-    /// Seed of every random choice in training.
-    pub seed: u64,
+pub(crate) struct RetrainSection {
+    /// Group of agents to make releases for.
+    pub(crate) group: String,
+    /// Secret key that signs releases; required for retraining.
+    pub(crate) key: Option<PathBuf>,
+    /// Folder for release files.
+    pub(crate) releases: PathBuf,
+    /// Retraining interval. Default: none (no scheduled retraining).
+    pub(crate) every: Option<Span>,
+    /// Retrain after this many new feature rows; 0 disables it.
+    pub(crate) after_rows: u64,
+    /// Minimum number of feature rows for training.
+    pub(crate) min_rows: u64,
+    /// Back-off after a failed training.
+    pub(crate) retry_pause: Span,
+    /// Time after which agents reject a release.
+    pub(crate) expires_after: Span,
+    /// Random seed for training.
+    pub(crate) seed: u64,
+    /// Maximum share of rows of one agent in a training.
+    pub(crate) max_agent_share: f64,
+    /// Rows from which the others may be cut to an agent's size.
+    pub(crate) min_agent_rows: usize,
+    /// Hold a release back until an operator approves it, if it detects fewer attacks than the previous one or its limits
+    /// change a lot.
+    pub(crate) gate: bool,
 }
 
 impl Default for RetrainSection {
@@ -179,47 +135,54 @@ impl Default for RetrainSection {
             retry_pause: Span(Nanos::from_secs(600)),
             expires_after: Span(Nanos::from_secs(365 * 86_400)),
             seed: 1,
+            max_agent_share: 0.5,
+            min_agent_rows: 100,
+            gate: true,
         }
     }
+}
+
+/// `[agents]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct AgentsSection {
+    /// Agents whose rows train and whose unlabelled alerts count. Default: none (all agents).
+    pub(crate) teach: Option<Vec<String>>,
 }
 
 /// `[kinds]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct KindsSection {
-    /// Two-stage model whose second stage names the kind of every alert; absent: alerts are not named.
-    pub model: Option<PathBuf>,
+pub(crate) struct KindsSection {
+    /// Two-stage model that classifies the attack type of every alert. Default: none (alerts are not classified).
+    pub(crate) model: Option<PathBuf>,
 }
 
-/// `[http]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct HttpSection {
-    /// Address of the dashboard and the HTTP API; absent: none.
-    pub listen: Option<SocketAddr>,
-    /// Names that they answer to on the loopback, besides the loopback's own.
-    pub names: Vec<String>,
+pub(crate) struct HttpSection {
+    /// Address of the dashboard and the HTTP API. Default: none (disabled).
+    pub(crate) listen: Option<SocketAddr>,
+    /// Host names accepted besides the address that the server listens on.
+    pub(crate) names: Vec<String>,
 }
 
 impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// When it cannot be read, is no TOML, has unknown keys or values out of range.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let parse = |error| ConfigError::Parse { path: path.to_owned(), message: with_nearest_key(&error) };
-        let config: Self = toml::from_str(&text).map_err(parse)?;
+    /// When the file cannot be read, is not TOML, or has unknown keys or values out of range.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = lapwing_config::read(path)?;
         config.check()?;
         Ok(config)
     }
 
-    /// Checks every range.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
-    /// Names the first key that is out of its range, and the range.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    /// The first key that is out of range, with the range.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let linger = self.collect.linger.map_or(0, millis);
         let ranges = [
             ("store.sample-mib", u128::from(self.store.sample_mib), 1, 1 << 30),
@@ -228,19 +191,29 @@ impl Config {
             ("store.updates", u128::from(self.store.updates), 1, 1 << 40),
             ("store.agents", u128::from(self.store.agents), 1, 1 << 30),
             ("broker.connections", self.broker.connections as u128, 3, 1_000_000),
+            ("broker.address-connections", self.broker.address_connections as u128, 1, 1_000_000),
             ("broker.held-mib", self.broker.held_mib as u128, 1, 1 << 20),
             ("collect.batch", self.collect.batch as u128, 1, 100_000),
             ("collect.queue", self.collect.queue as u128, 1, 1_000_000),
+            ("collect.agent-rate", self.collect.agent_rate.into(), 1, 1_000_000),
             ("collect.linger in ms", linger, 0, 10_000),
             ("collect.acknowledge-every in ms", millis(self.collect.acknowledge_every), 0, 60_000),
             ("retrain.min-rows", u128::from(self.retrain.min_rows), 1, 1 << 40),
+            ("retrain.min-agent-rows", self.retrain.min_agent_rows as u128, 1, 1 << 40),
             ("retrain.expires-after in ms", millis(self.retrain.expires_after), 1_000, 1 << 50),
         ];
         for (key, value, low, high) in ranges {
             if !(low..=high).contains(&value) {
-                let (value, expected) = (value.to_string(), format!("expected {low} to {high}"));
-                return Err(ConfigError::Value { key, value, expected });
+                return Err(ConfigError::value(key, value, format!("expected {low} to {high}")));
             }
+        }
+        self.check_broker()?;
+        let share = self.retrain.max_agent_share;
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(ConfigError::value("retrain.max-agent-share", share, "expected more than 0, at most 1"));
+        }
+        for agent in self.agents.teach.iter().flatten() {
+            parse_name(agent).ok_or_else(|| ConfigError::value("agents.teach", agent, NAME_RULE))?;
         }
         self.group().map(drop)
     }
@@ -248,58 +221,31 @@ impl Config {
     /// The group's name.
     ///
     /// # Errors
-    /// When it is no name.
-    pub fn group(&self) -> Result<Name, ConfigError> {
+    /// When the name is invalid.
+    pub(crate) fn group(&self) -> Result<Name, ConfigError> {
         let group = &self.retrain.group;
-        let expected = "expected 1 to 32 of a-z A-Z 0-9 - _ .".into();
-        let wrong = || ConfigError::Value { key: "retrain.group", value: group.clone(), expected };
+        let wrong = || ConfigError::value("retrain.group", group, NAME_RULE);
         parse_name(group).ok_or_else(wrong)
     }
 
-    /// The store's limits.
-    pub fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         let StoreSection { sample_mib, sample_rows, alerts, updates, agents, .. } = self.store;
         Limits { sample_bytes: sample_mib << 20, sample_rows, alerts, updates, agents }
     }
 
-    /// The embedded broker's limits.
-    pub fn broker_limits(&self) -> BrokerLimits {
-        let held_bytes = self.broker.held_mib << 20;
-        BrokerLimits { connections: self.broker.connections, held_bytes, ..BrokerLimits::default() }
-    }
-
-    /// The outside broker, where one is named.
-    pub fn outside(&self) -> Option<Outside> {
-        let BrokerSection { client, authority, .. } = &self.broker;
-        let url = self.broker.url.clone()?;
-        Some(Outside { url, client: client.clone(), authority: authority.clone() })
-    }
-
-    /// How the collector works.
-    pub fn options(&self) -> Options {
-        // An outside broker stops at its window of unconfirmed deliveries: waiting for more would only add delay.
-        let linger = if self.broker.url.is_some() { Duration::from_millis(5) } else { Options::default().linger };
+    /// Settings of the collector.
+    pub(crate) fn options(&self) -> Options {
+        // An outside broker stops at its window of unconfirmed deliveries; waiting longer would only add delay.
+        let linger = if self.broker.is_external() { Duration::from_millis(5) } else { Options::default().linger };
         Options {
             batch: self.collect.batch,
             linger: self.collect.linger.map_or(linger, |span| span.0.into()),
             queue: self.collect.queue,
             acknowledge_every: self.collect.acknowledge_every.0.into(),
+            agent_rate: self.collect.agent_rate,
             ..Options::default()
         }
     }
-}
-
-/// The parser's message, and the known key that an unknown one is most like.
-fn with_nearest_key(error: &toml::de::Error) -> String {
-    let text = error.to_string().trim_end().to_owned();
-    let quoted: Vec<&str> = error.message().split('`').skip(1).step_by(2).collect();
-    let nearest = match quoted.split_first() {
-        Some((unknown, known)) if error.message().starts_with("unknown field") => {
-            known.iter().max_by(|a, b| strsim::jaro(unknown, a).total_cmp(&strsim::jaro(unknown, b)))
-        }
-        _ => None,
-    };
-    nearest.map_or(text.clone(), |nearest| format!("{text}\ndid you mean `{nearest}`?"))
 }
 
 fn millis(span: Span) -> u128 {
@@ -309,9 +255,9 @@ fn millis(span: Span) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::Folder;
+    use lapwing_store::testing::Folder;
 
-    fn load(text: &str) -> Result<Config, ConfigError> {
+    pub(super) fn load(text: &str) -> Result<Config, ConfigError> {
         let folder = Folder::new();
         let path = folder.path().join("trainer.toml");
         std::fs::write(&path, text).unwrap();
@@ -323,7 +269,7 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/trainer.toml");
         assert_eq!(Config::load(&path).unwrap(), Config::default());
         let text = std::fs::read_to_string(&path).unwrap();
-        let optional = ["url", "authority", "linger", "key", "every", "model"];
+        let optional = ["url", "authority", "share", "linger", "key", "every", "teach", "model"];
         assert!(optional.iter().all(|key| text.contains(&format!("# {key} = "))), "an optional key is not shown");
     }
 
@@ -348,9 +294,13 @@ mod tests {
     fn values_out_of_range_name_key_and_range() {
         let error = load("[collect]\nbatch = 0\n").unwrap_err().to_string();
         assert_eq!(error, "collect.batch = 0: expected 1 to 100000");
+        let error = load("[retrain]\nmax-agent-share = 0.0\n").unwrap_err().to_string();
+        assert_eq!(error, "retrain.max-agent-share = 0: expected more than 0, at most 1");
+        let error = load("[agents]\nteach = ['gw-1', 'a b']\n").unwrap_err().to_string();
+        assert!(error.contains("agents.teach = a b: expected 1 to 32"), "{error}");
         let error = load("[retrain]\ngroup = 'a b'\n").unwrap_err().to_string();
         assert!(error.contains("retrain.group = a b"), "{error}");
         let error = load("[retrain]\nevery = '7 fortnights'\n").unwrap_err().to_string();
-        assert!(error.contains("like 500ms, 60s, 5m, 1h"), "{error}");
+        assert!(error.contains("e.g. 500ms, 60s, 5m, 1h"), "{error}");
     }
 }

@@ -1,49 +1,48 @@
-//! One block of a TPACKET_V3 ring → the frames in it. Safe code over plain bytes: no offset that the block states is
-//! believed before it was held against the block's length.
+//! One block of a TPACKET_V3 ring → the frames in it. Safe code over a byte slice: checks every offset in the block
+//! against the block's length before using it.
 //!
 //! A block is a descriptor (`tpacket_block_desc`), then packets, each a header (`tpacket3_hdr`), a link address
-//! (`sockaddr_ll`) and the frame. All numbers are in this machine's byte order but for `sll_protocol`, which is not
-//! read. Source: Linux, include/uapi/linux/if_packet.h and Documentation/networking/packet_mmap.rst.
+//! (`sockaddr_ll`) and the frame. All numbers are in native byte order except `sll_protocol`, which is not used.
+//! Source: Linux, include/uapi/linux/if_packet.h and Documentation/networking/packet_mmap.rst.
 
 use lapwing_shared::units::{NANOS_PER_SECOND, Timestamp};
 
-/// Octets that a VLAN tag takes, and that the ring leaves free in front of each frame for one.
+/// Length of a VLAN tag; the ring reserves this space in front of each frame.
 pub(crate) const TAG_OCTETS: usize = 4;
-/// Octets of the two MAC addresses, behind which a tag stands.
+/// Length of the two MAC addresses; a VLAN tag follows them.
 const ADDRESS_OCTETS: usize = 12;
 /// Length of `tpacket3_hdr`; the link address follows it.
 const HEADER_BYTES: usize = 48;
-/// TPID of a tag whose TPID the kernel did not tell: 802.1Q.
+/// TPID assumed if the kernel does not report one: 802.1Q.
 const DEFAULT_TPID: u16 = 0x8100;
-/// `TP_STATUS_VLAN_VALID`: the kernel took a tag off the frame.
+/// `TP_STATUS_VLAN_VALID`: the kernel removed a tag from the frame.
 const VLAN_VALID: u32 = 1 << 4;
-/// `TP_STATUS_VLAN_TPID_VALID`: it also says which TPID that tag had.
+/// `TP_STATUS_VLAN_TPID_VALID`: the header contains that tag's TPID.
 const TPID_VALID: u32 = 1 << 6;
-/// `PACKET_OUTGOING`: this machine sends the frame.
+/// `PACKET_OUTGOING`: this machine sent the frame.
 const OUTGOING: u8 = 4;
 
-/// A frame that lies in the block.
+/// Location and metadata of a frame in the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Located {
-    /// Where its octets begin, a restored tag included.
+    /// Offset of its first octet, including a restored tag.
     pub(crate) place: usize,
-    /// How many were captured.
+    /// Captured octets.
     pub(crate) octets: usize,
-    /// How many were on the wire.
+    /// Octets on the wire.
     pub(crate) wire_octets: u32,
-    /// When the kernel saw it.
     pub(crate) timestamp: Timestamp,
-    /// What sort of interface it was seen on, an ARPHRD number.
+    /// ARPHRD number of the interface.
     pub(crate) hardware: u16,
-    /// Whether this machine sent it.
+    /// This machine sent the frame.
     pub(crate) outgoing: bool,
     tag: Option<[u8; TAG_OCTETS]>,
 }
 
 impl Located {
-    /// Puts the tag that the kernel took off back behind the MAC addresses, where a capture file has it.
+    /// Restores the tag that the kernel removed, after the MAC addresses, as in a capture file.
     ///
-    /// The addresses move down into the octets that the ring keeps free; only an Ethernet frame has such a place.
+    /// Moves the addresses into the space that the ring reserves. Call it only for Ethernet frames.
     pub(crate) fn restore_tag(&mut self, block: &mut [u8]) {
         let Some(tag) = self.tag.take() else { return };
         let Some(start) = self.place.checked_sub(TAG_OCTETS) else { return };
@@ -60,12 +59,12 @@ impl Located {
     }
 }
 
-/// A walk through one block.
+/// Iterates over the frames of one block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Walk {
     offset: usize,
     remaining: u32,
-    /// The block contradicted itself; what came before that place was given.
+    /// The block's contents are inconsistent; the frames before that place were returned.
     pub(crate) damaged: bool,
 }
 
@@ -80,7 +79,8 @@ fn short(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 impl Walk {
-    /// Reads the block's descriptor: version, offset of the private area, status, packets, offset of the first one.
+    /// Reads the block's descriptor: version, offset of the private area, status, packet count, offset of the first
+    /// packet.
     pub(crate) fn begin(block: &[u8]) -> Self {
         match (number(block, 12), number(block, 16)) {
             (Some(remaining), Some(offset)) => Self { offset: offset as usize, remaining, damaged: false },
@@ -88,7 +88,7 @@ impl Walk {
         }
     }
 
-    /// The next frame; `None` at the block's end, or where its numbers make no sense.
+    /// The next frame; `None` at the end of the block or on inconsistent contents.
     #[inline]
     pub(crate) fn next(&mut self, block: &[u8]) -> Option<Located> {
         if self.remaining == 0 {
@@ -117,9 +117,9 @@ impl Walk {
             [a, b, c, d]
         });
         self.remaining -= 1;
-        // The last packet of a block names no next one.
+        // The last packet of a block has no valid offset of a next one.
         if self.remaining > 0 {
-            // A packet that begins inside another's header would let a block be walked for ever.
+            // An offset shorter than a header could make the iteration endless.
             self.offset = self.offset.checked_add(next as usize).filter(|_| next as usize >= HEADER_BYTES)?;
         }
         Some(Located {
@@ -141,8 +141,11 @@ mod tests {
     const FIRST: usize = 64;
     const MAC: usize = 90;
 
-    /// A block with frames of these octets, each with the given status and tag, as the kernel lays it out.
-    fn block(frames: &[(&[u8], u32, u32, u16)]) -> Vec<u8> {
+    /// Octets, status, tag control information and TPID of a frame in a block.
+    type TestFrame<'a> = (&'a [u8], u32, u32, u16);
+
+    /// A block in the kernel's layout.
+    fn block(frames: &[TestFrame<'_>]) -> Vec<u8> {
         let mut block = vec![0; FIRST];
         block[12..16].copy_from_slice(&(frames.len() as u32).to_ne_bytes());
         block[16..20].copy_from_slice(&(FIRST as u32).to_ne_bytes());
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_come_in_order_with_their_times_lengths_and_directions() {
+    fn frames_are_returned_in_order_with_time_length_and_direction() {
         let block = block(&[(&[1; 20], 0, 0, 0), (&[2; 33], 0, 0, 0), (&[3; 1], 0, 0, 0)]);
         let (frames, damaged) = all(&block);
         assert!(!damaged);
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_the_kernel_took_off_stands_behind_the_addresses_again() {
+    fn a_removed_tag_is_restored_after_the_addresses() {
         let frame: Vec<u8> = (0..20).collect();
         for (status, tci, tpid, expected) in [
             (VLAN_VALID | TPID_VALID, 0x2005, 0x88a8, Some([0x88, 0xa8, 0x20, 0x05])),
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_too_short_for_addresses_stays_as_it_is() {
+    fn a_frame_too_short_for_addresses_is_unchanged() {
         let mut block = block(&[(&[9; 11], VLAN_VALID, 5, 0)]);
         let mut located = Walk::begin(&block).next(&block).unwrap();
         let before = (located.place, located.octets);
@@ -215,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_in_a_block_leads_out_of_it() {
+    fn no_corrupt_number_leads_outside_the_block() {
         let whole = block(&[(&[1; 60], VLAN_VALID, 5, 0), (&[2; 60], 0, 0, 0)]);
         let values = [0, 1, 47, 48, 63, 64, 200, 0x7fff, 0xffff, 0x7fff_ffff, u32::MAX];
         for at in (0..whole.len() - 4).step_by(2) {
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_names_itself_as_the_next_ends_the_walk() {
+    fn a_packet_that_points_to_itself_ends_the_iteration() {
         let mut block = block(&[(&[1; 60], 0, 0, 0), (&[2; 60], 0, 0, 0)]);
         block[12..16].copy_from_slice(&u32::MAX.to_ne_bytes());
         block[FIRST..FIRST + 4].copy_from_slice(&0_u32.to_ne_bytes());

@@ -1,24 +1,22 @@
-//! The interfaces' own counters, to hold against what the ring showed: /proc/net/dev, which is always that of this
-//! process's network namespace, read again and again through one descriptor into one buffer.
+//! /proc/net/dev → octet counters of the interfaces, to compare with the packets read from the ring.
+//!
+//! Reads the table of this thread's network namespace repeatedly through one descriptor into one buffer.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// What the table of all interfaces may take, bytes; interfaces beyond it are not found.
+/// Buffer for the table of all interfaces, bytes; interfaces beyond it are not found.
 const TABLE_BYTES: usize = 32 * 1024;
 
-/// What an interface says that it moved since it was made.
+/// Octets that an interface received and sent since its creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moved {
-    /// Octets received.
-    pub received: u64,
-    /// Octets sent.
-    pub sent: u64,
+pub(crate) struct Octets {
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
 }
 
-/// The open table.
 pub(crate) struct Counters {
     file: File,
     table: Vec<u8>,
@@ -27,12 +25,12 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn open() -> io::Result<Self> {
-        // Not /proc/net/dev, which is the main thread's table: a thread may live in another namespace.
+        // /proc/net/dev is the main thread's table; this thread may be in another namespace.
         let file = File::open("/proc/thread-self/net/dev")?;
         Ok(Self { file, table: vec![0; TABLE_BYTES], filled: 0 })
     }
 
-    /// Reads the table anew; where that fails it is empty.
+    /// Reads the table again; it is empty if that fails.
     pub(crate) fn refresh(&mut self) {
         self.filled = 0;
         while let Ok(octets @ 1..) = self.file.read_at(&mut self.table[self.filled..], self.filled as u64) {
@@ -41,13 +39,13 @@ impl Counters {
     }
 
     /// One interface's counters at the last [`Counters::refresh`].
-    pub(crate) fn of(&self, interface: &str) -> Option<Moved> {
+    pub(crate) fn of(&self, interface: &str) -> Option<Octets> {
         let text = std::str::from_utf8(self.table.get(..self.filled)?).ok()?;
         parse(text, interface)
     }
 
-    /// What passed an interface, octets; of a bridge at least what came into its ports, because frames that a bridge
-    /// forwards between them are not its own.
+    /// Octets that passed an interface. For a bridge at least the octets its ports received, because its own counters
+    /// omit frames that it forwards between ports.
     pub(crate) fn octets(&self, interface: &str, ports: &[String]) -> Option<u64> {
         let own = self.of(interface)?;
         let into_ports = ports.iter().filter_map(|port| self.of(port)).fold(0_u64, |sum, port| sum + port.received);
@@ -55,12 +53,12 @@ impl Counters {
     }
 }
 
-fn parse(table: &str, interface: &str) -> Option<Moved> {
+fn parse(table: &str, interface: &str) -> Option<Octets> {
     let mut numbers = table.lines().find_map(|line| {
         let (name, numbers) = line.split_once(':')?;
         (name.trim() == interface).then_some(numbers.split_ascii_whitespace())
     })?;
-    Some(Moved { received: numbers.next()?.parse().ok()?, sent: numbers.nth(7)?.parse().ok()? })
+    Some(Octets { received: numbers.next()?.parse().ok()?, sent: numbers.nth(7)?.parse().ok()? })
 }
 
 /// Names of all interfaces.
@@ -69,8 +67,8 @@ pub fn interfaces() -> Vec<String> {
     table.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect()
 }
 
-/// Ports of a bridge; none where it is no bridge or the system does not tell.
-pub fn bridge_ports(interface: &str) -> Vec<String> {
+/// Ports of a bridge. Empty if the interface is not a bridge or the ports cannot be read.
+pub(crate) fn bridge_ports(interface: &str) -> Vec<String> {
     let folder = Path::new("/sys/class/net").join(interface).join("brif");
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
@@ -87,14 +85,14 @@ br-lan:18446744073709551615 7 0 0 0 0 0 0 222 2 0 0 0 0 0 0
 ";
 
     #[test]
-    fn an_interfaces_octets_are_found_by_its_whole_name() {
-        assert_eq!(parse(TABLE, "lo"), Some(Moved { received: 1000, sent: 1000 }));
-        assert_eq!(parse(TABLE, "br-lan"), Some(Moved { received: u64::MAX, sent: 222 }));
+    fn octets_are_found_by_the_full_interface_name() {
+        assert_eq!(parse(TABLE, "lo"), Some(Octets { received: 1000, sent: 1000 }));
+        assert_eq!(parse(TABLE, "br-lan"), Some(Octets { received: u64::MAX, sent: 222 }));
         assert_eq!((parse(TABLE, "lan"), parse("", "lo"), parse("lo: x", "lo")), (None, None, None));
     }
 
     #[test]
-    fn a_bridge_moves_at_least_what_came_into_its_ports() {
+    fn a_bridge_counts_at_least_the_octets_its_ports_received() {
         let table = TABLE.replace("br-lan", "br").replace("18446744073709551615", "100");
         let filled = table.len();
         let counters = Counters { file: File::open("/dev/null").unwrap(), table: table.into_bytes(), filled };
@@ -104,7 +102,7 @@ br-lan:18446744073709551615 7 0 0 0 0 0 0 222 2 0 0 0 0 0 0
     }
 
     #[test]
-    fn this_machines_table_has_a_loopback_and_is_read_again() {
+    fn the_systems_table_contains_loopback_on_every_read() {
         let mut counters = Counters::open().unwrap();
         for _ in 0..2 {
             counters.refresh();

@@ -1,13 +1,13 @@
-//! What the kernel leaves out → a classic BPF program that tells it so.
+//! Exclusions → a classic BPF program, with which the kernel drops excluded packets.
 //!
-//! An exclusion is words joined by spaces: `[tcp|udp] [host ADDRESS | net PREFIX/LENGTH] [port NUMBER]`, at least one of
-//! the three; either direction matches. A packet that any exclusion matches never reaches the ring. This is a small
-//! part of pcap's language, because the whole of it needs libpcap's compiler, which is larger than this agent;
-//! who needs more gives the output of `tcpdump -ddd EXPRESSION`, which [`Filter::from_tcpdump`] reads.
+//! Syntax of an exclusion: `[tcp|udp] [host ADDRESS | net PREFIX/LENGTH] [port NUMBER]`, at least one of the three. It
+//! matches both directions. A packet that matches any exclusion never reaches the ring. This is a small subset of pcap's
+//! language, whose compiler (libpcap) is larger than this agent. For anything else, [`Filter::from_tcpdump`] reads the
+//! output of `tcpdump -ddd EXPRESSION`.
 //!
-//! Loads are relative to the network header and ask the kernel for the protocol, so that one program serves every link
-//! type, and tags that the kernel takes off do not matter. Later fragments have no ports: an exclusion by port keeps
-//! them. So does one behind IPv6 extension headers, or a second tag: what is not understood is seen.
+//! Loads are relative to the network header and use the kernel's protocol field, so one program works on every link
+//! type, with or without a tag that the kernel removes. A packet that the program cannot parse is captured: an exclusion
+//! by port does not match later fragments, ports after IPv6 extension headers, or frames with a second tag.
 //! Source: Linux, Documentation/networking/filter.rst; S. McCanne, V. Jacobson, "The BSD Packet Filter", 1993.
 
 use lapwing_shared::units::Address;
@@ -15,42 +15,40 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// Exclusions of one filter.
-pub const EXCLUSIONS: usize = 16;
-/// Instructions of one program (the kernel's `BPF_MAXINSNS`).
-pub const INSTRUCTIONS: usize = 4096;
+/// Maximum number of exclusions of one filter.
+pub(crate) const EXCLUSIONS: usize = 16;
+/// Maximum length of a program (the kernel's `BPF_MAXINSNS`).
+pub(crate) const INSTRUCTIONS: usize = 4096;
 
-/// What is wrong with an exclusion or a program.
+/// An invalid exclusion or program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
-    /// Not of the form that the module's text gives.
+    /// Invalid syntax.
     #[error(
-        "`{0}` is no exclusion; expected words like `host 192.168.1.5`, `net 10.0.0.0/8`, `tcp port 1883`, \
+        "invalid exclusion `{0}`: expected e.g. `host 192.168.1.5`, `net 10.0.0.0/8`, `tcp port 1883`, \
          `udp host 192.168.1.5 port 53`"
     )]
     Exclusion(String),
-    /// More than [`EXCLUSIONS`].
-    #[error("{0} exclusions; expected at most {EXCLUSIONS}")]
+    /// More than `EXCLUSIONS`.
+    #[error("{0} exclusions given; expected at most {EXCLUSIONS}")]
     TooMany(usize),
-    /// No output of `tcpdump -ddd`.
-    #[error("line {0}: expected what `tcpdump -ddd EXPRESSION` prints, a count and then four numbers a line")]
+    /// Not the output of `tcpdump -ddd`; contains the line.
+    #[error("line {0}: expected the output of `tcpdump -ddd EXPRESSION`: a count, then four numbers per line")]
     Program(usize),
 }
 
-/// One instruction, as the kernel's `sock_filter` has it.
+/// One instruction; corresponds to the kernel's `sock_filter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instruction {
-    /// Operation.
-    pub code: u16,
-    /// Instructions to skip where a comparison holds.
-    pub if_true: u8,
-    /// Instructions to skip where it does not.
-    pub if_false: u8,
-    /// Operand.
-    pub operand: u32,
+pub(crate) struct Instruction {
+    pub(crate) code: u16,
+    /// Instructions to skip if the comparison is true.
+    pub(crate) if_true: u8,
+    /// Instructions to skip if it is false.
+    pub(crate) if_false: u8,
+    pub(crate) operand: u32,
 }
 
-/// One exclusion.
+/// Packets to exclude from capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exclusion {
     protocol: Option<u8>,
@@ -59,7 +57,7 @@ pub struct Exclusion {
 }
 
 impl Exclusion {
-    /// One TCP service.
+    /// Excludes one TCP service.
     pub fn service(host: IpAddr, port: u16) -> Self {
         Self { protocol: Some(6), network: Some((host, full_length(host))), port: Some(port) }
     }
@@ -97,8 +95,8 @@ impl FromStr for Exclusion {
                 _ => return Err(wrong()),
             }
         }
-        let says_something = exclusion != Self { protocol: None, network: None, port: None };
-        says_something.then_some(exclusion).ok_or_else(wrong)
+        let is_empty = exclusion == Self { protocol: None, network: None, port: None };
+        (!is_empty).then_some(exclusion).ok_or_else(wrong)
     }
 }
 
@@ -112,16 +110,16 @@ impl fmt::Display for Exclusion {
     }
 }
 
-/// `SKF_AD_OFF + SKF_AD_PROTOCOL`: the EtherType, as the kernel knows it.
+/// `SKF_AD_OFF + SKF_AD_PROTOCOL`: loads the EtherType from the kernel's metadata.
 const PROTOCOL: u32 = (-0x1000_i32) as u32;
-/// `SKF_NET_OFF`: offsets from here on are the network header's.
+/// `SKF_NET_OFF`: base of offsets relative to the network header.
 const NETWORK: u32 = (-0x10_0000_i32) as u32;
 const LOAD_WORD: u16 = 0x20;
 const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
-/// Half at X + operand.
+/// Loads a half-word at X + operand.
 const LOAD_HALF_INDEXED: u16 = 0x48;
-/// X ← 4 · (octet & 15): the IPv4 header's length.
+/// X ← 4 · (octet & 15): the IPv4 header length.
 const LOAD_HEADER_LENGTH: u16 = 0xb1;
 const LOAD_X: u16 = 0x01;
 const AND: u16 = 0x54;
@@ -130,15 +128,15 @@ const JUMP_SET: u16 = 0x45;
 const JUMP: u16 = 0x05;
 const RETURN: u16 = 0x06;
 
-/// A program for the kernel.
+/// A classic BPF program for the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     program: Vec<Instruction>,
-    leaves_out: bool,
+    excludes_packets: bool,
 }
 
 impl Filter {
-    /// Lets through all but what `exclusions` match, `snaplen` octets of each.
+    /// Captures `snaplen` octets of every packet that matches none of `exclusions`.
     ///
     /// # Errors
     /// [`FilterError::TooMany`].
@@ -155,14 +153,14 @@ impl Filter {
             }
         }
         program.push(instruction(RETURN, snaplen));
-        Ok(Self { program, leaves_out: !exclusions.is_empty() })
+        Ok(Self { program, excludes_packets: !exclusions.is_empty() })
     }
 
-    /// Reads what `tcpdump -ddd EXPRESSION` prints: the packets that the expression matches are let through. It must be
-    /// made for an interface of the same link type, `tcpdump -i INTERFACE -ddd EXPRESSION`.
+    /// Parses the output of `tcpdump -i INTERFACE -ddd EXPRESSION`; captures the packets that match the expression.
+    /// INTERFACE must have the link type of the interface to capture on.
     ///
     /// # Errors
-    /// [`FilterError::Program`] with the first line that is wrong. Whether the program is sound, the kernel decides.
+    /// [`FilterError::Program`] with the first invalid line. The kernel validates the program when it is attached.
     pub fn from_tcpdump(text: &str) -> Result<Self, FilterError> {
         let mut lines = text.lines().enumerate();
         let count = lines.next().and_then(|(_, line)| line.trim().parse::<usize>().ok());
@@ -181,17 +179,16 @@ impl Filter {
         if program.len() != count {
             return Err(FilterError::Program(program.len() + 2));
         }
-        Ok(Self { program, leaves_out: true })
+        Ok(Self { program, excludes_packets: true })
     }
 
-    /// The instructions.
-    pub fn program(&self) -> &[Instruction] {
+    pub(crate) fn program(&self) -> &[Instruction] {
         &self.program
     }
 
-    /// Whether some packets are left out, so that an interface's own counters say more than the ring shows.
-    pub fn leaves_out(&self) -> bool {
-        self.leaves_out
+    /// Whether the filter excludes packets. If so, an interface's own counters exceed the packets in the ring.
+    pub(crate) fn excludes_packets(&self) -> bool {
+        self.excludes_packets
     }
 }
 
@@ -205,14 +202,14 @@ fn instruction(code: u16, operand: u32) -> Instruction {
     Instruction { code, if_true: 0, if_false: 0, operand }
 }
 
-/// Where a comparison goes when it fails; patched once the end of the exclusion is known.
+/// Placeholder for a jump to the end of the exclusion; patched once the end is known.
 const MISS: u8 = u8::MAX;
 
 fn unless_equal_miss(value: u32) -> Instruction {
     Instruction { code: JUMP_EQUAL, if_true: 0, if_false: MISS, operand: value }
 }
 
-/// Instructions that return 0 where the exclusion matches and otherwise fall through to the next.
+/// Appends instructions that return 0 if the exclusion matches and otherwise continue after their end.
 fn append(program: &mut Vec<Instruction>, exclusion: &Exclusion, family: Family) {
     let begin = program.len();
     let (ether_type, next_header) = if family == Family::V4 { (0x0800, 9) } else { (0x86dd, 6) };
@@ -242,7 +239,7 @@ fn append(program: &mut Vec<Instruction>, exclusion: &Exclusion, family: Family)
     }
 }
 
-/// Source or destination within the prefix.
+/// Matches a source or destination within the prefix.
 fn append_network(program: &mut Vec<Instruction>, address: IpAddr, length: u8) {
     let (octets, places): (Vec<u8>, [u32; 2]) = match address {
         IpAddr::V4(address) => (address.octets().to_vec(), [12, 16]),
@@ -258,7 +255,7 @@ fn append_network(program: &mut Vec<Instruction>, address: IpAddr, length: u8) {
         })
         .filter(|(_, mask)| *mask != 0)
         .collect();
-    // Three instructions a word; a source that differs goes on to the destination, one that does not skips it.
+    // Three instructions per word. If the source differs, test the destination; if it matches, skip that test.
     let side = words.len() * 3;
     for (is_destination, place) in [(false, places[0]), (true, places[1])] {
         for (index, (value, mask)) in words.iter().enumerate() {
@@ -274,7 +271,7 @@ fn append_network(program: &mut Vec<Instruction>, address: IpAddr, length: u8) {
     }
 }
 
-/// Source or destination port, of an unfragmented packet or a first fragment.
+/// Matches a source or destination port of an unfragmented packet or a first fragment.
 fn append_port(program: &mut Vec<Instruction>, port: u16, family: Family) {
     if family == Family::V4 {
         program.push(instruction(LOAD_HALF, NETWORK + 6));

@@ -1,4 +1,4 @@
-//! One interface: its socket, where it stands, and its way back after it was lost.
+//! One interface: its socket, link state, counters, and reconnection after a loss.
 
 use crate::block::{Located, Walk};
 use crate::counters::{Counters, bridge_ports};
@@ -8,53 +8,51 @@ use crate::sys::{PacketSocket, RingSize};
 use lapwing_shared::packet::{LinkType, Refusal, RefusalCounts};
 use lapwing_shared::units::Timestamp;
 
-/// ARPHRD number of loopback, where every packet passes twice.
+/// ARPHRD number of loopback, where the kernel shows every packet twice.
 const LOOPBACK: u16 = 772;
-/// First wait before an interface that refused is tried again, nanoseconds; doubled up to [`LONGEST_WAIT`].
+/// Delay before the first retry of a failed bind, nanoseconds; doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: u64 = 1_000_000_000;
-/// Longest such wait, nanoseconds.
+/// Longest retry delay, nanoseconds.
 const LONGEST_WAIT: u64 = 30_000_000_000;
 
-/// Where an interface stands.
+/// Link state of an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Link {
-    /// There is none of this name.
+    /// No interface has this name.
     #[default]
     Absent,
-    /// It is there, and switched off or without a cable.
+    /// It exists, but is switched off or has no carrier.
     Down,
-    /// Packets are heard.
+    /// It is up and has a carrier.
     Up,
 }
 
-/// What is told of an interface; counters since the start.
+/// State of an interface, and counters since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct InterfaceReport {
-    /// Its name.
     pub name: String,
-    /// Where it stands.
     pub link: Link,
-    /// Packets that were read.
+    /// Packets read from the ring.
     pub packets: u64,
-    /// Their octets on the wire.
+    /// Octets of those packets on the wire.
     pub octets: u64,
     /// Packets that the kernel dropped because the ring was full.
     pub dropped: u64,
-    /// Octets that passed it while it was heard, by its own counters.
+    /// Octets that passed the interface during capture, by its own counters.
     pub moved_octets: u64,
-    /// Times that it went down or away.
+    /// How often it went down or disappeared.
     pub losses: u64,
-    /// Blocks that contradicted themselves; none is expected.
+    /// Blocks with inconsistent contents; expected to stay 0.
     pub damaged_blocks: u64,
-    /// Packets are left out by a filter, so that [`InterfaceReport::moved_octets`] cannot be compared.
+    /// A filter excludes packets, so [`InterfaceReport::moved_octets`] is not comparable with `octets`.
     pub filtered: bool,
 }
 
-/// See the module's text.
 pub(crate) struct Interface {
     pub(crate) report: InterfaceReport,
     pub(crate) socket: PacketSocket,
-    /// The frame to give next.
+    /// The next frame to return.
     pub(crate) next: Option<Located>,
     walk: Option<Walk>,
     bound: Option<u32>,
@@ -65,18 +63,18 @@ pub(crate) struct Interface {
     not_before: u64,
 }
 
-/// Link type of an ARPHRD number, as a packet socket shows such frames.
+/// Link type of the frames that a packet socket returns for an ARPHRD number; `None` if unsupported.
 pub(crate) fn link_type(hardware: u16) -> Option<LinkType> {
     match hardware {
         1 | LOOPBACK => Some(LinkType::Ethernet),
-        // PPP, raw IP, IPIP, IP6IP6, SIT, and "none" as tun and WireGuard have it.
+        // PPP, raw IP, IPIP, IP6IP6, SIT, and "none" (tun, WireGuard).
         512 | 519 | 768 | 769 | 776 | 0xfffe => Some(LinkType::RawIp),
         _ => None,
     }
 }
 
 impl Interface {
-    /// Opens the socket and, where the interface is there, listens.
+    /// Opens the socket. [`Interface::watch`] binds it once the interface exists.
     pub(crate) fn open(name: &str, ring: RingSize, promiscuous: bool, filter: &Filter) -> Result<Self, LiveError> {
         let socket = PacketSocket::open(ring).map_err(LiveError::Socket)?;
         socket.attach(filter.program()).map_err(LiveError::Filter)?;
@@ -85,7 +83,8 @@ impl Interface {
         {
             return Err(LiveError::Hardware { name: name.to_owned(), hardware });
         }
-        let report = InterfaceReport { name: name.to_owned(), filtered: filter.leaves_out(), ..Default::default() };
+        let report =
+            InterfaceReport { name: name.to_owned(), filtered: filter.excludes_packets(), ..Default::default() };
         Ok(Self {
             report,
             socket,
@@ -100,7 +99,7 @@ impl Interface {
         })
     }
 
-    /// Looks whether the interface is still the one that is listened to, and listens again where it is not.
+    /// Updates the link state, and binds the socket again if the interface was created anew.
     pub(crate) fn watch(&mut self, monotonic: u64) {
         let name = &self.report.name;
         let index = self.socket.index_of(name).ok();
@@ -112,7 +111,7 @@ impl Interface {
         };
         if link != self.report.link {
             self.report.losses += u64::from(self.report.link == Link::Up);
-            tracing::info!(interface = %name, ?link, error = error.map(tracing::field::display), "interface");
+            tracing::info!(interface = %name, ?link, error = error.map(tracing::field::display), "link state changed");
             self.report.link = link;
         }
         match index {
@@ -136,46 +135,47 @@ impl Interface {
                 self.ports = bridge_ports(&self.report.name);
             }
             Err(error) => {
-                tracing::warn!(interface = %self.report.name, %error, wait_ms = self.wait / 1_000_000, "cannot listen");
+                let wait_ms = self.wait / 1_000_000;
+                tracing::warn!(interface = %self.report.name, %error, wait_ms, "cannot capture packets; will retry");
                 self.not_before = monotonic.saturating_add(self.wait);
                 self.wait = (self.wait * 2).min(LONGEST_WAIT);
             }
         }
     }
 
-    /// Takes over what kernel and interface counted.
+    /// Adds the kernel's drops and the interface's octets since the last call.
     pub(crate) fn count(&mut self, counters: &Counters) {
         if let Ok(statistics) = self.socket.statistics() {
             self.report.dropped += u64::from(statistics.drops);
         }
         let moved = self.bound.and_then(|_| counters.octets(&self.report.name, &self.ports));
         if let (Some(now), Some(before)) = (moved, self.moved_before) {
-            // A counter that went back belongs to another interface of this name.
+            // A counter that decreased belongs to a new interface with the same name.
             self.report.moved_octets += now.saturating_sub(before);
         }
         self.moved_before = moved;
     }
 
-    /// Finds the next frame, in this block or in the next ones that are ready; true where a block was begun.
+    /// Finds the next frame, in this block or in the next ready ones. Returns whether it started a new block.
     #[inline]
     pub(crate) fn find(&mut self, refusals: &mut RefusalCounts) -> bool {
-        let mut begun = false;
+        let mut started = false;
         loop {
             let Some(walk) = &mut self.walk else {
                 if !self.socket.take() {
-                    return begun;
+                    return started;
                 }
                 self.walk = Some(Walk::begin(self.socket.block()));
-                begun = true;
+                started = true;
                 continue;
             };
             match walk.next(self.socket.block()) {
-                // Loopback shows each packet on its way out and on its way in.
+                // Loopback shows each packet as outgoing and as incoming; skip the outgoing copy.
                 Some(located) if located.outgoing && located.hardware == LOOPBACK => {}
                 Some(located) if link_type(located.hardware).is_none() => refusals.count(Refusal::UnknownLinkType),
                 Some(located) => {
                     self.next = Some(located);
-                    return begun;
+                    return started;
                 }
                 None => {
                     self.report.damaged_blocks += u64::from(walk.damaged);
@@ -186,13 +186,13 @@ impl Interface {
         }
     }
 
-    /// When the next frame was seen.
+    /// Timestamp of the next frame.
     #[inline]
     pub(crate) fn due(&self) -> Option<Timestamp> {
         self.next.map(|located| located.timestamp)
     }
 
-    /// Takes the next frame out of its place: link type, and where it lies.
+    /// Takes the next frame; returns its link type and location.
     #[inline]
     pub(crate) fn take(&mut self) -> Option<(LinkType, Located)> {
         let mut located = self.next.take()?;

@@ -1,4 +1,4 @@
-//! Several interfaces → one stream of frames, in the order of their times as far as their blocks are there.
+//! Several interfaces → one stream of frames, ordered by time among the frames available.
 
 use crate::counters::Counters;
 use crate::error::LiveError;
@@ -13,32 +13,31 @@ use lapwing_shared::units::{Nanos, Timestamp};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of a block.
 const BLOCK_BYTES: u32 = 64 * 1024;
-/// Longest wait for packets before interfaces, clock and the flag to stop are looked at, milliseconds.
+/// Longest wait for packets before checking interfaces, clocks and the stop flag, milliseconds.
 const WAIT_MS: i32 = 200;
-/// Between two looks at interfaces and counters, nanoseconds.
+/// Interval for checking interfaces and counters, nanoseconds.
 const WATCH_INTERVAL: u64 = 1_000_000_000;
-/// Without packets, time is told so much late: a packet may still lie in a block that is not full.
+/// How far the reported time lags behind the clock without packets: a block that is not full may still hold a packet.
 const QUIET_DELAY: Nanos = Nanos::from_millis(RETIRE_MS as u64 * 10);
 
-/// What to listen to, and how.
+/// Options of live capture.
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct LiveOptions {
-    /// Names of the interfaces, 1 to [`INTERFACES`]. One that is absent is waited for.
+    /// Interface names, 1 to [`INTERFACES`]. The source waits for interfaces that do not exist yet.
     pub interfaces: Vec<String>,
-    /// Also frames that are not for this machine.
+    /// Also capture frames addressed to other machines.
     pub promiscuous: bool,
-    /// Bytes of each interface's ring, rounded up to whole blocks of 64 KiB.
+    /// Size of each interface's ring, bytes; rounded up to a multiple of 64 KiB.
     pub ring_bytes: usize,
-    /// What the kernel leaves out, and the snaplen.
+    /// Exclusions and snaplen, applied by the kernel.
     pub filter: Filter,
-    /// Both clocks.
     pub clock: fn() -> Reading,
-    /// Steady time begins there where the wall clock is before it.
+    /// Earliest start of steady time, used if the wall clock is not set.
     pub floor: Timestamp,
 }
 
-/// What other threads may know, once a second as new as it gets.
+/// State for other threads, updated once a second.
 #[derive(Clone, Debug, Default)]
 pub struct Shared(Arc<Mutex<SharedState>>);
 
@@ -54,19 +53,19 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The interfaces.
+    /// State and counters of all interfaces.
     pub fn interfaces(&self) -> Vec<InterfaceReport> {
         self.lock().interfaces.clone()
     }
 
-    /// Nanoseconds to add to frame times to have the wall clock's, and how often the clock was set while running.
+    /// Nanoseconds to add to a frame's time to get wall clock time, and how often the wall clock was set during capture.
     pub fn clock(&self) -> (i64, u64) {
         let state = self.lock();
         (state.to_wall, state.clock_steps)
     }
 }
 
-/// Live frames. See the module's text.
+/// Source of live frames.
 pub struct LiveSource {
     interfaces: Vec<Interface>,
     waiting: Vec<libc::pollfd>,
@@ -82,10 +81,10 @@ pub struct LiveSource {
 }
 
 impl LiveSource {
-    /// Opens a socket for each interface; afterwards no privilege is needed. `stopped` ends the stream.
+    /// Opens a socket for each interface; capture needs no privilege afterwards. Setting `stopped` ends the stream.
     ///
     /// # Errors
-    /// [`LiveError`]. An absent interface is none.
+    /// [`LiveError`]. A missing interface is not an error.
     pub fn open(options: &LiveOptions, stopped: Arc<AtomicBool>) -> Result<Self, LiveError> {
         let names = &options.interfaces;
         if !(1..=INTERFACES).contains(&names.len()) {
@@ -118,18 +117,18 @@ impl LiveSource {
         Ok(source)
     }
 
-    /// What other threads may know.
+    /// State for other threads.
     pub fn shared(&self) -> Shared {
         self.shared.clone()
     }
 
-    /// Looks at the flag to stop, at the clocks and, once a second, at interfaces and counters. Allocates only where an interface is listened
-    /// to anew.
-    fn look(&mut self) {
+    /// Checks the stop flag, the clocks and, once a second, interfaces and counters. Allocates only if an interface is
+    /// bound again.
+    fn check(&mut self) {
         self.ended |= self.stopped.load(Ordering::Relaxed);
         let now = (self.clock)();
-        if let Some(step) = self.steady.look(now) {
-            tracing::warn!(step_s = step / 1_000_000_000, "the clock was set; flows go on as if it had not been");
+        if let Some(step) = self.steady.update(now) {
+            tracing::warn!(step_s = step / 1_000_000_000, "wall clock was set; flow times continue without the step");
         }
         if now.monotonic.saturating_sub(self.watched) >= WATCH_INTERVAL {
             self.watch(now.monotonic);
@@ -145,29 +144,30 @@ impl LiveSource {
         }
         let mut shared = self.shared.lock();
         (shared.to_wall, shared.clock_steps) = (self.steady.to_wall(), self.steady.steps());
-        for (told, interface) in shared.interfaces.iter_mut().zip(&self.interfaces) {
-            let name = std::mem::take(&mut told.name);
-            *told = InterfaceReport { name, ..copy(&interface.report) };
+        for (report, interface) in shared.interfaces.iter_mut().zip(&self.interfaces) {
+            // Keeps the allocated name.
+            let name = std::mem::take(&mut report.name);
+            *report = InterfaceReport { name, ..without_name(&interface.report) };
         }
     }
 
-    /// The interface whose next frame is the oldest.
+    /// Index of the interface with the oldest next frame.
     #[inline]
     fn earliest(&mut self) -> Option<usize> {
         if let [only] = &mut *self.interfaces {
             if only.next.is_none() && only.find(&mut self.refusals) {
-                self.look();
+                self.check();
             }
             return (!self.ended).then_some(0).filter(|_| self.interfaces[0].next.is_some());
         }
-        let mut begun = false;
+        let mut started = false;
         for interface in &mut self.interfaces {
             if interface.next.is_none() {
-                begun |= interface.find(&mut self.refusals);
+                started |= interface.find(&mut self.refusals);
             }
         }
-        if begun {
-            self.look();
+        if started {
+            self.check();
         }
         if self.ended {
             return None;
@@ -177,8 +177,7 @@ impl LiveSource {
     }
 }
 
-/// All but the name.
-fn copy(report: &InterfaceReport) -> InterfaceReport {
+fn without_name(report: &InterfaceReport) -> InterfaceReport {
     InterfaceReport { name: String::new(), ..*report }
 }
 
@@ -210,7 +209,7 @@ impl PacketSource for LiveSource {
 }
 
 impl LiveSource {
-    /// Waits for packets, a while at most. Never gives a frame: the caller asks again unless the stream has ended.
+    /// Waits for packets, at most [`WAIT_MS`]. Never returns a frame: the caller asks again unless the stream has ended.
     fn wait(&mut self) -> Option<Frame<'static>> {
         self.ended |= self.stopped.load(Ordering::Relaxed);
         if self.ended {
@@ -221,7 +220,7 @@ impl LiveSource {
         if failed {
             self.watched = 0;
         }
-        self.look();
+        self.check();
         let late = self.steady.now().as_nanos().saturating_sub(QUIET_DELAY.0);
         self.quiet = Some(Timestamp::from_nanos(late));
         None

@@ -1,42 +1,43 @@
-//! The kernel's packet times, which follow the wall clock through every jump → times that go on evenly.
+//! The kernel's packet times, which jump with the wall clock → times without jumps.
 //!
-//! A gateway without a battery starts in 1970 and is set right minutes later; a bad time server may move it by decades.
-//! Neither is an event in the traffic, so neither may end flows or age evidence. Steady time begins at the wall clock
-//! (or at a floor, where the wall clock is plainly not set) and leaves out every step of a second or more. A step is a
-//! change of the difference between wall clock and monotonic clock, so a quiet hour is none. Smaller changes, as
-//! clock discipline makes them, are followed.
+//! A gateway without a battery-backed clock starts in 1970 and sets its clock minutes later; a bad time server may move
+//! it by decades. Neither is an event in the traffic, so neither may end flows or age evidence. Steady time starts at
+//! the wall clock, or at a floor if the wall clock is not set, and ignores every step of a second or more. A step is a
+//! change of the difference between wall clock and monotonic clock, so an hour without packets is not a step. Steady
+//! time follows smaller changes, such as those of clock discipline.
 
 use lapwing_shared::units::{Nanos, Timestamp};
 
-/// From this change on, the wall clock was set and not merely disciplined, nanoseconds.
-pub const STEP_NANOS: u64 = 1_000_000_000;
-/// How far a packet may lie behind the newest one or ahead of the last look and still be on the present time line.
+/// Smallest change that counts as a step (wall clock set, not disciplined), nanoseconds.
+pub(crate) const STEP_NANOS: u64 = 1_000_000_000;
+/// How far a packet's time may lie behind the newest packet or ahead of the last update without belonging to the time
+/// before a step.
 const TOLERANCE: Nanos = Nanos(STEP_NANOS);
 
 /// Both clocks at one moment, nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Since 1970, as the wall clock says.
+    /// Wall clock, since 1970.
     pub wall: u64,
-    /// Since some moment; never goes back.
+    /// Monotonic clock, since an arbitrary moment.
     pub monotonic: u64,
 }
 
-/// See the module's text.
+/// Converts wall clock times to steady times; see the module's documentation.
 #[derive(Clone, Debug)]
 pub struct Steady {
-    /// Steady time less wall time, nanoseconds.
+    /// Steady time minus wall time, nanoseconds.
     shift: i64,
     /// The shift before the last step.
     before: i64,
-    /// Wall clock less monotonic clock at the last look, nanoseconds.
+    /// Wall clock minus monotonic clock at the last update, nanoseconds.
     difference: i64,
     now: Timestamp,
     newest: Timestamp,
     steps: u64,
 }
 
-fn moved(time: u64, shift: i64) -> Timestamp {
+fn shifted(time: u64, shift: i64) -> Timestamp {
     Timestamp::from_nanos(time.saturating_add_signed(shift))
 }
 
@@ -45,17 +46,17 @@ fn difference(reading: Reading) -> i64 {
 }
 
 impl Steady {
-    /// Begins at the wall clock, or at `floor` where the wall clock is before it.
+    /// Starts at the wall clock, or at `floor` if that is later.
     pub fn new(reading: Reading, floor: Timestamp) -> Self {
         let shift = i64::try_from(floor.as_nanos().saturating_sub(reading.wall)).unwrap_or(0);
-        let now = moved(reading.wall, shift);
+        let now = shifted(reading.wall, shift);
         let difference = difference(reading);
         Self { shift, before: shift, difference, now, newest: Timestamp::EPOCH, steps: 0 }
     }
 
-    /// Looks at the clocks; call before the packets that came until now are read. Gives the step, where there was one,
-    /// in nanoseconds.
-    pub fn look(&mut self, reading: Reading) -> Option<i64> {
+    /// Updates from a clock reading; call it before reading the packets received until now. Returns a step of the wall
+    /// clock, nanoseconds.
+    pub fn update(&mut self, reading: Reading) -> Option<i64> {
         let difference = difference(reading);
         let step = difference.saturating_sub(self.difference);
         self.difference = difference;
@@ -65,15 +66,15 @@ impl Steady {
             self.shift = self.shift.saturating_sub(step);
             self.steps += 1;
         }
-        self.now = moved(reading.wall, self.shift).max(self.now);
+        self.now = shifted(reading.wall, self.shift).max(self.now);
         stepped.then_some(step)
     }
 
     /// Steady time of a packet.
     #[inline]
     pub fn of(&mut self, wall: Timestamp) -> Timestamp {
-        let present = moved(wall.as_nanos(), self.shift);
-        let steady = if self.is_plausible(present) { present } else { self.settle(wall) };
+        let present = shifted(wall.as_nanos(), self.shift);
+        let steady = if self.is_plausible(present) { present } else { self.plausible(wall) };
         self.newest = self.newest.max(steady);
         steady
     }
@@ -83,28 +84,28 @@ impl Steady {
         time.plus(TOLERANCE) >= self.newest && time <= self.now.plus(TOLERANCE)
     }
 
-    /// A packet from before the last step, or one whose time makes no sense at all.
+    /// A plausible time for a packet from before the last step, or with an implausible time.
     #[cold]
-    fn settle(&self, wall: Timestamp) -> Timestamp {
-        let earlier = moved(wall.as_nanos(), self.before);
+    fn plausible(&self, wall: Timestamp) -> Timestamp {
+        let earlier = shifted(wall.as_nanos(), self.before);
         if self.is_plausible(earlier) {
             return earlier;
         }
-        moved(wall.as_nanos(), self.shift).clamp(self.newest.min(self.now), self.now)
+        shifted(wall.as_nanos(), self.shift).clamp(self.newest.min(self.now), self.now)
     }
 
-    /// Steady time at the last look.
+    /// Steady time at the last update.
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// Nanoseconds to add to a steady time to have the wall clock's as it runs now.
+    /// Nanoseconds to add to a steady time to get the current wall clock's time.
     pub fn to_wall(&self) -> i64 {
         self.shift.saturating_neg()
     }
 
-    /// Steps so far.
-    pub fn steps(&self) -> u64 {
+    /// Number of steps so far.
+    pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 }
@@ -122,25 +123,25 @@ mod tests {
     }
 
     #[test]
-    fn without_steps_packets_keep_their_times_to_the_nanosecond() {
+    fn packet_times_are_unchanged_without_steps() {
         let mut steady = Steady::new(at(TODAY, 5 * SECOND), Timestamp::EPOCH);
         for (after, packet) in [(1, 17), (3600, 3599 * SECOND), (3601, 3600 * SECOND + 1)] {
-            assert_eq!(steady.look(at(TODAY + after * SECOND, (5 + after) * SECOND)), None);
+            assert_eq!(steady.update(at(TODAY + after * SECOND, (5 + after) * SECOND)), None);
             assert_eq!(steady.of(Timestamp::from_nanos(TODAY + packet)).as_nanos(), TODAY + packet);
         }
         assert_eq!((steady.to_wall(), steady.steps()), (0, 0));
     }
 
     #[test]
-    fn a_jump_of_fifty_years_either_way_is_not_seen_by_packets_before_or_after_it() {
+    fn a_jump_of_fifty_years_changes_no_packet_time() {
         for (jump, back) in [(50 * YEAR, false), (50 * YEAR, true)] {
             let jumped = |wall: u64| if back { wall - jump } else { wall + jump };
             let mut steady = Steady::new(at(TODAY, 0), Timestamp::EPOCH);
-            steady.look(at(TODAY + 10 * SECOND, 10 * SECOND));
+            steady.update(at(TODAY + 10 * SECOND, 10 * SECOND));
             steady.of(Timestamp::from_nanos(TODAY + 9 * SECOND));
-            let step = steady.look(at(jumped(TODAY + 12 * SECOND), 12 * SECOND)).unwrap();
+            let step = steady.update(at(jumped(TODAY + 12 * SECOND), 12 * SECOND)).unwrap();
             assert_eq!(step.unsigned_abs(), jump);
-            // One block holds packets of both sides of the jump.
+            // One block contains packets from before and after the jump.
             let before = steady.of(Timestamp::from_nanos(TODAY + 10 * SECOND + 7));
             let after = steady.of(Timestamp::from_nanos(jumped(TODAY + 11 * SECOND)));
             assert_eq!((before.as_nanos(), after.as_nanos()), (TODAY + 10 * SECOND + 7, TODAY + 11 * SECOND));
@@ -150,34 +151,34 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_not_set_begins_at_the_floor_and_is_mended_later() {
+    fn an_unset_clock_starts_at_the_floor_and_is_corrected_later() {
         let floor = Timestamp::from_nanos(55 * YEAR);
         let mut steady = Steady::new(at(20 * SECOND, 20 * SECOND), floor);
-        steady.look(at(30 * SECOND, 30 * SECOND));
+        steady.update(at(30 * SECOND, 30 * SECOND));
         let packet = steady.of(Timestamp::from_secs(25));
         assert_eq!(packet, floor.plus(Nanos::from_secs(5)));
-        // The time server answers: what was packet time 25 s is five seconds before now.
-        steady.look(at(TODAY, 30 * SECOND));
+        // The time server answers: the packet's time of 25 s is five seconds before now.
+        steady.update(at(TODAY, 30 * SECOND));
         assert_eq!(packet.as_nanos().saturating_add_signed(steady.to_wall()), TODAY - 5 * SECOND);
         assert!(steady.of(Timestamp::from_nanos(TODAY)) >= packet);
     }
 
     #[test]
-    fn small_corrections_are_followed_and_nonsense_is_held_to_the_present() {
+    fn small_corrections_are_followed_and_implausible_times_are_clamped() {
         let mut steady = Steady::new(at(TODAY, 0), Timestamp::EPOCH);
-        assert_eq!(steady.look(at(TODAY + SECOND + SECOND / 2, SECOND)), None);
+        assert_eq!(steady.update(at(TODAY + SECOND + SECOND / 2, SECOND)), None);
         assert_eq!(steady.to_wall(), 0);
-        for nonsense in [0, 1, u64::MAX, TODAY + 9 * YEAR, TODAY - YEAR] {
-            let time = steady.of(Timestamp::from_nanos(nonsense));
-            assert!(time <= steady.now(), "{nonsense}: {time}");
+        for implausible in [0, 1, u64::MAX, TODAY + 9 * YEAR, TODAY - YEAR] {
+            let time = steady.of(Timestamp::from_nanos(implausible));
+            assert!(time <= steady.now(), "{implausible}: {time}");
         }
     }
 
     #[test]
-    fn a_quiet_hour_is_no_step() {
+    fn an_hour_without_packets_is_not_a_step() {
         let mut steady = Steady::new(at(TODAY, 0), Timestamp::EPOCH);
         steady.of(Timestamp::from_nanos(TODAY));
-        assert_eq!(steady.look(at(TODAY + 3600 * SECOND, 3600 * SECOND)), None);
+        assert_eq!(steady.update(at(TODAY + 3600 * SECOND, 3600 * SECOND)), None);
         assert_eq!(steady.of(Timestamp::from_nanos(TODAY + 1800 * SECOND)).as_nanos(), TODAY + 1800 * SECOND);
     }
 }

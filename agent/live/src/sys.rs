@@ -1,8 +1,8 @@
-//! The packet socket and its ring: the one module with `unsafe`.
+//! The packet socket and its ring: the only module with `unsafe`.
 //!
-//! Everything that reads what a packet says is elsewhere and safe; here are system calls, and the mapping through which
-//! the kernel hands over blocks. A block belongs to the kernel or to us, as the status word in its descriptor says; the
-//! kernel writes nothing to a block that is ours, so a slice of it is as good as any other until it is given back.
+//! Contains the system calls and the mapping through which the kernel passes blocks; packets are parsed elsewhere, in
+//! safe code. The status word in a block's descriptor says whether the block belongs to the kernel or to us. The kernel
+//! does not write to our blocks, so a slice of one is valid until the block is returned.
 //! Source: Linux, Documentation/networking/packet_mmap.rst; packet(7).
 
 use crate::filter::Instruction;
@@ -12,34 +12,32 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where the status word stands in a block: behind version and offset of the private area.
+/// Offset of the status word in a block, after version and offset of the private area.
 const STATUS_AT: usize = 8;
-/// Kernel time-out that closes a block which is not full, milliseconds.
+/// Time after which the kernel closes a block that is not full, milliseconds.
 pub(crate) const RETIRE_MS: u32 = 50;
-/// Slot size that the kernel wants to be told; TPACKET_V3 packs frames of any length.
+/// Slot size, required by the kernel's interface; TPACKET_V3 packs frames of any length.
 const FRAME_BYTES: u32 = 2048;
 
-/// Size of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RingSize {
-    /// Bytes of a block, a multiple of the page size.
+    /// A multiple of the page size.
     pub(crate) block_bytes: u32,
-    /// Blocks.
     pub(crate) blocks: u32,
 }
 
-/// What the kernel counted since it was last asked.
+/// The kernel's counters since the previous request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Statistics {
     /// Packets for this socket, dropped ones included.
     pub(crate) packets: u32,
     /// Packets dropped because no block was free.
     pub(crate) drops: u32,
-    /// Times that the ring was full.
+    /// How often the ring was full.
     pub(crate) freezes: u32,
 }
 
-/// A memory mapping that ends with its owner.
+/// A memory mapping, unmapped on drop.
 struct Mapping {
     start: NonNull<u8>,
     bytes: usize,
@@ -56,7 +54,6 @@ impl Drop for Mapping {
     }
 }
 
-/// A packet socket with a ring.
 pub(crate) struct PacketSocket {
     socket: OwnedFd,
     ring: Mapping,
@@ -96,11 +93,10 @@ struct RawStatistics {
 }
 
 impl PacketSocket {
-    /// A socket that hears nothing yet, with a ring and room for a tag in front of each frame. Needs CAP_NET_RAW; none
-    /// of the other calls here does.
+    /// Opens an unbound socket with a ring and space for a tag in front of each frame. Only this call needs CAP_NET_RAW.
     pub(crate) fn open(size: RingSize) -> io::Result<Self> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        // SAFETY: no pointers; the new descriptor is owned by nobody else.
+        // SAFETY: no pointers; nothing else owns the new descriptor.
         let socket = unsafe { OwnedFd::from_raw_fd(checked(libc::socket(libc::AF_PACKET, kind, 0))?) };
         set(&socket, libc::SOL_PACKET, libc::PACKET_VERSION, &(libc::tpacket_versions::TPACKET_V3 as libc::c_int))?;
         set(&socket, libc::SOL_PACKET, libc::PACKET_RESERVE, &(crate::block::TAG_OCTETS as u32))?;
@@ -116,7 +112,7 @@ impl PacketSocket {
         set(&socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
         let bytes = size.block_bytes as usize * size.blocks as usize;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: the kernel chooses the place; the length is the ring's, which was just made.
+        // SAFETY: the kernel chooses the address; the length is that of the ring created above.
         let start =
             unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, libc::MAP_SHARED, socket.as_raw_fd(), 0) };
         let start = NonNull::new(start.cast()).filter(|_| start != libc::MAP_FAILED);
@@ -132,28 +128,28 @@ impl PacketSocket {
 
     fn status(&self) -> &AtomicU32 {
         // SAFETY: a block begins on a page and is longer than its descriptor, so the word is in bounds and aligned; the
-        // mapping outlives `self`, and both sides touch this word only as a whole.
+        // mapping outlives `self`, and both sides access this word only atomically.
         unsafe { AtomicU32::from_ptr(self.block_start().add(STATUS_AT).cast().as_ptr()) }
     }
 
-    /// Whether the current block is ours.
+    /// Takes the current block if the kernel has released it; returns whether it is ours.
     pub(crate) fn take(&mut self) -> bool {
         self.held = self.held || self.status().load(Ordering::Acquire) & libc::TP_STATUS_USER != 0;
         self.held
     }
 
-    /// The current block, or nothing while it is the kernel's.
+    /// The current block; empty while it belongs to the kernel.
     #[inline]
     pub(crate) fn block(&mut self) -> &mut [u8] {
         if !self.held {
             return &mut [];
         }
-        // SAFETY: the block is in bounds of the mapping and ours until `release`, which needs `&mut self` and so the
-        // end of this borrow; the kernel writes to no block that is ours.
+        // SAFETY: the block is within the mapping and ours until `release`, which needs `&mut self` and therefore ends
+        // this borrow; the kernel does not write to our blocks.
         unsafe { std::slice::from_raw_parts_mut(self.block_start().as_ptr(), self.size.block_bytes as usize) }
     }
 
-    /// Gives the current block back and turns to the next.
+    /// Returns the current block to the kernel and moves on to the next.
     pub(crate) fn release(&mut self) {
         if self.held {
             self.status().store(libc::TP_STATUS_KERNEL, Ordering::Release);
@@ -162,7 +158,7 @@ impl PacketSocket {
         }
     }
 
-    /// Hears everything that passes the interface from now on, and nothing else.
+    /// Captures all packets of this interface, and of no other, from now on.
     pub(crate) fn bind(&self, interface: u32) -> io::Result<()> {
         let address = libc::sockaddr_ll {
             sll_family: libc::AF_PACKET as u16,
@@ -179,7 +175,7 @@ impl PacketSocket {
         Ok(())
     }
 
-    /// Asks the interface for frames that are not for this machine, until the socket is closed.
+    /// Puts the interface into promiscuous mode until the socket is closed.
     pub(crate) fn promiscuous(&self, interface: u32) -> io::Result<()> {
         let membership = libc::packet_mreq {
             mr_ifindex: interface as libc::c_int,
@@ -190,7 +186,7 @@ impl PacketSocket {
         set(&self.socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
     }
 
-    /// Lets only through what the program does.
+    /// Attaches a filter program.
     pub(crate) fn attach(&self, program: &[Instruction]) -> io::Result<()> {
         let mut steps: Vec<libc::sock_filter> = program
             .iter()
@@ -202,13 +198,13 @@ impl PacketSocket {
         set(&self.socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
     }
 
-    /// What the kernel counted since the last call.
+    /// The kernel's counters since the last call.
     pub(crate) fn statistics(&self) -> io::Result<Statistics> {
         let raw: RawStatistics = get(&self.socket, libc::SOL_PACKET, libc::PACKET_STATISTICS)?;
         Ok(Statistics { packets: raw.packets, drops: raw.drops, freezes: raw.freezes })
     }
 
-    /// The error that waits on the socket, such as "network is down".
+    /// Takes the pending error of the socket, such as "network is down".
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         let code: libc::c_int = get(&self.socket, libc::SOL_SOCKET, libc::SO_ERROR).unwrap_or(0);
         (code != 0).then(|| io::Error::from_raw_os_error(code))
@@ -223,50 +219,50 @@ impl PacketSocket {
         for (place, octet) in request.ifr_name.iter_mut().zip(name.bytes()) {
             *place = octet as libc::c_char;
         }
-        // SAFETY: the three requests made here read and write one `ifreq`, which lives through the call; the name ends
-        // with a zero, because it is shorter than its array.
+        // SAFETY: the three requests made here read and write one `ifreq`, which lives through the call; the name is
+        // shorter than its array and therefore zero-terminated.
         checked(unsafe { libc::ioctl(self.socket.as_raw_fd(), number, &raw mut request) })?;
         Ok(request)
     }
 
-    /// Number of the interface of this name, now.
+    /// Current index of the interface with this name.
     pub(crate) fn index_of(&self, name: &str) -> io::Result<u32> {
         let answer = self.request(name, libc::SIOCGIFINDEX as libc::Ioctl)?;
         // SAFETY: the kernel has just written this member of the union.
         Ok(unsafe { answer.ifr_ifru.ifru_ifindex } as u32)
     }
 
-    /// ARPHRD number of the interface of this name.
+    /// ARPHRD number of the interface with this name.
     pub(crate) fn hardware_of(&self, name: &str) -> io::Result<u16> {
         let answer = self.request(name, libc::SIOCGIFHWADDR as libc::Ioctl)?;
         // SAFETY: the kernel has just written this member of the union.
         Ok(unsafe { answer.ifr_ifru.ifru_hwaddr.sa_family })
     }
 
-    /// Whether the interface of this name is up and has a link.
+    /// Whether the interface with this name is up and has a carrier.
     pub(crate) fn is_up(&self, name: &str) -> io::Result<bool> {
         let answer = self.request(name, libc::SIOCGIFFLAGS as libc::Ioctl)?;
         // SAFETY: the kernel has just written this member of the union.
         let flags = i32::from(unsafe { answer.ifr_ifru.ifru_flags });
-        let heard = libc::IFF_UP | libc::IFF_RUNNING;
-        Ok(flags & heard == heard)
+        let up = libc::IFF_UP | libc::IFF_RUNNING;
+        Ok(flags & up == up)
     }
 }
 
-/// Waits until one of the sockets has a block or an error, or the time is over.
+/// Waits until one of the sockets has a block or an error, or until the timeout.
 pub(crate) fn wait<'a>(sockets: impl Iterator<Item = &'a PacketSocket>, places: &mut [libc::pollfd], timeout_ms: i32) {
     let mut count = 0;
     for (place, socket) in places.iter_mut().zip(sockets) {
         *place = libc::pollfd { fd: socket.socket.as_raw_fd(), events: libc::POLLIN | libc::POLLERR, revents: 0 };
         count += 1;
     }
-    // SAFETY: pointer and count are those of a slice that lives through the call. A signal that interrupts it is as good
-    // as a time-out: the caller looks at everything anyway.
+    // SAFETY: pointer and count are those of a slice that lives through the call. An interrupting signal has the effect
+    // of a timeout; the caller checks everything anyway.
     unsafe { libc::poll(places.as_mut_ptr(), count as libc::nfds_t, timeout_ms) };
 }
 
-/// Gives up every capability but `kept` (numbers of capability(7)), and the way back to them. Call before other threads
-/// start: each thread has its own.
+/// Permanently drops all capabilities except `kept` (numbers of capability(7)). Call it before other threads start:
+/// capabilities are per thread.
 pub fn drop_capabilities(kept: &[u32]) -> io::Result<()> {
     #[repr(C)]
     struct Header {
@@ -286,7 +282,7 @@ pub fn drop_capabilities(kept: &[u32]) -> io::Result<()> {
     for number in kept {
         let set = &mut sets[(*number / 32) as usize % 2];
         let bit = 1 << (number % 32);
-        // Inheritable too, for a program that is started with them as ambient ones.
+        // Inheritable too, so that they can become ambient.
         (set.effective, set.permitted, set.inheritable) =
             (set.effective | bit, set.permitted | bit, set.inheritable | bit);
     }
@@ -295,7 +291,7 @@ pub fn drop_capabilities(kept: &[u32]) -> io::Result<()> {
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Passes capabilities on to programs that this one starts.
+/// Passes a capability on to programs that this process starts.
 pub fn raise_ambient(number: u32) -> io::Result<()> {
     let (raise, number) = (libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, number as libc::c_ulong);
     let none: libc::c_ulong = 0;
@@ -304,7 +300,7 @@ pub fn raise_ambient(number: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps permitted capabilities when the user changes.
+/// Keeps permitted capabilities across a change of user.
 pub fn keep_capabilities() -> io::Result<()> {
     let (one, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
     // SAFETY: no pointers.
@@ -312,7 +308,7 @@ pub fn keep_capabilities() -> io::Result<()> {
     Ok(())
 }
 
-/// No program that is started from now on has more rights than this one.
+/// Prevents this process and its children from gaining privileges through execve.
 pub fn no_new_privileges() -> io::Result<()> {
     let (one, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
     // SAFETY: no pointers.
@@ -320,9 +316,15 @@ pub fn no_new_privileges() -> io::Result<()> {
     Ok(())
 }
 
-/// Becomes another user for good.
+/// Whether the effective user is root.
+pub fn is_root() -> bool {
+    // SAFETY: no pointers, never fails.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Permanently changes user and group.
 pub fn become_user(user: u32, group: u32) -> io::Result<()> {
-    // SAFETY: no pointers but the null of an empty list. Groups go first: afterwards there is no right to change them.
+    // SAFETY: no pointers except the null of an empty list. Groups first: changing them needs the original user.
     unsafe {
         checked(libc::setgroups(0, std::ptr::null()))?;
         checked(libc::setresgid(group, group, group))?;
@@ -331,13 +333,7 @@ pub fn become_user(user: u32, group: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this is root.
-pub fn is_root() -> bool {
-    // SAFETY: no pointers, never fails.
-    unsafe { libc::geteuid() == 0 }
-}
-
-/// Gives way to other programs: 0 to 19.
+/// Sets the niceness, 0 to 19.
 pub fn set_nice(nice: i32) -> io::Result<()> {
     // SAFETY: no pointers.
     checked(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })?;

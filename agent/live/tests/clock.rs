@@ -1,4 +1,4 @@
-//! A clock that jumps by decades while packets are metered.
+//! Records of a capture during which the wall clock jumps by decades.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_capture::{FileSource, PacketSource};
@@ -11,8 +11,7 @@ use std::path::Path;
 
 const FIFTY_YEARS: i64 = 50 * 365 * 86_400 * 1_000_000_000;
 
-/// Records of the demo capture, where the wall clock jumps at its middle, and how often the meter thought that the clock
-/// was set back.
+/// Records of the demo capture with a jump of the wall clock in the middle, and the meter's count of clock steps.
 fn records(jump: i64) -> (Vec<String>, u64) {
     let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/captures/demo.pcap");
     let mut source = FileSource::open(&capture).unwrap();
@@ -29,9 +28,9 @@ fn records(jump: i64) -> (Vec<String>, u64) {
     for (index, time) in times.iter().enumerate() {
         let wall = |index: usize, time: u64| time.saturating_add_signed(if index < middle { 0 } else { jump });
         if index % 50 == 0 {
-            // Blocks of 50 packets; the clocks are looked at when one is begun, so after its last packet.
+            // Blocks of 50 packets. The source reads the clocks at the start of a block, after its last packet arrived.
             let last = (index + 49).min(times.len() - 1);
-            steady.look(Reading { wall: wall(last, times[last]), monotonic: times[last] - first });
+            steady.update(Reading { wall: wall(last, times[last]), monotonic: times[last] - first });
         }
         let at = steady.of(Timestamp::from_nanos(wall(index, *time)));
         let frame = source.next_frame().unwrap().unwrap();
@@ -42,7 +41,7 @@ fn records(jump: i64) -> (Vec<String>, u64) {
 }
 
 #[test]
-fn a_jump_of_fifty_years_either_way_changes_no_record() {
+fn a_jump_of_fifty_years_changes_no_record() {
     let (undisturbed, _) = records(0);
     assert!(undisturbed.len() > 100);
     for jump in [FIFTY_YEARS, -FIFTY_YEARS] {

@@ -1,5 +1,5 @@
 //! Live capture against the real kernel, in network namespaces that the tests make: each test runs itself again under
-//! `unshare --net`. Without root, `ip` or `tcpdump` the tests say loudly that they were skipped.
+//! `unshare --net`. Without root, `ip` or `tcpdump` the tests report a skip.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use lapwing_capture::{FileSource, PacketSource};
@@ -18,21 +18,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 const SNAPLEN: u32 = 512;
-/// Tries that a wait for something in the kernel has; each takes at most 200 ms.
+/// Attempts of a wait for the kernel; each takes at most 200 ms.
 const TRIES: usize = 100;
 
-/// Runs `test` in a namespace of its own.
+/// Runs `test` in a separate network namespace.
 fn in_namespace(name: &str, tools: &[&str], test: fn()) {
     if std::env::var_os("LAPWING_NAMESPACE").is_some() {
         return test();
     }
     let works = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if let Some(tool) = tools.iter().find(|tool| !works(Command::new(tool).arg("--version"))) {
-        return println!("SKIPPED: {name}: no {tool}");
+        return lapwing_skips::skip(&format!("no {tool}"));
     }
     let can = Command::new("unshare").args(["--net", "true"]).status().is_ok_and(|status| status.success());
     if !can {
-        return println!("SKIPPED: {name}: network namespaces need root and unshare");
+        return lapwing_skips::skip("network namespaces need root and unshare");
     }
     let mut inside = Command::new("unshare");
     inside.arg("--net").arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
@@ -46,7 +46,7 @@ fn ip(arguments: &str) {
     assert!(status.success(), "ip {arguments}");
 }
 
-/// Two interfaces with a wire between them, without a word of their own.
+/// Creates a veth pair, with IPv6 disabled so that the kernel sends no packets of its own.
 fn wire() {
     ip("link add va type veth peer name vb");
     for name in ["va", "vb"] {
@@ -81,7 +81,7 @@ fn open(options: &LiveOptions) -> (LiveSource, Arc<AtomicBool>) {
 
 struct Sender {
     child: Child,
-    said: BufReader<std::process::ChildStdout>,
+    output: BufReader<std::process::ChildStdout>,
 }
 
 impl Sender {
@@ -93,17 +93,17 @@ impl Sender {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        said.read_line(&mut line).unwrap();
+        output.read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
-        Self { child, said }
+        Self { child, output }
     }
 
     fn send(&mut self) -> usize {
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         let mut line = String::new();
-        self.said.read_line(&mut line).unwrap();
+        self.output.read_line(&mut line).unwrap();
         line.trim().strip_prefix("sent ").unwrap().parse().unwrap()
     }
 }
@@ -115,7 +115,7 @@ impl Drop for Sender {
     }
 }
 
-/// What a listener made of the packets: everything that a record and its features say, as text.
+/// Meters packets; collects each record and its features as text.
 struct Records {
     meter: Meter,
     lines: Vec<String>,
@@ -127,7 +127,7 @@ impl Records {
         Self { meter: Meter::new(&MeterConfig::default()), lines: Vec::new(), packets: 0 }
     }
 
-    /// Takes packets until there are so many, or the stream ends or is silent for long.
+    /// Meters `packets` packets; stops early if the stream ends or no packet arrives for [`TRIES`] attempts.
     fn take(&mut self, source: &mut impl PacketSource, packets: usize) {
         let Self { meter, lines, packets: seen } = self;
         let mut sink = |record: &FlowRecord, row: &FeatureVector| lines.push(format!("{record:?} {row:?}"));
@@ -154,7 +154,7 @@ impl Records {
     }
 }
 
-/// Frames as a capture file.
+/// Writes frames to a capture file.
 fn write_capture(path: &Path, frames: &[Vec<u8>]) {
     let mut bytes = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
     for (index, frame) in frames.iter().enumerate() {
@@ -170,8 +170,8 @@ fn demo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/captures/demo.pcap")
 }
 
-/// The demo's frames, each a second time in one VLAN and a third time in two: a tag that the kernel takes off, and one
-/// that it leaves.
+/// Writes each frame of the demo capture three times: untagged, with one VLAN tag, and with two. The kernel removes one
+/// tag. Returns the file and its frame count.
 fn tagged(folder: &Path) -> (PathBuf, usize) {
     let mut source = FileSource::open(&demo()).unwrap();
     let mut frames = Vec::new();
@@ -191,8 +191,8 @@ fn folder(name: &str) -> PathBuf {
 }
 
 #[test]
-fn live_and_tcpdump_with_replay_give_the_same_records_to_the_last_bit() {
-    in_namespace("live_and_tcpdump_with_replay_give_the_same_records_to_the_last_bit", &["ip", "tcpdump"], || {
+fn live_capture_and_replay_of_tcpdump_give_identical_records() {
+    in_namespace("live_capture_and_replay_of_tcpdump_give_identical_records", &["ip", "tcpdump"], || {
         wire();
         let folder = folder("same");
         let (capture, frames) = tagged(&folder);
@@ -218,55 +218,54 @@ fn live_and_tcpdump_with_replay_give_the_same_records_to_the_last_bit() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut said = BufReader::new(tcpdump.stderr.take().unwrap());
+        let mut messages = BufReader::new(tcpdump.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains("listening on") {
             line.clear();
-            assert!(said.read_line(&mut line).unwrap() > 0, "tcpdump did not begin");
+            assert!(messages.read_line(&mut line).unwrap() > 0, "tcpdump did not start");
         }
         assert_eq!(sender.send(), frames);
-        let mut heard = Records::new();
-        heard.take(&mut live, frames);
-        assert_eq!(heard.packets, frames);
-        let ended = (0..TRIES).any(|_| live.next_frame().unwrap().is_none() && tcpdump.try_wait().unwrap().is_some());
-        if !ended {
+        let mut captured = Records::new();
+        captured.take(&mut live, frames);
+        assert_eq!(captured.packets, frames);
+        let exited = (0..TRIES).any(|_| live.next_frame().unwrap().is_none() && tcpdump.try_wait().unwrap().is_some());
+        if !exited {
             tcpdump.kill().unwrap();
         }
-        assert!(ended, "tcpdump did not get every packet");
-        let mut read = Records::new();
-        read.take(&mut FileSource::open(&written).unwrap(), usize::MAX);
-        let ((heard, heard_refused), (read, read_refused)) = (heard.end(), read.end());
-        assert_eq!(heard_refused, read_refused);
-        assert!(heard.len() > 300, "{} records", heard.len());
-        assert!(heard.iter().any(|line| line.contains("vlan: 5")) && heard.iter().any(|line| line.contains("vlan: 9")));
-        for (index, (heard, read)) in heard.iter().zip(&read).enumerate() {
-            assert_eq!(heard, read, "record {index}");
+        assert!(exited, "tcpdump did not receive every packet");
+        let mut replayed = Records::new();
+        replayed.take(&mut FileSource::open(&written).unwrap(), usize::MAX);
+        let ((captured, captured_refusals), (replayed, replayed_refusals)) = (captured.end(), replayed.end());
+        assert_eq!(captured_refusals, replayed_refusals);
+        assert!(captured.len() > 300, "{} records", captured.len());
+        for vlan in ["vlan: 5", "vlan: 9"] {
+            assert!(captured.iter().any(|line| line.contains(vlan)), "no record with {vlan}");
         }
-        assert_eq!(heard.len(), read.len());
+        for (index, (captured, replayed)) in captured.iter().zip(&replayed).enumerate() {
+            assert_eq!(captured, replayed, "record {index}");
+        }
+        assert_eq!(captured.len(), replayed.len());
         std::fs::remove_dir_all(folder).unwrap();
     });
 }
 
-/// Looks at the source until its first interface is as wanted; packets that come meanwhile are counted.
-fn until(live: &mut LiveSource, what: &str, wanted: impl Fn(&InterfaceReport) -> bool) -> usize {
-    let mut packets = 0;
+/// Reads from the source until its first interface meets the condition; discards packets.
+fn until(live: &mut LiveSource, what: &str, condition: impl Fn(&InterfaceReport) -> bool) {
     for _ in 0..TRIES {
-        if wanted(&live.shared().interfaces()[0]) {
-            return packets;
+        if condition(&live.shared().interfaces()[0]) {
+            return;
         }
-        while live.next_frame().unwrap().is_some() {
-            packets += 1;
-        }
+        while live.next_frame().unwrap().is_some() {}
     }
-    panic!("{what} did not come to pass: {:?}", live.shared().interfaces());
+    panic!("{what} did not happen: {:?}", live.shared().interfaces());
 }
 
 #[test]
-fn an_interface_that_goes_down_away_and_comes_back_is_heard_again() {
-    in_namespace("an_interface_that_goes_down_away_and_comes_back_is_heard_again", &["ip"], || {
+fn capture_resumes_when_a_lost_interface_returns() {
+    in_namespace("capture_resumes_when_a_lost_interface_returns", &["ip"], || {
         let folder = folder("loss");
         let (capture, frames) = tagged(&folder);
-        // It is not there yet.
+        // The interface does not exist yet.
         let (mut live, _) = open(&options(&["vb"], &[]));
         assert_eq!(live.shared().interfaces()[0].link, Link::Absent);
         for (round, leave) in ["link set vb down", "link delete vb", "link delete va"].iter().enumerate() {
@@ -275,23 +274,23 @@ fn an_interface_that_goes_down_away_and_comes_back_is_heard_again() {
             } else {
                 ip("link set vb up");
             }
-            until(&mut live, "the interface", |report| report.link == Link::Up);
+            until(&mut live, "link up", |report| report.link == Link::Up);
             let mut sender = Sender::new("va", &capture);
             assert_eq!(sender.send(), frames);
-            let mut heard = Records::new();
-            heard.take(&mut live, frames);
-            assert_eq!(heard.packets, frames, "round {round}");
+            let mut captured = Records::new();
+            captured.take(&mut live, frames);
+            assert_eq!(captured.packets, frames, "round {round}");
             drop(sender);
             ip(leave);
-            until(&mut live, "the loss", |report| report.link != Link::Up && report.losses == round as u64 + 1);
+            until(&mut live, "link loss", |report| report.link != Link::Up && report.losses == round as u64 + 1);
         }
         std::fs::remove_dir_all(folder).unwrap();
     });
 }
 
 #[test]
-fn packets_that_do_not_fit_into_the_ring_are_counted_as_the_kernels_drops() {
-    in_namespace("packets_that_do_not_fit_into_the_ring_are_counted_as_the_kernels_drops", &["ip"], || {
+fn packets_beyond_the_rings_capacity_are_counted_as_dropped() {
+    in_namespace("packets_beyond_the_rings_capacity_are_counted_as_dropped", &["ip"], || {
         wire();
         let folder = folder("drops");
         let (capture, frames) = tagged(&folder);
@@ -319,8 +318,8 @@ fn packets_that_do_not_fit_into_the_ring_are_counted_as_the_kernels_drops() {
 }
 
 #[test]
-fn the_kernel_leaves_out_what_is_excluded_tagged_or_not() {
-    in_namespace("the_kernel_leaves_out_what_is_excluded_tagged_or_not", &["ip"], || {
+fn excluded_packets_are_not_captured_with_or_without_a_tag() {
+    in_namespace("excluded_packets_are_not_captured_with_or_without_a_tag", &["ip"], || {
         wire();
         let folder = folder("filter");
         let (capture, frames) = tagged(&folder);
@@ -331,25 +330,25 @@ fn the_kernel_leaves_out_what_is_excluded_tagged_or_not() {
         let mut source = FileSource::open(&demo()).unwrap();
         let mut excluded = 0;
         while let Some(frame) = source.next_frame().unwrap() {
-            // The kernel takes one tag off; a frame with two is kept.
+            // The kernel removes one tag; the filter does not match a frame with two.
             excluded += if is_dns(frame.data, 0) { 2 } else { 0 };
         }
         assert!(excluded > 0);
         let (mut live, stop) = open(&options(&["vb"], &["udp port 53"]));
         assert_eq!(Sender::new("va", &capture).send(), frames);
-        let mut heard = Records::new();
-        heard.take(&mut live, frames - excluded);
-        assert_eq!(heard.packets, frames - excluded);
-        assert!(live.next_frame().unwrap().is_none() && live.quiet_until().is_some(), "a packet too many");
+        let mut captured = Records::new();
+        captured.take(&mut live, frames - excluded);
+        assert_eq!(captured.packets, frames - excluded);
+        assert!(live.next_frame().unwrap().is_none() && live.quiet_until().is_some(), "an unexpected packet");
         stop.store(true, Ordering::Relaxed);
-        assert!(live.next_frame().unwrap().is_none() && live.quiet_until().is_none(), "the end");
+        assert!(live.next_frame().unwrap().is_none() && live.quiet_until().is_none(), "the stream did not end");
         std::fs::remove_dir_all(folder).unwrap();
     });
 }
 
 #[test]
-fn two_interfaces_are_one_stream_and_loopback_shows_each_packet_once() {
-    in_namespace("two_interfaces_are_one_stream_and_loopback_shows_each_packet_once", &["ip"], || {
+fn two_interfaces_form_one_stream_with_loopback_packets_once() {
+    in_namespace("two_interfaces_form_one_stream_with_loopback_packets_once", &["ip"], || {
         wire();
         ip("link set lo up");
         let folder = folder("two");
@@ -368,7 +367,7 @@ fn two_interfaces_are_one_stream_and_loopback_shows_each_packet_once() {
                 None => silent += 1,
             }
         }
-        // On loopback: the datagram, and the answer that nobody listens.
+        // On loopback: the datagram, and the ICMP "port unreachable".
         assert_eq!(by_interface, [frames, 2]);
         assert!(newest.as_secs() > 1_700_000_000);
         std::fs::remove_dir_all(folder).unwrap();

@@ -1,32 +1,31 @@
-//! `run` on interfaces: which ones, with which release, and what is given up before the first packet.
+//! `run` on interfaces: configuration → interfaces and release to use, and open packet sockets.
 
 use crate::clock;
 use crate::config::Config;
 use crate::lan;
 use anyhow::Context;
-use lapwing_live::filter::Exclusion;
 use lapwing_live::{LiveOptions, LiveSource};
-use lapwing_shared::messages::broker_url::BrokerUrl;
 use lapwing_shared::units::Timestamp;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Release of the package, used where none is configured.
+/// Release of the package, used if none is configured.
 const PACKAGED_RELEASE: &str = "/usr/share/lapwing/release.lwr";
-/// Key that it is signed with.
+/// Public key for its signature.
 const PACKAGED_KEY: &str = "/usr/share/lapwing/release.pub";
 
-/// Fills in what a first start does not say: interface and release.
+/// Fills in interface and release if they are not configured.
 ///
 /// # Errors
-/// When no interface can be found.
-pub fn complete(config: &mut Config) -> anyhow::Result<()> {
+/// When no LAN interface is found.
+pub(crate) fn complete(config: &mut Config) -> anyhow::Result<()> {
     if config.capture.interfaces.is_empty() {
         let choice = lan::find().context(
-            "no interface was named, and none looks like the LAN's; name one with --interface or capture.interfaces",
+            "no interface is configured and no LAN interface was found; name one with --interface or capture.interfaces",
         )?;
-        tracing::info!(interface = %choice.interface, why = %choice.why, "interface chosen");
+        tracing::info!(interface = %choice.interface, reason = %choice.reason, "interface chosen");
         config.capture.interfaces.push(choice.interface);
     }
     if config.detector.release.is_none() && Path::new(PACKAGED_RELEASE).exists() {
@@ -36,7 +35,7 @@ pub fn complete(config: &mut Config) -> anyhow::Result<()> {
         }
         tracing::info!(
             release = PACKAGED_RELEASE,
-            "starting with the package's release; what is ordinary here is learned from now on"
+            "starting with the packaged release; the agent now learns the normal traffic of this site"
         );
     }
     Ok(())
@@ -45,19 +44,23 @@ pub fn complete(config: &mut Config) -> anyhow::Result<()> {
 /// Opens the sockets.
 ///
 /// # Errors
-/// When the configuration is wrong or the system does not give a packet socket.
-pub fn open(config: &Config, stopped: &Arc<AtomicBool>) -> anyhow::Result<LiveSource> {
+/// When the configuration is invalid or a packet socket cannot be opened.
+pub(crate) fn open(config: &Config, stopped: &Arc<AtomicBool>) -> anyhow::Result<LiveSource> {
     let capture = &config.capture;
-    // Before 2025 the clock was never set: flow times begin at the newest second that has certainly passed.
+    // If the clock is not set, flow times start at the newest second that has certainly passed.
     let floor = if clock::wall_s().is_some() { Timestamp::EPOCH } else { Timestamp::from_secs(clock::floor_s()) };
     let options = LiveOptions {
         interfaces: capture.interfaces.clone(),
         promiscuous: capture.promiscuous,
         ring_bytes: config.ring_bytes(capture.interfaces.len())?,
-        filter: config.filter(broker(config))?,
+        filter: config.filter()?,
         clock: clock::reading,
         floor,
     };
+    warn_of_names(config);
+    for name in lan::absent(&capture.interfaces) {
+        tracing::warn!("{}", lan::absent_text(&name));
+    }
     let source = LiveSource::open(&options, Arc::clone(stopped))?;
     tracing::info!(
         interfaces = %capture.interfaces.join(" "),
@@ -68,12 +71,11 @@ pub fn open(config: &Config, stopped: &Arc<AtomicBool>) -> anyhow::Result<LiveSo
     Ok(source)
 }
 
-/// The broker's service, where its address is written as such: names may change their address any time.
-fn broker(config: &Config) -> Option<Exclusion> {
-    let url: BrokerUrl = config.mqtt.url.as_ref()?.parse().ok()?;
-    let host = url.host.parse().ok();
-    if host.is_none() && config.capture.exclude.iter().any(|text| text == "broker") {
-        tracing::warn!(broker = %url.host, "seen like all traffic: give its address in place of its name to leave it out");
+/// The address of a name may change at any time.
+fn warn_of_names(config: &Config) {
+    if config.capture.exclude.iter().any(|text| text == "broker") {
+        for url in config.mqtt.brokers().iter().filter(|url| url.host.parse::<IpAddr>().is_err()) {
+            tracing::warn!(broker = %url.host, "cannot exclude the broker by name: use its IP address in mqtt.url");
+        }
     }
-    Some(Exclusion::service(host?, url.port))
 }

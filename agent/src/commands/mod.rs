@@ -1,7 +1,8 @@
 //! What each subcommand does.
 
-pub mod counted;
-pub mod inspect;
-pub mod live;
+pub(crate) mod limited;
+pub(crate) mod inspect;
+pub(crate) mod live;
 pub mod meter;
-pub mod validate;
+pub(crate) mod response_helper;
+pub(crate) mod validate;

@@ -1,17 +1,18 @@
-//! `validate`: a configuration file and everything that it names.
+//! `validate`: configuration file → a summary of it, after checking every file that it names.
 
 use crate::config::Config;
 use crate::engines::Engines;
-use crate::network::connection;
-use crate::release_file::{Loaded, trusted_keys};
+use crate::lan;
+use crate::publish::network_thread::{NamedConnection, PASSWORD_IN_CLEAR, connection};
+use crate::release_file::{Loaded, UNBOUND, trusted_keys, unbound};
 use std::fmt::Write;
 use std::path::Path;
 
-/// Checks the file; gives back what a person wants to read about it.
+/// Checks the file and describes it.
 ///
 /// # Errors
-/// The first thing that is wrong.
-pub fn validate(path: &Path) -> anyhow::Result<String> {
+/// When the configuration, or a file that it names, is invalid.
+pub(crate) fn validate(path: &Path) -> anyhow::Result<String> {
     let config = Config::load(path)?;
     let meter = config.meter_config()?;
     let mut report = String::new();
@@ -25,30 +26,53 @@ pub fn validate(path: &Path) -> anyhow::Result<String> {
         meter.flows.active_timeout.as_secs_f64()
     )?;
     let interfaces = match &config.capture.interfaces[..] {
-        [] => "looked for at the start".to_owned(),
+        [] => "chosen at startup".to_owned(),
         names => names.join(" "),
     };
     let ring_kib = config.ring_bytes(config.capture.interfaces.len())? >> 10;
     writeln!(report, "  capture: interfaces {interfaces}, ring {ring_kib} KiB each")?;
     let outbox = config.outbox_limits()?;
     writeln!(report, "  outbox: {} messages in {} KiB", outbox.messages, outbox.bytes >> 10)?;
+    check_files(&config, &mut report)?;
+    if config.mqtt.has_broker() && config.update.state_dir.is_none() {
+        let lost = match &config.update.version_dir {
+            Some(_) => "release and messages",
+            None => "release, messages and highest confirmed version",
+        };
+        writeln!(report, "  warning: no update.state-dir: {lost} are lost at a restart")?;
+    }
+    for name in lan::absent(&config.capture.interfaces) {
+        writeln!(report, "  warning: {}", lan::absent_text(&name))?;
+    }
+    if config.update.state_dir.is_some() && config.update.keys.is_empty() {
+        writeln!(report, "  warning: update.state-dir without update.keys: releases cannot be verified")?;
+    }
+    Ok(report)
+}
+
+/// Checks key files, release file, certificates and broker URL.
+fn check_files(config: &Config, report: &mut String) -> anyhow::Result<()> {
     let keys = trusted_keys(&config.update.keys)?;
     writeln!(report, "  keys: {} trusted", keys.iter().count())?;
+    for key in unbound(&keys) {
+        writeln!(report, "  warning: key {key}: {UNBOUND}")?;
+    }
     if let Some(release) = &config.detector.release {
         let engines = Engines(config.detector.engine);
         let file = Loaded::open(release)?;
         let installed = file.install(file.verify(&engines, &keys)?, &engines)?;
         writeln!(report, "  release: version {}, golden vectors reproduced", installed.manifest.version)?;
     }
-    match connection(&config)? {
-        Some((agent, connection)) => writeln!(report, "  broker: {}, to which it is {agent}", connection.url())?,
-        None => writeln!(report, "  broker: none, the agent keeps to itself")?,
+    match connection(config)? {
+        Some(NamedConnection { agent, connection }) => {
+            for url in connection.urls() {
+                writeln!(report, "  broker: {url}, as agent {agent}")?;
+                if url.sends_password_in_clear() {
+                    writeln!(report, "  warning: {PASSWORD_IN_CLEAR}")?;
+                }
+            }
+        }
+        None => writeln!(report, "  broker: none")?,
     }
-    if config.mqtt.url.is_some() && config.update.state_dir.is_none() {
-        writeln!(report, "  warning: no update.state-dir: a restart forgets release, messages and highest version")?;
-    }
-    if config.update.state_dir.is_some() && config.update.keys.is_empty() {
-        writeln!(report, "  warning: update.state-dir without update.keys: no release can be verified")?;
-    }
-    Ok(report)
+    Ok(())
 }

@@ -1,6 +1,7 @@
-//! What an ONNX artifact must be before tract may see it, so that no bytes make tract panic or grow without bound.
+//! ONNX artifact → its shape, or the first rule that it breaks, so that tract never sees a model that could make it panic
+//! or use unbounded memory.
 //!
-//! A chain of 1 to [`LAYERS`] QLinearConv nodes with kernel 1, from the int8 input `input` [1, 48, N] to the output
+//! The rules: a chain of 1 to [`LAYERS`] QLinearConv nodes with kernel 1, from the int8 input `input` [1, 48, N] to the output
 //! `reconstruction`, with the output `latent` on the way; every tensor of the widths and types that
 //! [`lapwing_shared::verdict::network`] allows, as raw data; weights with zero point 0; and every
 //! `x_scale · w_scale / y_scale` equal to m / 2ⁿ, which is what makes all engines agree to the bit.
@@ -14,35 +15,34 @@ use std::collections::HashMap;
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
 
-/// Operator set versions in which QLinearConv is what it was when this was written.
+/// Operator set versions with the same QLinearConv.
 const OPSETS: std::ops::RangeInclusive<i64> = 10..=25;
-/// The one operator.
-pub const OPERATOR: &str = "QLinearConv";
+pub(crate) const OPERATOR: &str = "QLinearConv";
 const OPERATOR_INPUTS: usize = 9;
 
 /// Name of the model's input.
-pub const INPUT: &str = "input";
+pub(crate) const INPUT: &str = "input";
 /// Name of the first output.
-pub const RECONSTRUCTION: &str = "reconstruction";
+pub(crate) const RECONSTRUCTION: &str = "reconstruction";
 /// Name of the second output.
-pub const LATENT_OUTPUT: &str = "latent";
+pub(crate) const LATENT_OUTPUT: &str = "latent";
 
 type Tensors<'a> = HashMap<&'a str, &'a pb::TensorProto>;
 
-/// What the checks found out.
+/// Shape of a valid model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// QLinearConv nodes.
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Width of the latent layer.
-    pub latent_width: usize,
+    pub(crate) latent_width: usize,
 }
 
 /// Checks a decoded ONNX file.
 ///
 /// # Errors
-/// [`EngineError::Contract`] with the first thing that is not as the module's text says.
-pub fn check(model: &pb::ModelProto) -> Result<Shape, EngineError> {
+/// [`EngineError::Contract`] with the first broken rule.
+pub(crate) fn check(model: &pb::ModelProto) -> Result<Shape, EngineError> {
     let graph = model.graph.as_ref().ok_or_else(|| broken("no graph"))?;
     let [opset] = model.opset_import.as_slice() else { return Err(broken("expected one operator set")) };
     if !opset.domain.is_empty() || !OPSETS.contains(&opset.version) {
@@ -140,12 +140,12 @@ fn check_node<'a>(
         return Err(fail("weight zero point other than 0"));
     }
     if !is_exact(input.0, float(tensors, w_scale)?, output_quantization.0) {
-        return Err(fail("x_scale · w_scale / y_scale is no m / 2ⁿ"));
+        return Err(fail("x_scale · w_scale / y_scale is not m / 2ⁿ"));
     }
     Ok((output, Layer { width, input, output: output_quantization }))
 }
 
-/// True when every engine's way to multiply the scales gives the same m / 2ⁿ.
+/// Whether every order of multiplying the scales gives the same m / 2ⁿ.
 fn is_exact(x_scale: f32, w_scale: f32, y_scale: f32) -> bool {
     // Mantissa bits of a power of two are 0: then the products below are exact in any order.
     let power_of_two = |scale: f32| scale.is_normal() && scale > 0.0 && scale.to_bits().trailing_zeros() >= 23;
@@ -164,7 +164,7 @@ fn tensor<'a>(tensors: &Tensors<'a>, name: &str) -> Result<&'a pb::TensorProto, 
     tensors.get(name).copied().ok_or_else(|| broken(format!("no tensor {name:?}")))
 }
 
-/// A tensor's bytes, when it has the type, shape and length asked for.
+/// A tensor's bytes, if it has the expected type, shape and length.
 fn raw<'a>(tensors: &Tensors<'a>, name: &str, of: DataType, shape: &[usize]) -> Result<&'a [u8], EngineError> {
     let tensor = tensor(tensors, name)?;
     let element_bytes = if of == DataType::Int8 { 1 } else { 4 };

@@ -1,4 +1,4 @@
-//! The engine of `shared` behind the common trait: row by row, without allocation.
+//! The int8 engine of `shared` behind the common trait: row by row, without allocation.
 
 use super::{Engine, EngineError, check_lengths};
 use lapwing_shared::features::FEATURES;
@@ -11,10 +11,10 @@ pub struct Int8Engine {
 }
 
 impl Int8Engine {
-    /// Checks an artifact of form `int8` and takes it over.
+    /// Checks an int8 artifact and loads it.
     ///
     /// # Errors
-    /// [`EngineError::Int8`] with the first thing that is wrong.
+    /// [`EngineError::Int8`] when the artifact is invalid.
     pub fn load(artifact: impl Into<Box<[u8]>>) -> Result<Self, EngineError> {
         Ok(Self { network: Int8Network::parse(artifact.into())?, scratch: Scratch::default() })
     }
@@ -43,11 +43,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broken_artifact_says_what_is_wrong_with_it() {
+    fn an_invalid_artifact_is_refused_with_the_reason() {
         let error = Int8Engine::load(*b"ELF\x7f....").err().unwrap();
         assert_eq!(
             error.to_string(),
-            "int8 artifact refused: not an int8 network: begins with [45, 4c, 46, 7f], expected \"LWN1\""
+            "int8 artifact rejected: not an int8 network: begins with [45, 4c, 46, 7f], expected \"LWN1\""
         );
     }
 }

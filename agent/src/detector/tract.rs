@@ -1,7 +1,7 @@
-//! The ONNX form of the network, run by tract.
+//! The ONNX engine: runs the network with tract.
 //!
-//! The artifact keeps [`super::contract`], and once optimised it runs nothing but integer matrix kernels. A call costs
-//! much whatever its batch, so the model is prepared for a few batch sizes and short batches are padded to the next.
+//! The artifact meets `contract`; once optimised it runs only integer matrix kernels. Every call has a high fixed
+//! cost, so the model is prepared for a few batch sizes, and smaller batches are padded to the next.
 
 use super::{Engine, EngineError, check_lengths, contract};
 use lapwing_shared::features::FEATURES;
@@ -14,7 +14,7 @@ use tract_onnx::tract_hir::infer::InferenceOp;
 use tract_onnx::tract_hir::ops::cnn::{Conv, PaddingSpec};
 use tract_onnx::tract_hir::ops::expandable::expand;
 
-/// Batch sizes that the model is prepared for, rising.
+/// Batch sizes that the model is prepared for, ascending.
 pub const BATCHES: [usize; 3] = [1, 16, 64];
 
 /// The model at one batch size.
@@ -26,7 +26,7 @@ struct Plan {
 
 /// An ONNX artifact, ready to run.
 pub struct TractEngine {
-    /// One for each of [`BATCHES`].
+    /// One per element of [`BATCHES`].
     plans: Vec<Plan>,
     latent_width: usize,
 }
@@ -35,8 +35,8 @@ impl TractEngine {
     /// Loads and optimises an artifact of form ONNX.
     ///
     /// # Errors
-    /// [`EngineError::Onnx`] when tract cannot read it, [`EngineError::Contract`] when its inputs or outputs are not
-    /// the contract's, [`EngineError::NotInteger`] when a layer would run in floating point.
+    /// [`EngineError::Onnx`] when tract cannot read it, [`EngineError::Contract`] when it breaks the
+    /// contract, [`EngineError::NotInteger`] when a layer would run in floating point.
     pub fn load(artifact: &[u8]) -> Result<Self, EngineError> {
         let reader = reader();
         let proto = reader.proto_model_for_read(&mut Cursor::new(artifact)).map_err(onnx)?;
@@ -48,7 +48,7 @@ impl TractEngine {
         Ok(Self { plans: plans?, latent_width })
     }
 
-    /// The matrix kernels that the optimised model runs, in order, for every batch size of [`BATCHES`] in turn.
+    /// Matrix kernels of the optimised model, in order, for each batch size of [`BATCHES`].
     pub fn kernels(&self) -> Vec<String> {
         self.plans.iter().flat_map(|plan| plan.kernels.clone()).collect()
     }
@@ -103,27 +103,26 @@ impl Engine for TractEngine {
     }
 }
 
-/// Ends the use of the wide vector registers' upper halves on this thread.
+/// Clears the upper halves of this thread's wide vector registers.
 ///
-/// tract's kernels are assembly without `vzeroupper`. What they leave in the upper halves makes every later SSE
-/// instruction of the thread wait for it, which is all of our own arithmetic: the int8 engine took 350 ns a row after
-/// tract had been loaded, and 117 before. A search by `memchr` ends with that instruction wherever it uses AVX2;
-/// glibc's copies do not where they use AVX-512.
+/// tract's kernels are assembly without `vzeroupper`. Non-zero upper halves slow down every later SSE instruction of the
+/// thread, and all of our arithmetic uses SSE: the int8 engine takes 350 ns per row after tract has run, 117 otherwise.
+/// `memchr` executes `vzeroupper` if it uses AVX2; glibc's copies do not if they use AVX-512.
 fn release_vector_registers() {
     if cfg!(target_arch = "x86_64") {
         std::hint::black_box(memchr::memchr(1, std::hint::black_box(&[0; 64])));
     }
 }
 
-/// A reader that knows the contract's one operator. tract's own register names some 200 more, none of which passes the
-/// contract, and each of which a router's flash would have to hold.
+/// A reader that knows only the contract's operator. tract's own register has some 200 more, none of which passes the
+/// contract; they would only take flash.
 fn reader() -> Onnx {
     let mut reader = Onnx::default();
     reader.op_register.insert(contract::OPERATOR, |_, _| Ok((convolution(), Vec::new())));
     reader
 }
 
-/// QLinearConv with kernel 1, whose nine inputs stand in ONNX's order.
+/// QLinearConv with kernel 1; its nine inputs are in ONNX's order.
 fn convolution() -> Box<dyn InferenceOp> {
     expand(Conv {
         kernel_shape: Some(tvec!(1)),
@@ -162,7 +161,7 @@ fn prepare(model: &InferenceModel, batch: usize) -> Result<Plan, EngineError> {
     Ok(Plan { batch, plan, kernels })
 }
 
-/// Every matrix kernel's name; refuses a model with a floating-point value anywhere.
+/// Names of the matrix kernels; an error if the model has any floating-point value.
 fn integer_kernels(model: &TypedModel) -> Result<Vec<String>, EngineError> {
     let mut kernels = Vec::new();
     for node in model.nodes() {

@@ -1,18 +1,17 @@
 //! Messages ↔ two segment files, appended in batches.
 //!
-//! A record is the payload's length and the first bytes of its SHA-256, both little-endian 32 bits, then the payload. One segment
-//! grows; when it is full, what still waits is written to the other one, whole and durably, and the first is removed.
-//! At a start the older content comes first, and a record that breaks off or fails its sum ends its segment: that is
-//! the batch that a power cut tore.
+//! A record is the payload's length and the first bytes of its SHA-256, both little-endian 32 bits, then the payload. One
+//! segment grows; when it is full, the messages that are still waiting are written to the other one, atomically and
+//! durably, and the first is removed. A truncated record or one with a wrong checksum ends its segment: it is part of a
+//! batch that a power cut interrupted.
 
-use crate::update::disk::Disk;
+use crate::disk::Disk;
 use lapwing_shared::messages::MESSAGE_BYTES;
 use lapwing_shared::release::digest::sha256;
 use std::io;
 
-/// The two files.
 const SEGMENTS: [&str; 2] = ["outbox-0", "outbox-1"];
-/// Bytes in front of each payload.
+/// Bytes before each payload.
 const HEAD_BYTES: usize = 8;
 
 /// The files.
@@ -25,25 +24,25 @@ pub struct Journal<D> {
 }
 
 impl<D: Disk> Journal<D> {
-    /// Opens the files and gives their payloads, oldest first; one that stands in both comes twice. `limit` is the
-    /// outbox's bound in bytes; a segment grows to twice that.
+    /// Opens the files and returns their payloads, oldest first; a payload in both is returned twice. `limit` is the outbox's
+    /// limit in bytes; a segment grows to twice that.
     pub fn open(mut disk: D, limit: usize) -> (Self, Vec<Vec<u8>>) {
         let segment_limit = limit * 2;
         let mut payloads = Vec::new();
         let mut used = false;
         for path in SEGMENTS {
-            // An unreadable segment is like an empty one: the agent must start.
+            // An unreadable segment counts as empty: the agent must start.
             let bytes = disk.read(path, segment_limit * 2).ok().flatten().unwrap_or_default();
             used |= !bytes.is_empty();
             read_records(&bytes, &mut payloads);
         }
-        // A full segment makes the first flush write everything anew, so that nothing is appended behind a torn tail.
+        // "Full" makes the first flush rewrite the journal, so that nothing is appended behind a torn record.
         let bytes = if used { segment_limit } else { 0 };
         (Self { disk, active: 0, bytes, limit: segment_limit }, payloads)
     }
 
-    /// Appends `fresh`; or, where the segment is full or `anew` says so, writes `all` to the other one and removes it.
-    /// Whether it was written anew.
+    /// Appends `fresh`; if the segment is full or `rewrite` is set, writes `all` to the other segment and removes this one.
+    /// Returns whether it did the latter.
     ///
     /// # Errors
     /// The disk's.
@@ -51,14 +50,14 @@ impl<D: Disk> Journal<D> {
         &mut self,
         fresh: impl Iterator<Item = &'a [u8]>,
         all: impl Iterator<Item = &'a [u8]>,
-        anew: bool,
+        rewrite: bool,
     ) -> io::Result<bool> {
         let batch = records(fresh);
-        if batch.is_empty() && self.bytes < self.limit && !anew {
+        if batch.is_empty() && self.bytes < self.limit && !rewrite {
             return Ok(false);
         }
         let path = SEGMENTS[self.active];
-        if self.bytes + batch.len() <= self.limit && !anew {
+        if self.bytes + batch.len() <= self.limit && !rewrite {
             // A failed append may leave half a record, which would hide all later ones.
             let appended = self.disk.append(path, &batch).and_then(|()| self.disk.sync(path));
             self.bytes = if appended.is_ok() { self.bytes + batch.len() } else { self.limit };
@@ -68,7 +67,7 @@ impl<D: Disk> Journal<D> {
         let everything = records(all);
         self.disk.replace(SEGMENTS[other], &everything)?;
         (self.active, self.bytes) = (other, everything.len());
-        // Or a power cut would bring it back.
+        // Removed durably, or a power cut would restore it.
         self.disk.remove(path).and_then(|()| self.disk.sync_folder(path)).map(|()| true)
     }
 }
@@ -96,7 +95,7 @@ fn read_records(mut bytes: &[u8], payloads: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// The first bytes of the payload's SHA-256: not against attackers, but the program has the code for it anyway.
+/// The first bytes of the payload's SHA-256: a checksum, not a protection against attackers.
 fn checksum(bytes: &[u8]) -> u32 {
     let [a, b, c, d, ..] = sha256(bytes);
     u32::from_le_bytes([a, b, c, d])
@@ -104,7 +103,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 impl<D> Journal<D> {
-    /// Takes the disk out, to look at it.
+    /// The disk, for inspection.
     pub(crate) fn into_disk(self) -> D {
         self.disk
     }

@@ -1,8 +1,9 @@
-//! The outbox over its bound, over restarts and over torn writes.
+//! The outbox at its limits, over restarts and with torn writes.
 
 use super::*;
-use crate::update::power::{Cut, PowerDisk};
+use crate::disk::power::{Cut, PowerDisk};
 use lapwing_shared::messages::{Health, Samples, Update, UpdateStep};
+use lapwing_shared::units::Timestamp;
 
 fn update(release: u64) -> Body {
     Body::Update(Update { release, step: UpdateStep::Confirmed })
@@ -14,7 +15,7 @@ fn samples() -> Body {
 
 fn alert(episode: u64) -> Body {
     use lapwing_shared::messages::{Alert, AlertState, Role};
-    use lapwing_shared::units::{Address, Timestamp};
+    use lapwing_shared::units::Address;
     Body::Alert(Alert {
         episode,
         state: AlertState::Opened,
@@ -49,7 +50,7 @@ fn ack(run: u64, up_to: u64, also: &[u64]) -> Acknowledgement {
 }
 
 #[test]
-fn messages_leave_only_on_the_trainers_word() {
+fn messages_leave_only_when_acknowledged() {
     let mut outbox = outbox(100);
     (1..=4).for_each(|release| outbox.push(update(release), 0).unwrap());
     assert_eq!(sent(&mut outbox, 0), [1, 2, 3, 4]);
@@ -88,7 +89,7 @@ fn dropped_numbers_that_were_never_sent_leave_no_gap() {
 }
 
 #[test]
-fn what_is_under_way_is_not_dropped() {
+fn messages_in_flight_are_not_dropped() {
     let mut outbox = outbox(2);
     outbox.push(update(1), 0).unwrap();
     outbox.push(update(2), 0).unwrap();
@@ -98,7 +99,7 @@ fn what_is_under_way_is_not_dropped() {
 }
 
 #[test]
-fn the_bound_in_bytes_holds() {
+fn the_limit_in_bytes_holds() {
     let mut outbox = Outbox::<PowerDisk>::new(7, Limits { bytes: 500, messages: 1000 }, None);
     (1..=200).for_each(|release| outbox.push(update(release), 0).unwrap());
     assert!(outbox.bytes <= 500 && outbox.counts().dropped_telemetry > 100);
@@ -157,7 +158,7 @@ fn a_power_cut_while_flushing_loses_only_the_last_batch() {
 }
 
 #[test]
-fn a_full_segment_is_written_anew_without_what_is_gone() {
+fn a_full_segment_is_rewritten_without_messages_that_left() {
     let mut outbox = stored(PowerDisk::default());
     for round in 0..100 {
         outbox.push(alert(round), 0).unwrap();
@@ -169,8 +170,8 @@ fn a_full_segment_is_written_anew_without_what_is_gone() {
     assert!(disk.used() <= 2100 && disk.files().len() <= 2, "{} {:?}", disk.used(), disk.files());
 }
 
-/// So many alerts, told and on the disk, all acknowledged but the newest.
-fn told(alerts: u64) -> Outbox<PowerDisk> {
+/// This number of alerts, sent and in the journal, all acknowledged but the newest.
+fn sent_and_acknowledged(alerts: u64) -> Outbox<PowerDisk> {
     let mut outbox = roomy(PowerDisk::default());
     for number in 1..=alerts {
         outbox.push(alert(number), 0).unwrap();
@@ -190,22 +191,22 @@ fn waiting(outbox: &Outbox<PowerDisk>) -> Vec<u64> {
 }
 
 #[test]
-fn what_was_acknowledged_is_not_told_again_after_an_end_in_order() {
+fn no_acknowledged_message_returns_after_an_orderly_stop() {
     for alerts in [1, 2, 40, 200] {
-        let mut first = told(alerts);
+        let mut first = sent_and_acknowledged(alerts);
         assert!(first.finish().is_none());
         assert_eq!(waiting(&roomy(disk(first))), [alerts]);
     }
 }
 
 #[test]
-fn after_a_power_cut_a_bounded_number_of_acknowledged_messages_is_told_again() {
-    let again = (2..200).map(|alerts| {
-        let after = waiting(&roomy(disk(told(alerts)).after(Cut::NothingPending)));
+fn a_power_cut_brings_back_a_bounded_number_of_acknowledged_messages() {
+    let repeated = (2..200).map(|alerts| {
+        let after = waiting(&roomy(disk(sent_and_acknowledged(alerts)).after(Cut::NothingPending)));
         assert_eq!(after.last(), Some(&alerts));
         after.len() - 1
     });
-    assert_eq!(again.max(), Some(WINDOW), "as many as leave until the journal is written whole");
+    assert_eq!(repeated.max(), Some(WINDOW), "as many as leave before the journal is rewritten");
 }
 
 #[test]
@@ -217,7 +218,7 @@ fn a_full_disk_is_counted_and_messages_wait_in_memory() {
 }
 
 #[test]
-fn run_numbers_rise_over_restarts_and_lost_files() {
+fn run_numbers_increase_over_restarts_and_lost_files() {
     let mut disk = PowerDisk::default();
     let mut runs = vec![next_run(&mut disk, None).0, next_run(&mut disk, None).0, next_run(&mut disk, Some(500)).0];
     runs.push(next_run(&mut disk, None).0);
@@ -229,22 +230,22 @@ fn run_numbers_rise_over_restarts_and_lost_files() {
 }
 
 #[test]
-fn when_the_clock_is_set_waiting_alerts_get_their_times_and_sent_ones_stay() {
+fn setting_the_clock_corrects_waiting_alerts_but_not_sent_ones() {
     let mut outbox = outbox(100);
     outbox.push(alert(1), 0).unwrap();
     assert_eq!(sent(&mut outbox, 0), [1]);
     outbox.push(alert(2), 0).unwrap();
     outbox.push(alert(3), 1_800_000_000).unwrap();
-    assert_eq!(outbox.mend(5_000_000_000, 1_900_000_000), 1);
+    assert_eq!(outbox.correct_times(5_000_000_000, 1_900_000_000), 1);
     outbox.disconnected();
-    let told: Vec<_> = std::iter::from_fn(|| outbox.next_to_send(0))
+    let times: Vec<_> = std::iter::from_fn(|| outbox.next_to_send(0))
         .map(|outgoing| {
             let Body::Alert(alert) = outgoing.message.body else { panic!("an alert") };
             (alert.episode, alert.at.as_secs(), alert.since.as_secs(), outgoing.message.sent_s)
         })
         .collect();
-    assert_eq!(told, [(1, 0, 0, 0), (2, 5, 5, 1_900_000_000), (3, 0, 0, 1_800_000_000)]);
-    assert_eq!(outbox.mend(5_000_000_000, 1_900_000_000), 0, "nothing is mended twice");
+    assert_eq!(times, [(1, 0, 0, 0), (2, 5, 5, 1_900_000_000), (3, 0, 0, 1_800_000_000)]);
+    assert_eq!(outbox.correct_times(5_000_000_000, 1_900_000_000), 0, "nothing is corrected twice");
 }
 
 #[test]
@@ -253,5 +254,89 @@ fn samples_are_not_written_to_the_disk() {
     [samples(), alert(1), samples()].into_iter().for_each(|body| first.push(body, 0).unwrap());
     assert!(first.flush().is_none());
     let mut second = stored(disk(first).after(Cut::NothingPending));
-    assert_eq!(sent(&mut second, 0), [2], "the alert alone comes back");
+    assert_eq!(sent(&mut second, 0), [2], "only the alert returns");
+}
+
+#[test]
+fn refused_messages_wait_and_do_not_hold_up_other_kinds() {
+    let mut outbox = outbox(1000);
+    (0..100).for_each(|_| outbox.push(samples(), 0).unwrap());
+    assert_eq!(sent(&mut outbox, 0).len(), WINDOW);
+    (1..=WINDOW as u64).for_each(|number| outbox.refused((7, number), 0));
+    outbox.push(alert(1), 0).unwrap();
+    outbox.push(update(1), 0).unwrap();
+    assert_eq!(sent(&mut outbox, 0), [101, 102]);
+    assert_eq!(outbox.counts().waiting, 102);
+    assert!(sent(&mut outbox, REFUSED_MS - 1).is_empty());
+    assert_eq!(sent(&mut outbox, REFUSED_MS)[..3], [101, 1, 2], "sent again after the wait");
+}
+
+#[test]
+fn refused_messages_are_dropped_before_others_and_counted() {
+    let mut outbox = outbox(2);
+    outbox.push(alert(1), 0).unwrap();
+    outbox.push(alert(2), 0).unwrap();
+    sent(&mut outbox, 0);
+    outbox.refused((7, 1), 0);
+    outbox.push(alert(3), 0).unwrap();
+    let counts = outbox.counts();
+    assert_eq!((counts.dropped_alerts, counts.waiting), (1, 2));
+    outbox.disconnected();
+    assert_eq!(sent(&mut outbox, 0), [2, 3]);
+}
+
+fn full_samples() -> Body {
+    use lapwing_shared::features::FEATURES;
+    use lapwing_shared::messages::{RowHosts, SAMPLE_ROWS, SampleRow};
+    let row = |second| {
+        SampleRow::new(Timestamp::from_secs(second), &[1.5; FEATURES], None, false, RowHosts { source: 1, target: 2 })
+    };
+    Body::Samples(Samples { schema: [3; 32], flows_seen: 905, rows: (0..SAMPLE_ROWS as u64).map(row).collect() })
+}
+
+#[test]
+fn samples_are_split_until_they_fit_and_keep_their_rows_and_weight() {
+    let mut outbox = outbox(100);
+    outbox.set_payload_limit(2000);
+    outbox.push(full_samples(), 5).unwrap();
+    let (mut rows, mut weight, mut numbers) = (Vec::new(), 0, Vec::new());
+    while let Some(outgoing) = outbox.next_to_send(0) {
+        assert!(outgoing.payload.len() <= 2000 && outgoing.message.sent_s == 5);
+        let Body::Samples(samples) = outgoing.message.body else { panic!() };
+        weight += samples.flows_seen;
+        rows.extend(samples.rows.iter().map(|row| row.at.as_secs()));
+        numbers.push(outgoing.id.1);
+    }
+    rows.sort_unstable();
+    numbers.sort_unstable();
+    assert_eq!((rows, weight), ((0..32).collect::<Vec<_>>(), 905));
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "each part has a number of its own");
+    assert_eq!((outbox.counts().left_out, outbox.counts().dropped_telemetry), (0, 0));
+}
+
+#[test]
+fn an_alert_loses_its_rows_where_the_broker_has_no_room_for_them() {
+    let mut outbox = outbox(100);
+    outbox.set_payload_limit(200);
+    let Body::Alert(mut with_rows) = alert(1) else { panic!() };
+    while with_rows.rows.push([1.5; lapwing_shared::features::FEATURES]).is_ok() {}
+    outbox.push(Body::Alert(with_rows), 0).unwrap();
+    let outgoing = outbox.next_to_send(0).unwrap();
+    assert_eq!((outgoing.message.body, outgoing.id), (alert(1), (7, 1)));
+    assert!(outgoing.payload.len() <= 200 && outbox.counts().left_out == 1);
+}
+
+#[test]
+fn what_cannot_be_cut_waits_for_another_broker_or_is_dropped_and_counted() {
+    let mut outbox = outbox(100);
+    outbox.set_payload_limit(10);
+    outbox.push(alert(1), 0).unwrap();
+    outbox.push(full_samples(), 0).unwrap();
+    outbox.push(Body::Health(Health::default()), 0).unwrap();
+    assert!(sent(&mut outbox, 0).is_empty() && sent(&mut outbox, RESEND_MS).is_empty());
+    let counts = outbox.counts();
+    assert_eq!((counts.waiting, counts.dropped_telemetry, counts.left_out), (1, 33, 34));
+    outbox.disconnected();
+    outbox.set_payload_limit(usize::MAX);
+    assert_eq!(sent(&mut outbox, 0), [1]);
 }

@@ -1,4 +1,4 @@
-//! Feature vectors as CSV: the flow's key, the features in schema order, and what the release made of them.
+//! Feature vectors → CSV: the flow's key, the features in schema order, score and surprise.
 
 use crate::output::{FieldAddress, OutputError, Protocol, Sink};
 use lapwing_shared::features::FeatureVector;
@@ -7,12 +7,22 @@ use lapwing_shared::flow::record::FlowRecord;
 use std::path::Path;
 
 /// Columns before the features.
-pub const KEY_COLUMNS: &str = "start_s,end_s,protocol,source,source_port,destination,destination_port";
-/// Columns after them; empty where no release was in use.
-pub const VERDICT_COLUMNS: &str = "score,surprise_nats";
+pub(crate) const KEY_COLUMNS: &str = "start_s,end_s,protocol,source,source_port,destination,destination_port";
+/// Columns after the features; empty if no release was in use.
+pub(crate) const VERDICT_COLUMNS: &str = "score,surprise_nats";
+
+/// The verdict on one row, for files and samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct RowVerdict {
+    pub score: u32,
+    /// Surprise, nats.
+    pub surprise_nats: f32,
+    /// Whether a host of the row is suspect.
+    pub suspect: bool,
+}
 
 /// Writes feature vectors.
-pub struct FeatureWriter {
+pub(crate) struct FeatureWriter {
     sink: Sink,
 }
 
@@ -21,7 +31,7 @@ impl FeatureWriter {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn create(path: &Path) -> Result<Self, OutputError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, OutputError> {
         let mut sink = Sink::create(path)?;
         sink.write(|writer| {
             write!(writer, "{KEY_COLUMNS}")?;
@@ -33,15 +43,15 @@ impl FeatureWriter {
         Ok(Self { sink })
     }
 
-    /// Writes one row; `verdict` is score and surprise in nats.
+    /// Writes one row.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(
+    pub(crate) fn write(
         &mut self,
         record: &FlowRecord,
         features: &FeatureVector,
-        verdict: Option<(u32, f32)>,
+        verdict: Option<RowVerdict>,
     ) -> Result<(), OutputError> {
         self.sink.write(|writer| {
             write!(
@@ -59,17 +69,17 @@ impl FeatureWriter {
                 write!(writer, ",{value}")?;
             }
             match verdict {
-                Some((score, surprise_nats)) => writeln!(writer, ",{score},{surprise_nats}"),
+                Some(RowVerdict { score, surprise_nats, .. }) => writeln!(writer, ",{score},{surprise_nats}"),
                 None => writeln!(writer, ",,"),
             }
         })
     }
 
-    /// Hands everything to the operating system.
+    /// Flushes the buffer.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn flush(&mut self) -> Result<(), OutputError> {
+    pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
         self.sink.flush()
     }
 }

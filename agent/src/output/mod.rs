@@ -1,24 +1,23 @@
-//! What a person or a script reads of a run: flow records and feature vectors as CSV, alerts as JSON lines, a summary.
+//! Results of a run → flow records and feature vectors as CSV, alerts as JSON lines, a summary.
 
 pub mod alerts;
-pub mod features;
-pub mod records;
+pub(crate) mod features;
+pub(crate) mod records;
 pub mod summary;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes gathered before a file is written to.
+/// Buffer of a file, bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A file that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}: {source}")]
+#[expect(missing_docs, reason = "the messages document the fields")]
 pub struct OutputError {
-    /// The file.
     pub path: PathBuf,
-    /// Why.
     pub source: io::Error,
 }
 
@@ -29,7 +28,7 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Creates or empties the file.
+    /// Creates or truncates the file.
     ///
     /// # Errors
     /// When it cannot be created.
@@ -41,24 +40,24 @@ impl Sink {
         Ok(Self { path: path.to_owned(), writer: BufWriter::with_capacity(BUFFER_BYTES, file) })
     }
 
-    /// Writes what `write` writes.
+    /// Lets `write` write to the buffer.
     ///
     /// # Errors
-    /// When the file cannot take it.
+    /// When the file cannot be written.
     pub fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
         write(&mut self.writer).map_err(|source| OutputError { path: self.path.clone(), source })
     }
 
-    /// Hands everything gathered to the operating system.
+    /// Flushes the buffer.
     ///
     /// # Errors
-    /// When the file cannot take it.
+    /// When the file cannot be written.
     pub fn flush(&mut self) -> Result<(), OutputError> {
         self.write(|writer| writer.flush())
     }
 }
 
-/// Lower-case text of a protocol number, or the number.
+/// Displays a protocol's name in lower case, or its number.
 pub(crate) struct Protocol(pub lapwing_shared::packet::Network, pub u8);
 
 impl std::fmt::Display for Protocol {
@@ -77,7 +76,7 @@ impl std::fmt::Display for Protocol {
     }
 }
 
-/// A field address: MAC notation for flows that are neither IP nor ARP.
+/// Displays an address; in MAC notation for flows that are neither IP nor ARP.
 pub(crate) struct FieldAddress(pub lapwing_shared::packet::Network, pub lapwing_shared::units::Address);
 
 impl std::fmt::Display for FieldAddress {

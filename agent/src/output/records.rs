@@ -1,4 +1,4 @@
-//! Flow records as CSV: one line a record, in the order in which they were made.
+//! Flow records → CSV: one line per record, in the order in which they were made.
 
 use crate::output::{FieldAddress, OutputError, Protocol, Sink};
 use lapwing_shared::flow::record::{Direction, EndReason, FlowRecord};
@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// First line of the file. Times are seconds since the epoch, octets are the network layer's, frame octets the wire's.
-pub const HEADER: &str = "start_s,end_s,duration_s,network,protocol,vlan,source,source_port,destination,\
+pub(crate) const HEADER: &str = "start_s,end_s,duration_s,network,protocol,vlan,source,source_port,destination,\
 destination_port,icmp_type,icmp_code,forward_packets,reverse_packets,forward_octets,reverse_octets,\
 forward_frame_octets,reverse_frame_octets,forward_payload_octets,reverse_payload_octets,forward_tcp_flags,\
 reverse_tcp_flags,handshake_us,earlier_records,end_reason";
 
 /// Writes flow records.
-pub struct RecordWriter {
+pub(crate) struct RecordWriter {
     sink: Sink,
 }
 
@@ -21,7 +21,7 @@ impl RecordWriter {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn create(path: &Path) -> Result<Self, OutputError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, OutputError> {
         let mut sink = Sink::create(path)?;
         sink.write(|writer| writeln!(writer, "{HEADER}"))?;
         Ok(Self { sink })
@@ -31,15 +31,15 @@ impl RecordWriter {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&mut self, record: &FlowRecord) -> Result<(), OutputError> {
+    pub(crate) fn write(&mut self, record: &FlowRecord) -> Result<(), OutputError> {
         self.sink.write(|writer| write_record(writer, record))
     }
 
-    /// Hands everything to the operating system.
+    /// Flushes the buffer.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn flush(&mut self) -> Result<(), OutputError> {
+    pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
         self.sink.flush()
     }
 }

@@ -1,245 +1,253 @@
-//! [`Session`] ↔ broker: the socket, the waits between connections, and the thread for both.
+//! [`Session`] ↔ broker: one connection after the other, and the waits between them.
 
-use super::backoff::Backoff;
-use super::session::{Action, Session};
-use super::trouble::explain;
+use super::backoff::{Backoff, SUSPICIOUS};
+use super::choice;
+use super::conversation::{Conversation, KEEP_ALIVE_S};
+use super::error::ClientError;
+use super::mqtt::decode::BrokerLimits;
+use super::mqtt::encode::{Connect, Will};
+use super::mqtt::reason;
+use super::mqtt::socket::{self, Dial, Ended};
+use super::session::Session;
+use super::trouble::{explain, hint};
 use super::{FromPipeline, ToPipeline};
 use crate::clock;
-use crate::outbox::MessageId;
-use crate::status::Board;
-use crate::update::disk::Disk;
+use crate::config::BROKERS;
+use crate::disk::Disk;
+use crate::report::SharedReport;
 use crate::update::engine::EngineFactory;
 use lapwing_shared::messages::MESSAGE_BYTES;
 use lapwing_shared::messages::broker_url::BrokerUrl;
-use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{LastWill, Packet};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Requests that wait for the socket.
-const REQUESTS: usize = 256;
-/// Events that wait for the session.
-const EVENTS: usize = 64;
-/// Between two ticks of the session, milliseconds.
+/// Capacity of the queue to the socket, packets.
+const REQUESTS: usize = 32;
+/// Capacity of the queue from the socket, packets.
+const EVENTS: usize = 16;
+/// Largest packet that the agent accepts, bytes.
+const PACKET_BYTES: u32 = MESSAGE_BYTES as u32 + 1024;
+/// Interval between two ticks of the session, milliseconds.
 const TICK_MS: u64 = 1_000;
-/// After the packet side has gone, undelivered messages have this long on a standing connection, milliseconds; then
-/// they stay in the journal, where there is one.
-const FAREWELL_MS: u64 = 5_000;
-/// How long a connection may take to be made, seconds: longer than a resolver without an answer (musl's gives up after
-/// five), so that its error is told and not just that it took long.
-const CONNECT_S: u64 = 15;
-/// Silence after which broker and agent ask whether the other is there, seconds.
-const KEEP_ALIVE_S: u64 = 30;
+/// Time to deliver the remaining messages after the pipeline has ended, milliseconds; then they stay in the journal, if
+/// there is one.
+const DRAIN_MS: u64 = 5_000;
+/// Time for the last packets to reach the socket, milliseconds.
+const FLUSH_MS: u64 = 1_000;
 
-/// How to reach the broker.
+/// How to reach the brokers.
 #[derive(Clone, Debug)]
-pub struct Connection {
-    url: BrokerUrl,
+pub(crate) struct Connection {
+    /// The first choice first.
+    urls: Vec<BrokerUrl>,
     client_id: String,
     #[cfg(feature = "tls")]
     tls: Option<std::sync::Arc<rustls::ClientConfig>>,
-    board: Board,
+    report: SharedReport,
     seed: u64,
 }
 
 impl Connection {
-    /// `client_id` is the agent's name, `ca_pem` what the file of certificates to trust holds (without one, those that
-    /// the system trusts), `seed` that of the waits' jitter, different for each agent.
+    /// `client_id` is the agent's name, `ca_pem` the certificates to trust (`None`: the system's), `seed` the seed of the
+    /// back-off's jitter, which should differ between agents.
     ///
     /// # Errors
-    /// [`ClientError`] for `mqtts` with nothing to trust, or to an address that no certificate can name.
-    pub fn new(url: BrokerUrl, client_id: String, ca_pem: Option<&[u8]>, seed: u64) -> Result<Self, ClientError> {
-        if url.tls && !cfg!(feature = "tls") {
+    /// [`ClientError`] for `mqtts` without usable certificates, or to an IPv6 address.
+    pub(crate) fn new(
+        mut urls: Vec<BrokerUrl>,
+        client_id: String,
+        ca_pem: Option<&[u8]>,
+        seed: u64,
+    ) -> Result<Self, ClientError> {
+        let uses_tls = urls.iter().any(|url| url.tls);
+        if uses_tls && !cfg!(feature = "tls") {
             return Err(ClientError::NoTls);
         }
-        if url.tls && url.host.starts_with('[') {
+        if urls.iter().any(|url| url.tls && url.host.starts_with('[')) {
             return Err(ClientError::Address);
         }
+        choice::sort(&mut urls, &client_id);
         #[cfg(feature = "tls")]
-        let tls = if url.tls { Some(super::tls::client_config(ca_pem)?) } else { None };
+        let tls = if uses_tls { Some(super::tls::client_config(ca_pem)?) } else { None };
         #[cfg(not(feature = "tls"))]
         let _ = ca_pem;
         Ok(Self {
-            url,
+            urls,
             client_id,
             #[cfg(feature = "tls")]
             tls,
-            board: Board::default(),
+            report: SharedReport::default(),
             seed,
         })
     }
 
-    /// Where.
-    pub fn url(&self) -> &BrokerUrl {
-        &self.url
+    /// In the order in which the agent tries them.
+    pub(crate) fn urls(&self) -> &[BrokerUrl] {
+        &self.urls
     }
 
-    /// The same, with a board that is told the connection's state.
-    pub fn telling(self, board: Board) -> Self {
-        Self { board, ..self }
+    /// Keeps the state of the connection in `report`.
+    pub(crate) fn with_report(self, report: SharedReport) -> Self {
+        Self { report, ..self }
     }
 }
 
-/// Why the client ends.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No runtime.
-    #[error("cannot start the network runtime: {0}")]
-    Runtime(#[from] std::io::Error),
-    /// No TLS in this build.
-    #[error("this build has no TLS: use mqtt://, or a build with the feature tls")]
-    NoTls,
-    /// Nothing to trust.
-    #[error("certificates for mqtts: {0}")]
-    Certificates(String),
-    /// The client checks names and IPv4 addresses only.
-    #[error("mqtts does not take an IPv6 address: use a name that the broker's certificate holds")]
-    Address,
-}
-
-/// Runs until the packet side drops its sender; call on a thread of its own.
+/// Runs until the pipeline drops its sender; call on a thread of its own.
 ///
 /// # Errors
-/// [`ClientError`] at the start; later trouble is logged and tried again.
-pub fn run<D: Disk, F: EngineFactory>(
+/// [`ClientError`] at the start; later errors are logged, and the connection is retried.
+pub(crate) fn run<D: Disk, F: EngineFactory>(
     mut session: Session<D, F>,
     connection: &Connection,
-    said: mpsc::Receiver<FromPipeline>,
-    installs: SyncSender<ToPipeline<F::Engine>>,
+    from_pipeline: mpsc::Receiver<FromPipeline>,
+    to_pipeline: SyncSender<ToPipeline<F::Engine>>,
 ) -> Result<(), ClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut link = Link { said, installs, open: true, gone_ms: None };
-    let mut backoff = Backoff::new(connection.seed);
+    let mut link =
+        Link { from_pipeline, to_pipeline, open: true, ended_ms: None, limits: [BrokerLimits::default(); BROKERS] };
+    let mut backoff = Backoff::new(connection.seed, connection.urls.len());
     runtime.block_on(async {
         while link.open {
-            let reason = link.connect(&mut session, connection, &mut backoff).await;
+            let at = backoff.broker();
+            connection.report.edit().broker_url = connection.urls[at].to_string();
+            let Some((ended, lasted_ms)) = link.connect(&mut session, connection, at).await else {
+                session.disconnected();
+                break;
+            };
             session.disconnected();
-            if let Some(reason) = reason {
-                connection.board.connection(&reason);
-                let wait_ms = backoff.wait_ms();
-                tracing::warn!(%reason, wait_ms, "no connection to the broker");
-                link.wait(&mut session, &connection.board, wait_ms).await;
+            backoff.ended(lasted_ms, ended.is_by_broker());
+            let mut reason = explain(&ended, &connection.urls[at], &connection.client_id);
+            if backoff.short_lived() >= SUSPICIOUS {
+                reason += &hint(backoff.short_lived(), &connection.client_id);
             }
+            connection.report.set_connection(&reason);
+            let wait_ms = backoff.wait_ms(ended.refusal().is_some_and(reason::asks_for_patience));
+            tracing::warn!(%reason, wait_ms, "no connection to the broker");
+            link.wait(&mut session, &connection.report, wait_ms).await;
         }
         session.finish();
         Ok(())
     })
 }
 
-/// Options without the last will.
-fn options(connection: &Connection) -> MqttOptions {
-    let url = &connection.url;
-    let mut options = MqttOptions::new(connection.client_id.clone(), url.host.as_str(), url.port);
-    options.set_keep_alive(Duration::from_secs(KEEP_ALIVE_S)).set_clean_start(true).set_connection_timeout(CONNECT_S);
-    options.set_max_packet_size(Some(MESSAGE_BYTES as u32 + 1024));
-    // The client keeps room for so many; its own limit would take 10 MB.
-    options.set_outgoing_inflight_upper_limit(REQUESTS as u16);
-    if let Some((user, password)) = &url.login {
-        options.set_credentials(user.as_str(), password.as_str());
+/// The address and the first packet.
+fn dial(connection: &Connection, at: usize, will: Option<Will>) -> Dial {
+    let url = &connection.urls[at];
+    let login = url.login.as_ref().map(|(user, password)| (user.as_str().to_owned(), password.as_str().to_owned()));
+    Dial {
+        address: format!("{}:{}", url.host, url.port),
+        #[cfg(feature = "tls")]
+        tls: connection.tls.clone().filter(|_| url.tls).map(|config| (url.host.as_str().to_owned(), config)),
+        connect: Connect {
+            client_id: connection.client_id.clone(),
+            keep_alive_s: KEEP_ALIVE_S,
+            packet_bytes: PACKET_BYTES,
+            login,
+            will,
+        },
     }
-    #[cfg(feature = "tls")]
-    if let Some(config) = &connection.tls {
-        let config = rumqttc::TlsConfiguration::Rustls(std::sync::Arc::clone(config));
-        options.set_transport(rumqttc::Transport::tls_with_config(config));
-    }
-    options
 }
 
 struct Link<E> {
-    said: mpsc::Receiver<FromPipeline>,
-    installs: SyncSender<ToPipeline<E>>,
+    from_pipeline: mpsc::Receiver<FromPipeline>,
+    to_pipeline: SyncSender<ToPipeline<E>>,
     open: bool,
-    /// When the packet side went, milliseconds.
-    gone_ms: Option<u64>,
-}
-
-/// Which publish a packet identifier stands for: identifiers come in the order of the requests.
-#[derive(Default)]
-struct Underway {
-    requested: VecDeque<Option<MessageId>>,
-    identified: HashMap<u16, MessageId>,
-}
-
-impl Underway {
-    fn sent(&mut self, identifier: u16) {
-        if let Some(Some(id)) = self.requested.pop_front().filter(|_| identifier != 0) {
-            self.identified.insert(identifier, id);
-        }
-    }
+    /// When the pipeline ended, milliseconds.
+    ended_ms: Option<u64>,
+    /// What each broker supports, from its last answer: the last will is sent before the next one.
+    limits: [BrokerLimits; BROKERS],
 }
 
 impl<E> Link<E> {
-    /// One connection, to its end; the reason, or nothing when the packet side has gone.
+    /// Runs one connection; returns why it ended and how long it lasted, milliseconds, if the broker accepted it; `None` if
+    /// the pipeline has ended and its messages are delivered.
     async fn connect<D: Disk, F: EngineFactory<Engine = E>>(
         &mut self,
         session: &mut Session<D, F>,
         connection: &Connection,
-        backoff: &mut Backoff,
-    ) -> Option<String> {
-        let mut options = options(connection);
-        if let Some((topic, payload)) = session.status(false) {
-            options.set_last_will(LastWill::new(topic, payload, QoS::AtLeastOnce, true, None));
-        }
-        let (client, events) = AsyncClient::new(options, REQUESTS);
-        let (tell, mut told) = mpsc::channel(EVENTS);
-        // A task of its own: a connection attempt does not survive being dropped halfway.
-        let polling = tokio::spawn(poll(events, tell));
+        at: usize,
+    ) -> Option<(Ended, Option<u64>)> {
+        let BrokerLimits { acknowledges: acknowledged, retains: retain, .. } = self.limits[at];
+        let will = session.status(false).map(|(topic, payload)| Will { topic, payload, acknowledged, retain });
+        let (to_socket, requests) = mpsc::channel(REQUESTS);
+        let (events, mut received) = mpsc::channel(EVENTS);
+        // A separate task, since `select!` would cancel a read or a connection attempt in progress.
+        let socket = tokio::spawn(socket::run(dial(connection, at, will), requests, to_socket.clone(), events));
+        let mut conversation = Conversation::new(to_socket, connection.report.clone(), clock::monotonic_ms());
         let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
-        let (mut underway, mut held) = (Underway::default(), None);
-        let reason = loop {
-            tokio::select! {
-                event = told.recv() => match event {
-                    Some(Ok(event)) => {
-                        if matches!(event, Event::Incoming(Packet::ConnAck(_))) {
-                            connection.board.connection("connected");
-                        }
-                        handle(event, session, &mut underway, backoff);
+        let ended = loop {
+            let outcome = tokio::select! {
+                event = received.recv() => match event {
+                    Some(Ok(packet)) => conversation.receive(packet, session, clock::monotonic_ms()),
+                    Some(Err(ended)) => Err(ended),
+                    None => Err(Ended::Closed),
+                },
+                message = self.from_pipeline.recv(), if self.ended_ms.is_none() => {
+                    match message {
+                        Some(message) => session.handle_pipeline(message, clock::monotonic_ms(), clock::wall_s()),
+                        None => self.ended_ms = Some(clock::monotonic_ms()),
                     }
-                    Some(Err(error)) => break Some(explain(&error, &connection.url)),
-                    None => break Some("the connection's task ended".to_owned()),
+                    Ok(())
                 },
-                said = self.said.recv(), if self.gone_ms.is_none() => match said {
-                    Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
-                    None => self.gone_ms = Some(clock::monotonic_ms()),
-                },
-                _ = tick.tick() => Self::tick(session, &connection.board),
+                _ = tick.tick() => {
+                    Self::tick(session, &connection.report);
+                    conversation.tick(session, clock::monotonic_ms())
+                }
+            };
+            if let Err(ended) = outcome {
+                break Some(ended);
             }
             self.hand_over(session);
-            request(session, &client, &mut underway, &mut held);
+            conversation.request(session, clock::monotonic_ms());
             if self.is_done(session.outbox().counts().waiting) {
+                let _ = tokio::time::timeout(Duration::from_millis(FLUSH_MS), conversation.drained()).await;
                 break None;
             }
         };
-        self.open = reason.is_some();
-        polling.abort();
-        reason
+        socket.abort();
+        let ended = ended?;
+        self.learn(&conversation, &ended, at);
+        let lasted_ms = conversation.accepted_ms().map(|at_ms| clock::monotonic_ms().saturating_sub(at_ms));
+        Some((ended, lasted_ms))
     }
 
-    /// The packet side has gone, and what it left was delivered or had its time.
+    /// Remembers what the broker supports: one that refuses the last will is asked again with a simpler one.
+    fn learn(&mut self, conversation: &Conversation, ended: &Ended, at: usize) {
+        let limits = &mut self.limits[at];
+        if conversation.accepted_ms().is_some() {
+            *limits = conversation.limits();
+        }
+        match ended.refusal() {
+            Some(reason::RETAIN_NOT_SUPPORTED) => limits.retains = false,
+            Some(reason::QOS_NOT_SUPPORTED) => limits.acknowledges = false,
+            _ => {}
+        }
+    }
+
+    /// Whether the pipeline has ended, and its messages are delivered or out of time.
     fn is_done(&self, waiting: u32) -> bool {
-        let late = |gone_ms| clock::monotonic_ms().saturating_sub(gone_ms) >= FAREWELL_MS;
-        self.gone_ms.is_some_and(|gone_ms| waiting == 0 || late(gone_ms))
+        let timed_out = |ended_ms| clock::monotonic_ms().saturating_sub(ended_ms) >= DRAIN_MS;
+        self.ended_ms.is_some_and(|ended_ms| waiting == 0 || timed_out(ended_ms))
     }
 
-    /// Time goes on, and the report learns how the outbox does.
-    fn tick<D: Disk, F: EngineFactory<Engine = E>>(session: &mut Session<D, F>, board: &Board) {
+    /// Ticks the session and updates the report.
+    fn tick<D: Disk, F: EngineFactory<Engine = E>>(session: &mut Session<D, F>, report: &SharedReport) {
         session.tick(clock::monotonic_ms(), clock::wall_s());
         let counts = session.outbox().counts();
-        let mut report = board.edit();
+        let mut report = report.edit();
         report.outbox_waiting = counts.waiting;
         report.outbox_dropped_alerts = counts.dropped_alerts;
         report.outbox_dropped_telemetry = counts.dropped_telemetry;
+        report.outbox_left_out = session.left_out();
+        report.rejected_manifests = session.rejected_manifests();
     }
 
-    /// Between connections the packet side is still heard.
+    /// Waits between connections, while messages from the pipeline go to the outbox.
     async fn wait<D: Disk, F: EngineFactory<Engine = E>>(
         &mut self,
         session: &mut Session<D, F>,
-        board: &Board,
+        report: &SharedReport,
         wait_ms: u64,
     ) {
         let end = tokio::time::sleep(Duration::from_millis(wait_ms));
@@ -248,11 +256,11 @@ impl<E> Link<E> {
         while self.open {
             tokio::select! {
                 () = &mut end => return,
-                said = self.said.recv() => match said {
-                    Some(said) => session.from_pipeline(said, clock::monotonic_ms(), clock::wall_s()),
+                message = self.from_pipeline.recv() => match message {
+                    Some(message) => session.handle_pipeline(message, clock::monotonic_ms(), clock::wall_s()),
                     None => self.open = false,
                 },
-                _ = tick.tick() => Self::tick(session, board),
+                _ = tick.tick() => Self::tick(session, report),
             }
             self.hand_over(session);
         }
@@ -260,75 +268,11 @@ impl<E> Link<E> {
 
     fn hand_over<D: Disk, F: EngineFactory<Engine = E>>(&mut self, session: &mut Session<D, F>) {
         while let Some(install) = session.next_install() {
-            match self.installs.try_send(install) {
+            match self.to_pipeline.try_send(install) {
                 Ok(()) => {}
                 Err(TrySendError::Full(install)) => return session.return_install(install),
                 Err(TrySendError::Disconnected(_)) => return,
             }
-        }
-    }
-}
-
-async fn poll(mut events: EventLoop, tell: mpsc::Sender<Result<Event, ConnectionError>>) {
-    loop {
-        let event = events.poll().await;
-        let ended = event.is_err();
-        if tell.send(event).await.is_err() || ended {
-            return;
-        }
-    }
-}
-
-fn handle<D: Disk, F: EngineFactory>(
-    event: Event,
-    session: &mut Session<D, F>,
-    underway: &mut Underway,
-    backoff: &mut Backoff,
-) {
-    let now_ms = clock::monotonic_ms();
-    match event {
-        Event::Incoming(Packet::ConnAck(_)) => {
-            tracing::info!("connected to the broker");
-            backoff.reset();
-            session.connected(now_ms);
-        }
-        Event::Incoming(Packet::Publish(publish)) => {
-            if let Ok(topic) = std::str::from_utf8(&publish.topic) {
-                session.message(topic, &publish.payload, now_ms, clock::at_least_s());
-            }
-        }
-        Event::Incoming(Packet::PubAck(ack)) => {
-            if let Some(id) = underway.identified.remove(&ack.pkid) {
-                session.delivered(id, now_ms);
-            }
-        }
-        Event::Outgoing(Outgoing::Publish(identifier)) => underway.sent(identifier),
-        _ => {}
-    }
-}
-
-/// Hands actions to the socket while it takes them; `held` is the one that it did not take.
-fn request<D: Disk, F: EngineFactory>(
-    session: &mut Session<D, F>,
-    client: &AsyncClient,
-    underway: &mut Underway,
-    held: &mut Option<Action>,
-) {
-    while let Some(action) = held.take().or_else(|| session.next_action()) {
-        let taken = match action.clone() {
-            Action::Subscribe(topic) => client.try_subscribe(topic, QoS::AtLeastOnce),
-            Action::Unsubscribe(topic) => client.try_unsubscribe(topic),
-            Action::Publish { topic, payload, acknowledged, retain, .. } => {
-                let qos = if acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-                client.try_publish(topic, qos, retain, payload)
-            }
-        };
-        if taken.is_err() {
-            *held = Some(action);
-            return;
-        }
-        if let Action::Publish { id, .. } = action {
-            underway.requested.push_back(id);
         }
     }
 }

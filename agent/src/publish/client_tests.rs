@@ -1,66 +1,83 @@
-//! The client against a real broker in this process, and against ones that refuse.
+//! The client with a real broker in this process, and with brokers that refuse.
 
 use super::*;
+use crate::disk::power::PowerDisk;
 use crate::outbox::{Delivery, Limits, Outbox};
 use crate::update::halver::Halvers;
-use crate::update::power::PowerDisk;
 use crate::update::store::Store;
-use crate::update::testing::{artifact_bytes, manifest, signed, terms};
 use lapwing_shared::messages::topics::{Kind, agents_filter, chunk_topic, release_topic};
 use lapwing_shared::messages::{Body, Message, UpdateStep};
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
+use lapwing_shared::release::testing::{artifact_bytes, manifest, signed, terms};
 use lapwing_shared::release::trial::TrialVerdict;
-use rumqttc::v5::Client;
-use rumqttd::{Broker, Config, ConnectionSettings, RouterConfig, ServerSettings};
-use std::io::{Read, Write};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{Client, Event, MqttOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// A running mosquitto; killed when dropped.
+struct Broker {
+    child: Child,
+    folder: PathBuf,
+    address: SocketAddr,
 }
 
-fn broker(listen: SocketAddr) {
-    let connections = ConnectionSettings {
-        connection_timeout_ms: 5000,
-        max_payload_size: 128 * 1024,
-        max_inflight_count: 200,
-        auth: None,
-        external_auth: None,
-        dynamic_filters: true,
-    };
-    let server = ServerSettings { name: "v5".to_owned(), listen, tls: None, next_connection_delay_ms: 1, connections };
-    let router = RouterConfig {
-        max_connections: 16,
-        max_outgoing_packet_count: 200,
-        max_segment_size: 4 * 1024 * 1024,
-        max_segment_count: 4,
-        ..RouterConfig::default()
-    };
-    let config = Config { router, v5: Some([("1".to_owned(), server)].into()), ..Config::default() };
-    let mut broker = Broker::new(config);
-    thread::spawn(move || broker.start().is_ok());
+impl Broker {
+    /// Starts it on a free port; `None` if it is not installed.
+    fn start() -> Option<Self> {
+        let folder = std::env::temp_dir().join(format!("lapwing-client-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let config = folder.join("mosquitto.conf");
+        let text = format!("user root\nlistener {} 127.0.0.1\nallow_anonymous true\n", address.port());
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new("mosquitto");
+        // Debian installs it in a folder that is not in the PATH of ordinary users.
+        command.env("PATH", "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/bin");
+        let spawned = command.arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = match spawned {
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            spawned => spawned.unwrap(),
+        };
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(log.any(|line| line.unwrap().ends_with(" running")), "mosquitto logs that it is running");
+        // Reads to the end, as the broker would block on a full pipe.
+        thread::spawn(move || log.for_each(drop));
+        Some(Self { child, folder, address })
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
 }
 
 type Agent = (mpsc::Sender<FromPipeline>, Receiver<ToPipeline<crate::update::halver::Halver>>);
 
-fn agent(address: SocketAddr) -> Agent {
+fn agent(addresses: &[SocketAddr]) -> Agent {
     let (store, _) = Store::open(PowerDisk::default(), terms());
     let outbox = Outbox::new(1, Limits::default(), None);
     let name = "gw-1".try_into().unwrap();
     let session = Session::start(name, Delivery::EndToEnd, Halvers, store, outbox);
-    let url = format!("mqtt://{address}").parse().unwrap();
-    let connection = Connection::new(url, "gw-1".to_owned(), None, 1).unwrap();
-    let (say, said) = mpsc::channel(16);
-    let (installs, installed) = sync_channel(2);
-    thread::spawn(move || run(session, &connection, said, installs));
-    (say, installed)
+    let urls = addresses.iter().map(|address| format!("mqtt://{address}").parse().unwrap()).collect();
+    let connection = Connection::new(urls, "gw-1".to_owned(), None, 1).unwrap();
+    let (to_network, from_pipeline) = mpsc::channel(16);
+    let (to_pipeline, installed) = sync_channel(2);
+    thread::spawn(move || run(session, &connection, from_pipeline, to_pipeline));
+    (to_network, installed)
 }
 
-/// Publishes a release and its chunks, retained, and gives the steps that agents report.
+/// Publishes a release and its chunks, retained; receives the steps that agents report.
 fn trainer(address: SocketAddr, release: Manifest) -> Receiver<UpdateStep> {
     let mut options = MqttOptions::new("trainer", address.ip().to_string(), address.port());
     options.set_max_packet_size(Some(128 * 1024));
@@ -74,7 +91,7 @@ fn trainer(address: SocketAddr, release: Manifest) -> Receiver<UpdateStep> {
     client.publish(topic, QoS::AtLeastOnce, true, signed(&release, 1)).unwrap();
     let (steps, stepped) = sync_channel(16);
     thread::spawn(move || {
-        let _kept = client;
+        let _client = client;
         for event in events.iter() {
             if let Ok(Event::Incoming(Packet::Publish(publish))) = event
                 && let Ok(Message { body: Body::Update(update), .. }) = Message::decode(&publish.payload)
@@ -88,45 +105,54 @@ fn trainer(address: SocketAddr, release: Manifest) -> Receiver<UpdateStep> {
 }
 
 #[test]
-fn a_signed_release_reaches_the_packet_side_through_a_real_broker() {
-    let address = free_address();
-    broker(address);
+fn a_signed_release_reaches_the_pipeline_through_a_real_broker() {
+    let Some(broker) = Broker::start() else { return lapwing_skips::skip("mosquitto is not installed") };
+    let address = broker.address;
     let stepped = trainer(address, manifest(1));
-    let (say, installed) = agent(address);
-    let ToPipeline::Install(installed) = installed.recv_timeout(PATIENCE).unwrap() else { panic!("removed") };
+    let (to_network, installed) = agent(&[address]);
+    let ToPipeline::Install(installed) = installed.recv_timeout(TIMEOUT).unwrap() else { panic!("removed") };
     assert_eq!((installed.manifest.version, installed.on_trial), (1, true));
-    say.try_send(FromPipeline::TrialVerdict(1, TrialVerdict::Confirm)).unwrap();
+    to_network.try_send(FromPipeline::TrialVerdict { version: 1, verdict: TrialVerdict::Confirm }).unwrap();
     for expected in [UpdateStep::Downloading, UpdateStep::Verified, UpdateStep::Trial, UpdateStep::Confirmed] {
-        assert_eq!(stepped.recv_timeout(PATIENCE).unwrap(), expected);
+        assert_eq!(stepped.recv_timeout(TIMEOUT).unwrap(), expected);
     }
 }
 
-/// Answers each connection's first bytes with `answer` and closes; tells of each.
+/// Answers each connection's first bytes with `answer` and closes it; sends a message for each.
 fn refusing(answer: &'static [u8]) -> (SocketAddr, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let (tell, told) = sync_channel(16);
+    let (closed, connections) = sync_channel(16);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 512]);
             let _ = stream.write_all(answer);
-            if tell.send(()).is_err() {
+            if closed.send(()).is_err() {
                 return;
             }
         }
     });
-    (address, told)
+    (address, connections)
 }
 
 #[test]
-fn a_broker_that_refuses_is_tried_again_and_the_packet_side_does_not_wait() {
+fn a_refusing_broker_is_retried_while_the_channel_is_drained() {
     // CONNACK with reason 0x87, not authorized (MQTT 5 §3.2.2.2); and a connection that just closes.
     for answer in [&[0x20, 3, 0, 0x87, 0][..], &[]] {
-        let (address, told) = refusing(answer);
-        let (say, _installed) = agent(address);
-        told.recv_timeout(PATIENCE).unwrap();
-        say.try_send(FromPipeline::TrialVerdict(1, TrialVerdict::Confirm)).unwrap();
-        told.recv_timeout(PATIENCE).unwrap();
+        let (address, connections) = refusing(answer);
+        let (to_network, _installed) = agent(&[address]);
+        connections.recv_timeout(TIMEOUT).unwrap();
+        to_network.try_send(FromPipeline::TrialVerdict { version: 1, verdict: TrialVerdict::Confirm }).unwrap();
+        connections.recv_timeout(TIMEOUT).unwrap();
+    }
+}
+
+#[test]
+fn the_next_broker_is_tried_when_one_refuses() {
+    let brokers = [refusing(&[0x20, 3, 0, 0x88, 0]), refusing(&[0x20, 3, 0, 0x87, 0]), refusing(&[])];
+    let _agent = agent(&brokers.each_ref().map(|(address, _)| *address));
+    for (_, connections) in &brokers {
+        connections.recv_timeout(TIMEOUT).unwrap();
     }
 }

@@ -1,46 +1,69 @@
-//! What the agent tells and hears over MQTT 5, on a thread of its own.
+//! Alerts, samples, health and releases ↔ MQTT 5, on a thread of its own.
 //!
-//! [`session`] decides, without a socket or a clock; [`client`] moves bytes between it and the broker. The packet side
-//! talks to it over two bounded channels and never waits: [`FromPipeline`] by `try_send`, [`ToPipeline`] by `try_recv`.
+//! `session` decides, without a socket or a clock; `client` connects it with the broker, and `mqtt` reads and writes
+//! the packets. Two bounded channels
+//! connect the scoring thread. Alerts, samples and verdicts wait for room in the first (`blocking_send`), which the network
+//! thread drains even without a connection; health is dropped if it is full (`try_send`). The scoring thread polls the
+//! second for releases (`try_recv`). The packet thread uses neither.
 
-pub mod backoff;
-pub mod client;
+pub(crate) mod agent_name;
+pub(crate) mod backoff;
+pub(crate) mod channel_ends;
+mod choice;
+pub(crate) mod client;
+mod conversation;
+pub(crate) mod error;
+#[cfg(test)]
+mod fake_broker;
+#[cfg(test)]
+mod hostile_tests;
+mod in_flight;
 pub mod json;
-pub mod session;
-#[cfg(feature = "tls")]
-mod crypto;
+mod mqtt;
+pub(crate) mod network_thread;
+mod rate;
+mod refusals;
+pub(crate) mod session;
 #[cfg(feature = "tls")]
 mod tls;
 mod trouble;
-#[cfg(feature = "tls")]
-mod x25519;
 
 use crate::update::engine::InstalledRelease;
 use lapwing_shared::messages::{Alert, Health, Samples};
 use lapwing_shared::release::trial::TrialVerdict;
 
-/// To the packet side.
+/// To the scoring thread.
 #[derive(Debug)]
-pub enum ToPipeline<E> {
-    /// Use this release from now on.
+pub(crate) enum ToPipeline<E> {
+    /// Score with this release from now on.
     Install(InstalledRelease<E>),
-    /// Go on without a release: the one on trial failed and none was confirmed before.
+    /// Continue without a release: the one on trial failed and none was confirmed before.
     Remove,
 }
 
-/// From the packet side.
+/// From the scoring thread.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "samples come once in minutes, and a box would be allocated for each")]
-pub enum FromPipeline {
-    /// An episode's message.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "samples are sent every few minutes; boxing them would allocate each time"
+)]
+pub(crate) enum FromPipeline {
     Alert(Alert),
-    /// A reservoir's batch.
+    /// A batch of samples.
     Samples(Samples),
-    /// Counters; the outbox's own are filled in here.
+    /// Counters; the session adds the outbox's.
     Health(Health),
-    /// The wall clock was set: what was made before and not sent is mended. Nanoseconds to add to its times, and the
-    /// wall clock now in seconds.
-    ClockSet(i64, u64),
-    /// How the trial of this version ended.
-    TrialVerdict(u64, TrialVerdict),
+    /// The wall clock was set: the session corrects messages that were not sent yet.
+    ClockSet {
+        /// Nanoseconds to add to their times.
+        shift_ns: i64,
+        /// The wall clock now, seconds.
+        now_s: u64,
+    },
+    /// The trial of a release has ended.
+    TrialVerdict {
+        /// Version of the release.
+        version: u64,
+        verdict: TrialVerdict,
+    },
 }

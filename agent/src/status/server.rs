@@ -1,16 +1,20 @@
-//! The socket where the report is asked for, and the loopback port where Prometheus reads it.
+//! Requests on the status socket and on the Prometheus port → the report in the form that was asked for.
 //!
-//! One client at a time, one request of one line, one answer, then the connection ends; whoever is slow is left. So
-//! clients take one thread and a few hundred bytes, however many there are.
+//! Each serves one client at a time: one request of one line, one answer, end of connection. Slow clients time out, so
+//! clients never take more than one thread and a few hundred bytes.
 
-use super::{Board, ask, metrics};
+use super::text::Text;
+use super::{TestAlertAnswer, metrics};
 use crate::clock;
 use crate::output::alerts::test_alert;
 use crate::publish::FromPipeline;
+use crate::report::SharedReport;
 use lapwing_shared::units::Timestamp;
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use std::fs::Permissions;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -19,35 +23,36 @@ use tokio::sync::mpsc::WeakSender;
 
 /// Longest request, bytes.
 const REQUEST_BYTES: u64 = 1024;
-/// A client may take so long to ask and to listen.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// The socket is its owner's and group's.
+/// How long a client may take to send its request, and to read the answer.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Mode of the socket: read and write for owner and group.
 const MODE: u32 = 0o660;
 
-/// The listening sockets, opened before privileges go.
-pub struct Listeners {
+/// The listening sockets, opened before the agent drops its privileges.
+pub(crate) struct Listeners {
     unix: Option<(UnixListener, PathBuf)>,
     prometheus: Option<TcpListener>,
 }
 
 impl Listeners {
-    /// Opens both where they are wanted. A socket that an earlier run left is taken away; one that answers is not.
+    /// Opens the sockets that are configured; an empty `socket` path disables the first. Replaces a socket file on which
+    /// no agent answers.
     ///
     /// # Errors
-    /// When an address is taken or not allowed.
-    pub fn open(socket: &Path, prometheus: Option<&str>) -> anyhow::Result<Self> {
-        let wanted = !socket.as_os_str().is_empty();
-        let unix = match wanted.then(|| listen(socket)).transpose() {
+    /// When an address is in use or not permitted. The default socket path is optional: a failure there is logged.
+    pub(crate) fn open(socket: &Path, prometheus: Option<&str>) -> anyhow::Result<Self> {
+        let enabled = !socket.as_os_str().is_empty();
+        let unix = match enabled.then(|| listen(socket)).transpose() {
             Ok(listener) => listener.map(|listener| (listener, socket.to_owned())),
             Err(error) => {
-                let told = format!(
-                    "status socket {}: {error}; set status.socket to another path, or to \"\"",
+                let message = format!(
+                    "cannot open status socket {}: {error}; set status.socket to another path, or to \"\" to disable it",
                     socket.display()
                 );
-                // Nobody asked for the usual place by name: another agent has it, or only root may write there. Watching
-                // goes before being asked.
-                anyhow::ensure!(socket == crate::config::StatusSection::default().socket, told);
-                tracing::warn!("{told}; goes on without one");
+                // Another agent may use the default path, or only root may write there. Capturing matters more than
+                // `status`.
+                anyhow::ensure!(socket == crate::config::StatusSection::default().socket, message);
+                tracing::warn!("{message}; continuing without a status socket");
                 None
             }
         };
@@ -57,28 +62,32 @@ impl Listeners {
         Ok(Self { unix, prometheus: prometheus.transpose()? })
     }
 
-    /// Answers from now on, until the process ends.
+    /// Serves requests on threads of their own until the process ends. Test alerts go to `to_network`.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn serve(self, board: &Board, said: Option<WeakSender<FromPipeline>>) -> io::Result<Socket> {
+    pub(crate) fn serve(
+        self,
+        report: &SharedReport,
+        to_network: Option<WeakSender<FromPipeline>>,
+    ) -> io::Result<Socket> {
         let path = self.unix.as_ref().map(|(_, path)| path.clone());
         if let Some((listener, _)) = self.unix {
-            let board = board.clone();
+            let report = report.clone();
             std::thread::Builder::new().name("status".into()).spawn(move || {
                 for mut client in listener.incoming().flatten() {
-                    let patient = client.set_read_timeout(Some(PATIENCE)).and(client.set_write_timeout(Some(PATIENCE)));
-                    // Whoever leaves early has chosen so.
-                    let _ = patient.and_then(|()| answer(&mut client, &board, said.as_ref()));
+                    let limited = client.set_read_timeout(Some(TIMEOUT)).and(client.set_write_timeout(Some(TIMEOUT)));
+                    // A client that disconnects early or times out gets no answer.
+                    let _ = limited.and_then(|()| answer(&mut client, &report, to_network.as_ref()));
                 }
             })?;
         }
         if let Some(listener) = self.prometheus {
-            let board = board.clone();
+            let report = report.clone();
             std::thread::Builder::new().name("prometheus".into()).spawn(move || {
                 for mut client in listener.incoming().flatten() {
-                    let patient = client.set_read_timeout(Some(PATIENCE)).and(client.set_write_timeout(Some(PATIENCE)));
-                    let _ = patient.and_then(|()| http(&mut client, &board));
+                    let limited = client.set_read_timeout(Some(TIMEOUT)).and(client.set_write_timeout(Some(TIMEOUT)));
+                    let _ = limited.and_then(|()| http(&mut client, &report));
                 }
             })?;
         }
@@ -86,8 +95,8 @@ impl Listeners {
     }
 }
 
-/// Takes the socket's file away at the end.
-pub struct Socket(Option<PathBuf>);
+/// Deletes the socket's file when dropped.
+pub(crate) struct Socket(Option<PathBuf>);
 
 impl Drop for Socket {
     fn drop(&mut self) {
@@ -101,15 +110,26 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
         std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, Permissions::from_mode(MODE))?;
+    set_mode(path)?;
     Ok(listener)
 }
 
+/// Sets the socket's mode, through a descriptor of the socket itself: in a folder of another account, its name may lead
+/// elsewhere by now.
+fn set_mode(path: &Path) -> io::Result<()> {
+    let socket = open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if FileType::from_raw_mode(fstat(&socket)?.st_mode) != FileType::Socket {
+        return Err(io::Error::other("it was replaced while it was being opened"));
+    }
+    std::fs::set_permissions(format!("/proc/self/fd/{}", socket.as_raw_fd()), Permissions::from_mode(MODE))
+}
+
+/// Reads the request's line.
 fn request(client: &mut impl Read) -> io::Result<String> {
     let mut line = Vec::new();
     let mut octet = [0];
@@ -119,42 +139,47 @@ fn request(client: &mut impl Read) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&line).trim().to_owned())
 }
 
-fn answer(client: &mut (impl Read + Write), board: &Board, said: Option<&WeakSender<FromPipeline>>) -> io::Result<()> {
+fn answer(
+    client: &mut (impl Read + Write),
+    report: &SharedReport,
+    to_network: Option<&WeakSender<FromPipeline>>,
+) -> io::Result<()> {
     let text = match request(client)?.as_str() {
-        "status" => serde_json::to_string(&board.report()).unwrap_or_default(),
-        "picture" => ask::picture(&board.report()),
-        "metrics" => metrics::text(&board.report()),
-        "test-alert" => send_test_alert(board, said),
-        _ => r#"{"error": "expected status, picture, metrics or test-alert"}"#.to_owned(),
+        "status" => serde_json::to_string(&report.snapshot()).unwrap_or_default(),
+        // `picture` is the request's earlier name.
+        "text" | "picture" => Text(&report.snapshot()).to_string(),
+        "metrics" => metrics::text(&report.snapshot()),
+        "test-alert" => serde_json::to_string(&send_test_alert(report, to_network)).unwrap_or_default(),
+        "test-alert-text" => send_test_alert(report, to_network).to_string(),
+        _ => r#"{"error": "expected status, text, metrics or test-alert"}"#.to_owned(),
     };
     client.write_all(text.as_bytes())?;
     client.write_all(b"\n")
 }
 
-fn http(client: &mut (impl Read + Write), board: &Board) -> io::Result<()> {
-    let found = request(client)?.starts_with("GET /metrics ");
+fn http(client: &mut (impl Read + Write), report: &SharedReport) -> io::Result<()> {
+    let is_known = request(client)?.starts_with("GET /metrics ");
     let (status, body) =
-        if found { ("200 OK", metrics::text(&board.report())) } else { ("404 Not Found", String::new()) };
+        if is_known { ("200 OK", metrics::text(&report.snapshot())) } else { ("404 Not Found", String::new()) };
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {length}\r\n");
     client.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes())
 }
 
-fn send_test_alert(board: &Board, said: Option<&WeakSender<FromPipeline>>) -> String {
+fn send_test_alert(report: &SharedReport, to_network: Option<&WeakSender<FromPipeline>>) -> TestAlertAnswer {
     let now_s = clock::wall_s().unwrap_or(0);
-    let number = now_s << 32 | u64::from(fastrand::u32(..)) | 1 << 31;
-    let alert = test_alert(Timestamp::from_secs(now_s), number);
-    board.alert(alert.clone().boxed());
-    let sent = match said.map(WeakSender::upgrade) {
-        None => Err("no broker is configured: the alert stands in the status only"),
-        Some(None) => Err("the agent is ending"),
-        Some(Some(said)) => said.try_send(FromPipeline::Alert(alert)).map_err(|_| "the queue to the network is full"),
+    let episode = now_s << 32 | u64::from(fastrand::u32(..)) | 1 << 31;
+    let alert = test_alert(Timestamp::from_secs(now_s), episode);
+    report.add_alert(alert.clone().boxed());
+    let sent = match to_network.map(WeakSender::upgrade) {
+        None => Err("no broker is configured: the alert is shown by `status` only"),
+        Some(None) => Err("the agent is shutting down"),
+        Some(Some(sender)) => {
+            sender.try_send(FromPipeline::Alert(alert)).map_err(|_| "the queue to the network thread is full")
+        }
     };
-    match sent {
-        Ok(()) => serde_json::json!({ "episode": number, "queued": true, "connection": board.report().connection }),
-        Err(error) => serde_json::json!({ "episode": number, "queued": false, "error": error }),
-    }
-    .to_string()
+    let connection = sent.is_ok().then(|| report.snapshot().broker());
+    TestAlertAnswer { episode, queued: sent.is_ok(), connection, error: sent.err().map(str::to_owned) }
 }
 
 #[cfg(test)]

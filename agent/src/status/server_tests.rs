@@ -1,33 +1,36 @@
-use super::*;
-use crate::status::Report;
-use crate::status::ask::ask;
+//! Clients of the status socket and of the Prometheus port.
 
-fn serve(name: &str, said: Option<WeakSender<FromPipeline>>) -> (Socket, PathBuf, Board) {
+use super::*;
+use crate::status::ask::{ask, test_alert as ask_for_alert};
+use serde_json::Value;
+
+fn serve(name: &str, to_network: Option<WeakSender<FromPipeline>>) -> (Socket, PathBuf, SharedReport) {
     let path = std::env::temp_dir().join(format!("lapwing-status-{name}-{}/agent.sock", std::process::id()));
-    let board = Board::default();
-    board.edit().release = 7;
-    let socket = Listeners::open(&path, None).unwrap().serve(&board, said).unwrap();
-    (socket, path, board)
+    let report = SharedReport::default();
+    report.edit().release = 7;
+    let socket = Listeners::open(&path, None).unwrap().serve(&report, to_network).unwrap();
+    (socket, path, report)
 }
 
 #[test]
-fn the_report_is_told_to_whoever_asks_and_nonsense_is_not() {
-    let (socket, path, board) = serve("report", None);
-    let report: Report = serde_json::from_str(&ask(&path, "status").unwrap()).unwrap();
-    assert_eq!((report.release, report), (7, board.report()));
+fn the_socket_answers_requests_and_rejects_unknown_ones() {
+    let (socket, path, report) = serve("report", None);
+    let status: Value = serde_json::from_str(&ask(&path, "status").unwrap()).unwrap();
+    assert_eq!((&status["release"], &status), (&7.into(), &serde_json::to_value(report.snapshot()).unwrap()));
+    assert_eq!(ask(&path, "text").unwrap(), format!("{}\n", Text(&report.snapshot())));
     assert!(ask(&path, "metrics").unwrap().contains("lapwing_release 7\n"));
-    for nonsense in ["", "stat", &"x".repeat(5000)] {
-        assert!(ask(&path, nonsense).is_err() || ask(&path, nonsense).unwrap().contains("expected status"));
+    for unknown in ["", "stat", &"x".repeat(5000)] {
+        assert!(ask(&path, unknown).is_err() || ask(&path, unknown).unwrap().contains("expected status"));
     }
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
-    assert!(Listeners::open(&path, None).is_err(), "a socket that answers is not taken away");
+    assert!(Listeners::open(&path, None).is_err(), "a socket in use is not replaced");
     drop(socket);
     assert!(!path.exists());
     std::fs::remove_dir(path.parent().unwrap()).unwrap();
 }
 
 #[test]
-fn a_socket_that_a_dead_agent_left_is_replaced() {
+fn the_socket_file_of_a_dead_agent_is_replaced() {
     let path = std::env::temp_dir().join(format!("lapwing-status-stale-{}.sock", std::process::id()));
     drop(UnixListener::bind(&path).unwrap());
     assert!(Listeners::open(&path, None).is_ok());
@@ -35,28 +38,34 @@ fn a_socket_that_a_dead_agent_left_is_replaced() {
 }
 
 #[test]
-fn a_test_alert_goes_the_way_of_alerts_and_is_marked() {
+fn a_test_alert_is_queued_like_other_alerts_and_marked() {
     let (sender, mut queue) = tokio::sync::mpsc::channel(1);
-    let (_socket, path, board) = serve("alert", Some(sender.downgrade()));
-    let said = ask(&path, "test-alert").unwrap();
-    assert!(said.contains(r#""queued":true"#), "{said}");
+    let (_socket, path, report) = serve("alert", Some(sender.downgrade()));
+    let answer = ask(&path, "test-alert").unwrap();
+    assert!(answer.contains(r#""queued":true"#), "{answer}");
     let Some(FromPipeline::Alert(alert)) = queue.blocking_recv() else { panic!("no alert") };
     assert!(crate::output::alerts::is_test(&alert));
-    assert_eq!(board.report().last_alerts[0]["test"], true);
+    assert!(crate::output::alerts::is_test(&report.snapshot().last_alerts[0]));
+    assert!(ask(&path, "status").unwrap().contains(r#""test":true"#));
     assert!(alert.episode > 0 && ask(&path, "test-alert").unwrap().contains(r#""queued":true"#));
     let full = ask(&path, "test-alert").unwrap();
-    assert!(full.contains("queue to the network is full"), "{full}");
+    assert!(full.contains("queue to the network thread is full"), "{full}");
+    let error = ask_for_alert(&path).unwrap_err().to_string();
+    assert!(error.starts_with("the queue to the network thread is full"), "{error}");
+    assert!(queue.blocking_recv().is_some());
+    let line = ask_for_alert(&path).unwrap();
+    assert!(line.starts_with("test alert ") && line.contains(" queued; broker: ") && line.ends_with('\n'), "{line}");
     drop(sender);
-    assert!(ask(&path, "test-alert").unwrap().contains("ending"));
+    assert!(ask(&path, "test-alert").unwrap().contains("shutting down"));
 }
 
 #[test]
-fn prometheus_reads_over_http_and_finds_nothing_elsewhere() {
-    let board = Board::default();
+fn the_prometheus_port_serves_metrics_and_nothing_else() {
+    let report = SharedReport::default();
     let mut answers = Vec::new();
     for path in ["/metrics", "/"] {
         let mut client = io::Cursor::new(format!("GET {path} HTTP/1.1\r\n\r\n").into_bytes());
-        http(&mut client, &board).unwrap();
+        http(&mut client, &report).unwrap();
         answers.push(String::from_utf8(client.into_inner()).unwrap());
     }
     assert!(answers[0].contains("200 OK") && answers[0].contains("lapwing_packets_total 0"));

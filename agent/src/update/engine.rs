@@ -1,4 +1,4 @@
-//! Release bytes → an engine that reproduces the release's golden vectors, or the reason why there is none.
+//! Release bytes → an engine that reproduces the release's golden vectors.
 
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::release::accept::{Refusal, Verified};
@@ -6,12 +6,12 @@ use lapwing_shared::release::golden::{GoldenError, check_golden};
 use lapwing_shared::release::manifest::{ArtifactForm, Digest, Manifest};
 use lapwing_shared::verdict::scaling::QuantizedInput;
 
-/// Runs the network, one row at a time; batches are the detector's affair.
+/// Runs the network on one row; the detector runs batches.
 pub trait GoldenEngine: Send {
     /// Quantized input → reconstruction and latent layer ([`Manifest::latent_width`] values).
     ///
     /// # Errors
-    /// What the engine says.
+    /// The engine's error.
     fn run_row(
         &mut self,
         input: &QuantizedInput,
@@ -22,42 +22,41 @@ pub trait GoldenEngine: Send {
 
 /// Builds engines.
 pub trait EngineFactory {
-    /// What it builds.
+    /// The engines that it builds.
     type Engine: GoldenEngine;
 
-    /// The form that its engines read.
+    /// The artifact form that its engines read.
     fn form(&self) -> ArtifactForm;
 
     /// Builds an engine; the artifact's digest has been checked.
     ///
     /// # Errors
-    /// What is wrong with the artifact.
+    /// Why the artifact is invalid.
     fn build(&self, manifest: &Manifest, artifact: &[u8]) -> Result<Self::Engine, String>;
 }
 
-/// A release that may judge traffic: everything about it was checked on this processor.
+/// A release that passed every check on this processor and may score traffic.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct InstalledRelease<E> {
-    /// What it says.
     pub manifest: Box<Manifest>,
     /// SHA-256 of the encoded manifest.
     pub digest: Digest,
-    /// Its network.
     pub engine: E,
-    /// On probation: the packet side judges it and tells the verdict.
+    /// Whether it is on trial: the scoring thread then tests it and reports a verdict.
     pub on_trial: bool,
 }
 
 /// Why a verified release cannot be installed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// The artifact is another.
+    /// The artifact is not the manifest's.
     #[error("{0}")]
     Refused(Refusal),
-    /// The engine refuses the artifact.
+    /// The engine rejects the artifact.
     #[error("engine cannot read the artifact: {0}")]
     Engine(String),
-    /// The engine computes something else than the release promises.
+    /// The engine does not reproduce the golden vectors.
     #[error("{0}")]
     Golden(GoldenError<String>),
 }
@@ -66,7 +65,7 @@ pub enum InstallError {
 ///
 /// # Errors
 /// [`InstallError`].
-pub fn install<F: EngineFactory>(
+pub(crate) fn install<F: EngineFactory>(
     verified: Verified,
     artifact: &[u8],
     engines: &F,

@@ -1,9 +1,9 @@
-//! An engine for tests: halves its input, as the test releases' golden vectors say.
+//! An engine for tests: halves its input, as the golden vectors of the test releases require.
 
 use super::engine::{EngineFactory, GoldenEngine};
-use super::testing::halve;
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::release::manifest::{ArtifactForm, Manifest};
+use lapwing_shared::release::testing::halve;
 use lapwing_shared::verdict::scaling::QuantizedInput;
 
 /// The engine of the test releases.
@@ -22,7 +22,6 @@ impl GoldenEngine for Halver {
     }
 }
 
-/// Builds it.
 pub(crate) struct Halvers;
 
 impl EngineFactory for Halvers {

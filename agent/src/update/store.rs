@@ -1,35 +1,33 @@
-//! Two slots and a state file ↔ the release in use; safe at any power cut.
+//! Two slots and a state file ↔ the release in use; safe against power cuts at any operation.
 //!
 //! ```text
-//! state            UpdateState, replaced whole
-//! slot-a/manifest  signed manifest        slot-b/…  the same
+//! state            UpdateState, replaced atomically
+//! slot-a/manifest  signed manifest        slot-b/…  likewise
 //! slot-a/artifact  the engine's form
 //! ```
-//! Order of an update: artifact, manifest, state. Until the state names the slot, nothing reads it; the slot that is
-//! written is never the confirmed release's. Errors of the disk leave the release in use as it is.
+//! An update writes artifact, manifest and state, in this order, into the slot that does not have the confirmed release.
+//! Nothing reads the slot before the state names it. Disk errors do not change the release in use.
 
-use super::disk::Disk;
 use super::engine::{EngineFactory, InstallError, InstalledRelease, install};
+use super::highest::Highest;
+use crate::disk::Disk;
 use lapwing_shared::release::accept::{Refusal, Terms, Verified, accept, accept_held};
 use lapwing_shared::release::manifest::{ARTIFACT_BYTES, Digest};
-use lapwing_shared::release::signature::SIGNED_MANIFEST_BYTES;
+use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, Source};
 use lapwing_shared::release::update::{Boot, HeldRelease, STATE_BYTES, Slot, UpdateError, UpdateState};
 use std::io;
 
-/// The state's file.
 const STATE: &str = "state";
 
-/// Why something did not reach the disk or come from it.
+/// Why a release cannot be stored or loaded.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages document the fields")]
 pub enum StoreError {
-    /// The disk failed.
-    #[error("cannot {action} {path} in the state folder: {source}; the release in use stays")]
+    #[error("cannot {action} {path} in the state folder: {source}; keeping the release in use")]
     Disk {
         /// `read` or `write`.
         action: &'static str,
-        /// The file.
         path: String,
-        /// What the system says.
         source: io::Error,
     },
     /// The state file is damaged.
@@ -38,7 +36,7 @@ pub enum StoreError {
     /// A file of the slot is missing.
     #[error("{0} is missing in the state folder")]
     Missing(String),
-    /// The slot holds another release than the state says.
+    /// The slot has a different release than the state.
     #[error("{0} holds another release than the state file says")]
     Different(String),
     /// The slot's release does not pass its checks.
@@ -47,20 +45,29 @@ pub enum StoreError {
     /// The slot's release cannot be installed.
     #[error("release on disk: {0}")]
     Install(#[from] InstallError),
-    /// The step does not fit the state.
+    /// The step is invalid in this state.
     #[error("{0}")]
     Step(#[from] UpdateError),
 }
 
-/// What a start found.
+/// The result of [`Store::boot`].
 #[derive(Debug)]
 pub struct Booted<E> {
     /// The release in use.
     pub release: Option<InstalledRelease<E>>,
-    /// Version that was rolled back at this start, and why.
-    pub rolled_back: Option<(u64, String)>,
-    /// What went wrong on the way.
+    /// The release that was rolled back at this start.
+    pub rolled_back: Option<RolledBack>,
+    /// Errors on the way.
     pub errors: Vec<StoreError>,
+}
+
+/// A release that did not pass its trial.
+#[derive(Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct RolledBack {
+    pub version: u64,
+    /// Why it was rolled back.
+    pub reason: String,
 }
 
 /// The agent's releases.
@@ -70,6 +77,7 @@ pub struct Store<D> {
     terms: Terms,
     state: UpdateState,
     unsaved: bool,
+    highest: Option<Highest>,
 }
 
 fn file(slot: Slot, name: &str) -> String {
@@ -80,9 +88,10 @@ fn file(slot: Slot, name: &str) -> String {
 }
 
 impl<D: Disk> Store<D> {
-    /// Reads the state. A missing or damaged one is rebuilt from what the slots hold, which is told beside the store.
+    /// Reads the state. If it is missing or damaged, rebuilds it from the slots; a damaged one is also returned as an error.
     pub fn open(disk: D, terms: Terms) -> (Self, Option<StoreError>) {
-        let mut store = Self { disk, state: UpdateState::new(terms.group.clone()), terms, unsaved: false };
+        let mut store =
+            Self { disk, state: UpdateState::new(terms.group.clone()), terms, unsaved: false, highest: None };
         let error = match store.read(STATE, STATE_BYTES) {
             Ok(bytes) => match UpdateState::decode(&bytes) {
                 Ok(state) => {
@@ -100,12 +109,21 @@ impl<D: Disk> Store<D> {
         (store, error.filter(|error| !matches!(error, StoreError::Missing(_))))
     }
 
-    /// What the agent remembers.
+    /// Also remembers the highest confirmed version in a file that outlasts the state folder. The release with that
+    /// version itself is accepted once more, since it may have been lost with the folder.
+    #[must_use]
+    pub(crate) fn with_highest(mut self, highest: Highest) -> Self {
+        self.state.highest_confirmed = self.state.highest_confirmed.max(highest.stored().saturating_sub(1));
+        self.highest = Some(highest);
+        self
+    }
+
+    /// The state.
     pub fn state(&self) -> &UpdateState {
         &self.state
     }
 
-    /// What the agent takes.
+    /// The conditions that a release must meet.
     pub fn terms(&self) -> &Terms {
         &self.terms
     }
@@ -118,14 +136,18 @@ impl<D: Disk> Store<D> {
         accept(signed, &self.terms, &self.state, now_s)
     }
 
-    /// Loads the release to begin with: the trial, else the confirmed one, else an older one in the other slot.
+    /// Loads the release to start with: the one on trial, otherwise the confirmed one, otherwise an older one in the other
+    /// slot.
     pub fn boot<F: EngineFactory>(&mut self, engines: &F) -> Booted<F::Engine> {
         let mut booted = Booted { release: None, rolled_back: None, errors: Vec::new() };
         match self.state.boot() {
             Boot::Nothing => return booted,
             Boot::Confirmed(_) => {}
             Boot::RolledBack { failed, .. } => {
-                booted.rolled_back = Some((failed.version, "its trial did not end in three starts".to_owned()));
+                booted.rolled_back = Some(RolledBack {
+                    version: failed.version,
+                    reason: "its trial did not end in three starts".to_owned(),
+                });
                 booted.errors.extend(self.save().err());
             }
             Boot::Trial(held) => match self.begin_trial(held, engines) {
@@ -134,7 +156,7 @@ impl<D: Disk> Store<D> {
                     return booted;
                 }
                 Err(error) => {
-                    booted.rolled_back = Some((held.version, error.to_string()));
+                    booted.rolled_back = Some(RolledBack { version: held.version, reason: error.to_string() });
                     let _ = self.state.roll_back();
                     booted.errors.push(error);
                     booted.errors.extend(self.save().err());
@@ -145,7 +167,7 @@ impl<D: Disk> Store<D> {
         booted
     }
 
-    /// The boot is on disk before the trial runs: a trial that kills the agent runs out of boots.
+    /// Stores the boot count before the trial runs, so that a trial that crashes the agent uses up its boots.
     fn begin_trial<F: EngineFactory>(
         &mut self,
         held: HeldRelease,
@@ -155,8 +177,8 @@ impl<D: Disk> Store<D> {
         self.load(held, engines, true)
     }
 
-    /// Loads the confirmed release; where it is damaged, the older one that the other slot may hold.
-    pub fn load_confirmed<F: EngineFactory>(
+    /// Loads the confirmed release, or the older one in the other slot if the confirmed one is damaged.
+    pub(crate) fn load_confirmed<F: EngineFactory>(
         &mut self,
         engines: &F,
         errors: &mut Vec<StoreError>,
@@ -166,11 +188,17 @@ impl<D: Disk> Store<D> {
             Ok(release) => return Some(release),
             Err(error) => errors.push(error),
         }
-        // Kept in memory only: a fault of the disk or of the key file that goes away again costs nothing.
+        // Not stored, so that a temporary error of the disk or of the key file has no lasting effect.
         self.state.confirmed = self.older_in(confirmed.slot.other(), confirmed.version);
         self.state.highest_confirmed = self.state.highest_confirmed.min(confirmed.version.saturating_sub(1));
         let older = self.state.confirmed?;
         self.load(older, engines, false).map_err(|error| errors.push(error)).ok()
+    }
+
+    /// The confirmed release, to judge the same rows as the one on trial. `None` without one, or if it is damaged.
+    pub fn load_incumbent<F: EngineFactory>(&mut self, engines: &F) -> Option<InstalledRelease<F::Engine>> {
+        let confirmed = self.state.confirmed.filter(|_| self.state.trial.is_some())?;
+        self.load(confirmed, engines, false).ok()
     }
 
     fn older_in(&mut self, slot: Slot, version: u64) -> Option<HeldRelease> {
@@ -179,7 +207,7 @@ impl<D: Disk> Store<D> {
         (held.version < version && !refused).then_some(held)
     }
 
-    /// Reads a slot's release, checks all of it again, and builds its engine.
+    /// Reads a slot's release, repeats all checks, and builds its engine.
     fn load<F: EngineFactory>(
         &mut self,
         held: HeldRelease,
@@ -188,7 +216,7 @@ impl<D: Disk> Store<D> {
     ) -> Result<InstalledRelease<F::Engine>, StoreError> {
         let path = file(held.slot, "manifest");
         let signed = self.read(&path, SIGNED_MANIFEST_BYTES)?;
-        let verified = accept_held(&signed, &self.terms)?;
+        let verified = accept_held(&signed, &self.terms, Source::Broker)?;
         if *verified.digest() != held.digest {
             return Err(StoreError::Different(path));
         }
@@ -196,10 +224,10 @@ impl<D: Disk> Store<D> {
         Ok(install(verified, &artifact, engines, on_trial)?)
     }
 
-    /// Writes a release to the spare slot and puts it on trial, first boot counted.
+    /// Writes a release to the spare slot and puts it on trial; this counts as the first boot.
     ///
     /// # Errors
-    /// [`StoreError`]; the state is then as before. [`UpdateError::SlotInUse`] while another trial runs.
+    /// [`StoreError`]; the state does not change then. [`UpdateError::SlotInUse`] while another trial runs.
     pub fn stage(&mut self, verified: &Verified, signed: &[u8], artifact: &[u8]) -> Result<(), StoreError> {
         if self.state.trial.is_some() {
             return Err(StoreError::Step(UpdateError::SlotInUse));
@@ -213,42 +241,44 @@ impl<D: Disk> Store<D> {
         self.save().inspect_err(|_| self.state = before)
     }
 
-    /// The trial passed.
+    /// Confirms the release whose trial passed.
     ///
     /// # Errors
-    /// [`StoreError`]; a disk error leaves the release on trial, to be confirmed again.
+    /// [`StoreError`]; after a disk error the release stays on trial, and the call can be repeated.
     pub fn confirm(&mut self) -> Result<HeldRelease, StoreError> {
         let before = self.state.clone();
         let release = self.state.confirm()?;
         self.save().inspect_err(|_| self.state = before)?;
+        // The release is confirmed in any case; [`Store::retry_save`] repeats a failed write.
+        let _ = self.save_highest();
         Ok(release)
     }
 
-    /// The trial failed. In memory the confirmed release is in use again whatever the disk says.
+    /// Ends a failed trial. In memory the confirmed release is in use again, even after a disk error.
     ///
     /// # Errors
-    /// [`StoreError`]; after a disk error [`Store::retry_save`] tries again.
-    pub fn roll_back(&mut self) -> Result<HeldRelease, StoreError> {
+    /// [`StoreError`]; [`Store::retry_save`] repeats the write after a disk error.
+    pub(crate) fn roll_back(&mut self) -> Result<HeldRelease, StoreError> {
         let release = self.state.roll_back()?;
         self.save()?;
         Ok(release)
     }
 
-    /// A release failed before its trial: it is not taken again.
+    /// Rejects a release that failed before its trial, for good.
     ///
     /// # Errors
     /// A disk error, as for [`Store::roll_back`].
-    pub fn refuse(&mut self, version: u64, digest: Digest) -> Result<(), StoreError> {
+    pub(crate) fn refuse(&mut self, version: u64, digest: Digest) -> Result<(), StoreError> {
         self.state.refuse(version, digest);
         self.save()
     }
 
-    /// Stores a state that the disk did not take before.
+    /// Repeats a failed write of the state.
     ///
     /// # Errors
     /// A disk error.
-    pub fn retry_save(&mut self) -> Result<(), StoreError> {
-        if self.unsaved { self.save() } else { Ok(()) }
+    pub(crate) fn retry_save(&mut self) -> Result<(), StoreError> {
+        if self.unsaved { self.save().and_then(|()| self.save_highest()) } else { Ok(()) }
     }
 
     fn save(&mut self) -> Result<(), StoreError> {
@@ -260,14 +290,25 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Without a state file: with two whole releases the older one counts as confirmed and the newer one, like a single
-    /// one, earns its place on trial again.
+    fn save_highest(&mut self) -> Result<(), StoreError> {
+        self.unsaved = true;
+        if let Some(highest) = &mut self.highest
+            && let Err(source) = highest.raise(self.state.highest_confirmed)
+        {
+            return Err(StoreError::Disk { action: "write", path: highest.path().to_owned(), source });
+        }
+        self.unsaved = false;
+        Ok(())
+    }
+
+    /// Replaces a lost state: of two complete releases the older one counts as confirmed. The newer one, or a single one,
+    /// goes on trial again.
     fn rebuild(&mut self) {
         let (a, b) = (self.held_in(Slot::A), self.held_in(Slot::B));
         let (older, newer) = match (a, b) {
             (Some(a), Some(b)) if a.version <= b.version => (Some(a), Some(b)),
             (Some(a), Some(b)) => (Some(b), Some(a)),
-            (one, other) => (None, one.or(other)),
+            (a, b) => (None, a.or(b)),
         };
         self.state.confirmed = older;
         self.state.highest_confirmed = older.map_or(0, |held| held.version);
@@ -276,10 +317,10 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// A slot's release with right signature and digest, of this agent's group.
+    /// A slot's release, if signature, digest and group are right.
     fn held_in(&mut self, slot: Slot) -> Option<HeldRelease> {
         let signed = self.read(&file(slot, "manifest"), SIGNED_MANIFEST_BYTES).ok()?;
-        let verified = accept_held(&signed, &self.terms).ok()?;
+        let verified = accept_held(&signed, &self.terms, Source::Broker).ok()?;
         let artifact = self.read(&file(slot, "artifact"), ARTIFACT_BYTES as usize).ok()?;
         verified.with_artifact(&artifact).ok()?;
         let held = HeldRelease { slot, version: verified.manifest().version, digest: *verified.digest() };

@@ -1,11 +1,11 @@
-//! Updates over a disk that fills up, breaks, or loses power at every single operation.
+//! Updates on a disk that is full, fails, or loses power at every operation.
 
 use super::*;
-use crate::update::disk::Folder;
+use crate::disk::Folder;
+use crate::disk::power::{Cut, PowerDisk};
 use crate::update::halver::{Halver, Halvers};
-use crate::update::power::{Cut, PowerDisk};
-use crate::update::testing::{artifact_bytes, manifest, signed, terms};
 use lapwing_shared::release::manifest::{ArtifactForm, Manifest};
+use lapwing_shared::release::testing::{artifact_bytes, manifest, signed, terms};
 
 fn update<D: Disk>(store: &mut Store<D>, version: u64) -> Result<(), StoreError> {
     let bytes = signed(&manifest(version), 1);
@@ -87,13 +87,13 @@ fn a_power_cut_in_a_rollback_leaves_the_confirmed_release_or_the_trial() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_the_release_in_use_stays() {
+fn a_full_disk_is_reported_and_the_release_in_use_stays() {
     let start = with_confirmed(&[1]);
     let used = start.used();
     for room in [used, used + 35_000, used + 70_000, used + 71_000] {
         let (mut store, _) = Store::open(PowerDisk { room: Some(room), ..start.clone() }, terms());
         let error = update(&mut store, 2).unwrap_err().to_string();
-        assert!(error.starts_with("cannot write slot-b/") && error.ends_with("the release in use stays"), "{error}");
+        assert!(error.starts_with("cannot write slot-b/") && error.ends_with("keeping the release in use"), "{error}");
         assert_eq!(store.state().in_use().unwrap().version, 1);
         assert!(!store.disk.files().iter().any(|path| path.ends_with(".new")));
         let (mut store, _) = Store::open(store.disk.after(Cut::NothingPending), terms());
@@ -102,7 +102,7 @@ fn a_full_disk_is_told_and_the_release_in_use_stays() {
 }
 
 #[test]
-fn a_read_only_disk_does_not_begin_a_trial_that_it_cannot_count() {
+fn a_trial_does_not_start_if_its_boot_cannot_be_stored() {
     let (mut store, _) = Store::open(with_confirmed(&[1]), terms());
     update(&mut store, 2).unwrap();
     let (mut store, _) = Store::open(PowerDisk { left: Some(0), ..store.disk }, terms());
@@ -112,7 +112,7 @@ fn a_read_only_disk_does_not_begin_a_trial_that_it_cannot_count() {
 }
 
 #[test]
-fn a_trial_that_kills_the_agent_is_over_after_three_starts() {
+fn a_trial_that_crashes_the_agent_ends_after_three_starts() {
     let (mut store, _) = Store::open(with_confirmed(&[1]), terms());
     update(&mut store, 2).unwrap();
     let mut disk = store.disk;
@@ -120,7 +120,7 @@ fn a_trial_that_kills_the_agent_is_over_after_three_starts() {
     for _ in 0..4 {
         let (mut store, _) = Store::open(disk, terms());
         let booted = store.boot(&Halvers);
-        versions.push((version(&booted), booted.rolled_back.map(|(version, _)| version)));
+        versions.push((version(&booted), booted.rolled_back.map(|failed| failed.version)));
         disk = store.disk.after(Cut::NothingPending);
     }
     assert_eq!(versions, [(2, None), (2, None), (1, Some(2)), (1, None)]);
@@ -142,7 +142,7 @@ fn a_damaged_confirmed_slot_falls_back_to_the_older_release() {
 }
 
 #[test]
-fn a_rolled_back_release_is_no_fall_back() {
+fn a_rolled_back_release_is_never_a_fallback() {
     let (mut store, _) = Store::open(with_confirmed(&[1]), terms());
     update(&mut store, 2).unwrap();
     store.roll_back().unwrap();
@@ -165,9 +165,9 @@ fn a_lost_or_damaged_state_is_rebuilt_from_the_slots() {
 }
 
 #[test]
-fn a_key_that_is_no_longer_trusted_takes_its_releases_along() {
+fn releases_of_a_key_that_is_no_longer_trusted_are_not_loaded() {
     let mut other = terms();
-    other.keys = crate::update::testing::trusted("k1", 9);
+    other.keys = lapwing_shared::release::testing::trusted("k1", 9);
     let (mut store, _) = Store::open(with_confirmed(&[1]), other);
     let booted = store.boot(&Halvers);
     assert_eq!(version(&booted), 0);
@@ -177,7 +177,7 @@ fn a_key_that_is_no_longer_trusted_takes_its_releases_along() {
 }
 
 #[test]
-fn an_engine_that_computes_something_else_is_not_installed() {
+fn a_release_that_the_engine_rejects_is_not_installed() {
     struct Broken;
     impl EngineFactory for Broken {
         type Engine = Halver;
@@ -193,13 +193,60 @@ fn an_engine_that_computes_something_else_is_not_installed() {
     let booted = store.boot(&Broken);
     assert!(booted.release.is_none());
     assert_eq!(
-        booted.rolled_back.unwrap().1,
+        booted.rolled_back.unwrap().reason,
         "release on disk: engine cannot read the artifact: layer 3 has the wrong shape"
     );
 }
 
 #[test]
-fn a_real_folder_holds_a_release_and_a_full_file_system_is_told() {
+fn the_highest_version_survives_the_loss_of_the_state_folder() {
+    let root = std::env::temp_dir().join(format!("lapwing-highest-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&root);
+    // A state folder in memory is empty after each reboot; the version folder is not.
+    let reboot = || {
+        let (highest, error) = Highest::open(Box::new(Folder::open(&root).unwrap()), &terms().group);
+        assert!(error.is_none());
+        Store::open(PowerDisk::default(), terms()).0.with_highest(highest)
+    };
+    let mut store = reboot();
+    for version in [4, 7] {
+        update(&mut store, version).unwrap();
+        store.confirm().unwrap();
+    }
+    assert_eq!(std::fs::read(root.join("highest-home")).unwrap(), 7_u64.to_le_bytes());
+    let mut store = reboot();
+    for old in [4, 6] {
+        assert!(matches!(update(&mut store, old), Err(StoreError::Refused(Refusal::NotNewer { .. }))));
+    }
+    update(&mut store, 7).unwrap();
+    store.confirm().unwrap();
+    update(&mut store, 8).unwrap();
+    // The file of another group, and a damaged one, do not count.
+    let (other, error) = Highest::open(Box::new(Folder::open(&root).unwrap()), &"work".try_into().unwrap());
+    assert!(other.stored() == 0 && error.is_none());
+    std::fs::write(root.join("highest-home"), "7").unwrap();
+    let (damaged, error) = Highest::open(Box::new(Folder::open(&root).unwrap()), &terms().group);
+    assert!(damaged.stored() == 0 && error.unwrap().to_string().contains("expected 8 octets"));
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
+fn a_failed_write_of_the_highest_version_is_repeated() {
+    let root = std::env::temp_dir().join(format!("lapwing-highest-retry-{}", std::process::id()));
+    std::fs::create_dir_all(root.join("highest-home.new")).unwrap();
+    let (highest, _) = Highest::open(Box::new(Folder::open(&root).unwrap()), &terms().group);
+    let mut store = Store::open(PowerDisk::default(), terms()).0.with_highest(highest);
+    update(&mut store, 3).unwrap();
+    assert_eq!(store.confirm().unwrap().version, 3);
+    assert!(store.retry_save().is_err() && !root.join("highest-home").exists());
+    std::fs::remove_dir(root.join("highest-home.new")).unwrap();
+    store.retry_save().unwrap();
+    assert_eq!(std::fs::read(root.join("highest-home")).unwrap(), 3_u64.to_le_bytes());
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
+fn a_real_folder_stores_a_release_and_reports_write_errors() {
     let root = std::env::temp_dir().join(format!("lapwing-store-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&root);
     let (mut store, _) = Store::open(Folder::open(&root).unwrap(), terms());

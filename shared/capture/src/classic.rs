@@ -1,7 +1,11 @@
-//! The classic pcap format: a file header, then records of a 16-byte header and the frame.
+//! Classic pcap file → frames: a file header, then records of a 16-byte header and the frame.
 //!
-//! The file header is read by pcap-parser. The record header, four numbers, is read here: an absurd length must be seen
-//! before the record is in the window, and pcap-parser only says that bytes are missing.
+//! The headers are read here: pcap-parser does not know the big-endian modified format, and an absurd length must be
+//! rejected before the record is in the window, while pcap-parser only reports missing bytes.
+//!
+//! Record fields out of range, as damaged files and some writers have them, are replaced and counted: a fraction of a
+//! second that is a second or more becomes the last one of its second, and a wire length beyond that of any frame becomes
+//! the captured length.
 //!
 //! Source: the format's Internet draft, draft-ietf-opsawg-pcap.
 
@@ -11,54 +15,82 @@ use super::file::{Located, Next};
 use super::window::{WINDOW_LIMIT_BYTES, Window};
 use lapwing_shared::packet::LinkType;
 use lapwing_shared::units::{NANOS_PER_SECOND, Timestamp};
-use pcap_parser::parse_pcap_header;
 
 /// Bytes of the file header.
 pub(super) const FILE_HEADER_BYTES: usize = 24;
-/// Bit of the link type field that says that its upper four bits are the length of the frame check sequence.
+/// Bytes of a record header, except in modified files.
+const PLAIN_HEADER_BYTES: usize = 16;
+/// Largest length on the wire, octets: twice the longest datagram with segmentation offload (512 KiB).
+const WIRE_LIMIT_OCTETS: u32 = 1 << 20;
+/// Bit of the link type field: its upper four bits are the length of the frame check sequence.
 const FCS_KNOWN: u32 = 0x0400_0000;
 
-/// How the records of one file are to be read.
+/// Record format of one file.
 pub(super) struct Classic {
     big_endian: bool,
     nanos_per_tick: u64,
+    ticks_per_second: u32,
     record_header: usize,
     fcs_octets: u32,
     link: LinkType,
 }
 
+/// Magic numbers as first bytes, little-endian: byte order, ticks per second, and octets of a record header. Modified
+/// files (`cd34`) have eight octets more in each.
+const MAGICS: [(u32, bool, u32, usize); 6] = [
+    (0xa1b2_c3d4, false, 1_000_000, 16),
+    (0xd4c3_b2a1, true, 1_000_000, 16),
+    (0xa1b2_3c4d, false, 1_000_000_000, 16),
+    (0x4d3c_b2a1, true, 1_000_000_000, 16),
+    (0xa1b2_cd34, false, 1_000_000, 24),
+    (0x34cd_b2a1, true, 1_000_000, 24),
+];
+
 impl Classic {
-    /// Whether a file that begins like this is a pcap file.
+    /// True if these are the first bytes of a pcap file.
     pub(super) fn recognises(magic: [u8; 4]) -> bool {
-        matches!(u32::from_le_bytes(magic), 0xa1b2_c3d4 | 0xa1b2_3c4d | 0xa1b2_cd34 | 0xd4c3_b2a1 | 0x4d3c_b2a1)
+        MAGICS.iter().any(|(known, ..)| *known == u32::from_le_bytes(magic))
     }
 
     /// Reads the file header at the beginning of the window.
     pub(super) fn open(window: &mut Window) -> Result<Self, Problem> {
-        let cut = || Problem::NotACapture("a pcap file that ends inside its header".into());
+        let truncated = || Problem::NotACapture("a pcap file that ends inside its header".into());
         if !window.ensure(FILE_HEADER_BYTES).map_err(Problem::Read)? {
-            return Err(cut());
+            return Err(truncated());
         }
-        let (_, header) = parse_pcap_header(window.unread()).map_err(|_| cut())?;
-        let network = header.network.0 as u32;
+        let header = window.unread().first_chunk::<FILE_HEADER_BYTES>().ok_or_else(truncated)?;
+        let &[m0, m1, m2, m3, .., n0, n1, n2, n3] = header;
+        let magic = u32::from_le_bytes([m0, m1, m2, m3]);
+        let found = MAGICS.iter().find(|(known, ..)| *known == magic);
+        let &(_, big_endian, ticks_per_second, record_header) = found.ok_or_else(truncated)?;
+        let network = u32::from_le_bytes([n0, n1, n2, n3]);
+        let network = if big_endian { network.swap_bytes() } else { network };
         let number = network as u16;
         let link = LinkType::from_number(number).ok_or(Problem::UnknownLinkType(number))?;
         window.consume(FILE_HEADER_BYTES);
         Ok(Self {
-            big_endian: header.is_bigendian(),
-            nanos_per_tick: if header.is_nanosecond_precision() { 1 } else { 1000 },
-            record_header: if header.is_modified_format() { 24 } else { 16 },
+            big_endian,
+            nanos_per_tick: NANOS_PER_SECOND / u64::from(ticks_per_second),
+            ticks_per_second,
+            record_header,
             fcs_octets: if network & FCS_KNOWN == 0 { 0 } else { (network >> 28) * 2 },
             link,
         })
     }
 
-    /// Finds the next record.
-    pub(super) fn next(&self, window: &mut Window) -> Result<Next, Problem> {
+    /// Locates the next record; adds 1 to `repaired` if a field is out of range.
+    pub(super) fn next(&self, window: &mut Window, repaired: &mut u64) -> Result<Next, Problem> {
         if !window.ensure(self.record_header).map_err(Problem::Read)? {
             return Ok(Next::end(window));
         }
-        let Some(fields) = self.fields(window.unread()) else { return Ok(Next::end(window)) };
+        let Some(mut fields) = self.fields(window.unread()) else { return Ok(Next::end(window)) };
+        if self.is_out_of_range(&fields) {
+            *repaired += 1;
+            fields.ticks = fields.ticks.min(self.ticks_per_second - 1);
+            if fields.wire > WIRE_LIMIT_OCTETS {
+                fields.wire = fields.captured;
+            }
+        }
         let record = self.record_header + fields.captured as usize;
         if record > WINDOW_LIMIT_BYTES {
             return Err(Problem::RecordTooLong { octets: record as u64 });
@@ -69,44 +101,63 @@ impl Classic {
         Ok(Next::Frame(self.take(&fields, window)))
     }
 
-    /// The next record's frame, where the record lies in the window whole: as [`Classic::next`], with nothing to read.
+    /// The next record's frame, if the whole record is in the window and its fields are in range. Same as
+    /// [`Classic::next`], without reading.
     #[inline(always)]
-    pub(super) fn next_held(&self, window: &mut Window) -> Option<Located> {
-        let fields = self.fields(window.unread())?;
+    pub(super) fn next_buffered(&self, window: &mut Window) -> Option<Located> {
+        let fields = self.fields_in_range(window.unread())?;
         let record = self.record_header + fields.captured as usize;
         window.holds(record).then(|| self.take(&fields, window))
     }
 
-    /// The frame of the record that `unread` begins with, where it is there whole, and what follows the record.
-    #[inline(always)]
-    pub(super) fn split<'a>(&self, unread: &'a [u8]) -> Option<(Frame<'a>, &'a [u8])> {
-        let fields = self.fields(unread)?;
-        let (octets, wire_octets) = self.lengths(&fields);
-        let (_, behind) = unread.split_at_checked(self.record_header)?;
-        let (_, rest) = behind.split_at_checked(fields.captured as usize)?;
-        let (link, timestamp) = (self.link, self.timestamp(&fields));
-        Some((Frame { link, timestamp, data: behind.get(..octets as usize)?, wire_octets, interface: 0 }, rest))
+    /// True if records are as nearly all files have them: little-endian, with a header of 16 octets, without frame check
+    /// sequences.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.big_endian && self.record_header == PLAIN_HEADER_BYTES && self.fcs_octets == 0
     }
 
-    /// Goes on behind a record that lies in the window.
+    /// The frame of the first record in `unread`, if complete and in range, and the bytes after the record; only for files
+    /// that are [plain](Self::is_plain).
+    #[inline(always)]
+    pub(super) fn split_plain<'a>(&self, unread: &'a [u8]) -> Option<(Frame<'a>, &'a [u8])> {
+        let (header, body) = unread.split_first_chunk::<PLAIN_HEADER_BYTES>()?;
+        let fields = Fields::from_little_endian(header);
+        let (data, rest) = body.split_at_checked(fields.captured as usize)?;
+        if self.is_out_of_range(&fields) {
+            return None;
+        }
+        let (link, timestamp) = (self.link, self.timestamp(&fields));
+        Some((Frame { link, timestamp, data, wire_octets: fields.wire, interface: 0 }, rest))
+    }
+
+    /// Consumes a record that is in the window.
     #[inline(always)]
     fn take(&self, fields: &Fields, window: &mut Window) -> Located {
-        let place = window.place() + self.record_header;
+        let position = window.position() + self.record_header;
         window.consume(self.record_header + fields.captured as usize);
         let (octets, wire_octets) = self.lengths(fields);
         let (link, timestamp) = (self.link, self.timestamp(fields));
-        Located { place, octets, link, timestamp, wire_octets, interface: 0 }
+        Located { position, octets, link, timestamp, wire_octets, interface: 0 }
+    }
+
+    #[inline(always)]
+    fn fields_in_range(&self, unread: &[u8]) -> Option<Fields> {
+        let fields = self.fields(unread)?;
+        if self.is_out_of_range(&fields) { None } else { Some(fields) }
+    }
+
+    #[inline(always)]
+    fn is_out_of_range(&self, fields: &Fields) -> bool {
+        fields.ticks >= self.ticks_per_second || fields.wire > WIRE_LIMIT_OCTETS
     }
 
     #[inline(always)]
     fn fields(&self, unread: &[u8]) -> Option<Fields> {
-        let header = unread.first_chunk::<16>()?;
-        let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let fields = Fields { seconds: field(0), ticks: field(4), captured: field(8), wire: field(12) };
+        let fields = Fields::from_little_endian(unread.first_chunk()?);
         Some(if self.big_endian { fields.swapped() } else { fields })
     }
 
-    /// Octets captured and on the wire, both without the frame check sequence.
+    /// Captured and wire length, both without the frame check sequence.
     #[inline(always)]
     fn lengths(&self, fields: &Fields) -> (u32, u32) {
         if self.fcs_octets == 0 {
@@ -132,7 +183,13 @@ struct Fields {
 }
 
 impl Fields {
-    /// From the other byte order. Not for most files: those of today's machines are little-endian.
+    #[inline(always)]
+    fn from_little_endian(header: &[u8; PLAIN_HEADER_BYTES]) -> Self {
+        let field = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        Self { seconds: field(0), ticks: field(4), captured: field(8), wire: field(12) }
+    }
+
+    /// Converts from big-endian, which is rare.
     #[cold]
     fn swapped(self) -> Self {
         let Self { seconds, ticks, captured, wire } = self;

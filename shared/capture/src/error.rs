@@ -1,56 +1,56 @@
-//! What can be wrong with a capture, where, and what was expected.
+//! Capture problem → error with file, offset and expectation.
 
 use super::window::WINDOW_LIMIT_BYTES;
 use std::fmt;
 use std::io;
 use thiserror::Error;
 
-/// What is wrong with a capture and where.
+/// Error in a capture, with its location.
 #[derive(Debug, Error)]
-#[error("{file}{}: {problem}", Place(*offset))]
+#[error("{file}{}: {problem}", Location(*offset))]
+#[expect(missing_docs, reason = "the messages document the fields")]
 pub struct CaptureError {
-    /// Path as it was given, or "standard input"; "(unpacked)" follows where the offset counts unpacked bytes.
+    /// Path as given, or "standard input"; followed by "(unpacked)" if the offset counts decompressed bytes.
     pub file: String,
-    /// Byte at which the offending record begins, where the problem has a place.
+    /// Offset of the record concerned, bytes.
     pub offset: Option<u64>,
-    /// What is wrong.
     #[source]
     pub problem: Problem,
 }
 
-struct Place(Option<u64>);
+struct Location(Option<u64>);
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |offset| write!(f, ", byte {offset}"))
     }
 }
 
-/// What is wrong with a capture.
+/// Problem with a capture.
 #[derive(Debug, Error)]
 pub enum Problem {
     /// The file cannot be opened.
     #[error("cannot be opened: {0}")]
     Open(io::Error),
-    /// The file cannot be read on, or its gzip data is damaged.
+    /// The file cannot be read, or its gzip data is damaged.
     #[error("cannot be read: {0}")]
     Read(io::Error),
-    /// The file is no capture.
-    #[error("not a capture file: expected pcap or pcapng, plain or in gzip, but this is {0}")]
+    /// The file is not a capture.
+    #[error("not a capture file: expected pcap or pcapng, plain or gzip, but this is {0}")]
     NotACapture(String),
-    /// A pcap file whose frames begin in a way that we cannot read.
+    /// A pcap file with an unsupported link type.
     #[error(
         "link type {0} is not supported: expected Ethernet (1), raw IP (101), Linux cooked (113, 276) or BSD loopback \
-         (0, 108); record it again on an interface of such a type"
+         (0, 108); record on an interface of a supported type"
     )]
     UnknownLinkType(u16),
-    /// A record longer than the window may grow.
+    /// A record longer than the window limit.
     #[error("record of {octets} bytes: expected at most {WINDOW_LIMIT_BYTES}; the file is damaged from here on")]
     RecordTooLong {
-        /// Length that the record's header states.
+        /// Length in the record header.
         octets: u64,
     },
-    /// A pcapng block that contradicts itself or the section.
+    /// An inconsistent pcapng block.
     #[error("damaged pcapng block: expected {0}")]
     BadBlock(&'static str),
 }

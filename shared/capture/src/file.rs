@@ -1,4 +1,4 @@
-//! A capture file, a pipe or standard input, plain or in gzip → frames.
+//! Capture file, pipe or standard input, plain or gzip → frames.
 
 use super::classic::Classic;
 use super::error::{CaptureError, Problem};
@@ -13,9 +13,9 @@ use std::io::{self, Cursor, Read};
 use std::ops::Range;
 use std::path::Path;
 
-/// A frame that lies in the window.
+/// A frame in the window.
 pub(super) struct Located {
-    pub(super) place: usize,
+    pub(super) position: usize,
     pub(super) octets: u32,
     pub(super) link: LinkType,
     pub(super) timestamp: Timestamp,
@@ -23,22 +23,22 @@ pub(super) struct Located {
     pub(super) interface: u16,
 }
 
-/// What the next record is.
+/// The next record.
 pub(super) enum Next {
     Frame(Located),
-    /// A packet of an interface whose link type is unknown.
-    Unreadable,
+    /// A packet from an interface with an unsupported link type.
+    Unsupported,
     /// The stream ends between two records.
     End,
-    /// The stream ends inside the record that begins at this byte.
+    /// The stream ends inside the record at this offset.
     Truncated(u64),
 }
 
 impl Next {
-    /// The stream has too few bytes for a record's header: none, or some.
+    /// The stream has too few bytes for a record header: at its end, or truncated.
     #[cold]
     pub(super) fn end(window: &Window) -> Self {
-        if window.unread().is_empty() && !window.cut() { Self::End } else { Self::Truncated(window.offset()) }
+        if window.unread().is_empty() && !window.cut_short() { Self::End } else { Self::Truncated(window.offset()) }
     }
 }
 
@@ -47,14 +47,16 @@ enum Format {
     Pcapng(Pcapng),
 }
 
-/// Frames of one capture file: pcap of either byte order in micro- or nanoseconds, or pcapng, each also in gzip.
-/// Takes [`super::WINDOW_BYTES`] of memory, and up to [`super::WINDOW_LIMIT_BYTES`] where a record needs it.
+/// Frames of one capture file: pcap of either byte order in micro- or nanoseconds, or pcapng, plain or gzip.
+/// Uses [`super::WINDOW_BYTES`] of memory, and up to [`super::WINDOW_LIMIT_BYTES`] for a long record.
 pub struct FileSource {
     name: String,
     window: Window,
     format: Format,
     refusals: RefusalCounts,
     truncation: Option<Truncation>,
+    /// Records with a field out of range.
+    repaired: u64,
     ended: bool,
 }
 
@@ -62,7 +64,7 @@ impl FileSource {
     /// Opens a file or named pipe, or standard input for `-`, and reads its header.
     ///
     /// # Errors
-    /// It cannot be opened or read, is no capture, or has an unknown link type.
+    /// It cannot be opened or read, is not a capture, or has an unsupported link type.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
         if path == Path::new("-") {
             return Self::from_reader("standard input", Box::new(io::stdin()));
@@ -74,17 +76,25 @@ impl FileSource {
         }
     }
 
-    /// Reads the header of a stream of bytes; `name` stands for it in errors.
+    /// Reads the header of a byte stream; `name` identifies it in errors.
     ///
     /// # Errors
-    /// It cannot be read, is no capture, or has an unknown link type.
+    /// It cannot be read, is not a capture, or has an unsupported link type.
     pub fn from_reader(name: &str, source: Box<dyn Read + Send>) -> Result<Self, CaptureError> {
         let fault = |file: &str, problem| CaptureError { file: file.into(), offset: None, problem };
-        let (source, packed) = unpacked(source).map_err(|error| fault(name, Problem::Read(error)))?;
-        let name = if packed { format!("{name} (unpacked)") } else { name.into() };
+        let (source, compressed) = decompressed(source).map_err(|error| fault(name, Problem::Read(error)))?;
+        let name = if compressed { format!("{name} (unpacked)") } else { name.into() };
         let mut window = Window::new(source);
         let format = recognise(&mut window).map_err(|problem| fault(&name, problem))?;
-        Ok(Self { name, window, format, refusals: RefusalCounts::default(), truncation: None, ended: false })
+        Ok(Self {
+            name,
+            window,
+            format,
+            refusals: RefusalCounts::default(),
+            truncation: None,
+            repaired: 0,
+            ended: false,
+        })
     }
 
     #[cold]
@@ -93,7 +103,7 @@ impl FileSource {
         CaptureError { file: self.name.clone(), offset: Some(offset), problem }
     }
 
-    /// Bytes of the stream, unpacked, that were read so far.
+    /// Decompressed bytes read so far.
     pub fn offset(&self) -> u64 {
         self.window.offset()
     }
@@ -102,10 +112,10 @@ impl FileSource {
 impl PacketSource for FileSource {
     #[inline(never)]
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
-        // Nearly every record of a pcap file; what does not lie in the window whole is found again by the general way.
+        // Fast path for nearly every record of a pcap file; incomplete ones take the general path.
         if let Format::Classic(classic) = &self.format
             && !self.ended
-            && let Some(located) = classic.next_held(&mut self.window)
+            && let Some(located) = classic.next_buffered(&mut self.window)
         {
             return Ok(Some(self.frame(&located)));
         }
@@ -114,19 +124,22 @@ impl PacketSource for FileSource {
     }
 
     #[inline(never)]
-    fn meter_held(&mut self, meter: &mut Meter, sink: &mut dyn RecordSink, span: Range<Timestamp>) -> bool {
+    fn meter_buffered(&mut self, meter: &mut Meter, sink: &mut dyn RecordSink, span: Range<Timestamp>) -> bool {
         let (Format::Classic(classic), false) = (&self.format, self.ended) else { return false };
+        if !classic.is_plain() {
+            return false;
+        }
         let unread = self.window.unread();
         let mut rest = unread;
-        let mut left = false;
-        while let (false, Some((frame, behind))) = (left, classic.split(rest)) {
+        let mut left_span = false;
+        while let (false, Some((frame, next))) = (left_span, classic.split_plain(rest)) {
             meter.frame(frame.link, frame.timestamp, frame.data, frame.wire_octets, sink);
-            rest = behind;
-            left = !span.contains(&meter.flows().clock());
+            rest = next;
+            left_span = !span.contains(&meter.flows().clock());
         }
         let metered = unread.len() - rest.len();
         self.window.consume(metered);
-        left
+        left_span
     }
 
     fn refusals(&self) -> &RefusalCounts {
@@ -136,23 +149,27 @@ impl PacketSource for FileSource {
     fn truncation(&self) -> Option<Truncation> {
         self.truncation
     }
+
+    fn repaired(&self) -> u64 {
+        self.repaired
+    }
 }
 
 impl FileSource {
     #[inline(always)]
     fn frame(&self, located: &Located) -> Frame<'_> {
-        let Located { place, octets, link, timestamp, wire_octets, interface } = *located;
-        Frame { link, timestamp, data: self.window.slice(place, octets as usize), wire_octets, interface }
+        let Located { position, octets, link, timestamp, wire_octets, interface } = *located;
+        Frame { link, timestamp, data: self.window.slice(position, octets as usize), wire_octets, interface }
     }
 
-    /// The next frame of any format, read from the stream where it has to be.
+    /// Locates the next frame of any format, reading from the stream if necessary.
     #[inline(never)]
     fn locate(&mut self) -> Result<Option<Located>, CaptureError> {
         if self.ended {
             return Ok(None);
         }
         let next = match &mut self.format {
-            Format::Classic(classic) => classic.next(&mut self.window),
+            Format::Classic(classic) => classic.next(&mut self.window, &mut self.repaired),
             Format::Pcapng(pcapng) => pcapng.next(&mut self.window, &mut self.refusals),
         };
         match next {
@@ -162,7 +179,7 @@ impl FileSource {
                 self.ended = true;
                 Ok(None)
             }
-            Ok(Next::End | Next::Unreadable) => {
+            Ok(Next::End | Next::Unsupported) => {
                 self.ended = true;
                 Ok(None)
             }
@@ -171,17 +188,17 @@ impl FileSource {
     }
 }
 
-/// The stream, unpacked where it begins as gzip does, and whether it was.
-fn unpacked(mut source: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
+/// The stream, decompressed if it is gzip, and whether it was.
+fn decompressed(mut source: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut magic = Vec::with_capacity(2);
     source.by_ref().take(2).read_to_end(&mut magic)?;
-    let packed = cfg!(feature = "gzip") && magic == [0x1f, 0x8b];
+    let compressed = cfg!(feature = "gzip") && magic == [0x1f, 0x8b];
     let whole = Cursor::new(magic).chain(source);
     #[cfg(feature = "gzip")]
-    if packed {
-        return Ok((Box::new(flate2::read::MultiGzDecoder::new(whole)), packed));
+    if compressed {
+        return Ok((Box::new(super::gzip::Members::new(io::BufReader::new(whole))), compressed));
     }
-    Ok((Box::new(whole), packed))
+    Ok((Box::new(whole), compressed))
 }
 
 fn recognise(window: &mut Window) -> Result<Format, Problem> {
@@ -194,7 +211,7 @@ fn recognise(window: &mut Window) -> Result<Format, Problem> {
     }
 }
 
-/// What a file that is no capture seems to be, for a person to recognise.
+/// A guess at the type of a file that is not a capture, for the error message.
 fn looks_like(beginning: &[u8]) -> String {
     let known: [(&[u8], &str); 9] = [
         (b"snoop\0", "a snoop file; editcap converts it"),
@@ -206,13 +223,13 @@ fn looks_like(beginning: &[u8]) -> String {
         (
             b"\x1f\x8b",
             if cfg!(feature = "gzip") {
-                "gzip data inside gzip data; unpack it first"
+                "doubly compressed gzip data; unpack it first"
             } else {
                 "gzip data; unpack it first"
             },
         ),
         (b"\x7fELF", "a program"),
-        (b"<", "HTML or XML, perhaps an error page in place of a download"),
+        (b"<", "HTML or XML, perhaps an error page instead of the download"),
     ];
     if beginning.is_empty() {
         return "empty".into();
@@ -225,5 +242,5 @@ fn looks_like(beginning: &[u8]) -> String {
         return "text".into();
     }
     let digits: Vec<_> = beginning.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
-    format!("something else that begins with the bytes {}", digits.join(" "))
+    format!("an unknown format that starts with the bytes {}", digits.join(" "))
 }

@@ -1,8 +1,7 @@
-//! pcapng: sections of blocks; interfaces are described by blocks, packets point to them.
+//! pcapng file → frames: sections of blocks that describe interfaces or contain packets.
 //!
-//! Section headers and interface descriptions are read by pcap-parser. Packet blocks are read here, since pcap-parser
-//! allocates for the options of each and does not know the obsolete kind. Other blocks are stepped over unread,
-//! whatever their length.
+//! pcap-parser reads interface descriptions. Packet blocks are read here, because pcap-parser allocates for their
+//! options and does not support the obsolete packet block. Other blocks are skipped, whatever their length.
 //!
 //! Source: draft-ietf-opsawg-pcapng.
 
@@ -16,7 +15,7 @@ use pcap_parser::pcapng::{
     parse_interfacedescriptionblock_le,
 };
 
-/// Most interfaces of one section.
+/// Limit on interfaces per section.
 pub(super) const MAX_INTERFACES: usize = 1024;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -27,21 +26,21 @@ const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 const FCS_LENGTH: OptionCode = OptionCode(13);
 
-/// Bytes of type, length and length again.
+/// Bytes of block type, length and repeated length.
 const BLOCK_FRAME: usize = 12;
 /// Bytes before the frame in an enhanced or obsolete packet block.
 const PACKET_HEADER: usize = 28;
 /// Bytes before the frame in a simple packet block.
 const SIMPLE_HEADER: usize = 12;
 
-/// How an interface counts time.
+/// Timestamp resolution of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clock {
     /// Ticks of this many nanoseconds.
     Coarse(u64),
-    /// This many ticks to the nanosecond.
+    /// This many ticks per nanosecond.
     Fine(u128),
-    /// 2 to this power ticks to the second.
+    /// 2 to this power ticks per second.
     Binary(u32),
 }
 
@@ -56,7 +55,7 @@ impl Clock {
         }
     }
 
-    /// Nanoseconds of this many ticks; saturates.
+    /// Converts ticks to nanoseconds; saturates.
     #[inline]
     fn nanos(self, ticks: u64) -> u64 {
         match self {
@@ -70,7 +69,7 @@ impl Clock {
 }
 
 struct Interface {
-    /// `None` where [`lapwing_shared::packet::decode`] does not know it.
+    /// `None` if [`lapwing_shared::packet::decode`] does not support it.
     link: Option<LinkType>,
     clock: Clock,
     /// Seconds to add to every timestamp.
@@ -80,7 +79,7 @@ struct Interface {
 }
 
 impl Interface {
-    /// pcap-parser reads the time offset as little-endian in every section, so it is read here.
+    /// Reads the time offset here, because pcap-parser assumes little-endian in every section.
     fn new(block: &InterfaceDescriptionBlock<'_>, big_endian: bool) -> Self {
         let option = |code| block.options.iter().find(|option| option.code == code).map(PcapNGOption::value);
         let offset = option(OptionCode::IfTsoffset).and_then(|value| value.first_chunk());
@@ -97,7 +96,7 @@ impl Interface {
         }
     }
 
-    /// Saturates at both ends of the range.
+    /// Time of a packet; saturates at both ends of the range.
     #[inline]
     fn time(&self, high: u32, low: u32) -> Timestamp {
         let nanos = self.clock.nanos(u64::from(high) << 32 | u64::from(low));
@@ -115,12 +114,12 @@ impl Interface {
 pub(super) struct Pcapng {
     big_endian: bool,
     interfaces: Vec<Interface>,
-    /// Time of the newest packet that had one; simple packet blocks have none and take this.
+    /// Time of the last packet with a timestamp, used for simple packet blocks, which have none.
     latest: Timestamp,
 }
 
 impl Pcapng {
-    /// Whether a file that begins like this is a pcapng file.
+    /// True if these are the first bytes of a pcapng file.
     pub(super) fn recognises(magic: [u8; 4]) -> bool {
         u32::from_le_bytes(magic) == SECTION_HEADER
     }
@@ -131,14 +130,14 @@ impl Pcapng {
         let whole = window.ensure(BLOCK_FRAME).map_err(Problem::Read)?;
         if whole {
             let (_, length) = reader.block_head(window)?;
-            if reader.step_over(window, length)?.is_none() {
+            if reader.skip(window, length)?.is_none() {
                 return Ok(reader);
             }
         }
         Err(Problem::NotACapture("a pcapng file that ends inside its header".into()))
     }
 
-    /// Finds the next packet of an interface whose link type is known.
+    /// Locates the next packet from an interface with a supported link type.
     #[inline]
     pub(super) fn next(&mut self, window: &mut Window, refusals: &mut RefusalCounts) -> Result<Next, Problem> {
         loop {
@@ -146,13 +145,13 @@ impl Pcapng {
                 return Ok(Next::end(window));
             }
             let (kind, length) = self.block_head(window)?;
-            let found = match kind {
+            let next = match kind {
                 ENHANCED_PACKET | OBSOLETE_PACKET | SIMPLE_PACKET => self.packet(window, kind, length)?,
                 INTERFACE_DESCRIPTION => self.interface(window, length)?,
-                _ => self.step_over(window, length)?,
+                _ => self.skip(window, length)?,
             };
-            match found {
-                Some(Next::Unreadable) => refusals.count(Refusal::UnknownLinkType),
+            match next {
+                Some(Next::Unsupported) => refusals.count(Refusal::UnknownLinkType),
                 Some(next) => return Ok(next),
                 None => {}
             }
@@ -164,8 +163,8 @@ impl Pcapng {
         if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
     }
 
-    /// Type and length of the next block, whose first twelve bytes are in the window. A section header switches the
-    /// byte order and forgets the interfaces.
+    /// Type and length of the next block, whose first twelve bytes are in the window. A section header sets the byte
+    /// order and clears the interfaces.
     #[inline]
     fn block_head(&mut self, window: &Window) -> Result<(u32, u32), Problem> {
         let &[a, b, c, d, e, f, g, h, rest @ ..] =
@@ -186,7 +185,7 @@ impl Pcapng {
         Ok((kind, length))
     }
 
-    /// Reads a whole block into the window; `None` where the stream ends before.
+    /// Reads a whole block into the window; `None` if the stream ends inside it.
     #[inline]
     fn whole_block<'w>(&self, window: &'w mut Window, length: u32) -> Result<Option<&'w [u8]>, Problem> {
         let octets = length as usize;
@@ -196,15 +195,15 @@ impl Pcapng {
         if !window.ensure(octets).map_err(Problem::Read)? {
             return Ok(None);
         }
-        let block = window.slice(window.place(), octets);
+        let block = window.slice(window.position(), octets);
         match block.last_chunk() {
             Some(again) if self.number(*again) == length => Ok(Some(block)),
-            _ => Err(Problem::BadBlock("the same length at its end as at its beginning")),
+            _ => Err(Problem::BadBlock("the same length at its end as at its start")),
         }
     }
 
-    /// Steps over a block without reading it.
-    fn step_over(&self, window: &mut Window, length: u32) -> Result<Option<Next>, Problem> {
+    /// Skips a block.
+    fn skip(&self, window: &mut Window, length: u32) -> Result<Option<Next>, Problem> {
         let offset = window.offset();
         let whole = window.skip(u64::from(length)).map_err(Problem::Read)?;
         Ok(if whole { None } else { Some(Next::Truncated(offset)) })
@@ -224,7 +223,7 @@ impl Pcapng {
         Ok(None)
     }
 
-    /// Finds the frame in a packet block of any kind.
+    /// Locates the frame in a packet block of any kind.
     #[inline]
     fn packet(&mut self, window: &mut Window, kind: u32, length: u32) -> Result<Option<Next>, Problem> {
         let Some(block) = self.whole_block(window, length)? else { return Ok(Some(Next::end(window))) };
@@ -242,19 +241,19 @@ impl Pcapng {
             return Err(Problem::BadBlock("a packet that fits into its block"));
         }
         self.latest = timestamp;
-        let place = window.place() + head.header;
+        let position = window.position() + head.header;
         let wire_octets = head.wire.saturating_sub(interface.fcs_octets);
         let octets = if interface.fcs_octets == 0 { captured } else { captured.min(wire_octets) };
         window.consume(length as usize);
         Ok(Some(match interface.link {
             Some(link) => {
-                Next::Frame(Located { place, octets, link, timestamp, wire_octets, interface: head.interface })
+                Next::Frame(Located { position, octets, link, timestamp, wire_octets, interface: head.interface })
             }
-            None => Next::Unreadable,
+            None => Next::Unsupported,
         }))
     }
 
-    /// The numbers before the frame.
+    /// Reads the fields before the frame.
     #[inline]
     fn packet_head(&self, block: &[u8], kind: u32) -> Result<PacketHead, Problem> {
         let header = if kind == SIMPLE_PACKET { SIMPLE_HEADER } else { PACKET_HEADER };
@@ -279,7 +278,7 @@ impl Pcapng {
     }
 }
 
-/// The numbers before the frame in a packet block.
+/// Fields before the frame in a packet block.
 struct PacketHead {
     /// Bytes of the block before the frame.
     header: usize,
@@ -294,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clocks_of_every_resolution_give_nanoseconds_and_saturate() {
+    fn every_resolution_converts_to_nanoseconds_and_saturates() {
         for (resolution, ticks, nanos) in [
             (6, 1_500_000, 1_500_000_000),
             (9, 7, 7),

@@ -1,14 +1,13 @@
-//! A byte stream → a window onto its next bytes: one buffer of fixed size, which grows only for a record that does not
-//! fit, and never beyond its limit.
+//! Byte stream → window on its next bytes: one buffer, which grows only for a record that does not fit, up to a limit.
 
 use std::io::{self, Read};
 
-/// Bytes of the window at start.
+/// Initial size of the window, bytes.
 pub const WINDOW_BYTES: usize = 256 * 1024;
-/// Bytes that the window may grow to, and so the longest record that can be read.
+/// Largest size of the window and of a record, bytes.
 pub const WINDOW_LIMIT_BYTES: usize = 1024 * 1024;
 
-/// `bytes[start..end]` are read and not yet consumed.
+/// `bytes[start..end]` is read but not yet consumed.
 pub(super) struct Window {
     source: Box<dyn Read + Send>,
     bytes: Vec<u8>,
@@ -17,56 +16,56 @@ pub(super) struct Window {
     /// Bytes of the stream before `bytes[0]`.
     before: u64,
     ended: bool,
-    /// The stream said that it ended too early.
-    cut: bool,
+    /// The stream reported a premature end.
+    cut_short: bool,
 }
 
 impl Window {
     pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
-        Self { source, bytes: vec![0; WINDOW_BYTES], start: 0, end: 0, before: 0, ended: false, cut: false }
+        Self { source, bytes: vec![0; WINDOW_BYTES], start: 0, end: 0, before: 0, ended: false, cut_short: false }
     }
 
-    /// Bytes of the stream that were consumed.
+    /// Consumed bytes of the stream.
     pub(super) fn offset(&self) -> u64 {
         self.before + self.start as u64
     }
 
-    /// Whether the stream said that it ended too early, as gzip does.
-    pub(super) fn cut(&self) -> bool {
-        self.cut
+    /// True if the stream reported a premature end, as gzip does.
+    pub(super) fn cut_short(&self) -> bool {
+        self.cut_short
     }
 
-    /// What is read and not consumed.
+    /// Bytes read but not consumed.
     #[inline]
     pub(super) fn unread(&self) -> &[u8] {
         match self.bytes.get(self.start..self.end) {
             Some(bytes) => bytes,
-            None => nothing(),
+            None => empty(),
         }
     }
 
-    /// Place of the next byte in the window, for [`Window::slice`]; holds until the next [`Window::ensure`].
+    /// Position of the next byte in the window, for [`Window::slice`]; valid until the next [`Window::ensure`].
     #[inline]
-    pub(super) fn place(&self) -> usize {
+    pub(super) fn position(&self) -> usize {
         self.start
     }
 
-    /// Bytes at a place, consumed or not.
+    /// Bytes at a position, consumed or not.
     #[inline]
-    pub(super) fn slice(&self, place: usize, octets: usize) -> &[u8] {
-        match self.bytes.get(place..place + octets) {
+    pub(super) fn slice(&self, position: usize, octets: usize) -> &[u8] {
+        match self.bytes.get(position..position + octets) {
             Some(bytes) => bytes,
-            None => nothing(),
+            None => empty(),
         }
     }
 
-    /// Whether so many bytes are unread.
+    /// True if at least `octets` bytes are unread.
     #[inline]
     pub(super) fn holds(&self, octets: usize) -> bool {
         self.end - self.start >= octets
     }
 
-    /// Reads until `octets` bytes, at most [`WINDOW_LIMIT_BYTES`], are unread; false where the stream ends before.
+    /// Reads until `octets` bytes, at most [`WINDOW_LIMIT_BYTES`], are unread; false if the stream ends first.
     #[inline]
     pub(super) fn ensure(&mut self, octets: usize) -> io::Result<bool> {
         if self.end - self.start >= octets {
@@ -75,13 +74,13 @@ impl Window {
         self.refill(octets)
     }
 
-    /// Goes on behind `octets` bytes that [`Window::ensure`] promised.
+    /// Consumes `octets` bytes made available by [`Window::ensure`].
     #[inline]
     pub(super) fn consume(&mut self, octets: usize) {
         self.start = (self.start + octets).min(self.end);
     }
 
-    /// Goes on behind `octets` bytes of any number; false where the stream ends before.
+    /// Skips any number of bytes; false if the stream ends first.
     pub(super) fn skip(&mut self, mut octets: u64) -> io::Result<bool> {
         loop {
             let step = octets.min((self.end - self.start) as u64);
@@ -111,7 +110,9 @@ impl Window {
                 Ok(0) => self.ended = true,
                 Ok(count) => self.end += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => (self.ended, self.cut) = (true, true),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    (self.ended, self.cut_short) = (true, true)
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -119,8 +120,8 @@ impl Window {
     }
 }
 
-/// No bytes; apart, so that what always is there is taken without a choice.
+/// Cold, so that the common case is the predicted branch.
 #[cold]
-fn nothing() -> &'static [u8] {
+fn empty() -> &'static [u8] {
     &[]
 }

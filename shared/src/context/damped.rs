@@ -1,4 +1,4 @@
-//! Exponentially damped counters over three time scales.
+//! Counts → exponentially damped counters over three time scales.
 
 use crate::lanes::exp2;
 use crate::units::{Nanos, Timestamp};
@@ -9,20 +9,20 @@ use wide::f32x4;
 pub const SCALES_S: [u64; 3] = [3, 30, 300];
 
 /// log₂ e over each of [`SCALES_S`].
-const HALVINGS_A_SECOND: f32x4 =
+const HALVINGS_PER_SECOND: f32x4 =
     f32x4::new([LOG2_E / SCALES_S[0] as f32, LOG2_E / SCALES_S[1] as f32, LOG2_E / SCALES_S[2] as f32, 0.0]);
 
-/// What is left of counts after `span`, for each of [`SCALES_S`]: e^(−span / scale).
+/// Decay factor after `span` for each of [`SCALES_S`]: e^(−span / scale).
 ///
-/// A counter that grows by `r` a second settles at `r · scale`: it reads like a count over the last `scale` seconds.
+/// A counter that grows by `r` per second converges to `r · scale`, like a count over the last `scale` seconds.
 #[inline]
 pub fn decay(span: Nanos) -> [f32; 3] {
     let span_s = span.as_secs_f64() as f32;
-    let [short, middle, long, _] = exp2(f32x4::splat(-span_s) * HALVINGS_A_SECOND).to_array();
+    let [short, middle, long, _] = exp2(f32x4::splat(-span_s) * HALVINGS_PER_SECOND).to_array();
     [short, middle, long]
 }
 
-/// `COUNTS` counts over [`SCALES_S`]: one row a scale, so that fading is a few vector multiplications.
+/// `COUNTS` counters over [`SCALES_S`]: one row per scale, so that decay is a few vector multiplications.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Damped<const COUNTS: usize>([[f32; COUNTS]; 3]);
 
@@ -33,7 +33,7 @@ impl<const COUNTS: usize> Default for Damped<COUNTS> {
 }
 
 impl<const COUNTS: usize> Damped<COUNTS> {
-    /// Lets time pass.
+    /// Decays all counters.
     #[inline]
     pub fn fade(&mut self, factors: &[f32; 3]) {
         for (counts, factor) in self.0.iter_mut().zip(factors) {
@@ -47,33 +47,38 @@ impl<const COUNTS: usize> Damped<COUNTS> {
         }
     }
 
-    /// Lets time pass, then counts `amounts` now.
+    /// Decays all counters, then adds `amounts`.
     #[inline]
     pub fn fade_and_add(&mut self, factors: &[f32; 3], amounts: &[f32; COUNTS]) {
         for (counts, factor) in self.0.iter_mut().zip(factors) {
-            let ((fours, rest), (more_fours, more)) = (counts.as_chunks_mut::<4>(), amounts.as_chunks::<4>());
-            for (four, amounts) in fours.iter_mut().zip(more_fours) {
+            let ((fours, rest), (amount_fours, amount_rest)) = (counts.as_chunks_mut::<4>(), amounts.as_chunks::<4>());
+            for (four, amounts) in fours.iter_mut().zip(amount_fours) {
                 *four = (f32x4::new(*four) * f32x4::splat(*factor) + f32x4::new(*amounts)).to_array();
             }
-            for (count, amount) in rest.iter_mut().zip(more) {
+            for (count, amount) in rest.iter_mut().zip(amount_rest) {
                 *count = *count * factor + amount;
             }
         }
     }
 
-    /// One count over every scale; `count` is below `COUNTS`.
+    /// One counter over every scale; `count` is its index, below `COUNTS`.
     #[inline]
     pub fn of(&self, count: usize) -> [f32; 3] {
         self.0.map(|counts| counts[count])
     }
 }
 
-/// Time of the last fade of a set of counters.
+/// Time of the last decay of a set of counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faded(Timestamp);
 
 impl Faded {
-    /// Factors for the time since the last call; `None` when no time has passed.
+    /// Time of the last decay.
+    pub fn at(&self) -> Timestamp {
+        self.0
+    }
+
+    /// Decay factors for the time since the last call; `None` if no time has passed.
     pub fn until(&mut self, now: Timestamp) -> Option<[f32; 3]> {
         if now <= self.0 {
             return None;
@@ -89,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_is_the_power_of_e_and_nothing_after_88_time_constants() {
+    fn decay_is_exponential_and_reaches_0_after_88_time_constants() {
         for millis in [1, 10, 500, 3_000, 29_999, 200_000] {
             let left = decay(Nanos::from_millis(millis));
             for (left, scale_s) in left.into_iter().zip(SCALES_S) {
@@ -105,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_rate_settles_at_rate_times_scale() {
+    fn a_steady_rate_converges_to_rate_times_scale() {
         let mut count = Damped::<1>::default();
         let mut faded = Faded::default();
         for tick in 0..40_000 {

@@ -1,12 +1,12 @@
-//! Which addresses belong to the site.
+//! Address → whether it belongs to the site.
 
 use crate::units::Address;
 use heapless::Vec;
 
-/// Prefixes that can be configured.
+/// Limit on configured prefixes.
 pub const LOCAL_PREFIXES: usize = 16;
 
-/// An address prefix; IPv4 prefixes are held in mapped form, so their length is 96 greater than written.
+/// An address prefix. IPv4 prefixes are stored in mapped form, so their length is 96 greater than written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
     bits: u128,
@@ -14,7 +14,7 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// `length` counts bits of the 16-octet form, 0 to 128 (longer ones are held to 128).
+    /// `length` counts bits of the 16-byte form, 0 to 128 (clamped).
     pub fn new(address: Address, length: u8) -> Self {
         let mask = if length == 0 { 0 } else { u128::MAX << (128 - u32::from(length.min(128))) };
         Self { bits: u128::from_be_bytes(address.0) & mask, mask }
@@ -25,7 +25,7 @@ impl Prefix {
         Self::new(Address::from_v4(octets), 96 + length.min(32))
     }
 
-    /// True when the address lies in it.
+    /// True if the prefix contains the address.
     #[inline]
     pub fn contains(&self, address: &Address) -> bool {
         u128::from_be_bytes(address.0) & self.mask == self.bits
@@ -35,8 +35,8 @@ impl Prefix {
 /// The high 96 bits of every mapped IPv4 address.
 const MAPPED: u128 = 0xffff;
 
-/// Which ends of a flow are followed: what they do is counted for them. A host is when it belongs to the site; where
-/// neither end of a flow does, both are. Multicast and unspecified addresses never are.
+/// Which hosts of a flow are followed: their activity and evidence are tracked. Local hosts are followed; if neither
+/// host is local, both are. Multicast and unspecified addresses never are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
     /// The initiator.
@@ -45,19 +45,19 @@ pub struct Followed {
     pub destination: bool,
 }
 
-/// The site's prefixes: for mapped IPv4 addresses the mask and the bits of what they can differ in, and for the rest.
+/// The site's prefixes. IPv4 prefixes are stored as 32-bit (mask, bits).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalNetworks {
     v4: Vec<(u32, u32), LOCAL_PREFIXES>,
-    /// A bit for each first octet that an address in one of `v4` can have.
+    /// Bit set of the first octets that occur in `v4`.
     v4_first: [u64; 4],
     v6: Vec<Prefix, LOCAL_PREFIXES>,
 }
 
 impl LocalNetworks {
-    /// Only these; `None` with more than [`LOCAL_PREFIXES`].
+    /// These prefixes; `None` if there are more than [`LOCAL_PREFIXES`].
     pub fn new(prefixes: &[Prefix]) -> Option<Self> {
-        let mut local = Self::none();
+        let mut local = Self::empty();
         for prefix in prefixes {
             let (bits, mask) = (prefix.bits >> 32, prefix.mask >> 32);
             let takes_mapped = MAPPED & mask == bits;
@@ -72,7 +72,7 @@ impl LocalNetworks {
         Some(local)
     }
 
-    fn none() -> Self {
+    fn empty() -> Self {
         Self { v4: Vec::new(), v4_first: [0; 4], v6: Vec::new() }
     }
 
@@ -83,16 +83,16 @@ impl LocalNetworks {
         self.v4.push((mask, bits)).ok()
     }
 
-    /// True when the IPv4 address belongs to the site.
+    /// True if the IPv4 address belongs to the site.
     #[inline]
     fn contains_v4(&self, address: u32) -> bool {
         let first = address >> 24;
-        // Most hosts outside are told by it.
+        // The first octet rules out most hosts outside.
         self.v4_first[first as usize / 64] >> (first % 64) & 1 == 1
             && self.v4.iter().any(|(mask, bits)| address & mask == *bits)
     }
 
-    /// True when the address belongs to the site.
+    /// True if the address belongs to the site.
     #[inline]
     pub fn contains(&self, address: &Address) -> bool {
         match address.as_v4() {
@@ -101,7 +101,7 @@ impl LocalNetworks {
         }
     }
 
-    /// Which ends of a flow are followed.
+    /// Which hosts of a flow are followed.
     #[inline]
     pub fn followed(&self, source: &Address, destination: &Address) -> Followed {
         match (source.as_v4(), destination.as_v4()) {
@@ -110,7 +110,7 @@ impl LocalNetworks {
         }
     }
 
-    /// As [`LocalNetworks::followed_any`], on numbers.
+    /// Same as [`LocalNetworks::followed_any`] for IPv4 addresses as numbers.
     #[inline(never)]
     fn followed_v4(&self, from: u32, to: u32) -> Followed {
         let (source_local, destination_local) = (self.contains_v4(from), self.contains_v4(to));
@@ -142,7 +142,7 @@ impl Default for LocalNetworks {
         let mut link_local = Address([0; 16]);
         (link_local.0[0], link_local.0[1]) = (0xfe, 0x80);
         let prefixes = [
-            // Looked through in this order: the commonest first.
+            // Searched in this order: the most common first.
             Prefix::v4([192, 168, 0, 0], 16),
             Prefix::v4([10, 0, 0, 0], 8),
             Prefix::v4([172, 16, 0, 0], 12),
@@ -151,8 +151,8 @@ impl Default for LocalNetworks {
             Prefix::new(unique_local, 7),
             Prefix::new(link_local, 10),
         ];
-        // They are fewer than the limit.
-        Self::new(&prefixes).unwrap_or(Self::none())
+        // Cannot fail: fewer than the limit.
+        Self::new(&prefixes).unwrap_or(Self::empty())
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_local_when_a_prefix_contains_it_whatever_its_family_and_length() {
+    fn an_address_is_local_if_any_prefix_contains_it() {
         let mapped = |octets: [u8; 4]| Address::from_v4(octets);
         let v6 = |text: &str| Address(text.parse::<core::net::Ipv6Addr>().unwrap().octets());
         let addresses = [mapped([10, 1, 2, 3]), mapped([203, 0, 113, 5]), mapped([0; 4]), v6("fe80::1"), v6("::1")];
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_with_ipv4_addresses_are_followed_by_the_rule_for_all() {
+    fn the_ipv4_fast_path_follows_the_general_rule() {
         let local = LocalNetworks::default();
         let v4 =
             [[0; 4], [10, 1, 2, 3], [192, 168, 0, 9], [203, 0, 113, 5], [224, 0, 0, 251], [239; 4], [240; 4], [255; 4]];
@@ -194,16 +194,16 @@ mod tests {
         addresses.extend([[0; 16], [0xff; 16], [0xfd; 16], [0x20; 16]].map(Address));
         for source in &addresses {
             for destination in &addresses {
-                let (told, rule) = (local.followed(source, destination), local.followed_any(source, destination));
-                assert_eq!(told, rule, "{source} to {destination}");
+                let (fast, general) = (local.followed(source, destination), local.followed_any(source, destination));
+                assert_eq!(fast, general, "{source} to {destination}");
             }
         }
         let followed = |source, destination| Followed { source, destination };
         let [home, other, outside] = [addresses[1], addresses[2], addresses[3]];
         assert_eq!(local.followed(&home, &outside), followed(true, false));
         assert_eq!(local.followed(&outside, &other), followed(false, true));
-        assert_eq!(local.followed(&outside, &addresses[6]), followed(true, true), "neither is the site's");
-        assert_eq!(local.followed(&home, &addresses[4]), followed(true, false), "nobody is behind a group");
+        assert_eq!(local.followed(&outside, &addresses[6]), followed(true, true), "neither is local");
+        assert_eq!(local.followed(&home, &addresses[4]), followed(true, false), "multicast is not a host");
     }
 
     #[test]

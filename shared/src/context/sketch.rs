@@ -1,11 +1,11 @@
-//! Small distinct counters over a sliding window.
+//! Hashes → estimated number of distinct ones over a sliding window.
 
 use crate::units::{Nanos, Timestamp};
 
 const WORDS: usize = 4;
 const BITS: u32 = WORDS as u32 * 64;
 
-/// The estimate for every number of bits that can be set: a logarithm each, taken once.
+/// Precomputed estimate for every number of set bits.
 #[derive(Clone, Debug)]
 pub struct Estimates([f32; BITS as usize + 1]);
 
@@ -15,7 +15,7 @@ impl Default for Estimates {
     }
 }
 
-/// Distinct hashes behind so many set bits.
+/// Estimated distinct hashes for `set` set bits.
 fn distinct(set: u32) -> f32 {
     match set {
         0 => 0.0,
@@ -27,51 +27,51 @@ fn distinct(set: u32) -> f32 {
 /// Counts distinct hashes over the last one to two windows by linear counting in two generations of 256 bits.
 ///
 /// The estimate is −m·ln(share of zero bits) (Whang, Vander-Zanden & Taylor 1990, "A Linear-Time Probabilistic Counting
-/// Algorithm for Database Applications"), with m = 256: about 5 % off at 100, and held at 1,419 when every bit is set.
+/// Algorithm for Database Applications"), with m = 256: error about 5 % at 100; 1,419 at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sketch {
     current: [u64; WORDS],
     previous: [u64; WORDS],
     generation: u64,
-    /// Bits set in either of the two: routers' processors have no instruction for it.
+    /// Bits set in either generation; counted here because many router CPUs lack a population count instruction.
     set: u16,
-    /// Bits set in the current one.
-    fresh: u16,
+    /// Bits set in the current generation.
+    current_set: u16,
 }
 
 impl Sketch {
-    /// Notes one hash at `now`; `window` must be the same at every call.
+    /// Inserts one hash at `now`; `window` must be the same in every call.
     #[inline]
-    pub fn note(&mut self, hash: u32, now: Timestamp, window: Nanos) {
-        self.turn(now, window);
+    pub fn insert(&mut self, hash: u32, now: Timestamp, window: Nanos) {
+        self.advance(now, window);
         let (word, bit) = ((hash % BITS / 64) as usize, 1 << (hash % 64));
         self.set += u16::from((self.current[word] | self.previous[word]) & bit == 0);
-        self.fresh += u16::from(self.current[word] & bit == 0);
+        self.current_set += u16::from(self.current[word] & bit == 0);
         self.current[word] |= bit;
     }
 
-    /// Distinct hashes noted in the current and the previous window.
+    /// Estimated distinct hashes in the current and the previous window.
     #[inline]
     pub fn estimate(&mut self, now: Timestamp, window: Nanos, estimates: &Estimates) -> f32 {
-        self.turn(now, window);
+        self.advance(now, window);
         estimates.0[usize::from(self.set)]
     }
 
-    /// Lets time pass; `window` must be the same at every call.
+    /// Advances the clock; `window` must be the same in every call.
     #[inline]
-    pub fn turn(&mut self, now: Timestamp, window: Nanos) {
+    pub fn advance(&mut self, now: Timestamp, window: Nanos) {
         let generation = now.as_nanos() / window.0.max(1);
         if generation == self.generation {
             return;
         }
-        self.start(generation);
+        self.begin_generation(generation);
     }
 
     #[inline(never)]
-    fn start(&mut self, generation: u64) {
+    fn begin_generation(&mut self, generation: u64) {
         let follows = generation == self.generation + 1;
-        (self.previous, self.set) = if follows { (self.current, self.fresh) } else { ([0; WORDS], 0) };
-        (self.current, self.fresh) = ([0; WORDS], 0);
+        (self.previous, self.set) = if follows { (self.current, self.current_set) } else { ([0; WORDS], 0) };
+        (self.current, self.current_set) = ([0; WORDS], 0);
         self.generation = generation;
     }
 }
@@ -84,13 +84,13 @@ mod tests {
     const WINDOW: Nanos = Nanos::from_secs(30);
 
     #[test]
-    fn counts_within_its_stated_error_and_forgets_after_two_windows() {
+    fn estimates_are_accurate_and_expire_after_two_windows() {
         let mut sketch = Sketch::default();
         let (mut state, start) = (5, Timestamp::from_secs(600));
         for _ in 0..100 {
             let hash = splitmix64(&mut state) as u32;
-            sketch.note(hash, start, WINDOW);
-            sketch.note(hash, start, WINDOW);
+            sketch.insert(hash, start, WINDOW);
+            sketch.insert(hash, start, WINDOW);
         }
         let estimates = Estimates::default();
         let mut estimate = |now| sketch.estimate(now, WINDOW, &estimates);
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn the_counts_are_those_of_the_bits() {
+    fn bit_counts_match_the_bits() {
         let bits = |words: [u64; WORDS]| words.iter().map(|word| word.count_ones() as u16).sum::<u16>();
         let (mut sketch, mut state) = (Sketch::default(), 5);
         for step in 1..400 {
             let now = Timestamp::from_secs(600).plus(Nanos::from_millis(step * if step < 300 { 700 } else { 40_000 }));
-            sketch.note(splitmix64(&mut state) as u32, now, WINDOW);
-            assert_eq!(sketch.fresh, bits(sketch.current));
+            sketch.insert(splitmix64(&mut state) as u32, now, WINDOW);
+            assert_eq!(sketch.current_set, bits(sketch.current));
             assert_eq!(sketch.set, bits(core::array::from_fn(|at| sketch.current[at] | sketch.previous[at])));
         }
     }

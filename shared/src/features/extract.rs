@@ -1,4 +1,4 @@
-//! One flow record and its two hosts → one feature vector.
+//! Flow record and the context of its two hosts → feature vector.
 
 use crate::context::hosts::HostTable;
 use crate::features::FeatureVector;
@@ -7,10 +7,10 @@ use crate::flow::record::FlowRecord;
 use crate::packet::Network;
 use crate::units::nearest_f64;
 
-/// Shortest duration that a rate is taken over, seconds.
+/// Shortest duration used for a rate, seconds.
 const RATE_FLOOR_S: f64 = 0.001;
 
-/// Writes the feature vector of a record, in schema order. `hosts` must have counted the record already.
+/// Writes the feature vector of a record, in schema order. `hosts` must already include the record.
 #[inline]
 pub fn extract(record: &FlowRecord, hosts: &mut HostTable, row: &mut FeatureVector) {
     let (flow, context) = row.split_at_mut(FLOW_FEATURES);
@@ -18,9 +18,9 @@ pub fn extract(record: &FlowRecord, hosts: &mut HostTable, row: &mut FeatureVect
     context.copy_from_slice(&context_features(record, hosts));
 }
 
-/// Features that come from the record and its key.
+/// Features computed from the record and its key.
 const FLOW_FEATURES: usize = 35;
-/// Features that come from the host context.
+/// Features computed from the host context.
 const CONTEXT_FEATURES: usize = 13;
 
 fn flow_features(record: &FlowRecord, hosts: &HostTable) -> [f32; FLOW_FEATURES] {
@@ -28,9 +28,9 @@ fn flow_features(record: &FlowRecord, hosts: &HostTable) -> [f32; FLOW_FEATURES]
     let packets = nearest_f64(record.packets());
     let octets = nearest_f64(record.network_octets());
     let duration_s = record.duration().as_secs_f64();
-    // Numbers all: `max`, which looks out for others, takes five instructions.
+    // Not `max`: there is no NaN here, and its check costs instructions.
     let rate_span_s = if duration_s > RATE_FLOOR_S { duration_s } else { RATE_FLOOR_S };
-    let packets_behind_first = if packets > 1.0 { packets - 1.0 } else { 0.0 };
+    let packets_after_first = if packets > 1.0 { packets - 1.0 } else { 0.0 };
     let ip = matches!(record.network, Network::Ipv4 | Network::Ipv6);
     let is = |protocol: u8| flag(ip && record.protocol == protocol);
     let share = |part: f64, whole: f64| if whole > 0.0 { (part / whole) as f32 } else { 0.0 };
@@ -55,7 +55,7 @@ fn flow_features(record: &FlowRecord, hosts: &HostTable) -> [f32; FLOW_FEATURES]
         milliseconds(reverse_gaps_us.0),
         milliseconds(reverse_gaps_us.1),
         milliseconds(f64::from(forward.gap_max_us.max(reverse.gap_max_us))),
-        (packets_behind_first / rate_span_s) as f32,
+        (packets_after_first / rate_span_s) as f32,
         share(nearest_f64(reverse.network_octets), octets),
         share(payload_packets, packets),
         sum(forward.syn, reverse.syn),
@@ -76,8 +76,8 @@ fn flow_features(record: &FlowRecord, hosts: &HostTable) -> [f32; FLOW_FEATURES]
 }
 
 fn context_features(record: &FlowRecord, hosts: &mut HostTable) -> [f32; CONTEXT_FEATURES] {
-    let source = hosts.outwards(&record.source, record.made);
-    let target = hosts.inwards(&record.destination, record.made);
+    let source = hosts.source_activity(&record.source, record.made);
+    let target = hosts.target_activity(&record.destination, record.made);
     [
         source.flows[0],
         source.flows[1],

@@ -1,28 +1,29 @@
-//! The whole path from a frame's bytes to a flow record and its feature vector.
+//! Frame bytes → flow records and their feature vectors.
 //!
-//! The agent and the trainer both go this way, so what a model was trained on is what it sees on the router.
+//! Agent and trainer share this path, so a model sees on the router what it was trained on.
 
 use crate::context::hosts::HostTable;
+use crate::context::irregular::{IrregularHosts, Notice};
 use crate::context::local::{Followed, LocalNetworks};
 use crate::features::extract::extract;
-use crate::features::rows::Row;
+use crate::features::flow_rows::Row;
 use crate::features::{FEATURES, FeatureVector};
 use crate::flow::record::{FlowRecord, FlowSink, FlowStart};
 use crate::flow::table::{FlowCounters, FlowTable, FlowTableConfig};
-use crate::packet::{LinkType, Packet, RefusalCounts, decode_into};
+use crate::packet::{LinkType, Packet, Refusal, RefusalCounts, decode_into};
 use crate::units::Timestamp;
 
-/// Hosts that the context table holds unless told otherwise.
+/// Default capacity of the host table.
 pub const DEFAULT_HOSTS: usize = 2048;
 
-/// Sizes, timeouts and site of a meter.
+/// Configuration of a meter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeterConfig {
-    /// The flow table.
+    /// Flow table configuration.
     pub flows: FlowTableConfig,
-    /// Hosts that the context table holds at most.
+    /// Capacity of the host table.
     pub hosts: usize,
-    /// Addresses of the site.
+    /// Local networks of the site.
     pub local: LocalNetworks,
 }
 
@@ -33,18 +34,22 @@ impl Default for MeterConfig {
     }
 }
 
-/// Where a meter's records go, in time order.
+/// Receives a meter's records, in time order.
 pub trait RecordSink {
-    /// Room where the next record and its features are put together, so that they need not be copied there; what it
-    /// holds is old. A sink need not have any.
+    /// Returns a row to be filled in place, which saves a copy; its old content is arbitrary. `None` (the default): the
+    /// meter calls [`RecordSink::record`].
     fn room(&mut self) -> Option<&mut Row> {
         None
     }
 
-    /// The row in [`RecordSink::room`] is whole.
+    /// Called when the row returned by [`RecordSink::room`] is complete.
     fn filled(&mut self) {}
 
-    /// One record and its features, where there was no room.
+    /// Receives a notice of a host whose packets hide their ports, after the records that were due before. The default
+    /// ignores it.
+    fn notice(&mut self, _: &Notice) {}
+
+    /// Receives a record and its features when [`RecordSink::room`] returned `None`.
     fn record(&mut self, record: &FlowRecord, features: &FeatureVector);
 }
 
@@ -54,28 +59,32 @@ impl<F: FnMut(&FlowRecord, &FeatureVector)> RecordSink for F {
     }
 }
 
-/// Decodes, meters, keeps context, extracts features. Takes all its memory when made.
+/// Decodes frames, meters flows, updates the host context and extracts features. Allocates all its memory when created.
 ///
-/// Its methods are compiled once, here, and not into whoever calls them: a router's build is made for size, and only
-/// this crate for speed.
+/// Its methods are not inlined: router builds are optimised for size, and only this crate for speed.
 pub struct Meter {
     flows: FlowTable,
     hosts: HostTable,
+    irregular_hosts: IrregularHosts,
     refusals: RefusalCounts,
+    irregular: RefusalCounts,
 }
 
 impl Meter {
     /// A meter with empty tables.
+    #[inline]
     pub fn new(config: &MeterConfig) -> Self {
         Self {
             flows: FlowTable::new(&config.flows),
             hosts: HostTable::new(config.hosts, config.flows.hash_seed, config.local.clone()),
+            irregular_hosts: IrregularHosts::default(),
             refusals: RefusalCounts::default(),
+            irregular: RefusalCounts::default(),
         }
     }
 
     /// One frame; `wire_octets` is its length on the wire, which may be more than was captured.
-    #[inline(never)]
+    #[inline]
     pub fn frame(
         &mut self,
         link: LinkType,
@@ -84,14 +93,51 @@ impl Meter {
         wire_octets: u32,
         sink: &mut dyn RecordSink,
     ) {
-        let mut packet = Packet::unread(timestamp, frame, wire_octets);
-        match decode_into(&mut packet, link, frame) {
-            Ok(()) => self.flows.take(&mut packet, &mut Contextual { hosts: &mut self.hosts, sink }),
-            Err(reason) => self.refusals.count(reason),
-        }
+        self.frame_if(link, timestamp, frame, wire_octets, None, sink);
     }
 
-    /// Time passes without a packet.
+    /// As [`Meter::frame`], but skips a packet for which `keeps` returns false; a frame that cannot be decoded is counted
+    /// in any case. Returns false for a skipped packet.
+    #[inline(never)]
+    pub fn frame_if(
+        &mut self,
+        link: LinkType,
+        timestamp: Timestamp,
+        frame: &[u8],
+        wire_octets: u32,
+        keeps: Option<&dyn Fn(&Packet) -> bool>,
+        sink: &mut dyn RecordSink,
+    ) -> bool {
+        let mut packet = Packet::unread(timestamp, frame, wire_octets);
+        if let Err(reason) = decode_into(&mut packet, link, frame)
+            && !self.count_irregular(&mut packet, reason, sink)
+        {
+            return true;
+        }
+        if keeps.is_some_and(|keeps| !keeps(&packet)) {
+            return false;
+        }
+        self.flows.meter_in_place(&mut packet, &mut Contextual { hosts: &mut self.hosts, sink });
+        true
+    }
+
+    /// Counts a packet whose decoding stopped for `reason`; returns true if it is metered all the same.
+    #[cold]
+    #[inline(never)]
+    fn count_irregular(&mut self, packet: &mut Packet, reason: Refusal, sink: &mut dyn RecordSink) -> bool {
+        if !packet.is_metered_despite(reason) {
+            self.refusals.count(reason);
+            return false;
+        }
+        self.irregular.count(reason);
+        // The records due by now come first, so that notices and records are in order of time.
+        self.flows.advance(packet.timestamp, &mut Contextual { hosts: &mut self.hosts, sink });
+        let followed = self.hosts.local().followed(&packet.source, &packet.destination);
+        self.irregular_hosts.add(packet, followed, self.flows.clock(), &mut |notice| sink.notice(notice));
+        true
+    }
+
+    /// Advances the clock without a packet.
     #[inline(never)]
     pub fn advance(&mut self, now: Timestamp, sink: &mut dyn RecordSink) {
         self.flows.advance(now, &mut Contextual { hosts: &mut self.hosts, sink });
@@ -118,9 +164,19 @@ impl Meter {
         &self.hosts
     }
 
-    /// Packets refused, by reason.
+    /// Hosts with irregular packets.
+    pub fn irregular_hosts(&self) -> &IrregularHosts {
+        &self.irregular_hosts
+    }
+
+    /// Rejected packets, by reason.
     pub fn refusals(&self) -> &RefusalCounts {
         &self.refusals
+    }
+
+    /// Packets metered without all of their fields, by reason.
+    pub fn irregular(&self) -> &RefusalCounts {
+        &self.irregular
     }
 }
 
@@ -147,7 +203,7 @@ impl FlowSink for Contextual<'_> {
     }
 }
 
-/// Counts the row's record at its hosts and writes its features.
+/// Adds the row's record to the host context and computes its features.
 #[inline(never)]
 fn describe(hosts: &mut HostTable, row: &mut Row) {
     row.followed = hosts.ended(&row.record);

@@ -1,19 +1,19 @@
-//! Flow record and host context → the feature vector that the model reads (schema version 1).
+//! Flow record and host context → feature vector, the model's input (schema version 1).
 
+pub mod explanation;
 #[cfg(feature = "alloc")]
 pub mod extract;
 #[cfg(feature = "alloc")]
 pub mod meter;
 #[cfg(feature = "alloc")]
-pub mod rows;
+pub mod flow_rows;
 pub mod schema;
-pub mod words;
 
 /// Number of features in schema version 1.
 pub const FEATURES: usize = 48;
 
-/// One row of model input, in schema order, in plain units.
+/// One row of model input: schema order, plain units.
 pub type FeatureVector = [f32; FEATURES];
 
-/// The schema's id: SHA-256 over its canonical text.
+/// Schema id: SHA-256 of its canonical text.
 pub type SchemaId = [u8; 32];

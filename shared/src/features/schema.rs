@@ -1,31 +1,32 @@
-//! The feature schema: order, name, unit, definition, source, and the counterparts in CICFlowMeter and NFStream.
+//! Feature index → name, unit, definition, source, and the counterparts in CICFlowMeter and NFStream.
 
 use crate::features::{FEATURES, SchemaId};
 use sha2::{Digest, Sha256};
 
-/// Version of the schema; the id below tells schemas apart, this is for people.
+/// Version of the schema, for people. Programs compare [`schema_id`].
 pub const SCHEMA_VERSION: u16 = 1;
 
-/// What one feature means.
+/// Description of one feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Feature {
     /// Column name.
     pub name: &'static str,
-    /// Unit of the plain value, empty for a bare number.
+    /// Unit of the plain value; empty if dimensionless.
     pub unit: &'static str,
-    /// True for counts, sizes and times, whose benign values span orders of magnitude.
+    /// True for counts, sizes and times whose benign values span orders of magnitude.
     pub heavy_tailed: bool,
     /// Definition.
     pub definition: &'static str,
-    /// Where it comes from.
+    /// Origin of the value.
     pub source: &'static str,
-    /// Counterpart in CICFlowMeter, empty without one.
+    /// Counterpart in CICFlowMeter, or empty.
     pub cicflowmeter: &'static str,
-    /// Counterpart in NFStream, empty without one.
+    /// Counterpart in NFStream, or empty.
     pub nfstream: &'static str,
 }
 
-/// Id of schema version 1: SHA-256 over version, and each feature's name, unit and definition, line by line.
+/// Id of schema version 1: SHA-256 of the version and each feature's name, unit and definition, line by line.
+#[inline]
 pub fn schema_id() -> SchemaId {
     let mut hash = Sha256::new();
     hash.update(b"lapwing feature schema 1\n");
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_found() {
+    fn every_name_is_unique() {
         for (index, feature) in SCHEMA.iter().enumerate() {
             assert_eq!(index_of(feature.name), Some(index), "{}", feature.name);
         }

@@ -1,4 +1,4 @@
-//! What the flow table holds of a flow: its open record, packet by packet.
+//! Packets of one flow → its open record in the flow table.
 
 use crate::flow::key::End;
 use crate::flow::lru::Slot;
@@ -6,46 +6,46 @@ use crate::flow::record::Direction;
 use crate::packet::{Packet, tcp_flags};
 use crate::units::{Nanos, Timestamp};
 
-/// What else an entry waits for.
+/// The deadline that an entry waits for besides the idle timeout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// No record is open: only the idle timeout.
+    /// None: no record is open.
     #[default]
     Nothing,
     /// The active timeout of its open record.
     Active,
-    /// The end of the linger time after TCP's end.
+    /// The end of the linger time after the TCP connection closed.
     Linger,
 }
 
-/// How far TCP's opening has come in this record.
+/// State of the TCP handshake in this record.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Handshake {
     #[default]
     Unseen,
-    /// The first SYN.
-    Begun(Timestamp),
-    /// From the first SYN to the SYN+ACK.
-    Took(Nanos),
+    /// The first SYN was seen at this time.
+    SynSeen(Timestamp),
+    /// Time from the first SYN to the SYN+ACK.
+    Completed(Nanos),
 }
 
 impl Handshake {
-    /// `flags` of a packet with any of SYN, FIN and RST; `forward` when it came from the initiator.
+    /// Follows a packet with any of the flags SYN, FIN and RST; `forward` if the initiator sent it.
     #[inline]
     pub(super) fn follow(&mut self, flags: u8, forward: bool, at: Timestamp) {
         use tcp_flags::{ACK, SYN};
         match (*self, flags & (SYN | ACK), forward) {
-            (Self::Unseen, SYN, true) => *self = Self::Begun(at),
-            (Self::Begun(syn_at), both, false) if both == SYN | ACK => *self = Self::Took(at.since(syn_at)),
+            (Self::Unseen, SYN, true) => *self = Self::SynSeen(at),
+            (Self::SynSeen(syn_at), both, false) if both == SYN | ACK => *self = Self::Completed(at.since(syn_at)),
             _ => {}
         }
     }
 
-    /// From the first SYN to the SYN+ACK, where both were seen.
+    /// Time from the first SYN to the SYN+ACK, if both were seen.
     pub(super) fn span(self) -> Option<Nanos> {
         match self {
-            Self::Took(span) => Some(span),
-            Self::Unseen | Self::Begun(_) => None,
+            Self::Completed(span) => Some(span),
+            Self::Unseen | Self::SynSeen(_) => None,
         }
     }
 }
@@ -57,7 +57,7 @@ pub(super) struct Flow {
     pub(super) last: Timestamp,
     pub(super) forward: Direction,
     pub(super) reverse: Direction,
-    /// When the wait began.
+    /// Start of the wait.
     pub(super) wait_since: Timestamp,
     pub(super) handshake: Handshake,
     pub(super) earlier_records: u32,
@@ -67,12 +67,14 @@ pub(super) struct Flow {
     pub(super) initiator: End,
     pub(super) wait: Wait,
     pub(super) answered: bool,
+    /// A SYN was seen, here or in an earlier flow of the same connection: the initiator is known, not guessed.
+    pub(super) opened: bool,
     pub(super) fin_forward: bool,
     pub(super) fin_reverse: bool,
 }
 
 impl Flow {
-    /// All zeros but for what has no meaning, so that it is written by stores of zeros, and not put together and copied.
+    /// All zero bits wherever possible, so that it is written by storing zeros instead of copying.
     const EMPTY: Self = Self {
         start: Timestamp::EPOCH,
         last: Timestamp::EPOCH,
@@ -87,6 +89,7 @@ impl Flow {
         initiator: End::Low,
         wait: Wait::Nothing,
         answered: false,
+        opened: false,
         fin_forward: false,
         fin_reverse: false,
     };
@@ -99,8 +102,8 @@ impl Default for Flow {
     }
 }
 
-/// Counts a packet of this direction.
-#[inline]
+/// Adds a packet to a direction.
+#[inline(always)]
 pub(super) fn add(direction: &mut Direction, packet: &Packet) {
     let size = packet.network_octets;
     if direction.packets == 0 {
@@ -137,17 +140,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flow_takes_no_more_than_is_said() {
+    fn a_flow_has_its_documented_size() {
         assert_eq!(size_of::<Flow>(), 240);
     }
 
     #[test]
-    fn the_handshake_counts_from_the_first_syn_to_the_first_answer() {
+    fn the_handshake_lasts_from_the_first_syn_to_the_first_syn_ack() {
         use tcp_flags::{ACK, SYN};
         let at = Timestamp::from_secs;
         let mut handshake = Handshake::default();
         handshake.follow(SYN | ACK, false, at(1));
-        assert_eq!(handshake.span(), None, "an answer without a question");
+        assert_eq!(handshake.span(), None, "a SYN+ACK without a SYN");
         for (flags, forward, second) in [(SYN, true, 2), (SYN, true, 3), (SYN | ACK, false, 5), (SYN | ACK, false, 9)] {
             handshake.follow(flags, forward, at(second));
         }

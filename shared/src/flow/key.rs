@@ -1,7 +1,7 @@
-//! The fields that make packets one flow, the same for both directions.
+//! Packet → flow key: the fields that its flow shares, the same for both directions.
 
 use crate::flow::lru::Key;
-use crate::packet::{Network, Packet, tcp_flags};
+use crate::packet::{Fragment, Network, Packet, tcp_flags};
 use crate::units::Address;
 
 /// TCP's protocol number (IANA).
@@ -14,23 +14,23 @@ pub const ICMP: u8 = 1;
 pub const ICMPV6: u8 = 58;
 
 /// Ports below this are assigned to services by IANA ("system ports", RFC 6335 §6).
-const SYSTEM_PORTS: u16 = 1024;
+pub(super) const SYSTEM_PORTS: u16 = 1024;
 
-/// Both endpoints, lower one first, with network, protocol and VLAN: 40 bytes. Which one is lower means nothing but that
-/// it is the same one for both directions.
+/// Both endpoints in a fixed order, with network, protocol and VLAN: 40 bytes. The order only makes the key equal for
+/// both directions.
 ///
-/// ICMP and ARP have no ports, so all of them between two hosts are one flow, as NFStream and nDPI have it.
+/// ICMP and ARP have no ports, so all their packets between two hosts form one flow, as in NFStream and nDPI.
 #[derive(Clone, Copy, Debug, Default, Eq)]
 pub struct FlowKey {
-    /// Addresses, eight and eight octets as they lie in memory.
+    /// Addresses as two 8-byte halves in memory order.
     low: (u64, u64),
     high: (u64, u64),
-    /// Lower endpoint's port, the other's, network, protocol, VLAN: 16, 16, 8, 8 and 16 bits.
+    /// Port of `low`, port of `high`, network, protocol, VLAN: 16, 16, 8, 8 and 16 bits.
     rest: u64,
 }
 
 impl PartialEq for FlowKey {
-    /// Ports first: they differ most often. No call for so few words.
+    /// Ports first, because they differ most often. Inline, because a call to `memcmp` costs more.
     #[inline]
     fn eq(&self, other: &Self) -> bool {
         let addresses = (self.low.0 ^ other.low.0)
@@ -48,18 +48,18 @@ impl Key<5> for FlowKey {
     }
 }
 
-/// Which of the key's two endpoints.
+/// One of the key's two endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum End {
-    /// The one with the lower port, then address.
+    /// The endpoint with the lower port; if equal, the lower address.
     #[default]
     Low,
-    /// The other one.
+    /// The other endpoint.
     High,
 }
 
 impl End {
-    /// The other one.
+    /// The other endpoint.
     #[inline]
     pub fn other(self) -> Self {
         match self {
@@ -70,7 +70,7 @@ impl End {
 }
 
 impl FlowKey {
-    /// Key of a packet, and the end that sent it.
+    /// Key of a packet, and the endpoint that sent it.
     #[inline]
     pub fn of(packet: &Packet) -> (Self, End) {
         let (source, destination) = (halves(&packet.source), halves(&packet.destination));
@@ -86,13 +86,13 @@ impl FlowKey {
         }
     }
 
-    /// Address of one end.
+    /// Address of one endpoint.
     pub fn address(&self, end: End) -> Address {
         let (first, last) = if end == End::Low { self.low } else { self.high };
         Address(bytemuck::cast([first, last]))
     }
 
-    /// Port of one end.
+    /// Port of one endpoint.
     pub fn port(&self, end: End) -> u16 {
         match end {
             End::Low => (self.rest >> 48) as u16,
@@ -128,14 +128,18 @@ fn halves(address: &Address) -> (u64, u64) {
     (first, last)
 }
 
-/// Who started the flow that this packet is the first seen one of: the packet's sender, or its receiver where the
-/// packet is plainly an answer (SYN+ACK, an ICMP echo reply, or a packet from a system port to a higher one while the
-/// opening was not seen).
+/// False if the ICMP type 0 only means that the type was not read.
+fn has_icmp_header(packet: &Packet) -> bool {
+    packet.irregular.is_none() && !matches!(packet.fragment, Fragment::Later(_))
+}
+
+/// Initiator of a flow, judged by its first seen packet: the sender, unless the packet is evidently a response
+/// (SYN+ACK, ICMP echo reply, or a packet from a system port to a higher port). Then it is the receiver.
 pub fn initiator(packet: &Packet, sender: End) -> End {
     let answer = match packet.protocol {
         _ if !matches!(packet.network, Network::Ipv4 | Network::Ipv6) => false,
         TCP if packet.tcp_flags & tcp_flags::SYN != 0 => packet.tcp_flags & tcp_flags::ACK != 0,
-        ICMP => packet.icmp.0 == 0,
+        ICMP => packet.icmp.0 == 0 && has_icmp_header(packet),
         ICMPV6 => packet.icmp.0 == 129,
         _ => packet.source_port < SYSTEM_PORTS && packet.destination_port >= SYSTEM_PORTS && packet.source_port != 0,
     };

@@ -1,15 +1,14 @@
-//! A table of fixed capacity that forgets its least recently used entry first.
+//! Key → value in a table of fixed capacity, whose least recently used entry is evicted first.
 //!
-//! A slab of entries, an open-addressing index of at least twice as many places, and one doubly linked list through
-//! the slab: find, insert and evict take constant time at any fill. The index hash is keyed, because whoever sends the
-//! packets chooses the keys. Links and hashes lie apart from the entries, so that a use of one entry fetches no other
-//! entry's cache lines. Memory is taken once, in [`LruTable::new`]; nothing is allocated afterwards, and pages that no
-//! entry has needed yet are not touched.
+//! A slab of entries, an open-addressing index of at least twice the capacity, and a doubly linked list through the
+//! slab: find, insert and evict take constant time at any fill level. The index hash is keyed, because the senders of
+//! packets choose the keys. Links and hashes are stored apart from the entries, so that using one entry loads no other
+//! entry's cache lines. [`LruTable::new`] allocates all memory; pages that no entry has used yet are not touched.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Number of an entry; stays the same while the entry is held.
+/// Number of an entry, constant while the entry is in the table.
 pub type Slot = u32;
 
 /// No entry.
@@ -18,13 +17,13 @@ pub const NONE: Slot = u32::MAX;
 /// Largest capacity of one table, entries.
 pub const CAPACITY_LIMIT: usize = 1 << 22;
 
-/// A key made of `WORDS` 64-bit words, the form that the keyed hash reads.
+/// A key that converts to `WORDS` 64-bit words, the input of the keyed hash.
 pub trait Key<const WORDS: usize>: Copy + Eq + Default {
-    /// All that tells two keys apart.
+    /// The words; equal for equal keys only.
     fn words(&self) -> [u64; WORDS];
 }
 
-/// Keyed hash of `WORDS` words: pair-multiply-shift over the two halves of each, x₂ᵢ the high one, x₂ᵢ₊₁ the low one.
+/// Keyed hash of `WORDS` words: pair-multiply-shift over the halves of each, x₂ᵢ the high one, x₂ᵢ₊₁ the low one.
 ///
 /// h(x) = (k + Σ (a₂ᵢ + x₂ᵢ₊₁)(a₂ᵢ₊₁ + x₂ᵢ)) / 2³² over 64-bit arithmetic, strongly universal: two keys chosen without
 /// the seed collide with probability 2⁻³² (M. Thorup, "High Speed Hashing for Integers and Strings", §3.5).
@@ -42,7 +41,7 @@ impl<const WORDS: usize> KeyedHash<WORDS> {
         Self { factors, start: splitmix64(&mut state) }
     }
 
-    /// Hash of the words, all 32 bits usable.
+    /// Hash of the words; all 32 bits are usable.
     #[inline]
     pub fn hash(&self, words: &[u64; WORDS]) -> u32 {
         let mut sum = self.start;
@@ -64,7 +63,7 @@ pub fn splitmix64(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Hash of a key under the seed of the table that told it.
+/// Hash of a key under the seed of the table that returned it.
 #[derive(Clone, Copy, Debug)]
 pub struct Hash(u32);
 
@@ -73,7 +72,7 @@ struct Entry<K, V> {
     value: V,
 }
 
-/// What walks and the index need of an entry.
+/// Hash and list links of an entry.
 #[derive(Clone, Copy)]
 struct Link {
     hash: u32,
@@ -81,20 +80,20 @@ struct Link {
     older: Slot,
 }
 
-/// The table. See the module's text.
+/// The table; see the module documentation.
 pub struct LruTable<K, V, const WORDS: usize> {
-    /// As many as were ever held at a time.
+    /// Grows to the largest number of entries so far.
     entries: Vec<Entry<K, V>>,
     /// One for each entry.
     links: Vec<Link>,
     capacity: usize,
-    /// Slot number in the low bits, high hash bits above it; [`EMPTY`] for a free place.
+    /// Slot number in the low bits, high hash bits above it; [`EMPTY`] for a free position.
     index: Box<[u32]>,
     hash: KeyedHash<WORDS>,
     slot_mask: u32,
     newest: Slot,
     oldest: Slot,
-    /// First of the entries that were freed, chained through `newer`.
+    /// Head of the list of freed entries, linked through `newer`.
     free: Slot,
     len: usize,
 }
@@ -102,17 +101,17 @@ pub struct LruTable<K, V, const WORDS: usize> {
 const EMPTY: u32 = u32::MAX;
 
 impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
-    /// An empty table for `capacity` entries (held to 1..=[`CAPACITY_LIMIT`]); all its memory is taken here.
+    /// An empty table for `capacity` entries (clamped to 1..=[`CAPACITY_LIMIT`]). Allocates all its memory here.
     pub fn new(capacity: usize, seed: u64) -> Self {
         let capacity = capacity.clamp(1, CAPACITY_LIMIT);
-        let places = (capacity * 2).next_power_of_two();
+        let positions = (capacity * 2).next_power_of_two();
         Self {
             entries: Vec::with_capacity(capacity),
             links: Vec::with_capacity(capacity),
             capacity,
-            index: alloc::vec![EMPTY; places].into_boxed_slice(),
+            index: alloc::vec![EMPTY; positions].into_boxed_slice(),
             hash: KeyedHash::new(seed),
-            slot_mask: (places - 1) as u32,
+            slot_mask: (positions - 1) as u32,
             newest: NONE,
             oldest: NONE,
             free: NONE,
@@ -120,39 +119,40 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         }
     }
 
-    /// Entries held.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// True when nothing is held.
+    /// True if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// True when the next insertion evicts.
+    /// True if an entry must be removed before the next insertion.
     pub fn is_full(&self) -> bool {
         self.free == NONE && self.entries.len() == self.capacity
     }
 
-    /// Most entries it can hold.
+    /// Largest number of entries.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Slot of a key. Does not count as a use.
+    /// Slot of a key. Does not count as use.
     #[inline]
     pub fn find(&self, key: &K) -> Option<Slot> {
         self.find_or_hash(key).ok()
     }
 
-    /// Slot of a key, or else its hash, for [`LruTable::insert`]. Does not count as a use.
+    /// Slot of a key, or its hash for [`LruTable::insert`]. Does not count as use.
     ///
     /// # Errors
-    /// The key is not held.
-    #[inline]
+    /// The key is not in the table.
+    // Always: a call would cost the packet path as much as the lookup itself.
+    #[inline(always)]
     pub fn find_or_hash(&self, key: &K) -> Result<Slot, Hash> {
-        // Packets come in trains: the entry is often the one that was used last.
+        // Packets arrive in trains, so the entry is often the one used last.
         if self.holds(self.newest, key) {
             return Ok(self.newest);
         }
@@ -160,19 +160,19 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         self.find_hashed(key, hash).ok_or(Hash(hash))
     }
 
-    /// As [`LruTable::find`], for who knows that it is not the entry that was used last.
+    /// Same as [`LruTable::find`], without checking the entry used last.
     #[inline]
     pub fn find_by_hash(&self, key: &K) -> Option<Slot> {
         self.find_hashed(key, self.hash.hash(&key.words()))
     }
 
-    /// Hash of a held entry's key.
+    /// Hash of an entry's key.
     #[inline]
     pub fn hash_of(&self, slot: Slot) -> Hash {
         Hash(self.links[slot as usize].hash)
     }
 
-    /// True where this slot was given to this key last, which it may have been removed from since.
+    /// True if this key was the last one stored in this slot; it may have been removed since.
     #[inline]
     pub fn holds(&self, slot: Slot, key: &K) -> bool {
         self.entries.get(slot as usize).is_some_and(|entry| entry.key == *key)
@@ -180,23 +180,23 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
 
     #[inline]
     fn find_hashed(&self, key: &K, hash: u32) -> Option<Slot> {
-        let mut place = hash & self.slot_mask;
+        let mut position = hash & self.slot_mask;
         loop {
-            let found = self.index[place as usize];
-            if found == EMPTY {
+            let word = self.index[position as usize];
+            if word == EMPTY {
                 return None;
             }
-            let slot = found & self.slot_mask;
-            if (found ^ hash) & !self.slot_mask == 0 && self.entries[slot as usize].key == *key {
+            let slot = word & self.slot_mask;
+            if (word ^ hash) & !self.slot_mask == 0 && self.entries[slot as usize].key == *key {
                 return Some(slot);
             }
-            place = (place + 1) & self.slot_mask;
+            position = (position + 1) & self.slot_mask;
         }
     }
 
-    /// Slot of a key, entered with a default value where it was not held; true when it is new.
+    /// Slot of a key, inserted with a default value if missing, and whether it is new.
     ///
-    /// The caller makes room first: with a full table the answer is `None`.
+    /// `None` if the key is missing and the table is full; the caller must remove an entry first.
     #[inline]
     pub fn find_or_insert(&mut self, key: &K) -> Option<(Slot, bool)> {
         match self.find_or_hash(key) {
@@ -205,7 +205,7 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         }
     }
 
-    /// Slot of a key that is not held and has this hash, entered with a default value; `None` with a full table.
+    /// Inserts a missing key with this hash and a default value; `None` if the table is full.
     #[inline]
     pub fn insert(&mut self, key: &K, hash: Hash) -> Option<Slot> {
         self.insert_hashed(key, hash.0)
@@ -216,15 +216,15 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         let slot = self.take_slot(key, hash)?;
         self.len += 1;
         self.link_newest(slot);
-        let mut place = hash & self.slot_mask;
-        while self.index[place as usize] != EMPTY {
-            place = (place + 1) & self.slot_mask;
+        let mut position = hash & self.slot_mask;
+        while self.index[position as usize] != EMPTY {
+            position = (position + 1) & self.slot_mask;
         }
-        self.index[place as usize] = (hash & !self.slot_mask) | slot;
+        self.index[position as usize] = (hash & !self.slot_mask) | slot;
         Some(slot)
     }
 
-    /// A slot that was freed, or else one that was never used, with this key and a default value.
+    /// A freed or unused slot, initialised with this key and a default value.
     #[inline]
     fn take_slot(&mut self, key: &K, hash: u32) -> Option<Slot> {
         let slot = self.free;
@@ -240,13 +240,13 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         if self.entries.len() == self.capacity {
             return None;
         }
-        // Within the capacity that was taken at the start.
+        // Does not allocate: within the initial capacity.
         self.entries.push(Entry { key: *key, value: V::default() });
         self.links.push(Link { hash, newer: NONE, older: NONE });
         Some((self.entries.len() - 1) as Slot)
     }
 
-    /// Counts as a use: the entry is now the newest.
+    /// Marks an entry as used: it becomes the newest.
     #[inline]
     pub fn touch(&mut self, slot: Slot) {
         if self.newest != slot {
@@ -255,7 +255,7 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         }
     }
 
-    /// Forgets an entry; its slot may be used again at once.
+    /// Removes an entry; its slot may be reused immediately.
     pub fn remove(&mut self, slot: Slot) {
         self.unlink(slot);
         self.unindex(slot);
@@ -269,25 +269,25 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         (self.oldest != NONE).then_some(self.oldest)
     }
 
-    /// Next entry towards the newest, for walks from [`LruTable::oldest`].
+    /// Next newer entry, for iteration from [`LruTable::oldest`].
     pub fn newer(&self, slot: Slot) -> Option<Slot> {
         let newer = self.links[slot as usize].newer;
         (newer != NONE).then_some(newer)
     }
 
-    /// Key of a held entry.
+    /// Key of an entry.
     #[inline]
     pub fn key(&self, slot: Slot) -> &K {
         &self.entries[slot as usize].key
     }
 
-    /// Value of a held entry.
+    /// Value of an entry.
     #[inline]
     pub fn value(&self, slot: Slot) -> &V {
         &self.entries[slot as usize].value
     }
 
-    /// Value of a held entry.
+    /// Value of an entry.
     #[inline]
     pub fn value_mut(&mut self, slot: Slot) -> &mut V {
         &mut self.entries[slot as usize].value
@@ -318,27 +318,27 @@ impl<K: Key<WORDS>, V: Default, const WORDS: usize> LruTable<K, V, WORDS> {
         }
     }
 
-    /// Frees the index place and moves later entries of its run back, so that no tombstone is needed (Knuth, TAOCP
+    /// Frees the index position and moves back later entries of its run, so that no tombstone is needed (Knuth, TAOCP
     /// volume 3, §6.4, algorithm R).
     fn unindex(&mut self, slot: Slot) {
         let mask = self.slot_mask;
         let mut hole = self.links[slot as usize].hash & mask;
-        // No held slot has all mask bits set (the index is twice as large), so EMPTY never matches here.
+        // No slot number has all mask bits set (the index is twice as large), so EMPTY never matches here.
         while self.index[hole as usize] & mask != slot {
             hole = (hole + 1) & mask;
         }
-        let mut place = hole;
+        let mut position = hole;
         loop {
-            place = (place + 1) & mask;
-            let found = self.index[place as usize];
-            if found == EMPTY {
+            position = (position + 1) & mask;
+            let word = self.index[position as usize];
+            if word == EMPTY {
                 break;
             }
-            let home = self.links[(found & mask) as usize].hash & mask;
-            let distance_from_home = place.wrapping_sub(home) & mask;
-            if distance_from_home >= place.wrapping_sub(hole) & mask {
-                self.index[hole as usize] = found;
-                hole = place;
+            let home = self.links[(word & mask) as usize].hash & mask;
+            let distance_from_home = position.wrapping_sub(home) & mask;
+            if distance_from_home >= position.wrapping_sub(hole) & mask {
+                self.index[hole as usize] = word;
+                hole = position;
             }
         }
         self.index[hole as usize] = EMPTY;
@@ -357,16 +357,16 @@ mod tests {
     }
 
     #[test]
-    fn behaves_like_a_map_through_a_long_random_history() {
+    fn random_operations_match_a_hash_map() {
         let mut table: LruTable<u64, u64, 1> = LruTable::new(100, 7);
         let mut model: HashMap<u64, u64> = HashMap::new();
         let mut state = 1;
         for step in 0..200_000u64 {
             let key = splitmix64(&mut state) % 150;
             if splitmix64(&mut state).is_multiple_of(3) {
-                let held = table.find(&key);
-                assert_eq!(held.is_some(), model.remove(&key).is_some(), "step {step}");
-                if let Some(slot) = held {
+                let slot = table.find(&key);
+                assert_eq!(slot.is_some(), model.remove(&key).is_some(), "step {step}");
+                if let Some(slot) = slot {
                     table.remove(slot);
                 }
             } else {
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_is_the_least_recently_touched() {
+    fn the_oldest_entry_is_the_least_recently_touched() {
         let mut table: LruTable<u64, (), 1> = LruTable::new(3, 0);
         for key in [1, 2, 3] {
             table.find_or_insert(&key).unwrap();
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn slot_zero_with_an_index_word_like_empty_is_not_lost() {
+    fn slot_0_is_found_when_its_index_word_equals_empty() {
         let mut table: LruTable<u64, u64, 1> = LruTable::new(1, 3);
         for key in 0..10_000 {
             let (slot, new) = table.find_or_insert(&key).unwrap();

@@ -2,7 +2,10 @@
 
 #[cfg(feature = "alloc")]
 mod entry;
+#[cfg(feature = "alloc")]
 pub mod fragments;
+#[cfg(feature = "alloc")]
+mod initiators;
 #[cfg(feature = "alloc")]
 pub mod key;
 #[cfg(feature = "alloc")]
@@ -10,5 +13,5 @@ pub mod lru;
 pub mod record;
 #[cfg(feature = "alloc")]
 pub mod table;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

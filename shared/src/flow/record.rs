@@ -1,21 +1,21 @@
-//! A flow record: what is told of one flow for the span of at most one active timeout.
+//! Packets of one flow within at most one active timeout → a flow record.
 
 use crate::packet::Network;
 use crate::units::{Address, Nanos, Timestamp, nearest_f64};
 
-/// Why a record was made (IANA flowEndReason, element 136).
+/// Reason for exporting a record (IANA flowEndReason, element 136).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EndReason {
-    /// Nothing was seen for the idle timeout.
+    /// No packet for the idle timeout.
     Idle = 1,
-    /// The flow goes on, but the record reached the active timeout.
+    /// The record reached the active timeout; the flow continues.
     Active = 2,
-    /// TCP said that it is over.
+    /// The TCP connection ended.
     EndDetected = 3,
-    /// The metering was told to end, or the clock was set back.
+    /// Metering stopped, or the clock was set back.
     Forced = 4,
-    /// The table was full and this was the longest idle flow.
+    /// Evicted as the longest idle flow of a full table.
     LackOfResources = 5,
 }
 
@@ -28,9 +28,9 @@ pub struct Direction {
     pub last: Timestamp,
     /// Octets on the wire (IANA layer2OctetDeltaCount, 352).
     pub frame_octets: u64,
-    /// Octets of the network layer, its header included (IANA octetDeltaCount, 1).
+    /// Octets of the network layer, including its header (IANA octetDeltaCount, 1).
     pub network_octets: u64,
-    /// Octets behind the transport header.
+    /// Octets after the transport header.
     pub payload_octets: u64,
     /// Σ network octets², for the standard deviation.
     pub network_octets_squared: u64,
@@ -46,13 +46,13 @@ pub struct Direction {
     pub size_min: u32,
     /// Largest packet, network octets.
     pub size_max: u32,
-    /// TCP packets with SYN, held at 65,535.
+    /// TCP packets with SYN, capped at 65,535.
     pub syn: u16,
-    /// TCP packets with FIN, held at 65,535.
+    /// TCP packets with FIN, capped at 65,535.
     pub fin: u16,
-    /// TCP packets with RST, held at 65,535.
+    /// TCP packets with RST, capped at 65,535.
     pub rst: u16,
-    /// TCP packets with PSH, held at 65,535.
+    /// TCP packets with PSH, capped at 65,535.
     pub psh: u16,
     /// Window of the first TCP packet, not scaled.
     pub first_window: u16,
@@ -90,7 +90,7 @@ impl Direction {
         tcp_flags: 0,
     };
 
-    /// Mean packet size, network octets; 0 without packets.
+    /// Mean packet size, network octets; 0 if there are no packets.
     pub fn size_mean(&self) -> f64 {
         if self.packets == 0 { 0.0 } else { nearest_f64(self.network_octets) / f64::from(self.packets) }
     }
@@ -100,7 +100,7 @@ impl Direction {
         deviation(nearest_f64(self.network_octets), nearest_f64(self.network_octets_squared), self.packets)
     }
 
-    /// Mean of the inter-arrival time, µs, and its standard deviation (population); 0 with fewer than two packets.
+    /// Mean and standard deviation (population) of the inter-arrival time, µs; 0 with fewer than two packets.
     #[inline]
     pub fn gaps_us(&self) -> (f64, f64) {
         let gaps = self.packets.saturating_sub(1);
@@ -112,7 +112,7 @@ impl Direction {
     }
 }
 
-/// √(E[x²] − E[x]²), 0 where rounding would make it imaginary.
+/// √(E[x²] − E[x]²); 0 if rounding makes the variance negative.
 #[inline]
 fn deviation(sum: f64, sum_of_squares: f64, count: u32) -> f64 {
     if count < 2 {
@@ -146,24 +146,24 @@ pub struct FlowRecord {
     pub start: Timestamp,
     /// Last packet of the record.
     pub end: Timestamp,
-    /// When the record was made: the deadline that it reached, or the packet that ended it.
+    /// Time of export: the deadline reached, or the packet that ended the record.
     pub made: Timestamp,
     /// Initiator to responder.
     pub forward: Direction,
     /// Responder to initiator.
     pub reverse: Direction,
-    /// From the first SYN to the SYN+ACK, where both were seen.
+    /// Time from the first SYN to the SYN+ACK, if both were seen.
     pub handshake: Option<Nanos>,
     /// Records of this flow before this one.
     pub earlier_records: u32,
-    /// Any packet from the responder so far, this record's or an earlier one's.
+    /// The responder has sent a packet in this or an earlier record of the flow.
     pub answered: bool,
-    /// Why it was made.
+    /// Reason for the export.
     pub reason: EndReason,
 }
 
 impl FlowRecord {
-    /// Room for a record.
+    /// Placeholder.
     pub(crate) const BLANK: Self = Self {
         source: Address([0; 16]),
         destination: Address([0; 16]),
@@ -194,13 +194,13 @@ impl FlowRecord {
         self.forward.network_octets + self.reverse.network_octets
     }
 
-    /// From first to last packet.
+    /// Time from the first to the last packet.
     pub fn duration(&self) -> Nanos {
         self.end.since(self.start)
     }
 }
 
-/// What is known of a flow when its first packet comes.
+/// A new flow, at its first packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowStart {
     /// Initiator.
@@ -217,10 +217,10 @@ pub struct FlowStart {
     pub at: Timestamp,
 }
 
-/// Where the flow table tells what happens. Called in time order.
+/// Receives the events of a flow table, in time order.
 pub trait FlowSink {
-    /// A flow began.
+    /// A flow started.
     fn started(&mut self, flow: &FlowStart);
-    /// A record was made; `record` puts it together, where the sink wants to have it.
+    /// A record is exported; `record` builds it in place.
     fn ended(&mut self, record: impl FnOnce() -> FlowRecord);
 }

@@ -1,37 +1,41 @@
-//! The metering process: packets in time order → flow starts and flow records.
+//! Packets in time order → flow starts and flow records: the metering process.
 //!
-//! A record spans at most one active timeout, and [`LINGER`] more where TCP ended within it, and is made at the latest
-//! then, also when no further packet comes. Records appear in the order of their deadlines, whether time is told by
-//! packets or by a timer, so that live capture and replay give the same sequence.
+//! A record spans at most one active timeout, plus [`LINGER`] if the TCP connection ended within it. It is exported by
+//! then even if no further packet arrives. Records are exported in the order of their deadlines, whether packets or a
+//! timer advance the clock, so that live capture and replay produce the same sequence.
+
+mod deadlines;
+mod fragmented;
 
 use crate::flow::entry::{Flow, Handshake, Wait, add};
 use crate::flow::fragments::Fragments;
+use crate::flow::initiators::Initiators;
 use crate::flow::key::{End, FlowKey, TCP, initiator};
 use crate::flow::lru::{Hash, LruTable, NONE, Slot};
 use crate::flow::record::{Direction, EndReason, FlowRecord, FlowSink, FlowStart};
 use crate::packet::{Fragment, Packet, tcp_flags};
 use crate::units::{Nanos, Timestamp};
 
-/// Timeouts and size of a flow table.
+/// Configuration of a flow table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowTableConfig {
-    /// Flows held at most.
+    /// Largest number of flows.
     pub capacity: usize,
-    /// A flow ends after so long without a packet.
+    /// A flow ends after this long without a packet.
     pub idle_timeout: Nanos,
-    /// A record spans at most so long; held to [`FlowTableConfig::ACTIVE_TIMEOUT_LIMIT`].
+    /// Longest span of a record; clamped to [`FlowTableConfig::ACTIVE_TIMEOUT_LIMIT`].
     pub active_timeout: Nanos,
-    /// Key of the index hash; not observable in the records.
+    /// Seed of the index hash; does not affect the records.
     pub hash_seed: u64,
 }
 
 impl FlowTableConfig {
-    /// Longest active timeout: the gaps of a record are counted in 32 bits of microseconds.
+    /// Longest active timeout: gaps within a record are counted in 32-bit microseconds.
     pub const ACTIVE_TIMEOUT_LIMIT: Nanos = Nanos::from_secs(3600);
 }
 
 impl Default for FlowTableConfig {
-    /// 16,384 flows, idle 60 s, active 10 s.
+    /// 16,384 flows, idle timeout 60 s, active timeout 10 s.
     fn default() -> Self {
         Self {
             capacity: 16_384,
@@ -42,14 +46,14 @@ impl Default for FlowTableConfig {
     }
 }
 
-/// How long an ended TCP flow is kept for packets still under way.
+/// How long an ended TCP flow is kept for late packets.
 pub const LINGER: Nanos = Nanos::from_secs(2);
 
-/// A packet at most this much older than the newest one is taken as reordered and given the newest one's time; an
-/// older one means that the clock was set back.
+/// A packet at most this much older than the newest one is reordered and gets the newest packet's time. An older packet
+/// means that the clock was set back.
 pub const REORDER_TOLERANCE: Nanos = Nanos::from_secs(10);
 
-/// How often something out of the ordinary happened.
+/// Counters of a flow table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowCounters {
     /// Packets metered.
@@ -58,24 +62,26 @@ pub struct FlowCounters {
     pub network_octets: u64,
     /// Their octets on the wire.
     pub frame_octets: u64,
-    /// Flows begun.
+    /// Flows started.
     pub flows: u64,
-    /// Records made.
+    /// Records exported.
     pub records: u64,
-    /// Flows evicted from the full table.
+    /// Flows evicted from a full table.
     pub evictions: u64,
     /// Packets older than the newest one, within the tolerance.
     pub reordered: u64,
-    /// Times that the clock was set back by more than the tolerance; every flow was ended.
+    /// Times the clock was set back by more than the tolerance, which ended every flow.
     pub clock_steps: u64,
+    /// Connections whose initiator was forgotten early, because too many were idle.
+    pub initiators_forgotten: u64,
 }
 
-/// Entries that wait for the same span, in the order in which the wait began.
+/// Entries waiting for the same span of time, in order of the start of their wait.
 #[derive(Clone, Copy)]
 struct Queue {
     oldest: Slot,
     newest: Slot,
-    /// When the oldest one's wait began.
+    /// Start of the oldest entry's wait.
     since: Timestamp,
 }
 
@@ -87,12 +93,13 @@ impl Default for Queue {
 
 type Flows = LruTable<FlowKey, Flow, 5>;
 
-/// The flow table. See the module's text.
+/// The flow table; see the module documentation.
 pub struct FlowTable {
     flows: Flows,
     active: Queue,
     linger: Queue,
     fragments: Fragments,
+    initiators: Initiators,
     idle_timeout: Nanos,
     active_timeout: Nanos,
     clock: Timestamp,
@@ -102,13 +109,14 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
-    /// An empty table; all its memory is taken here (about 300 bytes a flow, index included).
+    /// An empty table. Allocates all its memory here (about 300 bytes per flow, including the index).
     pub fn new(config: &FlowTableConfig) -> Self {
         Self {
             flows: LruTable::new(config.capacity, config.hash_seed),
             active: Queue::default(),
             linger: Queue::default(),
             fragments: Fragments::default(),
+            initiators: Initiators::new(config.capacity, config.hash_seed),
             idle_timeout: config.idle_timeout.max(Nanos(1)),
             active_timeout: config.active_timeout.clamp(Nanos(1), FlowTableConfig::ACTIVE_TIMEOUT_LIMIT),
             clock: Timestamp::EPOCH,
@@ -117,22 +125,22 @@ impl FlowTable {
         }
     }
 
-    /// Counters since the start.
+    /// Counters since creation.
     pub fn counters(&self) -> FlowCounters {
-        self.counters
+        FlowCounters { initiators_forgotten: self.initiators.forgotten, ..self.counters }
     }
 
-    /// Fragment bookkeeping.
+    /// Fragment tracking.
     pub fn fragments(&self) -> &Fragments {
         &self.fragments
     }
 
-    /// Flows held now.
+    /// Number of flows.
     pub fn len(&self) -> usize {
         self.flows.len()
     }
 
-    /// True when no flow is held.
+    /// True if there are no flows.
     pub fn is_empty(&self) -> bool {
         self.flows.is_empty()
     }
@@ -142,19 +150,28 @@ impl FlowTable {
         self.clock
     }
 
-    /// Meters one packet. Records that were due before it are made first.
+    /// Meters one packet, after exporting the records due before it.
     #[inline]
     pub fn meter(&mut self, packet: &Packet, sink: &mut impl FlowSink) {
-        self.take(&mut { *packet }, sink);
+        self.meter_in_place(&mut { *packet }, sink);
     }
 
-    /// As [`FlowTable::meter`]; the packet is left with the time that it counts for, and with its ports.
+    /// Same as [`FlowTable::meter`]; corrects the packet's time and the ports of a fragment in place.
     #[inline]
-    pub(crate) fn take(&mut self, packet: &mut Packet, sink: &mut impl FlowSink) {
-        let now = self.settle_clock(packet.timestamp, sink);
+    pub(crate) fn meter_in_place(&mut self, packet: &mut Packet, sink: &mut impl FlowSink) {
+        let now = self.advance_clock(packet.timestamp, sink);
         if packet.timestamp != now || packet.fragment != Fragment::Whole {
-            self.settle(packet, now);
+            packet.timestamp = now;
+            if packet.fragment != Fragment::Whole {
+                return self.meter_fragment(packet, sink);
+            }
         }
+        self.meter_now(packet, sink);
+    }
+
+    /// Meters a packet at the table's time.
+    #[inline(always)]
+    fn meter_now(&mut self, packet: &Packet, sink: &mut impl FlowSink) {
         self.counters.packets += 1;
         self.counters.network_octets += u64::from(packet.network_octets);
         self.counters.frame_octets += u64::from(packet.frame_octets);
@@ -172,14 +189,7 @@ impl FlowTable {
         self.count(slot, packet, sender);
     }
 
-    /// Gives the packet the time that it counts for, and its ports where a fragment before it told them.
-    #[cold]
-    fn settle(&mut self, packet: &mut Packet, now: Timestamp) {
-        packet.timestamp = now;
-        self.fragments.assign_ports(packet);
-    }
-
-    /// Moves time on without a packet: makes the records that are due by `now`. Earlier times are ignored.
+    /// Advances the clock without a packet and exports the records due by `now`. Earlier times are ignored.
     pub fn advance(&mut self, now: Timestamp, sink: &mut impl FlowSink) {
         if now > self.clock {
             self.expire(now, sink);
@@ -189,6 +199,7 @@ impl FlowTable {
 
     /// Ends every flow, longest idle first.
     pub fn flush(&mut self, sink: &mut impl FlowSink) {
+        self.release_fragments(sink);
         while let Some(slot) = self.flows.oldest() {
             let reason = match self.flows.value(slot).wait {
                 Wait::Linger => EndReason::EndDetected,
@@ -199,7 +210,7 @@ impl FlowTable {
     }
 
     #[inline]
-    fn settle_clock(&mut self, timestamp: Timestamp, sink: &mut impl FlowSink) -> Timestamp {
+    fn advance_clock(&mut self, timestamp: Timestamp, sink: &mut impl FlowSink) -> Timestamp {
         if timestamp >= self.clock {
             if timestamp >= self.due {
                 self.expire(timestamp, sink);
@@ -210,19 +221,20 @@ impl FlowTable {
         } else {
             self.counters.clock_steps += 1;
             self.flush(sink);
+            self.initiators.clear();
         }
         self.clock = timestamp;
         timestamp
     }
 
-    /// A new connection from the same ports while the ended one lingers.
+    /// True if the packet opens a new connection on the same ports while the ended one lingers.
     #[inline]
     fn is_reopened(&self, slot: Slot, packet: &Packet) -> bool {
         packet.tcp_flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) == tcp_flags::SYN
             && self.flows.value(slot).wait == Wait::Linger
     }
 
-    /// Begins a flow that is not held.
+    /// Inserts a new flow.
     #[inline(never)]
     fn open(&mut self, key: &FlowKey, hash: Hash, packet: &Packet, sender: End, sink: &mut impl FlowSink) -> Slot {
         let now = packet.timestamp;
@@ -237,9 +249,10 @@ impl FlowTable {
         };
         self.counters.flows += 1;
         self.due = self.due.min(now.plus(self.idle_timeout));
-        let initiator = initiator(packet, sender);
+        let remembered = self.initiators.of(key, packet);
+        let initiator = remembered.unwrap_or_else(|| initiator(packet, sender));
         let flow = self.flows.value_mut(slot);
-        (flow.initiator, flow.icmp, flow.last) = (initiator, packet.icmp, now);
+        (flow.initiator, flow.icmp, flow.last, flow.opened) = (initiator, packet.icmp, now, remembered.is_some());
         sink.started(&FlowStart {
             source: key.address(initiator),
             destination: key.address(initiator.other()),
@@ -258,7 +271,7 @@ impl FlowTable {
         self.enqueue(slot, Wait::Active, now);
     }
 
-    #[inline]
+    #[inline(always)]
     fn count(&mut self, slot: Slot, packet: &Packet, sender: End) {
         let now = packet.timestamp;
         if self.flows.value(slot).wait == Wait::Nothing {
@@ -274,57 +287,27 @@ impl FlowTable {
         }
     }
 
-    /// Follows TCP's opening and its end, by a packet with one of the flags that tell of them.
+    /// Updates the TCP state by a packet with any of the flags SYN, FIN and RST.
     #[inline(never)]
     fn follow_tcp(&mut self, slot: Slot, packet: &Packet, sender: End) {
-        use tcp_flags::{FIN, RST};
+        use tcp_flags::{ACK, FIN, RST, SYN};
         let flags = packet.tcp_flags;
         let flow = self.flows.value_mut(slot);
         let forward = sender == flow.initiator;
         flow.handshake.follow(flags, forward, packet.timestamp);
+        flow.opened |= flags & SYN != 0 && forward == (flags & ACK == 0);
         if flags & FIN != 0 {
             flow.fin_forward |= forward;
             flow.fin_reverse |= !forward;
         }
-        let over = flags & RST != 0 || (flow.fin_forward && flow.fin_reverse);
-        if over && flow.wait == Wait::Active {
+        let ended = flags & RST != 0 || (flow.fin_forward && flow.fin_reverse);
+        if ended && flow.wait == Wait::Active {
             self.dequeue(slot);
             self.enqueue(slot, Wait::Linger, packet.timestamp);
         }
     }
 
-    /// Makes every record whose deadline is at or before `now`, earliest deadline first.
-    #[inline(never)]
-    fn expire(&mut self, now: Timestamp, sink: &mut impl FlowSink) {
-        self.due = Timestamp::MAX;
-        while let Some((deadline, slot, reason)) = self.next_deadline() {
-            if deadline > now {
-                self.due = deadline;
-                break;
-            }
-            match reason {
-                EndReason::Active => self.cut(slot, deadline, sink),
-                _ => self.finish(slot, reason, deadline, sink),
-            }
-        }
-    }
-
-    #[inline]
-    fn next_deadline(&self) -> Option<(Timestamp, Slot, EndReason)> {
-        let oldest = self.flows.oldest()?;
-        let mut next = (self.flows.value(oldest).last.plus(self.idle_timeout), oldest, EndReason::Idle);
-        let waits =
-            [(self.active, self.active_timeout, EndReason::Active), (self.linger, LINGER, EndReason::EndDetected)];
-        for (queue, span, reason) in waits {
-            let deadline = queue.since.plus(span);
-            if queue.oldest != NONE && deadline < next.0 {
-                next = (deadline, queue.oldest, reason);
-            }
-        }
-        Some(next)
-    }
-
-    /// Makes the open record; the flow goes on.
+    /// Exports the open record; the flow continues.
     fn cut(&mut self, slot: Slot, made: Timestamp, sink: &mut impl FlowSink) {
         self.emit(slot, EndReason::Active, made, sink);
         self.dequeue(slot);
@@ -335,12 +318,16 @@ impl FlowTable {
         flow.earlier_records = flow.earlier_records.saturating_add(1);
     }
 
-    /// Makes the open record, if there is one, and forgets the flow.
+    /// Exports the open record, if any, and removes the flow.
     #[inline(never)]
     fn finish(&mut self, slot: Slot, reason: EndReason, made: Timestamp, sink: &mut impl FlowSink) {
         if self.flows.value(slot).wait != Wait::Nothing {
             self.emit(slot, reason, made, sink);
             self.dequeue(slot);
+        }
+        let flow = self.flows.value(slot);
+        if flow.opened && flow.answered && matches!(reason, EndReason::Idle | EndReason::LackOfResources) {
+            self.initiators.remember(self.flows.key(slot), flow.initiator, flow.last);
         }
         self.flows.remove(slot);
     }
@@ -368,42 +355,5 @@ impl FlowTable {
             answered: flow.answered,
             reason,
         });
-    }
-
-    fn enqueue(&mut self, slot: Slot, wait: Wait, since: Timestamp) {
-        let span = if wait == Wait::Linger { LINGER } else { self.active_timeout };
-        self.due = self.due.min(since.plus(span));
-        let newest = self.queue(wait).newest;
-        let flow = self.flows.value_mut(slot);
-        (flow.wait, flow.wait_since, flow.wait_older, flow.wait_newer) = (wait, since, newest, NONE);
-        match newest {
-            NONE => {
-                let queue = self.queue(wait);
-                (queue.oldest, queue.since) = (slot, since);
-            }
-            newest => self.flows.value_mut(newest).wait_newer = slot,
-        }
-        self.queue(wait).newest = slot;
-    }
-
-    fn dequeue(&mut self, slot: Slot) {
-        let flow = self.flows.value(slot);
-        let (wait, older, newer) = (flow.wait, flow.wait_older, flow.wait_newer);
-        match older {
-            NONE => {
-                let since = if newer == NONE { Timestamp::EPOCH } else { self.flows.value(newer).wait_since };
-                let queue = self.queue(wait);
-                (queue.oldest, queue.since) = (newer, since);
-            }
-            older => self.flows.value_mut(older).wait_newer = newer,
-        }
-        match newer {
-            NONE => self.queue(wait).newest = older,
-            newer => self.flows.value_mut(newer).wait_older = older,
-        }
-    }
-
-    fn queue(&mut self, wait: Wait) -> &mut Queue {
-        if wait == Wait::Linger { &mut self.linger } else { &mut self.active }
     }
 }

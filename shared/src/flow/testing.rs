@@ -1,11 +1,11 @@
-//! A flow record of no packets, for the tests of this crate and of the agent.
+//! Test data: an empty flow record.
 
-use lapwing_shared::flow::record::{Direction, EndReason, FlowRecord};
-use lapwing_shared::packet::Network;
-use lapwing_shared::units::{Address, Timestamp};
+use crate::flow::record::{Direction, EndReason, FlowRecord};
+use crate::packet::Network;
+use crate::units::{Address, Timestamp};
 
-/// From a host outside to another one, all at one time.
-pub(crate) fn record(made: Timestamp) -> FlowRecord {
+/// A UDP flow record without packets between two public addresses; all its timestamps are `made`.
+pub fn record(made: Timestamp) -> FlowRecord {
     FlowRecord {
         source: Address::from_v4([192, 0, 2, 1]),
         destination: Address::from_v4([192, 0, 2, 2]),

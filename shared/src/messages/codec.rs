@@ -1,54 +1,55 @@
-//! [`Message`] and [`Acknowledgement`] ↔ MQTT payload: [`MESSAGE_VERSION`], then postcard; [`EXTENDED_VERSION`] has rows
-//! or hosts behind that.
+//! [`Message`] and [`Acknowledgement`] ↔ MQTT payload: version byte, then postcard.
 //!
-//! What can be encoded can be decoded: both directions run the same checks, so that neither side can send what the
-//! other refuses. Lengths are in bytes.
+//! Payloads of [`EXTENDED_VERSION`] have rows, hosts or counters after that. Encoding and decoding run the same checks, so
+//! neither side can send what the other rejects. Lengths are in bytes.
 
 use super::{
     Acknowledgement, Alert, Body, EXTENDED_VERSION, MESSAGE_BYTES, MESSAGE_VERSION, Message, Reason, Samples, Status,
-    hosts, rows,
+    alert_extension, counters, hosts,
 };
 use crate::features::FEATURES;
 use crate::release::framing::{self, FrameError};
 use crate::release::name::is_name;
 use core::fmt;
 
-/// Largest encoded acknowledgement: version, two numbers, a count, 64 numbers of at most ten bytes.
+/// Largest encoded acknowledgement: version, two numbers, a count, and 64 numbers of at most ten bytes.
 pub const ACKNOWLEDGEMENT_BYTES: usize = 1 + 10 + 10 + 1 + 64 * 10;
 
-/// Why a payload is no message.
+/// Reason for rejecting a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageError {
-    /// The bytes are no frame of [`MESSAGE_VERSION`].
+    /// The framing is invalid.
     Frame(FrameError),
     /// A sample row has the wrong number of features.
     FeatureCount {
-        /// Row's place in the batch.
+        /// Index of the row in the batch.
         row: usize,
-        /// Features that it has.
+        /// Its number of features.
         found: usize,
     },
-    /// A number is infinite or not a number.
+    /// A number is infinite or NaN.
     NotFinite {
-        /// Field that holds it.
+        /// The field.
         field: &'static str,
     },
-    /// A field breaks the rule of its type.
+    /// A field has an invalid value.
     Field {
         /// The field.
         field: &'static str,
-        /// What it must be.
+        /// Expected value.
         expected: &'static str,
     },
 }
 
 impl From<FrameError> for MessageError {
+    #[inline]
     fn from(error: FrameError) -> Self {
         Self::Frame(error)
     }
 }
 
 impl fmt::Display for MessageError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame(error) => write!(f, "message: {error}"),
@@ -56,7 +57,7 @@ impl fmt::Display for MessageError {
                 write!(f, "message: samples.rows[{row}] has {found} features, expected {FEATURES}")
             }
             Self::NotFinite { field } => write!(f, "message: {field} is not a finite number"),
-            Self::Field { field, expected } => write!(f, "message: {field} is wrong, expected {expected}"),
+            Self::Field { field, expected } => write!(f, "message: invalid {field}, expected {expected}"),
         }
     }
 }
@@ -64,55 +65,63 @@ impl fmt::Display for MessageError {
 impl core::error::Error for MessageError {}
 
 impl Message {
-    /// Writes the payload into `out`, for which [`MESSAGE_BYTES`] always suffice; returns the written part.
+    /// Writes the payload into `out`, for which [`MESSAGE_BYTES`] is always enough; returns the written part.
     ///
     /// # Errors
-    /// [`MessageError`] when a field breaks its type's rule or `out` is too small.
+    /// [`MessageError`] if a field is invalid or `out` is too small.
+    #[inline]
     pub fn encode<'a>(&self, out: &'a mut [u8]) -> Result<&'a [u8], MessageError> {
         self.check()?;
         match &self.body {
             Body::Alert(alert) if !alert.rows.is_empty() => {
-                self.encode_extended(out, |behind| rows::write(&alert.rows, behind))
+                self.encode_extended(out, |rest| alert_extension::write(&alert.rows, rest))
             }
-            Body::Samples(samples) if hosts::are_told(&samples.rows) => {
-                self.encode_extended(out, |behind| hosts::write(&samples.rows, behind))
+            Body::Samples(samples) if hosts::any_set(&samples.rows) => {
+                self.encode_extended(out, |rest| hosts::write(&samples.rows, rest))
+            }
+            Body::Health(health) if counters::any_set(&health.detector) => {
+                self.encode_extended(out, |rest| counters::write(&health.detector, rest))
             }
             _ => Ok(framing::encode(MESSAGE_VERSION, self, out)?),
         }
     }
 
-    /// `more` writes what the older form has no place for, and says how many bytes that took.
+    /// Writes the message, then its extension with `extension`, which returns its length.
+    #[inline]
     fn encode_extended<'a>(
         &self,
         out: &'a mut [u8],
-        more: impl FnOnce(&mut [u8]) -> Result<usize, FrameError>,
+        extension: impl FnOnce(&mut [u8]) -> Result<usize, FrameError>,
     ) -> Result<&'a [u8], MessageError> {
         let written = framing::encode(EXTENDED_VERSION, self, out)?.len();
-        let more = more(out.get_mut(written..).unwrap_or_default())?;
-        Ok(&out[..written + more])
+        let extension = extension(out.get_mut(written..).unwrap_or_default())?;
+        Ok(&out[..written + extension])
     }
 
-    /// Reads a payload. Rows of another feature schema are left out of an alert: nobody here could read them.
+    /// Reads a payload. Drops an alert's rows if they have another feature schema.
     ///
     /// # Errors
-    /// [`MessageError`]: empty, unknown version, cut off, trailing bytes, too long, or a field that breaks its rule.
+    /// [`MessageError`]: empty, unknown version, truncated, trailing bytes, too long, or an invalid field.
+    #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
         if bytes.first() != Some(&EXTENDED_VERSION) {
             let message: Self = framing::decode(MESSAGE_VERSION, bytes, MESSAGE_BYTES)?;
             message.check()?;
             return Ok(message);
         }
-        let (mut message, behind): (Self, &[u8]) = framing::decode_front(EXTENDED_VERSION, bytes, MESSAGE_BYTES)?;
+        let (mut message, extension): (Self, &[u8]) = framing::decode_prefix(EXTENDED_VERSION, bytes, MESSAGE_BYTES)?;
         match &mut message.body {
-            Body::Alert(alert) => alert.rows = rows::read(behind)?,
-            Body::Samples(samples) => hosts::read(behind, &mut samples.rows)?,
+            Body::Alert(alert) => alert.rows = alert_extension::read(extension)?,
+            Body::Samples(samples) => hosts::read(extension, &mut samples.rows)?,
+            Body::Health(health) => health.detector = counters::read(extension)?,
             _ => return Err(FrameError::Version { found: EXTENDED_VERSION, expected: MESSAGE_VERSION }.into()),
         }
         message.check()?;
         Ok(message)
     }
 
-    /// Holds the fields against the rules in their texts.
+    /// Checks the fields against their documented ranges.
+    #[inline]
     fn check(&self) -> Result<(), MessageError> {
         match &self.body {
             Body::Alert(alert) => check_alert(alert),
@@ -124,10 +133,11 @@ impl Message {
 }
 
 impl Acknowledgement {
-    /// Writes the payload into `out`, for which [`ACKNOWLEDGEMENT_BYTES`] always suffice; returns the written part.
+    /// Writes the payload into `out`, for which [`ACKNOWLEDGEMENT_BYTES`] is always enough; returns the written part.
     ///
     /// # Errors
-    /// [`MessageError`] when `out` is too small.
+    /// [`MessageError`] if `out` is too small.
+    #[inline]
     pub fn encode<'a>(&self, out: &'a mut [u8]) -> Result<&'a [u8], MessageError> {
         Ok(framing::encode(MESSAGE_VERSION, self, out)?)
     }
@@ -136,16 +146,19 @@ impl Acknowledgement {
     ///
     /// # Errors
     /// [`MessageError::Frame`].
+    #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
         Ok(framing::decode(MESSAGE_VERSION, bytes, ACKNOWLEDGEMENT_BYTES)?)
     }
 
-    /// True when it names the message with this run and number.
+    /// True if it confirms the message with this run and number.
+    #[inline]
     pub fn covers(&self, run: u64, number: u64) -> bool {
         self.run == run && (number <= self.up_to || self.also.contains(&number))
     }
 }
 
+#[inline]
 fn check_samples(samples: &Samples) -> Result<(), MessageError> {
     for (row, sample) in samples.rows.iter().enumerate() {
         let found = sample.features.len();
@@ -157,6 +170,7 @@ fn check_samples(samples: &Samples) -> Result<(), MessageError> {
     Ok(())
 }
 
+#[inline]
 fn check_alert(alert: &Alert) -> Result<(), MessageError> {
     finite("alert.evidence_nats", &[alert.evidence_nats])?;
     finite("alert.peak_nats", &[alert.peak_nats])?;
@@ -173,18 +187,20 @@ fn check_alert(alert: &Alert) -> Result<(), MessageError> {
     Ok(())
 }
 
-const NAME: &str = "1 to 32 of a-z A-Z 0-9 - _ .";
+const NAME: &str = "1 to 32 of a-z A-Z 0-9 - _ . with a letter or digit first";
 
+#[inline]
 fn check_reason(reason: &Reason) -> Result<(), MessageError> {
     if usize::from(reason.feature) >= FEATURES {
         return Err(MessageError::Field { field: "alert.reasons.feature", expected: "an index in the feature schema" });
     }
     if reason.share_permille > 1000 {
-        return Err(MessageError::Field { field: "alert.reasons.share_permille", expected: "1000 at most" });
+        return Err(MessageError::Field { field: "alert.reasons.share_permille", expected: "at most 1000" });
     }
     finite("alert.reasons", &[reason.value, reason.normal_low, reason.normal_high])
 }
 
+#[inline]
 fn check_status(status: &Status) -> Result<(), MessageError> {
     if is_name(&status.group) {
         return Ok(());
@@ -192,6 +208,7 @@ fn check_status(status: &Status) -> Result<(), MessageError> {
     Err(MessageError::Field { field: "status.group", expected: NAME })
 }
 
+#[inline]
 fn finite(field: &'static str, values: &[f32]) -> Result<(), MessageError> {
     if values.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(MessageError::NotFinite { field }) }
 }

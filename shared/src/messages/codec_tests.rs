@@ -1,10 +1,12 @@
-//! Golden bytes of every message kind, and what is refused.
+//! Golden bytes of every message kind, and rejected payloads.
 //!
-//! The bytes were made once and read through by hand against postcard's wire format; they change only together with
+//! The golden bytes were checked by hand against postcard's wire format; they change only together with
 //! [`MESSAGE_VERSION`].
 
 use super::*;
-use crate::messages::{AlertState, Health, Peer, Role, RowHosts, SAMPLE_ROWS, SampleRow, Update, UpdateStep};
+use crate::messages::{
+    AlertState, DetectorCounters, Health, Peer, Role, RowHosts, SAMPLE_ROWS, SampleRow, Update, UpdateStep,
+};
 use crate::units::{Address, Timestamp};
 use heapless::Vec as Fixed;
 use std::format;
@@ -89,6 +91,7 @@ fn health() -> Message {
             coverage_degraded: true,
             sampled_permille: 1000,
             clock_set: true,
+            detector: DetectorCounters::default(),
         }),
     )
 }
@@ -132,7 +135,7 @@ fn check_golden(message: &Message, golden: &str) {
 }
 
 #[test]
-fn the_bytes_of_an_alert() {
+fn an_alert_encodes_to_its_golden_bytes() {
     let bytes = "01 07 01 80e2cfaa06 00 8180808050 01 00000000000000000000ffff0a000009 01 01 8001 0000a041 0000a841
         00004041 9003 8f03 01 00000000000000000000ffffc0000201 ac02 16 01 03 0000c03f 00000000 00000040 8005 01 03 737368
         02";
@@ -140,7 +143,7 @@ fn the_bytes_of_an_alert() {
 }
 
 #[test]
-fn the_bytes_of_an_alert_with_rows_are_those_of_one_without_and_the_rows_behind_them() {
+fn rows_are_appended_to_the_bytes_of_an_alert() {
     let without = hex(&encoded(&alert()));
     let schema = "41bc2fdb3960516aca8aae7138fef92e7a0db2dd91fadbd77951c8897c477fd0";
     let (first, second) = ("0000c03f".repeat(FEATURES), "000080bf".repeat(FEATURES));
@@ -149,7 +152,7 @@ fn the_bytes_of_an_alert_with_rows_are_those_of_one_without_and_the_rows_behind_
 }
 
 #[test]
-fn an_alert_with_all_its_rows_takes_less_than_a_kilobyte_and_a_row_more_or_less_is_refused() {
+fn an_alert_with_rows_fits_1000_bytes_and_a_wrong_count_is_rejected() {
     let mut bytes = encoded(&alert_with(&[[f32::MAX; FEATURES]; 3]));
     assert!(bytes.len() < 1_000, "{}", bytes.len());
     let count = encoded(&alert()).len() + 32;
@@ -160,48 +163,73 @@ fn an_alert_with_all_its_rows_takes_less_than_a_kilobyte_and_a_row_more_or_less_
     bytes[count] = 3;
     assert!(Message::decode(&bytes).is_ok());
     bytes[count - 1] ^= 1;
-    let Ok(Message { body: Body::Alert(told), .. }) = Message::decode(&bytes) else { panic!() };
-    assert!(told.rows.is_empty(), "of another schema");
+    let Ok(Message { body: Body::Alert(alert), .. }) = Message::decode(&bytes) else { panic!() };
+    assert!(alert.rows.is_empty(), "another schema");
 }
 
 #[test]
-fn the_bytes_of_samples() {
+fn samples_encode_to_their_golden_bytes() {
     let (schema, row_values) = ("ab".repeat(32), "0000c03f".repeat(FEATURES));
     let bytes = format!("01 07 02 80e2cfaa06 01 {schema} e807 01 09 30 {row_values} 01 8201 01");
     check_golden(&samples(&[row(FEATURES, 1.5)]), &bytes);
 }
 
 #[test]
-fn the_bytes_of_samples_that_tell_hosts_apart_are_those_of_samples_and_the_hosts_behind_them() {
+fn hosts_are_appended_to_the_bytes_of_samples() {
     let plain = hex(&encoded(&samples(&[row(FEATURES, 1.5), row(FEATURES, 1.5)])));
     let golden = format!("02{}01000000 00000000 04030201 ffffffff", &plain[2..]);
-    let told = samples(&[row_of(1, 0), row_of(0x0102_0304, u32::MAX)]);
-    check_golden(&told, &golden);
-    let mut bytes = encoded(&told);
+    let with_hosts = samples(&[row_of(1, 0), row_of(0x0102_0304, u32::MAX)]);
+    check_golden(&with_hosts, &golden);
+    let mut bytes = encoded(&with_hosts);
     let end = bytes.len();
     bytes[end - 16..].fill(0);
-    assert_eq!(Message::decode(&bytes), Err(MessageError::Frame(FrameError::Malformed)), "no host told");
+    assert_eq!(Message::decode(&bytes), Err(MessageError::Frame(FrameError::Malformed)), "all hosts 0");
 }
 
 #[test]
-fn the_bytes_of_health() {
+fn health_encodes_to_its_golden_bytes() {
     check_golden(&health(), "01 07 00 80e2cfaa06 02 0a0b0c0d0e0f10 1112131415161718 020102 19 1a 01 e807 01");
 }
 
 #[test]
-fn the_bytes_of_a_status() {
+fn counters_of_the_detector_are_appended_to_the_bytes_of_health() {
+    let plain = hex(&encoded(&health()));
+    let mut message = health();
+    let Body::Health(body) = &mut message.body else { unreachable!() };
+    body.detector = DetectorCounters { episodes_held_back: 1, episodes_folded: 0x0203, ..DetectorCounters::default() };
+    let golden = format!("02{}03 0100000000000000 0000000000000000 0302000000000000", &plain[2..]);
+    check_golden(&message, &golden);
+    let bytes = encoded(&message);
+    let count = bytes.len() - 25;
+    for (place, value) in [(count, 0), (count, 2), (count, 4), (bytes.len() - 7, 0)] {
+        let mut changed = bytes.clone();
+        changed[place] = value;
+        let is_zero_at_the_end = place != count;
+        changed[bytes.len() - 8] = if is_zero_at_the_end { 0 } else { changed[bytes.len() - 8] };
+        assert_eq!(Message::decode(&changed), Err(MessageError::Frame(FrameError::Malformed)), "{place}: {value}");
+    }
+    // A newer agent's eighth counter is ignored.
+    let mut newer = bytes[..count].to_vec();
+    newer.push(8);
+    (1..=8_u64).for_each(|counter| newer.extend(counter.to_le_bytes()));
+    let Ok(Message { body: Body::Health(read), .. }) = Message::decode(&newer) else { panic!() };
+    assert_eq!((read.detector.episodes_held_back, read.detector.damaged_blocks), (1, 7));
+}
+
+#[test]
+fn a_status_encodes_to_its_golden_bytes() {
     let bytes = format!("01 07 00 80e2cfaa06 03 01 04686f6d65 05302e312e30 04696e7438 03 00 {}", "cd".repeat(32));
     check_golden(&status(), &bytes);
 }
 
 #[test]
-fn the_bytes_of_an_update() {
+fn an_update_encodes_to_its_golden_bytes() {
     check_golden(&update(UpdateStep::Confirmed), "01 07 03 80e2cfaa06 04 04 03");
     check_golden(&update(UpdateStep::RolledBack("bad".try_into().unwrap())), "01 07 03 80e2cfaa06 04 04 05 03626164");
 }
 
 #[test]
-fn the_bytes_of_an_acknowledgement() {
+fn an_acknowledgement_encodes_to_its_golden_bytes() {
     let ack = Acknowledgement { run: 7, up_to: 300, also: Fixed::from_slice(&[302, 305]).unwrap() };
     let mut room = [0; ACKNOWLEDGEMENT_BYTES];
     let bytes = ack.encode(&mut room).unwrap();
@@ -210,7 +238,7 @@ fn the_bytes_of_an_acknowledgement() {
 }
 
 #[test]
-fn an_acknowledgement_covers_what_it_names() {
+fn an_acknowledgement_covers_exactly_its_numbers() {
     let ack = Acknowledgement { run: 7, up_to: 3, also: Fixed::from_slice(&[5]).unwrap() };
     let covered: Vec<u64> = (1..8).filter(|number| ack.covers(7, *number)).collect();
     assert_eq!(covered, [1, 2, 3, 5]);
@@ -231,11 +259,14 @@ fn a_full_batch_of_samples_fits_a_payload() {
 }
 
 #[test]
-fn every_cut_of_a_message_is_refused() {
+fn a_truncated_message_is_rejected() {
     let rows = alert_with(&[[1.0; FEATURES]]);
-    let told = samples(&[row_of(1, 2)]);
+    let hosts = samples(&[row_of(1, 2)]);
+    let mut counters = health();
+    let Body::Health(body) = &mut counters.body else { unreachable!() };
+    body.detector.flooding_sources = 9;
     let plain = [alert(), samples(&[row(FEATURES, 1.0)]), health(), status(), update(UpdateStep::Trial)];
-    for message in plain.into_iter().chain([rows, told]) {
+    for message in plain.into_iter().chain([rows, hosts, counters]) {
         let bytes = encoded(&message);
         assert_eq!(Message::decode(&[]), Err(MessageError::Frame(FrameError::Empty)));
         for cut in 1..bytes.len() {
@@ -245,8 +276,8 @@ fn every_cut_of_a_message_is_refused() {
 }
 
 #[test]
-fn another_version_and_trailing_and_overlong_bytes_are_refused() {
-    let mut bytes = encoded(&health());
+fn wrong_version_trailing_and_overlong_bytes_are_rejected() {
+    let mut bytes = encoded(&status());
     bytes.push(0);
     assert_eq!(Message::decode(&bytes), Err(MessageError::Frame(FrameError::Trailing { bytes: 1 })));
     bytes[0] = 2;
@@ -259,7 +290,7 @@ fn another_version_and_trailing_and_overlong_bytes_are_refused() {
 }
 
 #[test]
-fn no_single_byte_change_makes_a_reader_panic() {
+fn no_single_byte_change_panics_the_decoder() {
     for message in [
         alert(),
         alert_with(&[[1.0; FEATURES]]),
@@ -282,7 +313,7 @@ fn no_single_byte_change_makes_a_reader_panic() {
 }
 
 #[test]
-fn a_row_of_the_wrong_width_is_refused_both_ways() {
+fn a_row_of_the_wrong_width_is_rejected_both_ways() {
     let short = samples(&[row(FEATURES, 1.0), row(FEATURES - 1, 1.0)]);
     let error = MessageError::FeatureCount { row: 1, found: FEATURES - 1 };
     assert_eq!(short.encode(&mut vec![0; MESSAGE_BYTES]), Err(error));
@@ -292,7 +323,7 @@ fn a_row_of_the_wrong_width_is_refused_both_ways() {
 }
 
 #[test]
-fn numbers_that_are_not_finite_are_refused() {
+fn non_finite_numbers_are_rejected() {
     for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let error = samples(&[row(FEATURES, value)]).encode(&mut vec![0; MESSAGE_BYTES]).unwrap_err();
         assert_eq!(error, MessageError::NotFinite { field: "samples.rows.features" });
@@ -307,7 +338,7 @@ fn numbers_that_are_not_finite_are_refused() {
 }
 
 #[test]
-fn fields_out_of_their_range_are_refused() {
+fn fields_out_of_range_are_rejected() {
     let change = |change: fn(&mut Alert)| {
         let mut message = alert();
         let Body::Alert(alert) = &mut message.body else { unreachable!() };

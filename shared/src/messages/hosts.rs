@@ -1,6 +1,6 @@
-//! Hosts of a sample's rows ↔ the bytes behind its message: two little-endian `u32` a row, initiator and responder.
+//! Hosts of sampled rows ↔ the extension of a message: two little-endian `u32` per row, initiator and responder.
 //!
-//! Written by hand, because serde cannot skip what an older program never sent.
+//! Encoded by hand, because postcard has no optional fields for messages of older programs.
 
 use super::{RowHosts, SampleRow};
 use crate::release::framing::FrameError;
@@ -8,12 +8,12 @@ use crate::release::framing::FrameError;
 /// Bytes of one row's hosts.
 const ROW_BYTES: usize = 2 * size_of::<u32>();
 
-/// True when there is anything to write.
-pub(super) fn are_told(rows: &[SampleRow]) -> bool {
+/// True if any row has hosts.
+pub(super) fn any_set(rows: &[SampleRow]) -> bool {
     rows.iter().any(|row| row.hosts != RowHosts::default())
 }
 
-/// Returns how many bytes that took.
+/// Returns the number of bytes written.
 pub(super) fn write(rows: &[SampleRow], out: &mut [u8]) -> Result<usize, FrameError> {
     let room = out.len();
     let bytes = rows.len() * ROW_BYTES;
@@ -26,7 +26,7 @@ pub(super) fn write(rows: &[SampleRow], out: &mut [u8]) -> Result<usize, FrameEr
     Ok(bytes)
 }
 
-/// Reads what [`write`] wrote: hosts of every row, of at least one.
+/// Reads the hosts of every row; at least one row must have hosts.
 pub(super) fn read(bytes: &[u8], rows: &mut [SampleRow]) -> Result<(), FrameError> {
     if bytes.len() != rows.len() * ROW_BYTES {
         return Err(FrameError::Malformed);
@@ -36,6 +36,6 @@ pub(super) fn read(bytes: &[u8], rows: &mut [SampleRow]) -> Result<(), FrameErro
         let (source, target) = bytes.split_at(size_of::<u32>());
         row.hosts = RowHosts { source: number(source), target: number(target) };
     }
-    // One way of saying it only: nothing told is the older form.
-    if are_told(rows) { Ok(()) } else { Err(FrameError::Malformed) }
+    // The encoding is unique: rows without hosts have no extension.
+    if any_set(rows) { Ok(()) } else { Err(FrameError::Malformed) }
 }

@@ -1,9 +1,10 @@
-//! What agent and trainer say to each other over MQTT.
+//! Agent ↔ trainer: the messages between them over MQTT.
 
 pub mod broker_url;
 mod codec;
+mod counters;
 mod hosts;
-mod rows;
+mod alert_extension;
 pub mod topics;
 
 pub use codec::{ACKNOWLEDGEMENT_BYTES, MessageError};
@@ -15,40 +16,39 @@ pub use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, PEERS, Peer, REAS
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
-/// First byte of every payload but those of [`EXTENDED_VERSION`]; a reader refuses any other value.
+/// First byte of a payload without extension; readers reject unknown values.
 pub const MESSAGE_VERSION: u8 = 1;
-/// First byte of an alert that carries rows, and of samples that tell their hosts apart: the message as in
-/// [`MESSAGE_VERSION`], and behind it what that form has no place for. Behind an alert: the schema's id, the number of
-/// rows, and their values as little-endian `f32`. Behind samples: the [`RowHosts`] of every row, as little-endian `u32`.
-/// A message without these keeps the older form, which older programs read.
+/// First byte of a payload with an extension after the [`MESSAGE_VERSION`] form. After an alert with rows: schema id,
+/// number of rows, and their values as little-endian `f32`. After samples with hosts: the [`RowHosts`] of every row as
+/// little-endian `u32`. After health with [`DetectorCounters`]: these. Messages without these keep the first form, which older programs can read.
 pub const EXTENDED_VERSION: u8 = 2;
 /// Largest payload, bytes.
 pub const MESSAGE_BYTES: usize = 60 * 1024;
-/// Rows of one sample batch.
+/// Limit on rows per sample batch.
 pub const SAMPLE_ROWS: usize = 32;
 
-/// An agent's name: 1 to 32 of `a–z A–Z 0–9 - _ .`, since it is a topic level.
+/// An agent's name: 1 to 32 of `a–z A–Z 0–9 - _ .` with a letter or digit first, because it is a topic level.
 pub type AgentName = Name;
 
-/// One feature row of the reservoir.
+/// One sampled feature row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SampleRow {
-    /// When the flow's record was made, capture time.
+    /// Time of the flow record, capture time.
     pub at: Timestamp,
-    /// The row, [`FEATURES`] values in schema order.
+    /// [`FEATURES`] values in schema order.
     pub features: Vec<f32, FEATURES>,
-    /// Score under the release in use; nothing without one.
+    /// Score under the release in use; `None` without a release.
     pub score: Option<u32>,
-    /// One of its hosts was in an alert episode, or half-way to one: kept out of training unless an operator says
+    /// One of its hosts was in an alert episode or halfway to one; excluded from training unless an operator labels it
     /// benign.
     pub in_episode: bool,
-    /// Whose evidence it counts for.
+    /// The hosts whose evidence it counted for.
     #[serde(skip)]
     pub hosts: RowHosts,
 }
 
-/// The hosts that a row is evidence of, as numbers that mean nothing outside one run of one agent; 0 where the end is no
-/// host that evidence is kept of, or the agent does not tell.
+/// The hosts of a row, as numbers valid within one run of one agent; 0 if the host is not followed or the agent does
+/// not report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowHosts {
     /// The initiator, as a source.
@@ -58,19 +58,19 @@ pub struct RowHosts {
 }
 
 impl SampleRow {
-    /// A copy of a row. Compiled here: what is made for size copies octet by octet.
+    /// Copies a row. Compiled in this crate, because code optimised for size copies byte by byte.
     #[inline(never)]
     pub fn new(at: Timestamp, features: &FeatureVector, score: Option<u32>, in_episode: bool, hosts: RowHosts) -> Self {
         Self { at, features: Vec::from_array(*features), score, in_episode, hosts }
     }
 }
 
-/// A batch of the reservoir.
+/// A batch of sampled rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
     /// Schema of the rows.
     pub schema: SchemaId,
-    /// Flow records that the reservoir chose from, to weigh its rows.
+    /// Number of flow records that the rows were sampled from; their weight.
     pub flows_seen: u32,
     /// The rows.
     pub rows: Vec<SampleRow, SAMPLE_ROWS>,
@@ -87,11 +87,11 @@ pub struct Health {
     pub packets: u64,
     /// Octets of the network layer in metered packets.
     pub octets: u64,
-    /// Packets refused, all reasons.
+    /// Packets rejected, for any reason.
     pub refused: u64,
-    /// Packets that the kernel dropped before we saw them.
+    /// Packets dropped by the kernel.
     pub kernel_drops: u64,
-    /// Flow records made.
+    /// Flow records exported.
     pub flows: u64,
     /// Flows evicted from a full table.
     pub flow_evictions: u64,
@@ -103,38 +103,60 @@ pub struct Health {
     pub unscored: u64,
     /// Alert episodes opened.
     pub alerts: u64,
-    /// Messages that the full outbox dropped: alerts.
+    /// Alerts dropped by a full outbox.
     pub outbox_dropped_alerts: u64,
-    /// Messages that the full outbox dropped: the rest.
+    /// Other messages dropped by a full outbox.
     pub outbox_dropped_telemetry: u64,
     /// Messages waiting in the outbox.
     pub outbox_waiting: u32,
-    /// Packets refused, by reason, in the order of [`crate::packet::Refusal::ALL`]; empty from a file.
+    /// Packets rejected by reason, in the order of [`crate::packet::Refusal::ALL`]; empty when reading files.
     pub refused_by_reason: Vec<u64, { crate::packet::Refusal::COUNT }>,
-    /// Octets on the wire of the packets that a live source read.
+    /// Octets on the wire of the packets read from live interfaces.
     pub seen_octets: u64,
-    /// Octets that passed its interfaces meanwhile, by their own counters.
+    /// Octets counted by those interfaces in the same time.
     pub moved_octets: u64,
-    /// Far less is seen than passes the interfaces, or the kernel drops packets.
+    /// The agent sees much less than the interfaces count, or the kernel drops packets.
     pub coverage_degraded: bool,
-    /// Share of flows that is looked at under load, per mille; 1,000 when all are.
+    /// Share of flows processed under load shedding, per mille; 1,000 without shedding.
     pub sampled_permille: u16,
-    /// The wall clock has been set since the agent's start; without it times are floors.
+    /// The wall clock is set. Until then timestamps are lower bounds.
     pub clock_set: bool,
+    /// Counters that were added later.
+    #[serde(skip)]
+    pub detector: DetectorCounters,
 }
 
-/// What the agent is and does, retained; the last will is the same with `online` false.
+/// How often the detector had to choose what to keep or to report, and damaged blocks, since the agent's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DetectorCounters {
+    /// Flows that should have opened an alert episode while too many stronger ones were open.
+    pub episodes_held_back: u64,
+    /// Alert episodes closed early to make room for a stronger one.
+    pub episodes_replaced: u64,
+    /// Alert episodes of targets that an alert about their source covers.
+    pub episodes_folded: u64,
+    /// Flows of new hosts that a full host table turned away.
+    pub hosts_turned_away: u64,
+    /// New sources in intervals with far more of them than normal.
+    pub flooding_sources: u64,
+    /// Idle TCP connections whose initiator was forgotten early.
+    pub initiators_forgotten: u64,
+    /// Blocks of the capture rings with inconsistent contents, whose remaining packets were skipped.
+    pub damaged_blocks: u64,
+}
+
+/// Status of an agent, retained. The last will is the same with `online` false.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Connected.
     pub online: bool,
-    /// Group whose releases it takes.
+    /// Group whose releases it installs.
     pub group: Name,
     /// Version of the agent.
     pub agent_version: String<24>,
     /// `tract` or `int8`.
     pub engine: String<8>,
-    /// Release in use, 0 without one.
+    /// Version of the release in use, 0 if none.
     pub release: u64,
     /// True while that release is on trial.
     pub on_trial: bool,
@@ -145,31 +167,31 @@ pub struct Status {
 /// A step of an update.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpdateStep {
-    /// Fetching the artifact.
+    /// Downloading the artifact.
     Downloading,
-    /// Signature, version, schema, digest and golden vectors hold; written to the spare slot.
+    /// Signature, version, schema, digest and golden vectors verified; written to the spare slot.
     Verified,
-    /// In use, on probation.
+    /// In use, on trial.
     Trial,
-    /// Kept.
+    /// Trial passed.
     Confirmed,
-    /// Not taken; the text says why.
+    /// Rejected, with the reason.
     Refused(String<160>),
-    /// Taken back on trial; the text says why.
+    /// Trial failed, with the reason.
     RolledBack(String<160>),
 }
 
 /// Report on an update.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Update {
-    /// Version that it is about, 0 where the manifest could not be read.
+    /// Version of the release, 0 if the manifest was unreadable.
     pub release: u64,
     /// The step.
     pub step: UpdateStep,
 }
 
-/// What an agent sends.
-#[expect(clippy::large_enum_variant, reason = "without an allocator there is no box; messages are made one at a time")]
+/// Content of a message.
+#[expect(clippy::large_enum_variant, reason = "no Box without an allocator; messages are created one at a time")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Body {
     /// On `…/alert`.
@@ -184,26 +206,27 @@ pub enum Body {
     Update(Update),
 }
 
-/// An agent's message: postcard, [`MESSAGE_VERSION`] first.
+/// An agent's message. Encoded as [`MESSAGE_VERSION`], then postcard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Number of this agent's run, greater than every earlier run's; numbers restart with it.
+    /// Run of the agent, greater than all earlier ones. Message numbers restart with each run.
     pub run: u64,
-    /// 1, 2, 3 … over the acknowledged kinds (alerts, samples, updates) of a run; 0 for the rest.
+    /// 1, 2, 3 … over the acknowledged messages (alerts, samples, updates) of a run; 0 for others.
     pub number: u64,
-    /// When it was made, wall clock, seconds since the epoch; 0 where the clock is not set.
+    /// Time of creation, wall clock, seconds since the epoch; 0 if the clock is not set.
     pub sent_s: u64,
-    /// What it says.
+    /// Content.
     pub body: Body,
 }
 
-/// The trainer's word that messages are on its disk, on `…/ack`; an agent keeps them in its outbox until then.
+/// The trainer's confirmation, on `…/ack`, that messages are durably stored. An agent keeps them in its outbox until
+/// then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledgement {
-    /// Run that it is about.
+    /// Run of the agent.
     pub run: u64,
-    /// Every number up to this one is stored.
+    /// All numbers up to this one are stored.
     pub up_to: u64,
-    /// Stored ones beyond it.
+    /// Further stored numbers.
     pub also: Vec<u64, 64>,
 }

@@ -1,4 +1,4 @@
-//! Topic ↔ who speaks of what: every MQTT topic of Lapwing, built and read in this one place.
+//! MQTT topic ↔ agent, group or artifact and the kind of message.
 //!
 //! ```text
 //! lapwing/v1/agent/{agent}/{status|alert|sample|health|update|ack}
@@ -6,7 +6,7 @@
 //! lapwing/v1/group/{group}/release
 //! lapwing/v1/artifact/{sha256, 64 lower-case hex digits}/{chunk number from 0}
 //! ```
-//! Reading is strict: one spelling for each topic, so a topic that parses is equal to the one that is built again.
+//! Parsing is strict: each topic has one spelling, so a parsed topic equals the one built from it.
 
 use crate::messages::AgentName;
 use crate::release::digest::{Hex, parse_digest};
@@ -15,7 +15,7 @@ use crate::release::name::parse_name;
 use core::fmt::Write;
 use heapless::String;
 
-/// First levels of every topic; the number changes when a topic's meaning does.
+/// First levels of every topic. The version changes when the meaning of a topic changes.
 pub const ROOT: &str = "lapwing/v1";
 /// Longest topic, bytes.
 pub const TOPIC_BYTES: usize = 96;
@@ -23,16 +23,16 @@ pub const TOPIC_BYTES: usize = 96;
 /// A built topic.
 pub type TopicName = String<TOPIC_BYTES>;
 
-/// What an agent's topic carries.
+/// Kind of message on an agent's topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// [`crate::messages::Status`], retained; last will.
     Status,
-    /// The same as JSON, retained, for other programs.
+    /// The status as JSON, retained, for other programs.
     StatusJson,
     /// [`crate::messages::Alert`].
     Alert,
-    /// The same as JSON, not repeated when the connection breaks, for other programs.
+    /// The alert as JSON, for other programs; not resent after a connection loss.
     AlertJson,
     /// [`crate::messages::Samples`].
     Sample,
@@ -72,7 +72,7 @@ impl Kind {
     }
 }
 
-/// Every topic that Lapwing speaks on.
+/// Every topic of Lapwing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// From or to one agent.
@@ -84,7 +84,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// Reads a topic; nothing where it is none of ours or is spelled otherwise.
+    /// Parses a topic; `None` if it is not exactly one of Lapwing's topics.
     pub fn parse(topic: &str) -> Option<Self> {
         let rest = topic.strip_prefix(ROOT)?.strip_prefix('/')?;
         let (branch, rest) = rest.split_once('/')?;
@@ -130,7 +130,7 @@ pub fn chunk_topic(sha256: &Digest, number: u32) -> TopicName {
     join(format_args!("{ROOT}/artifact/{}/{number}", Hex(sha256)))
 }
 
-/// The longest text is 20 + 64 + 1 + 10 bytes, so writing never runs out of room.
+/// The longest text has 20 + 64 + 1 + 10 bytes, so writing cannot fail.
 fn join(text: core::fmt::Arguments<'_>) -> TopicName {
     let mut topic = TopicName::new();
     let _ = topic.write_fmt(text);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_are_spelled_as_documented() {
+    fn topics_match_the_documentation() {
         let digest: Digest = core::array::from_fn(|index| index as u8);
         assert_eq!(agent_topic(&name("gw-1"), Kind::Status), "lapwing/v1/agent/gw-1/status");
         assert_eq!(agent_topic(&name("gw-1"), Kind::AlertJson), "lapwing/v1/agent/gw-1/alert/json");
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_topic_reads_back_as_itself() {
+    fn every_topic_round_trips() {
         let longest = name("abcdefghijklmnopqrstuvwxyz012345");
         for kind in Kind::ALL {
             let topic = Topic::Agent(longest.clone(), kind);
@@ -180,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_chunk_number_still_fits_a_topic() {
+    fn the_longest_chunk_number_fits_a_topic() {
         assert!(chunk_topic(&[0xff; 32], u32::MAX).ends_with("/4294967295"));
     }
 
     #[test]
-    fn other_spellings_are_refused() {
+    fn other_spellings_are_rejected() {
         let hex = "ab".repeat(32);
         let chunk = |digest: &str, number: &str| format!("lapwing/v1/artifact/{digest}/{number}");
         let bad = [

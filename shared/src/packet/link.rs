@@ -1,10 +1,10 @@
-//! Link header → what it carries (an EtherType), where that begins, the VLAN and the MAC addresses.
+//! Link header → EtherType, offset of the content, VLAN and MAC addresses.
 
 use super::{LinkType, MAX_TAGS, Refusal};
 use crate::units::Address;
 use etherparse::{Ethernet2HeaderSlice, SingleVlanHeaderSlice};
 
-/// EtherTypes that are told apart here (IEEE registration authority; 0x0004 is Linux's number for 802.2 LLC).
+/// Known EtherTypes (IEEE registration authority; 0x0004 is Linux's number for 802.2 LLC).
 pub(super) mod ether_type {
     pub(crate) const NONE: u16 = 0;
     pub(crate) const LLC: u16 = 0x0004;
@@ -23,18 +23,18 @@ pub(super) const ETHERNET_OCTETS: usize = 14;
 const FIRST_ETHER_TYPE: u16 = 0x0600;
 /// SNAP with the organisation code of RFC 1042: an EtherType follows.
 const SNAP_ETHER_TYPE: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
-/// ARPHRD numbers whose "protocol" in a cooked header is no EtherType: CAN, Frame Relay, IEEE 802.11 (plain, Prism,
+/// ARPHRD numbers whose "protocol" in a cooked header is not an EtherType: CAN, Frame Relay, IEEE 802.11 (plain, Prism,
 /// radiotap), netlink.
 const NO_ETHER_TYPE: [u16; 6] = [280, 770, 801, 802, 803, 824];
 
-/// What a link header says of its content.
+/// Content of a frame according to its link header.
 #[derive(Clone, Copy)]
 pub(super) struct Carried {
-    /// What it is, 0 where the link header cannot say.
+    /// EtherType, 0 if the link header has none.
     pub(super) ether_type: u16,
-    /// Octets before it.
+    /// Octets before the content.
     pub(super) header_octets: u32,
-    /// Innermost VLAN identifier, 0 without one.
+    /// Innermost VLAN identifier, 0 if untagged.
     pub(super) vlan: u16,
     link: LinkType,
 }
@@ -46,7 +46,7 @@ impl Carried {
         frame.get(self.header_octets as usize..).unwrap_or_default()
     }
 
-    /// Sender's and receiver's MAC address in the low six octets, zeros where the link has none.
+    /// Sender's and receiver's MAC addresses in the low six octets; zero if the link has none.
     pub(super) fn mac_addresses(&self, frame: &[u8]) -> (Address, Address) {
         let at = |from: usize| {
             let mut address = [0; 16];
@@ -64,7 +64,7 @@ impl Carried {
     }
 }
 
-/// Reads the link header of a frame that is not empty.
+/// Reads the link header of a non-empty frame.
 pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Carried, Refusal> {
     let (ether_type, header_octets) = match link {
         LinkType::Ethernet => {
@@ -83,7 +83,7 @@ pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Carried, Refusal> {
     }
 }
 
-/// Tags, 802.3, SNAP and PPPoE behind the first EtherType.
+/// Reads VLAN tags, 802.3, SNAP and PPPoE after the first EtherType.
 fn strip_more(mut carried: Carried, frame: &[u8]) -> Result<Carried, Refusal> {
     let mut tags = 0;
     while let ether_type::VLAN | ether_type::PROVIDER_VLAN | ether_type::OLD_PROVIDER_VLAN = carried.ether_type {
@@ -114,7 +114,7 @@ fn strip_more(mut carried: Carried, frame: &[u8]) -> Result<Carried, Refusal> {
     Ok(carried)
 }
 
-/// PPPoE session data (RFC 2516 §4 and §6): IPv4 and IPv6 inside are unpacked, any other PPP protocol stays PPPoE.
+/// PPPoE session data (RFC 2516 §4 and §6): unpacks IPv4 and IPv6; any other PPP protocol stays PPPoE.
 fn pppoe(carried: Carried, frame: &[u8]) -> Result<Carried, Refusal> {
     let header = carried.content(frame).first_chunk::<8>().ok_or(Refusal::TruncatedLinkHeader)?;
     let [version_type, code, _, _, _, _, protocol @ ..] = *header;
@@ -129,7 +129,7 @@ fn pppoe(carried: Carried, frame: &[u8]) -> Result<Carried, Refusal> {
     Ok(Carried { ether_type, header_octets: carried.header_octets + 8, ..carried })
 }
 
-/// A Linux cooked header of `octets` octets with the ARPHRD number and the protocol at these places.
+/// A Linux cooked header of `octets` octets, with the ARPHRD number and the protocol at these offsets.
 fn cooked(frame: &[u8], octets: u32, hardware_at: usize, protocol_at: usize) -> Result<(u16, u32), Refusal> {
     let header = frame.get(..octets as usize).ok_or(Refusal::TruncatedLinkHeader)?;
     let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
@@ -137,7 +137,7 @@ fn cooked(frame: &[u8], octets: u32, hardware_at: usize, protocol_at: usize) -> 
     Ok((if carries_ether_type { field(protocol_at) } else { ether_type::NONE }, octets))
 }
 
-/// The EtherType that goes with an IP header's version.
+/// EtherType for an IP header's version.
 fn by_version(packet: &[u8]) -> Result<u16, Refusal> {
     match packet.first().map(|first| first >> 4) {
         Some(4) => Ok(ether_type::IPV4),
@@ -147,13 +147,15 @@ fn by_version(packet: &[u8]) -> Result<u16, Refusal> {
     }
 }
 
-/// The EtherType that goes with a BSD address family, in either byte order: AF_INET is 2 everywhere, AF_INET6 is 10
-/// (Linux), 24 (NetBSD, OpenBSD), 28 (FreeBSD) or 30 (Darwin).
+/// EtherType for a BSD address family, in either byte order: AF_INET is 2 everywhere, AF_INET6 is 10 (Linux), 23
+/// (Windows), 24 (NetBSD, OpenBSD, Npcap), 26 (Solaris), 28 (FreeBSD) or 30 (Darwin). Some writers put an EtherType into
+/// the last two octets instead.
 fn by_family(frame: &[u8]) -> Result<u16, Refusal> {
     let family = u32::from_be_bytes(*frame.first_chunk().ok_or(Refusal::TruncatedLinkHeader)?);
-    Ok(match family.min(family.swap_bytes()) {
-        2 => ether_type::IPV4,
-        10 | 24 | 28 | 30 => ether_type::IPV6,
+    Ok(match (family.min(family.swap_bytes()), family as u16) {
+        (2, _) => ether_type::IPV4,
+        (10 | 23 | 24 | 26 | 28 | 30, _) => ether_type::IPV6,
+        (_, known @ (ether_type::IPV4 | ether_type::IPV6 | ether_type::ARP)) => known,
         _ => ether_type::NONE,
     })
 }

@@ -1,31 +1,36 @@
-//! One frame's bytes → the fields that metering needs, or the reason why there are none.
+//! Frame bytes → the fields that metering needs, or the reason for rejecting the frame.
 //!
-//! [`decode`] takes what was captured, which may be less than what was on the wire, and needs the headers only: octet
-//! counts come from the IP header and the wire length, never from the captured length. It reads the outermost IP header
-//! and looks into no tunnel. It never panics, allocates nothing and takes bounded time (at most [`MAX_TAGS`] VLAN tags
-//! and [`MAX_EXTENSIONS`] extension headers).
+//! [`decode`] needs only the headers, so the capture may be shorter than the frame: octet counts come from the IP
+//! header and the wire length, never from the captured length. It reads the outermost IP header only, not tunnels. It
+//! never panics, does not allocate, and takes bounded time (at most [`MAX_TAGS`] VLAN tags and [`MAX_EXTENSIONS`]
+//! extension headers).
 //!
-//! What is refused, and what is not:
-//! - A header that was cut short, by the capture's snaplen or by the length that the IP header states, refuses the
-//!   packet. Of TCP the 20 fixed octets are enough, since no option is read.
-//! - IPv4 total length 0, or IPv6 payload length 0 before another protocol, as a network card's segmentation offload
-//!   and jumbograms leave them, becomes the wire length less the link header.
-//! - An IP length beyond the wire's is believed: the rest went elsewhere, or the capture was cut by a tool.
-//! - Checksums, the UDP length and IPv4 options are not looked at.
+//! Rules:
+//! - A frame without a readable IP header is rejected. Behind one, every packet is metered: if a later header is cut
+//!   short, contradictory or hidden, [`Packet::irregular`] has the reason, and fields that cannot be read are 0. Ports
+//!   are read wherever their four octets are present. Receivers reassemble and accept many such packets, so rejecting
+//!   them would hide scans.
+//! - For TCP the 20 fixed octets are enough, because options are not read.
+//! - IPv4 total length 0, or IPv6 payload length 0 with a next header, as left by segmentation offload and jumbograms,
+//!   is replaced by the wire length minus the link header.
+//! - An IP length beyond the wire length is accepted: a tool may have truncated the capture.
+//! - Checksums, the UDP length and IPv4 options are ignored.
 //!
 //! Sources: RFC 791, 8200, 9293, 768, 3828, 4302, 826, 2516, IEEE 802.1Q, and the tcpdump project's link-layer types.
 
+mod irregular;
 mod link;
 mod network;
 mod refusal;
 mod transport;
 
+pub use irregular::Concealment;
 pub use refusal::{Refusal, RefusalCounts};
 
 use crate::units::{Address, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// How a frame begins, as capture files and interfaces name it (the tcpdump project's link-layer header types).
+/// Link-layer header type, as in capture files (the tcpdump project's list).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkType {
     /// 1: Ethernet II or 802.3.
@@ -34,14 +39,14 @@ pub enum LinkType {
     LinuxSll,
     /// 276: Linux "cooked" capture, version 2.
     LinuxSll2,
-    /// 101 (also 12 and 14), 228, 229: an IPv4 or IPv6 header at once.
+    /// 101 (also 12 and 14), 228, 229: an IPv4 or IPv6 header without a link header.
     RawIp,
-    /// 0 and 108: BSD loopback, a four-byte address family first.
+    /// 0 and 108: BSD loopback, a four-byte address family.
     Loopback,
 }
 
 impl LinkType {
-    /// From the number in a capture file; `None` for one that [`decode`] does not know.
+    /// From the number in a capture file; `None` if [`decode`] does not support it.
     pub const fn from_number(number: u16) -> Option<Self> {
         match number {
             1 => Some(Self::Ethernet),
@@ -54,7 +59,7 @@ impl LinkType {
     }
 }
 
-/// What stands in the network layer.
+/// Network-layer protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Network {
@@ -64,24 +69,24 @@ pub enum Network {
     Ipv6 = 6,
     /// ARP; the addresses are the sender's and target's protocol addresses.
     Arp = 1,
-    /// Anything else, told apart by its EtherType; the addresses are the MAC addresses in the low six octets.
+    /// Anything else, distinguished by EtherType; the addresses are the MAC addresses in the low six octets.
     Other = 0,
 }
 
-/// Place of a packet in a fragmented datagram.
+/// Position of a packet in a fragmented datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragment {
     /// Not fragmented.
     Whole,
-    /// Offset 0: carries the transport header. The value is the datagram's identification.
+    /// Offset 0, with the transport header. The value is the datagram's identification.
     First(u32),
-    /// A later piece, without ports. The value is the datagram's identification.
+    /// A later fragment, without ports. The value is the datagram's identification.
     Later(u32),
 }
 
-/// TCP flag bits as on the wire (RFC 9293 §3.1).
+/// TCP flag bits (RFC 9293 §3.1).
 pub mod tcp_flags {
-    #![allow(missing_docs, reason = "the names are the RFC's")]
+    #![allow(missing_docs, reason = "names from the RFC")]
     pub const FIN: u8 = 0x01;
     pub const SYN: u8 = 0x02;
     pub const RST: u8 = 0x04;
@@ -90,16 +95,16 @@ pub mod tcp_flags {
     pub const URG: u8 = 0x20;
 }
 
-/// What metering needs of one packet.
+/// The fields of one packet that metering needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// When it was seen.
+    /// Capture time.
     pub timestamp: Timestamp,
     /// Network layer.
     pub network: Network,
     /// Protocol number (IANA) for IP; ARP operation for ARP; 0 for other.
     pub protocol: u8,
-    /// VLAN identifier of the innermost tag, 0 without a tag.
+    /// VLAN identifier of the innermost tag, 0 if untagged.
     pub vlan: u16,
     /// Sender.
     pub source: Address,
@@ -109,28 +114,30 @@ pub struct Packet {
     pub source_port: u16,
     /// TCP, UDP, UDP-Lite, SCTP or DCCP destination port; EtherType for other; else 0.
     pub destination_port: u16,
-    /// TCP flags, 0 for the rest.
+    /// TCP flags; else 0.
     pub tcp_flags: u8,
-    /// TCP window as sent, not scaled; 0 for the rest.
+    /// TCP window as sent, not scaled; else 0.
     pub tcp_window: u16,
-    /// ICMP or ICMPv6 type and code, 0 for the rest.
+    /// ICMP or ICMPv6 type and code; else 0.
     pub icmp: (u8, u8),
-    /// IPv4 time to live or IPv6 hop limit, 0 for the rest.
+    /// IPv4 time to live or IPv6 hop limit; else 0.
     pub hop_limit: u8,
     /// Fragmentation.
     pub fragment: Fragment,
-    /// Octets on the wire, link header included, frame check sequence not (IANA 352 counts these).
+    /// Octets on the wire, including the link header but not the frame check sequence (IANA 352).
     pub frame_octets: u32,
-    /// Octets of the network layer, header included (IANA 1 counts these): IP total length; for ARP and other, what
-    /// follows the EtherType.
+    /// Octets of the network layer, including its header (IANA 1): IP total length; for ARP and other, everything after
+    /// the EtherType.
     pub network_octets: u32,
-    /// Octets behind the transport header (behind the IP header for protocols without one that we know, and in later
-    /// fragments); the network octets for other, 0 for ARP. An ICMP or ICMPv6 header counts 8 octets.
+    /// Octets after the transport header (after the IP header for unknown protocols and later fragments); the network
+    /// octets for other, 0 for ARP. An ICMP or ICMPv6 header counts as 8 octets.
     pub payload_octets: u32,
+    /// Why a header behind the IP header was not read completely, or is irregular. Ports that could not be read are 0.
+    pub irregular: Option<Refusal>,
 }
 
 impl Packet {
-    /// A packet of which nothing is known but its time and its octets on the wire.
+    /// A packet with only its time and wire length set.
     #[inline]
     pub(crate) fn unread(timestamp: Timestamp, frame: &[u8], wire_octets: u32) -> Self {
         Self {
@@ -150,37 +157,46 @@ impl Packet {
             frame_octets: wire_octets.max(u32::try_from(frame.len()).unwrap_or(u32::MAX)),
             network_octets: 0,
             payload_octets: 0,
+            irregular: None,
         }
     }
 }
 
-/// Most VLAN tags in one frame.
+/// Limit on VLAN tags per frame.
 pub const MAX_TAGS: usize = 4;
-/// Most extension headers in one packet.
-pub const MAX_EXTENSIONS: usize = 8;
+/// Limit on extension headers read per packet: as many as fit a capture of 512 octets.
+pub const MAX_EXTENSIONS: usize = 64;
+/// Packets with more extension headers are irregular. Ordinary ones have at most two.
+pub const USUAL_EXTENSIONS: usize = 8;
+/// Packets with more octets of extension headers are irregular.
+pub const USUAL_EXTENSION_OCTETS: u32 = 256;
 
-/// Reads one frame's headers. `frame` is what was captured of the `wire_octets` that were seen; a wire length below the
-/// captured one is raised to it.
+/// Decodes one frame's headers. `frame` is the captured part of a frame of `wire_octets`; a wire length below the
+/// captured length is raised to it.
 ///
 /// # Errors
-/// The first thing that kept the packet from being metered, to be counted in a [`RefusalCounts`].
+/// The reason for rejecting the packet, to be counted in a [`RefusalCounts`]: it has no readable IP header, and it is not
+/// ARP or another protocol.
 #[inline]
 pub fn decode(link: LinkType, timestamp: Timestamp, frame: &[u8], wire_octets: u32) -> Result<Packet, Refusal> {
     let mut packet = Packet::unread(timestamp, frame, wire_octets);
-    decode_into(&mut packet, link, frame)?;
-    Ok(packet)
+    match decode_into(&mut packet, link, frame) {
+        Err(reason) if !packet.is_metered_despite(reason) => Err(reason),
+        _ => Ok(packet),
+    }
 }
 
-/// As [`decode`], into a [`Packet::unread`]: a packet is not copied on its way.
+/// Same as [`decode`], into a [`Packet::unread`], which saves a copy.
 ///
 /// # Errors
-/// As [`decode`]; what was read until then stands in the packet.
+/// The reason for rejecting the packet, or for its irregularity: [`Packet::is_metered_despite`] decides which. An error
+/// for both keeps checks of irregular packets off the path of all others.
 #[inline]
 pub(crate) fn decode_into(packet: &mut Packet, link: LinkType, frame: &[u8]) -> Result<(), Refusal> {
     if frame.is_empty() {
         return Err(Refusal::EmptyFrame);
     }
-    // Most frames by far; the short way saves a third of the instructions.
+    // Fast path for nearly all frames: saves a third of the instructions.
     if link == LinkType::Ethernet
         && let Some((header, content)) = frame.split_first_chunk::<{ link::ETHERNET_OCTETS }>()
     {
@@ -194,7 +210,7 @@ pub(crate) fn decode_into(packet: &mut Packet, link: LinkType, frame: &[u8]) -> 
     decode_any(packet, link, frame)
 }
 
-/// Any link type and content.
+/// Decodes any link type and content.
 #[inline(never)]
 fn decode_any(packet: &mut Packet, link: LinkType, frame: &[u8]) -> Result<(), Refusal> {
     let carried = link::strip(link, frame)?;

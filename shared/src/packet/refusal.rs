@@ -1,10 +1,11 @@
-//! Why a frame was not metered, and how often that happened.
+//! Rejected frames and irregular packets → reasons and their counts.
 
 use core::fmt;
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        /// Why a frame was not metered. Counted, never logged one by one.
+        /// Reason for not metering a frame, or for metering it without all of its fields. Counted, never logged
+        /// individually.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Refusal {
@@ -26,9 +27,9 @@ macro_rules! refusals {
 }
 
 refusals! {
-    /// No octet was captured.
+    /// Nothing was captured.
     EmptyFrame = "empty_frame",
-    /// The frame's or its interface's link type is none that [`super::decode`] knows.
+    /// [`super::decode`] does not support the link type of the frame or its interface.
     UnknownLinkType = "unknown_link_type",
     /// The capture ends inside the link header, a VLAN tag or the PPPoE header.
     TruncatedLinkHeader = "truncated_link_header",
@@ -38,19 +39,19 @@ refusals! {
     BadPppoeHeader = "bad_pppoe_header",
     /// The capture ends inside the IP header, an extension header or the ARP packet.
     TruncatedNetworkHeader = "truncated_network_header",
-    /// The IP version is not the one that the link header announced.
+    /// The IP version differs from the link header's.
     BadVersion = "bad_version",
-    /// The IPv4 header length is below 20 octets, or that of an authentication header below its minimum.
+    /// The length of the IPv4 header is below 20 octets, or that of an authentication header below its minimum.
     BadHeaderLength = "bad_header_length",
-    /// The IPv4 total length is below the header's.
+    /// The IPv4 total length is below the header length.
     TotalLengthBelowHeader = "total_length_below_header",
-    /// More than [`super::MAX_EXTENSIONS`] extension headers.
+    /// More than [`super::USUAL_EXTENSIONS`] extension headers, or [`super::USUAL_EXTENSION_OCTETS`] octets of them.
     TooManyExtensions = "too_many_extensions",
-    /// An extension or transport header does not fit into the length that the IP header states.
+    /// An extension or transport header exceeds the length in the IP header, or is split over several fragments.
     HeaderBeyondDatagram = "header_beyond_datagram",
     /// The capture ends inside the transport header.
     TruncatedTransportHeader = "truncated_transport_header",
-    /// The TCP or DCCP data offset is below the fixed header or beyond the datagram.
+    /// The TCP or DCCP data offset is less than the fixed header or beyond the datagram.
     BadDataOffset = "bad_data_offset",
     /// ARP for IPv4 with addresses that are not four octets long, or an operation above 255.
     BadArp = "bad_arp",
@@ -60,7 +61,7 @@ impl Refusal {
     /// Number of reasons.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// Place in [`Refusal::ALL`], below [`Refusal::COUNT`].
+    /// Index in [`Refusal::ALL`], below [`Refusal::COUNT`].
     pub const fn index(self) -> usize {
         self as usize
     }
@@ -81,7 +82,7 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// Frames refused, by reason. Counts saturate.
+/// Rejected frames by reason. Counts saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefusalCounts([u64; Refusal::COUNT]);
 
@@ -93,24 +94,24 @@ impl RefusalCounts {
         *cell = cell.saturating_add(1);
     }
 
-    /// Adds what another counted.
+    /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (cell, more) in self.0.iter_mut().zip(other.0) {
             *cell = cell.saturating_add(more);
         }
     }
 
-    /// Frames refused for `reason`.
+    /// Frames rejected for `reason`.
     pub const fn get(&self, reason: Refusal) -> u64 {
         self.0[reason.index()]
     }
 
-    /// Frames refused for any reason.
+    /// Frames rejected for any reason.
     pub fn total(&self) -> u64 {
         self.0.iter().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// Every reason with its count, zeros too, in the order of [`Refusal::ALL`].
+    /// Every reason with its count, including 0, in the order of [`Refusal::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
         Refusal::ALL.into_iter().zip(self.0)
     }
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_kept_by_reason_and_summed() {
+    fn counts_are_per_reason_and_in_total() {
         let mut counts = RefusalCounts::default();
         counts.count(Refusal::EmptyFrame);
         counts.count(Refusal::BadArp);

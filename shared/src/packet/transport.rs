@@ -1,6 +1,6 @@
-//! Transport header → ports, TCP flags and window, ICMP type and code, and the octets behind it.
+//! Transport header → ports, TCP flags and window, ICMP type and code, and the octets after it.
 
-use super::{Packet, Refusal};
+use super::{Fragment, Packet, Refusal};
 use etherparse::err::tcp;
 use etherparse::{IpNumber, TcpHeaderSlice, UdpHeaderSlice};
 
@@ -8,15 +8,19 @@ use etherparse::{IpNumber, TcpHeaderSlice, UdpHeaderSlice};
 const SCTP_OCTETS: u32 = 12;
 /// Octets of the shorter DCCP generic header (RFC 4340 §5.1).
 const DCCP_OCTETS: u32 = 12;
-/// Octets of an ICMP or ICMPv6 header with the four that depend on the type (RFC 792, 4443).
+/// Octets of an ICMP or ICMPv6 header, including the four that depend on the type (RFC 792, 4443).
 const ICMP_OCTETS: u32 = 8;
 /// Octets of the UDP and UDP-Lite header.
 const UDP_OCTETS: u32 = 8;
 /// Octets of a TCP header without options.
-const TCP_OCTETS: usize = 20;
+pub(super) const TCP_OCTETS: usize = 20;
+/// Octets of a TCP header up to and including the flags.
+const TCP_FLAGS_OCTETS: usize = 14;
+/// The flags of [`super::tcp_flags`].
+const FLAGS: u8 = 0x3f;
 
-/// Reads the header that `packet.protocol` names from what was captured of the IP payload. `packet.payload_octets`
-/// comes in as the octets of that payload and goes out as the octets behind the header.
+/// Reads the header of `packet.protocol` from the captured IP payload. Reduces `packet.payload_octets` from the length
+/// of that payload to the octets after the header.
 #[inline(always)]
 pub(super) fn read(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
     match IpNumber(packet.protocol) {
@@ -37,7 +41,7 @@ fn read_rarer(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// Why a header is not there whole: the datagram ends before it does, or else the capture.
+/// Reason for an incomplete header: the capture or else the datagram ends inside it.
 #[cold]
 fn cut(packet: &Packet, captured: &[u8]) -> Refusal {
     if captured.len() < packet.payload_octets as usize {
@@ -47,40 +51,84 @@ fn cut(packet: &Packet, captured: &[u8]) -> Refusal {
     }
 }
 
+/// A header of at least `octets` octets that cannot be read: takes the ports if they are there.
+#[cold]
+fn ports_only(packet: &mut Packet, captured: &[u8], octets: u32, reason: Refusal) -> Result<(), Refusal> {
+    packet.payload_octets = packet.payload_octets.saturating_sub(octets);
+    if let Some(&[a, b, c, d]) = captured.first_chunk() {
+        packet.source_port = u16::from_be_bytes([a, b]);
+        packet.destination_port = u16::from_be_bytes([c, d]);
+    }
+    Err(reason)
+}
+
 #[inline(always)]
 fn tcp(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
     let header = match TcpHeaderSlice::from_slice(captured) {
         Ok(header) => header,
-        Err(tcp::HeaderSliceError::Content(_)) => return Err(Refusal::BadDataOffset),
+        Err(tcp::HeaderSliceError::Content(_)) => {
+            return ports_only(packet, captured, TCP_OCTETS as u32, Refusal::BadDataOffset);
+        }
         Err(tcp::HeaderSliceError::Len(_)) => return tcp_without_options(packet, captured),
     };
     let octets = header.slice().len() as u32;
     fill_tcp(packet, &header, octets)
 }
 
-/// A TCP header whose options the capture cut off: the fixed part, read as a header without options.
+/// A TCP header whose options were not captured: reads the fixed part as a header without options.
 #[cold]
 fn tcp_without_options(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
-    let mut fixed = *captured.first_chunk::<TCP_OCTETS>().ok_or_else(|| cut(packet, captured))?;
+    let Some(mut fixed) = captured.first_chunk::<TCP_OCTETS>().copied() else {
+        return tcp_without_end(packet, captured);
+    };
     let octets = u32::from(fixed[12] >> 4) * 4;
     fixed[12] = 5 << 4;
     let header = TcpHeaderSlice::from_slice(&fixed).map_err(|_| Refusal::BadDataOffset)?;
     fill_tcp(packet, &header, octets)
 }
 
+/// Less than the fixed part of a TCP header. The flags are read where the rest is elsewhere: in a later fragment, or not
+/// captured. The receiver drops any other such packet, so its flags must not end the flow.
+#[cold]
+fn tcp_without_end(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
+    let reason = cut(packet, captured);
+    let continues = reason == Refusal::TruncatedTransportHeader || matches!(packet.fragment, Fragment::First(_));
+    if continues && let Some([.., flags]) = captured.first_chunk::<TCP_FLAGS_OCTETS>() {
+        packet.tcp_flags = flags & FLAGS;
+    }
+    ports_only(packet, captured, TCP_OCTETS as u32, reason)
+}
+
+/// A TCP header that is longer than the packet: legitimate only in a first fragment.
+#[cold]
+fn tcp_beyond_packet(packet: &mut Packet, header: &TcpHeaderSlice<'_>) -> Result<(), Refusal> {
+    let first = matches!(packet.fragment, Fragment::First(_));
+    if first {
+        packet.tcp_flags = header.slice()[13] & FLAGS;
+        packet.tcp_window = header.window_size();
+    }
+    let reason = if first { Refusal::HeaderBeyondDatagram } else { Refusal::BadDataOffset };
+    ports_only(packet, header.slice(), u32::MAX, reason)
+}
+
 #[inline(always)]
 fn fill_tcp(packet: &mut Packet, header: &TcpHeaderSlice<'_>, octets: u32) -> Result<(), Refusal> {
-    packet.payload_octets = packet.payload_octets.checked_sub(octets).ok_or(Refusal::BadDataOffset)?;
+    let Some(payload_octets) = packet.payload_octets.checked_sub(octets) else {
+        return tcp_beyond_packet(packet, header);
+    };
+    packet.payload_octets = payload_octets;
     packet.source_port = header.source_port();
     packet.destination_port = header.destination_port();
-    packet.tcp_flags = header.slice()[13] & 0x3f;
+    packet.tcp_flags = header.slice()[13] & FLAGS;
     packet.tcp_window = header.window_size();
     Ok(())
 }
 
 #[inline(always)]
 fn udp(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
-    let header = UdpHeaderSlice::from_slice(captured).map_err(|_| cut(packet, captured))?;
+    let Ok(header) = UdpHeaderSlice::from_slice(captured) else {
+        return ports_only(packet, captured, UDP_OCTETS, cut(packet, captured));
+    };
     packet.source_port = header.source_port();
     packet.destination_port = header.destination_port();
     packet.payload_octets = packet.payload_octets.saturating_sub(UDP_OCTETS);
@@ -94,20 +142,27 @@ fn icmp(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A header of `octets` octets that begins with the two ports.
+/// A header of `octets` octets that starts with the two ports.
 fn ports(packet: &mut Packet, captured: &[u8], octets: u32) -> Result<(), Refusal> {
     let &[a, b, c, d] = captured.first_chunk().ok_or_else(|| cut(packet, captured))?;
-    packet.payload_octets = packet.payload_octets.checked_sub(octets).ok_or(Refusal::HeaderBeyondDatagram)?;
+    let Some(payload_octets) = packet.payload_octets.checked_sub(octets) else {
+        return ports_only(packet, captured, octets, Refusal::HeaderBeyondDatagram);
+    };
+    packet.payload_octets = payload_octets;
     packet.source_port = u16::from_be_bytes([a, b]);
     packet.destination_port = u16::from_be_bytes([c, d]);
     Ok(())
 }
 
 fn dccp(packet: &mut Packet, captured: &[u8]) -> Result<(), Refusal> {
-    let offset = *captured.get(4).ok_or_else(|| cut(packet, captured))?;
-    let octets = u32::from(offset) * 4;
+    let Some(offset) = captured.get(4) else {
+        return ports_only(packet, captured, DCCP_OCTETS, cut(packet, captured));
+    };
+    let octets = u32::from(*offset) * 4;
     if octets < DCCP_OCTETS || octets > packet.payload_octets {
-        return Err(Refusal::BadDataOffset);
+        let first = octets >= DCCP_OCTETS && matches!(packet.fragment, Fragment::First(_));
+        let reason = if first { Refusal::HeaderBeyondDatagram } else { Refusal::BadDataOffset };
+        return ports_only(packet, captured, octets, reason);
     }
     ports(packet, captured, octets)
 }

@@ -1,67 +1,77 @@
-//! Bytes of a signed manifest → [`Verified`], the proof that this release may be fetched; or the reason why not.
+//! Signed manifest → [`Verified`], proof that this release may be downloaded, or the reason for rejecting it.
 //!
-//! [`accept`] is the only way to a [`Verified`], and [`Verified::with_artifact`] and
-//! [`super::golden::check_golden`] are what stands between it and a trial.
+//! A trial additionally requires [`Verified::with_artifact`] and [`super::golden::check_golden`].
 
 use super::ManifestError;
 use super::digest::sha256;
 use super::manifest::{Artifact, ArtifactForm, Digest, Manifest, Name};
-use super::signature::{SignatureError, SignedManifest, TrustedKeys};
+use super::signature::{SignatureError, SignedManifest, Source, TrustedKeys};
 use super::update::UpdateState;
 use crate::features::SchemaId;
 use core::fmt;
 
-/// What this agent takes.
+/// Most by which a new version may exceed the highest confirmed one. Without a bound, one signed release with the
+/// largest version would leave no number for any later release of the group.
+pub const VERSION_STEP: u64 = 1 << 20;
+
+/// Acceptance terms of an agent.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// Keys that may sign.
+    /// Trusted keys.
     pub keys: TrustedKeys,
     /// The agent's group.
     pub group: Name,
-    /// Schema that the agent computes.
+    /// Feature schema of the agent.
     pub schema: SchemaId,
-    /// Form that the agent's engine reads.
+    /// Artifact form of the agent's engine.
     pub form: ArtifactForm,
 }
 
-/// Why a release is not taken.
+/// Reason for rejecting a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The envelope, the key or the signature.
+    /// Invalid envelope, key or signature.
     Signature(SignatureError),
-    /// The manifest is broken, though signed.
+    /// Signed, but invalid manifest.
     Manifest(ManifestError),
-    /// It is for another group.
+    /// The release is for another group.
     Group {
-        /// Group that it is for.
+        /// Group of the release.
         found: Name,
         /// The agent's group.
         expected: Name,
     },
-    /// Its version is not above the highest ever confirmed: an old release sent again.
+    /// The version is not above the highest ever confirmed: a replayed old release.
     NotNewer {
         /// Its version.
         found: u64,
         /// Highest version ever confirmed here.
         confirmed: u64,
     },
-    /// This version was refused or rolled back here before; the next try needs a higher one.
+    /// The version is more than [`VERSION_STEP`] above the highest ever confirmed.
+    TooFarAhead {
+        /// Its version.
+        found: u64,
+        /// Highest version that is accepted now.
+        limit: u64,
+    },
+    /// This version was rejected or rolled back here before; only a higher one is accepted.
     RefusedBefore {
         /// Its version.
         version: u64,
     },
-    /// It is past its time.
+    /// The release has expired.
     Expired {
-        /// Its end, seconds since the epoch.
+        /// Expiry, seconds since the epoch.
         expires_s: u64,
-        /// The clock, seconds since the epoch.
+        /// Current time, seconds since the epoch.
         now_s: u64,
     },
-    /// Its network reads another feature schema than the agent computes.
+    /// The network uses another feature schema than the agent.
     Schema,
-    /// It carries no artifact in the form that the agent's engine reads.
+    /// No artifact in the form of the agent's engine.
     Form(ArtifactForm),
-    /// The artifact's bytes are not those that the manifest names.
+    /// The artifact does not match the manifest.
     Artifact,
 }
 
@@ -86,21 +96,28 @@ impl fmt::Display for Refusal {
             Self::NotNewer { found, confirmed } => {
                 write!(f, "release version {found} is not above {confirmed}, the highest ever confirmed")
             }
-            Self::RefusedBefore { version } => {
-                write!(f, "release version {version} failed here before, publish a higher version")
+            Self::TooFarAhead { found, limit } => {
+                write!(
+                    f,
+                    "release version {found} is too far ahead, expected at most {limit}; number releases 1, 2, 3, …"
+                )
             }
-            Self::Expired { expires_s, now_s } => write!(f, "release expired at {expires_s} s, now it is {now_s} s"),
-            Self::Schema => write!(f, "release reads another feature schema than this agent computes"),
-            Self::Form(form) => write!(f, "release has no artifact in the form {form:?}, which this engine reads"),
-            Self::Artifact => write!(f, "artifact does not have the size and SHA-256 that the manifest names"),
+            Self::RefusedBefore { version } => {
+                write!(f, "release version {version} failed on this agent before; publish a higher version")
+            }
+            Self::Expired { expires_s, now_s } => {
+                write!(f, "release expired at {expires_s}, now {now_s} (seconds since the epoch)")
+            }
+            Self::Schema => write!(f, "release uses another feature schema than this agent"),
+            Self::Form(form) => write!(f, "release has no artifact in the form {form:?}, which this engine needs"),
+            Self::Artifact => write!(f, "artifact does not match the size and SHA-256 in the manifest"),
         }
     }
 }
 
 impl core::error::Error for Refusal {}
 
-/// A release whose signature, group, version, expiry, schema and form were checked; only [`accept`] and
-/// [`accept_held`] make it.
+/// A release that passed the checks of [`accept`] or [`accept_held`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
     manifest: Manifest,
@@ -109,12 +126,12 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// What the release says.
+    /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// SHA-256 of the encoded manifest: names this release exactly.
+    /// SHA-256 of the encoded manifest, the identity of the release.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -124,36 +141,41 @@ impl Verified {
         &self.artifact
     }
 
-    /// Holds an artifact's bytes against the manifest.
+    /// Compares an artifact's bytes with the manifest.
     ///
     /// # Errors
     /// [`Refusal::Artifact`].
     pub fn with_artifact(&self, bytes: &[u8]) -> Result<(), Refusal> {
-        let fits = bytes.len() == self.artifact.size_bytes as usize && sha256(bytes) == self.artifact.sha256;
-        if fits { Ok(()) } else { Err(Refusal::Artifact) }
+        let matches = bytes.len() == self.artifact.size_bytes as usize && sha256(bytes) == self.artifact.sha256;
+        if matches { Ok(()) } else { Err(Refusal::Artifact) }
     }
 
-    /// Gives the manifest away.
+    /// Returns the manifest.
     pub fn into_manifest(self) -> Manifest {
         self.manifest
     }
 }
 
-/// Checks a new release. `now_s` is the wall clock in seconds since the epoch, nothing where it is not set: then the
-/// expiry is not enforced, since a gateway without a battery-backed clock must not be locked out of every release; the
-/// version rule still refuses what is old.
+/// Checks a new release. `now_s` is the wall clock in seconds since the epoch, `None` if it is not set. The expiry is
+/// then not enforced, because a gateway without a battery-backed clock must be able to update; the version check still
+/// rejects old releases.
 ///
 /// # Errors
-/// The first [`Refusal`], in the order: envelope, key, signature, manifest, group, version, refused before, expiry,
-/// schema, form.
+/// The first [`Refusal`], in the order: envelope, key, signature, manifest, use of the key, group, version, refused
+/// before, expiry, schema, form.
+#[inline]
 pub fn accept(bytes: &[u8], terms: &Terms, state: &UpdateState, now_s: Option<u64>) -> Result<Verified, Refusal> {
-    let (manifest, digest) = read_signed(bytes, &terms.keys)?;
+    let (manifest, digest) = read_signed(bytes, &terms.keys, Source::Broker)?;
     if manifest.group != terms.group {
         return Err(Refusal::Group { found: manifest.group, expected: terms.group.clone() });
     }
     let (found, confirmed) = (manifest.version, state.highest_confirmed);
     if found <= confirmed {
         return Err(Refusal::NotNewer { found, confirmed });
+    }
+    let limit = confirmed.saturating_add(VERSION_STEP);
+    if found > limit {
+        return Err(Refusal::TooFarAhead { found, limit });
     }
     if state.refused.is_some_and(|refused| refused.version == found) {
         return Err(Refusal::RefusedBefore { version: found });
@@ -163,24 +185,25 @@ pub fn accept(bytes: &[u8], terms: &Terms, state: &UpdateState, now_s: Option<u6
         Some(now_s) if now_s >= expires_s => return Err(Refusal::Expired { expires_s, now_s }),
         _ => {}
     }
-    fitting(manifest, digest, terms)
+    check_fit(manifest, digest, terms)
 }
 
-/// Checks a release that this agent holds on its own disk: all but group, version and expiry, which bind new releases
-/// only (a confirmed release stays in use).
+/// Checks a release on the agent's own disk: everything but group, version and expiry, which apply to new releases only
+/// (a confirmed release stays in use).
 ///
 /// # Errors
-/// [`Refusal`]; a key that is no longer trusted refuses what it signed.
-pub fn accept_held(bytes: &[u8], terms: &Terms) -> Result<Verified, Refusal> {
-    let (manifest, digest) = read_signed(bytes, &terms.keys)?;
-    fitting(manifest, digest, terms)
+/// [`Refusal`], also if the signing key is no longer trusted for releases from `source`.
+#[inline]
+pub fn accept_held(bytes: &[u8], terms: &Terms, source: Source) -> Result<Verified, Refusal> {
+    let (manifest, digest) = read_signed(bytes, &terms.keys, source)?;
+    check_fit(manifest, digest, terms)
 }
 
-/// Reads a release file's manifest **without checking who signed it**: for looking at a file that the person at the
-/// command line named. Nothing that arrives over a network may come this way.
+/// Reads a release file's manifest **without checking its signature**, to inspect a file given on the command line.
+/// Never use it for data from the network.
 ///
 /// # Errors
-/// [`Refusal`]; the signature is not looked at.
+/// [`Refusal`], but never for the signature.
 pub fn accept_without_checking_the_signature(
     bytes: &[u8],
     schema: &SchemaId,
@@ -188,17 +211,21 @@ pub fn accept_without_checking_the_signature(
 ) -> Result<Verified, Refusal> {
     let signed = SignedManifest::decode(bytes)?;
     let terms = Terms { keys: TrustedKeys::default(), group: Name::new(), schema: *schema, form };
-    fitting(Manifest::decode(signed.manifest)?, sha256(signed.manifest), &terms)
+    check_fit(Manifest::decode(signed.manifest)?, sha256(signed.manifest), &terms)
 }
 
-/// The signature is checked before the manifest is read: nothing unsigned reaches the decoder.
-fn read_signed(bytes: &[u8], keys: &TrustedKeys) -> Result<(Manifest, Digest), Refusal> {
+/// Verifies the signature before decoding the manifest, so that unsigned data never reaches the decoder.
+#[inline]
+fn read_signed(bytes: &[u8], keys: &TrustedKeys, source: Source) -> Result<(Manifest, Digest), Refusal> {
     let signed = SignedManifest::decode(bytes)?;
-    keys.verify(&signed)?;
-    Ok((Manifest::decode(signed.manifest)?, sha256(signed.manifest)))
+    let signer = keys.signer(&signed)?;
+    let manifest = Manifest::decode(signed.manifest)?;
+    signer.may_sign(source, &manifest.group)?;
+    Ok((manifest, sha256(signed.manifest)))
 }
 
-fn fitting(manifest: Manifest, digest: Digest, terms: &Terms) -> Result<Verified, Refusal> {
+#[inline]
+fn check_fit(manifest: Manifest, digest: Digest, terms: &Terms) -> Result<Verified, Refusal> {
     if manifest.schema != terms.schema {
         return Err(Refusal::Schema);
     }
@@ -219,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_release_is_verified_with_its_artifact() {
+    fn a_valid_release_is_verified_with_its_artifact() {
         let verified = accept(&signed(&manifest(3), 1), &terms(), &state(2), NOW).unwrap();
         assert_eq!(verified.manifest(), &manifest(3));
         assert_eq!(verified.artifact().form, ArtifactForm::Int8);
@@ -231,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_key_and_a_tampered_manifest_are_refused() {
+    fn a_wrong_key_and_a_tampered_manifest_are_rejected() {
         let refused = accept(&signed(&manifest(3), 2), &terms(), &state(2), NOW);
         assert!(matches!(refused, Err(Refusal::Signature(SignatureError::Wrong(_)))));
         let mut tampered = signed(&manifest(3), 1);
@@ -241,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replayed_old_release_is_refused_though_signed() {
+    fn a_replayed_old_release_is_rejected_despite_its_signature() {
         for version in [1, 4, 5] {
             let refused = accept(&signed(&manifest(version), 1), &terms(), &state(5), NOW);
             assert_eq!(refused, Err(Refusal::NotNewer { found: version, confirmed: 5 }));
@@ -250,7 +277,40 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_failed_here_is_refused_and_its_successor_is_not() {
+    fn a_version_far_above_the_highest_confirmed_is_rejected() {
+        let accepted = |version, highest| accept(&signed(&manifest(version), 1), &terms(), &state(highest), NOW);
+        for highest in [0, 5] {
+            let limit = highest + VERSION_STEP;
+            assert!(accepted(limit, highest).is_ok());
+            for found in [limit + 1, u64::MAX] {
+                assert_eq!(accepted(found, highest), Err(Refusal::TooFarAhead { found, limit }));
+            }
+        }
+        // Whatever was confirmed, a later release has a number.
+        assert!(accepted(VERSION_STEP + 1, VERSION_STEP).is_ok());
+    }
+
+    #[test]
+    fn a_key_signs_only_for_its_source_and_its_group() {
+        let bound = |words: &str| {
+            let key = crate::release::testing::trusted("k1", 1).iter().next().unwrap().clone();
+            let keys = TrustedKeys::parse(&std::format!("{key} {words}")).unwrap();
+            Terms { keys, ..terms() }
+        };
+        let bytes = signed(&manifest(3), 1);
+        let from_broker = |words| accept(&bytes, &bound(words), &state(2), NOW);
+        let from_file = |words| accept_held(&bytes, &bound(words), Source::File);
+        let other_use = |verified| matches!(verified, Err(Refusal::Signature(SignatureError::OtherUse { .. })));
+        let other_group = |verified| matches!(verified, Err(Refusal::Signature(SignatureError::OtherGroup { .. })));
+        assert!(other_use(from_broker("use=file")) && from_file("use=file").is_ok());
+        assert!(other_use(from_file("use=broker")) && from_broker("use=broker").is_ok());
+        assert!(other_use(accept_held(&bytes, &bound("use=file"), Source::Broker)));
+        assert!(other_group(from_broker("group=work")) && other_group(from_file("group=work")));
+        assert!(from_broker("group=home").is_ok() && from_broker("").is_ok() && from_file("use=any").is_ok());
+    }
+
+    #[test]
+    fn a_version_that_failed_before_is_rejected_but_not_the_next() {
         let mut state = state(2);
         state.refused = Some(RefusedRelease { version: 3, digest: [0; 32] });
         let refused = accept(&signed(&manifest(3), 1), &terms(), &state, NOW);
@@ -259,18 +319,18 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_release_is_refused_where_the_clock_is_set() {
+    fn an_expired_release_is_rejected_if_the_clock_is_set() {
         let bytes = signed(&manifest(3), 1);
         let now_s = 1_800_000_000;
         let refused = accept(&bytes, &terms(), &state(2), Some(now_s));
         assert_eq!(refused, Err(Refusal::Expired { expires_s: now_s, now_s }));
         assert!(accept(&bytes, &terms(), &state(2), Some(now_s - 1)).is_ok());
         assert!(accept(&bytes, &terms(), &state(2), None).is_ok());
-        assert!(accept_held(&bytes, &terms()).is_ok());
+        assert!(accept_held(&bytes, &terms(), Source::Broker).is_ok());
     }
 
     #[test]
-    fn another_group_schema_or_form_is_refused() {
+    fn another_group_schema_or_form_is_rejected() {
         let refused = |manifest: &Manifest| accept(&signed(manifest, 1), &terms(), &state(2), NOW).unwrap_err();
         let mut other = manifest(3);
         other.group = "work".try_into().unwrap();

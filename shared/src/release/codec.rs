@@ -1,7 +1,7 @@
-//! [`Manifest`] ↔ bytes, and the rules that a manifest keeps.
+//! [`Manifest`] ↔ bytes, with validation.
 //!
-//! Bytes: [`MANIFEST_VERSION`], then postcard; [`MANIFEST_BYTES`] at most. Decoding validates, so a [`Manifest`] that
-//! came from bytes keeps every rule in its fields' texts.
+//! Bytes: [`MANIFEST_VERSION`], then postcard; at most [`MANIFEST_BYTES`]. Decoding validates, so every field of a
+//! decoded [`Manifest`] is within its documented range.
 
 use super::framing::{self, FrameError};
 use super::manifest::{
@@ -10,34 +10,36 @@ use super::manifest::{
 use super::name::is_name;
 use core::fmt;
 
-/// Why bytes are no manifest, or a manifest must not be used.
+/// Reason for rejecting a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManifestError {
-    /// The bytes are no frame of [`MANIFEST_VERSION`].
+    /// The framing is invalid.
     Frame(FrameError),
-    /// A field breaks its rule.
+    /// A field has an invalid value.
     Field {
         /// The field.
         field: &'static str,
-        /// Place in the field's list, 0 where it is no list.
+        /// Index in the field's list, 0 if it is not a list.
         index: usize,
-        /// What it must be.
+        /// Expected value.
         expected: &'static str,
     },
 }
 
 impl From<FrameError> for ManifestError {
+    #[inline]
     fn from(error: FrameError) -> Self {
         Self::Frame(error)
     }
 }
 
 impl fmt::Display for ManifestError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame(error) => write!(f, "manifest: {error}"),
             Self::Field { field, index, expected } => {
-                write!(f, "manifest: {field}[{index}] is wrong, expected {expected}")
+                write!(f, "manifest: invalid {field}[{index}], expected {expected}")
             }
         }
     }
@@ -46,10 +48,11 @@ impl fmt::Display for ManifestError {
 impl core::error::Error for ManifestError {}
 
 impl Manifest {
-    /// Writes the manifest into `out`, for which [`MANIFEST_BYTES`] always suffice; returns the written part.
+    /// Writes the manifest into `out`, for which [`MANIFEST_BYTES`] is always enough; returns the written part.
     ///
     /// # Errors
-    /// [`ManifestError`] when a rule is broken or `out` is too small.
+    /// [`ManifestError`] if a field is invalid or `out` is too small.
+    #[inline]
     pub fn encode<'a>(&self, out: &'a mut [u8]) -> Result<&'a [u8], ManifestError> {
         self.validate()?;
         Ok(framing::encode(MANIFEST_VERSION, self, out)?)
@@ -59,72 +62,79 @@ impl Manifest {
     ///
     /// # Errors
     /// [`ManifestError`].
+    #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         let manifest: Self = framing::decode(MANIFEST_VERSION, bytes, MANIFEST_BYTES)?;
         manifest.validate()?;
         Ok(manifest)
     }
 
-    /// Holds every field against its rule; golden vectors are run elsewhere.
+    /// Validates every field; does not run the golden vectors.
     ///
     /// # Errors
-    /// [`ManifestError::Field`] with the first field that breaks its rule.
+    /// [`ManifestError::Field`] with the first invalid field.
+    #[inline]
     pub fn validate(&self) -> Result<(), ManifestError> {
-        expect(is_name(&self.group), "group", 0, "1 to 32 of a-z A-Z 0-9 - _ .")?;
+        expect(is_name(&self.group), "group", 0, "1 to 32 of a-z A-Z 0-9 - _ . with a letter or digit first")?;
         expect(self.version >= 1, "version", 0, "1 or more")?;
         expect(self.expires_s > self.created_s, "expires_s", 0, "later than created_s")?;
         self.validate_artifacts()?;
         let width = usize::from(self.latent_width);
         expect((1..=LATENT).contains(&width), "latent_width", 0, "1 to 32")?;
         expect(self.scaling.is_valid(), "scaling", 0, "a valid entry for each feature")?;
-        expect(self.calibration.is_valid(), "calibration", 0, "two or more rising knots of 0 to 12 nats")?;
+        expect(self.calibration.is_valid(), "calibration", 0, "two or more increasing knots of 0 to 12 nats")?;
         expect(self.calibration.rows >= 1, "calibration.rows", 0, "1 or more")?;
         let drift = self.evidence_drift_nats;
         expect(drift.is_finite() && drift > 1.0, "evidence_drift_nats", 0, "finite and more than 1")?;
         self.validate_limits()?;
         self.validate_kinds()?;
-        expect(!self.golden.is_empty(), "golden", 0, "one vector at least")?;
+        expect(!self.golden.is_empty(), "golden", 0, "at least one vector")?;
         self.golden.iter().enumerate().try_for_each(|(index, vector)| validate_golden(index, vector, width))
     }
 
-    /// The artifact in the wanted form.
+    /// The artifact in this form.
+    #[inline]
     pub fn artifact(&self, form: super::manifest::ArtifactForm) -> Option<&Artifact> {
         self.artifacts.iter().find(|artifact| artifact.form == form)
     }
 
+    #[inline]
     fn validate_artifacts(&self) -> Result<(), ManifestError> {
-        expect(!self.artifacts.is_empty(), "artifacts", 0, "one at least")?;
+        expect(!self.artifacts.is_empty(), "artifacts", 0, "at least one")?;
         for (index, artifact) in self.artifacts.iter().enumerate() {
-            let size = (1..=ARTIFACT_BYTES).contains(&artifact.size_bytes);
-            expect(size, "artifacts.size_bytes", index, "1 to 2097152 bytes")?;
+            let size_valid = (1..=ARTIFACT_BYTES).contains(&artifact.size_bytes);
+            expect(size_valid, "artifacts.size_bytes", index, "1 to 2097152 bytes")?;
             let first = self.artifacts.iter().position(|other| other.form == artifact.form);
             expect(first == Some(index), "artifacts.form", index, "each form once")?;
         }
         Ok(())
     }
 
+    #[inline]
     fn validate_limits(&self) -> Result<(), ManifestError> {
-        expect(!self.limits.is_empty(), "limits", 0, "one at least")?;
+        expect(!self.limits.is_empty(), "limits", 0, "at least one")?;
         let positive = |value: f32| value.is_finite() && value > 0.0;
         for (index, knot) in self.limits.iter().enumerate() {
-            let fits = positive(knot.alerts_per_day) && positive(knot.evidence_nats);
-            expect(fits, "limits", index, "finite numbers greater than 0")?;
+            let valid = positive(knot.alerts_per_day) && positive(knot.evidence_nats);
+            expect(valid, "limits", index, "finite numbers greater than 0")?;
         }
-        let rising = |pair: &[LimitKnot]| {
+        let ordered = |pair: &[LimitKnot]| {
             pair[0].alerts_per_day < pair[1].alerts_per_day && pair[0].evidence_nats >= pair[1].evidence_nats
         };
-        let broken = self.limits.windows(2).position(|pair| !rising(pair));
-        let expected = "rising alerts_per_day with evidence_nats that does not rise";
-        broken.map_or(Ok(()), |index| expect(false, "limits", index + 1, expected))
+        let invalid = self.limits.windows(2).position(|pair| !ordered(pair));
+        let expected = "increasing alerts_per_day and non-increasing evidence_nats";
+        invalid.map_or(Ok(()), |index| expect(false, "limits", index + 1, expected))
     }
 
+    #[inline]
     fn validate_kinds(&self) -> Result<(), ManifestError> {
         let valid = |kind: &KindProfile| is_name(&kind.name) && kind.centre.is_full();
-        let broken = self.kinds.iter().position(|kind| !valid(kind));
-        broken.map_or(Ok(()), |index| expect(false, "kinds", index, "a name and one centre value for each feature"))
+        let invalid = self.kinds.iter().position(|kind| !valid(kind));
+        invalid.map_or(Ok(()), |index| expect(false, "kinds", index, "a name and one centre value for each feature"))
     }
 }
 
+#[inline]
 fn validate_golden(index: usize, vector: &GoldenVector, latent_width: usize) -> Result<(), ManifestError> {
     let row = vector.row.is_full() && vector.row.iter().all(|value| value.is_finite());
     expect(row, "golden.row", index, "one finite value for each feature")?;
@@ -133,6 +143,7 @@ fn validate_golden(index: usize, vector: &GoldenVector, latent_width: usize) -> 
     expect(vector.latent.len() == latent_width, "golden.latent", index, "latent_width values")
 }
 
+#[inline]
 fn expect(holds: bool, field: &'static str, index: usize, expected: &'static str) -> Result<(), ManifestError> {
     if holds { Ok(()) } else { Err(ManifestError::Field { field, index, expected }) }
 }
@@ -144,7 +155,7 @@ mod tests {
     use std::vec;
 
     #[test]
-    fn a_manifest_reads_back_as_itself() {
+    fn a_manifest_round_trips() {
         let manifest = manifest(3);
         let mut room = vec![0; MANIFEST_BYTES];
         let bytes = manifest.encode(&mut room).unwrap();
@@ -169,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_of_a_manifest_is_refused() {
+    fn a_truncated_manifest_is_rejected() {
         let mut room = vec![0; MANIFEST_BYTES];
         let bytes = manifest(3).encode(&mut room).unwrap();
         for cut in 1..bytes.len() {
@@ -185,7 +196,7 @@ mod tests {
     type Breakage = (&'static str, fn(&mut Manifest));
 
     #[test]
-    fn each_broken_rule_is_named() {
+    fn each_invalid_field_is_reported() {
         let breakages: &[Breakage] = &[
             ("group", |m| m.group.clear()),
             ("version", |m| m.version = 0),
@@ -218,7 +229,7 @@ mod tests {
             let mut manifest = manifest(3);
             change(&mut manifest);
             match manifest.validate() {
-                Err(ManifestError::Field { field: named, .. }) => assert_eq!(named, *field),
+                Err(ManifestError::Field { field: reported, .. }) => assert_eq!(reported, *field),
                 other => panic!("{field}: {other:?}"),
             }
         }

@@ -4,7 +4,8 @@ use super::manifest::Digest;
 use core::fmt;
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of all the bytes.
+/// SHA-256 of the bytes.
+#[inline]
 pub fn sha256(bytes: &[u8]) -> Digest {
     Sha256::digest(bytes).into()
 }
@@ -19,7 +20,8 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// Reads 64 lower-case hexadecimal digits.
+/// Parses 64 lower-case hexadecimal digits.
+#[inline]
 pub fn parse_digest(text: &str) -> Option<Digest> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -42,7 +44,7 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn a_digest_reads_back_from_its_digits() {
+    fn a_digest_round_trips_through_hex() {
         let digest = sha256(b"abc");
         let text = Hex(&digest).to_string();
         // FIPS 180-2, appendix B.1.

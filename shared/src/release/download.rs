@@ -1,41 +1,41 @@
 //! Chunks of an artifact → its bytes, in a buffer of its exact size.
 //!
-//! Chunks carry no digest of their own; the SHA-256 over all of them decides at the end. A chunk of the wrong size, or
-//! a wrong sum, starts the download again, [`DOWNLOAD_TRIES`] times at most.
+//! Chunks have no digest of their own; the SHA-256 of the whole artifact is checked at the end. A chunk of the wrong
+//! size or a wrong digest restarts the download, for at most [`DOWNLOAD_TRIES`] tries.
 
 use super::digest::sha256;
 use super::manifest::{Artifact, CHUNK_BYTES};
 use core::fmt;
 
-/// How often a download begins before the release is given up.
+/// Download attempts before the release is rejected.
 pub const DOWNLOAD_TRIES: u8 = 3;
 
-/// What a chunk did to the download.
+/// Effect of a chunk on the download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// It was not the wanted chunk; nothing changed.
+pub enum ChunkOutcome {
+    /// Not the next chunk; ignored.
     Ignored,
-    /// It was taken; more are wanted.
-    Taken,
-    /// The buffer holds the artifact and its digest is right.
+    /// Stored; more chunks are missing.
+    Stored,
+    /// The buffer contains the artifact, with the right digest.
     Complete,
-    /// It was wrong; the download begins again with chunk 0.
+    /// Wrong chunk or digest; the download restarts with chunk 0.
     Restarted(ChunkFault),
 }
 
-/// What is wrong with a chunk.
+/// Error in a chunk or the whole artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkFault {
-    /// Its size.
+    /// A chunk has the wrong size.
     Size {
-        /// Chunk's number, from 0.
+        /// Number of the chunk, from 0.
         number: u32,
-        /// Its size, bytes.
+        /// Received size, bytes.
         found: usize,
-        /// The size that it must have, bytes.
+        /// Expected size, bytes.
         expected: usize,
     },
-    /// All chunks came, and their digest is another.
+    /// The complete artifact has the wrong digest.
     Digest,
 }
 
@@ -45,14 +45,14 @@ impl fmt::Display for ChunkFault {
             Self::Size { number, found, expected } => {
                 write!(f, "artifact chunk {number} has {found} bytes, expected {expected}")
             }
-            Self::Digest => write!(f, "artifact does not have the SHA-256 that the manifest names"),
+            Self::Digest => write!(f, "artifact does not match the SHA-256 in the manifest"),
         }
     }
 }
 
 impl core::error::Error for ChunkFault {}
 
-/// Which chunk comes next.
+/// State of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Download {
     artifact: Artifact,
@@ -61,7 +61,7 @@ pub struct Download {
 }
 
 impl Download {
-    /// Begins at chunk 0, with the first of [`DOWNLOAD_TRIES`].
+    /// Starts the first try at chunk 0.
     pub fn new(artifact: Artifact) -> Self {
         Self { artifact, next: 0, tries: 1 }
     }
@@ -71,18 +71,18 @@ impl Download {
         &self.artifact
     }
 
-    /// Number of the wanted chunk, nothing when all are there.
-    pub fn wanted(&self) -> Option<u32> {
+    /// Number of the next chunk, `None` when complete.
+    pub fn next_chunk(&self) -> Option<u32> {
         (self.next < self.artifact.chunks()).then_some(self.next)
     }
 
-    /// Takes chunk `number` into `buffer`, whose length is the artifact's size.
+    /// Copies chunk `number` into `buffer`, whose length is the artifact's size.
     ///
     /// # Errors
-    /// The last [`ChunkFault`] when the tries are used up; the release is then to be refused.
-    pub fn offer(&mut self, number: u32, bytes: &[u8], buffer: &mut [u8]) -> Result<Progress, ChunkFault> {
-        if self.wanted() != Some(number) {
-            return Ok(Progress::Ignored);
+    /// The last [`ChunkFault`] after [`DOWNLOAD_TRIES`] tries; the caller must then reject the release.
+    pub fn offer(&mut self, number: u32, bytes: &[u8], buffer: &mut [u8]) -> Result<ChunkOutcome, ChunkFault> {
+        if self.next_chunk() != Some(number) {
+            return Ok(ChunkOutcome::Ignored);
         }
         let start = (number * CHUNK_BYTES) as usize;
         let expected = (self.artifact.size_bytes - number * CHUNK_BYTES).min(CHUNK_BYTES) as usize;
@@ -92,22 +92,22 @@ impl Download {
         };
         target.copy_from_slice(bytes);
         self.next += 1;
-        if self.wanted().is_some() {
-            Ok(Progress::Taken)
+        if self.next_chunk().is_some() {
+            Ok(ChunkOutcome::Stored)
         } else if sha256(buffer) == self.artifact.sha256 {
-            Ok(Progress::Complete)
+            Ok(ChunkOutcome::Complete)
         } else {
             self.restart(ChunkFault::Digest)
         }
     }
 
-    fn restart(&mut self, fault: ChunkFault) -> Result<Progress, ChunkFault> {
+    fn restart(&mut self, fault: ChunkFault) -> Result<ChunkOutcome, ChunkFault> {
         self.next = 0;
         if self.tries >= DOWNLOAD_TRIES {
             return Err(fault);
         }
         self.tries += 1;
-        Ok(Progress::Restarted(fault))
+        Ok(ChunkOutcome::Restarted(fault))
     }
 }
 
@@ -126,31 +126,31 @@ mod tests {
     }
 
     #[test]
-    fn chunks_in_order_make_the_artifact() {
+    fn chunks_in_order_complete_the_artifact() {
         let (mut download, mut buffer, bytes) = download();
         let mut progress = Vec::new();
         for (number, chunk) in bytes.chunks(CHUNK_BYTES as usize).enumerate() {
-            assert_eq!(download.wanted(), Some(number as u32));
+            assert_eq!(download.next_chunk(), Some(number as u32));
             progress.push(download.offer(number as u32, chunk, &mut buffer).unwrap());
         }
-        assert_eq!(progress, [Progress::Taken, Progress::Taken, Progress::Complete]);
-        assert_eq!((download.wanted(), buffer), (None, bytes));
+        assert_eq!(progress, [ChunkOutcome::Stored, ChunkOutcome::Stored, ChunkOutcome::Complete]);
+        assert_eq!((download.next_chunk(), buffer), (None, bytes));
     }
 
     #[test]
-    fn chunks_out_of_order_or_again_change_nothing() {
+    fn chunks_out_of_order_or_repeated_are_ignored() {
         let (mut download, mut buffer, bytes) = download();
         let chunks: Vec<&[u8]> = bytes.chunks(CHUNK_BYTES as usize).collect();
         for number in [2, 1, 63, u32::MAX] {
-            assert_eq!(download.offer(number, chunks[1], &mut buffer), Ok(Progress::Ignored));
+            assert_eq!(download.offer(number, chunks[1], &mut buffer), Ok(ChunkOutcome::Ignored));
         }
-        assert_eq!(download.offer(0, chunks[0], &mut buffer), Ok(Progress::Taken));
-        assert_eq!(download.offer(0, chunks[2], &mut buffer), Ok(Progress::Ignored));
+        assert_eq!(download.offer(0, chunks[0], &mut buffer), Ok(ChunkOutcome::Stored));
+        assert_eq!(download.offer(0, chunks[2], &mut buffer), Ok(ChunkOutcome::Ignored));
         assert_eq!(buffer[..CHUNK_BYTES as usize], bytes[..CHUNK_BYTES as usize]);
     }
 
     #[test]
-    fn a_wrong_chunk_restarts_a_bounded_number_of_times() {
+    fn a_wrong_digest_restarts_a_limited_number_of_times() {
         let (mut download, mut buffer, bytes) = download();
         let mut chunks: Vec<Vec<u8>> = bytes.chunks(CHUNK_BYTES as usize).map(<[u8]>::to_vec).collect();
         chunks[1][7] ^= 1;
@@ -160,7 +160,7 @@ mod tests {
                 outcomes.push(download.offer(number, chunk, &mut buffer));
             }
         }
-        let restarted = Ok(Progress::Restarted(ChunkFault::Digest));
+        let restarted = Ok(ChunkOutcome::Restarted(ChunkFault::Digest));
         assert_eq!((outcomes[2], outcomes[5]), (restarted, restarted));
         assert_eq!(outcomes[8], Err(ChunkFault::Digest));
     }
@@ -169,15 +169,15 @@ mod tests {
     fn a_chunk_of_the_wrong_size_restarts() {
         let (mut download, mut buffer, bytes) = download();
         let fault = ChunkFault::Size { number: 0, found: 5, expected: CHUNK_BYTES as usize };
-        assert_eq!(download.offer(0, &bytes[..5], &mut buffer), Ok(Progress::Restarted(fault)));
+        assert_eq!(download.offer(0, &bytes[..5], &mut buffer), Ok(ChunkOutcome::Restarted(fault)));
         assert_eq!(download.offer(0, &bytes, &mut buffer).map(|_| ()), Ok(()));
         assert!(download.offer(0, &[], &mut buffer).is_err());
     }
 
     #[test]
-    fn a_buffer_that_is_too_short_is_a_fault_not_a_panic() {
+    fn a_short_buffer_is_an_error_not_a_panic() {
         let (mut download, _, bytes) = download();
         let outcome = download.offer(0, &bytes[..CHUNK_BYTES as usize], &mut [0; 3]);
-        assert!(matches!(outcome, Ok(Progress::Restarted(_))));
+        assert!(matches!(outcome, Ok(ChunkOutcome::Restarted(_))));
     }
 }

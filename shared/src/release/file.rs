@@ -1,7 +1,7 @@
-//! A release as one file: the signed manifest and every form of its network.
+//! Release file ↔ signed manifest and artifacts.
 //!
-//! `LWR1`, then postcard of [`ReleaseFile`]. The manifest's digests cover the artifacts, its signature covers the
-//! manifest, so the file itself needs no check of its own.
+//! Bytes: `LWR1`, then postcard of [`ReleaseFile`]. The file needs no checksum: the signature covers the manifest,
+//! whose digests cover the artifacts.
 
 use super::manifest::{ARTIFACT_BYTES, Artifact, Manifest};
 use super::signature::SIGNED_MANIFEST_BYTES;
@@ -14,7 +14,7 @@ pub const MAGIC: [u8; 4] = *b"LWR1";
 /// Largest release file, bytes.
 pub const FILE_BYTES: usize = 16 + SIGNED_MANIFEST_BYTES + 2 * (ARTIFACT_BYTES as usize + 8);
 
-/// What a release file holds, borrowed from its bytes.
+/// Parts of a release file, borrowed from its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseFile<'a> {
     /// The signed manifest, as [`super::signature::SignedManifest::decode`] reads it.
@@ -25,16 +25,16 @@ pub struct ReleaseFile<'a> {
     pub artifacts: Vec<&'a [u8], 2>,
 }
 
-/// Why bytes are no release file.
+/// Reason for rejecting a release file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileError {
-    /// They do not begin with [`MAGIC`].
+    /// Does not start with [`MAGIC`].
     Magic,
-    /// They are more than [`FILE_BYTES`].
+    /// Longer than [`FILE_BYTES`].
     TooLong(usize),
-    /// The parts cannot be told apart: cut off, or changed.
+    /// Truncated or damaged.
     Malformed,
-    /// Bytes are left over behind the last part.
+    /// Bytes after the last part.
     Trailing(usize),
     /// The buffer to write into is too small.
     NoRoom,
@@ -43,10 +43,10 @@ pub enum FileError {
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Magic => write!(f, "no release file: expected it to begin with LWR1"),
-            Self::TooLong(bytes) => write!(f, "no release file: {bytes} bytes, expected at most {FILE_BYTES}"),
-            Self::Malformed => write!(f, "release file is cut off or damaged"),
-            Self::Trailing(bytes) => write!(f, "release file has {bytes} bytes too many"),
+            Self::Magic => write!(f, "not a release file: expected LWR1 at the start"),
+            Self::TooLong(bytes) => write!(f, "not a release file: {bytes} bytes, expected at most {FILE_BYTES}"),
+            Self::Malformed => write!(f, "release file is truncated or damaged"),
+            Self::Trailing(bytes) => write!(f, "release file has {bytes} trailing bytes"),
             Self::NoRoom => write!(f, "buffer too small for the release file"),
         }
     }
@@ -55,10 +55,11 @@ impl fmt::Display for FileError {
 impl core::error::Error for FileError {}
 
 impl<'a> ReleaseFile<'a> {
-    /// Reads the parts; nothing of them is believed yet.
+    /// Splits a release file into its parts, without verifying them.
     ///
     /// # Errors
-    /// When the bytes are no release file.
+    /// [`FileError`], except [`FileError::NoRoom`].
+    #[inline]
     pub fn decode(bytes: &'a [u8]) -> Result<Self, FileError> {
         if bytes.len() > FILE_BYTES {
             return Err(FileError::TooLong(bytes.len()));
@@ -71,10 +72,10 @@ impl<'a> ReleaseFile<'a> {
         }
     }
 
-    /// Writes the file's bytes into `out`; gives back the part that was used.
+    /// Writes the file into `out`; returns the written part.
     ///
     /// # Errors
-    /// When `out` is too small.
+    /// [`FileError::NoRoom`] if `out` is too small.
     pub fn encode<'b>(&self, out: &'b mut [u8]) -> Result<&'b [u8], FileError> {
         let (magic, body) = out.split_at_mut_checked(MAGIC.len()).ok_or(FileError::NoRoom)?;
         magic.copy_from_slice(&MAGIC);
@@ -84,8 +85,8 @@ impl<'a> ReleaseFile<'a> {
 
     /// The bytes of one of the manifest's artifacts.
     pub fn artifact(&self, manifest: &Manifest, artifact: &Artifact) -> Option<&'a [u8]> {
-        let place = manifest.artifacts.iter().position(|listed| listed == artifact)?;
-        self.artifacts.get(place).copied()
+        let index = manifest.artifacts.iter().position(|listed| listed == artifact)?;
+        self.artifacts.get(index).copied()
     }
 }
 
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_come_back_and_damage_is_told() {
+    fn a_file_round_trips_and_damage_is_rejected() {
         let file = ReleaseFile { signed: &[1, 2, 3], artifacts: Vec::from_slice(&[&[4u8, 5][..], &[6]]).unwrap() };
         let mut buffer = [0; 64];
         let bytes = file.encode(&mut buffer).unwrap();

@@ -1,41 +1,41 @@
-//! Value ↔ bytes with a version in front: one version byte, then the postcard body, then nothing.
+//! Value ↔ frame: one version byte, then the postcard body.
 //!
-//! Postcard does not describe itself, so the version byte alone says how the rest is read; bytes behind the body are
-//! refused, so that no two readers see different things in one payload.
+//! Postcard is not self-describing, so the version byte alone determines the format. Trailing bytes are rejected, so
+//! that a payload has one meaning only.
 
 use core::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Why bytes are no frame, or a value does not fit one.
+/// Error in encoding or decoding a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
     /// No bytes at all.
     Empty,
-    /// The first byte names a version that this reader does not know.
+    /// The version byte is not the expected one.
     Version {
         /// First byte.
         found: u8,
-        /// The version that we read.
+        /// Expected version.
         expected: u8,
     },
-    /// More bytes than this kind may have.
+    /// The frame exceeds the limit of its kind.
     TooLong {
-        /// Length seen, bytes.
+        /// Its length, bytes.
         bytes: usize,
-        /// Largest length allowed, bytes.
+        /// Largest allowed length, bytes.
         limit: usize,
     },
-    /// The value needs more bytes than the caller's buffer has.
+    /// The caller's buffer is too small.
     NoRoom {
-        /// The buffer's length, bytes.
+        /// Length of the buffer, bytes.
         room: usize,
     },
-    /// The body breaks off or breaks the encoding's rules.
+    /// The body is truncated or not valid postcard.
     Malformed,
-    /// Bytes stand behind the body.
+    /// Bytes follow the body.
     Trailing {
-        /// How many.
+        /// Number of bytes.
         bytes: usize,
     },
 }
@@ -43,12 +43,12 @@ pub enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Empty => write!(f, "no bytes, expected a version byte first"),
+            Self::Empty => write!(f, "empty, expected a version byte"),
             Self::Version { found, expected } => write!(f, "format version {found}, expected {expected}"),
-            Self::TooLong { bytes, limit } => write!(f, "{bytes} bytes long, expected {limit} at most"),
-            Self::NoRoom { room } => write!(f, "encoding does not fit the buffer of {room} bytes"),
-            Self::Malformed => write!(f, "malformed or cut off body"),
-            Self::Trailing { bytes } => write!(f, "{bytes} bytes behind the body, expected none"),
+            Self::TooLong { bytes, limit } => write!(f, "{bytes} bytes long, expected at most {limit}"),
+            Self::NoRoom { room } => write!(f, "does not fit the buffer of {room} bytes"),
+            Self::Malformed => write!(f, "malformed or truncated body"),
+            Self::Trailing { bytes } => write!(f, "{bytes} unexpected bytes after the body"),
         }
     }
 }
@@ -58,7 +58,7 @@ impl core::error::Error for FrameError {}
 /// Writes `version` and the body of `value` into `out`; returns the written part.
 ///
 /// # Errors
-/// [`FrameError::NoRoom`] when `out` is too small.
+/// [`FrameError::NoRoom`] if `out` is too small.
 pub fn encode<'a, T: Serialize>(version: u8, value: &T, out: &'a mut [u8]) -> Result<&'a [u8], FrameError> {
     let room = out.len();
     let Some((first, rest)) = out.split_first_mut() else { return Err(FrameError::NoRoom { room }) };
@@ -67,22 +67,22 @@ pub fn encode<'a, T: Serialize>(version: u8, value: &T, out: &'a mut [u8]) -> Re
     Ok(&out[..=body])
 }
 
-/// Reads what [`encode`] wrote; `limit` is the largest length of the whole, bytes.
+/// Reads a frame of at most `limit` bytes.
 ///
 /// # Errors
-/// Each [`FrameError`] but [`FrameError::NoRoom`].
+/// Any [`FrameError`] except [`FrameError::NoRoom`].
 pub fn decode<T: DeserializeOwned>(version: u8, bytes: &[u8], limit: usize) -> Result<T, FrameError> {
-    match decode_front(version, bytes, limit)? {
+    match decode_prefix(version, bytes, limit)? {
         (value, []) => Ok(value),
         (_, rest) => Err(FrameError::Trailing { bytes: rest.len() }),
     }
 }
 
-/// As [`decode`], but gives the bytes behind the body to a caller who knows what they are.
+/// Same as [`decode`], but returns the bytes after the body instead of rejecting them.
 ///
 /// # Errors
-/// As [`decode`], but for [`FrameError::Trailing`].
-pub fn decode_front<T: DeserializeOwned>(version: u8, bytes: &[u8], limit: usize) -> Result<(T, &[u8]), FrameError> {
+/// Same as [`decode`], except [`FrameError::Trailing`].
+pub fn decode_prefix<T: DeserializeOwned>(version: u8, bytes: &[u8], limit: usize) -> Result<(T, &[u8]), FrameError> {
     if bytes.len() > limit {
         return Err(FrameError::TooLong { bytes: bytes.len(), limit });
     }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_its_version_and_its_body_and_nothing_else() {
+    fn a_frame_is_a_version_byte_and_a_body() {
         let mut room = [0; 8];
         assert_eq!(encode(7, &300_u32, &mut room), Ok(&[7, 0xac, 0x02][..]));
         assert_eq!(decode::<u32>(7, &[7, 0xac, 0x02], 3), Ok(300));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_does_not_fit_the_buffer_is_an_error() {
+    fn a_value_too_large_for_the_buffer_is_an_error() {
         assert_eq!(encode(7, &300_u32, &mut [0; 2]), Err(FrameError::NoRoom { room: 2 }));
         assert_eq!(encode(7, &300_u32, &mut []), Err(FrameError::NoRoom { room: 0 }));
     }

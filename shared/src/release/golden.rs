@@ -1,11 +1,11 @@
-//! Golden vectors: what this processor must compute, to the bit, before a release may judge traffic.
+//! Golden vectors → proof that this processor computes a release bit for bit, or the first difference.
 
 use super::manifest::{GoldenVector, LATENT, Manifest};
 use crate::features::FEATURES;
 use crate::verdict::scaling::QuantizedInput;
 use core::fmt;
 
-/// Which part of a golden vector did not come out.
+/// Part of a golden vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoldenPart {
     /// Scaling and quantization of the row.
@@ -18,24 +18,24 @@ pub enum GoldenPart {
     Score,
 }
 
-/// Why golden vectors do not hold; `E` is the engine's own error.
+/// Failed golden vector; `E` is the engine's error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoldenError<E> {
-    /// A vector came out differently.
+    /// The result differs.
     Different {
-        /// Vector's place in the manifest.
+        /// Index of the vector in the manifest.
         vector: usize,
-        /// What differs first.
+        /// First part that differs.
         part: GoldenPart,
     },
-    /// The engine could not run it.
+    /// The engine failed.
     Engine {
-        /// Vector's place in the manifest.
+        /// Index of the vector in the manifest.
         vector: usize,
-        /// What the engine said.
+        /// Error of the engine.
         error: E,
     },
-    /// The manifest's widths are wrong; [`Manifest::validate`] refuses such a one.
+    /// The manifest's widths are invalid; [`Manifest::validate`] rejects such a manifest.
     Width,
 }
 
@@ -46,14 +46,14 @@ impl<E: fmt::Display> fmt::Display for GoldenError<E> {
                 write!(f, "golden vector {vector}: {part:?} is not reproduced on this processor")
             }
             Self::Engine { vector, error } => write!(f, "golden vector {vector}: {error}"),
-            Self::Width => write!(f, "golden vectors do not have the network's widths"),
+            Self::Width => write!(f, "golden vectors do not match the widths of the network"),
         }
     }
 }
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for GoldenError<E> {}
 
-/// Runs every golden vector. `run` is the engine: it takes the input, and fills the reconstruction and the latent layer
+/// Runs every golden vector. `run` is the engine: it reads the input and writes the reconstruction and the latent layer
 /// ([`Manifest::latent_width`] values).
 ///
 /// # Errors
@@ -109,12 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn the_right_engine_reproduces_its_vectors() {
+    fn a_correct_engine_reproduces_the_golden_vectors() {
         assert_eq!(outcome(&manifest(1)), Ok(()));
     }
 
     #[test]
-    fn one_quantum_off_anywhere_is_seen() {
+    fn any_difference_of_one_quantum_is_detected() {
         let part = |change: fn(&mut GoldenVector)| {
             let mut manifest = manifest(1);
             change(&mut manifest.golden[1]);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_error_is_passed_on() {
+    fn an_engine_error_is_returned() {
         let error = check_golden(&manifest(1), |_, _, _| Err("no memory")).unwrap_err();
         assert_eq!(error, GoldenError::Engine { vector: 0, error: "no memory" });
     }

@@ -1,7 +1,7 @@
-//! The signed description of one model version.
+//! Trained model → manifest: the signed description of one model version.
 //!
-//! Everything that the detector needs besides the network's weights stands in the manifest itself, so that one
-//! signature covers it; the weights are artifacts, fetched in chunks and held against their SHA-256.
+//! The manifest contains everything that the detector needs except the network's weights, so that one signature covers
+//! it. The weights are artifacts, downloaded in chunks and verified by their SHA-256.
 
 use crate::features::{FEATURES, SchemaId};
 pub use crate::verdict::LATENT;
@@ -11,7 +11,7 @@ use crate::verdict::scaling::Scaling;
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
-/// First byte of every encoded manifest; a reader refuses any other value.
+/// First byte of every encoded manifest; readers reject any other value.
 pub const MANIFEST_VERSION: u8 = 1;
 /// Largest encoded manifest, bytes.
 pub const MANIFEST_BYTES: usize = 16 * 1024;
@@ -19,17 +19,17 @@ pub const MANIFEST_BYTES: usize = 16 * 1024;
 pub const ARTIFACT_BYTES: u32 = 2 * 1024 * 1024;
 /// Size of every artifact chunk but the last, bytes.
 pub const CHUNK_BYTES: u32 = 32 * 1024;
-/// Golden vectors that a manifest holds.
+/// Limit on golden vectors per manifest.
 pub const GOLDEN_VECTORS: usize = 8;
-/// Points of the curve from the operator's knob to the evidence threshold.
+/// Limit on points of the curve from the false-alert budget to the evidence threshold.
 pub const LIMIT_KNOTS: usize = 8;
 
-/// SHA-256 of something.
+/// A SHA-256 digest.
 pub type Digest = [u8; 32];
-/// A short name: group, key, kind.
+/// Name of a group, key or attack class.
 pub type Name = String<32>;
 
-/// Which form of the network an artifact holds.
+/// Format of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ArtifactForm {
     /// ONNX of QLinearConv 1×1 layers, for the `tract` engine.
@@ -38,7 +38,7 @@ pub enum ArtifactForm {
     Int8,
 }
 
-/// One fetched file.
+/// One file of a release: the network in one form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// Form.
@@ -50,13 +50,13 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Number of chunks of [`CHUNK_BYTES`] that it travels in.
+    /// Number of chunks of [`CHUNK_BYTES`].
     pub fn chunks(&self) -> u32 {
         self.size_bytes.div_ceil(CHUNK_BYTES)
     }
 }
 
-/// Input and what every engine must answer, to the bit, before a release may go on trial.
+/// Input, and the output that every engine must reproduce bit for bit before a release goes on trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GoldenVector {
     /// Plain feature row, [`FEATURES`] values.
@@ -71,16 +71,16 @@ pub struct GoldenVector {
     pub score: u32,
 }
 
-/// Evidence threshold for one setting of the operator's knob.
+/// Evidence threshold for one false-alert budget.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitKnot {
-    /// False alerts a day and site that the operator accepts.
+    /// False-alert budget: false alerts per day and site.
     pub alerts_per_day: f32,
-    /// Evidence threshold in nats that gives them on the validation normals.
+    /// Evidence threshold, nats, that yields this rate on benign validation rows.
     pub evidence_nats: f32,
 }
 
-/// Where the weights come from.
+/// Origin of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// SHA-256 over the training rows, in order.
@@ -93,20 +93,20 @@ pub struct Origin {
     pub code: String<48>,
 }
 
-/// One model version, as the trainer signs it.
+/// One model version, signed by the trainer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Group of agents that it is for.
+    /// Group of agents.
     pub group: Name,
-    /// Version: greater than every earlier one of the group, 1 or more.
+    /// Version, at least 1 and greater than all earlier versions of the group.
     pub version: u64,
-    /// When it was made, seconds since the epoch.
+    /// Creation time, seconds since the epoch.
     pub created_s: u64,
-    /// After this it is refused, seconds since the epoch; a confirmed release stays in use.
+    /// Expiry, seconds since the epoch. Agents reject it afterwards; a confirmed release stays in use.
     pub expires_s: u64,
-    /// Feature schema that the network reads.
+    /// Feature schema of the network.
     pub schema: SchemaId,
-    /// The same network in each form; one entry a form.
+    /// The network, at most once per form.
     pub artifacts: Vec<Artifact, 2>,
     /// Width of the latent layer, 1 to [`LATENT`].
     pub latent_width: u8,
@@ -114,21 +114,21 @@ pub struct Manifest {
     pub scaling: Scaling,
     /// Benign score distribution.
     pub calibration: Calibration,
-    /// Nats that every scored flow takes off its hosts' evidence (the CUSUM's drift), more than 1.
+    /// Nats subtracted from the evidence of a host for every flow (the CUSUM's drift), more than 1.
     pub evidence_drift_nats: f32,
-    /// Evidence thresholds by knob setting, rising `alerts_per_day`.
+    /// Evidence thresholds by false-alert budget, increasing `alerts_per_day`.
     pub limits: Vec<LimitKnot, LIMIT_KNOTS>,
-    /// Attack kinds, may be empty.
+    /// Attack classes, may be empty.
     pub kinds: Vec<KindProfile, KINDS>,
-    /// Golden vectors, one at least.
+    /// Golden vectors, at least one.
     pub golden: Vec<GoldenVector, GOLDEN_VECTORS>,
-    /// Where it comes from.
+    /// Origin of the weights.
     pub origin: Origin,
 }
 
 impl Manifest {
-    /// Evidence threshold for a setting of the operator's knob: linear between the knots over the logarithm of
-    /// `alerts_per_day`, held at the first and last knot. Infinite without knots.
+    /// Evidence threshold for a false-alert budget: linear interpolation over the logarithm of `alerts_per_day`,
+    /// constant beyond the first and last knot. Infinite without knots.
     pub fn evidence_limit(&self, alerts_per_day: f32) -> f32 {
         let after = self.limits.partition_point(|knot| knot.alerts_per_day <= alerts_per_day);
         match (after.checked_sub(1).and_then(|before| self.limits.get(before)), self.limits.get(after)) {

@@ -1,4 +1,4 @@
-//! Releases: what a manifest says, who may sign it, and the steps by which one reaches the detector.
+//! Release file or download → verified release on trial, and the state that survives a restart.
 
 pub mod accept;
 mod codec;
@@ -10,8 +10,8 @@ pub mod golden;
 pub mod manifest;
 pub mod name;
 pub mod signature;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod trial;
 pub mod update;
 

@@ -1,9 +1,8 @@
-//! Who may sign a manifest, what exactly is signed, and how both travel.
+//! Manifest bytes ↔ signed manifest, and key file → trusted keys.
 //!
-//! Bytes of a signed manifest: [`SIGNED_VERSION`], length of the key's name (1 byte), the name, the signature (64
-//! bytes), the encoded manifest to the end. The signature is Ed25519 (RFC 8032 §5.1), verified strictly, over
-//! [`signing_bytes`]: a prefix that no other use of the key shares, then the manifest's SHA-256, so that a reader
-//! needs no copy of the manifest to check it.
+//! Bytes of a signed manifest: [`SIGNED_VERSION`], length of the key name (1 byte), key name, signature (64 bytes),
+//! encoded manifest. The signature is Ed25519 (RFC 8032 §5.1, strict verification) over [`signing_bytes`]: a prefix
+//! unique to this use of the key, then the manifest's SHA-256, so that verification needs no copy of the manifest.
 
 use super::digest::{Hex, parse_digest, sha256};
 use super::manifest::{MANIFEST_BYTES, Name};
@@ -12,15 +11,15 @@ use core::fmt;
 use ed25519_dalek::{Signature, VerifyingKey};
 use heapless::Vec;
 
-/// First byte of a signed manifest; a reader refuses any other value.
+/// First byte of a signed manifest; readers reject any other value.
 pub const SIGNED_VERSION: u8 = 1;
-/// What the signature covers in front of the digest.
+/// Prefix of the signed bytes, before the digest.
 pub const SIGNING_PREFIX: &[u8; 19] = b"lapwing release v1\0";
 /// Length of a signature, bytes.
 pub const SIGNATURE_BYTES: usize = 64;
 /// Largest encoded signed manifest, bytes.
 pub const SIGNED_MANIFEST_BYTES: usize = 2 + 32 + SIGNATURE_BYTES + MANIFEST_BYTES;
-/// Keys that an agent may trust at once: the one in use, its successor, and the same again for a second signer.
+/// Limit on trusted keys: the current one and its successor, for two signers.
 pub const TRUSTED_KEYS: usize = 4;
 
 /// The bytes to sign for an encoded manifest: [`SIGNING_PREFIX`], then its SHA-256.
@@ -32,43 +31,57 @@ pub fn signing_bytes(manifest: &[u8]) -> [u8; 51] {
     bytes
 }
 
-/// Why bytes are no signed manifest, or a key cannot be used.
+/// Error in a signed manifest, a key or a key file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignatureError {
-    /// The first byte names a format that this reader does not know.
+    /// Unknown format version.
     Version {
         /// First byte.
         found: u8,
     },
-    /// More bytes than a signed manifest may have.
+    /// Longer than [`SIGNED_MANIFEST_BYTES`].
     TooLong {
-        /// Length seen, bytes.
+        /// Its length, bytes.
         bytes: usize,
     },
-    /// Fewer bytes than the named part needs.
-    CutOff {
+    /// Truncated in this part.
+    Truncated {
         /// The part.
         part: &'static str,
     },
-    /// The key's name is none.
+    /// Invalid key name.
     KeyName,
     /// The caller's buffer is too small.
     NoRoom,
     /// No trusted key has this name.
     UnknownKey(Name),
-    /// The signature is not that key's over this manifest.
+    /// The signature does not match this key and manifest.
     Wrong(Name),
-    /// The key is no point of the curve, or one of its weak points.
+    /// The key is not a point on the curve, or a weak one.
     BadKey(Name),
-    /// A key file does not hold what it should.
+    /// Invalid line in a key file.
     KeyFile {
         /// Line, from 1.
         line: usize,
-        /// What it must be.
+        /// Expected content.
         expected: &'static str,
     },
-    /// More than [`TRUSTED_KEYS`] keys, or one name twice.
+    /// More than [`TRUSTED_KEYS`] keys, or a duplicate name.
     TooManyKeys(Name),
+    /// The key must not sign releases from this source.
+    OtherUse {
+        /// Name of the key.
+        key: Name,
+        /// Source of the release.
+        source: Source,
+    },
+    /// The key signs releases of one group, and this is another.
+    OtherGroup {
+        /// Name of the key.
+        key: Name,
+        /// Group of the release.
+        found: Name,
+    },
 }
 
 impl fmt::Display for SignatureError {
@@ -76,17 +89,28 @@ impl fmt::Display for SignatureError {
         match self {
             Self::Version { found } => write!(f, "signed manifest: format version {found}, expected {SIGNED_VERSION}"),
             Self::TooLong { bytes } => {
-                write!(f, "signed manifest: {bytes} bytes long, expected {SIGNED_MANIFEST_BYTES} at most")
+                write!(f, "signed manifest: {bytes} bytes long, expected at most {SIGNED_MANIFEST_BYTES}")
             }
-            Self::CutOff { part } => write!(f, "signed manifest: cut off in its {part}"),
-            Self::KeyName => write!(f, "signed manifest: key name is wrong, expected 1 to 32 of a-z A-Z 0-9 - _ ."),
+            Self::Truncated { part } => write!(f, "signed manifest: truncated in the {part}"),
+            Self::KeyName => write!(
+                f,
+                "signed manifest: invalid key name, expected 1 to 32 of a-z A-Z 0-9 - _ . with a letter or digit first"
+            ),
             Self::NoRoom => write!(f, "signed manifest: does not fit the buffer"),
             Self::UnknownKey(key) => write!(f, "signed with key {key}, which is not among the trusted keys"),
-            Self::Wrong(key) => write!(f, "signature does not match: not made by key {key}, or changed on the way"),
-            Self::BadKey(key) => write!(f, "key {key} is no safe Ed25519 public key, make a new one"),
-            Self::KeyFile { line, expected } => write!(f, "key file: line {line} is wrong, expected {expected}"),
+            Self::Wrong(key) => {
+                write!(f, "signature does not match: not made with key {key}, or the manifest was changed")
+            }
+            Self::BadKey(key) => write!(f, "key {key} is not a safe Ed25519 public key; create a new one"),
+            Self::KeyFile { line, expected } => write!(f, "key file: invalid line {line}, expected {expected}"),
             Self::TooManyKeys(key) => {
-                write!(f, "key {key} is one too many or named twice, expected {TRUSTED_KEYS} different keys at most")
+                write!(f, "key {key} is a duplicate or one too many, expected at most {TRUSTED_KEYS} different keys")
+            }
+            Self::OtherUse { key, source } => {
+                write!(f, "key {key} is not trusted for releases from {source} (`use=` in its key file)")
+            }
+            Self::OtherGroup { key, found } => {
+                write!(f, "key {key} does not sign releases of group {found} (`group=` in its key file)")
             }
         }
     }
@@ -94,10 +118,10 @@ impl fmt::Display for SignatureError {
 
 impl core::error::Error for SignatureError {}
 
-/// A manifest's bytes with the signature over them; nothing is checked yet.
+/// An encoded manifest with its signature, not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedManifest<'a> {
-    /// Name of the key that signed.
+    /// Name of the signing key.
     pub key: Name,
     /// Ed25519 signature over [`signing_bytes`].
     pub signature: [u8; SIGNATURE_BYTES],
@@ -106,7 +130,7 @@ pub struct SignedManifest<'a> {
 }
 
 impl<'a> SignedManifest<'a> {
-    /// Writes it into `out`, for which [`SIGNED_MANIFEST_BYTES`] always suffice; returns the written part.
+    /// Writes it into `out`, for which [`SIGNED_MANIFEST_BYTES`] is always enough; returns the written part.
     ///
     /// # Errors
     /// [`SignatureError::NoRoom`], [`SignatureError::TooLong`], [`SignatureError::KeyName`].
@@ -128,50 +152,128 @@ impl<'a> SignedManifest<'a> {
         Ok(out)
     }
 
-    /// Takes the bytes apart; checks the form only.
+    /// Splits the bytes into their parts, without verifying the signature.
     ///
     /// # Errors
-    /// [`SignatureError`] of the form: version, length, key name.
+    /// [`SignatureError`] for version, length or key name.
+    #[inline]
     pub fn decode(bytes: &'a [u8]) -> Result<Self, SignatureError> {
         if bytes.len() > SIGNED_MANIFEST_BYTES {
             return Err(SignatureError::TooLong { bytes: bytes.len() });
         }
-        let (version, rest) = bytes.split_first().ok_or(SignatureError::CutOff { part: "version" })?;
+        let (version, rest) = bytes.split_first().ok_or(SignatureError::Truncated { part: "version" })?;
         if *version != SIGNED_VERSION {
             return Err(SignatureError::Version { found: *version });
         }
-        let (length, rest) = rest.split_first().ok_or(SignatureError::CutOff { part: "key name" })?;
+        let (length, rest) = rest.split_first().ok_or(SignatureError::Truncated { part: "key name" })?;
         let named = rest.split_at_checked(usize::from(*length));
-        let (key, rest) = named.ok_or(SignatureError::CutOff { part: "key name" })?;
+        let (key, rest) = named.ok_or(SignatureError::Truncated { part: "key name" })?;
         let key = core::str::from_utf8(key).ok().and_then(parse_name).ok_or(SignatureError::KeyName)?;
-        let (signature, manifest) = rest.split_first_chunk().ok_or(SignatureError::CutOff { part: "signature" })?;
+        let (signature, manifest) = rest.split_first_chunk().ok_or(SignatureError::Truncated { part: "signature" })?;
         if manifest.is_empty() {
-            return Err(SignatureError::CutOff { part: "manifest" });
+            return Err(SignatureError::Truncated { part: "manifest" });
         }
         Ok(Self { key, signature: *signature, manifest })
     }
 }
 
-/// A public key with its name; its point was checked.
+/// Where a release comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file on this machine.
+    File,
+    /// The broker, directly or through the state folder.
+    Broker,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::File { "files" } else { "the broker" })
+    }
+}
+
+/// Releases that a key may sign.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyUse {
+    /// The key file does not say: releases from any source, with a warning.
+    #[default]
+    Unstated,
+    /// `use=any`: releases from any source.
+    Any,
+    /// `use=file` or `use=broker`: releases from one source.
+    Only(Source),
+}
+
+impl KeyUse {
+    /// Parses the word after `use=`.
+    #[inline]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "any" => Some(Self::Any),
+            "file" => Some(Self::Only(Source::File)),
+            "broker" => Some(Self::Only(Source::Broker)),
+            _ => None,
+        }
+    }
+
+    const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Unstated => None,
+            Self::Any => Some("any"),
+            Self::Only(Source::File) => Some("file"),
+            Self::Only(Source::Broker) => Some("broker"),
+        }
+    }
+}
+
+/// A valid public key with its name, and the releases that it may sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedKey {
     id: Name,
     public: VerifyingKey,
+    key_use: KeyUse,
+    group: Option<Name>,
 }
 
 impl TrustedKey {
-    /// First word of a public key's line.
+    /// Start of a key's line in a key file.
     pub const TAG: &'static str = "lapwing-key-v1";
 
-    /// Checks the key.
+    /// Validates the key.
     ///
     /// # Errors
     /// [`SignatureError::KeyName`], [`SignatureError::BadKey`].
+    #[inline]
     pub fn new(id: Name, public: [u8; 32]) -> Result<Self, SignatureError> {
         let id = parse_name(&id).ok_or(SignatureError::KeyName)?;
         match VerifyingKey::from_bytes(&public) {
-            Ok(public) if !public.is_weak() => Ok(Self { id, public }),
+            Ok(public) if !public.is_weak() => Ok(Self { id, public, key_use: KeyUse::Unstated, group: None }),
             _ => Err(SignatureError::BadKey(id)),
+        }
+    }
+
+    /// Restricts the key to a source and, if there is one, a group.
+    #[must_use]
+    pub fn bound(self, key_use: KeyUse, group: Option<Name>) -> Self {
+        Self { key_use, group, ..self }
+    }
+
+    /// Releases that it may sign.
+    pub fn key_use(&self) -> KeyUse {
+        self.key_use
+    }
+
+    /// Checks that it may sign a release of this source and group.
+    ///
+    /// # Errors
+    /// [`SignatureError::OtherUse`], [`SignatureError::OtherGroup`].
+    pub fn may_sign(&self, source: Source, group: &Name) -> Result<(), SignatureError> {
+        if matches!(self.key_use, KeyUse::Only(only) if only != source) {
+            return Err(SignatureError::OtherUse { key: self.id.clone(), source });
+        }
+        match &self.group {
+            Some(own) if own != group => Err(SignatureError::OtherGroup { key: self.id.clone(), found: group.clone() }),
+            _ => Ok(()),
         }
     }
 
@@ -186,14 +288,18 @@ impl TrustedKey {
     }
 }
 
-/// The line that stands for it in a key file: `lapwing-key-v1 NAME 64-HEX-DIGITS`.
+/// The key's line in a key file: `lapwing-key-v1 NAME 64-HEX-DIGITS [use=any|file|broker] [group=NAME]`.
 impl fmt::Display for TrustedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", Self::TAG, self.id, Hex(self.public.as_bytes()))
+        write!(f, "{} {} {}", Self::TAG, self.id, Hex(self.public.as_bytes()))?;
+        if let Some(word) = self.key_use.word() {
+            write!(f, " use={word}")?;
+        }
+        self.group.as_ref().map_or(Ok(()), |group| write!(f, " group={group}"))
     }
 }
 
-/// The keys that may sign releases; without one, no release is accepted.
+/// The keys that may sign releases. Without keys no release is accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedKeys {
     keys: Vec<TrustedKey, TRUSTED_KEYS>,
@@ -211,11 +317,12 @@ impl TrustedKeys {
         self.keys.push(key).map_err(|key| SignatureError::TooManyKeys(key.id))
     }
 
-    /// Reads a key file: one key a line as [`TrustedKey`] displays it; empty lines and lines that begin with `#` are
-    /// passed over.
+    /// Parses a key file: one key per line, as displayed by [`TrustedKey`]. Empty lines and lines starting with `#` are
+    /// ignored.
     ///
     /// # Errors
     /// [`SignatureError::KeyFile`] with the line, [`SignatureError::BadKey`], [`SignatureError::TooManyKeys`].
+    #[inline]
     pub fn parse(text: &str) -> Result<Self, SignatureError> {
         let mut keys = Self::default();
         for (index, line) in text.lines().enumerate() {
@@ -232,15 +339,25 @@ impl TrustedKeys {
         self.keys.iter()
     }
 
-    /// Checks the signature.
+    /// Verifies the signature.
     ///
     /// # Errors
     /// [`SignatureError::UnknownKey`], [`SignatureError::Wrong`].
+    #[inline]
     pub fn verify(&self, signed: &SignedManifest<'_>) -> Result<(), SignatureError> {
+        self.signer(signed).map(|_| ())
+    }
+
+    /// Verifies the signature; returns the key that made it, whose [`TrustedKey::may_sign`] the caller checks.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    #[inline]
+    pub fn signer(&self, signed: &SignedManifest<'_>) -> Result<&TrustedKey, SignatureError> {
         let key = self.get(&signed.key).ok_or_else(|| SignatureError::UnknownKey(signed.key.clone()))?;
         let signature = Signature::from_bytes(&signed.signature);
         let verified = key.public.verify_strict(&signing_bytes(signed.manifest), &signature);
-        verified.map_err(|_| SignatureError::Wrong(signed.key.clone()))
+        verified.map(|()| key).map_err(|_| SignatureError::Wrong(signed.key.clone()))
     }
 
     fn get(&self, id: &Name) -> Option<&TrustedKey> {
@@ -249,17 +366,29 @@ impl TrustedKeys {
 }
 
 fn parse_line(line: &str, number: usize) -> Result<TrustedKey, SignatureError> {
-    let wrong = |expected| SignatureError::KeyFile { line: number, expected };
+    let invalid = |expected| SignatureError::KeyFile { line: number, expected };
     let mut words = line.split_ascii_whitespace();
     if words.next() != Some(TrustedKey::TAG) {
-        return Err(wrong("lapwing-key-v1 first"));
+        return Err(invalid("lapwing-key-v1 at its start"));
     }
-    let id = words.next().and_then(parse_name).ok_or(wrong("a key name of 1 to 32 of a-z A-Z 0-9 - _ ."))?;
-    let public = words.next().and_then(parse_digest).ok_or(wrong("64 lower-case hex digits"))?;
-    match words.next() {
-        None => TrustedKey::new(id, public),
-        Some(_) => Err(wrong("nothing behind the key")),
+    let id = words
+        .next()
+        .and_then(parse_name)
+        .ok_or(invalid("a key name of 1 to 32 of a-z A-Z 0-9 - _ . with a letter or digit first"))?;
+    let public = words.next().and_then(parse_digest).ok_or(invalid("64 lower-case hex digits"))?;
+    let (mut key_use, mut group) = (KeyUse::Unstated, None);
+    for word in words {
+        match word.split_once('=') {
+            Some(("use", word)) if key_use == KeyUse::Unstated => {
+                key_use = KeyUse::parse(word).ok_or(invalid("use=any, use=file or use=broker"))?;
+            }
+            Some(("group", name)) if group.is_none() => {
+                group = Some(parse_name(name).ok_or(invalid("a group name of 1 to 32 of a-z A-Z 0-9 - _ ."))?);
+            }
+            _ => return Err(invalid("only use=any|file|broker and group=NAME after the key, each once")),
+        }
     }
+    Ok(TrustedKey::new(id, public)?.bound(key_use, group))
 }
 
 #[cfg(test)]
@@ -280,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn no_changed_bit_of_a_signed_manifest_verifies() {
+    fn a_changed_signed_manifest_does_not_verify() {
         let bytes = signed(&manifest(3), 1);
         let keys = trusted("k1", 1);
         for place in (0..bytes.len()).step_by(7).chain(0..80) {
@@ -292,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_over_the_bare_manifest_does_not_count() {
+    fn a_signature_over_the_bare_manifest_does_not_verify() {
         use ed25519_dalek::Signer;
         let bytes = signed(&manifest(3), 1);
         let mut read = SignedManifest::decode(&bytes).unwrap();
@@ -301,11 +430,11 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_of_the_envelope_is_named() {
+    fn a_truncated_envelope_is_rejected() {
         let bytes = signed(&manifest(3), 1);
         let head = 2 + 2 + SIGNATURE_BYTES;
         for cut in 0..=head {
-            assert!(matches!(SignedManifest::decode(&bytes[..cut]), Err(SignatureError::CutOff { .. })), "{cut}");
+            assert!(matches!(SignedManifest::decode(&bytes[..cut]), Err(SignatureError::Truncated { .. })), "{cut}");
         }
         let mut changed = bytes.clone();
         changed[0] = 2;
@@ -319,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_reads_back_as_written() {
+    fn a_key_file_round_trips() {
         let one = trusted("k1", 1).iter().next().unwrap().clone();
         let two = trusted("k2", 2).iter().next().unwrap().clone();
         let text = ["# the keys", "", &one.to_string(), &two.to_string()].join("\n");
@@ -330,7 +459,33 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_key_file_says_which_line_is_wrong() {
+    fn a_key_file_may_bind_a_key_to_a_source_and_a_group() {
+        let plain = trusted("k1", 1).iter().next().unwrap().to_string();
+        let key = |words: &str| TrustedKeys::parse(&[&plain, words].concat()).unwrap().iter().next().unwrap().clone();
+        let (home, work): (Name, Name) = ("home".try_into().unwrap(), "work".try_into().unwrap());
+        for (words, file, broker, other_group) in [
+            ("", true, true, true),
+            (" use=any", true, true, true),
+            (" use=file", true, false, false),
+            (" use=broker group=home", false, true, false),
+        ] {
+            let key = key(words);
+            assert_eq!(key.to_string(), [&plain, words].concat());
+            assert_eq!(key.may_sign(Source::File, &home).is_ok(), file, "{words}");
+            assert_eq!(key.may_sign(Source::Broker, &home).is_ok(), broker, "{words}");
+            assert_eq!(key.may_sign(Source::Broker, &work).is_ok(), other_group, "{words}");
+        }
+        assert_eq!(key("").key_use(), KeyUse::Unstated);
+        for words in [" use=all", " use=any use=any", " group=a/b", " group=", " since=2026"] {
+            assert!(matches!(
+                TrustedKeys::parse(&[&plain, words].concat()),
+                Err(SignatureError::KeyFile { line: 1, .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn an_invalid_key_file_gives_the_line() {
         let good = trusted("k1", 1).iter().next().unwrap().to_string();
         let line = |text: &str| match TrustedKeys::parse(text) {
             Err(SignatureError::KeyFile { line, .. }) => line,
@@ -345,8 +500,8 @@ mod tests {
     }
 
     #[test]
-    fn weak_keys_are_refused() {
-        // The neutral element, under which anybody can make signatures.
+    fn weak_keys_are_rejected() {
+        // The neutral element, for which anyone can create signatures.
         let mut neutral = [0; 32];
         neutral[0] = 1;
         let id: Name = "k1".try_into().unwrap();

@@ -1,28 +1,30 @@
-//! A small valid manifest and its network, for the tests of this folder and of the agent.
+//! Test data: a small valid manifest, its artifact and its keys.
 
+#![allow(clippy::unwrap_used, reason = "test data")]
+
+use crate::features::FEATURES;
+use crate::release::accept::Terms;
+use crate::release::digest::sha256;
+use crate::release::manifest::{
+    Artifact, ArtifactForm, GoldenVector, KindProfile, LimitKnot, MANIFEST_BYTES, Manifest, Origin,
+};
+use crate::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest, TrustedKey, TrustedKeys, signing_bytes};
+use crate::verdict::calibration::{Calibration, Knot};
+use crate::verdict::scaling::{FeatureScaling, QuantizedInput, Scaling, Transform};
+use alloc::vec;
+use alloc::vec::Vec;
 use ed25519_dalek::{Signer, SigningKey};
 use heapless::Vec as Fixed;
-use lapwing_shared::features::FEATURES;
-use lapwing_shared::release::accept::Terms;
-use lapwing_shared::release::digest::sha256;
-use lapwing_shared::release::manifest::{
-    Artifact, ArtifactForm, GoldenVector, KindProfile, LimitKnot, Manifest, Origin,
-};
-use lapwing_shared::release::signature::{SignedManifest, TrustedKey, TrustedKeys, signing_bytes};
-use lapwing_shared::verdict::calibration::{Calibration, Knot};
-use lapwing_shared::verdict::scaling::{FeatureScaling, QuantizedInput, Scaling, Transform};
-use std::vec;
-use std::vec::Vec;
 
-pub(crate) const LATENT_WIDTH: usize = 4;
+const LATENT_WIDTH: usize = 4;
 
-/// The artifact's bytes: two chunks and a bit.
-pub(crate) fn artifact_bytes() -> Vec<u8> {
+/// The bytes of the artifact: two full chunks and a partial one.
+pub fn artifact_bytes() -> Vec<u8> {
     (0..70_000_u32).map(|index| ((index * 31) >> 3) as u8).collect()
 }
 
-/// Stands for the network: halves its input.
-pub(crate) fn halve(input: &QuantizedInput, reconstruction: &mut [i8; FEATURES], latent: &mut [i8]) {
+/// Replaces the network: halves its input.
+pub fn halve(input: &QuantizedInput, reconstruction: &mut [i8; FEATURES], latent: &mut [i8]) {
     for (output, input) in reconstruction.iter_mut().zip(input) {
         *output = input / 2;
     }
@@ -55,7 +57,8 @@ fn golden(scaling: &Scaling, seed: f32) -> GoldenVector {
     }
 }
 
-pub(crate) fn manifest(version: u64) -> Manifest {
+/// A valid manifest of this version for the group `home`.
+pub fn manifest(version: u64) -> Manifest {
     let bytes = artifact_bytes();
     let artifact = |form| Artifact { form, sha256: sha256(&bytes), size_bytes: bytes.len() as u32 };
     let scaling = scaling();
@@ -88,27 +91,29 @@ pub(crate) fn manifest(version: u64) -> Manifest {
     }
 }
 
-pub(crate) fn signing_key(seed: u8) -> SigningKey {
+/// The signing key made of 32 times `seed`.
+pub fn signing_key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-pub(crate) fn trusted(id: &str, seed: u8) -> TrustedKeys {
+/// The public key of [`signing_key`] under the name `id`, as the only trusted key.
+pub fn trusted(id: &str, seed: u8) -> TrustedKeys {
     let mut keys = TrustedKeys::default();
     let public = signing_key(seed).verifying_key().to_bytes();
     keys.add(TrustedKey::new(id.try_into().unwrap(), public).unwrap()).unwrap();
     keys
 }
 
-/// Encoded signed manifest, under key `k1` of the given seed.
-pub(crate) fn signed(manifest: &Manifest, seed: u8) -> Vec<u8> {
-    let mut room = vec![0; lapwing_shared::release::manifest::MANIFEST_BYTES];
+/// The manifest, encoded and signed with key `k1` of this seed.
+pub fn signed(manifest: &Manifest, seed: u8) -> Vec<u8> {
+    let mut room = vec![0; MANIFEST_BYTES];
     let manifest = manifest.encode(&mut room).unwrap();
     let signature = signing_key(seed).sign(&signing_bytes(manifest)).to_bytes();
     let signed = SignedManifest { key: "k1".try_into().unwrap(), signature, manifest };
-    signed.encode(&mut vec![0; lapwing_shared::release::signature::SIGNED_MANIFEST_BYTES]).unwrap().to_vec()
+    signed.encode(&mut vec![0; SIGNED_MANIFEST_BYTES]).unwrap().to_vec()
 }
 
 /// Terms that accept [`signed`] with seed 1.
-pub(crate) fn terms() -> Terms {
+pub fn terms() -> Terms {
     Terms { keys: trusted("k1", 1), group: "home".try_into().unwrap(), schema: [0x5c; 32], form: ArtifactForm::Int8 }
 }

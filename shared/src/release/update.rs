@@ -1,17 +1,17 @@
-//! The update state machine: staged → trial → confirmed, or rolled back; and its form on disk.
+//! Staged release → trial → confirmed or rolled back: the update state machine and its stored form.
 //!
-//! Two slots hold releases. The state says which slot holds the confirmed one and which the one on trial; the slot that
-//! is written is never the confirmed one's. Each transition is one new [`UpdateState`], stored by one atomic
-//! replacement, so at any power cut the disk holds the state before or after, and both can boot:
+//! There are two slots for releases. The state records the slots of the confirmed release and of the one on trial; the
+//! confirmed release is never overwritten. Each transition creates a new [`UpdateState`], stored by atomic replacement,
+//! so after a power cut the disk contains the state before or after it, and both can boot:
 //!
 //! | on disk | at boot |
 //! |---|---|
-//! | no trial | the confirmed release, if any |
-//! | trial, fewer than [`TRIAL_BOOTS`] boots | the trial again, one boot counted before it is used |
-//! | trial, [`TRIAL_BOOTS`] boots | back to the confirmed release: it never lived long enough to be judged |
+//! | no trial | confirmed release, if any |
+//! | trial, fewer than [`TRIAL_BOOTS`] boots | trial again; the boot is counted before the release is used |
+//! | trial, [`TRIAL_BOOTS`] boots | confirmed release: the trial never completed |
 //!
 //! Bytes of a stored state: [`STATE_VERSION`] and the postcard body, then the first [`CHECKSUM_BYTES`] bytes of the
-//! SHA-256 over both; [`STATE_BYTES`] at most.
+//! SHA-256 of both; at most [`STATE_BYTES`].
 
 use super::digest::sha256;
 use super::framing::{self, FrameError};
@@ -21,24 +21,24 @@ use serde::{Deserialize, Serialize};
 
 /// First byte of a stored state.
 pub const STATE_VERSION: u8 = 1;
-/// Bytes of SHA-256 behind it.
+/// Bytes of the SHA-256 checksum.
 pub const CHECKSUM_BYTES: usize = 8;
 /// Largest stored state, bytes.
 pub const STATE_BYTES: usize = 256;
-/// Starts of the agent that a trial may take before it is rolled back.
+/// Limit on agent starts during a trial; then the release is rolled back.
 pub const TRIAL_BOOTS: u8 = 3;
 
-/// One of the two places on disk.
+/// One of the two slots on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Slot {
-    /// The first.
+    /// First slot.
     A,
-    /// The second.
+    /// Second slot.
     B,
 }
 
 impl Slot {
-    /// The other one.
+    /// The other slot.
     pub const fn other(self) -> Self {
         match self {
             Self::A => Self::B,
@@ -50,7 +50,7 @@ impl Slot {
 /// A release on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldRelease {
-    /// Where.
+    /// Its slot.
     pub slot: Slot,
     /// Its version.
     pub version: u64,
@@ -58,7 +58,7 @@ pub struct HeldRelease {
     pub digest: Digest,
 }
 
-/// A release that is not taken again.
+/// A release that failed and is not accepted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedRelease {
     /// Its version.
@@ -67,36 +67,36 @@ pub struct RefusedRelease {
     pub digest: Digest,
 }
 
-/// A release on probation.
+/// A release on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial {
     /// The release.
     pub release: HeldRelease,
-    /// Starts of the agent with it; 0 while it is only staged.
+    /// Agent starts with it; 0 while it is only staged.
     pub boots: u8,
 }
 
-/// What an agent remembers of its releases.
+/// Persistent update state of an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateState {
-    /// Group that `highest_confirmed` and `refused` are about.
+    /// Group of `highest_confirmed` and `refused`.
     pub group: Name,
-    /// The release in use when there is no trial.
+    /// The release in use without a trial.
     pub confirmed: Option<HeldRelease>,
     /// The release on trial.
     pub trial: Option<Trial>,
-    /// Highest version ever confirmed, 0 before the first; never falls within a group.
+    /// Highest version ever confirmed, 0 before the first. Never decreases within a group.
     pub highest_confirmed: u64,
     /// The last release that failed here.
     pub refused: Option<RefusedRelease>,
 }
 
-/// Why a transition is not possible.
+/// Reason for an impossible transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateError {
-    /// There is no release on trial.
+    /// No release is on trial.
     NoTrial,
-    /// The slot holds the confirmed release.
+    /// The slot contains the confirmed release.
     SlotInUse,
 }
 
@@ -104,27 +104,27 @@ impl fmt::Display for UpdateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoTrial => write!(f, "no release is on trial"),
-            Self::SlotInUse => write!(f, "slot holds the confirmed release and is not overwritten"),
+            Self::SlotInUse => write!(f, "slot contains the confirmed release, which is never overwritten"),
         }
     }
 }
 
 impl core::error::Error for UpdateError {}
 
-/// What to load at a start of the agent; the new state must be stored before it is loaded.
+/// The release to load at a start of the agent, after storing the new state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boot {
-    /// Nothing was ever confirmed: run without a release.
+    /// No release was ever confirmed.
     Nothing,
     /// The confirmed release.
     Confirmed(HeldRelease),
     /// The release on trial.
     Trial(HeldRelease),
-    /// The trial had its boots and was rolled back; the release in use now, if any.
+    /// The trial was rolled back after [`TRIAL_BOOTS`] boots.
     RolledBack {
-        /// What was on trial.
+        /// The release that was on trial.
         failed: HeldRelease,
-        /// What is in use.
+        /// The release in use now, if any.
         confirmed: Option<HeldRelease>,
     },
 }
@@ -135,17 +135,17 @@ impl UpdateState {
         Self { group, confirmed: None, trial: None, highest_confirmed: 0, refused: None }
     }
 
-    /// The release in use: on trial, else confirmed.
+    /// The release in use: the one on trial, else the confirmed one.
     pub fn in_use(&self) -> Option<HeldRelease> {
         self.trial.map(|trial| trial.release).or(self.confirmed)
     }
 
-    /// The slot that a new release is written to: never the confirmed one's.
+    /// The slot for a new release; never the confirmed release's.
     pub fn spare_slot(&self) -> Slot {
         self.confirmed.map_or(Slot::A, |confirmed| confirmed.slot.other())
     }
 
-    /// The agent's group changed: versions count anew, the confirmed release stays in use, a trial ends.
+    /// Changes the group: resets the version history and ends a trial; the confirmed release stays in use.
     pub fn join_group(&mut self, group: &Name) {
         if self.group != *group {
             self.group = group.clone();
@@ -153,7 +153,7 @@ impl UpdateState {
         }
     }
 
-    /// A verified release was written to its slot: it is staged, and goes on trial. An earlier trial gives way.
+    /// Stages a verified release that was written to its slot. Replaces an earlier trial.
     ///
     /// # Errors
     /// [`UpdateError::SlotInUse`] for the confirmed release's slot.
@@ -165,13 +165,12 @@ impl UpdateState {
         Ok(())
     }
 
-    /// The slot of the trial is about to be overwritten: the trial ends before, so that no state names a slot whose
-    /// content is in between.
+    /// Ends the trial before its slot is overwritten, so that no stored state refers to a partly written slot.
     pub fn clear_trial(&mut self) {
         self.trial = None;
     }
 
-    /// A start of the agent, or of a trial in a running one.
+    /// Counts a start of the agent, or of a trial in a running agent.
     pub fn boot(&mut self) -> Boot {
         match &mut self.trial {
             Some(trial) if trial.boots < TRIAL_BOOTS => {
@@ -187,7 +186,7 @@ impl UpdateState {
         }
     }
 
-    /// The trial passed.
+    /// Confirms the release on trial.
     ///
     /// # Errors
     /// [`UpdateError::NoTrial`].
@@ -198,7 +197,7 @@ impl UpdateState {
         Ok(release)
     }
 
-    /// The trial failed: its version is not taken again. Returns it.
+    /// Rolls the trial back; its version is not accepted again. Returns the failed release.
     ///
     /// # Errors
     /// [`UpdateError::NoTrial`].
@@ -208,15 +207,16 @@ impl UpdateState {
         Ok(release)
     }
 
-    /// A release failed before its trial (its artifact or golden vectors): it is not taken again.
+    /// Records a release that failed before its trial (artifact or golden vectors); it is not accepted again.
     pub fn refuse(&mut self, version: u64, digest: Digest) {
         self.refused = Some(RefusedRelease { version, digest });
     }
 
-    /// Writes the stored form into `out`, for which [`STATE_BYTES`] always suffice; returns the written part.
+    /// Writes the stored form into `out`, for which [`STATE_BYTES`] is always enough; returns the written part.
     ///
     /// # Errors
     /// [`FrameError::NoRoom`].
+    #[inline]
     pub fn encode<'a>(&self, out: &'a mut [u8]) -> Result<&'a [u8], FrameError> {
         let room = out.len();
         let body = framing::encode(STATE_VERSION, self, out)?;
@@ -229,7 +229,8 @@ impl UpdateState {
     /// Reads a stored state.
     ///
     /// # Errors
-    /// [`FrameError`]; [`FrameError::Malformed`] also for a wrong checksum or a state that no transition makes.
+    /// [`FrameError`]; [`FrameError::Malformed`] also for a wrong checksum or an unreachable state.
+    #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         let (body, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(FrameError::Malformed)?;
         if sha256(body)[..CHECKSUM_BYTES] != *sum {
@@ -270,12 +271,12 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_without_a_release_boots_without_one() {
+    fn a_new_agent_boots_without_a_release() {
         assert_eq!(fresh().boot(), Boot::Nothing);
     }
 
     #[test]
-    fn a_release_goes_from_staged_over_trial_to_confirmed() {
+    fn a_release_goes_from_staged_through_trial_to_confirmed() {
         let mut state = fresh();
         let first = held(state.spare_slot(), 1);
         state.stage(first).unwrap();
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_never_ends_is_rolled_back_at_the_fourth_boot() {
+    fn an_unfinished_trial_is_rolled_back_at_the_fourth_boot() {
         let mut state = confirmed(1);
         let trial = held(state.spare_slot(), 2);
         state.stage(trial).unwrap();
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_trial_leaves_the_confirmed_release() {
+    fn a_failed_trial_keeps_the_confirmed_release() {
         let mut state = confirmed(1);
         let before = state.confirmed;
         state.stage(held(state.spare_slot(), 2)).unwrap();
@@ -315,14 +316,14 @@ mod tests {
     }
 
     #[test]
-    fn the_confirmed_slot_is_never_staged_over() {
+    fn staging_into_the_confirmed_slot_is_rejected() {
         let mut state = confirmed(1);
         let slot = state.confirmed.unwrap().slot;
         assert_eq!(state.stage(held(slot, 2)), Err(UpdateError::SlotInUse));
     }
 
     #[test]
-    fn another_group_counts_versions_anew_and_keeps_what_is_in_use() {
+    fn a_new_group_resets_versions_and_keeps_the_release_in_use() {
         let mut state = confirmed(7);
         state.stage(held(state.spare_slot(), 8)).unwrap();
         state.join_group(&"home".try_into().unwrap());
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_reads_back_and_fits_its_size() {
+    fn a_state_round_trips_and_fits_its_stated_size() {
         let mut state = confirmed(u64::MAX);
         state.group = "abcdefghijklmnopqrstuvwxyz012345".try_into().unwrap();
         state.stage(held(state.spare_slot(), u64::MAX)).unwrap();
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_state_is_refused_at_every_byte() {
+    fn damage_at_any_byte_of_a_state_is_rejected() {
         let mut room = vec![0; STATE_BYTES];
         let bytes = confirmed(3).encode(&mut room).unwrap();
         for place in 0..bytes.len() {
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_no_transition_makes_is_refused() {
+    fn an_unreachable_state_is_rejected() {
         let mut state = confirmed(1);
         state.trial = Some(Trial { release: state.confirmed.unwrap(), boots: 0 });
         let mut room = [0; STATE_BYTES];

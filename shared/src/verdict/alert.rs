@@ -1,18 +1,19 @@
-//! What an alert says.
+//! Evidence over its limit → the fields of an alert.
 
 use crate::features::FeatureVector;
+use crate::packet::Concealment;
 use crate::units::{Address, Timestamp};
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
-/// Features that an alert explains.
+/// Limit on explained features per alert.
 pub const REASONS: usize = 5;
-/// Rows that an alert carries.
+/// Limit on feature rows per alert.
 pub const ALERT_ROWS: usize = 3;
-/// Peers that an alert names.
+/// Limit on named peers per alert.
 pub const PEERS: usize = 4;
 
-/// Which part a host played in the flows that raised its evidence.
+/// Role of a host in the flows that raised its evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// It started them.
@@ -21,29 +22,29 @@ pub enum Role {
     Target,
 }
 
-/// Where an episode stands.
+/// State of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AlertState {
     /// First message of the episode.
     Opened,
-    /// It goes on; counts have grown.
+    /// The episode continues with new flows.
     Updated,
-    /// It ended; last message.
+    /// Last message of the episode.
     Closed,
 }
 
-/// One feature that is off, in plain units.
+/// One anomalous feature, in plain units.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
     /// Index in the feature schema.
     pub feature: u8,
-    /// Seen value, of the episode's most surprising flow.
+    /// Value in the episode's most surprising flow.
     pub value: f32,
-    /// What is normal here: 1 % quantile of benign rows.
+    /// Lower end of the normal range: 1 % quantile of benign rows.
     pub normal_low: f32,
-    /// What is normal here: 99 % quantile of benign rows.
+    /// Upper end of the normal range: 99 % quantile of benign rows.
     pub normal_high: f32,
-    /// Share of the score, per mille.
+    /// Share of the flow's score, per mille.
     pub share_permille: u16,
 }
 
@@ -56,16 +57,17 @@ pub struct Peer {
     pub flows: u32,
 }
 
-/// An episode of evidence over the limit, told once when it opens, at a bounded rate while it lasts, once when it ends.
+/// One message about an episode of evidence over the limit: sent when the episode opens, at a bounded rate while it
+/// lasts, and when it closes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// Episode number, unique for this agent: start second in the high 32 bits, a counter in the low ones.
     pub episode: u64,
     /// Opened, updated or closed.
     pub state: AlertState,
-    /// The host that the evidence is about.
+    /// The host that the evidence concerns.
     pub host: Address,
-    /// Its part.
+    /// Its role.
     pub role: Role,
     /// First flow of the rise that crossed the limit.
     pub since: Timestamp,
@@ -79,29 +81,67 @@ pub struct Alert {
     pub limit_nats: f32,
     /// Flows of this host and role in the episode.
     pub flows: u32,
-    /// Of these, those with a tail probability under 1 %.
+    /// Anomalous flows among them: tail probability below 1 %.
     pub odd_flows: u32,
     /// Busiest peers of the flows that raised the evidence.
     pub peers: Vec<Peer, PEERS>,
-    /// Port that most of them were aimed at, 0 when there is none.
+    /// Most frequent responder port of those flows, 0 if none.
     pub service_port: u16,
-    /// What is off, largest share first.
+    /// Anomalous features, largest share of the score first.
     pub reasons: Vec<Reason, REASONS>,
-    /// Attack kind that it resembles.
+    /// Name of the attack class that it resembles.
     pub resembles: Option<String<32>>,
-    /// Release that said so.
+    /// Version of the release that raised it.
     pub release: u64,
-    /// Rows that raised the evidence most, plain units, in the order in which they came. They say no address. Messages
-    /// have them behind everything else, so serde does not see them.
+    /// Rows that raised the evidence most, in plain units and order of arrival; without addresses. Messages append them
+    /// after the postcard body, so serde skips them.
     #[serde(skip)]
     pub rows: Vec<FeatureVector, ALERT_ROWS>,
 }
 
+/// A condition of the whole site that is reported as an alert without a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SiteAlert {
+    /// Hosts over the evidence limit got no episode, because stronger ones occupy all of them.
+    TooManyToReport,
+    /// Hosts send their first flow at a rate far above the site's normal one: forged source addresses, as a rule.
+    NewSources,
+}
+
+impl SiteAlert {
+    const ALL: [Self; 2] = [Self::TooManyToReport, Self::NewSources];
+
+    /// The attack class of its alerts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TooManyToReport => "too-many-to-report",
+            Self::NewSources => "flood-of-new-sources",
+        }
+    }
+
+    /// The condition that an alert reports; `None` for an alert of a host.
+    pub fn of(alert: &Alert) -> Option<Self> {
+        let name = alert.resembles.as_deref().filter(|_| alert.host == NO_HOST)?;
+        Self::ALL.into_iter().find(|condition| condition.name() == name)
+    }
+}
+
+/// The host of these alerts: 0.0.0.0.
+pub const NO_HOST: Address = Address::from_v4([0; 4]);
+
 #[cfg(feature = "alloc")]
 impl Alert {
-    /// On the heap, to be passed on without copies. Compiled here: what is made for size copies octet by octet.
+    /// Moves the alert to the heap. Compiled in this crate, because code optimised for size copies byte by byte.
     #[inline(never)]
     pub fn boxed(self) -> alloc::boxed::Box<Self> {
         alloc::boxed::Box::new(self)
+    }
+}
+
+impl Concealment {
+    /// The kind that an alert reports; `None` for an alert that rests on evidence.
+    pub fn of(alert: &Alert) -> Option<Self> {
+        let name = alert.resembles.as_deref().filter(|_| alert.limit_nats == 0.0)?;
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }

@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Most knots a calibration curve may have.
+/// Limit on knots of a calibration curve.
 pub const KNOTS: usize = 64;
 
-/// Largest surprise of one row, in nats: one row alone never proves an attack.
+/// Largest surprise of one row, nats: one row alone never proves an attack.
 pub const SURPRISE_LIMIT_NATS: f32 = 12.0;
 
 /// One point of the calibration curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Knot {
-    /// Score, as [`crate::verdict::scaling::Scaling::score`] gives it.
+    /// Score as computed by [`crate::verdict::scaling::Scaling::score`].
     pub score: u32,
     /// −ln p at this score, in nats; rises with the score.
     pub surprise_nats: f32,
@@ -19,19 +19,19 @@ pub struct Knot {
 
 /// Tail of the benign score distribution, as a piecewise linear curve in (score, −ln p).
 ///
-/// Below the first knot the surprise is the first knot's; above the last one the last segment's slope goes on, to
-/// [`SURPRISE_LIMIT_NATS`] at most. p is conformal, (1 + rows at least as high) / (1 + rows): Vovk, Gammerman & Shafer,
+/// Below the first knot the surprise is constant; above the last one the last segment is extrapolated, up to
+/// [`SURPRISE_LIMIT_NATS`]. p is conformal, (1 + rows at least as high) / (1 + rows): Vovk, Gammerman & Shafer,
 /// "Algorithmic Learning in a Random World", §2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// Strictly rising scores, rising surprise; two knots at least.
+    /// At least two knots, with strictly increasing score and non-decreasing surprise.
     pub knots: heapless::Vec<Knot, KNOTS>,
     /// Benign rows behind the curve.
     pub rows: u32,
 }
 
 impl Calibration {
-    /// True when the knots rise as the field's text says.
+    /// True if the knots satisfy their invariant.
     pub fn is_valid(&self) -> bool {
         let rising = |pair: &[Knot]| pair[0].score < pair[1].score && pair[0].surprise_nats <= pair[1].surprise_nats;
         let finite = |knot: &Knot| (0.0..=SURPRISE_LIMIT_NATS).contains(&knot.surprise_nats);

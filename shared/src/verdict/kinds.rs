@@ -1,4 +1,4 @@
-//! Which attack kind a flow resembles.
+//! Quantized row → the attack class that it resembles.
 
 use crate::features::FEATURES;
 use crate::lanes::EIGHT;
@@ -7,27 +7,27 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 use wide::i16x8;
 
-/// Attack kinds that a release can describe.
+/// Limit on attack classes in a release.
 pub const KINDS: usize = 16;
 
-/// What an attack kind looks like to the model.
+/// Profile of one attack class in the model's input space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KindProfile {
-    /// Name of the kind, e.g. `port-scan`.
+    /// Name of the class, e.g. `port-scan`.
     pub name: String<32>,
     /// Mean quantized input of its rows, [`FEATURES`] values.
     pub centre: Vec<i8, FEATURES>,
-    /// Largest weighted squared distance ([`RowScaler::score`] of input against centre) that still resembles it.
+    /// Largest weighted squared distance from the centre ([`RowScaler::score`]) that still counts as a match.
     pub radius: u32,
 }
 
-/// The kinds of a release, laid out to be compared with many rows.
+/// The classes of a release, laid out for comparison with many rows.
 ///
-/// The distance to most kinds need not be known: its part over the eight features that tell kinds apart best is beyond
-/// the radius already.
+/// Most classes are ruled out early: their distance over the eight most discriminating features already exceeds the
+/// radius.
 #[derive(Clone, Debug)]
 pub struct KindFinder {
-    /// The eight features, and their weights.
+    /// The eight most discriminating features, and their weights.
     features: [u8; EIGHT],
     weights: i16x8,
     kinds: Vec<Profile, KINDS>,
@@ -35,7 +35,7 @@ pub struct KindFinder {
 
 #[derive(Clone, Debug)]
 struct Profile {
-    /// The eight features of the centre.
+    /// The centre's values of the eight features.
     part: i16x8,
     centre: QuantizedInput,
     radius: u32,
@@ -43,9 +43,10 @@ struct Profile {
 }
 
 impl KindFinder {
-    /// From a release's kinds, of which one without [`FEATURES`] values is never near, and the scaling of its features.
+    /// From a release's classes and the scaling of its features. A class without [`FEATURES`] values never matches.
+    #[inline]
     pub fn new(kinds: &[KindProfile], scaling: &Scaling) -> Self {
-        let weight = |feature: usize| scaling.features.get(feature).map_or(0, |scaling| scaling.weight_held());
+        let weight = |feature: usize| scaling.features.get(feature).map_or(0, |scaling| scaling.clamped_weight());
         let spread = |feature: usize| {
             let square = |kind: &KindProfile| kind.centre.get(feature).map_or(0, |centre| i64::from(*centre).pow(2));
             i64::from(weight(feature)) * kinds.iter().map(square).sum::<i64>()
@@ -64,8 +65,8 @@ impl KindFinder {
         }
     }
 
-    /// Index of the nearest kind whose radius reaches the row; of equally near ones the first. `scaler` is of the scaling
-    /// that [`KindFinder::new`] was given.
+    /// From a release's classes and the scaling of its features. A class without [`FEATURES`] values never matches.
+    /// the scaling given to [`KindFinder::new`].
     #[inline(never)]
     pub fn resembling(&self, scaler: &RowScaler, input: &QuantizedInput) -> Option<usize> {
         let part = picked(&self.features, input);
@@ -78,7 +79,7 @@ impl KindFinder {
             }
             if let Some(distance) = scaler.score_within(limit, input, &kind.centre) {
                 nearest = Some(kind.index);
-                // Whoever comes later has to be nearer; nobody can be nearer than 0.
+                // A later class must be nearer, which is impossible at distance 0.
                 let Some(nearer) = distance.checked_sub(1) else { break };
                 reach = nearer;
             }
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_is_the_one_that_whole_distances_tell() {
+    fn the_match_equals_a_search_over_full_distances() {
         let mut state = 3;
         for round in 0..300 {
             let mut octet = |range: u64| (splitmix64(&mut state) % (2 * range + 1)) as i64 as i8 - range as i8;
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_kind_within_reach_is_told_and_of_equal_ones_the_first() {
+    fn the_nearest_class_in_reach_matches_and_ties_go_to_the_first() {
         let scaling = scaling(|_| 1);
         let scaler = RowScaler::new(&scaling);
         let kind = |centre: i8, radius| KindProfile {
@@ -147,12 +148,12 @@ mod tests {
         let wide = FEATURES as u32 * 100;
         let kinds = [kind(20, wide), kind(4, 10), kind(8, wide), kind(6, wide), kind(8, wide), kind(0, 0)];
         let finder = KindFinder::new(&kinds, &scaling);
-        let told = |value: i8| finder.resembling(&scaler, &[value; FEATURES]);
-        assert_eq!(told(4), Some(1), "at its centre");
-        assert_eq!(told(5), Some(3), "the second kind is nearer to none but its own");
-        assert_eq!(told(9), Some(2), "the fifth is as near");
-        assert_eq!(told(7), Some(2), "and so is the fourth");
-        assert_eq!(told(0), Some(5));
-        assert_eq!(told(31), None);
+        let nearest = |value: i8| finder.resembling(&scaler, &[value; FEATURES]);
+        assert_eq!(nearest(4), Some(1), "at its centre");
+        assert_eq!(nearest(5), Some(3), "outside the radius of the second class");
+        assert_eq!(nearest(9), Some(2), "the fifth class is as near");
+        assert_eq!(nearest(7), Some(2), "the fourth class is as near");
+        assert_eq!(nearest(0), Some(5));
+        assert_eq!(nearest(31), None);
     }
 }

@@ -1,20 +1,26 @@
 //! Feature vector → score → tail probability → evidence → alert.
 
 pub mod alert;
-pub mod calibration;
-pub mod evidence;
 #[cfg(feature = "alloc")]
-pub mod judge;
+mod alert_rows;
+pub mod calibration;
+#[cfg(feature = "alloc")]
+pub mod concealment;
+#[cfg(feature = "alloc")]
+mod episodes;
+pub mod evidence;
 pub mod kinds;
 #[cfg(feature = "alloc")]
 pub mod network;
 pub mod scaling;
 #[cfg(feature = "alloc")]
-mod witness;
-pub mod words;
+mod site_alerts;
+pub mod summary;
+#[cfg(feature = "alloc")]
+pub mod tracker;
 
 #[cfg(feature = "alloc")]
-pub use witness::WATCHED;
+pub use alert_rows::TRACKED_RISES;
 
-/// Widest latent layer of a network.
+/// Largest width of the latent layer.
 pub const LATENT: usize = 32;

@@ -1,9 +1,9 @@
-//! The `int8` engine: one quantized row → reconstruction and latent layer, without `unsafe` or a panic, and without
-//! allocation once an artifact was read.
+//! Quantized row → reconstruction and latent layer: the `int8` engine. No `unsafe`, no panics, and no allocation after
+//! the artifact is parsed.
 //!
-//! It runs the one network encoding that releases carry: a chain of fully connected layers, each of them the ONNX
-//! operator QLinearConv with a 1×1 kernel, int8 activations, int8 weights (zero point 0), int32 bias and one scale a
-//! tensor. With `x` the layer's input less its zero point, a layer is
+//! A network is a chain of fully connected layers, each an ONNX QLinearConv with a 1×1 kernel, int8 activations, int8
+//! weights (zero point 0), int32 bias and one scale per tensor. With `x` the layer's input minus its zero point, a
+//! layer computes
 //!
 //! ```text
 //! acc = Σ weight·x + bias                      exact, 32 bits
@@ -13,23 +13,23 @@
 //! ```
 //!
 //! **Why the result is the same everywhere.** n ≤ 16, so every product |acc·m| that does not saturate is below
-//! 2⁸⁺¹⁶ = 2²⁴ and `acc·m/2ⁿ` is an exact `f32`; what saturates stays saturated however it is rounded. onnxruntime
-//! multiplies in `f32`, tract in 64-bit fixed point, this engine in `f32`; all three then round the same exact value
-//! half to even, so they cannot disagree, on any processor.
+//! 2⁸⁺¹⁶ = 2²⁴ and `acc·m/2ⁿ` is an exact `f32`; saturated values stay saturated after rounding. onnxruntime multiplies
+//! in `f32`, tract in 64-bit fixed point, this engine in `f32`; all three round the same exact value half to even, so
+//! they agree on every processor.
 //!
 //! **Artifact** (little endian):
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 4 | `LWN1` |
-//! | 1 | layers, 1 to [`LAYERS`] |
-//! | 1 | index of the layer whose output is the latent one |
+//! | 1 | number of layers, 1 to [`LAYERS`] |
+//! | 1 | index of the latent layer |
 //! | 2 | input width, [`FEATURES`] |
 //! | 2, 1, 1, 2 | layer: output width (1 to [`WIDTH`]), ReLU flag, n (0 to 16), m (1 to 32767) |
 //! | 4 · out | layer: biases, int32, within ±[`BIAS_LIMIT`] |
-//! | out · in | layer: weights, int8, one output after the other |
+//! | out · in | layer: weights, int8, output by output |
 //!
-//! The last layer has no ReLU and gives [`FEATURES`] values with zero point 0, as the input has.
+//! The last layer has no ReLU and outputs [`FEATURES`] values with zero point 0, like the input.
 
 mod error;
 mod parse;
@@ -45,35 +45,35 @@ use wide::{f32x4, i8x16, i16x8, i32x4};
 
 /// First bytes of an artifact of form `int8`.
 pub const MAGIC: [u8; 4] = *b"LWN1";
-/// Most layers.
+/// Limit on layers.
 pub const LAYERS: usize = 8;
-/// Widest layer.
+/// Largest layer width.
 pub const WIDTH: usize = 256;
 /// Largest n of a layer's multiplier m / 2ⁿ.
 pub const SHIFT_LIMIT: u8 = 16;
 /// Largest m of a layer's multiplier m / 2ⁿ.
 pub const MULTIPLIER_LIMIT: u16 = 32_767;
-/// Largest magnitude of a bias; with it a sum of [`WIDTH`] products cannot leave 32 bits.
+/// Largest magnitude of a bias; a bias plus [`WIDTH`] products then fits 32 bits.
 pub const BIAS_LIMIT: i32 = 1 << 24;
 /// Zero point of the output of a layer with ReLU.
 pub const RELU_ZERO_POINT: i8 = -128;
 
-/// Pairs of inputs that are fetched at once.
+/// Pairs of inputs fetched at once.
 const QUAD: usize = 4;
 /// Outputs of one group: two vectors of four sums.
 const LANES: usize = 8;
-/// Most groups whose sums are made side by side: their twelve vectors and the inputs' fit the sixteen registers of
-/// x86-64 and 32-bit ARM, and every pair of inputs is fetched and spread once for all of them.
+/// Groups computed together: their accumulators, weights and inputs fit the sixteen vector registers of x86-64 and
+/// 32-bit ARM, and each pair of inputs is loaded once for all of them.
 const GROUPS: usize = 3;
 
-/// What an engine answers for one row.
+/// Output of an engine for one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inference {
     /// Reconstructed input, in input quanta.
     pub reconstruction: [i8; FEATURES],
-    /// Latent layer as the ONNX output `latent` has it (zero point included); 0 from `latent_width` on.
+    /// Latent layer as in the ONNX output `latent` (zero point included); 0 from `latent_width` on.
     pub latent: [i8; LATENT],
-    /// Values of `latent` in use.
+    /// Number of values of `latent` in use.
     pub latent_width: u8,
 }
 
@@ -83,10 +83,10 @@ impl Default for Inference {
     }
 }
 
-/// Inputs of a layer less its zero point, −128 to 255, eight and eight; the next layer's go into the other one of two.
+/// Inputs of a layer minus its zero point, −128 to 255, in vectors of eight.
 type Activations = [i16x8; WIDTH / LANES];
 
-/// Working memory of [`Int8Network::run`]: reused from row to row, its content does not matter.
+/// Working memory of [`Int8Network::run`], reusable for any row and network.
 #[derive(Clone, Debug)]
 pub struct Scratch {
     inputs: Activations,
@@ -99,7 +99,7 @@ impl Default for Scratch {
     }
 }
 
-/// One layer's place in the artifact and its arithmetic.
+/// Shape, arithmetic and artifact offset of one layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LayerShape {
     /// Input width.
@@ -124,8 +124,8 @@ impl LayerShape {
     }
 }
 
-/// A network of the artifact form `int8`, checked once and then total. `B` holds the artifact's bytes: borrowed
-/// (`&[u8]`) or owned (`Vec<u8>`, `Box<[u8]>`).
+/// A validated `int8` network; running it cannot fail. `B` is the artifact's bytes, borrowed (`&[u8]`) or owned
+/// (`Vec<u8>`, `Box<[u8]>`).
 #[derive(Clone, Debug)]
 pub struct Int8Network<B> {
     bytes: B,
@@ -135,37 +135,36 @@ pub struct Int8Network<B> {
     arranged: Box<[Layer]>,
 }
 
-/// The outputs of `VECTORS` / 2 groups of a layer: their biases, and weights as the multiplication wants them, one pair of
-/// inputs after the other, [`QUAD`] pairs together.
+/// `VECTORS` / 2 groups of a layer's outputs: biases, and weights in the order of the multiplication, pair of inputs by
+/// pair of inputs, [`QUAD`] pairs together.
 ///
 /// One vector holds the weights of two neighbouring inputs for four outputs, so that one multiply-and-add instruction
-/// (`pmaddwd` on x86-64, two on aarch64) makes eight products; what is missing to a full group, or to a multiple of
-/// [`QUAD`] pairs, is 0.
+/// (`pmaddwd` on x86-64, two on aarch64) makes eight products. Incomplete groups and quads are padded with 0.
 #[derive(Clone, Debug)]
 struct Block<const VECTORS: usize> {
     biases: [i32x4; VECTORS],
     quads: Box<[[[i16x8; VECTORS]; QUAD]]>,
 }
 
-/// One layer, arranged once for all rows.
+/// One layer, rearranged for the multiplication.
 #[derive(Clone, Debug)]
 struct Layer {
     /// Blocks of [`GROUPS`] groups.
     wide: Box<[Block<{ 2 * GROUPS }>]>,
-    /// Groups behind them.
+    /// The remaining groups.
     narrow: Box<[Block<2>]>,
-    /// Lowest and highest output less its zero point, and what sums are multiplied with.
+    /// Lowest and highest output minus its zero point, and the multiplier.
     range: [f32x4; 3],
     zero_point: i16x8,
-    /// All bits in the octets of [`Inference::latent`] that the layer has outputs for.
-    held: [i8x16; LATENT / SIXTEEN],
+    /// All bits set in the bytes of [`Inference::latent`] that the layer has outputs for.
+    latent_mask: [i8x16; LATENT / SIXTEEN],
 }
 
 impl<B: AsRef<[u8]>> Int8Network<B> {
-    /// Reads and checks an artifact.
+    /// Parses and validates an artifact.
     ///
     /// # Errors
-    /// The first thing that the module's table does not allow, with its place.
+    /// The first violation of the format in the module documentation.
     pub fn parse(bytes: B) -> Result<Self, NetworkError> {
         let (layers, layer_count, latent_layer) = parse::layers(bytes.as_ref())?;
         let arranged = layers.iter().take(layer_count).map(|layer| Layer::new(bytes.as_ref(), layer)).collect();
@@ -182,7 +181,7 @@ impl<B: AsRef<[u8]>> Int8Network<B> {
         self.layers().get(self.latent_layer).map_or(0, |layer| layer.outputs)
     }
 
-    /// Index of the layer whose output is the latent one.
+    /// Index of the latent layer.
     pub fn latent_layer(&self) -> usize {
         self.latent_layer
     }
@@ -192,7 +191,7 @@ impl<B: AsRef<[u8]>> Int8Network<B> {
         self.bytes.as_ref()
     }
 
-    /// Runs one row. Time is a function of the widths alone.
+    /// Runs one row. The time depends only on the layer widths.
     pub fn run(&self, input: &[i8; FEATURES], scratch: &mut Scratch, out: &mut Inference) {
         out.latent_width = self.latent_width() as u8;
         run_layers(&self.arranged, self.latent_layer, scratch, input, out);
@@ -204,48 +203,48 @@ impl Layer {
         let groups = layer.outputs.div_ceil(LANES);
         let wide = groups / GROUPS;
         let (low, high) = if layer.relu { (0.0, 255.0) } else { (-128.0, 127.0) };
-        let behind = |first: usize| i8x16::splat(layer.outputs.saturating_sub(first).min(SIXTEEN) as i8);
+        let remaining = |first: usize| i8x16::splat(layer.outputs.saturating_sub(first).min(SIXTEEN) as i8);
         Self {
             wide: (0..wide).map(|block| Block::new(bytes, layer, block * GROUPS)).collect(),
             narrow: (wide * GROUPS..groups).map(|group| Block::new(bytes, layer, group)).collect(),
             range: [low, high, layer.multiplier].map(f32x4::splat),
             zero_point: i16x8::splat(if layer.relu { i16::from(RELU_ZERO_POINT) } else { 0 }),
-            held: core::array::from_fn(|number| PLACES.simd_lt(behind(number * SIXTEEN))),
+            latent_mask: core::array::from_fn(|number| LANE_INDICES.simd_lt(remaining(number * SIXTEEN))),
         }
     }
 
-    /// `outputs = clamp(round_half_even((weights · inputs + bias) · multiplier))`, less the output's zero point.
+    /// `outputs = clamp(round_half_even((weights · inputs + bias) · multiplier))`, minus the output's zero point.
     #[inline(always)]
     fn run(&self, inputs: &Activations, outputs: &mut Activations) {
         let mut chunks = outputs.as_chunks_mut::<GROUPS>().0.iter_mut();
         for (block, outputs) in self.wide.iter().zip(chunks.by_ref()) {
             block.run(&self.range, inputs, outputs);
         }
-        let behind = outputs.iter_mut().skip(self.wide.len() * GROUPS);
-        for (block, output) in self.narrow.iter().zip(behind) {
+        let remaining = outputs.iter_mut().skip(self.wide.len() * GROUPS);
+        for (block, output) in self.narrow.iter().zip(remaining) {
             block.run(&self.range, inputs, core::array::from_mut(output));
         }
     }
 
-    /// Activations → int8 as ONNX has them, zero point added; 0 behind the layer's outputs.
+    /// Activations → int8 as in ONNX, zero point added; 0 beyond the layer's outputs.
     #[inline(always)]
     fn write_latent(&self, activations: &Activations, out: &mut [i8; LATENT]) {
-        let sixteens = activations.as_chunks::<2>().0.iter().zip(&self.held);
-        for ((halves, held), raw) in sixteens.zip(out.as_chunks_mut::<SIXTEEN>().0) {
-            *raw = (octets(halves.map(|half| half + self.zero_point)) & *held).to_array();
+        let sixteens = activations.as_chunks::<2>().0.iter().zip(&self.latent_mask);
+        for ((halves, mask), raw) in sixteens.zip(out.as_chunks_mut::<SIXTEEN>().0) {
+            *raw = (saturated_bytes(halves.map(|half| half + self.zero_point)) & *mask).to_array();
         }
     }
 }
 
 impl<const VECTORS: usize> Block<VECTORS> {
-    /// The block whose first group this is.
+    /// The block that starts with this group.
     fn new(bytes: &[u8], layer: &LayerShape, group: usize) -> Self {
         let biases = bytes.get(layer.offset..layer.weights_at()).unwrap_or(&[]).as_chunks::<4>().0;
         let weights = bytes.get(layer.weights_at()..layer.end()).unwrap_or(&[]);
         let bias = |output: usize| biases.get(output).map_or(0, |bias| i32::from_le_bytes(*bias));
         let weight = |output: usize, input: usize| {
-            let held = output < layer.outputs && input < layer.inputs;
-            let weight = if held { weights.get(output * layer.inputs + input) } else { None };
+            let exists = output < layer.outputs && input < layer.inputs;
+            let weight = if exists { weights.get(output * layer.inputs + input) } else { None };
             weight.map_or(0, |weight| i16::from(weight.cast_signed()))
         };
         let output = |vector: usize, lane: usize| group * LANES + vector * FOUR + lane;
@@ -262,8 +261,8 @@ impl<const VECTORS: usize> Block<VECTORS> {
         }
     }
 
-    /// The block's outputs. [`BIAS_LIMIT`] and [`WIDTH`] leave no overflow. An activation behind the layer's inputs meets
-    /// a weight of 0.
+    /// Computes the block's outputs. [`BIAS_LIMIT`] and [`WIDTH`] exclude overflow. Activations beyond the layer's
+    /// inputs have weight 0.
     #[inline(always)]
     fn run<const COUNT: usize>(&self, range: &[f32x4; 3], inputs: &Activations, outputs: &mut [i16x8; COUNT]) {
         let mut sums = self.biases;
@@ -286,14 +285,14 @@ impl<const VECTORS: usize> Block<VECTORS> {
 
 const _: () = assert!(FEATURES.is_multiple_of(SIXTEEN) && LATENT.is_multiple_of(SIXTEEN), "outputs in whole sixteens");
 
-/// Two vectors of numbers of 16 bits as one of octets, saturated.
+/// Two vectors of 16-bit numbers → one of bytes, saturated.
 #[inline(always)]
-fn octets(halves: [i16x8; 2]) -> i8x16 {
+fn saturated_bytes(halves: [i16x8; 2]) -> i8x16 {
     i8x16::from_i16x16_saturate(bytemuck::cast(halves))
 }
 
-/// All layers of a network; not part of [`Int8Network::run`], which is generic and so compiled by whoever calls it,
-/// for size where a router's build is.
+/// Runs all layers. Separate from the generic [`Int8Network::run`], so that it is compiled in this crate, for speed,
+/// and not in a caller optimised for size.
 #[inline(never)]
 fn run_layers(
     layers: &[Layer],
@@ -317,12 +316,12 @@ fn run_layers(
     // The last layer's zero point is 0.
     let halves = inputs.as_chunks::<2>().0.iter();
     for (halves, raw) in halves.zip(out.reconstruction.as_chunks_mut::<SIXTEEN>().0) {
-        *raw = octets(*halves).to_array();
+        *raw = saturated_bytes(*halves).to_array();
     }
 }
 
-/// Number of each of sixteen lanes.
-const PLACES: i8x16 = i8x16::new([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+/// Index of each of sixteen lanes.
+const LANE_INDICES: i8x16 = i8x16::new([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
 
 #[cfg(test)]
 mod tests;

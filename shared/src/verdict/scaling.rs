@@ -1,12 +1,12 @@
-//! Feature vector in plain units → the model's int8 input, and the weighted reconstruction error over it.
+//! Feature vector in plain units → the model's int8 input, and its weighted reconstruction error.
 //!
 //! Every step is an IEEE 754 single operation, so the result is the same on every processor.
 
 mod logarithm;
-mod rows;
+mod row_scaler;
 
-pub use rows::RowScaler;
-pub(super) use rows::{OUTSIDE, part_of_score};
+pub use row_scaler::RowScaler;
+pub(super) use row_scaler::{OUTSIDE, part_of_score};
 
 use crate::features::schema::Feature;
 use crate::features::{FEATURES, FeatureVector};
@@ -20,7 +20,7 @@ pub const INPUT_QUANTA_PER_UNIT: f32 = 32.0;
 /// Largest magnitude of a quantized input; −128 is not used, so that negation is safe.
 pub const INPUT_LIMIT: i8 = 127;
 
-/// What is done to a plain value before centring.
+/// Transform of a plain value before centring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Transform {
     /// The value itself.
@@ -30,12 +30,12 @@ pub enum Transform {
 }
 
 impl Transform {
-    /// What suits a feature: the logarithm for heavy tails.
+    /// The logarithm for heavy-tailed features, else the identity.
     pub const fn of(feature: &Feature) -> Self {
         if feature.heavy_tailed { Self::Log1p } else { Self::Identity }
     }
 
-    /// Applies the transform; NaN becomes 0, and of infinity the logarithm is 128 ln 2.
+    /// Applies the transform. NaN becomes 0; the logarithm of infinity is 128 ln 2.
     pub fn apply(self, value: f32) -> f32 {
         let value = if value.is_nan() { 0.0 } else { value };
         match self {
@@ -48,14 +48,14 @@ impl Transform {
     }
 }
 
-/// How one feature is scaled, weighed and explained.
+/// Scaling, weight and normal range of one feature.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeatureScaling {
-    /// Applied first.
+    /// Transform, applied first.
     pub transform: Transform,
     /// Subtracted after the transform.
     pub centre: f32,
-    /// One scaled unit, after the transform; finite and at least 2⁻¹²¹, so that its quantum is a normal number.
+    /// One scaled unit, after the transform; finite and at least 2⁻¹²¹, so that the quantum is a normal number.
     pub unit: f32,
     /// Weight of the squared error of this feature in the score, 0 to [`FeatureScaling::WEIGHT_LIMIT`].
     pub weight: u16,
@@ -66,10 +66,10 @@ pub struct FeatureScaling {
 }
 
 impl FeatureScaling {
-    /// Largest weight: the score of [`FEATURES`] features then fits 32 bits.
+    /// Largest weight; keeps the score of [`FEATURES`] features within 32 bits.
     pub const WEIGHT_LIMIT: u16 = 1024;
 
-    /// True when the numbers keep what the fields' texts promise.
+    /// True if every field is within its documented range.
     pub fn is_valid(&self) -> bool {
         self.centre.is_finite()
             && self.unit.is_finite()
@@ -84,8 +84,8 @@ impl FeatureScaling {
         self.unit / INPUT_QUANTA_PER_UNIT
     }
 
-    /// The weight, held to its limit.
-    pub(super) fn weight_held(&self) -> i16 {
+    /// The weight, clamped to its limit.
+    pub(super) fn clamped_weight(&self) -> i16 {
         self.weight.min(Self::WEIGHT_LIMIT).cast_signed()
     }
 
@@ -114,12 +114,12 @@ pub struct Scaling {
 }
 
 impl Scaling {
-    /// True with [`FEATURES`] valid entries.
+    /// True if there are [`FEATURES`] valid entries.
     pub fn is_valid(&self) -> bool {
         self.features.is_full() && self.features.iter().all(FeatureScaling::is_valid)
     }
 
-    /// Plain row → int8 row. Who has many rows to quantize does it with a [`RowScaler`].
+    /// Plain row → int8 row. For many rows, use a [`RowScaler`].
     pub fn quantize(&self, row: &FeatureVector) -> QuantizedInput {
         RowScaler::new(self).quantize(row)
     }

@@ -1,4 +1,4 @@
-"""The attacks, each done for real with a bounded load against the lab's own hosts.
+"""The attacks: real tools with a limited load against hosts of the lab.
 
 Per site, a list of: name, kind, host that attacks, shell command, label rows.
 A label row is (source, target, source port, target port, protocol, note).

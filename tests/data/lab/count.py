@@ -1,4 +1,4 @@
-"""Counts packets, flows, protocols and attack matches of the captures, for the README and the check.
+"""Counts packets, flows, protocols and attack matches of the captures, for the README and check-captures.
 
 usage: count.py FOLDER
 """

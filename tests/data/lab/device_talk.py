@@ -1,10 +1,10 @@
-"""Small talkers with no ready Debian client: heartbeats, media streams, push lines, discovery.
+"""Simulates device traffic without a Debian client: heartbeats, media streams, push connections, discovery.
 
-usage: device_talk.py outside                 servers for all of the below
+usage: device_talk.py outside                 servers for all modes below
        device_talk.py heartbeat IP PORT SIZE COUNT
        device_talk.py media IP SECONDS RATE   asks IP for an RTP-like UDP stream
-       device_talk.py push IP BEATS GAP       long quiet TCP line with application heartbeats
-       device_talk.py keepalive IP SECONDS    long quiet TCP line with kernel keepalives
+       device_talk.py push IP BEATS GAP       long idle TCP connection with application heartbeats
+       device_talk.py keepalive IP SECONDS    long idle TCP connection with kernel keepalives
        device_talk.py mdns NAME SERVICE | ssdp
        device_talk.py beacon IP PORT COUNT GAP
 """
@@ -15,7 +15,7 @@ HEART, MEDIA, PUSH = (5683, 9999, 7000), 5004, 5223
 
 def datagram(port):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    # Answers must leave from the asked address, so each datagram's destination is read.
+    # Read each datagram's destination, because replies must come from that address.
     sock.setsockopt(socket.IPPROTO_IP, 8, 1)  # IP_PKTINFO
     sock.bind(("0.0.0.0", port))
     return sock

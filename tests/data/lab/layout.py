@@ -1,4 +1,4 @@
-"""Lays recorded sessions out over invented days and writes the captures with their labels."""
+"""Places recorded sessions on the timetable of simulated days and writes the captures with their labels."""
 import calendar, csv, ipaddress, os, random
 import templates, timetable
 from packets import Frame, PROTOCOL_NAMES, write
@@ -27,7 +27,7 @@ class Pool:
 
     def pick(self, dice, host, kind):
         found = self.by.get((host, kind))
-        # Light sessions are more common than heavy ones, in homes and in the size budget.
+        # Prefer small sessions: they are more common in homes and keep the files small.
         return dice.choices(found, [(40 + len(s.frames)) ** -1.3 for s in found])[0] if found else None
 
 
@@ -103,7 +103,7 @@ def attack_rows(session, frames):
 
 
 def with_attacks(background, attacks, site, when, dice, stretch=None):
-    """Puts the attacks in, and takes out background sessions that a label row would claim."""
+    """Inserts the attacks and removes background sessions that match a label row."""
     rows, out = [], []
     for session, start in zip(attacks, when):
         lan = next(h.lan for h in HOSTS[site] if h.name == session.host)

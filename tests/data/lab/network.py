@@ -1,6 +1,6 @@
 """Builds and removes the lab's network: namespaces, bridges, access lines and routes.
 
-Nothing here touches the machine's own interfaces.
+Does not change the machine's own interfaces.
 The internet namespace has a blackhole default route, so no packet can leave the lab.
 """
 import os, shutil, subprocess, sys, time
@@ -27,7 +27,7 @@ def all_names():
 
 
 def remove():
-    """Ends what still runs in the lab's own namespaces, then drops them."""
+    """Kills the processes in the lab's namespaces, then deletes the namespaces."""
     for ns in sh("ip netns list", check=False).split():
         if ns.startswith(PREFIX + "-"):
             for pid in sh(f"ip netns pids {ns}", check=False).split():
@@ -45,7 +45,7 @@ def new_namespace(ns, resolver):
 
 
 def no_offload(ns, device):
-    # Without this the captured checksums would be unfinished and segments over-long.
+    # Otherwise offloading would leave captured checksums incomplete and segments oversized.
     inside(ns, f"ethtool -K {device} tx off rx off tso off gso off gro off", check=False)
 
 

@@ -1,4 +1,4 @@
-"""Reads and writes pcap files, takes frames apart, and keeps checksums right after a change."""
+"""Reads and writes pcap files, parses frames, and updates checksums after changes."""
 import gzip, ipaddress, struct
 
 MAGIC_US, MAGIC_NS = 0xA1B2C3D4, 0xA1B23C4D
@@ -17,7 +17,7 @@ def read(path):
         sec, part, kept, wire = struct.unpack_from("<4I", data, at)
         at += 16
         if at + kept > len(data):
-            break  # the capture was cut in the last record
+            break  # the capture ends within a record
         yield sec * 1_000_000 + part // unit, data[at:at + kept], wire
         at += kept
 
@@ -37,7 +37,7 @@ def write(path, records, snap=128):
 
 
 def pack(data):
-    """The same bytes out for the same bytes in: no name and no time in the gzip head."""
+    """Reproducible gzip: no file name and no time in the header."""
     import io
     box = io.BytesIO()
     with gzip.GzipFile("", "wb", 9, box, 0) as out:
@@ -46,7 +46,7 @@ def pack(data):
 
 
 class Frame:
-    """Where the parts of a frame lie. `proto` is None for anything that is not plain IP."""
+    """Offsets of the parts of a frame. `proto` is None if the frame is not IP."""
     __slots__ = ("vlan", "kind", "ip", "six", "proto", "src", "dst", "l4", "sport", "dport",
                  "flags", "payload", "ip_length", "fragment")
 
@@ -110,7 +110,7 @@ def ones_sum(data):
 
 
 def change(data, at, new, base, checksum_at):
-    """Writes `new` at `at` and repairs the checksum by the difference (RFC 1624).
+    """Writes `new` at `at` and updates the checksum incrementally (RFC 1624).
 
     This works on cut frames too, where the whole sum cannot be made again.
     """
@@ -124,7 +124,7 @@ def change(data, at, new, base, checksum_at):
 
 
 def checksums_right(data, wire):
-    """True, False, or None where the frame was cut before its end."""
+    """Whether the checksum is correct, or None if the frame is truncated."""
     f = Frame(data)
     if f.proto is None:
         return None

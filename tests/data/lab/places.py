@@ -1,10 +1,10 @@
-"""Who lives in the lab: sites, hosts, MAC and IP addresses, outside servers and names.
+"""Sites, hosts, MAC and IP addresses, outside servers and names of the lab.
 
-Every other file of the recipe takes its addresses from here.
+All other modules take their addresses from here.
 All outside addresses are documentation ranges (RFC 5737, RFC 3849).
 """
 
-PREFIX = "lw"  # every namespace the recipe makes starts with this
+PREFIX = "lw"  # prefix of all namespaces of the lab
 
 
 class Host:
@@ -48,7 +48,7 @@ HOSTS = {
 }
 
 INTERNET = f"{PREFIX}-internet"
-# Names of the outside world, served by the lab's own name server.
+# Names of outside servers, resolved by the lab's name server.
 NAMES = {
     "www.news.example": "198.51.100.10", "cdn.news.example": "198.51.100.11",
     "www.shop.example": "198.51.100.20", "img.shop.example": "198.51.100.21",
@@ -71,8 +71,8 @@ NAMES6 = {name: "2001:db8:100:%x::%x" % tuple(map(int, ip.split(".")[2:])) for n
 DNS_OUTSIDE = "192.0.2.53"
 TUNNEL_DOMAIN, TUNNEL_SERVER = "t.tunnel.example", "203.0.113.53"
 TIME_SERVERS = ("192.0.2.123", "192.0.2.124")
-TELNET_OUTSIDE = ("198.51.100.140", "198.51.100.177", "203.0.113.200")  # bait for the spread
-SCANNED_NETS = ("198.51.100", "203.0.113")  # blackholed where no server lives
+TELNET_OUTSIDE = ("198.51.100.140", "198.51.100.177", "203.0.113.200")  # targets of the telnet spread
+SCANNED_NETS = ("198.51.100", "203.0.113")  # blackholed except for addresses of servers
 MQTT_USER, MQTT_PASSWORD = "device", "correct-horse"
 
 

@@ -7,7 +7,7 @@ from places import SITES, HOSTS
 from network import sh, inside
 import attacks, sessions
 
-GAP = 0.35  # quiet time after a session, so that its last packets are still its own
+GAP = 0.35  # seconds after a session, so that its last packets still belong to it
 
 
 def start_capture(site, folder, phase):
@@ -89,7 +89,7 @@ def record(folder, seed, small=False, parts=("benign", "attacks")):
     with open(f"{folder}/{name}", "w") as out:
         json.dump(sorted(log, key=lambda s: (s["site"], s["begin"])), out, indent=0)
     bad = sum(1 for s in log if s["code"] not in (0,))
-    print(f"recorded {len(log)} sessions, {bad} ended with an error code (some are meant to)")
+    print(f"recorded {len(log)} sessions, {bad} exited with an error code (expected for some)")
 
 
 def attacks_of_site(site, folder, log, lock):

@@ -1,8 +1,8 @@
-"""Places a recorded session at a new time, as a new and distinct repetition of itself.
+"""Rewrites a recorded session as a distinct repetition at a new time.
 
 Changed: client ports, TCP sequence numbers and time stamps, IP ids, DNS ids, DHCP and echo ids,
 small time jitter, and the VLAN tag of the IoT network at home-b.
-Kept: the order of the frames, their sizes, their flags, and what the servers answered.
+Kept: the order of the frames, their sizes, their flags, and the servers' replies.
 """
 import struct
 from packets import Frame, change
@@ -14,7 +14,7 @@ CLIENT_PORTS = (32768, 60999)
 
 
 class Ports:
-    """Gives each repetition a client port that no earlier one used towards the same end."""
+    """Gives each repetition a client port that no earlier one used with the same endpoint."""
     def __init__(self, dice):
         self.dice, self.used = dice, set()
 
@@ -27,7 +27,7 @@ class Ports:
 
 
 def new_times(session, dice, stretch):
-    """Each gap a little longer or shorter; the long gaps of a stretched line become `stretch` s."""
+    """Varies each gap slightly; long gaps of a stretched connection become `stretch` s."""
     now, before, times = 0.0, 0, []
     for t, _, _ in session.frames:
         gap = t - before
@@ -154,7 +154,7 @@ def rewrite_tcp(f, data, dice, conv, forward, shift, check):
 
 
 def quoted_port(f, data, convs, check):
-    """An ICMP error quotes the frame it answers: the quoted client port must change as well."""
+    """Rewrites the client port of the frame quoted in an ICMP error."""
     inner = f.l4 + 8
     at = inner + (40 if f.six else (data[inner] & 15) * 4 if inner < len(data) else 0)
     if at + 4 > len(data):

@@ -1,4 +1,4 @@
-"""The benign sessions: what each device really does while its site is recorded.
+"""The benign sessions that each device runs while its site is recorded.
 
 Returns, per host, a shuffled list of (kind, shell command).
 Every kind has an even number of variants: half go to the first benign day,
@@ -61,7 +61,7 @@ def scp(dice, server, folder, name, up=False):
 
 
 def common(dice, host, folder, out):
-    """What every device does: time, lease, names, neighbours."""
+    """Sessions of every device: time, lease, names, neighbours."""
     clock = "time.example" if dice.random() < 0.5 else "192.0.2.124"
     out += [("ntp", f"ntpdig -t 2 {clock if i % 2 else '192.0.2.123'}") for i in range(6)]
     out += [("dhcp", f"busybox udhcpc -f -n -q -i eth0 -x hostname:{host.name} -s {folder}/lease-{host.site}")

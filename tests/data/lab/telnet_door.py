@@ -1,7 +1,7 @@
-"""Listens on ports 23 and 2323 and hands each caller to the real telnetd.
+"""Listens on ports 23 and 2323 and passes each connection to the real telnetd.
 
-The login behind telnetd is this file too (mode "login"): it asks for a name and a password,
-lets in `root` with the configured weak password, and then offers a canned prompt only.
+This file is also telnetd's login program (mode "login"): it asks for a name and a password,
+accepts `root` with the configured weak password, and then simulates a shell prompt.
 usage: telnet_door.py FOLDER PASSWORD ADDRESS
 """
 import os, signal, socket, subprocess, sys, threading

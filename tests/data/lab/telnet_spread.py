@@ -1,8 +1,8 @@
-"""A Mirai-like search for telnet, kept inside the lab: raw SYN probes, then weak logins.
+"""A Mirai-like telnet scan within the lab: raw SYN probes, then logins with weak passwords.
 
-Like the real thing: one raw socket, one source port, sequence number equal to the target,
-port 23 nine times in ten and 2323 else, up to 160 probes a second in bursts.
-Unlike it: the true source address, and targets only in the lab's documentation ranges.
+Like Mirai: one raw socket, one source port, sequence number equal to the target,
+port 23 for nine in ten probes and 2323 otherwise, up to 160 probes per second in bursts.
+Unlike Mirai: the real source address, and targets only in the lab's documentation ranges.
 usage: telnet_spread.py SOURCE PROBES SECONDS
 """
 import random, socket, struct, sys, threading, time

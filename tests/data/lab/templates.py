@@ -1,4 +1,4 @@
-"""Cuts the recordings into sessions: the frames that one recorded session of one host made."""
+"""Splits the recordings into sessions: the frames of one recorded session of one host."""
 import glob, json, os
 from packets import Frame, read
 from places import HOSTS, SITES
@@ -65,11 +65,11 @@ def cut_benign(path, entries, hosts, gw, site, lan):
                 continue
             if f.kind != 0x0806:
                 continue
-        # Group traffic has no conversation of its own: two hosts may share its addresses.
+        # Assign multicast traffic by sender: several hosts may use the same addresses.
         key = None if to[0] & GROUP else f.conversation()
         if key is not None and f.sport is not None and key in owner:
             s = owner[key]
-            # A port that comes back much later belongs to a newer session.
+            # A port reused much later belongs to a newer session.
             if when < s.end * 1e6 + 3e6:
                 s.frames.append((when, data, wire))
                 continue

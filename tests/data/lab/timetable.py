@@ -1,8 +1,8 @@
-"""The rhythms: when each device does what, over a day.
+"""Activity patterns: when each device runs which session during a day.
 
 EVERY: (kind, seconds between, jitter as a share).
-PEOPLE: (kind, times a day), spread over the hours by HOURS.
-LINES: long quiet lines, chained one after another: (kind, first hour, last hour, seconds per beat).
+PEOPLE: (kind, times per day), distributed over the hours by HOURS.
+LINES: long idle connections, one after another: (kind, first hour, last hour, seconds per heartbeat).
 """
 
 HOURS = {  # share of a person's use, per hour of the day

@@ -1,8 +1,8 @@
-"""A home's access line in user space: joins two TAP devices with delay and a rate limit.
+"""A home's access line in user space: connects two TAP devices with delay and a rate limit.
 
 Runs in the gateway's namespace.
-Makes both TAP devices there; the recipe moves the far one to the internet namespace.
-The delay depends on the far network, so that servers are not all equally near.
+Creates both TAP devices there; `network` moves the far one to the internet namespace.
+The delay depends on the destination network, so that servers differ in distance.
 usage: wan_delay.py NEAR FAR
 """
 import fcntl, heapq, os, select, struct, sys, time

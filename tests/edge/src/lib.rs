@@ -1,14 +1,15 @@
-//! Builders for tests of what runs on the router: packets by name, a site on a timeline, records as they come.
-//! [`goldens`] holds what must be the same on every processor.
+//! Builders for tests of the code that runs on routers: packets, times, and a flow table with its records. [`goldens`]
+//! checks what must be the same on every processor.
 
 pub mod goldens;
+pub mod traffic;
 
 use lapwing_shared::flow::record::{FlowRecord, FlowSink, FlowStart};
 use lapwing_shared::flow::table::{FlowTable, FlowTableConfig};
 use lapwing_shared::packet::{Fragment, Network, Packet};
 use lapwing_shared::units::{Address, Nanos, Timestamp};
 
-/// Milliseconds from the start of a story.
+/// Time in milliseconds after the start of a test.
 pub fn at_ms(millis: u64) -> Timestamp {
     Timestamp::from_secs(1_700_000_000).plus(Nanos::from_millis(millis))
 }
@@ -18,7 +19,7 @@ pub fn host(last: u8) -> Address {
     Address::from_v4([192, 0, 2, last])
 }
 
-/// A 60-octet packet between two hosts; tests change the fields that they are about.
+/// A 60-octet packet between two hosts; tests change the fields that they need.
 pub fn packet(protocol: u8, from: (u8, u16), to: (u8, u16), millis: u64) -> Packet {
     Packet {
         timestamp: at_ms(millis),
@@ -37,6 +38,7 @@ pub fn packet(protocol: u8, from: (u8, u16), to: (u8, u16), millis: u64) -> Pack
         frame_octets: 74,
         network_octets: 60,
         payload_octets: 20,
+        irregular: None,
     }
 }
 
@@ -50,16 +52,15 @@ pub fn tcp(from: (u8, u16), to: (u8, u16), flags: u8, millis: u64) -> Packet {
     Packet { tcp_flags: flags, ..packet(6, from, to, millis) }
 }
 
-/// Keeps all that a table tells.
+/// Collects the flow starts and records of a table.
 #[derive(Default)]
-pub struct Told {
-    /// Flow starts.
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct Collected {
     pub started: Vec<FlowStart>,
-    /// Records.
     pub records: Vec<FlowRecord>,
 }
 
-impl FlowSink for Told {
+impl FlowSink for Collected {
     fn started(&mut self, flow: &FlowStart) {
         self.started.push(*flow);
     }
@@ -69,38 +70,38 @@ impl FlowSink for Told {
     }
 }
 
-/// A flow table and what it told.
+/// A flow table and its output.
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Metering {
-    /// The table.
     pub table: FlowTable,
-    /// What it told.
-    pub told: Told,
+    /// Its output so far.
+    pub output: Collected,
 }
 
 impl Metering {
     /// A table of `capacity` flows with idle timeout 60 s and active timeout 10 s.
     pub fn new(capacity: usize) -> Self {
         let table = FlowTable::new(&FlowTableConfig { capacity, hash_seed: 42, ..FlowTableConfig::default() });
-        Self { table, told: Told::default() }
+        Self { table, output: Collected::default() }
     }
 
     /// Meters packets in order.
     pub fn see(mut self, packets: impl IntoIterator<Item = Packet>) -> Self {
         for packet in packets {
-            self.table.meter(&packet, &mut self.told);
+            self.table.meter(&packet, &mut self.output);
         }
         self
     }
 
-    /// Lets time pass.
+    /// Advances time.
     pub fn until_ms(mut self, millis: u64) -> Self {
-        self.table.advance(at_ms(millis), &mut self.told);
+        self.table.advance(at_ms(millis), &mut self.output);
         self
     }
 
-    /// Ends every flow; the records.
+    /// Ends every flow and returns all records.
     pub fn end(mut self) -> Vec<FlowRecord> {
-        self.table.flush(&mut self.told);
-        self.told.records
+        self.table.flush(&mut self.output);
+        self.output.records
     }
 }

@@ -1,5 +1,5 @@
-//! Capture files built byte by byte → their frames, or an error that says file, byte and what was expected.
-#![allow(clippy::unwrap_used, reason = "a test's helpers panic as its tests do")]
+//! Capture files built byte by byte → their frames, or an error with file, offset and expectation.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -8,7 +8,7 @@ use lapwing_shared::packet::{LinkType, Refusal};
 use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
 
-/// A stream that gives one byte at a time, as a slow pipe may.
+/// A stream that returns one byte at a time, like a slow pipe.
 struct Drip(Cursor<Vec<u8>>);
 
 impl Read for Drip {
@@ -82,7 +82,7 @@ impl Order {
     }
 }
 
-/// What a test looks at in a frame: link, nanoseconds, octets captured and on the wire, interface.
+/// Link type, nanoseconds, captured octets, octets on the wire, and interface of a frame.
 type Seen = (LinkType, u64, Vec<u8>, u32, u16);
 
 fn open(bytes: &[u8]) -> Result<FileSource, CaptureError> {
@@ -115,17 +115,18 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn refused_at_start(bytes: &[u8]) -> String {
+fn error_at_start(bytes: &[u8]) -> String {
     open(bytes).err().expect("an error").to_string()
 }
 
 #[test]
-fn pcap_of_both_byte_orders_and_both_clocks_is_read() {
+fn pcap_is_read_in_both_byte_orders_and_both_time_resolutions() {
     for order in [LITTLE, BIG] {
         for (magic, nanos) in [(0xa1b2_c3d4, 1_000), (0xa1b2_3c4d, 1)] {
             let last = order.record(u32::MAX, u32::MAX, b"", 0);
             let file = [order.pcap(magic, 1), order.record(7, 999_999, b"abc", 1500), last].concat();
-            let end = u64::from(u32::MAX) * (1_000_000_000 + nanos);
+            // A fraction out of range becomes the last one of its second.
+            let end = (u64::from(u32::MAX) + 1) * 1_000_000_000 - nanos;
             let first = (LinkType::Ethernet, 7_000_000_000 + 999_999 * nanos, b"abc".to_vec(), 1500, 0);
             assert_eq!(all_frames(&file), [first, (LinkType::Ethernet, end, vec![], 0, 0)]);
         }
@@ -133,7 +134,7 @@ fn pcap_of_both_byte_orders_and_both_clocks_is_read() {
 }
 
 #[test]
-fn the_frame_check_sequence_that_a_file_declares_is_cut_off() {
+fn a_declared_frame_check_sequence_is_removed() {
     let expected = [(LinkType::Ethernet, 0, b"frame".to_vec(), 5, 0)];
     let file = [LITTLE.pcap(0xa1b2_c3d4, 0x2400_0001), LITTLE.record(0, 0, b"frameFCS!", 9)].concat();
     assert_eq!(all_frames(&file), expected);
@@ -173,7 +174,7 @@ fn pcapng_sections_interfaces_clocks_and_old_blocks_are_read() {
 }
 
 #[test]
-fn gzip_is_unpacked_whatever_the_name_and_however_slowly_it_comes() {
+fn gzip_is_unpacked_for_any_file_name_and_from_slow_streams() {
     let plain = [LITTLE.pcap(0xa1b2_c3d4, 101), LITTLE.record(1, 2, b"packet", 6)].concat();
     let expected = [(LinkType::RawIp, 1_000_002_000, b"packet".to_vec(), 6, 0)];
     let two_members = [gzip(&plain[..30]), gzip(&plain[30..])].concat();
@@ -185,7 +186,7 @@ fn gzip_is_unpacked_whatever_the_name_and_however_slowly_it_comes() {
 }
 
 #[test]
-fn a_capture_cut_anywhere_gives_what_came_before_the_cut_and_says_where_it_is() {
+fn a_truncated_capture_gives_all_whole_packets_and_the_offset() {
     let records = vec![(LITTLE.record(1, 0, b"one", 3), 1), (LITTLE.record(2, 0, b"second", 6), 1)];
     let blocks = vec![
         (LITTLE.interface(1, 0, &[]), 0),
@@ -213,13 +214,13 @@ fn a_capture_cut_anywhere_gives_what_came_before_the_cut_and_says_where_it_is() 
             assert!(source.next_frame().unwrap().is_none());
         }
         for cut in 4..header.len() {
-            assert!(refused_at_start(&whole[..cut]).contains("ends inside its header"), "cut at {cut}");
+            assert!(error_at_start(&whole[..cut]).contains("ends inside its header"), "cut at {cut}");
         }
     }
 }
 
 #[test]
-fn a_gzip_file_cut_short_is_reported_even_between_two_records() {
+fn a_truncated_gzip_file_is_reported_even_between_two_records() {
     let mut plain = LITTLE.pcap(0xa1b2_c3d4, 1);
     let mut state = 1_u32;
     for second in 0..2_000 {
@@ -241,7 +242,7 @@ fn a_gzip_file_cut_short_is_reported_even_between_two_records() {
 }
 
 #[test]
-fn files_that_are_no_capture_say_what_they_look_like() {
+fn the_error_for_other_files_names_their_format() {
     for (bytes, name) in [
         (&b""[..], "empty"),
         (b"a", "text"),
@@ -253,22 +254,22 @@ fn files_that_are_no_capture_say_what_they_look_like() {
         (b"snoop\0\0\0\0\0\0\x02", "snoop"),
         (&[0; 100], "00 00 00 00 00 00 00 00"),
     ] {
-        let plain = refused_at_start(bytes);
+        let plain = error_at_start(bytes);
         assert!(plain.starts_with("test.pcap: not a capture file: expected pcap or pcapng"), "{plain}");
         assert!(plain.contains(name), "{plain}");
-        let packed = refused_at_start(&gzip(bytes));
+        let packed = error_at_start(&gzip(bytes));
         assert!(packed.starts_with("test.pcap (unpacked): not a capture file"), "{packed}");
         assert!(packed.contains(name), "{packed}");
     }
-    let damaged = refused_at_start(&[0x1f, 0x8b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let damaged = error_at_start(&[0x1f, 0x8b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert!(damaged.contains("cannot be read"), "{damaged}");
     let missing = FileSource::open(Path::new("/nonexistent/x.pcap")).err().expect("an error");
     assert!(missing.to_string().starts_with("/nonexistent/x.pcap: cannot be opened"), "{missing}");
 }
 
 #[test]
-fn an_unknown_link_type_is_an_error_in_pcap_and_a_counted_refusal_in_pcapng() {
-    let error = refused_at_start(&LITTLE.pcap(0xa1b2_c3d4, 195));
+fn an_unknown_link_type_is_an_error_in_pcap_and_counted_in_pcapng() {
+    let error = error_at_start(&LITTLE.pcap(0xa1b2_c3d4, 195));
     assert!(error.contains("link type 195 is not supported: expected Ethernet (1)"), "{error}");
     let file = [
         BIG.section(),
@@ -286,7 +287,7 @@ fn an_unknown_link_type_is_an_error_in_pcap_and_a_counted_refusal_in_pcapng() {
 }
 
 #[test]
-fn damaged_records_are_an_error_with_their_place_after_the_packets_before_them() {
+fn a_damaged_record_is_an_error_with_its_offset() {
     let good = LITTLE.record(1, 0, b"good", 4);
     let absurd = [LITTLE.pcap(0xa1b2_c3d4, 1), good, LITTLE.u32s(&[1, 0, 0x7fff_ffff, 4])].concat();
     let mut source = open(&absurd).unwrap();
@@ -295,7 +296,7 @@ fn damaged_records_are_an_error_with_their_place_after_the_packets_before_them()
     assert_eq!((all.len(), error.offset), (1, Some(44)));
     assert!(matches!(error.problem, Problem::RecordTooLong { octets: 2_147_483_663 }), "{error}");
     assert!(error.to_string().starts_with("test.pcap, byte 44: record of 2147483663 bytes: expected at most"));
-    assert!(source.next_frame().unwrap().is_none(), "the source is at its end");
+    assert!(source.next_frame().unwrap().is_none(), "the source has ended");
 
     let start = [LITTLE.section(), LITTLE.interface(1, 0, &[])].concat();
     let mut wrong_trailer = LITTLE.enhanced(0, 0, b"data", &[]);
@@ -318,7 +319,7 @@ fn damaged_records_are_an_error_with_their_place_after_the_packets_before_them()
 }
 
 #[test]
-fn a_record_of_the_longest_length_is_read_and_longer_unknown_blocks_are_stepped_over() {
+fn the_longest_record_is_read_and_longer_unknown_blocks_are_skipped() {
     let data = vec![0x55; WINDOW_LIMIT_BYTES - 16];
     let file = [LITTLE.pcap(0xa1b2_c3d4, 1), LITTLE.record(1, 0, &data, 9), LITTLE.record(2, 0, b"x", 1)].concat();
     let lengths: Vec<_> = all_frames(&file).iter().map(|frame| frame.2.len()).collect();
@@ -329,7 +330,7 @@ fn a_record_of_the_longest_length_is_read_and_longer_unknown_blocks_are_stepped_
 }
 
 #[test]
-fn times_that_run_backwards_or_beyond_2106_pass_as_they_are_and_saturate() {
+fn times_before_the_last_or_after_2106_are_kept_and_saturate() {
     let interface = |code, value: &[u8]| LITTLE.interface(1, 0, &LITTLE.option(code, value));
     let file = [
         LITTLE.section(),

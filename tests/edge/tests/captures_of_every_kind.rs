@@ -1,15 +1,14 @@
-//! Every public capture beside the workspace, whole → frames → packets or refusals: no panic, no hang, and as many
-//! packets as an independent count found.
+//! Every public capture → frames → packets or refusals: no panic, no hang, and the packet count that the index states.
 
 use lapwing_agent::capture::{CaptureError, FileSource, PacketSource, Problem};
 use lapwing_shared::packet::{RefusalCounts, decode};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Most frames of one capture that are replayed.
+/// A capture with more frames than this counts as endless.
 const MOST_FRAMES: u64 = 3_000_000;
 
-/// What the replay of one capture gave.
+/// The result of replaying one capture.
 #[derive(Default)]
 struct Outcome {
     decoded: u64,
@@ -49,25 +48,20 @@ fn replay(path: &Path) -> Outcome {
     outcome
 }
 
-/// Every file of the index, with the packets that it states where it states any.
-fn indexed_files(data: &Path) -> Option<BTreeMap<PathBuf, Option<u64>>> {
-    let index = std::fs::read_to_string(data.join("INDEX.tsv")).ok()?;
+/// Every file of the index, with its packet count if the index states one.
+fn indexed_files(index: &Path) -> BTreeMap<PathBuf, Option<u64>> {
     let row = |line: &str| {
         let columns: Vec<_> = line.split('\t').collect();
         let packets = columns.get(4).and_then(|column| column.split_once(" pkts")?.0.parse().ok());
-        Some((data.join(columns.get(1)?), packets))
+        Some((index.with_file_name(columns.get(1)?), packets))
     };
-    Some(index.lines().skip(1).filter_map(row).collect())
+    std::fs::read_to_string(index).expect("the index can be read").lines().skip(1).filter_map(row).collect()
 }
 
 #[test]
-fn every_public_capture_replays_and_every_packet_is_decoded_or_refused() {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let data = std::env::var_os("LAPWING_PUBLIC_DATA").map_or(beside, PathBuf::from);
-    let Some(files) = indexed_files(&data) else {
-        println!("SKIPPED: no public captures at {}", data.display());
-        return;
-    };
+fn every_packet_of_every_public_capture_is_decoded_or_refused() {
+    let Some(index) = lapwing_skips::public_data("INDEX.tsv") else { return };
+    let files = indexed_files(&index);
     let (mut captures, mut packets, mut other_links, mut refused) = (0, 0, 0, RefusalCounts::default());
     let mut different = Vec::new();
     for (path, stated) in &files {
@@ -88,5 +82,5 @@ fn every_public_capture_replays_and_every_packet_is_decoded_or_refused() {
     println!("{captures} captures, {other_links} of them with other link types, {packets} packets");
     refused.iter().filter(|(_, count)| *count > 0).for_each(|(reason, count)| println!("{count} {reason}"));
     assert!(different.is_empty(), "{}", different.join("\n"));
-    assert!(captures > 1_000 && packets > 400_000, "the index was not understood");
+    assert!(captures > 1_000 && packets > 400_000, "the index was not parsed");
 }

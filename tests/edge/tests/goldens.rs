@@ -1,6 +1,6 @@
-//! Every stage gives the bits that it gave when the goldens were drawn, with every engine of this build.
+//! Every stage gives the expected bits with every engine of this build.
 //!
-//! `tests/run arm` asks the same of ARM processors. `BLESS=1` draws the goldens anew.
+//! `tests/run arm` checks the same on ARM processors. `BLESS=1` rewrites the goldens.
 
 use lapwing_edge_tests::goldens::{Drawn, GOLDENS, differences, draw, engines};
 

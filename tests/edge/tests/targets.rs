@@ -1,4 +1,4 @@
-//! `firmware-configs/targets`: every file says what `firmware-configs/build` reads from it, and nothing else.
+//! Files in `firmware-configs/targets` → valid device descriptions within the budgets of their engine.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// One device, as its file tells it. Sizes in bytes.
+/// The description of one device. Sizes in bytes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Target {
@@ -30,7 +30,7 @@ enum Engine {
 }
 
 impl Engine {
-    /// What any device of this engine may give to the agent: program, packed program, resident memory.
+    /// Limits for all devices with this engine: program, packed program, resident memory.
     fn budget(self) -> (u64, u64, u64) {
         match self {
             Self::Int8 => (1_700_000, 700_000, 10_000_000),
@@ -61,26 +61,32 @@ fn targets() -> BTreeMap<String, Target> {
 }
 
 #[test]
-fn every_device_is_described_and_keeps_to_the_budgets_of_its_engine() {
+fn every_device_is_within_the_budgets_of_its_engine() {
     let targets = targets();
     assert!(targets.len() >= 7, "only {:?}", targets.keys());
     for (file, target) in targets {
         let (binary, packed, resident) = target.engine.budget();
         assert!(
             target.binary_bytes <= binary && target.packed_bytes <= packed,
-            "{file}: larger than its engine may be"
+            "{file}: larger than the budget of its engine"
         );
-        assert!(target.resident_bytes <= resident, "{file}: more memory than its engine may take");
-        assert!(target.resident_bytes * 5 <= target.ram_bytes, "{file}: the agent would take a fifth of the memory");
-        assert!(target.packed_bytes * 5 <= target.flash_bytes, "{file}: the package would take a fifth of the flash");
-        assert!(!target.interfaces.is_empty() && !target.name.is_empty(), "{file}: nothing to watch");
+        assert!(target.resident_bytes <= resident, "{file}: more memory than the budget of its engine");
+        assert!(
+            target.resident_bytes * 5 <= target.ram_bytes,
+            "{file}: the agent needs more than a fifth of the memory"
+        );
+        assert!(
+            target.packed_bytes * 5 <= target.flash_bytes,
+            "{file}: the package needs more than a fifth of the flash"
+        );
+        assert!(!target.interfaces.is_empty() && !target.name.is_empty(), "{file}: no name or no interface");
         let debian = target.name.starts_with("Raspberry Pi");
         assert_eq!(target.package == Package::Deb, debian, "{file}: {:?}", target.package);
     }
 }
 
 #[test]
-fn cross_knows_every_triple_and_no_device_has_one_that_the_build_does_not_know() {
+fn every_triple_is_in_cross_toml_and_in_the_toolchain_script() {
     let cross: toml::Table = toml::from_str(&std::fs::read_to_string(root().join("Cross.toml")).unwrap()).unwrap();
     let known = cross["target"].as_table().unwrap();
     let toolchain = std::fs::read_to_string(root().join("firmware-configs/toolchain")).unwrap();
@@ -93,7 +99,7 @@ fn cross_knows_every_triple_and_no_device_has_one_that_the_build_does_not_know()
 }
 
 #[test]
-fn an_unknown_key_is_refused_by_name() {
+fn an_unknown_key_is_an_error_that_names_it() {
     let file = root().join("firmware-configs/targets/router-armv7-64m.toml");
     let text = std::fs::read_to_string(file).unwrap() + "flash-mib = 16\n";
     let error = toml::from_str::<Target>(&text).unwrap_err().to_string();

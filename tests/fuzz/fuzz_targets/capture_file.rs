@@ -1,4 +1,4 @@
-//! Any bytes as a capture file → frames within the file's bytes and an end, or an error with its place.
+//! Arbitrary bytes as a capture file → frames within the file and an end, or an error with its offset.
 #![no_main]
 
 use lapwing_agent::capture::{FileSource, PacketSource};
@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
             Err(error) => break Some(error),
         }
     };
-    assert!(octets <= source.offset(), "frames hold more than the file");
+    assert!(octets <= source.offset(), "frames are longer than the file");
     assert!(error.is_none_or(|error| error.offset.is_some_and(|offset| offset <= source.offset())));
-    assert!(matches!(source.next_frame(), Ok(None)), "the end is the end");
+    assert!(matches!(source.next_frame(), Ok(None)), "no frame after the end");
 });

@@ -1,4 +1,4 @@
-//! Any octets as a message or an acknowledgement → what it says, which encodes to the same octets; or an error.
+//! Arbitrary bytes as a message or acknowledgement → a value that round-trips, or an error.
 #![no_main]
 
 use lapwing_shared::messages::{Acknowledgement, MESSAGE_BYTES, Message};
@@ -7,11 +7,11 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|input: &[u8]| {
     let mut room = vec![0; MESSAGE_BYTES];
     if let Ok(message) = Message::decode(input) {
-        let again = Message::decode(message.encode(&mut room).expect("what was decoded encodes"));
+        let again = Message::decode(message.encode(&mut room).expect("a decoded message encodes"));
         assert_eq!(again.as_ref(), Ok(&message));
     }
     if let Ok(acknowledgement) = Acknowledgement::decode(input) {
-        let bytes = acknowledgement.encode(&mut room).expect("what was decoded encodes");
+        let bytes = acknowledgement.encode(&mut room).expect("a decoded acknowledgement encodes");
         assert_eq!(Acknowledgement::decode(bytes).as_ref(), Ok(&acknowledgement));
     }
 });

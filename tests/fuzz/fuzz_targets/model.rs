@@ -1,4 +1,4 @@
-//! Any octets as an int8 artifact → a network that runs on any input without a panic, or an error.
+//! Arbitrary bytes as an int8 artifact → a network that runs on any input without a panic, or an error.
 #![no_main]
 
 use lapwing_shared::features::FEATURES;

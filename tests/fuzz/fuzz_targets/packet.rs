@@ -1,4 +1,4 @@
-//! Any octets as a frame of any link type → a packet whose counts keep to what was on the wire, or a refusal.
+//! Arbitrary bytes as a frame of any link type → a packet with consistent octet counts, or a reason for rejection.
 #![no_main]
 
 use lapwing_shared::packet::{LinkType, decode};
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 const LINKS: [LinkType; 5] =
     [LinkType::Ethernet, LinkType::LinuxSll, LinkType::LinuxSll2, LinkType::RawIp, LinkType::Loopback];
 
-// First octet: link type. Second and third: wire octets beyond the captured ones. The rest: the frame.
+// Byte 0: link type. Bytes 1 and 2: wire length minus captured length. The rest: the frame.
 fuzz_target!(|input: &[u8]| {
     let Some((&[link, high, low], frame)) = input.split_first_chunk() else { return };
     let wire = frame.len() as u32 + u32::from(u16::from_be_bytes([high, low]));

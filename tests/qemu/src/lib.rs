@@ -1,16 +1,21 @@
-//! A gateway in a booted system under QEMU, against the trainer on this machine; [`plot`] is the story.
+//! A gateway in a booted system under QEMU, against the trainer on this machine; see [`run`].
 
-pub mod broker;
-pub mod faults;
-pub mod feed;
-mod field;
-pub mod machine;
+mod faults;
+mod feed;
+mod gateway;
+mod listener;
+mod machine;
 mod mosquitto;
-pub mod package;
-pub mod plot;
-pub mod releases;
-pub mod stage;
+mod package;
+mod releases;
+mod scenarios;
+mod setup;
 mod storage;
-pub mod systemd;
+mod systemd;
+mod trainer;
 mod uplink;
-pub mod wire;
+mod wire;
+
+pub use machine::Architecture;
+pub use scenarios::{Scenario, run};
+pub use setup::{Plan, tests_folder};

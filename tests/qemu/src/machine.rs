@@ -1,8 +1,8 @@
-//! A QEMU process: a gateway that is booted, watched over its console, and whose power is cut.
+//! A QEMU process: boots a guest, controls it over its console, and cuts its power.
 //!
-//! Console lines that begin with `guest:` are the guest's word (see `init` and `start`); what is typed there, the guest's
-//! shell runs. Disk operations are counted
-//! through QEMU's own monitor (QMP), so that the power goes at a chosen step and not after a chosen time.
+//! The guest's messages are console lines that start with `guest:` (see `init` and `start`). The guest's shell runs
+//! lines written to the console. QEMU's monitor (QMP) counts disk operations, so that the power can be cut at a chosen
+//! step instead of after a chosen time.
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
@@ -13,15 +13,15 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// Console lines that are read before a wait is given up; the guest tells its memory every two seconds.
+/// Console lines after which a wait fails; the guest prints its memory use every two seconds.
 const LINES: u32 = 300;
-/// Between two looks at the disk's counters.
-const LOOK: Duration = Duration::from_millis(2);
-/// Tries to reach the monitor of a QEMU that has just been started, [`START`] apart.
-const TRIES: u32 = 250;
-const START: Duration = Duration::from_millis(20);
+/// Interval for polling the disk's counters.
+const DISK_POLL: Duration = Duration::from_millis(2);
+/// Attempts to connect to the monitor after starting QEMU.
+const CONNECT_ATTEMPTS: u32 = 250;
+const CONNECT_INTERVAL: Duration = Duration::from_millis(20);
 
-/// An architecture, as Debian names it.
+/// Architecture of the guest, by Debian's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Architecture {
     /// Cortex-A53, 128 MB.
@@ -31,52 +31,66 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// Debian's name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64",
             Self::Armhf => "armhf",
         }
     }
 
-    /// QEMU's program, machine, processor and memory in MiB.
-    fn hardware(self) -> (&'static str, &'static str, &'static str, &'static str) {
-        match self {
+    fn hardware(self) -> Hardware {
+        let (program, machine, processor, memory_mib) = match self {
             Self::Arm64 => ("qemu-system-aarch64", "virt", "cortex-a53", "128"),
             Self::Armhf => ("qemu-system-arm", "virt,highmem=off", "cortex-a7", "64"),
-        }
+        };
+        Hardware { program, machine, processor, memory_mib }
     }
 }
 
-/// What a machine is made of.
+/// QEMU's program and its options for an architecture.
+struct Hardware {
+    program: &'static str,
+    machine: &'static str,
+    processor: &'static str,
+    memory_mib: &'static str,
+}
+
+/// UDP ports of loopback that carry the frames of the guest's `lan`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WirePorts {
+    /// QEMU receives frames for the guest here.
+    pub(crate) to_guest: u16,
+    /// QEMU sends the guest's frames here.
+    pub(crate) from_guest: u16,
+}
+
+/// Files and options of a machine.
 #[derive(Clone, Debug)]
-pub struct Parts {
-    /// Processor and memory.
-    pub architecture: Architecture,
-    /// Folder that `tests/qemu/kernel` names.
-    pub boot: PathBuf,
-    /// First file system, from `tests/qemu/image`.
-    pub image: PathBuf,
+pub(crate) struct MachineConfig {
+    pub(crate) architecture: Architecture,
+    /// Folder that `tests/qemu/kernel` prints.
+    pub(crate) boot: PathBuf,
+    /// Initial file system, from `tests/qemu/image`.
+    pub(crate) image: PathBuf,
     /// Disk, mounted at `/state`.
-    pub disk: PathBuf,
+    pub(crate) disk: PathBuf,
     /// Folder for the monitor's socket.
-    pub folder: PathBuf,
-    /// Values that the guest's `init` finds in its environment.
-    pub environment: Vec<(&'static str, String)>,
-    /// UDP ports of loopback: where QEMU takes frames for the guest's `lan`, and where it sends that port's own.
-    pub wire: (u16, u16),
+    pub(crate) folder: PathBuf,
+    /// Environment variables of the guest's `init`.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    pub(crate) wire: WirePorts,
 }
 
-impl Parts {
-    /// Sets a value for the guests that are switched on from now on.
-    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
-        self.environment.retain(|(known, _)| *known != name);
-        self.environment.push((name, value.into()));
+impl MachineConfig {
+    /// Sets a variable for machines started from now on.
+    pub(crate) fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.variables.retain(|(known, _)| *known != name);
+        self.variables.push((name, value.into()));
     }
 }
 
-/// A running guest; without power once dropped.
-pub struct Machine {
+/// A running guest; killed on drop.
+pub(crate) struct Machine {
     child: Child,
     keyboard: ChildStdin,
     console: Receiver<String>,
@@ -84,16 +98,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Switches it on.
-    ///
-    /// # Errors
-    /// When QEMU cannot be started.
-    pub fn start(parts: &Parts) -> anyhow::Result<Self> {
-        let socket = parts.folder.join("monitor");
-        // What an earlier machine left there.
+    pub(crate) fn start(config: &MachineConfig) -> anyhow::Result<Self> {
+        let socket = config.folder.join("monitor");
+        // Remove the socket of an earlier machine.
         let _ = std::fs::remove_file(&socket);
-        let (program, ..) = parts.architecture.hardware();
-        let mut child = command(parts, &socket)
+        let program = config.architecture.hardware().program;
+        let mut child = command(config, &socket)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -112,106 +122,92 @@ impl Machine {
             }
         });
         let mut machine = Self { child, keyboard, console, monitor: BufReader::new(connect(&socket)?) };
-        machine.hear()?;
+        machine.receive()?;
         machine.ask("qmp_capabilities", json!({}))?;
         Ok(machine)
     }
 
-    /// Waits for a console line that begins with `beginning`; what stands behind it.
-    ///
-    /// # Errors
-    /// After `patience` without a word, after `LINES` others, or when the guest has ended.
-    pub fn until(&mut self, beginning: &str, patience: Duration) -> anyhow::Result<String> {
+    /// Waits for a console line that starts with `prefix`; returns the rest of the line. Fails after `patience` without
+    /// output, after [`LINES`] other lines, or when the guest ends.
+    pub(crate) fn until(&mut self, prefix: &str, patience: Duration) -> anyhow::Result<String> {
         for _ in 0..LINES {
             match self.console.recv_timeout(patience) {
                 Ok(line) => {
-                    if let Some(rest) = line.strip_prefix(beginning) {
+                    if let Some(rest) = line.strip_prefix(prefix) {
                         return Ok(rest.trim().to_owned());
                     }
                     if line.starts_with("guest: ended") {
-                        bail!("{line}, before {beginning:?}");
+                        bail!("the guest ended ({line}) while waiting for {prefix:?}");
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    bail!("the guest said nothing for {patience:?}, before {beginning:?}")
+                    bail!("no console output for {patience:?} while waiting for {prefix:?}")
                 }
-                Err(RecvTimeoutError::Disconnected) => bail!("QEMU has ended before {beginning:?}"),
+                Err(RecvTimeoutError::Disconnected) => bail!("QEMU ended while waiting for {prefix:?}"),
             }
         }
-        bail!("{LINES} console lines, and none begins with {beginning:?}")
+        bail!("none of {LINES} console lines starts with {prefix:?}")
     }
 
-    /// Has the guest's shell run a line, and waits for its end; what the guest said meanwhile, a line each.
-    ///
-    /// # Errors
-    /// When the line fails there, and as for [`Machine::until`].
-    pub fn order(&mut self, line: &str, patience: Duration) -> anyhow::Result<String> {
+    /// Runs a line in the guest's shell and waits for its end; returns the guest's messages until then, one per line.
+    /// Fails if the line fails.
+    pub(crate) fn run(&mut self, line: &str, patience: Duration) -> anyhow::Result<String> {
         writeln!(self.keyboard, "{line}")?;
         self.keyboard.flush()?;
-        let mut said = String::new();
+        let mut output = String::new();
         loop {
-            let word = self.until("guest: ", patience)?;
-            match word.strip_prefix("done ") {
-                Some("0") => return Ok(said),
-                Some(status) => bail!("`{line}` ended with {status} in the guest"),
-                None => said.extend([&word, "\n"]),
+            let message = self.until("guest: ", patience)?;
+            match message.strip_prefix("done ") {
+                Some("0") => return Ok(output),
+                Some(status) => bail!("`{line}` exited with {status} in the guest"),
+                None => output.extend([&message, "\n"]),
             }
         }
     }
 
-    /// Plugs the cable of a network port in, or out.
-    ///
-    /// # Errors
-    /// When QEMU does not answer.
-    pub fn plug(&mut self, port: &str, into: bool) -> anyhow::Result<()> {
-        self.ask("set_link", json!({ "name": port, "up": into })).map(drop)
+    /// Expands `words` in the guest's shell, e.g. `$(date +%s)`; returns the result.
+    pub(crate) fn expand(&mut self, words: &str, patience: Duration) -> anyhow::Result<String> {
+        let output = self.run(&format!("echo \"guest: says {words}\""), patience)?;
+        Ok(output.lines().find_map(|line| line.strip_prefix("says")).unwrap_or_default().trim().to_owned())
     }
 
-    /// The newest of the console lines that begin with `beginning` and have not been read yet; what stands behind it.
-    pub fn newest(&mut self, beginning: &str) -> Option<String> {
+    /// Connects or disconnects the cable of a network port.
+    pub(crate) fn set_link(&mut self, port: &str, up: bool) -> anyhow::Result<()> {
+        self.ask("set_link", json!({ "name": port, "up": up })).map(drop)
+    }
+
+    /// The rest of the newest unread console line that starts with `prefix`.
+    pub(crate) fn newest(&mut self, prefix: &str) -> Option<String> {
         let lines = std::iter::from_fn(|| self.console.try_recv().ok());
-        lines.filter_map(|line| line.strip_prefix(beginning).map(|rest| rest.trim().to_owned())).last()
+        lines.filter_map(|line| line.strip_prefix(prefix).map(|rest| rest.trim().to_owned())).last()
     }
 
-    /// How often the guest has told its disk to make everything durable.
-    ///
-    /// # Errors
-    /// When QEMU does not answer.
-    pub fn flushes(&mut self) -> anyhow::Result<u64> {
+    /// How often the guest has flushed its disk.
+    pub(crate) fn flushes(&mut self) -> anyhow::Result<u64> {
         let answer = self.ask("query-blockstats", json!({}))?;
-        answer[0]["stats"]["flush_operations"].as_u64().context("QEMU tells no count of flushes")
+        answer[0]["stats"]["flush_operations"].as_u64().context("QEMU reports no flush_operations")
     }
 
-    /// Waits until the guest's disk has been flushed `more` times since it was `flushes`.
-    ///
-    /// # Errors
-    /// After `patience`, or when QEMU has gone.
-    pub fn until_flushed(&mut self, flushes: u64, more: u64, patience: Duration) -> anyhow::Result<()> {
-        let looks = patience.as_millis() / LOOK.as_millis();
-        for _ in 0..looks {
+    /// Waits until the guest has flushed its disk `flushes + more` times.
+    pub(crate) fn until_flushed(&mut self, flushes: u64, more: u64, patience: Duration) -> anyhow::Result<()> {
+        for _ in 0..patience.as_millis() / DISK_POLL.as_millis() {
             if self.flushes()? >= flushes + more {
                 return Ok(());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(DISK_POLL);
         }
-        bail!("the guest's disk was flushed less than {more} times in {patience:?}")
+        bail!("the guest flushed its disk less than {more} times in {patience:?}")
     }
 
-    /// Cuts the power: QEMU is killed, and what the guest had not made durable is gone.
-    ///
-    /// # Errors
-    /// When it was off already.
-    pub fn cut(mut self) -> anyhow::Result<()> {
-        self.switch_off()
+    /// Cuts the power by killing QEMU; the guest loses everything it has not flushed.
+    pub(crate) fn cut_power(mut self) -> anyhow::Result<()> {
+        self.kill()
     }
 
-    /// As [`Machine::cut`], of a machine that another will take the place of.
-    ///
-    /// # Errors
-    /// When it was off already.
-    pub fn switch_off(&mut self) -> anyhow::Result<()> {
+    /// As [`Machine::cut_power`], before another machine replaces this one.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!("QEMU had ended by itself: {status}");
+            bail!("QEMU had already exited: {status}");
         }
         self.child.kill()?;
         self.child.wait()?;
@@ -221,20 +217,20 @@ impl Machine {
     fn ask(&mut self, command: &str, arguments: Value) -> anyhow::Result<Value> {
         writeln!(self.monitor.get_mut(), "{}", json!({ "execute": command, "arguments": arguments }))?;
         loop {
-            let answer = self.hear()?;
+            let answer = self.receive()?;
             if let Some(value) = answer.get("return") {
                 return Ok(value.clone());
             }
             if let Some(error) = answer.get("error") {
-                bail!("QEMU refuses {command}: {error}");
+                bail!("QEMU rejected {command}: {error}");
             }
         }
     }
 
-    fn hear(&mut self) -> anyhow::Result<Value> {
+    fn receive(&mut self) -> anyhow::Result<Value> {
         let mut line = String::new();
         if self.monitor.read_line(&mut line)? == 0 {
-            bail!("QEMU has gone");
+            bail!("QEMU closed its monitor");
         }
         Ok(serde_json::from_str(&line)?)
     }
@@ -242,25 +238,37 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn command(parts: &Parts, socket: &Path) -> Command {
-    let (program, machine, processor, memory) = parts.architecture.hardware();
-    let set: String = parts.environment.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-    let (to_guest, from_guest) = parts.wire;
+fn command(config: &MachineConfig, socket: &Path) -> Command {
+    let Hardware { program, machine, processor, memory_mib } = config.architecture.hardware();
+    let variables: String = config.variables.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    let WirePorts { to_guest, from_guest } = config.wire;
     let mut command = Command::new(program);
     command
-        .args(["-M", machine, "-cpu", processor, "-m", memory, "-display", "none", "-serial", "stdio", "-no-reboot"])
+        .args([
+            "-M",
+            machine,
+            "-cpu",
+            processor,
+            "-m",
+            memory_mib,
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+            "-no-reboot",
+        ])
         .arg("-kernel")
-        .arg(parts.boot.join("vmlinuz"))
+        .arg(config.boot.join("vmlinuz"))
         .arg("-initrd")
-        .arg(&parts.image)
-        .args(["-append", &format!("console=ttyAMA0 quiet panic=-1{set}")])
-        .args(["-drive", &format!("if=none,id=disk,format=raw,file={}", parts.disk.display())])
+        .arg(&config.image)
+        .args(["-append", &format!("console=ttyAMA0 quiet panic=-1{variables}")])
+        .args(["-drive", &format!("if=none,id=disk,format=raw,file={}", config.disk.display())])
         .args(["-device", "virtio-blk-device,drive=disk"])
         .args(["-netdev", "user,id=wan", "-device", "virtio-net-device,netdev=wan,mac=52:54:00:00:00:01"])
         .args([
@@ -277,11 +285,11 @@ fn command(parts: &Parts, socket: &Path) -> Command {
 }
 
 fn connect(socket: &Path) -> anyhow::Result<UnixStream> {
-    for _ in 0..TRIES {
+    for _ in 0..CONNECT_ATTEMPTS {
         if let Ok(stream) = UnixStream::connect(socket) {
             return Ok(stream);
         }
-        std::thread::sleep(START);
+        std::thread::sleep(CONNECT_INTERVAL);
     }
     bail!("QEMU's monitor did not come up at {}", socket.display())
 }

@@ -1,29 +1,27 @@
-//! `lapwing-gateway`: an agent for ARM, in a booted system under QEMU, against the trainer on this machine.
+//! `lapwing-gateway`: an ARM agent in a system booted under QEMU, tested against the trainer on this machine.
 
 use clap::Parser;
-use lapwing_qemu_tests::machine::Architecture;
-use lapwing_qemu_tests::plot::{self, Part};
-use lapwing_qemu_tests::stage;
+use lapwing_qemu_tests::{Architecture, Plan, Scenario};
 use std::path::PathBuf;
 
-/// Boots a gateway under QEMU, updates it, cuts its power at every step, attacks it, and lets the field's faults befall it.
+/// Boots a gateway under QEMU and tests updates, power cuts, attacks, field failures and packages.
 #[derive(Parser)]
 struct Arguments {
-    /// The guest.
+    /// Architecture of the guest.
     #[arg(value_enum)]
     architecture: Architecture,
-    /// The agent's program for the guest, as firmware-configs/build leaves it.
+    /// The agent's program for the guest, built with firmware-configs/build.
     agent: PathBuf,
     /// The trainer's program for this machine.
     #[arg(long)]
     trainer: PathBuf,
-    /// Engine that scores: int8 or tract.
+    /// Inference engine: int8 or tract.
     #[arg(long, default_value = "int8")]
     engine: String,
-    /// Parts of the story.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Updates, Part::Faults])]
-    parts: Vec<Part>,
-    /// Folder for the files of this run, kept; temporary when absent.
+    /// Scenarios to run.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Scenario::Updates, Scenario::Faults])]
+    parts: Vec<Scenario>,
+    /// Folder in which to keep the files of this run. Default: a temporary folder, deleted afterwards.
     #[arg(long)]
     keep: Option<PathBuf>,
 }
@@ -33,17 +31,17 @@ fn main() -> anyhow::Result<()> {
     let temporary = std::env::temp_dir().join(format!("lapwing-qemu-{}", std::process::id()));
     let folder = arguments.keep.clone().unwrap_or_else(|| temporary.clone());
     std::fs::create_dir_all(&folder)?;
-    let plan = stage::Plan {
+    let plan = Plan {
         architecture: arguments.architecture,
         agent: arguments.agent,
         engine: arguments.engine,
         trainer: arguments.trainer,
-        tests: stage::tests_folder(),
+        tests: lapwing_qemu_tests::tests_folder(),
         folder,
     };
-    let outcome = plot::play(&plan, &arguments.parts);
+    let outcome = lapwing_qemu_tests::run(&plan, &arguments.parts);
     if arguments.keep.is_none() {
-        // A folder left over in /tmp is not worth failing for.
+        // Ignore a failure: a leftover folder in /tmp is no reason to fail.
         let _ = std::fs::remove_dir_all(&temporary);
     }
     outcome

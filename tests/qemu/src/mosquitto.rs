@@ -1,5 +1,4 @@
-//! A broker that is not the trainer's: Debian's mosquitto, with TLS and a password towards the gateway, and plain towards
-//! trainer and listener on this machine.
+//! An external broker: Debian's mosquitto, with TLS and a password for the gateway, plain for trainer and listener.
 
 use anyhow::{Context, bail, ensure};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -8,27 +7,25 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Its name in the guest; see `start`.
+/// The broker's host name in the guest; see `start`.
 pub(crate) const HOST: &str = "broker.lan";
-/// The gateway's login there.
+/// The gateway's credentials.
 const USER: &str = "gateway";
 const PASSWORD: &str = "sesame";
-/// A year in which no certificate of this test is good any more is past, the other far ahead.
-const PAST: i32 = 2021;
-const AHEAD: i32 = 2100;
-/// Between two looks whether it listens, and how many.
-const LOOK: Duration = Duration::from_millis(20);
-const LOOKS: u32 = 500;
+/// Year in which an expired certificate ended, and in which a valid one will.
+const EXPIRED_YEAR: i32 = 2021;
+const VALID_YEAR: i32 = 2100;
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+const POLLS: u32 = 500;
 
-/// An authority that the gateway trusts.
+/// A certificate authority that the gateway trusts.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its certificate.
+    /// The authority's certificate.
     pub(crate) pem: String,
 }
 
 impl Authority {
-    /// A new one.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
@@ -37,76 +34,79 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), pem })
     }
 
-    /// Certificate and key for the broker, good until a year's first day.
-    fn issue(&self, until: i32) -> anyhow::Result<[String; 2]> {
+    /// Issues certificate and key for the broker, valid until 1 January of a year.
+    fn issue(&self, year: i32) -> anyhow::Result<[String; 2]> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(vec![HOST.to_owned()])?;
-        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(year, 1, 1));
         Ok([params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()])
     }
 }
 
-/// How the broker receives the gateway.
+/// How the broker responds to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// As it should.
-    Right,
-    /// With another password.
+pub(crate) enum Mode {
+    Normal,
+    /// Expects another password.
     OtherPassword,
-    /// With a certificate that has expired.
+    /// Presents an expired certificate.
     Expired,
 }
 
-/// The broker's process; ends with this.
+/// The broker process; killed on drop.
 pub(crate) struct Mosquitto {
     child: Option<Child>,
     folder: PathBuf,
     tls: u16,
-    /// Where trainer and listener find it.
+    /// Address for trainer and listener.
     pub(crate) plain: SocketAddr,
 }
 
 impl Mosquitto {
-    /// Starts it on free ports of loopback.
+    /// Starts the broker on free ports of loopback.
     pub(crate) fn start(folder: PathBuf, authority: &Authority) -> anyhow::Result<Self> {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], free_port()?)), folder, authority)
+    }
+
+    /// Starts the broker with this plain address on loopback.
+    pub(crate) fn start_at(plain: SocketAddr, folder: PathBuf, authority: &Authority) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&folder)?;
-        let [tls, plain] = [free_port()?, free_port()?];
-        let mut broker = Self { child: None, folder, tls, plain: SocketAddr::from(([127, 0, 0, 1], plain)) };
-        broker.start_again(authority, Manner::Right)?;
+        let mut broker = Self { child: None, folder, tls: free_port()?, plain };
+        broker.restart(authority, Mode::Normal)?;
         Ok(broker)
     }
 
-    /// The gateway's URL for it.
+    /// The broker's URL for the gateway.
     pub(crate) fn url(&self) -> String {
         format!("mqtts://{USER}:{PASSWORD}@{HOST}:{}", self.tls)
     }
 
-    /// Ends it, which all connections notice, and starts it on the same ports.
-    pub(crate) fn start_again(&mut self, authority: &Authority, manner: Manner) -> anyhow::Result<()> {
+    /// Kills the broker, which closes all connections, and starts it on the same ports.
+    pub(crate) fn restart(&mut self, authority: &Authority, mode: Mode) -> anyhow::Result<()> {
         self.stop();
-        let config = self.configure(authority, manner)?;
+        let config = self.configure(authority, mode)?;
         let mut command = Command::new("mosquitto");
         command.arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
-        self.child = Some(command.spawn().context("mosquitto does not start; is its package installed?")?);
-        for _ in 0..LOOKS {
+        self.child = Some(command.spawn().context("cannot start mosquitto; is its package installed?")?);
+        for _ in 0..POLLS {
             if TcpStream::connect(self.plain).is_ok() {
                 return Ok(());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
         bail!("mosquitto does not listen at {}", self.plain)
     }
 
-    fn configure(&self, authority: &Authority, manner: Manner) -> anyhow::Result<PathBuf> {
+    fn configure(&self, authority: &Authority, mode: Mode) -> anyhow::Result<PathBuf> {
         let path = |name: &str| self.folder.join(name);
-        let [certificate, key] = authority.issue(if manner == Manner::Expired { PAST } else { AHEAD })?;
+        let [certificate, key] = authority.issue(if mode == Mode::Expired { EXPIRED_YEAR } else { VALID_YEAR })?;
         std::fs::write(path("crt"), certificate)?;
         std::fs::write(path("key"), key)?;
-        let password = if manner == Manner::OtherPassword { "another" } else { PASSWORD };
-        let mut make = Command::new("mosquitto_passwd");
-        make.args(["-b", "-c"]).arg(path("passwords")).args([USER, password]);
-        ensure!(make.status().context("mosquitto_passwd")?.success(), "mosquitto_passwd made no file");
-        // Started by root it would give up root's rights, and with them the right to read these files.
+        let password = if mode == Mode::OtherPassword { "another" } else { PASSWORD };
+        let mut create = Command::new("mosquitto_passwd");
+        create.args(["-b", "-c"]).arg(path("passwords")).args([USER, password]);
+        ensure!(create.status().context("mosquitto_passwd")?.success(), "mosquitto_passwd failed");
+        // Without `user root`, mosquitto started by root would drop privileges and could not read these files.
         let text = format!(
             "user root\nper_listener_settings true\nlistener {} 127.0.0.1\nallow_anonymous true\n\
              listener {} 127.0.0.1\nallow_anonymous false\npassword_file {}\ncertfile {}\nkeyfile {}\n",
@@ -122,7 +122,7 @@ impl Mosquitto {
 
     fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // It may have ended by itself.
+            // It may have exited already.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -135,7 +135,7 @@ impl Drop for Mosquitto {
     }
 }
 
-/// A port of loopback that was free a moment ago.
+/// A currently free TCP port of loopback.
 fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

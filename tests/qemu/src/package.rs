@@ -1,169 +1,167 @@
-//! The package's life in a booted system, by Debian's dpkg: installed, set up as docs/install.md says, upgraded, removed,
-//! installed again and purged; the agent meters and detects after each step, with the settings and the release that
-//! should be left.
+//! Installation, configuration as in docs/install.md, upgrade, removal, reinstallation and purge of the Debian package
+//! with dpkg in a booted system. After each step the agent meters and detects with the expected configuration and
+//! release.
 
 use crate::feed::Feed;
 use crate::machine::Machine;
-use crate::releases::{BenchKey, Damage};
-use crate::stage::{PACKAGED, PATIENCE, Plan, Stage, chapter, pack, run, say};
+use crate::releases::{Damage, TestKey};
+use crate::setup::{PACKAGED, PATIENCE, Plan, Setup, heading, pack, run_command, say};
 use anyhow::{Context, ensure};
 use lapwing_shared::messages::UpdateStep;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Version of the package that follows the tree's.
+/// Version of the next package.
 const NEXT: &str = "9.9";
-/// What the next package's settings say that this one's do not.
-const NEXT_SETTINGS: &str = "# Settings as they come with the next version.\n";
-/// dpkg as unattended upgrades call it: edited settings stay, and nobody is asked. By its path, since busybox's shell
-/// would take its own.
+/// Makes the next package's default configuration differ.
+const NEXT_CONFIG: &str = "# Configuration of the next version.\n";
+/// dpkg as called by unattended upgrades: keeps edited files without asking. Needs the path, because busybox's shell
+/// would run its own dpkg.
 const DPKG: &str = "/usr/bin/dpkg --force-confdef --force-confold";
-/// A setting that the operator changes, which is neither the package's nor the default.
+/// A setting that the operator edits; differs from the package's and from the default.
 const EDITED: &str = "alerts-per-day = 0.5";
 
-/// Plays it with a gateway of its own.
-///
-/// # Errors
-/// The first thing that did not happen.
-pub fn play(plan: &Plan) -> anyhow::Result<()> {
-    let mut stage = Stage::set_up(plan, |key, _, files| fill(plan, key, files))?;
-    stage.parts.set("SOURCE", "package");
-    chapter("dpkg installs the package: the agent starts with the packaged release");
-    let mut machine = Machine::start(&stage.parts)?;
+pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
+    let mut setup = Setup::new(plan, |key, _, files| fill(plan, key, files))?;
+    setup.use_external_broker()?;
+    setup.config.set("SOURCE", "package");
+    heading("dpkg installs the package: the agent starts with the packaged release");
+    let mut machine = Machine::start(&setup.config)?;
     machine.until("guest: up", PATIENCE)?;
-    let mut life = Life { stage: &mut stage, machine };
-    life.dpkg("--install /packages/now.deb")?;
-    // Held, so that this agent does not reach the end of its packets before it is told to.
-    let _before = life.started()?;
-    let status = life.said("$(lapwing-agent status | grep '^release')")?;
-    ensure!(status.starts_with(&format!("release {PACKAGED} ")), "the installed agent says: {status}");
+    let mut system = System { setup: &mut setup, machine };
+    system.dpkg("--install /packages/now.deb")?;
+    // Keep the connection open, so that this agent does not reach the end of its packets.
+    let _before = system.wait_for_agent()?;
+    let status = system.expand("$(lapwing-agent status | grep '^release')")?;
+    ensure!(status.starts_with(&format!("release {PACKAGED} ")), "status of the installed agent: {status}");
     say(&status);
 
-    chapter("Two lines are edited, and one more; a release comes and is confirmed");
-    let mut feed = life.set_up()?;
-    life.stage.settle(&mut feed, PACKAGED)?;
-    let version = life.release(&mut feed, PACKAGED + 1)?;
+    heading("Configuration as in docs/install.md; update to a new release");
+    let mut feed = system.configure()?;
+    system.setup.confirm_and_attack(&mut feed, PACKAGED)?;
+    let version = system.update(&mut feed, PACKAGED + 1)?;
 
-    chapter("An upgrade whose settings differ keeps the edited ones and the confirmed release");
-    life.dpkg("--install /packages/next.deb")?;
-    let mut feed = life.started()?;
-    life.kept(true)?;
-    life.stage.settle(&mut feed, version)?;
+    heading("An upgrade with another default configuration keeps the edited one and the confirmed release");
+    system.dpkg("--install /packages/next.deb")?;
+    let mut feed = system.wait_for_agent()?;
+    system.check_kept(true)?;
+    system.setup.confirm_and_attack(&mut feed, version)?;
 
-    chapter("Removal ends the agent, and keeps settings and release for the next installation");
-    life.dpkg("--remove lapwing-agent")?;
-    life.kept(false)?;
-    life.dpkg("--install /packages/next.deb")?;
-    let mut feed = life.started()?;
-    life.kept(true)?;
-    life.stage.settle(&mut feed, version)?;
+    heading("Removal stops the agent and keeps configuration and release for a reinstallation");
+    system.dpkg("--remove lapwing-agent")?;
+    system.check_kept(false)?;
+    system.dpkg("--install /packages/next.deb")?;
+    let mut feed = system.wait_for_agent()?;
+    system.check_kept(true)?;
+    system.setup.confirm_and_attack(&mut feed, version)?;
 
-    chapter("A purge leaves nothing but the operator's own key");
-    life.dpkg("--purge lapwing-agent")?;
+    heading("A purge leaves only the operator's key");
+    system.dpkg("--purge lapwing-agent")?;
     let left =
-        life.said("$(find /etc /lib/systemd /usr /var/lib -path '*lapwing*' ! -path '/var/lib/dpkg/*' | xargs)")?;
-    ensure!(left == "/etc/lapwing /etc/lapwing/site.pub", "a purge leaves: {left}");
-    life.machine.cut()
+        system.expand("$(find /etc /lib/systemd /usr /var/lib -path '*lapwing*' ! -path '/var/lib/dpkg/*' | xargs)")?;
+    ensure!(left == "/etc/lapwing /etc/lapwing/site.pub", "files left after the purge: {left}");
+    system.machine.cut_power()
 }
 
-struct Life<'a> {
-    stage: &'a mut Stage,
+struct System<'a> {
+    setup: &'a mut Setup,
     machine: Machine,
 }
 
-impl Life<'_> {
-    fn dpkg(&mut self, words: &str) -> anyhow::Result<()> {
-        self.stage.listener.forget();
-        self.machine.order(&format!("{DPKG} {words}"), PATIENCE).map(drop)?;
-        say(&format!("dpkg {words}"));
+impl System<'_> {
+    fn dpkg(&mut self, arguments: &str) -> anyhow::Result<()> {
+        self.setup.listener.clear();
+        self.machine.run(&format!("{DPKG} {arguments}"), PATIENCE).map(drop)?;
+        say(&format!("dpkg {arguments}"));
         Ok(())
     }
 
-    /// What the guest's shell makes of some words.
-    fn said(&mut self, words: &str) -> anyhow::Result<String> {
-        let said = self.machine.order(&format!("echo \"guest: says {words}\""), PATIENCE)?;
-        Ok(said.lines().find_map(|line| line.strip_prefix("says")).unwrap_or_default().trim().to_owned())
+    fn expand(&mut self, words: &str) -> anyhow::Result<String> {
+        self.machine.expand(words, PATIENCE)
     }
 
-    /// The agent was started and fetches packets.
-    fn started(&mut self) -> anyhow::Result<Feed> {
-        self.stage.door.wait()
+    /// Waits until the agent has started and fetches packets.
+    fn wait_for_agent(&mut self) -> anyhow::Result<Feed> {
+        self.setup.feed_server.wait()
     }
 
-    /// What docs/install.md tells the operator to do.
-    fn set_up(&mut self) -> anyhow::Result<Feed> {
-        let settings = "/etc/lapwing/agent.toml";
+    /// Follows docs/install.md.
+    fn configure(&mut self) -> anyhow::Result<Feed> {
+        let config = "/etc/lapwing/agent.toml";
         for edit in [
             "s|^# url = .*|url = \"mqtt://10.0.2.2:'$BROKER'\"|",
             "s|^# *\"/etc/lapwing/site.pub\"|\"/etc/lapwing/site.pub\"|",
             &format!("s|^alerts-per-day = .*|{EDITED}|"),
         ] {
-            self.machine.order(&format!("sed -i '{edit}' {settings}"), PATIENCE)?;
+            self.machine.run(&format!("sed -i '{edit}' {config}"), PATIENCE)?;
         }
-        self.machine.order("cp /packages/site.pub /etc/lapwing/site.pub", PATIENCE)?;
-        let restart = format!("lapwing-agent validate --config {settings} && systemctl restart lapwing-agent");
-        self.machine.order(&restart, PATIENCE)?;
-        self.started()
+        self.machine.run("cp /packages/site.pub /etc/lapwing/site.pub", PATIENCE)?;
+        let restart = format!("lapwing-agent validate --config {config} && systemctl restart lapwing-agent");
+        self.machine.run(&restart, PATIENCE)?;
+        self.wait_for_agent()
     }
 
-    /// A release comes, passes its trial, and is detected with; its version.
-    fn release(&mut self, feed: &mut Feed, version: u64) -> anyhow::Result<u64> {
-        self.stage.offer(version, Damage::None)?;
-        self.stage.step(version, &UpdateStep::Trial)?;
-        self.stage.door.play(feed, &self.stage.captures.join("home-a-benign-2.pcap.gz"))?;
-        self.stage.step(version, &UpdateStep::Confirmed)?;
-        self.stage.attack(feed, version)?;
+    /// Publishes a release and waits until it has passed its trial and detected an attack; returns its version.
+    fn update(&mut self, feed: &mut Feed, version: u64) -> anyhow::Result<u64> {
+        self.setup.publish(version, Damage::None)?;
+        self.setup.wait_for_step(version, &UpdateStep::Trial)?;
+        self.setup.feed_server.send(feed, &self.setup.captures.join("home-a-benign-2.pcap.gz"))?;
+        self.setup.wait_for_step(version, &UpdateStep::Confirmed)?;
+        self.setup.attack(feed, version)?;
         Ok(version)
     }
 
-    /// Settings and state are there, and the program is or is not.
-    fn kept(&mut self, program: bool) -> anyhow::Result<()> {
-        let status = self.said("$(dpkg-query --show --showformat='${Version} ${db:Status-Status}' lapwing-agent)")?;
+    /// Checks that configuration and state were kept, and whether the program is installed and running.
+    fn check_kept(&mut self, program: bool) -> anyhow::Result<()> {
+        let status = self.expand("$(dpkg-query --show --showformat='${Version} ${db:Status-Status}' lapwing-agent)")?;
         let expected = if program { "installed" } else { "config-files" };
-        ensure!(status == format!("{NEXT} {expected}"), "dpkg says: {status}");
-        let edited = self.said(&format!("$(grep -c '^{EDITED}' /etc/lapwing/agent.toml)"))?;
-        let mode = self.said("$(stat -c %a /etc/lapwing/agent.toml)")?;
-        ensure!((edited.as_str(), mode.as_str()) == ("1", "600"), "settings: {edited} times `{EDITED}`, mode {mode}");
-        let there = self.said("$(ls /usr/sbin/lapwing-agent /var/lib/lapwing/state 2>/dev/null | xargs)")?;
+        ensure!(status == format!("{NEXT} {expected}"), "dpkg status: {status}");
+        let edited = self.expand(&format!("$(grep -c '^{EDITED}' /etc/lapwing/agent.toml)"))?;
+        let mode = self.expand("$(stat -c %a /etc/lapwing/agent.toml)")?;
+        ensure!(
+            (edited.as_str(), mode.as_str()) == ("1", "600"),
+            "configuration: {edited} times `{EDITED}`, mode {mode}"
+        );
+        let files = self.expand("$(ls /usr/sbin/lapwing-agent /var/lib/lapwing/state 2>/dev/null | xargs)")?;
         let state = "/var/lib/lapwing/state";
-        let wanted = if program { format!("/usr/sbin/lapwing-agent {state}") } else { state.to_owned() };
-        ensure!(there == wanted, "there is: {there}");
-        let running = self.said("$(ps | grep -c '[l]apwing-agent run')")?;
-        ensure!((running != "0") == program, "{running} agents are running");
-        say(&format!("dpkg says {status}; settings as edited, state kept"));
+        let expected = if program { format!("/usr/sbin/lapwing-agent {state}") } else { state.to_owned() };
+        ensure!(files == expected, "expected files {expected}, found {files}");
+        let running = self.expand("$(ps | grep -c '[l]apwing-agent run')")?;
+        ensure!((running != "0") == program, "{running} running agents");
+        say(&format!("dpkg: {status}; edited configuration and state kept"));
         Ok(())
     }
 }
 
-/// dpkg, the tree's package and the one after it, and the site's key, as an operator would bring them.
-fn fill(plan: &Plan, key: &BenchKey, files: &Path) -> anyhow::Result<()> {
+/// Adds dpkg, the current package, the next one, and the site key to the guest's files.
+fn fill(plan: &Plan, key: &TestKey, files: &Path) -> anyhow::Result<()> {
     let name = plan.architecture.name();
     let dpkg = Command::new(plan.tests.join("qemu/dpkg")).arg(name).output()?;
-    ensure!(dpkg.status.success(), "no dpkg for {name}");
+    ensure!(dpkg.status.success(), "tests/qemu/dpkg {name} failed");
     let root = PathBuf::from(String::from_utf8_lossy(&dpkg.stdout).trim());
-    run(Command::new("cp").arg("-a").arg(&root).arg(files))?;
+    run_command(Command::new("cp").arg("-a").arg(&root).arg(files))?;
     let packages = files.join("packages");
     std::fs::create_dir_all(&packages)?;
     std::fs::write(packages.join("site.pub"), key.public()?)?;
     let now = pack(plan, None)?;
     std::fs::copy(&now, packages.join("now.deb"))?;
     next(&now, &plan.folder.join("next"), &packages.join("next.deb"))?;
-    run(Command::new("cp").arg(plan.tests.join("qemu/systemctl")).arg(files.join("usr/bin/systemctl")))?;
-    // Debian's dpkg asks for it; there are no libraries to be found anew.
+    run_command(Command::new("cp").arg(plan.tests.join("qemu/systemctl")).arg(files.join("usr/bin/systemctl")))?;
+    // dpkg requires ldconfig to exist; it has nothing to do here.
     std::os::unix::fs::symlink("/bin/true", files.join("usr/sbin/ldconfig"))?;
     Ok(())
 }
 
-/// The package again, with a higher version and other settings.
+/// Builds the same package with a higher version and another default configuration.
 fn next(package: &Path, folder: &Path, out: &Path) -> anyhow::Result<()> {
-    run(Command::new("dpkg-deb").arg("--raw-extract").arg(package).arg(folder))?;
+    run_command(Command::new("dpkg-deb").arg("--raw-extract").arg(package).arg(folder))?;
     let control = folder.join("DEBIAN/control");
     let text = std::fs::read_to_string(&control)?;
     let line = text.lines().find(|line| line.starts_with("Version: ")).context("the package has no version")?;
     std::fs::write(&control, text.replace(line, &format!("Version: {NEXT}")))?;
-    let settings = folder.join("etc/lapwing/agent.toml");
-    let text = std::fs::read_to_string(&settings)?;
-    std::fs::write(&settings, format!("{NEXT_SETTINGS}{text}"))?;
+    let config = folder.join("etc/lapwing/agent.toml");
+    let text = std::fs::read_to_string(&config)?;
+    std::fs::write(&config, format!("{NEXT_CONFIG}{text}"))?;
     let mut build = Command::new("dpkg-deb");
-    run(build.args(["-Zgzip", "-z1", "--root-owner-group", "--build"]).arg(folder).arg(out))
+    run_command(build.args(["-Zgzip", "-z1", "--root-owner-group", "--build"]).arg(folder).arg(out))
 }

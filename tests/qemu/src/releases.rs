@@ -1,4 +1,4 @@
-//! The release of the edge goldens, given other versions and signed with a key of this test → what a broker holds.
+//! The release of the edge goldens, with other versions and signed with a test key → retained topics of a broker.
 
 use anyhow::Context;
 use ed25519_dalek::{Signer, SigningKey};
@@ -8,60 +8,53 @@ use lapwing_shared::release::manifest::{Artifact, ArtifactForm, CHUNK_BYTES, MAN
 use lapwing_shared::release::name::parse_name;
 use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest, TrustedKey, signing_bytes};
 
-/// A release of two small homes, from `tests/edge/data/make-release`.
+/// Release of two small homes, from `tests/edge/data/make-release`.
 const FILE: &[u8] = include_bytes!("../../edge/data/release-1.lwr");
-/// Name of this test's key.
+/// Name of the test's key.
 const KEY: &str = "bench";
 
-/// What is wrong with a published release.
+/// Damage to a published release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damage {
-    /// Nothing.
+pub(crate) enum Damage {
     None,
-    /// One bit of the signed manifest.
+    /// One flipped bit in the signed manifest.
     Manifest,
-    /// One bit of the network: the chunk does not fit the signed digest.
+    /// One flipped bit in the network, so that the chunk does not match the signed digest.
     Chunk,
 }
 
-/// Signs releases for the guests of this test.
-pub struct BenchKey {
+/// Key that signs releases for the guests.
+pub(crate) struct TestKey {
     signing: SigningKey,
 }
 
-/// A topic and its retained payload, to be published in this order.
-pub type Retained = (String, Vec<u8>);
+/// A topic and its retained payload.
+pub(crate) type Retained = (String, Vec<u8>);
 
-impl Default for BenchKey {
+impl Default for TestKey {
     fn default() -> Self {
-        // Nothing but this test's guests trusts it.
+        // Only the guests of this test trust it.
         Self { signing: SigningKey::from_bytes(&[7; 32]) }
     }
 }
 
-impl BenchKey {
-    /// The public key's file.
-    ///
-    /// # Errors
-    /// When the key is weak, which this one is not.
-    pub fn public(&self) -> anyhow::Result<String> {
+impl TestKey {
+    /// Contents of the public key file.
+    pub(crate) fn public(&self) -> anyhow::Result<String> {
         let name = parse_name(KEY).context("key name")?;
         Ok(format!("{}\n", TrustedKey::new(name, self.signing.verifying_key().to_bytes())?))
     }
 
-    /// Chunks, then the signed manifest.
-    /// Only the version differs from the goldens' release, so all versions share their chunks.
-    ///
-    /// # Errors
-    /// When the release file cannot be read or signed.
-    pub fn release(&self, version: u64, form: ArtifactForm, damage: Damage) -> anyhow::Result<Vec<Retained>> {
+    /// Topics of a release in publishing order: chunks, then the signed manifest. Only the version differs from the
+    /// goldens' release, so all versions share their chunks.
+    pub(crate) fn release(&self, version: u64, form: ArtifactForm, damage: Damage) -> anyhow::Result<Vec<Retained>> {
         let file = ReleaseFile::decode(FILE)?;
         let mut manifest = Manifest::decode(SignedManifest::decode(file.signed)?.manifest)?;
         manifest.version = version;
         let place = manifest.artifacts.iter().position(|artifact| artifact.form == form).context("no such form")?;
         let mut network = file.artifacts[place].to_vec();
         if damage == Damage::Chunk {
-            // Under a digest of its own, so that the whole chunks of other releases stay what they are.
+            // Use another digest, so that the intact chunks of other releases are not overwritten.
             manifest.artifacts[place] = Artifact { sha256: [0xdd; 32], ..manifest.artifacts[place] };
             network[100] ^= 1;
         }
@@ -79,8 +72,8 @@ impl BenchKey {
     }
 
     fn sign(&self, manifest: &Manifest) -> anyhow::Result<Vec<u8>> {
-        let mut room = vec![0; MANIFEST_BYTES];
-        let manifest = manifest.encode(&mut room)?;
+        let mut buffer = vec![0; MANIFEST_BYTES];
+        let manifest = manifest.encode(&mut buffer)?;
         let signature = self.signing.sign(&signing_bytes(manifest)).to_bytes();
         let signed = SignedManifest { key: parse_name(KEY).context("key name")?, signature, manifest };
         Ok(signed.encode(&mut vec![0; SIGNED_MANIFEST_BYTES])?.to_vec())
@@ -96,7 +89,7 @@ mod tests {
     use lapwing_shared::release::update::UpdateState;
 
     fn offered(version: u64, damage: Damage) -> (Result<(), Refusal>, Vec<u8>) {
-        let key = BenchKey::default();
+        let key = TestKey::default();
         let keys = TrustedKeys::parse(&key.public().unwrap()).unwrap();
         let group = parse_name("default").unwrap();
         let terms = Terms { keys, group: group.clone(), schema: schema_id(), form: ArtifactForm::Int8 };
@@ -108,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_takes_the_whole_release_and_neither_of_the_damaged_ones() {
+    fn an_agent_accepts_the_intact_release_and_rejects_damaged_ones() {
         assert_eq!(offered(7, Damage::None).0, Ok(()));
         assert_eq!(offered(7, Damage::Chunk).0, Err(Refusal::Artifact));
         assert!(matches!(offered(7, Damage::Manifest).0, Err(Refusal::Signature(_))));

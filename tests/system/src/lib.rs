@@ -1,6 +1,8 @@
-//! Both sides together.
+//! Agent and trainer together: the demo, load, fuzzing, and a stage for tests of the agent's program.
 
 pub mod demo;
+pub mod fuzz;
 pub mod load;
 pub mod networks;
 pub mod stage;
+pub mod watch;

@@ -1,19 +1,19 @@
-//! Seeded networks and rows on which engines would disagree if they could: many ties, much saturation, odd widths.
+//! Seeds → networks and rows that expose differences between engines: many ties, much saturation, unusual widths.
 
 use fastrand::Rng;
+use lapwing_pipeline::quantize::convert::{QuantizeConfig, quantize};
+use lapwing_pipeline::quantize::network::{QuantizedLayer, QuantizedNetwork};
+use lapwing_pipeline::testing::Mixture;
+use lapwing_pipeline::train::training_rows::TrainingRow;
+use lapwing_pipeline::train::{TrainConfig, train};
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::verdict::network::RELU_ZERO_POINT;
-use lapwing_trainer::quantize::convert::{QuantizeConfig, quantize};
-use lapwing_trainer::quantize::network::{QuantizedLayer, QuantizedNetwork};
-use lapwing_trainer::synthetic::Mixture;
-use lapwing_trainer::train::rows::TrainingRow;
-use lapwing_trainer::train::{TrainConfig, train};
 
-/// A network under the name that a failing test prints.
+/// A network with the name that a failing test prints.
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Named {
-    /// What is special about it.
+    /// Shape and style.
     pub name: String,
-    /// The network.
     pub network: QuantizedNetwork,
 }
 
@@ -30,7 +30,7 @@ pub fn all() -> Vec<Named> {
     ];
     let mut networks = Vec::new();
     for (shape, widths, latent_layer) in shapes {
-        for (kind, style) in [("ordinary", Style::Ordinary), ("ties", Style::Ties), ("saturation", Style::Saturation)] {
+        for (kind, style) in [("normal", Style::Normal), ("ties", Style::Ties), ("saturation", Style::Saturation)] {
             let network = random(&mut rng, widths, latent_layer, style);
             networks.push(Named { name: format!("{shape}, {kind}"), network });
         }
@@ -38,15 +38,15 @@ pub fn all() -> Vec<Named> {
     networks
 }
 
-/// A network of some 170 KB, more than a pipe or one chunk holds; another one for each seed.
+/// A network of about 170 KB, larger than a pipe's buffer or one chunk; different for each seed.
 pub fn large(seed: u64) -> QuantizedNetwork {
-    random(&mut Rng::with_seed(seed), &[48, 256, 256, 32, 256, 256, 48], 2, Style::Ordinary)
+    random(&mut Rng::with_seed(seed), &[48, 256, 256, 32, 256, 256, 48], 2, Style::Normal)
 }
 
-/// What a random network is rich in.
+/// What a random network contains much of.
 #[derive(Clone, Copy)]
 enum Style {
-    Ordinary,
+    Normal,
     Ties,
     Saturation,
 }
@@ -54,7 +54,7 @@ enum Style {
 fn random(rng: &mut Rng, widths: &[usize], latent_layer: usize, style: Style) -> QuantizedNetwork {
     let last = widths.len() - 2;
     let layers = widths.windows(2).enumerate().map(|(index, pair)| {
-        // Linear latent layers in every other network, so that both zero points are met everywhere.
+        // Half of the latent layers are linear, so that both zero points occur everywhere.
         let relu = index != last && !(index == latent_layer && rng.bool());
         random_layer(rng, pair[0], pair[1], relu, style)
     });
@@ -63,9 +63,9 @@ fn random(rng: &mut Rng, widths: &[usize], latent_layer: usize, style: Style) ->
 
 fn random_layer(rng: &mut Rng, inputs: usize, outputs: usize, relu: bool, style: Style) -> QuantizedLayer {
     let (weight_limit, shift, multiplier, bias_limit) = match style {
-        // The sum's spread is about 40·limit·√inputs; these bring it to the int8 range.
-        Style::Ordinary => (127_i32, 16, rng.u16(200..400), 4_000),
-        // Small weights and a multiplier of 1/2 to 1/16: between a half and a sixteenth of all sums end in a tie.
+        // The sum's standard deviation is about 40·limit·√inputs; multiplier and shift map it to the int8 range.
+        Style::Normal => (127_i32, 16, rng.u16(200..400), 4_000),
+        // Small weights and a factor of 1/2 to 1/16: between a half and a sixteenth of all sums are ties.
         Style::Ties => (2, rng.u8(1..=4), 1, 30),
         Style::Saturation => (127, rng.u8(4..=10), rng.u16(1..=2_000), 1 << 20),
     };
@@ -79,7 +79,7 @@ fn random_layer(rng: &mut Rng, inputs: usize, outputs: usize, relu: bool, style:
     }
 }
 
-/// `count` rows: both ends of the range, zero, and random ones of several spreads.
+/// `count` rows: both ends of the range, zero, and random ones with different spreads.
 pub fn rows(count: usize) -> Vec<[i8; FEATURES]> {
     let mut rng = Rng::with_seed(11);
     let fixed = [[0; FEATURES], [127; FEATURES], [RELU_ZERO_POINT; FEATURES], [-1; FEATURES], [1; FEATURES]];
@@ -90,7 +90,7 @@ pub fn rows(count: usize) -> Vec<[i8; FEATURES]> {
     fixed.into_iter().chain(random).take(count).collect()
 }
 
-/// Sums of the first layer that end exactly between two output steps.
+/// Sums of the first layer that are exactly between two output steps.
 pub fn ties_in_first_layer(network: &QuantizedNetwork, rows: &[[i8; FEATURES]]) -> usize {
     let Some(layer) = network.layers.first() else { return 0 };
     let is_tie = |row: &[i8; FEATURES], weights: &[i8], bias: i32| {
@@ -102,7 +102,7 @@ pub fn ties_in_first_layer(network: &QuantizedNetwork, rows: &[[i8; FEATURES]]) 
     rows.iter().map(|row| outputs().filter(|(weights, bias)| is_tie(row, weights, **bias)).count()).sum()
 }
 
-/// A small network trained on synthetic rows, quantized as a release is.
+/// A small network, trained on synthetic rows and quantized like a release.
 pub fn trained() -> Named {
     let row = |features| TrainingRow { features, agent: 0, suspect: false };
     let rows: Vec<TrainingRow> = Mixture::new(1).rows(2_000, 2).into_iter().map(row).collect();

@@ -1,10 +1,10 @@
-//! A trainer that is killed in the middle of its work has stored everything that it acknowledged.
+//! A trainer that is killed under load has stored every message that it acknowledged.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_shared::messages::AgentName;
+use lapwing_store::{Limits, Store, StoreHandle};
 use lapwing_system_tests::load::{self, LoadOptions, Report};
-use lapwing_system_tests::stage::{Folder, look_until};
-use lapwing_trainer::store::{Desk, Limits, Store};
+use lapwing_system_tests::stage::{Folder, wait_for};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A trainer in a process of its own; killed when the test ends early.
+/// A trainer process; killed when dropped.
 struct Trainer(Child);
 
 impl Trainer {
@@ -28,8 +28,8 @@ impl Trainer {
             .spawn()
             .unwrap();
         let mut trainer = Self(child);
-        let listening = look_until("the trainer's address", || {
-            assert_eq!(trainer.0.try_wait().unwrap(), None, "the trainer ended at once");
+        let listening = wait_for("address of the trainer", folder, || {
+            assert_eq!(trainer.0.try_wait().unwrap(), None, "the trainer exited at once");
             fs::read_to_string(&address).ok()?.trim().parse().ok()
         });
         (trainer, listening)
@@ -45,7 +45,7 @@ impl Drop for Trainer {
 
 fn options(broker: SocketAddr, ledger: PathBuf) -> LoadOptions {
     LoadOptions {
-        broker,
+        brokers: vec![broker],
         agents: 100,
         rate: 5_000,
         seconds: 4,
@@ -60,13 +60,13 @@ fn options(broker: SocketAddr, ledger: PathBuf) -> LoadOptions {
     }
 }
 
-/// Numbers that the ledger says were acknowledged, held against what the store says is stored.
-fn hold_against_store(ledger: &str, store: &Store) -> u64 {
+/// Messages that the ledger lists as acknowledged; checks that the store has all of them.
+fn acknowledged_and_stored(ledger: &str, store: &Store) -> u64 {
     let mut acknowledged = 0;
     for line in ledger.lines() {
         let (name, up_to) = line.split_once(' ').unwrap_or((line, ""));
         let up_to: u64 = up_to.parse().unwrap_or(u64::MAX);
-        let progress = AgentName::try_from(name).ok().and_then(|name| store.progress(&name, 1));
+        let progress = AgentName::try_from(name).ok().and_then(|name| store.progress(&name, 1).unwrap());
         let stored = progress.map_or(0, |progress| progress.up_to());
         assert!(stored >= up_to, "{name}: {up_to} acknowledged, {stored} stored");
         acknowledged += up_to;
@@ -74,53 +74,52 @@ fn hold_against_store(ledger: &str, store: &Store) -> u64 {
     acknowledged
 }
 
-/// Puts load on the trainer and kills it while messages flow, two seconds before the end of sending.
-fn killed_under_load(trainer: &mut Trainer, wanted: LoadOptions) -> JoinHandle<Report> {
-    let (done, ended) = std::sync::mpsc::channel();
+/// Puts load on the trainer and kills it two seconds before the end of sending.
+fn kill_under_load(trainer: &mut Trainer, options: LoadOptions) -> JoinHandle<Report> {
+    let (sender, end_of_load) = std::sync::mpsc::channel();
     let load = std::thread::spawn(move || {
-        let report = load::run(&wanted).unwrap();
-        let _ = done.send(());
+        let report = load::run(&options).unwrap();
+        let _ = sender.send(());
         report
     });
-    assert!(ended.recv_timeout(Duration::from_secs(2)).is_err(), "the load ended before the kill");
+    assert!(end_of_load.recv_timeout(Duration::from_secs(2)).is_err(), "the load ended before the kill");
     trainer.0.kill().unwrap();
     trainer.0.wait().unwrap();
     load
 }
 
-/// Messages that the ledger calls acknowledged, all of which are stored; and alerts and batches stored.
-fn stored(folder: &Folder, ledger: &Path) -> (u64, u64) {
+/// Messages that were acknowledged, and alerts and batches that are stored.
+fn acknowledged_and_total(folder: &Folder, ledger: &Path) -> (u64, u64) {
     let path = folder.join("store.sqlite");
     let store = Store::open(&path, Limits::default()).unwrap();
-    let acknowledged = hold_against_store(&fs::read_to_string(ledger).unwrap(), &store);
-    let [alerts, batches, _] = Desk::open(&path).unwrap().stored().unwrap();
+    let acknowledged = acknowledged_and_stored(&fs::read_to_string(ledger).unwrap(), &store);
+    let [alerts, batches, _] = StoreHandle::open(&path).unwrap().message_counts().unwrap();
     (acknowledged, alerts + batches)
 }
 
 #[test]
-fn a_killed_trainer_has_stored_everything_that_it_acknowledged() {
+fn a_killed_trainer_has_stored_every_acknowledged_message() {
     let folder = Folder::new("kill");
     let (mut trainer, broker) = Trainer::start(folder.path(), "127.0.0.1:0");
     let ledger = folder.join("ledger");
-    let load = killed_under_load(&mut trainer, options(broker, ledger.clone()));
+    let load = kill_under_load(&mut trainer, options(broker, ledger.clone()));
     let report = load.join().unwrap();
     assert!(report.acknowledged > 0 && report.unacknowledged > 0, "{report}");
-    let (acknowledged, stored) = stored(&folder, &ledger);
+    let (acknowledged, stored) = acknowledged_and_total(&folder, &ledger);
     assert!(acknowledged > 0 && stored >= report.acknowledged, "{stored} stored, {report}");
 }
 
 #[test]
-fn agents_lose_nothing_when_the_trainer_is_killed_and_started_again() {
+fn agents_lose_no_message_when_the_trainer_is_killed_and_restarted() {
     let folder = Folder::new("restart");
     let (mut trainer, broker) = Trainer::start(folder.path(), "127.0.0.1:0");
     let ledger = folder.join("ledger");
-    let mut wanted = options(broker, ledger.clone());
-    wanted.patience_seconds = 60;
-    let load = killed_under_load(&mut trainer, wanted);
-    let (again, _) = Trainer::start(folder.path(), &broker.to_string());
+    let options = LoadOptions { patience_seconds: 60, ..options(broker, ledger.clone()) };
+    let load = kill_under_load(&mut trainer, options);
+    let (restarted, _) = Trainer::start(folder.path(), &broker.to_string());
     let report = load.join().unwrap();
     assert_eq!(report.unacknowledged, 0, "{report}");
     assert!(report.reconnections > 0, "{report}");
-    drop(again);
-    assert_eq!(stored(&folder, &ledger), (report.sent, report.sent), "each message once");
+    drop(restarted);
+    assert_eq!(acknowledged_and_total(&folder, &ledger), (report.sent, report.sent), "every message is stored once");
 }

@@ -1,9 +1,8 @@
-//! The same capture gives the same rows, scores and alerts: from a file, through a pipe, with either engine, and as the
-//! trainer meters it.
+//! A capture gives the same rows, scores and alerts from a file, from a pipe, with either engine, and in the trainer.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-use lapwing_trainer::dataset::{capture, features_csv};
+use lapwing_pipeline::dataset::{capture, features_csv};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +11,7 @@ fn captures(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/captures").join(name)
 }
 
-/// This program's own agent and trainer.
+/// The agent or the trainer in this build's demo program.
 fn party(party: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lapwing-demo"));
     command.arg(party).stderr(Stdio::null()).stdout(Stdio::null());
@@ -44,7 +43,7 @@ fn the_trainer_meters_a_capture_as_the_agent_does() {
 }
 
 #[test]
-fn file_pipe_and_both_engines_give_the_same_bytes() {
+fn files_pipes_and_both_engines_give_the_same_bytes() {
     let folder = folder("engines");
     let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
     let file = |name: &str| folder.join(name);
@@ -80,8 +79,8 @@ fn file_pipe_and_both_engines_give_the_same_bytes() {
         ["features", "records", "alerts"].map(|ending| std::fs::read(file(&format!("{name}.{ending}"))).unwrap())
     };
     let from_file = replay("file", "tract", false);
-    assert!(from_file.iter().all(|bytes| !bytes.is_empty()), "records, features and alerts are there");
-    assert!(replay("pipe", "tract", true) == from_file, "a pipe gives other bytes");
+    assert!(from_file.iter().all(|bytes| !bytes.is_empty()), "records, features or alerts are empty");
+    assert!(replay("pipe", "tract", true) == from_file, "the pipe gives different bytes");
     assert!(replay("int8", "int8", false) == from_file, "the engines differ");
     std::fs::remove_dir_all(folder).unwrap();
 }

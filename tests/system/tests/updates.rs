@@ -1,25 +1,25 @@
-//! The agent's program is killed (SIGKILL) at every step of an update, and started again: it is back with the last
-//! confirmed release or with the new one, finishes the update, and has lost nothing that its journal held.
+//! The agent is killed (SIGKILL) at every step of an update and restarted: it runs the last confirmed release or the new
+//! one, finishes the update, and sends every alert of its journal.
 //!
-//! A step is held by a named pipe in the place of the file that the agent writes next: it opens or fills the pipe and
-//! waits there, however slow the machine is.
+//! To stop the agent at a step, the test puts a named pipe where the agent writes its next file: opening or filling the
+//! pipe blocks the agent until the test kills it, however slow the machine is.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_shared::messages::UpdateStep;
-use lapwing_system_tests::stage::gateway::{Gateway, journal, look_for};
+use lapwing_system_tests::stage::gateway::{Gateway, journal};
 use lapwing_system_tests::stage::releases::Releases;
 use lapwing_system_tests::stage::station::Station;
-use lapwing_system_tests::stage::{Folder, PATIENCE, look_until};
+use lapwing_system_tests::stage::{Folder, PATIENCE, wait_for, wait_for_file};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::channel;
 
-/// Alerts that the trainer has not stored when the agent is killed.
-const UNSTORED: usize = 5;
+/// Unacknowledged alerts when the agent is killed.
+const UNACKNOWLEDGED: usize = 5;
 
-/// A gateway's place: broker, releases, state folder.
+/// Broker, releases and state folder of one gateway.
 struct Site {
     folder: Folder,
     releases: Releases,
@@ -31,7 +31,7 @@ impl Site {
         let folder = Folder::new(name);
         let releases = Releases::new(1);
         releases.write_public(&folder.join("test.pub"));
-        Self { folder, releases, station: Station::start(UNSTORED) }
+        Self { folder, releases, station: Station::start(UNACKNOWLEDGED) }
     }
 
     fn state(&self, path: &str) -> PathBuf {
@@ -47,8 +47,8 @@ impl Site {
         Gateway::start(program, &["--agent", "gw", "--mqtt", &url, "--key", paths[0], "--state-dir", paths[1]])
     }
 
-    /// A gateway with release 1 confirmed and alerts that the trainer has not stored; and its run.
-    fn settled(&mut self) -> (Gateway, u64) {
+    /// A gateway with release 1 confirmed and unacknowledged alerts; and its run.
+    fn confirmed(&mut self) -> (Gateway, u64) {
         let mut gateway = self.start();
         let (.., run) = self.station.until_online(0);
         let release = self.releases.release(1);
@@ -57,27 +57,26 @@ impl Site {
         gateway.play();
         gateway.play();
         self.station.until_step(1, &UpdateStep::Confirmed);
-        let enough = |station: &Station| station.withheld().len() == UNSTORED;
-        while !enough(&self.station) {
-            self.station.until("a message", |_| true);
+        while self.station.unacknowledged().len() < UNACKNOWLEDGED {
+            self.station.until("message", |_| true);
         }
-        look_until("the alerts in the journal", || {
-            let kept = journal(&self.state(""));
-            self.station.withheld().iter().all(|id| kept.contains(id)).then_some(())
+        wait_for("alerts in the journal", &self.state(""), || {
+            let journal = journal(&self.state(""));
+            self.station.unacknowledged().iter().all(|id| journal.contains(id)).then_some(())
         });
         (gateway, run)
     }
 
-    /// Starts the agent again and holds what it comes back with against `expected` (release, on trial); then it
-    /// finishes the update, and gives out again every alert that the trainer had not stored.
-    fn comes_back(&mut self, run: u64, expected: &[(u64, bool)]) {
-        self.station.relent();
-        let mut missing = self.station.withheld().to_vec();
-        assert_eq!(missing.len(), UNSTORED);
+    /// Restarts the agent and checks its (release, on trial) against `expected`; then it finishes the update, and sends
+    /// every unacknowledged alert again.
+    fn restarts_with(&mut self, run: u64, expected: &[(u64, bool)]) {
+        self.station.acknowledge_all();
+        let mut missing = self.station.unacknowledged().to_vec();
+        assert_eq!(missing.len(), UNACKNOWLEDGED);
         let mut gateway = self.start();
         let (release, on_trial, _) = self.station.until_online(run);
-        assert!(expected.contains(&(release, on_trial)), "back with {release}, on trial {on_trial}");
-        self.station.until("the alerts again", |message| {
+        assert!(expected.contains(&(release, on_trial)), "restarted with release {release}, on trial {on_trial}");
+        self.station.until("second delivery of the alerts", |message| {
             missing.retain(|id| *id != (message.run, message.number));
             missing.is_empty()
         });
@@ -92,13 +91,13 @@ impl Site {
             self.station.until_step(2, &UpdateStep::Confirmed);
         }
         gateway.end();
-        // Started once more, it has release 2 and takes no older one.
+        // After another restart it runs release 2 and rejects an older one.
         let gateway = self.start();
         assert_eq!(self.station.until_online(run + 1).0, 2);
         let old = self.releases.release(1);
         self.station.offer(&old, 0);
         let refused = "release version 1 is not above 2, the highest ever confirmed";
-        self.station.until_step(0, &UpdateStep::Refused(refused.try_into().unwrap()));
+        self.station.until_step(1, &UpdateStep::Refused(refused.try_into().unwrap()));
         gateway.end();
     }
 }
@@ -108,34 +107,34 @@ fn pipe_at(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// Opens a named pipe so that a writer does not wait for a reader, and gives back what tells of its first byte.
+/// Opens a named pipe so that a writer does not wait for a reader; the receiver gets a message at the first byte.
 fn first_byte(path: &Path) -> std::sync::mpsc::Receiver<()> {
-    // Read and write: such an open of a pipe does not block on Linux (fifo(7)).
+    // An open for reading and writing does not block on Linux (fifo(7)).
     let mut pipe = File::options().read(true).write(true).open(path).unwrap();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let read = pipe.read_exact(&mut [0]);
-        // The pipe stays open, and so the writer waiting, until the test has gone on.
-        read.map(|()| tell.send(())).map(|_| std::thread::park())
+        // The thread keeps the pipe open, so that the writer stays blocked.
+        read.map(|()| sender.send(())).map(|_| std::thread::park())
     });
-    told
+    receiver
 }
 
 #[test]
-fn killed_while_downloading_it_is_back_with_the_confirmed_release() {
+fn killed_while_downloading_it_restarts_with_the_confirmed_release() {
     let mut site = Site::new("killed-downloading");
-    let (gateway, run) = site.settled();
+    let (gateway, run) = site.confirmed();
     let release = site.releases.release(2);
     site.station.offer(&release, 1);
     site.station.until_step(2, &UpdateStep::Downloading);
     gateway.kill();
-    site.comes_back(run, &[(1, false)]);
+    site.restarts_with(run, &[(1, false)]);
 }
 
 #[test]
-fn killed_while_the_verified_artifact_is_half_written_it_is_back_with_the_confirmed_release() {
+fn killed_while_writing_the_artifact_it_keeps_the_confirmed_release() {
     let mut site = Site::new("killed-writing");
-    let (gateway, run) = site.settled();
+    let (gateway, run) = site.confirmed();
     let half = site.state("slot-b/artifact.new");
     pipe_at(&half);
     let written = first_byte(&half);
@@ -145,52 +144,52 @@ fn killed_while_the_verified_artifact_is_half_written_it_is_back_with_the_confir
     gateway.kill();
     fs::remove_file(&half).unwrap();
     fs::write(&half, [7; 65_536]).unwrap();
-    site.comes_back(run, &[(1, false)]);
+    site.restarts_with(run, &[(1, false)]);
 }
 
 #[test]
-fn killed_between_artifact_and_manifest_it_is_back_with_the_confirmed_release() {
+fn killed_between_artifact_and_manifest_it_keeps_the_confirmed_release() {
     let mut site = Site::new("killed-artifact");
-    let (gateway, run) = site.settled();
+    let (gateway, run) = site.confirmed();
     let next = site.state("slot-b/manifest.new");
     pipe_at(&next);
     let release = site.releases.release(2);
     site.station.offer(&release, 0);
-    look_for(&site.state("slot-b/artifact"));
+    wait_for_file(&site.state("slot-b/artifact"));
     gateway.kill();
     fs::remove_file(&next).unwrap();
-    site.comes_back(run, &[(1, false)]);
+    site.restarts_with(run, &[(1, false)]);
 }
 
 #[test]
-fn killed_with_the_release_staged_but_not_named_it_is_back_with_the_confirmed_release() {
+fn killed_before_the_state_names_the_release_it_keeps_the_confirmed_one() {
     let mut site = Site::new("killed-staged");
-    let (gateway, run) = site.settled();
+    let (gateway, run) = site.confirmed();
     let next = site.state("state.new");
     pipe_at(&next);
     let release = site.releases.release(2);
     site.station.offer(&release, 0);
-    look_for(&site.state("slot-b/manifest"));
+    wait_for_file(&site.state("slot-b/manifest"));
     gateway.kill();
     fs::remove_file(&next).unwrap();
-    site.comes_back(run, &[(1, false)]);
+    site.restarts_with(run, &[(1, false)]);
 }
 
 #[test]
-fn killed_on_trial_it_is_back_on_trial() {
+fn killed_on_trial_it_restarts_on_trial() {
     let mut site = Site::new("killed-trial");
-    let (gateway, run) = site.settled();
+    let (gateway, run) = site.confirmed();
     let release = site.releases.release(2);
     site.station.offer(&release, 0);
     site.station.until_step(2, &UpdateStep::Trial);
     gateway.kill();
-    site.comes_back(run, &[(2, true)]);
+    site.restarts_with(run, &[(2, true)]);
 }
 
 #[test]
-fn killed_while_the_confirmation_is_written_it_is_back_with_the_new_release() {
+fn killed_while_confirming_it_restarts_with_the_new_release() {
     let mut site = Site::new("killed-confirming");
-    let (mut gateway, run) = site.settled();
+    let (mut gateway, run) = site.confirmed();
     let release = site.releases.release(2);
     site.station.offer(&release, 0);
     site.station.until_step(2, &UpdateStep::Trial);
@@ -202,14 +201,14 @@ fn killed_while_the_confirmation_is_written_it_is_back_with_the_new_release() {
     written.recv_timeout(PATIENCE).unwrap();
     gateway.kill();
     let _ = fs::remove_file(&next);
-    // The state is small enough for the pipe: the agent sees that a pipe cannot be made durable and tries again.
-    site.comes_back(run, &[(2, true), (2, false)]);
+    // The state fits into the pipe, but a pipe cannot be synced, so the agent retries.
+    site.restarts_with(run, &[(2, true), (2, false)]);
 }
 
 #[test]
-fn killed_once_confirmed_it_is_back_with_the_new_release_confirmed() {
+fn killed_after_confirming_it_restarts_with_the_new_release_confirmed() {
     let mut site = Site::new("killed-confirmed");
-    let (mut gateway, run) = site.settled();
+    let (mut gateway, run) = site.confirmed();
     let release = site.releases.release(2);
     site.station.offer(&release, 0);
     site.station.until_step(2, &UpdateStep::Trial);
@@ -217,5 +216,5 @@ fn killed_once_confirmed_it_is_back_with_the_new_release_confirmed() {
     gateway.play();
     site.station.until_step(2, &UpdateStep::Confirmed);
     gateway.kill();
-    site.comes_back(run, &[(2, false)]);
+    site.restarts_with(run, &[(2, false)]);
 }

@@ -1,10 +1,9 @@
-//! Settings and two tables → quality and processor time of each method, one JSON line each, for comparison with other
-//! libraries.
+//! Settings and two tables → quality and CPU time of each method, one JSON line each, for comparison with other libraries.
 //!
-//! `agreement [--threads N] [--seed N] TRAIN TEST SETTING…`, where a setting is JSON such as
+//! `agreement [--threads N] [--seed N] TRAIN TEST SETTING…`, where a setting is JSON, e.g.
 //! `{"method":"random-forest","trees":50}`. A table file is little-endian: u32 rows, columns, classes; f32 values row by
-//! row; u32 labels. Scorers are fitted on the training rows of class 0 and measured by the area under the curve against
-//! all other classes. Times are seconds of the whole process, all threads together.
+//! row; u32 labels. Scorers are fitted on the training rows of class 0 and evaluated by the AUC against all other classes.
+//! Times are CPU seconds of the process, summed over threads.
 
 use std::{error::Error, fs, io::Write};
 
@@ -35,8 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     for setting in settings {
         let setting: Value = serde_json::from_str(setting)?;
-        let told = pool.install(|| one(&setting, &train, &test, seed)).map_err(|error| error.to_string())?;
-        writeln!(std::io::stdout(), "{told}")?;
+        let result = pool.install(|| one(&setting, &train, &test, seed)).map_err(|error| error.to_string())?;
+        writeln!(std::io::stdout(), "{result}")?;
     }
     Ok(())
 }
@@ -60,10 +59,10 @@ fn one(setting: &Value, train: &Table, test: &Table, seed: u64) -> Result<Value,
         let fit = processor_seconds()?;
         let answers = fitted.probabilities(&test.rows)?;
         let score = processor_seconds()?;
-        let mut told = quality(&fitted, &answers, test)?;
-        told["fit_s"] = json!(fit - start);
-        told["score_s"] = json!(score - fit);
-        return Ok(told);
+        let mut result = quality(&fitted, &answers, test)?;
+        result["fit_s"] = json!(fit - start);
+        result["score_s"] = json!(score - fit);
+        return Ok(result);
     }
     let config: ScorerConfig = serde_json::from_value(setting.clone())?;
     let benign: Vec<usize> = (0..train.labels.len()).filter(|row| train.labels[*row] == 0).collect();
@@ -84,8 +83,8 @@ fn quality(fitted: &Classifier, answers: &Matrix, test: &Table) -> Result<Value,
     let attack: Vec<f32> = answers.iter().map(|row| 1.0 - row[0]).collect();
     let positive: Vec<bool> = test.labels.iter().map(|label| *label > 0).collect();
     let rows = test.labels.len() as f64;
-    let told = |row: usize| f64::from(answers.row(row)[test.labels[row] as usize].max(1e-7));
-    let loss = (0..test.labels.len()).map(|row| -told(row).ln()).sum::<f64>() / rows;
+    let probability = |row: usize| f64::from(answers.row(row)[test.labels[row] as usize].max(1e-7));
+    let loss = (0..test.labels.len()).map(|row| -probability(row).ln()).sum::<f64>() / rows;
     Ok(json!({
         "method": fitted.method().name(),
         "accuracy": table.accuracy(),
@@ -95,7 +94,7 @@ fn quality(fitted: &Classifier, answers: &Matrix, test: &Table) -> Result<Value,
     }))
 }
 
-/// Seconds that all threads of this process have run, from the scheduler's nanoseconds.
+/// CPU seconds of all threads of this process, from the scheduler's statistics.
 fn processor_seconds() -> Result<f64, std::io::Error> {
     let mut sum = 0.0;
     for task in fs::read_dir("/proc/self/task")? {

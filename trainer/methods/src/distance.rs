@@ -1,23 +1,23 @@
 //! Points → nearest neighbours and sums of Euclidean distances, by blocks of dot products.
 //!
-//! ‖a − b‖² = ‖a‖² + ‖b‖² − 2·a·b picks candidates at the speed of a matrix product; their distances are then computed
-//! again from differences, since the short form cancels for close points. Points are first centred on the reference's
-//! mean for the same reason. Ties go to the lower row number. Results do not depend on the number of threads: each block
-//! of queries is computed alone.
+//! The expanded form ‖a − b‖² = ‖a‖² + ‖b‖² − 2·a·b selects candidates at the speed of a matrix product; their
+//! distances are then recomputed from differences, since the expanded form suffers from cancellation for close points.
+//! For the same reason points are first centred on the mean of the reference. Ties go to the lower row number. Results
+//! do not depend on the number of threads: blocks of queries are independent.
 
 use lapwing_tables::Matrix;
 use ndarray::{Array2, ArrayView2, linalg::general_mat_mul};
 use rayon::prelude::*;
 
-/// Queries in one block: large enough for the product to pay, small enough for its result to stay in cache.
+/// Queries per block: large enough for an efficient product, small enough for its result to stay in cache.
 const BLOCK: usize = 128;
-/// Candidates kept beyond those asked for, so that rounding in the short form loses no neighbour.
+/// Extra candidates, so that rounding in the expanded form loses no neighbour.
 const SPARE: usize = 8;
 
 /// A reference row near a query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Near {
-    /// Row of the reference.
+    /// Row number in the reference.
     pub(crate) row: usize,
     /// Euclidean distance.
     pub(crate) distance: f32,
@@ -53,14 +53,14 @@ impl Centred {
         Self { reference, queries: centre(queries), lengths }
     }
 
-    /// For queries `from..to`: ‖b‖² − 2·a·b of every reference row, a row a query. The query's own length is left out.
+    /// ‖b‖² − 2·a·b for queries `from..to` × every reference row. ‖a‖² is omitted: it does not change the order.
     fn partial(&self, from: usize, to: usize) -> Array2<f32> {
         let columns = self.reference.columns();
         let block = &self.queries.values()[from * columns..to * columns];
         let shaped = ArrayView2::from_shape((to - from, columns), block);
         let whole = ArrayView2::from_shape((self.reference.rows(), columns), self.reference.values());
         let (Ok(block), Ok(whole)) = (shaped, whole) else { return Array2::zeros((0, 0)) };
-        // Given its place, the product is row-major whatever the shapes are.
+        // Writing into this array keeps the product row-major for all shapes.
         let mut found = Array2::zeros((to - from, self.reference.rows()));
         general_mat_mul(1.0, &block, &whole.t(), 0.0, &mut found);
         for mut row in found.rows_mut() {
@@ -72,16 +72,16 @@ impl Centred {
     }
 }
 
-/// Euclidean distance of two points, in `f64` sums.
+/// Euclidean distance of two points, summed in `f64`.
 pub(crate) fn distance(left: &[f32], right: &[f32]) -> f32 {
     let sum: f64 = left.iter().zip(right).map(|(l, r)| f64::from(l - r) * f64::from(l - r)).sum();
     libm::sqrt(sum) as f32
 }
 
-/// The `wanted` rows of `reference` nearest to each row of `queries`, nearest first; fewer when there are fewer.
-pub(crate) fn nearest(reference: &Matrix, queries: &Matrix, wanted: usize) -> Vec<Vec<Near>> {
-    let wanted = wanted.min(reference.rows());
-    if wanted == 0 || queries.rows() == 0 {
+/// The `count` rows of `reference` nearest to each row of `queries`, nearest first; all when `reference` has fewer.
+pub(crate) fn nearest(reference: &Matrix, queries: &Matrix, count: usize) -> Vec<Vec<Near>> {
+    let count = count.min(reference.rows());
+    if count == 0 || queries.rows() == 0 {
         return vec![Vec::new(); queries.rows()];
     }
     let centred = Centred::new(reference, queries);
@@ -91,7 +91,7 @@ pub(crate) fn nearest(reference: &Matrix, queries: &Matrix, wanted: usize) -> Ve
             let (from, to) = (block * BLOCK, ((block + 1) * BLOCK).min(queries.rows()));
             let found = centred.partial(from, to);
             let one = |(at, row): (usize, ndarray::ArrayView1<'_, f32>)| {
-                closest(row.as_slice().unwrap_or_default(), reference, queries.row(from + at), wanted)
+                closest(row.as_slice().unwrap_or_default(), reference, queries.row(from + at), count)
             };
             found.rows().into_iter().enumerate().map(one).collect()
         })
@@ -99,12 +99,12 @@ pub(crate) fn nearest(reference: &Matrix, queries: &Matrix, wanted: usize) -> Ve
     blocks.into_iter().flatten().collect()
 }
 
-/// The nearest of one query, from short distances to candidates, from candidates to distances.
-fn closest(short: &[f32], reference: &Matrix, query: &[f32], wanted: usize) -> Vec<Near> {
-    let keep = (wanted + SPARE).min(short.len());
-    // A bounded sorted list: nearly every row is above its last entry, and costs one comparison.
+/// The nearest rows of one query: candidates by the expanded form, then sorted by exact distance.
+fn closest(expanded: &[f32], reference: &Matrix, query: &[f32], count: usize) -> Vec<Near> {
+    let keep = (count + SPARE).min(expanded.len());
+    // A bounded sorted list: most rows exceed its last entry and cost one comparison.
     let mut best: Vec<(f32, usize)> = Vec::with_capacity(keep + 1);
-    for (row, value) in short.iter().enumerate() {
+    for (row, value) in expanded.iter().enumerate() {
         if best.len() == keep && best.last().is_some_and(|last| *value >= last.0) {
             continue;
         }
@@ -115,11 +115,11 @@ fn closest(short: &[f32], reference: &Matrix, query: &[f32], wanted: usize) -> V
     let exact = |(_, row): (f32, usize)| Near { row, distance: distance(query, reference.row(row)) };
     let mut near: Vec<Near> = best.into_iter().map(exact).collect();
     near.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.row.cmp(&b.row)));
-    near.truncate(wanted);
+    near.truncate(count);
     near
 }
 
-/// For each point: its summed distances to the points of each group; groups are numbers below `groups`.
+/// For each point, its summed distances to the points of each group; groups are numbered below `groups`.
 pub(crate) fn sums_by_group(points: &Matrix, group: &[usize], groups: usize) -> Vec<Vec<f64>> {
     let one = |row: usize| {
         let mut sums = vec![0.0; groups];
@@ -137,13 +137,13 @@ mod tests {
     use crate::input::generator;
 
     #[test]
-    fn neighbours_are_those_of_a_plain_search() {
+    fn neighbours_match_a_brute_force_search() {
         let mut random = generator(3, 0);
         let mut draw = |rows: usize, offset: f32| {
             let values = (0..rows * 5).map(|_| offset + random.f32()).collect();
             Matrix::from_values(5, values).unwrap()
         };
-        // Far from the origin, where the short form alone would be wrong.
+        // Far from the origin, where the expanded form alone would be wrong.
         let (reference, queries) = (draw(700, 1000.0), draw(300, 1000.0));
         let found = nearest(&reference, &queries, 4);
         for (row, near) in found.iter().enumerate() {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_points_than_asked_for_give_fewer_neighbours() {
+    fn a_small_reference_gives_fewer_neighbours() {
         let points = Matrix::from_values(1, vec![0.0, 3.0]).unwrap();
         let found = nearest(&points, &points, 9);
         assert_eq!(found[0], [Near { row: 0, distance: 0.0 }, Near { row: 1, distance: 3.0 }]);

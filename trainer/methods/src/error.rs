@@ -1,52 +1,49 @@
-//! What can be wrong with rows, labels or settings that a method is given; every method and metric reports it, none panics.
+//! Invalid rows, labels or settings → errors. Methods and metrics return them and never panic on input.
 
 use thiserror::Error;
 
 /// Why a method cannot be fitted or applied, or a metric cannot be computed.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[expect(missing_docs, reason = "the messages document the fields")]
 pub enum MethodError {
-    /// Nothing to learn from or to measure on.
+    /// No rows to fit or measure on.
     #[error("{what}: no rows; at least {needed} are needed")]
     NoRows {
-        /// What was asked for.
+        /// The method or metric.
         what: &'static str,
-        /// Smallest number of rows that would do.
+        /// Minimum number of rows.
         needed: usize,
     },
     /// Fewer rows than the method needs.
     #[error("{what}: {rows} rows; at least {needed} are needed")]
     TooFewRows {
-        /// What was asked for.
+        /// The method or metric.
         what: &'static str,
-        /// Rows given.
         rows: usize,
-        /// Smallest number of rows that would do.
+        /// Minimum number of rows.
         needed: usize,
     },
-    /// Rows without any column.
     #[error("{what}: rows have no columns")]
     NoColumns {
-        /// What was asked for.
+        /// The method or metric.
         what: &'static str,
     },
     /// More columns than the method's memory bound allows.
     #[error("{what}: {columns} columns; at most {limit} are supported: select or hash columns first")]
     TooManyColumns {
-        /// What was asked for.
+        /// The method or metric.
         what: &'static str,
-        /// Columns given.
         columns: usize,
-        /// Most columns that the method takes.
+        /// Maximum number of columns.
         limit: usize,
     },
     /// More rows than the method's memory bound allows.
     #[error("{what}: {rows} rows; at most {limit} are supported: sample the rows first")]
     TooManyRows {
-        /// What was asked for.
+        /// The method or metric.
         what: &'static str,
-        /// Rows given.
         rows: usize,
-        /// Most rows that the method takes.
+        /// Maximum number of rows.
         limit: usize,
     },
     /// A value that is not a finite number.
@@ -56,87 +53,68 @@ pub enum MethodError {
         row: usize,
         /// Column, from 0.
         column: usize,
-        /// The value.
         value: f32,
     },
-    /// A score or label that stands in no order (NaN), or is infinite.
+    /// A score or label that is NaN or infinite.
     #[error("{what} at {position} is {value}, not a finite number")]
     NotFiniteAt {
-        /// Which list.
         what: &'static str,
         /// Position in it, from 0.
         position: usize,
-        /// The value.
         value: f64,
     },
-    /// Every column is constant, so that no row differs from another.
+    /// Every column is constant.
     #[error("{what}: every column is constant; there is nothing to learn from")]
     AllConstant {
-        /// What was asked for.
+        /// The method or metric.
         what: &'static str,
     },
-    /// A method was fitted on rows of another width.
+    /// The method was fitted on rows with another number of columns.
     #[error("rows have {given} columns; the method was fitted on {expected}")]
     WidthDiffers {
-        /// Columns at fitting time.
+        /// Number of columns when fitted.
         expected: usize,
-        /// Columns now.
+        /// Number of columns given.
         given: usize,
     },
-    /// Two lists that belong together differ in length.
+    /// Two lists that belong together have different lengths.
     #[error("{what}: {given} values for {expected} rows")]
-    LengthDiffers {
-        /// Which list.
-        what: &'static str,
-        /// Its length.
-        given: usize,
-        /// The length that was expected.
-        expected: usize,
-    },
-    /// A label beyond the number of classes.
-    #[error("row {row}: label {label}, but there are {classes} classes, counted from 0")]
+    LengthDiffers { what: &'static str, given: usize, expected: usize },
+    /// A label at or above the number of classes.
+    #[error("row {row}: label {label} is out of range: there are {classes} classes, numbered from 0")]
     UnknownLabel {
         /// Row, from 0.
         row: usize,
-        /// The label.
         label: u32,
-        /// Number of classes.
         classes: usize,
     },
-    /// Rows of one class only: nothing can be told apart.
+    /// Rows of one class only.
     #[error("{what}: all {rows} rows are of class {class}; rows of at least two classes are needed")]
     OneClass {
-        /// What was asked for.
+        /// The method or metric.
         what: &'static str,
-        /// Rows given.
         rows: usize,
-        /// The only class.
         class: u32,
     },
-    /// A setting outside its range.
+    /// A setting that is out of range.
     #[error("{setting} is {value}; expected {expected}")]
     Setting {
         /// Name of the setting, as in a configuration file.
         setting: &'static str,
-        /// What it is.
         value: String,
-        /// What it should be.
         expected: &'static str,
     },
-    /// A name that is no method.
-    #[error("no method is called `{name}`; there are: {known}")]
+    #[error("unknown method `{name}`; expected one of: {known}")]
     UnknownMethod {
-        /// What was asked for.
         name: String,
-        /// All names, with commas.
+        /// All names, separated by commas.
         known: String,
     },
-    /// The numbers did not allow a result.
+    /// The computation gave no usable result.
     #[error("{what}: {why}")]
     Numeric {
-        /// What was computed.
         what: &'static str,
-        /// What went wrong and, where there is one, the next step.
+        /// What went wrong and, if known, what to do.
         why: String,
     },
 }

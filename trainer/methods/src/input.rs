@@ -1,29 +1,29 @@
-//! Labels, progress, and the checks that every method makes on its rows before it starts.
+//! Rows, labels and settings → checked input for every method; progress and random sampling.
 //!
-//! Shapes: a [`Matrix`] is rows × columns; labels are class numbers `0..classes`, one a row.
+//! Shapes: a [`Matrix`] is rows × columns; labels are class numbers `0..classes`, one per row.
 
 use lapwing_tables::Matrix;
 
 use crate::MethodError;
 
-/// How far a fit has come.
+/// State of a fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What is being done, for people.
+    /// The current activity, for people.
     pub what: &'static str,
     /// Units done.
     pub done: usize,
-    /// Units altogether.
+    /// Units in total.
     pub total: usize,
 }
 
-/// Receives steps; may be called from several threads, in no fixed order.
-pub type Progress<'a> = &'a (dyn Fn(Step) + Sync);
+/// Progress callback of a fit; called from several threads, in any order.
+pub type FitProgress<'a> = &'a (dyn Fn(Step) + Sync);
 
-/// Progress that nobody watches: `config.fit(&rows, labels, seed, &silent)`.
+/// Ignores progress: `config.fit(&rows, labels, seed, &silent)`.
 pub fn silent(_: Step) {}
 
-/// Class numbers, one a row.
+/// Class numbers, one per row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Labels<'a> {
     values: &'a [u32],
@@ -31,7 +31,7 @@ pub struct Labels<'a> {
 }
 
 impl<'a> Labels<'a> {
-    /// Class numbers below `classes`; a class may be without rows (its probability is then 0).
+    /// Class numbers below `classes`; classes without rows are allowed and get probability 0.
     ///
     /// # Errors
     /// A label at or above `classes`.
@@ -47,12 +47,12 @@ impl<'a> Labels<'a> {
         self.values
     }
 
-    /// Number of classes, with or without rows.
+    /// Number of classes, including classes without rows.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// Rows of each class.
+    /// Number of rows of each class.
     pub fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes];
         for label in self.values {
@@ -62,7 +62,7 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// Refuses rows that are missing, without columns, or hold a value that is not finite.
+/// Rejects fewer than `needed` rows, rows without columns, and values that are not finite.
 pub(crate) fn check_rows(what: &'static str, rows: &Matrix, needed: usize) -> Result<(), MethodError> {
     if rows.columns() == 0 {
         return Err(if rows.rows() == 0 {
@@ -80,7 +80,7 @@ pub(crate) fn check_rows(what: &'static str, rows: &Matrix, needed: usize) -> Re
     check_finite(rows)
 }
 
-/// Refuses rows with a value that is not finite.
+/// Rejects values that are not finite.
 pub(crate) fn check_finite(rows: &Matrix) -> Result<(), MethodError> {
     match rows.values().iter().position(|value| !value.is_finite()) {
         None => Ok(()),
@@ -92,7 +92,7 @@ pub(crate) fn check_finite(rows: &Matrix) -> Result<(), MethodError> {
     }
 }
 
-/// Refuses rows that a fitted method cannot be applied to. No rows at all are fine.
+/// Rejects rows that a fitted method cannot be applied to; accepts an empty matrix.
 pub(crate) fn check_width(rows: &Matrix, expected: usize) -> Result<(), MethodError> {
     if rows.rows() > 0 && rows.columns() != expected {
         return Err(MethodError::WidthDiffers { expected, given: rows.columns() });
@@ -100,7 +100,7 @@ pub(crate) fn check_width(rows: &Matrix, expected: usize) -> Result<(), MethodEr
     check_finite(rows)
 }
 
-/// Refuses rows and labels that no classifier can learn from.
+/// Rejects rows and labels that no classifier can learn from.
 pub(crate) fn check_labelled(what: &'static str, rows: &Matrix, labels: Labels<'_>) -> Result<(), MethodError> {
     check_rows(what, rows, 2)?;
     if labels.values.len() != rows.rows() {
@@ -117,38 +117,38 @@ pub(crate) fn check_labelled(what: &'static str, rows: &Matrix, labels: Labels<'
     Ok(())
 }
 
-/// Refuses a list that is not as long as it must be.
+/// Rejects a list of unexpected length.
 pub(crate) fn check_length(what: &'static str, given: usize, expected: usize) -> Result<(), MethodError> {
     if given == expected { Ok(()) } else { Err(MethodError::LengthDiffers { what, given, expected }) }
 }
 
-/// Refuses a setting that is not as it must be.
+/// Rejects a setting unless it is `valid`.
 pub(crate) fn check_setting(
     setting: &'static str,
     value: impl std::fmt::Display,
-    holds: bool,
+    valid: bool,
     expected: &'static str,
 ) -> Result<(), MethodError> {
-    if holds { Ok(()) } else { Err(MethodError::Setting { setting, value: value.to_string(), expected }) }
+    if valid { Ok(()) } else { Err(MethodError::Setting { setting, value: value.to_string(), expected }) }
 }
 
-/// A generator for one part of a fit, so that parts may run in any order or at once with the same result.
+/// Random generator of one part of a fit, so that parts give the same result in any order or in parallel.
 pub(crate) fn generator(seed: u64, part: u64) -> fastrand::Rng {
-    // SplitMix64's finaliser (Steele, Lea, Flood 2014) keeps neighbouring seeds and parts apart.
+    // SplitMix64's finaliser (Steele, Lea, Flood 2014) decorrelates neighbouring seeds and parts.
     let mut mixed = seed.wrapping_add(part.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     fastrand::Rng::with_seed(mixed ^ (mixed >> 31))
 }
 
-/// `wanted` of `0..total` without repeats, in ascending order; all of them when there are no more.
-pub(crate) fn sample(total: usize, wanted: usize, random: &mut fastrand::Rng) -> Vec<usize> {
-    if wanted >= total {
+/// Draws `count` of `0..total` without replacement, in ascending order; all of them when `count` is at least `total`.
+pub(crate) fn sample(total: usize, count: usize, random: &mut fastrand::Rng) -> Vec<usize> {
+    if count >= total {
         return (0..total).collect();
     }
-    // Floyd's method (Bentley 1987): as many draws as are wanted, however many there are.
+    // Floyd's method (Bentley 1987): `count` draws, whatever `total` is.
     let mut chosen = std::collections::BTreeSet::new();
-    for last in total - wanted..total {
+    for last in total - count..total {
         let drawn = random.usize(..=last);
         chosen.insert(if chosen.contains(&drawn) { last } else { drawn });
     }
@@ -160,18 +160,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_beyond_the_classes_is_named_with_its_row() {
+    fn a_label_out_of_range_is_reported_with_its_row() {
         let wrong = Labels::new(&[0, 1, 2], 2).unwrap_err();
         assert_eq!(wrong, MethodError::UnknownLabel { row: 2, label: 2, classes: 2 });
         assert_eq!(Labels::new(&[0, 1, 1], 3).unwrap().counts(), [1, 2, 0]);
     }
 
     #[test]
-    fn bad_rows_are_refused_with_the_place() {
+    fn bad_rows_are_rejected_with_their_place() {
         let mut rows = Matrix::from_values(2, vec![0.0, 1.0, 2.0, 3.0]).unwrap();
         rows.row_mut(1)[0] = f32::NAN;
         let Err(MethodError::NotFinite { row: 1, column: 0, .. }) = check_rows("test", &rows, 1) else {
-            panic!("not found");
+            panic!("not rejected");
         };
         assert_eq!(check_rows("test", &Matrix::zeros(0, 3), 5), Err(MethodError::NoRows { what: "test", needed: 5 }));
         assert_eq!(check_rows("test", &Matrix::zeros(3, 0), 1), Err(MethodError::NoColumns { what: "test" }));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_has_no_repeats_and_repeats_for_its_seed() {
+    fn a_sample_is_distinct_and_reproducible() {
         let first = sample(1000, 100, &mut generator(5, 0));
         assert_eq!(first.len(), 100);
         assert!(first.windows(2).all(|pair| pair[0] < pair[1]));

@@ -1,10 +1,10 @@
-//! Methods on rows of numbers: trees, forests, boosting, linear models, clusters, projections, and how good they are.
+//! Rows of numbers → fitted methods (trees, forests, boosting, linear models, clusters, projections) and their metrics.
 //!
-//! A setting ([`ClassifierConfig`], [`ScorerConfig`]) is fitted on rows and becomes a [`Classifier`], which gives class
-//! probabilities, or a [`Scorer`], which is fitted on benign rows only and gives one score a row, higher meaning more
-//! anomalous. Both are plain data that serde writes and reads. The same seed gives the same figures, on any number of
-//! threads: every part of a fit has a generator of its own, and sums are made in a fixed order.
-//! Threads are those of the rayon pool that the caller runs in.
+//! A configuration ([`ClassifierConfig`], [`ScorerConfig`]) is fitted on rows and becomes a [`Classifier`], which
+//! returns class probabilities, or a [`Scorer`], which is fitted on benign rows only and returns one score per row; a
+//! higher score is more anomalous. Both are plain data, serializable with serde. The same seed gives the same results
+//! on any number of threads: each part of a fit has its own random generator, and sums run in a fixed order. Methods
+//! run in the caller's rayon pool.
 #![forbid(unsafe_code)]
 
 mod anomaly;
@@ -21,12 +21,12 @@ mod tree;
 
 pub use anomaly::{
     Dbscan, DbscanConfig, IsolationForest, IsolationForestConfig, KMeans, KMeansConfig, Neighbours, NeighboursConfig,
-    Pca, PcaConfig, RadiusTried,
+    Pca, PcaConfig,
 };
 pub use ensemble::{BaggingConfig, Boosting, BoostingConfig, ForestConfig, Voting, VotingConfig};
 pub use error::MethodError;
-pub use input::{Labels, Progress, Step, silent};
-pub use linear::{Logistic, LogisticConfig, Svm, SvmConfig, SvmKernel};
+pub use input::{FitProgress, Labels, Step, silent};
+pub use linear::{Logistic, LogisticConfig, Svm, SvmConfig};
 pub use method::{Classifier, ClassifierConfig, Method, Scorer, ScorerConfig};
 pub use projection::{Projection, TsneConfig, principal_plane};
 pub use tree::{ClassWeights, ColumnShare, TreeConfig, Trees};

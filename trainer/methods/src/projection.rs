@@ -1,15 +1,15 @@
-//! Rows → a picture's worth of places: t-SNE (van der Maaten and Hinton 2008; Barnes-Hut form, van der Maaten 2014) by
+//! Rows → points in the plane: t-SNE (van der Maaten and Hinton 2008; Barnes-Hut form, van der Maaten 2014) by
 //! bhtsne, and the plane of the first two principal components.
 //!
-//! bhtsne draws its start and its neighbour search at random; here the start is the principal plane and neighbours are
-//! exact, so that a seed (which rows are drawn) decides the picture.
+//! bhtsne starts at random and searches neighbours at random; here the start is the principal plane and neighbours are
+//! exact, so the seed (which rows are sampled) determines the result.
 
 use bhtsne::{Neighbor, tSNE};
 use lapwing_tables::Matrix;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    MethodError, PcaConfig, Progress, Step,
+    FitProgress, MethodError, PcaConfig, Step,
     distance::nearest,
     input::{check_rows, check_setting, generator, sample},
 };
@@ -17,14 +17,14 @@ use crate::{
 /// Settings of t-SNE.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct TsneConfig {
-    /// Most rows that are placed; a sample is drawn when there are more.
+    /// Maximum number of rows to project; more rows are subsampled.
     pub limit: usize,
-    /// About how many neighbours matter to each row, 2..=100.
+    /// Effective number of neighbours of each row, 2 to 100.
     pub perplexity: f32,
-    /// Steps.
     pub iterations: usize,
-    /// Roughness of the Barnes-Hut approximation, 0.1..=1; lower is slower and closer.
+    /// Barnes-Hut approximation, 0.1 to 1; lower is slower and more exact.
     pub theta: f32,
 }
 
@@ -34,14 +34,14 @@ impl Default for TsneConfig {
     }
 }
 
-/// Places of some rows in two dimensions.
+/// Points of some rows in two dimensions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Projection {
-    /// Numbers of the placed rows, ascending.
+    /// Numbers of the projected rows, ascending.
     pub rows: Vec<usize>,
-    /// Placed rows × 2.
+    /// Projected rows × 2.
     pub places: Matrix,
-    /// Rows there were.
+    /// Number of rows before subsampling.
     pub of: usize,
 }
 
@@ -54,23 +54,23 @@ impl TsneConfig {
         check_setting("theta", self.theta, (0.1..=1.0).contains(&self.theta), "0.1 to 1")
     }
 
-    /// Places rows × columns, which should be of like scale; the perplexity is lowered for few rows.
+    /// Projects rows × columns, which should have a common scale; the perplexity is lowered for few rows.
     ///
     /// # Errors
-    /// A setting outside its range; fewer than ten rows; values that are constant or not finite.
-    pub fn project(&self, rows: &Matrix, seed: u64, progress: Progress<'_>) -> Result<Projection, MethodError> {
+    /// An invalid setting; fewer than ten rows; values that are constant or not finite.
+    pub fn project(&self, rows: &Matrix, seed: u64, progress: FitProgress<'_>) -> Result<Projection, MethodError> {
         self.check()?;
         check_rows("t-SNE", rows, 10)?;
         let chosen = sample(rows.rows(), self.limit, &mut generator(seed, 0));
         let points = rows.select_rows(&chosen);
         let start = small(&principal_plane(&points)?);
         let perplexity = self.perplexity.min((points.rows() - 1) as f32 / 3.0);
-        let wanted = ((3.0 * perplexity) as usize).min(points.rows() - 1);
-        let neighbours = neighbours(&points, wanted);
-        // One thread: bhtsne's sums over several come in no fixed order.
+        let count = ((3.0 * perplexity) as usize).min(points.rows() - 1);
+        let neighbours = neighbours(&points, count);
+        // One thread: bhtsne adds the sums of several in any order.
         let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let alone = alone.map_err(|error| MethodError::Numeric { what: "t-SNE", why: error.to_string() })?;
-        let found = alone.install(|| {
+        let projected = alone.install(|| {
             let data: Vec<&[f32]> = points.iter().collect();
             let mut method: tSNE<'_, f32, &[f32]> = tSNE::new(&data);
             let early = 250.min(self.iterations / 3);
@@ -83,16 +83,16 @@ impl TsneConfig {
                 .epoch_callback(|done, _| progress(Step { what: "iterations", done, total: self.iterations }));
             method.barnes_hut_with_neighbors(self.theta, &neighbours).embedding()
         });
-        let lost = || MethodError::Numeric { what: "t-SNE", why: "places grew beyond all bounds".into() };
-        if found.iter().any(|value| !value.is_finite()) {
-            return Err(lost());
+        let diverged = || MethodError::Numeric { what: "t-SNE", why: "the points diverged".into() };
+        if projected.iter().any(|value| !value.is_finite()) {
+            return Err(diverged());
         }
-        let places = Matrix::from_values(2, found).ok_or_else(lost)?;
+        let places = Matrix::from_values(2, projected).ok_or_else(diverged)?;
         Ok(Projection { rows: chosen, places, of: rows.rows() })
     }
 }
 
-/// Places of all rows on the plane of the first two principal components (centred, not scaled), rows × 2.
+/// Projection of all rows on their first two principal components (centred, not scaled), rows × 2.
 ///
 /// # Errors
 /// Fewer than two rows; values that are constant or not finite; more than 4,096 columns.
@@ -108,17 +108,17 @@ pub fn principal_plane(rows: &Matrix) -> Result<Matrix, MethodError> {
     Ok(plane)
 }
 
-/// Other points near each, nearest first.
-fn neighbours(points: &Matrix, wanted: usize) -> Vec<Vec<Neighbor<f32>>> {
-    let found = nearest(points, points, wanted + 1);
+/// The `count` nearest other points of each point, nearest first.
+fn neighbours(points: &Matrix, count: usize) -> Vec<Vec<Neighbor<f32>>> {
+    let lists = nearest(points, points, count + 1);
     let others = |(row, near): (usize, Vec<crate::distance::Near>)| {
-        let others = near.into_iter().filter(|near| near.row != row).take(wanted);
+        let others = near.into_iter().filter(|near| near.row != row).take(count);
         others.map(|near| Neighbor { index: near.row, distance: near.distance }).collect()
     };
-    found.into_iter().enumerate().map(others).collect()
+    lists.into_iter().enumerate().map(others).collect()
 }
 
-/// Places on the first two components, with a deviation of 10⁻⁴ along the first, as t-SNE likes to start.
+/// The plane scaled to a deviation of 10⁻⁴ along the first component, the usual start of t-SNE.
 fn small(plane: &Matrix) -> Vec<f32> {
     let squares: f64 = plane.iter().map(|row| f64::from(row[0]) * f64::from(row[0])).sum();
     let factor = 1e-4 / libm::sqrt(squares / plane.rows().max(1) as f64).max(f64::MIN_POSITIVE);
@@ -141,29 +141,29 @@ mod tests {
     }
 
     #[test]
-    fn balls_stay_apart_and_the_picture_repeats_on_any_threads() {
+    fn clusters_stay_apart_and_the_result_is_reproducible() {
         let (rows, labels) = balls(400);
         let config = TsneConfig { limit: 240, iterations: 300, ..TsneConfig::default() };
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| config.project(&rows, 2, &silent)).unwrap()
         };
-        let found = with(1);
-        assert_eq!((found.places.rows(), found.rows.len(), found.of), (240, 240, 400));
-        let kept: Vec<u32> = found.rows.iter().map(|row| labels[*row]).collect();
-        let purity = neighbour_purity(&found.places, &kept, 5, 1000, 1).unwrap();
+        let projected = with(1);
+        assert_eq!((projected.places.rows(), projected.rows.len(), projected.of), (240, 240, 400));
+        let kept: Vec<u32> = projected.rows.iter().map(|row| labels[*row]).collect();
+        let purity = neighbour_purity(&projected.places, &kept, 5, 1000, 1).unwrap();
         assert!(purity.value > 0.98, "{purity:?}");
-        assert_eq!(found, with(2));
+        assert_eq!(projected, with(2));
     }
 
     #[test]
-    fn repeated_rows_and_few_rows_do_no_harm() {
+    fn repeated_rows_and_few_rows_are_handled() {
         let (mut rows, _) = balls(40);
         for row in 10..40 {
             rows.row_mut(row).fill(0.5);
         }
-        let found = TsneConfig { iterations: 100, ..TsneConfig::default() }.project(&rows, 1, &silent).unwrap();
-        assert!(found.places.values().iter().all(|value| value.is_finite()));
+        let projected = TsneConfig { iterations: 100, ..TsneConfig::default() }.project(&rows, 1, &silent).unwrap();
+        assert!(projected.places.values().iter().all(|value| value.is_finite()));
         let few = TsneConfig::default().project(&rows.select_rows(&[0, 1, 2]), 1, &silent);
         assert_eq!(few, Err(MethodError::TooFewRows { what: "t-SNE", rows: 3, needed: 10 }));
         let flat = TsneConfig::default().project(&Matrix::zeros(20, 3), 1, &silent);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plane_of_a_flat_cloud_is_the_cloud() {
+    fn the_plane_of_a_flat_cloud_keeps_distances() {
         let mut random = generator(3, 0);
         let flat: Vec<f32> = (0..300).flat_map(|_| [random.f32() * 4.0, random.f32(), 7.0]).collect();
         let rows = Matrix::from_values(3, flat).unwrap();

@@ -1,10 +1,10 @@
-//! Columns → mean 0 and deviation 1 on the fitted rows; columns that were constant become 0 on every row.
+//! Columns → standardised columns: mean 0 and deviation 1 on the fitted rows; constant columns become 0 on every row.
 
 use lapwing_tables::Matrix;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Rows in one part of a sum; parts are added in order, whatever threads made them.
+/// Rows per partial sum. Partial sums are added in order, so results do not depend on the number of threads.
 pub(crate) const PART: usize = 4096;
 
 /// Centre and factor of each column.
@@ -15,7 +15,7 @@ pub(crate) struct Standard {
 }
 
 impl Standard {
-    /// Fits both; with `scale` off, factors are 1 (0 for constant columns).
+    /// Fits centre and factor; without `scale`, factors are 1 (0 for constant columns).
     pub(crate) fn fit(rows: &Matrix, scale: bool) -> Self {
         let count = rows.rows().max(1) as f64;
         let sums = column_sums(rows, |_, value| value);
@@ -24,7 +24,7 @@ impl Standard {
         let factor = |column: usize| {
             let first = rows.row(0)[column];
             let deviation = libm::sqrt(squares[column] / count);
-            // Rounding leaves a constant column a tiny deviation, so constancy is asked for by value.
+            // Rounding can leave a constant column a tiny deviation, so compare its values as well.
             let constant = deviation <= 0.0 || rows.iter().all(|row| row[column] == first);
             if constant {
                 0.0
@@ -40,17 +40,17 @@ impl Standard {
         }
     }
 
-    /// Columns that rows must have.
+    /// Number of columns that rows must have.
     pub(crate) fn columns(&self) -> usize {
         self.centre.len()
     }
 
-    /// Whether no column varied.
+    /// Whether every column is constant.
     pub(crate) fn all_constant(&self) -> bool {
         self.factor.iter().all(|factor| *factor == 0.0)
     }
 
-    /// Rows brought to this scale.
+    /// The rows, standardised.
     pub(crate) fn apply(&self, rows: &Matrix) -> Matrix {
         let mut scaled = rows.clone();
         for row in 0..scaled.rows() {
@@ -63,7 +63,7 @@ impl Standard {
     }
 }
 
-/// Σ term(column, value) over rows, by column.
+/// Σ term(column, value) over the rows, by column.
 fn column_sums(rows: &Matrix, term: impl Fn(usize, f64) -> f64 + Sync) -> Vec<f64> {
     let part = |part: usize| {
         let mut sums = vec![0.0; rows.columns()];
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_come_to_mean_zero_and_deviation_one() {
+    fn columns_get_mean_zero_and_deviation_one() {
         let rows = Matrix::from_values(3, vec![1.0, 0.1, 5.0, 3.0, 0.1, 5.0, 5.0, 0.1, 8.0, 7.0, 0.1, 8.0]).unwrap();
         let standard = Standard::fit(&rows, true);
         let scaled = standard.apply(&rows);

@@ -1,86 +1,94 @@
-//! The one place that knows burn: a batch forward through the layers, the loss's gradient backward.
+//! Weights, batch → loss and gradients, with burn's tensors. The only module that uses burn.
 //!
-//! The way back is written out in tensors rather than left to burn's automatic differentiation, which takes as long
-//! again on networks as small as a gateway's. Every random choice is the caller's, because burn's generator is global:
-//! two trainings at once would not be reproducible with it.
+//! burn serves as the tensor backend only. The backward pass is written out in tensor operations, because burn's
+//! automatic differentiation takes twice as long on networks as small as a gateway's. The caller makes every random
+//! choice: burn's generator is global, so two trainings at once would not be reproducible with it.
 //!
-//! Tensors are rows × values. Weights stand as outputs × inputs.
+//! Tensors are rows × values. Weights are outputs × inputs.
 
 use crate::error::NeuralError;
-use crate::learner::{Gradients, LayerGradient, NORM_EPSILON, Norm, NormGradient, Seen, Weights};
+use crate::learner::{Activations, Gradients, LayerGradient, NORM_EPSILON, Norm, NormGradient, Weights};
+use crate::loss::LossGradient;
 use crate::network::FloatLayer;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// The device that training runs on; another burn backend is another line here.
+/// The device that training runs on. To use another burn backend, change this line.
 #[expect(deprecated, reason = "upstream prefers flex; ndarray is the backend that was chosen and measured")]
 fn device() -> Device {
     Device::ndarray()
 }
 
-/// Rows × inputs of one batch, and what dropout leaves of each layer's output: rows × outputs factors, or nothing.
+/// The input rows of one step and their dropout masks.
 pub(crate) struct Batch {
     pub(crate) rows: usize,
+    /// Rows × inputs.
     pub(crate) input: Vec<f32>,
-    pub(crate) kept: Vec<Option<Vec<f32>>>,
+    /// One per layer: rows × outputs factors, or `None` without dropout.
+    pub(crate) dropout_masks: Vec<Option<Vec<f32>>>,
 }
 
-/// Loss and its derivative by the outputs, from the outputs.
-pub(crate) type Judge<'a> = &'a mut (dyn FnMut(&[f32]) -> (f64, Vec<f32>) + Send);
+/// Loss and its gradient with respect to the outputs, from the outputs.
+pub(crate) type LossFn<'a> = &'a mut (dyn FnMut(&[f32]) -> LossGradient + Send);
 
-/// What one layer's way back needs of its way forward.
-struct Trace {
+/// What one layer's backward pass needs from its forward pass.
+struct LayerCache {
     input: Tensor<2>,
     weights: Tensor<2>,
-    norm: Option<NormTrace>,
-    /// 1 where ReLU lets the slope through, else 0: to multiply is quicker than to choose.
-    alive: Option<Tensor<2>>,
-    kept: Option<Tensor<2>>,
+    norm: Option<NormCache>,
+    /// 1 where the layer's sum is positive, else 0: multiplying by it is faster than selecting.
+    relu_mask: Option<Tensor<2>>,
+    dropout_mask: Option<Tensor<2>>,
 }
 
-/// Values normalized, before gain and shift; the batch's own mean and variance.
-struct NormTrace {
-    gain: Tensor<2>,
-    scaled: Tensor<2>,
+/// Normalized values before γ and β, and the batch's own mean and variance.
+struct NormCache {
+    gamma: Tensor<2>,
+    normalized: Tensor<2>,
     mean: Tensor<2>,
     variance: Tensor<2>,
 }
 
-/// Runs a batch through and back. With `probe`, each layer's [`Seen`] comes along.
+/// Runs a forward and a backward pass. With `keep_activations`, the result includes each layer's [`Activations`].
 ///
-/// burn-ndarray takes every product to a thread of rayon's pool and waits for it there; from such a thread it goes on
-/// where it is, so that one batch waits once.
+/// burn-ndarray moves every matrix product to a thread of rayon's pool and waits for it, unless it runs on such a
+/// thread already. The scope enters the pool once per batch.
 ///
 /// # Errors
-/// [`NeuralError::Backend`] when the backend does not give its numbers back.
+/// [`NeuralError::Backend`] if the backend does not return its values.
 pub(crate) fn gradients(
     weights: &Weights,
     batch: Batch,
-    probe: bool,
-    judge: Judge<'_>,
+    keep_activations: bool,
+    loss: LossFn<'_>,
 ) -> Result<Gradients, NeuralError> {
-    rayon::scope(|_| there_and_back(weights, batch, probe, judge))
+    rayon::scope(|_| forward_backward(weights, batch, keep_activations, loss))
 }
 
-fn there_and_back(weights: &Weights, batch: Batch, probe: bool, judge: Judge<'_>) -> Result<Gradients, NeuralError> {
+fn forward_backward(
+    weights: &Weights,
+    batch: Batch,
+    keep_activations: bool,
+    loss: LossFn<'_>,
+) -> Result<Gradients, NeuralError> {
     let device = device();
-    let Batch { rows, input, kept } = batch;
-    let mut traces: Vec<Trace> = Vec::with_capacity(weights.shape.layers.len());
+    let Batch { rows, input, dropout_masks } = batch;
+    let mut caches: Vec<LayerCache> = Vec::with_capacity(weights.shape.layers.len());
     let mut outputs: Vec<Tensor<2>> = Vec::with_capacity(weights.shape.layers.len());
     let mut values = tensor(input, [rows, weights.shape.inputs], &device);
-    for ((index, shape), kept) in weights.shape.layers.iter().enumerate().zip(kept) {
-        let kept = kept.map(|kept| tensor(kept, [rows, shape.outputs], &device));
+    for ((index, shape), mask) in weights.shape.layers.iter().enumerate().zip(dropout_masks) {
+        let mask = mask.map(|mask| tensor(mask, [rows, shape.outputs], &device));
         let layer = upload(&weights.network.layers[index], weights.norms[index].as_ref(), rows, &device);
         let added = shape.add.map(|from| outputs[from].clone());
-        let (output, trace) = layer.forward(values, added, shape.relu, kept);
-        traces.push(trace);
+        let (output, cache) = layer.forward(values, added, shape.relu, mask);
+        caches.push(cache);
         values = output.clone();
         outputs.push(output);
     }
     drop(outputs);
     let width = values.dims()[1];
-    let (loss, slope) = judge(&numbers(values)?);
-    let layers = backward(weights, traces, tensor(slope, [rows, width], &device), probe)?;
+    let LossGradient { loss, gradient } = loss(&download(values)?);
+    let layers = backward(weights, caches, tensor(gradient, [rows, width], &device), keep_activations)?;
     Ok(Gradients { layers, loss })
 }
 
@@ -88,17 +96,21 @@ fn tensor(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-fn numbers(tensor: Tensor<2>) -> Result<Vec<f32>, NeuralError> {
+fn download(tensor: Tensor<2>) -> Result<Vec<f32>, NeuralError> {
     tensor.into_data().try_into_vec::<f32>().map_err(|error| NeuralError::Backend(format!("{error:?}")))
 }
 
 /// One layer's parameters on the device.
 struct Layer {
     weights: Tensor<2>,
-    /// Once for every row of the batch: to add one row to all takes burn-ndarray several times as long.
+    /// Repeated for every row of the batch: burn-ndarray takes several times as long to broadcast one row.
     biases: Tensor<2>,
-    /// Gain and shift.
-    norm: Option<(Tensor<2>, Tensor<2>)>,
+    norm: Option<NormLayer>,
+}
+
+struct NormLayer {
+    gamma: Tensor<2>,
+    beta: Tensor<2>,
 }
 
 fn upload(layer: &FloatLayer, norm: Option<&Norm>, rows: usize, device: &Device) -> Layer {
@@ -107,7 +119,7 @@ fn upload(layer: &FloatLayer, norm: Option<&Norm>, rows: usize, device: &Device)
     Layer {
         weights: tensor(layer.weights.clone(), [outputs, inputs], device),
         biases: tensor(layer.biases.repeat(rows), [rows, outputs], device),
-        norm: norm.map(|norm| (row(&norm.gain), row(&norm.shift))),
+        norm: norm.map(|norm| NormLayer { gamma: row(&norm.gamma), beta: row(&norm.beta) }),
     }
 }
 
@@ -117,60 +129,57 @@ impl Layer {
         input: Tensor<2>,
         added: Option<Tensor<2>>,
         has_relu: bool,
-        kept: Option<Tensor<2>>,
-    ) -> (Tensor<2>, Trace) {
+        dropout_mask: Option<Tensor<2>>,
+    ) -> (Tensor<2>, LayerCache) {
         let mut values = input.clone().matmul(self.weights.clone().transpose()) + self.biases;
-        let norm = self.norm.map(|(gain, shift)| NormTrace::forward(&mut values, gain, shift));
+        let norm = self.norm.map(|norm| norm.forward(&mut values));
         if let Some(added) = added {
             values = values + added;
         }
         if has_relu {
             values = relu(values);
         }
-        let alive = has_relu.then(|| values.clone().sign());
-        if let Some(kept) = &kept {
-            values = values * kept.clone();
+        let relu_mask = has_relu.then(|| values.clone().sign());
+        if let Some(mask) = &dropout_mask {
+            values = values * mask.clone();
         }
-        (values, Trace { input, weights: self.weights, norm, alive, kept })
+        (values, LayerCache { input, weights: self.weights, norm, relu_mask, dropout_mask })
     }
 }
 
-/// From the slope by the outputs to the slopes by every parameter.
+/// From the gradient with respect to the outputs to the gradient of every parameter.
 fn backward(
     weights: &Weights,
-    traces: Vec<Trace>,
-    slope: Tensor<2>,
-    probe: bool,
+    caches: Vec<LayerCache>,
+    gradient: Tensor<2>,
+    keep_activations: bool,
 ) -> Result<Vec<LayerGradient>, NeuralError> {
-    let mut slopes: Vec<Option<Tensor<2>>> = vec![None; traces.len()];
-    let mut layers = Vec::with_capacity(traces.len());
-    if let Some(last) = slopes.last_mut() {
-        *last = Some(slope);
+    let mut output_gradients: Vec<Option<Tensor<2>>> = vec![None; caches.len()];
+    let mut layers = Vec::with_capacity(caches.len());
+    if let Some(last) = output_gradients.last_mut() {
+        *last = Some(gradient);
     }
-    for (index, trace) in traces.into_iter().enumerate().rev() {
-        // A layer whose output nobody takes has no slope; there is none such in a valid shape.
-        let Some(mut slope) = slopes[index].take() else { continue };
-        if let Some(kept) = trace.kept {
-            slope = slope * kept;
+    for (index, cache) in caches.into_iter().enumerate().rev() {
+        // In a valid shape every layer's output is used, so every layer has a gradient.
+        let Some(mut gradient) = output_gradients[index].take() else { continue };
+        if let Some(mask) = cache.dropout_mask {
+            gradient = gradient * mask;
         }
-        if let Some(alive) = trace.alive {
-            slope = slope * alive;
+        if let Some(mask) = cache.relu_mask {
+            gradient = gradient * mask;
         }
         if let Some(from) = weights.shape.layers[index].add {
-            accumulate(&mut slopes[from], slope.clone());
+            accumulate(&mut output_gradients[from], gradient.clone());
         }
-        let norm = match trace.norm {
-            None => None,
-            Some(norm) => {
-                let (before, gradient) = norm.backward(slope)?;
-                slope = before;
-                Some(gradient)
-            }
-        };
+        let mut norm = None;
+        if let Some(cache) = cache.norm {
+            let (before, parameters) = cache.backward(gradient)?;
+            (gradient, norm) = (before, Some(parameters));
+        }
         if index > 0 {
-            accumulate(&mut slopes[index - 1], slope.clone().matmul(trace.weights));
+            accumulate(&mut output_gradients[index - 1], gradient.clone().matmul(cache.weights));
         }
-        layers.push(layer_gradient(trace.input, slope, norm, probe)?);
+        layers.push(layer_gradient(cache.input, gradient, norm, keep_activations)?);
     }
     layers.reverse();
     Ok(layers)
@@ -178,25 +187,26 @@ fn backward(
 
 fn layer_gradient(
     input: Tensor<2>,
-    slope: Tensor<2>,
+    gradient: Tensor<2>,
     norm: Option<NormGradient>,
-    probe: bool,
+    keep_activations: bool,
 ) -> Result<LayerGradient, NeuralError> {
-    let ([_, inputs], [_, outputs]) = (input.dims(), slope.dims());
-    // The first factor has to be turned, which copies it: let it be the narrower one.
+    let ([_, inputs], [_, outputs]) = (input.dims(), gradient.dims());
+    // The first factor is transposed, which copies it, so it is the narrower one.
     let weights = if outputs <= inputs {
-        slope.clone().transpose().matmul(input.clone())
+        gradient.clone().transpose().matmul(input.clone())
     } else {
-        input.clone().transpose().matmul(slope.clone()).transpose()
+        input.clone().transpose().matmul(gradient.clone()).transpose()
     };
-    // The last to hold it, so that its numbers come without a copy.
-    let slope = numbers(slope)?;
-    let biases = column_sums(&slope, outputs);
-    let seen = if probe { Some(Seen { input: numbers(input)?, slope }) } else { None };
-    Ok(LayerGradient { weights: numbers(weights)?, biases, norm, seen })
+    // The last reference to the tensor, so that the download does not copy.
+    let output_gradient = download(gradient)?;
+    let biases = column_sums(&output_gradient, outputs);
+    let activations =
+        if keep_activations { Some(Activations { input: download(input)?, output_gradient }) } else { None };
+    Ok(LayerGradient { weights: download(weights)?, biases, norm, activations })
 }
 
-/// Row after row, as burn-ndarray sums, to the bit: it takes some hundred instructions for every row.
+/// Sums row by row, to the same bits as burn-ndarray, which takes some hundred instructions per row.
 fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
     let mut sums = vec![0.0; columns];
     for row in values.chunks_exact(columns) {
@@ -212,30 +222,32 @@ fn accumulate(sum: &mut Option<Tensor<2>>, part: Tensor<2>) {
     });
 }
 
-impl NormTrace {
+impl NormLayer {
     /// Normalizes the values over the batch.
-    fn forward(values: &mut Tensor<2>, gain: Tensor<2>, shift: Tensor<2>) -> Self {
+    fn forward(self, values: &mut Tensor<2>) -> NormCache {
         let mean = values.clone().mean_dim(0);
         let centred = values.clone() - mean.clone();
         let variance = (centred.clone() * centred.clone()).mean_dim(0);
-        let scaled = centred / (variance.clone() + NORM_EPSILON).sqrt();
-        *values = scaled.clone() * gain.clone() + shift;
-        Self { gain, scaled, mean, variance }
+        let normalized = centred / (variance.clone() + NORM_EPSILON).sqrt();
+        *values = normalized.clone() * self.gamma.clone() + self.beta;
+        NormCache { gamma: self.gamma, normalized, mean, variance }
     }
+}
 
-    /// Turns the slope by the normalized values into the slope by the values before (Ioffe & Szegedy 2015, section 3).
-    fn backward(self, slope: Tensor<2>) -> Result<(Tensor<2>, NormGradient), NeuralError> {
-        let rows = slope.dims()[0].max(1) as f32;
-        let gain = (slope.clone() * self.scaled.clone()).sum_dim(0);
-        let shift = slope.clone().sum_dim(0);
-        let factor = self.gain / (self.variance.clone() + NORM_EPSILON).sqrt();
-        let before = (slope - shift.clone() / rows - self.scaled * (gain.clone() / rows)) * factor;
-        let gradient = NormGradient {
-            gain: numbers(gain)?,
-            shift: numbers(shift)?,
-            mean: numbers(self.mean)?,
-            variance: numbers(self.variance)?,
+impl NormCache {
+    /// From the gradient after normalization to the gradient before it (Ioffe & Szegedy 2015, section 3).
+    fn backward(self, gradient: Tensor<2>) -> Result<(Tensor<2>, NormGradient), NeuralError> {
+        let rows = gradient.dims()[0].max(1) as f32;
+        let gamma = (gradient.clone() * self.normalized.clone()).sum_dim(0);
+        let beta = gradient.clone().sum_dim(0);
+        let factor = self.gamma / (self.variance.clone() + NORM_EPSILON).sqrt();
+        let before = (gradient - beta.clone() / rows - self.normalized * (gamma.clone() / rows)) * factor;
+        let parameters = NormGradient {
+            gamma: download(gamma)?,
+            beta: download(beta)?,
+            mean: download(self.mean)?,
+            variance: download(self.variance)?,
         };
-        Ok((before, gradient))
+        Ok((before, parameters))
     }
 }

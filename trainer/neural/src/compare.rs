@@ -1,9 +1,9 @@
-//! Optimizers side by side: the same first weights, rows and batches, loss over steps and over seconds.
+//! Optimizer settings → learning curves over steps and seconds, from the same initial weights, rows and batches.
 
 use crate::error::NeuralError;
 use crate::fit::{CurvePoint, FitConfig, fit_validated};
-use crate::rows::Rows;
 use crate::shape::NetworkShape;
+use crate::weighted_rows::Rows;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -12,28 +12,28 @@ use serde::{Deserialize, Serialize};
 pub struct NamedCurve {
     /// Name of the settings.
     pub name: String,
-    /// One point an epoch.
+    /// One point per epoch.
     pub points: Vec<CurvePoint>,
-    /// Why it ended early; nothing when it did not.
-    pub failure: Option<String>,
+    /// Error message of a training that diverged.
+    pub(crate) failure: Option<String>,
 }
 
 impl NamedCurve {
-    /// First step and second at which the validation loss is at most `loss`; nothing when it never is.
+    /// First step and second at which the validation loss is at most `loss`; `None` if it never is.
     pub fn reached(&self, loss: f64) -> Option<(usize, f64)> {
         self.points.iter().find(|point| point.validation_loss <= loss).map(|point| (point.step, point.seconds))
     }
 
-    /// The best validation loss; infinite without points.
+    /// Lowest validation loss; infinite without points.
     pub fn best(&self) -> f64 {
         self.points.iter().map(|point| point.validation_loss).fold(f64::INFINITY, f64::min)
     }
 }
 
-/// Trains once with each of the settings. A training that diverges ends its own curve only.
+/// Trains once with each of the settings. A diverging training ends only its own curve.
 ///
 /// # Errors
-/// [`NeuralError`] for rows, shapes or settings that cannot be.
+/// [`NeuralError`] for invalid rows, shapes or settings.
 pub fn compare_fits(
     shape: &NetworkShape,
     rows: Rows<'_>,

@@ -1,24 +1,23 @@
-//! Rows → weights: minibatches, a learning rate a step, early stopping on validation rows, best weights kept.
+//! Rows → trained network: minibatches, a learning rate schedule, early stopping on validation rows.
 //!
 //! Every random choice comes from the caller's generator, in a fixed order: the same generator, rows and settings give
-//! the same bits. Epochs and steps count from 1 in what is told, and steps run over the whole training.
+//! the same bits. Reported epochs and steps count from 1; steps count over the whole training.
 
 use crate::adam::{Adam, AdamConfig};
 use crate::backend::{self, Batch};
 use crate::error::NeuralError;
 use crate::kfac::{Kfac, KfacConfig};
 use crate::learner::{Gradients, Weights};
-use crate::loss::Loss;
+use crate::loss::{Loss, LossGradient};
 use crate::network::FloatNetwork;
 use crate::normal;
-use crate::plain;
-use crate::rows::{Rows, gathered};
 use crate::schedule::Schedule;
 use crate::shape::NetworkShape;
+use crate::weighted_rows::{Rows, gather};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Who turns gradients into steps.
+/// Optimizer and its hyperparameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimizer {
@@ -28,40 +27,26 @@ pub enum Optimizer {
     Kfac(KfacConfig),
 }
 
-/// Who takes batches forward and back. Both give the same gradients but for rounding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Engine {
-    /// Products by hand, without a tensor library.
-    #[default]
-    Plain,
-    /// burn's tensors.
-    Burn,
-}
-
-/// Everything that decides the outcome besides the rows, the first weights and the generator.
+/// Training hyperparameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct FitConfig {
-    /// Most passes over the rows.
+    /// Maximum number of epochs.
     pub epochs: usize,
-    /// Rows a step.
+    /// Batch size, rows.
     pub batch_rows: usize,
-    /// Steps from gradients.
     pub optimizer: Optimizer,
-    /// Forward and back.
-    pub engine: Engine,
-    /// Learning rate of each step.
     pub schedule: Schedule,
-    /// Epochs without a better validation loss before training stops.
+    /// Early stopping: epochs without a lower validation loss.
     pub patience: usize,
-    /// Distance for outputs that are values; flags and classes have their own.
+    /// Loss for targets that are values; flags and classes use cross-entropy.
     pub loss: Loss,
-    /// How much each output counts where outputs are values; empty: all alike.
+    /// Weight of each output in the loss for targets that are values; empty: all 1.
     pub output_weights: Vec<f32>,
-    /// Standard deviation of the noise on the input; targets stay clean (Vincent et al. 2010).
+    /// Standard deviation of Gaussian noise added to the input, but not to the targets (Vincent et al. 2010).
     pub noise: f32,
-    /// Share of the input values set to 0; targets stay clean.
+    /// Share of the input values set to 0; the targets keep them.
     pub masking: f32,
 }
 
@@ -71,7 +56,6 @@ impl Default for FitConfig {
             epochs: 60,
             batch_rows: 256,
             optimizer: Optimizer::Adam(AdamConfig::default()),
-            engine: Engine::default(),
             schedule: Schedule::WarmUpCosine { highest: 3e-3 },
             patience: 8,
             loss: Loss::Squared,
@@ -89,7 +73,7 @@ impl FitConfig {
         };
         setting(self.epochs >= 1, "epochs", self.epochs.to_string(), "1 or more")?;
         setting(self.batch_rows >= 1, "batch-rows", self.batch_rows.to_string(), "1 or more")?;
-        setting(self.schedule.is_valid(), "schedule", format!("{:?}", self.schedule), "rates from over 0 to 10")?;
+        setting(self.schedule.is_valid(), "schedule", format!("{:?}", self.schedule), "rates above 0, at most 10")?;
         setting((0.0..=10.0).contains(&self.noise), "noise", self.noise.to_string(), "0 to 10")?;
         setting((0.0..1.0).contains(&self.masking), "masking", self.masking.to_string(), "0 to less than 1")?;
         let delta = if let Loss::Huber { delta } = self.loss { delta } else { 1.0 };
@@ -101,50 +85,50 @@ impl FitConfig {
     }
 }
 
-/// One point of a learning curve: after an epoch.
+/// One point of a learning curve, taken after an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// Epochs done.
     pub epoch: usize,
-    /// Most epochs there can be.
+    /// Maximum number of epochs.
     pub epochs: usize,
     /// Steps done.
     pub step: usize,
-    /// Seconds of training, by the caller's clock; validation is not counted.
+    /// Training time by the caller's clock, without validation, seconds.
     pub seconds: f64,
-    /// Mean loss of the epoch's batches, as they were when each was learnt.
-    pub training_loss: f64,
-    /// Validation loss now.
+    /// Mean loss over the epoch's batches, each before its own step.
+    pub(crate) training_loss: f64,
+    /// Validation loss after this epoch.
     pub validation_loss: f64,
-    /// The best one until now.
+    /// Lowest validation loss so far.
     pub best_loss: f64,
 }
 
-/// Judges and watches a training.
+/// Callbacks of a training.
 pub struct Watch<'a> {
-    /// Validation loss of a network; lower is better. Never sees dropout or noise.
+    /// Validation loss of a network, without dropout and noise; lower is better.
     pub validate: &'a mut dyn FnMut(&FloatNetwork) -> f64,
-    /// Told after every epoch.
+    /// Called after every epoch.
     pub progress: &'a mut dyn FnMut(&CurvePoint),
-    /// Seconds since any fixed time.
+    /// Seconds since a fixed but arbitrary time.
     pub clock: &'a dyn Fn() -> f64,
 }
 
-/// What a training leaves.
+/// Result of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fitted {
-    /// The best weights.
+    /// The network with the lowest validation loss.
     pub network: FloatNetwork,
-    /// Epoch of the best weights, from 1.
+    /// Its epoch, from 1.
     pub best_epoch: usize,
-    /// One point an epoch.
+    /// One point per epoch.
     pub curve: Vec<CurvePoint>,
 }
 
-/// Trains a network of random weights.
+/// Trains a randomly initialized network.
 ///
 /// # Errors
-/// [`NeuralError`] for rows or settings that cannot be, divergence, or a failing backend.
+/// [`NeuralError`] for invalid rows or settings, divergence, or a failing backend.
 pub fn fit(
     shape: &NetworkShape,
     rows: Rows<'_>,
@@ -154,21 +138,22 @@ pub fn fit(
 ) -> Result<Fitted, NeuralError> {
     config.check()?;
     if !shape.is_valid() {
-        return Err(NeuralError::setting("layers", format!("{shape:?}"), "widths over 0 and additions that meet"));
+        let expected = "widths above 0, additions of an earlier layer of the same width";
+        return Err(NeuralError::setting("layers", format!("{shape:?}"), expected));
     }
     rows.check(shape.inputs, shape.outputs())?;
     if !config.output_weights.is_empty() && config.output_weights.len() != shape.outputs() {
-        let expected = format!("0 or {}, as many as outputs", shape.outputs());
+        let expected = format!("0 or {}, one per output", shape.outputs());
         return Err(NeuralError::setting("output-weights", config.output_weights.len(), expected));
     }
     Training::start(shape, rows, config, rng).run(watch)
 }
 
-/// Trains with validation rows of the same kind, judged by the same loss.
+/// Trains with early stopping on the same loss over `validation`.
 ///
 /// # Errors
 /// As [`fit`].
-pub fn fit_validated(
+pub(crate) fn fit_validated(
     shape: &NetworkShape,
     rows: Rows<'_>,
     validation: Rows<'_>,
@@ -193,7 +178,7 @@ struct Training<'a> {
     config: &'a FitConfig,
     rng: &'a mut Rng,
     stepper: Stepper,
-    step: usize,
+    steps_done: usize,
 }
 
 impl<'a> Training<'a> {
@@ -202,7 +187,7 @@ impl<'a> Training<'a> {
             Optimizer::Adam(adam) => Stepper::Adam(Adam::new(adam)),
             Optimizer::Kfac(kfac) => Stepper::Kfac(Box::new(Kfac::new(kfac))),
         };
-        Self { weights: Weights::random(shape, rng), rows, config, rng, stepper, step: 0 }
+        Self { weights: Weights::random(shape, rng), rows, config, rng, stepper, steps_done: 0 }
     }
 
     fn run(mut self, watch: Watch<'_>) -> Result<Fitted, NeuralError> {
@@ -222,7 +207,7 @@ impl<'a> Training<'a> {
                 (best, best_loss, best_epoch) = (network, validation_loss, epoch);
             }
             let point =
-                CurvePoint { epoch, epochs, step: self.step, seconds, training_loss, validation_loss, best_loss };
+                CurvePoint { epoch, epochs, step: self.steps_done, seconds, training_loss, validation_loss, best_loss };
             (watch.progress)(&point);
             curve.push(point);
             if epoch - best_epoch >= self.config.patience.max(1) {
@@ -232,29 +217,30 @@ impl<'a> Training<'a> {
         Ok(Fitted { network: best, best_epoch, curve })
     }
 
-    /// One pass over the rows; the mean loss of its batches.
+    /// Trains one epoch and returns the mean loss of its batches.
     fn epoch(&mut self) -> Result<f64, NeuralError> {
         let mut order: Vec<usize> = (0..self.rows.input.rows()).collect();
         self.rng.shuffle(&mut order);
         let steps = self.config.epochs * order.len().div_ceil(self.config.batch_rows);
         let mut sum = 0.0;
-        for places in order.chunks(self.config.batch_rows) {
-            let rate = self.config.schedule.rate(self.step, steps);
-            sum += self.learn(places, rate)? * places.len() as f64;
-            self.step += 1;
+        for indices in order.chunks(self.config.batch_rows) {
+            let rate = self.config.schedule.rate(self.steps_done, steps);
+            sum += self.step(indices, rate)? * indices.len() as f64;
+            self.steps_done += 1;
         }
         Ok(sum / order.len() as f64)
     }
 
-    fn learn(&mut self, places: &[usize], rate: f64) -> Result<f64, NeuralError> {
-        let gradients = self.gradients(places, Purpose::Step)?;
-        self.weights.observe(&gradients);
+    /// Takes one optimizer step and returns the batch's loss before it.
+    fn step(&mut self, indices: &[usize], rate: f64) -> Result<f64, NeuralError> {
+        let gradients = self.gradients(indices, Purpose::Step)?;
+        self.weights.update_running_averages(&gradients);
         if let Stepper::Kfac(kfac) = &self.stepper
-            && kfac.is_statistics_due()
+            && kfac.is_curvature_due()
         {
-            let sampled = self.gradients(places, Purpose::Statistics)?;
+            let sampled = self.gradients(indices, Purpose::Curvature)?;
             if let Stepper::Kfac(kfac) = &mut self.stepper {
-                kfac.observe(&sampled, places.len());
+                kfac.update_curvature(&sampled, indices.len());
             }
         }
         match &mut self.stepper {
@@ -264,28 +250,21 @@ impl<'a> Training<'a> {
         Ok(gradients.loss)
     }
 
-    fn gradients(&mut self, places: &[usize], purpose: Purpose) -> Result<Gradients, NeuralError> {
-        let goal = self.rows.goal(places, self.config.loss, &self.config.output_weights);
-        let batch = self.batch(places);
-        let (rows, rng) = (places.len(), &mut *self.rng);
-        let mut judge = |outputs: &[f32]| match purpose {
-            Purpose::Step => {
-                let judged = goal.judge(outputs, rows);
-                (judged.value, judged.gradient)
-            }
-            Purpose::Statistics => (0.0, goal.sample(outputs, rows, rng)),
+    fn gradients(&mut self, indices: &[usize], purpose: Purpose) -> Result<Gradients, NeuralError> {
+        let objective = self.rows.objective(indices, self.config.loss, &self.config.output_weights);
+        let batch = self.batch(indices);
+        let (rows, rng) = (indices.len(), &mut *self.rng);
+        let mut loss = |outputs: &[f32]| match purpose {
+            Purpose::Step => objective.loss(outputs, rows),
+            Purpose::Curvature => LossGradient { loss: 0.0, gradient: objective.sampled_gradient(outputs, rows, rng) },
         };
-        let probe = purpose == Purpose::Statistics;
-        match self.config.engine {
-            Engine::Plain => Ok(plain::gradients(&self.weights, batch, probe, &mut judge)),
-            Engine::Burn => backend::gradients(&self.weights, batch, probe, &mut judge),
-        }
+        backend::gradients(&self.weights, batch, purpose == Purpose::Curvature, &mut loss)
     }
 
-    /// The rows as the network sees them: with noise, masked, and with dropout drawn.
-    fn batch(&mut self, places: &[usize]) -> Batch {
+    /// Adds noise and masking to the rows and draws the dropout masks.
+    fn batch(&mut self, indices: &[usize]) -> Batch {
         let FitConfig { noise, masking, .. } = *self.config;
-        let mut input = gathered(self.rows.input, places);
+        let mut input = gather(self.rows.input, indices);
         if noise > 0.0 {
             input.iter_mut().for_each(|value| *value += noise * normal(self.rng));
         }
@@ -294,18 +273,20 @@ impl<'a> Training<'a> {
             input.iter_mut().filter(|_| rng.f32() < masking).for_each(|value| *value = 0.0);
         }
         let rng = &mut *self.rng;
-        let kept = self.weights.shape.layers.iter().map(|layer| {
-            let grown = 1.0 / (1.0 - layer.dropout);
-            let keep = |_| if rng.f32() < layer.dropout { 0.0 } else { grown };
-            (layer.dropout > 0.0).then(|| (0..places.len() * layer.outputs).map(keep).collect())
+        let dropout_masks = self.weights.shape.layers.iter().map(|layer| {
+            let scale = 1.0 / (1.0 - layer.dropout);
+            let factor = |_| if rng.f32() < layer.dropout { 0.0 } else { scale };
+            (layer.dropout > 0.0).then(|| (0..indices.len() * layer.outputs).map(factor).collect())
         });
-        let kept = kept.collect();
-        Batch { rows: places.len(), input, kept }
+        let dropout_masks = dropout_masks.collect();
+        Batch { rows: indices.len(), input, dropout_masks }
     }
 }
 
+/// What a gradient is for.
 #[derive(Clone, Copy, PartialEq)]
 enum Purpose {
     Step,
-    Statistics,
+    /// K-FAC's curvature estimate, with targets drawn from the network's own predictions.
+    Curvature,
 }

@@ -1,35 +1,36 @@
-//! K-FAC: steps along the natural gradient with Kronecker-factored curvature (Martens & Grosse 2015).
+//! Weights, gradients → updated weights: K-FAC, natural gradient steps with Kronecker-factored curvature (Martens &
+//! Grosse 2015).
 //!
-//! For a dense layer with input a (a 1 appended, for the bias) and derivative g by its output, the Fisher information of
-//! its weights is taken as A ⊗ G, A = E\[a·aᵀ\], G = E\[g·gᵀ\] (section 3), with g from targets that are drawn from the
-//! network's own predictions (section 5). Both are running averages (section 5). The damped inverse is
-//! (A + π√λ·I)⁻¹ ⊗ (G + √λ/π·I)⁻¹ with π² = mean diagonal of A over that of G (section 6.3), by Cholesky. A step is
-//! shortened where it would move the predictions too far: r²·Σ ∇ᵀF⁻¹∇ ≤ the limit (Ba et al. 2017, section 5).
-//! Parameters of batch normalization have the diagonal of their Fisher information, equally damped.
+//! For a dense layer with input a (with a 1 appended for the bias) and loss gradient g with respect to its output, the
+//! Fisher information of its weights is approximated by A ⊗ G, A = E\[a·aᵀ\], G = E\[g·gᵀ\] (section 3), with g from
+//! targets drawn from the network's own predictions (section 5). Both are running averages (section 5). The damped
+//! inverse is (A + π√λ·I)⁻¹ ⊗ (G + √λ/π·I)⁻¹ with π² = mean diagonal of A / mean diagonal of G (section 6.3), computed
+//! by Cholesky decomposition. Steps are scaled down so that r²·Σ ∇ᵀF⁻¹∇ ≤ the step limit (Ba et al. 2017, section 5).
+//! Batch normalization's parameters use the diagonal of their Fisher information with the same damping.
 
 use crate::error::NeuralError;
-use crate::learner::{Gradients, LayerGradient, Norm, NormGradient, Seen, Weights};
+use crate::learner::{Activations, Gradients, LayerGradient, Norm, NormGradient, Weights};
 use nalgebra::{Cholesky, DMatrix, DMatrixView};
 use serde::{Deserialize, Serialize};
 
-/// K-FAC's settings.
+/// K-FAC's hyperparameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct KfacConfig {
-    /// λ: added to the curvature, more than 0.
-    pub damping: f64,
-    /// Largest share of the old averages that stays at an update; fewer updates weigh all alike.
-    pub averaging: f64,
-    /// Steps from one look at the curvature to the next.
-    pub statistics_steps: usize,
-    /// Steps from one inversion to the next.
-    pub inverse_steps: usize,
-    /// Share of the last step that goes into the next one.
-    pub momentum: f64,
-    /// Trust region: the largest squared length of a step, in the Fisher metric.
-    pub step_limit: f64,
-    /// Share of each weight that is taken off with each step, times the learning rate.
-    pub decay: f64,
+    /// λ: added to the curvature, above 0.
+    pub(crate) damping: f64,
+    /// Maximum decay rate of the running averages; the first updates have equal weight.
+    pub(crate) averaging: f64,
+    /// Steps between curvature updates.
+    pub(crate) statistics_steps: usize,
+    /// Steps between inversions.
+    pub(crate) inverse_steps: usize,
+    /// Momentum, 0 to less than 1.
+    pub(crate) momentum: f64,
+    /// Trust region: maximum squared step length in the Fisher metric.
+    pub(crate) step_limit: f64,
+    /// Weight decay: share of each weight subtracted per step, times the learning rate.
+    pub(crate) decay: f64,
 }
 
 impl Default for KfacConfig {
@@ -54,25 +55,26 @@ impl KfacConfig {
         setting((1e-10..=1e4).contains(&self.damping), "kfac.damping", self.damping, "1e-10 to 10000")?;
         setting((0.0..1.0).contains(&self.averaging), "kfac.averaging", self.averaging, "0 to less than 1")?;
         setting((0.0..1.0).contains(&self.momentum), "kfac.momentum", self.momentum, "0 to less than 1")?;
-        setting(self.step_limit > 0.0, "kfac.step-limit", self.step_limit, "more than 0")?;
+        setting(self.step_limit > 0.0, "kfac.step-limit", self.step_limit, "above 0")?;
         setting((0.0..=10.0).contains(&self.decay), "kfac.decay", self.decay, "0 to 10")?;
         let steps = self.statistics_steps.min(self.inverse_steps);
         setting(steps >= 1, "kfac.statistics-steps and kfac.inverse-steps", steps as f64, "1 or more")
     }
 }
 
-/// Curvature, its inverse, and momentum of every layer.
+/// Curvature, inverse curvature and momentum of every layer.
 pub(crate) struct Kfac {
     config: KfacConfig,
     steps: usize,
-    looks: usize,
+    updates: usize,
     layers: Vec<Layer>,
 }
 
 #[derive(Default)]
 struct Layer {
-    /// (Inputs + 1)², outputs².
+    /// A: (inputs + 1) × (inputs + 1).
     input: DMatrix<f64>,
+    /// G: outputs × outputs.
     output: DMatrix<f64>,
     input_inverse: DMatrix<f64>,
     output_inverse: DMatrix<f64>,
@@ -81,7 +83,7 @@ struct Layer {
     norm: Option<Diagonal>,
 }
 
-/// Fisher information of gain and shift, one after the other, and their momentum.
+/// Fisher information of γ, then β, and their momentum.
 struct Diagonal {
     curvature: Vec<f64>,
     momentum: Vec<f64>,
@@ -95,57 +97,57 @@ struct Natural {
 
 impl Kfac {
     pub(crate) fn new(config: KfacConfig) -> Self {
-        Self { config, steps: 0, looks: 0, layers: Vec::new() }
+        Self { config, steps: 0, updates: 0, layers: Vec::new() }
     }
 
-    /// True when the next step wants a look at the curvature first.
-    pub(crate) fn is_statistics_due(&self) -> bool {
+    /// True when the next step has to update the curvature first.
+    pub(crate) fn is_curvature_due(&self) -> bool {
         self.steps.is_multiple_of(self.config.statistics_steps)
     }
 
-    /// Takes up a batch whose targets were drawn from the predictions.
-    pub(crate) fn observe(&mut self, sampled: &Gradients, rows: usize) {
-        self.looks += 1;
-        let kept = self.config.averaging.min(1.0 - 1.0 / self.looks as f64);
+    /// Updates the curvature from a batch whose targets were drawn from the predictions.
+    pub(crate) fn update_curvature(&mut self, sampled: &Gradients, rows: usize) {
+        self.updates += 1;
+        let decay = self.config.averaging.min(1.0 - 1.0 / self.updates as f64);
         self.layers.resize_with(sampled.layers.len(), Layer::default);
         for (layer, gradient) in self.layers.iter_mut().zip(&sampled.layers) {
-            let Some(seen) = &gradient.seen else { continue };
-            let (input, output) = moments(seen, rows);
-            blend(&mut layer.input, input, kept);
-            blend(&mut layer.output, output, kept);
+            let Some(activations) = &gradient.activations else { continue };
+            let (input, output) = factors(activations, rows);
+            update_average(&mut layer.input, input, decay);
+            update_average(&mut layer.output, output, decay);
             if let Some(norm) = &gradient.norm {
-                // Derivatives of a mean over rows; a single draw's square has the mean's curvature over rows.
+                // The loss is a mean over rows, so the expected squared gradient is its curvature / rows.
                 let square = |value: &f32| f64::from(*value).powi(2) * rows as f64;
-                let seen: Vec<f64> = norm.gain.iter().chain(&norm.shift).map(square).collect();
-                let empty = || Diagonal { curvature: vec![0.0; seen.len()], momentum: vec![0.0; seen.len()] };
+                let squares: Vec<f64> = norm.gamma.iter().chain(&norm.beta).map(square).collect();
+                let empty = || Diagonal { curvature: vec![0.0; squares.len()], momentum: vec![0.0; squares.len()] };
                 let diagonal = layer.norm.get_or_insert_with(empty);
-                for (old, new) in diagonal.curvature.iter_mut().zip(&seen) {
-                    *old = kept * *old + (1.0 - kept) * new;
+                for (old, new) in diagonal.curvature.iter_mut().zip(&squares) {
+                    *old = decay * *old + (1.0 - decay) * new;
                 }
             }
         }
     }
 
-    /// One step.
+    /// Updates the weights.
     ///
     /// # Errors
-    /// [`NeuralError::Setting`] when a factor cannot be inverted: the damping is too small for it.
+    /// [`NeuralError::Setting`] if the damping is too small to invert a factor.
     pub(crate) fn step(&mut self, weights: &mut Weights, gradients: &Gradients, rate: f64) -> Result<(), NeuralError> {
         if self.steps.is_multiple_of(self.config.inverse_steps) || self.steps == self.config.statistics_steps {
             let damping = self.config.damping;
             self.layers.iter_mut().try_for_each(|layer| layer.invert(damping))?;
         }
         self.steps += 1;
-        let mut reach = 0.0;
+        let mut squared_length = 0.0;
         let mut steps = Vec::with_capacity(self.layers.len());
         for (layer, gradient) in self.layers.iter().zip(&gradients.layers) {
             let (natural, product) = layer.natural(gradient, self.config.damping);
-            reach += product;
+            squared_length += product;
             steps.push(natural);
         }
-        let shorter = (self.config.step_limit / (rate * rate * reach).max(f64::MIN_POSITIVE)).sqrt().min(1.0);
+        let scale = (self.config.step_limit / (rate * rate * squared_length).max(f64::MIN_POSITIVE)).sqrt().min(1.0);
         for (index, natural) in steps.iter().enumerate() {
-            self.layers[index].remember(natural, self.config.momentum, shorter);
+            self.layers[index].update_momentum(natural, self.config.momentum, scale);
             self.layers[index].apply(weights, index, rate, self.config.decay);
         }
         Ok(())
@@ -156,7 +158,7 @@ impl Layer {
     fn invert(&mut self, damping: f64) -> Result<(), NeuralError> {
         let mean = |factor: &DMatrix<f64>| factor.trace() / factor.nrows().max(1) as f64;
         let (of_input, of_output) = (mean(&self.input), mean(&self.output));
-        // A layer that is dead on both sides has no ratio.
+        // Without any activity in the layer the ratio is undefined.
         let pi = if of_input > 0.0 && of_output > 0.0 { (of_input / of_output).sqrt() } else { 1.0 };
         self.input_inverse = inverse(&self.input, pi * damping.sqrt())?;
         self.output_inverse = inverse(&self.output, damping.sqrt() / pi)?;
@@ -166,33 +168,33 @@ impl Layer {
     /// F⁻¹∇ and ∇ᵀF⁻¹∇.
     fn natural(&self, gradient: &LayerGradient, damping: f64) -> (Natural, f64) {
         let (outputs, inputs) = (self.output.nrows(), self.input.nrows() - 1);
-        let slope = DMatrix::from_fn(outputs, inputs + 1, |output, input| {
+        let full = DMatrix::from_fn(outputs, inputs + 1, |output, input| {
             let value =
                 if input < inputs { gradient.weights[output * inputs + input] } else { gradient.biases[output] };
             f64::from(value)
         });
-        let dense = &self.output_inverse * &slope * &self.input_inverse;
-        let mut product = dense.dot(&slope);
+        let dense = &self.output_inverse * &full * &self.input_inverse;
+        let mut product = dense.dot(&full);
         let mut norm = Vec::new();
         if let (Some(diagonal), Some(gradient)) = (&self.norm, &gradient.norm) {
-            let NormGradient { gain, shift, .. } = gradient;
-            for (slope, curvature) in gain.iter().chain(shift).zip(&diagonal.curvature) {
-                let slope = f64::from(*slope);
-                norm.push(slope / (curvature + damping));
-                product += slope * slope / (curvature + damping);
+            let NormGradient { gamma, beta, .. } = gradient;
+            for (gradient, curvature) in gamma.iter().chain(beta).zip(&diagonal.curvature) {
+                let gradient = f64::from(*gradient);
+                norm.push(gradient / (curvature + damping));
+                product += gradient * gradient / (curvature + damping);
             }
         }
         (Natural { dense, norm }, product)
     }
 
-    fn remember(&mut self, natural: &Natural, momentum: f64, shorter: f64) {
+    fn update_momentum(&mut self, natural: &Natural, momentum: f64, scale: f64) {
         if self.momentum.is_empty() {
             self.momentum = DMatrix::zeros(natural.dense.nrows(), natural.dense.ncols());
         }
-        self.momentum.zip_apply(&natural.dense, |old, new| *old = momentum * *old + shorter * new);
+        self.momentum.zip_apply(&natural.dense, |old, new| *old = momentum * *old + scale * new);
         if let Some(diagonal) = &mut self.norm {
             for (old, new) in diagonal.momentum.iter_mut().zip(&natural.norm) {
-                *old = momentum * *old + shorter * new;
+                *old = momentum * *old + scale * new;
             }
         }
     }
@@ -209,20 +211,20 @@ impl Layer {
         for (output, bias) in layer.biases.iter_mut().enumerate() {
             *bias -= (rate * self.momentum[(output, inputs)]) as f32;
         }
-        if let (Some(Norm { gain, shift, .. }), Some(diagonal)) = (&mut weights.norms[index], &self.norm) {
-            for (value, step) in gain.iter_mut().chain(shift).zip(&diagonal.momentum) {
+        if let (Some(Norm { gamma, beta, .. }), Some(diagonal)) = (&mut weights.norms[index], &self.norm) {
+            for (value, step) in gamma.iter_mut().chain(beta).zip(&diagonal.momentum) {
                 *value -= (rate * step) as f32;
             }
         }
     }
 }
 
-/// E\[a·aᵀ\] with a 1 appended to a, and E\[g·gᵀ\] of each row's own loss.
-fn moments(seen: &Seen, rows: usize) -> (DMatrix<f64>, DMatrix<f64>) {
-    let (inputs, outputs) = (seen.input.len() / rows, seen.slope.len() / rows);
-    // Row-major rows are column-major columns.
-    let input = DMatrixView::from_slice(&seen.input, inputs, rows);
-    let slope = DMatrixView::from_slice(&seen.slope, outputs, rows);
+/// A = E\[a·aᵀ\] with a 1 appended to a, and G = E\[g·gᵀ\], where g belongs to the loss of a single row.
+fn factors(activations: &Activations, rows: usize) -> (DMatrix<f64>, DMatrix<f64>) {
+    let (inputs, outputs) = (activations.input.len() / rows, activations.output_gradient.len() / rows);
+    // A row-major matrix is its transpose in column-major order.
+    let input = DMatrixView::from_slice(&activations.input, inputs, rows);
+    let gradient = DMatrixView::from_slice(&activations.output_gradient, outputs, rows);
     let square = input * input.transpose();
     let sum = input.column_sum();
     let share = 1.0 / rows as f64;
@@ -232,24 +234,26 @@ fn moments(seen: &Seen, rows: usize) -> (DMatrix<f64>, DMatrix<f64>) {
         (false, true) => f64::from(sum[column]) * share,
         (false, false) => 1.0,
     });
-    // The batch's loss is a mean, so each row's own derivative is `rows` times as large.
-    let of_output = (slope * slope.transpose()).map(|value| f64::from(value) * rows as f64);
+    // The batch's loss is a mean, so the gradient of a row's own loss is `rows` times as large.
+    let of_output = (gradient * gradient.transpose()).map(|value| f64::from(value) * rows as f64);
     (of_input, of_output)
 }
 
-fn blend(old: &mut DMatrix<f64>, new: DMatrix<f64>, kept: f64) {
+fn update_average(old: &mut DMatrix<f64>, new: DMatrix<f64>, decay: f64) {
     if old.is_empty() {
         *old = new;
     } else {
-        old.zip_apply(&new, |old, new| *old = kept * *old + (1.0 - kept) * new);
+        old.zip_apply(&new, |old, new| *old = decay * *old + (1.0 - decay) * new);
     }
 }
 
 fn inverse(factor: &DMatrix<f64>, damping: f64) -> Result<DMatrix<f64>, NeuralError> {
     let mut damped = factor.clone();
-    for place in 0..damped.nrows() {
-        damped[(place, place)] += damping;
+    for index in 0..damped.nrows() {
+        damped[(index, index)] += damping;
     }
-    let failed = || NeuralError::setting("kfac.damping", damping, "enough for a factor's Cholesky decomposition");
+    let failed = || {
+        NeuralError::setting("kfac.damping", damping, "a value large enough for the Cholesky decomposition of a factor")
+    };
     Cholesky::new(damped).map(|decomposition| decomposition.inverse()).ok_or_else(failed)
 }

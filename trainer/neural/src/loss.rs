@@ -1,82 +1,76 @@
-//! What training minimises: value and gradient of a loss over one batch, in plain numbers.
+//! Outputs, targets of a batch → loss and its gradient with respect to the outputs.
 //!
-//! Outputs are row-major, rows × outputs. Means are over rows, and over outputs where a row has several. The gradient
-//! goes back through the layers by the tensor library; computing it here keeps every loss a few lines and lets K-FAC
-//! draw gradients from the network's own predictive distribution (Martens & Grosse 2015, section 5).
+//! Outputs are row-major, rows × outputs. The loss is the mean over rows, and over a row's outputs if their targets are
+//! values. Computing the gradient here keeps every loss short and lets K-FAC draw gradients from the network's own
+//! predictive distribution (Martens & Grosse 2015, section 5).
 
 use crate::network::{sigmoid, softmax};
 use crate::normal;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Distance between an output and the value it should have.
+/// Loss of one output whose target is a value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// Mean squared error.
     Squared,
-    /// Pseudo-Huber: squared below `delta` units, linear above; d²·(√(1 + (e/d)²) − 1).
+    /// Pseudo-Huber: quadratic for errors below `delta`, linear above; d²·(√(1 + (e/d)²) − 1).
     Huber {
-        /// Where it turns, units of the output.
+        /// Error at which the loss turns from quadratic to linear, units of the output.
         delta: f32,
     },
 }
 
-/// What the outputs of one batch should be.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum BatchTarget {
-    /// These values, by this distance; with one weight an output or none.
+    /// Rows × outputs values. Output weights: one per output, or empty for all 1.
     Values { values: Vec<f32>, loss: Loss, output_weights: Vec<f32> },
-    /// One logit a row: 1 for true (logistic loss).
+    /// One logit per row (logistic loss).
     Flags(Vec<bool>),
-    /// One logit a class; the class of each row (cross-entropy of softmax).
+    /// The class of each row; one logit per class (cross-entropy of the softmax).
     Classes(Vec<u32>),
 }
 
-/// A batch's target, and how much each row counts.
+/// Targets and row weights of a batch.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Goal {
+pub(crate) struct Objective {
     pub(crate) target: BatchTarget,
-    /// One weight a row, or none: all 1. Means are divided by the number of rows, not by the sum of weights, so that a
-    /// row counts the same in every batch.
+    /// One weight per row, or empty for all 1. Means divide by the number of rows, not by the sum of weights, so that a
+    /// row has the same weight in every batch.
     pub(crate) row_weights: Vec<f32>,
 }
 
-/// Loss of one batch.
+/// Mean loss of a batch and its gradient with respect to the outputs.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Judged {
-    /// Mean loss.
-    pub(crate) value: f64,
-    /// Its derivative by each output.
+pub(crate) struct LossGradient {
+    pub(crate) loss: f64,
     pub(crate) gradient: Vec<f32>,
 }
 
-impl Goal {
-    /// Loss and gradient.
-    pub(crate) fn judge(&self, outputs: &[f32], rows: usize) -> Judged {
+impl Objective {
+    pub(crate) fn loss(&self, outputs: &[f32], rows: usize) -> LossGradient {
         let width = outputs.len() / rows.max(1);
-        let mut judged = match &self.target {
-            BatchTarget::Values { values, loss, output_weights } => {
-                judge_values(outputs, values, *loss, output_weights)
-            }
-            BatchTarget::Flags(flags) => judge_flags(outputs, flags),
-            BatchTarget::Classes(classes) => judge_classes(outputs, classes, width),
+        let mut result = match &self.target {
+            BatchTarget::Values { values, loss, output_weights } => values_loss(outputs, values, *loss, output_weights),
+            BatchTarget::Flags(flags) => flags_loss(outputs, flags),
+            BatchTarget::Classes(classes) => classes_loss(outputs, classes, width),
         };
         if !self.row_weights.is_empty() {
-            // Losses come back as one value a row; a weighted mean needs them apart.
-            judged.value = 0.0;
-            let alone = self.row_losses(outputs, width);
+            // The mean above does not contain the row weights.
+            result.loss = 0.0;
+            let losses = self.row_losses(outputs, width);
             for (row, weight) in self.row_weights.iter().enumerate() {
-                judged.value += f64::from(*weight) * alone[row] / rows as f64;
-                judged.gradient[row * width..][..width].iter_mut().for_each(|value| *value *= weight);
+                result.loss += f64::from(*weight) * losses[row] / rows as f64;
+                result.gradient[row * width..][..width].iter_mut().for_each(|value| *value *= weight);
             }
         }
-        judged
+        result
     }
 
-    /// A gradient drawn as if the targets came from the network's own predictions; its second moment is the Fisher
-    /// information of the outputs. Distances are taken as Gaussian with the loss's curvature at the present error.
-    pub(crate) fn sample(&self, outputs: &[f32], rows: usize, rng: &mut Rng) -> Vec<f32> {
+    /// Gradient for targets drawn from the network's own predictions; its second moment is the Fisher information of
+    /// the outputs. For targets that are values, the draw is Gaussian with the loss's curvature at the current error.
+    pub(crate) fn sampled_gradient(&self, outputs: &[f32], rows: usize, rng: &mut Rng) -> Vec<f32> {
         let width = outputs.len() / rows.max(1);
         let mut gradient = match &self.target {
             BatchTarget::Values { values, loss, output_weights } => {
@@ -84,11 +78,11 @@ impl Goal {
             }
             BatchTarget::Flags(_) => {
                 let drawn: Vec<bool> = outputs.iter().map(|logit| rng.f32() < sigmoid(*logit)).collect();
-                judge_flags(outputs, &drawn).gradient
+                flags_loss(outputs, &drawn).gradient
             }
             BatchTarget::Classes(_) => {
                 let drawn: Vec<u32> = outputs.chunks_exact(width.max(1)).map(|row| draw_class(row, rng)).collect();
-                judge_classes(outputs, &drawn, width).gradient
+                classes_loss(outputs, &drawn, width).gradient
             }
         };
         for (row, weight) in self.row_weights.iter().enumerate() {
@@ -100,51 +94,52 @@ impl Goal {
     fn row_losses(&self, outputs: &[f32], width: usize) -> Vec<f64> {
         let row = |(index, outputs): (usize, &[f32])| match &self.target {
             BatchTarget::Values { values, loss, output_weights } => {
-                judge_values(outputs, &values[index * width..][..width], *loss, output_weights).value
+                values_loss(outputs, &values[index * width..][..width], *loss, output_weights).loss
             }
-            BatchTarget::Flags(flags) => judge_flags(outputs, &flags[index..=index]).value,
-            BatchTarget::Classes(classes) => judge_classes(outputs, &classes[index..=index], width).value,
+            BatchTarget::Flags(flags) => flags_loss(outputs, &flags[index..=index]).loss,
+            BatchTarget::Classes(classes) => classes_loss(outputs, &classes[index..=index], width).loss,
         };
         outputs.chunks_exact(width.max(1)).enumerate().map(row).collect()
     }
 }
 
-fn judge_values(outputs: &[f32], values: &[f32], loss: Loss, weights: &[f32]) -> Judged {
+fn values_loss(outputs: &[f32], values: &[f32], loss: Loss, weights: &[f32]) -> LossGradient {
     let share = (1.0 / outputs.len().max(1) as f64) as f32;
     match loss {
         Loss::Squared => {
-            judge_each(outputs, values, weights, |difference| (difference * difference, 2.0 * (share * difference)))
+            each_loss(outputs, values, weights, |difference| (difference * difference, 2.0 * (share * difference)))
         }
-        Loss::Huber { delta } => judge_each(outputs, values, weights, |difference| {
+        Loss::Huber { delta } => each_loss(outputs, values, weights, |difference| {
             let scaled = difference / delta;
-            let bent = scaled * scaled + 1.0;
-            let half = (share * (delta * delta)) * (bent.powf(-0.5) / 2.0) * scaled;
-            ((bent.sqrt() - 1.0) * (delta * delta), 2.0 * half * (1.0 / delta))
+            let squared = scaled * scaled + 1.0;
+            let half = (share * (delta * delta)) * (squared.powf(-0.5) / 2.0) * scaled;
+            ((squared.sqrt() - 1.0) * (delta * delta), 2.0 * half * (1.0 / delta))
         }),
     }
 }
 
-/// `each` gives loss and slope of one difference. One loop for each loss: it is run for every output of every step.
+/// `each` returns the loss and its derivative for one difference. Inlined into one loop per loss, because it runs for
+/// every output of every step.
 #[inline(always)]
-fn judge_each(outputs: &[f32], values: &[f32], weights: &[f32], each: impl Fn(f32) -> (f32, f32)) -> Judged {
+fn each_loss(outputs: &[f32], values: &[f32], weights: &[f32], each: impl Fn(f32) -> (f32, f32)) -> LossGradient {
     let mut sum = 0.0;
     let mut gradient = vec![0.0; outputs.len()];
     let width = if weights.is_empty() { outputs.len().max(1) } else { weights.len() };
     let rows = outputs.chunks(width).zip(values.chunks(width)).zip(gradient.chunks_mut(width));
-    for ((outputs, values), slopes) in rows {
+    for ((outputs, values), gradient) in rows {
         let mut add = |((output, value), gradient): ((&f32, &f32), &mut f32), weight: f32| {
-            let (loss, slope) = each(output - value);
+            let (loss, derivative) = each(output - value);
             sum += f64::from(weight * loss);
-            *gradient = weight * slope;
+            *gradient = weight * derivative;
         };
-        let places = outputs.iter().zip(values).zip(slopes);
+        let items = outputs.iter().zip(values).zip(gradient);
         if weights.is_empty() {
-            places.for_each(|place| add(place, 1.0));
+            items.for_each(|item| add(item, 1.0));
         } else {
-            places.zip(weights).for_each(|(place, weight)| add(place, *weight));
+            items.zip(weights).for_each(|(item, weight)| add(item, *weight));
         }
     }
-    Judged { value: sum / outputs.len().max(1) as f64, gradient }
+    LossGradient { loss: sum / outputs.len().max(1) as f64, gradient }
 }
 
 /// Gaussian gradients whose variance is the second derivative of the loss.
@@ -162,20 +157,20 @@ fn sample_values(outputs: &[f32], values: &[f32], loss: Loss, weights: &[f32], r
     outputs.iter().zip(values).enumerate().map(draw).collect()
 }
 
-fn judge_flags(logits: &[f32], flags: &[bool]) -> Judged {
+fn flags_loss(logits: &[f32], flags: &[bool]) -> LossGradient {
     let share = 1.0 / logits.len().max(1) as f64;
     let mut sum = 0.0;
     let gradient = logits.iter().zip(flags).map(|(logit, flag)| {
-        // ln(1 + e^−|x|) + max(0, ∓x), which does not overflow.
-        let wrong = if *flag { -logit } else { *logit };
-        sum += f64::from(wrong.max(0.0)) + f64::from((-wrong.abs()).exp()).ln_1p();
+        // ln(1 + eᵐ) as max(0, m) + ln(1 + e^−|m|), which does not overflow.
+        let margin = if *flag { -logit } else { *logit };
+        sum += f64::from(margin.max(0.0)) + f64::from((-margin.abs()).exp()).ln_1p();
         (sigmoid(*logit) - f32::from(*flag)) * share as f32
     });
     let gradient = gradient.collect();
-    Judged { value: sum * share, gradient }
+    LossGradient { loss: sum * share, gradient }
 }
 
-fn judge_classes(logits: &[f32], classes: &[u32], width: usize) -> Judged {
+fn classes_loss(logits: &[f32], classes: &[u32], width: usize) -> LossGradient {
     let share = 1.0 / classes.len().max(1) as f64;
     let mut sum = 0.0;
     let mut gradient = logits.to_vec();
@@ -185,7 +180,7 @@ fn judge_classes(logits: &[f32], classes: &[u32], width: usize) -> Judged {
         row[*class as usize] -= 1.0;
         row.iter_mut().for_each(|value| *value *= share as f32);
     }
-    Judged { value: sum * share, gradient }
+    LossGradient { loss: sum * share, gradient }
 }
 
 fn draw_class(logits: &[f32], rng: &mut Rng) -> u32 {
@@ -205,7 +200,7 @@ fn draw_class(logits: &[f32], rng: &mut Rng) -> u32 {
 mod tests {
     use super::*;
 
-    fn goals(rng: &mut Rng) -> Vec<(Goal, Vec<f32>)> {
+    fn objectives(rng: &mut Rng) -> Vec<(Objective, Vec<f32>)> {
         let mut draw = |count: usize| -> Vec<f32> { (0..count).map(|_| normal(rng)).collect() };
         let values = |values, loss, weights| BatchTarget::Values { values, loss, output_weights: weights };
         let targets = vec![
@@ -214,60 +209,61 @@ mod tests {
             BatchTarget::Flags((0..4).map(|row| row % 3 == 0).collect()),
             BatchTarget::Classes(vec![2, 0, 1, 1]),
         ];
-        let mut goals = Vec::new();
+        let mut objectives = Vec::new();
         for target in targets {
             let outputs = draw(if matches!(target, BatchTarget::Flags(_)) { 4 } else { 12 });
-            goals.push((Goal { target: target.clone(), row_weights: Vec::new() }, outputs.clone()));
-            goals.push((Goal { target, row_weights: vec![0.2, 3.0, 1.0, 0.0] }, outputs));
+            objectives.push((Objective { target: target.clone(), row_weights: Vec::new() }, outputs.clone()));
+            objectives.push((Objective { target, row_weights: vec![0.2, 3.0, 1.0, 0.0] }, outputs));
         }
-        goals
+        objectives
     }
 
     #[test]
-    fn gradients_are_the_slopes_of_the_values() {
-        for (goal, outputs) in goals(&mut Rng::with_seed(4)) {
-            let gradient = goal.judge(&outputs, 4).gradient;
+    fn gradients_match_finite_differences_of_the_loss() {
+        for (objective, outputs) in objectives(&mut Rng::with_seed(4)) {
+            let gradient = objective.loss(&outputs, 4).gradient;
             for index in 0..outputs.len() {
                 let moved = |by: f32| {
                     let mut outputs = outputs.clone();
                     outputs[index] += by;
-                    goal.judge(&outputs, 4).value
+                    objective.loss(&outputs, 4).loss
                 };
-                let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
-                assert!((slope - f64::from(gradient[index])).abs() < 2e-4, "{goal:?} {index}: {slope} {gradient:?}");
+                let expected = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                let error = (expected - f64::from(gradient[index])).abs();
+                assert!(error < 2e-4, "{objective:?} {index}: {expected} {gradient:?}");
             }
         }
     }
 
     #[test]
-    fn drawn_gradients_have_the_second_derivative_as_variance() {
+    fn the_variance_of_sampled_gradients_is_the_second_derivative() {
         let mut rng = Rng::with_seed(9);
-        for (goal, outputs) in goals(&mut rng) {
+        for (objective, outputs) in objectives(&mut rng) {
             const DRAWS: usize = 40_000;
             let mut squares = vec![0.0; outputs.len()];
             for _ in 0..DRAWS {
-                let drawn = goal.sample(&outputs, 4, &mut rng);
-                // The mean over four rows divides its own second derivative by 4, and the square of a slope by 16.
+                let drawn = objective.sampled_gradient(&outputs, 4, &mut rng);
+                // The mean over four rows divides the second derivative by 4 and the squared gradient by 16.
                 squares.iter_mut().zip(&drawn).for_each(|(sum, value)| *sum += f64::from(value * value) * 4.0);
             }
             for index in 0..outputs.len() {
-                let slope = |by: f32| {
+                let gradient = |by: f32| {
                     let mut outputs = outputs.clone();
                     outputs[index] += by;
-                    f64::from(goal.judge(&outputs, 4).gradient[index])
+                    f64::from(objective.loss(&outputs, 4).gradient[index])
                 };
-                let curvature = (slope(1e-2) - slope(-1e-2)) / 2e-2;
-                let found = squares[index] / DRAWS as f64;
-                assert!((found - curvature).abs() < 0.05 * curvature + 2e-3, "{goal:?} {index}: {found} {curvature}");
+                let expected = (gradient(1e-2) - gradient(-1e-2)) / 2e-2;
+                let variance = squares[index] / DRAWS as f64;
+                let error = (variance - expected).abs();
+                assert!(error < 0.05 * expected + 2e-3, "{objective:?} {index}: {variance} {expected}");
             }
         }
     }
 
     #[test]
-    fn confident_and_wrong_logits_cost_much_and_stay_finite() {
-        let judged = judge_flags(&[1e4, -1e4], &[false, true]);
-        assert_eq!(judged.value, 1e4);
-        let judged = judge_classes(&[-1e4, 1e4], &[0], 2);
-        assert!(judged.value.is_finite() && judged.value > 80.0);
+    fn the_loss_of_confident_wrong_logits_is_large_but_finite() {
+        assert_eq!(flags_loss(&[1e4, -1e4], &[false, true]).loss, 1e4);
+        let loss = classes_loss(&[-1e4, 1e4], &[0], 2).loss;
+        assert!(loss.is_finite() && loss > 80.0);
     }
 }

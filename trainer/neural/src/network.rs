@@ -1,8 +1,9 @@
-//! A trained network in plain `f32`: what is saved and what predicts, without any tensor library.
+//! Input rows → outputs of a trained `f32` network. Networks are saved in this form and predict without a tensor
+//! library.
 //!
-//! A layer is `y = max(0, W·x + b + a)`: `a` is an earlier layer's output where the layer adds one, and `max` is left
-//! out where it is linear. W is output × input, one output after the other. Batch normalization is folded into W and b,
-//! dropout is gone. The last layer of a classifier gives logits.
+//! A layer is `y = max(0, W·x + b + a)`. `a` is the output of an earlier layer if the layer has a skip connection, and
+//! a linear layer omits `max`. W is outputs × inputs, row-major. Batch normalization is folded into W and b. The last
+//! layer of a classifier returns logits.
 
 use crate::shape::NetworkShape;
 use fastrand::Rng;
@@ -10,20 +11,20 @@ use lapwing_tables::Matrix;
 use nalgebra::{DMatrix, DMatrixView};
 use serde::{Deserialize, Serialize};
 
-/// Rows that go through the layers together; bounds memory.
+/// Rows processed at once, to limit memory.
 const CHUNK_ROWS: usize = 1024;
 
 /// One fully connected layer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FloatLayer {
-    /// Output × input weights.
+    /// Outputs × inputs, row-major.
     pub weights: Vec<f32>,
-    /// One bias an output.
+    /// One per output.
     pub biases: Vec<f32>,
-    /// The earlier layer whose output is added before ReLU.
+    /// Index of the earlier layer whose output is added before ReLU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub add: Option<usize>,
-    /// True with ReLU.
+    /// Whether ReLU is applied.
     pub relu: bool,
 }
 
@@ -38,7 +39,7 @@ impl FloatLayer {
         self.weights.len() / self.biases.len().max(1)
     }
 
-    /// The layer's output for one input, ReLU applied; `added` is the output of the layer named by [`Self::add`].
+    /// The layer's output for one input, after ReLU; `added` is the output of layer [`Self::add`].
     pub fn forward(&self, input: &[f32], added: Option<&[f32]>) -> Vec<f32> {
         let rows = self.weights.chunks_exact(self.inputs().max(1)).zip(&self.biases);
         let sums =
@@ -53,7 +54,7 @@ impl FloatLayer {
         sums
     }
 
-    /// Rows as columns: input × rows gives output × rows.
+    /// Inputs × rows → outputs × rows.
     fn forward_columns(&self, input: &DMatrix<f32>, added: Option<&DMatrix<f32>>) -> DMatrix<f32> {
         let weights = DMatrix::from_row_slice(self.outputs(), self.inputs(), &self.weights);
         let mut sums = weights * input;
@@ -75,13 +76,13 @@ impl FloatLayer {
 pub struct FloatNetwork {
     /// First to last.
     pub layers: Vec<FloatLayer>,
-    /// Index of the layer whose output is the latent one.
+    /// Index of the latent layer.
     pub latent_layer: usize,
 }
 
 impl FloatNetwork {
-    /// Weights drawn for the shape (He et al. 2015, "Delving Deep into Rectifiers": uniform of variance 2 / inputs with
-    /// ReLU, 1 / inputs without), layer after layer; biases 0.
+    /// Initializes weights layer by layer: uniform with variance 2 / inputs before ReLU and 1 / inputs otherwise (He et
+    /// al. 2015, "Delving Deep into Rectifiers"); biases 0.
     pub fn random(shape: &NetworkShape, rng: &mut Rng) -> Self {
         let mut inputs = shape.inputs;
         let layers = shape.layers.iter().map(|layer| {
@@ -94,35 +95,30 @@ impl FloatNetwork {
         Self { layers: layers.collect(), latent_layer: shape.latent_layer }
     }
 
-    /// Values that go in; 0 without layers.
-    pub fn inputs(&self) -> usize {
+    /// Input width; 0 without layers.
+    pub(crate) fn inputs(&self) -> usize {
         self.layers.first().map_or(0, FloatLayer::inputs)
     }
 
-    /// Values that come out; 0 without layers.
-    pub fn outputs(&self) -> usize {
+    /// Output width; 0 without layers.
+    pub(crate) fn outputs(&self) -> usize {
         self.layers.last().map_or(0, FloatLayer::outputs)
     }
 
-    /// Number of weights and biases.
-    pub fn parameters(&self) -> usize {
-        self.layers.iter().map(|layer| layer.weights.len() + layer.biases.len()).sum()
-    }
-
-    /// True when the widths form a chain from `inputs` values on, additions meet, and every number is finite. Whoever
-    /// reads a network from a file asks this before anything else.
+    /// True if the layer widths match from `inputs` on, skip connections join equal widths, and every value is finite.
+    /// Check this before using a network read from a file.
     pub fn is_valid(&self, inputs: usize) -> bool {
         let mut width = inputs;
-        let chained = self.layers.iter().enumerate().all(|(index, layer)| {
+        let layers_fit = self.layers.iter().enumerate().all(|(index, layer)| {
             let fits = layer.outputs() >= 1 && layer.weights.len() == width * layer.outputs();
             let adds = layer.add.is_none_or(|from| from < index && self.layers[from].outputs() == layer.outputs());
             width = layer.outputs();
             fits && adds && layer.weights.iter().chain(&layer.biases).all(|value| value.is_finite())
         });
-        chained && inputs >= 1 && self.latent_layer < self.layers.len()
+        layers_fit && inputs >= 1 && self.latent_layer < self.layers.len()
     }
 
-    /// Every layer's output for one input, first to last.
+    /// Output of every layer for one input.
     pub fn activations(&self, input: &[f32]) -> Vec<Vec<f32>> {
         let mut outputs: Vec<Vec<f32>> = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
@@ -133,21 +129,21 @@ impl FloatNetwork {
         outputs
     }
 
-    /// The last layer's output for every row: rows × outputs.
+    /// Rows × outputs of the last layer.
     ///
     /// # Panics
-    /// When the rows are not as wide as the network's input: a mistake of the program, never of input.
-    pub fn outputs_of(&self, rows: &Matrix) -> Matrix {
+    /// If the rows do not have [`Self::inputs`] columns, which is a programming error.
+    pub(crate) fn outputs_of(&self, rows: &Matrix) -> Matrix {
         self.layer_of(rows, self.layers.len().saturating_sub(1))
     }
 
-    /// The latent layer's output for every row: rows × latent values; panics as [`Self::outputs_of`] does.
-    pub fn latent_of(&self, rows: &Matrix) -> Matrix {
+    /// Rows × latent values; panics like [`Self::outputs_of`].
+    pub(crate) fn latent_of(&self, rows: &Matrix) -> Matrix {
         self.layer_of(rows, self.latent_layer)
     }
 
     fn layer_of(&self, rows: &Matrix, last: usize) -> Matrix {
-        assert_eq!(rows.columns(), self.inputs(), "columns of the rows against inputs of the network");
+        assert_eq!(rows.columns(), self.inputs(), "columns of the rows, inputs of the network");
         let width = self.layers.get(last).map_or(0, FloatLayer::outputs);
         let mut values = Vec::with_capacity(rows.rows() * width);
         for chunk in rows.values().chunks((CHUNK_ROWS * rows.columns()).max(1)) {
@@ -168,12 +164,12 @@ impl FloatNetwork {
 }
 
 /// 1 / (1 + e^−x).
-pub fn sigmoid(logit: f32) -> f32 {
+pub(crate) fn sigmoid(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 
-/// Logits in place into shares that add up to 1.
-pub fn softmax(logits: &mut [f32]) {
+/// Turns logits into probabilities, in place.
+pub(crate) fn softmax(logits: &mut [f32]) {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     logits.iter_mut().for_each(|logit| *logit = (*logit - highest).exp());
     let sum: f32 = logits.iter().sum();
@@ -189,22 +185,22 @@ mod tests {
     }
 
     #[test]
-    fn many_rows_at_once_give_what_each_gives_alone() {
+    fn a_batch_gives_the_outputs_of_its_rows() {
         let mut rng = Rng::with_seed(3);
         let network = FloatNetwork::random(&NetworkShape::residual(7, 12, 3, 0.0), &mut rng);
         let rows = rows(CHUNK_ROWS + 5, 7, &mut rng);
-        let together = network.outputs_of(&rows);
+        let batch = network.outputs_of(&rows);
         let latent = network.latent_of(&rows);
-        assert_eq!((together.rows(), together.columns(), latent.columns()), (CHUNK_ROWS + 5, 3, 6));
+        assert_eq!((batch.rows(), batch.columns(), latent.columns()), (CHUNK_ROWS + 5, 3, 6));
         for (index, row) in rows.iter().enumerate() {
-            let alone = network.activations(row);
+            let single = network.activations(row);
             let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
-            assert!(near(together.row(index), &alone[4]) && near(latent.row(index), &alone[3]), "row {index}");
+            assert!(near(batch.row(index), &single[4]) && near(latent.row(index), &single[3]), "row {index}");
         }
     }
 
     #[test]
-    fn a_layer_adds_the_output_it_names() {
+    fn a_skip_connection_adds_the_earlier_output() {
         let one = |weight: f32, add, relu| FloatLayer { weights: vec![weight], biases: vec![1.0], add, relu };
         let layers = vec![one(2.0, None, true), one(-3.0, None, false), one(1.0, Some(0), true)];
         let network = FloatNetwork { layers, latent_layer: 0 };
@@ -213,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_with_holes_or_nonsense_in_them_are_told() {
+    fn malformed_networks_are_invalid() {
         let good = FloatNetwork::random(&NetworkShape::residual(4, 6, 2, 0.0), &mut Rng::with_seed(1));
         assert!(good.is_valid(4) && !good.is_valid(5));
         let with = |change: fn(&mut FloatNetwork)| {

@@ -1,6 +1,6 @@
-//! The earlier systems' tasks on their public data, where it lies beside the project: figures are printed, bounds held.
+//! Public datasets → results of the network methods, printed and compared with bounds.
 //!
-//! Data: `../shared/data` beside the workspace. Splits go by feature rows, so that none stands on two sides.
+//! The datasets are in `../shared/data` next to the workspace. Equal feature rows are always in the same split.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
@@ -18,15 +18,11 @@ use lapwing_tables::{
     Attempted, Encoder, EncoderOptions, Format, Matrix, ReadOptions, Scaling, Split, SplitOptions, SplitRule, Table,
     read,
 };
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// A public table, or nothing where it is not there.
+/// A public table; none if the data set is missing.
 fn table(folder: &str, format: Format) -> Option<Table> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(folder);
-    if !path.exists() {
-        println!("SKIPPED: {} is not there", path.display());
-        return None;
-    }
+    let path = lapwing_skips::public_data(folder)?;
     let paths: Vec<PathBuf> = if path.is_dir() {
         let mut paths: Vec<PathBuf> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
@@ -37,13 +33,13 @@ fn table(folder: &str, format: Format) -> Option<Table> {
     Some(read(&paths, &[], &ReadOptions::new(format), &mut |_| ()).unwrap())
 }
 
-/// Time on a processor of this thread (Linux; elsewhere 0): other load does not count.
-fn processor_seconds() -> f64 {
+/// CPU time of this thread, seconds (Linux; elsewhere 0).
+fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split_whitespace().next().and_then(|first| first.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
 }
 
-struct Sides {
+struct Splits {
     training: Matrix,
     validation: Matrix,
     test: Matrix,
@@ -52,8 +48,8 @@ struct Sides {
     encoder: Encoder,
 }
 
-/// Rows by features, everything fitted on training rows.
-fn sides(table: &Table, seed: u64, options: &EncoderOptions) -> Sides {
+/// Splits and encodes a table; the encoder is fitted on training rows.
+fn splits(table: &Table, seed: u64, options: &EncoderOptions) -> Splits {
     let split = Split::make(table, &SplitOptions::new(SplitRule::Group, seed)).unwrap();
     split.check(table).unwrap();
     let encoder = Encoder::fit(table, split.training(), options).unwrap();
@@ -61,7 +57,7 @@ fn sides(table: &Table, seed: u64, options: &EncoderOptions) -> Sides {
     let kinds = rows.map(|rows| rows.iter().map(|row| u32::from(table.kind()[*row])).collect());
     let [training, validation, test] = rows.map(|rows| encoder.transform(table, rows).unwrap());
     let keys = rows[0].iter().map(|row| table.keys()[*row]).collect();
-    Sides { training, validation, test, kinds, keys, encoder }
+    Splits { training, validation, test, kinds, keys, encoder }
 }
 
 fn flags(kinds: &[u32]) -> Vec<bool> {
@@ -69,25 +65,25 @@ fn flags(kinds: &[u32]) -> Vec<bool> {
 }
 
 #[test]
-fn the_kfac_network_tells_attacks_of_cic_ids2017_from_benign_flows() {
+fn the_kfac_network_detects_attacks_of_cic_ids2017() {
     let format = Format::CicIds2017 { attempted: Attempted::default() };
     let Some(table) = table("cic-ids2017-improved/rnd_2500", format) else { return };
     let options = EncoderOptions { scaling: Scaling::QuantileNormal, ..EncoderOptions::default() };
-    let sides = sides(&table, 1, &options);
-    println!("{} rows, {} inputs, {:?}", table.rows(), sides.encoder.names().len(), table.kind_counts());
-    let attacks = flags(&sides.kinds[0]);
+    let splits = splits(&table, 1, &options);
+    println!("{} rows, {} inputs, {:?}", table.rows(), splits.encoder.names().len(), table.kind_counts());
+    let attacks = flags(&splits.kinds[0]);
     let mut progress = |fold, point: &CurvePoint| println!("{fold} {point:?}");
-    let mut watcher = Watcher { progress: &mut progress, clock: &processor_seconds };
+    let mut watcher = Watcher { progress: &mut progress, clock: &cpu_seconds };
     let config = KfacNetworkConfig::default();
-    let (model, reports) = config.fit(&sides.training, &attacks, &sides.keys, 1, &mut watcher).unwrap();
+    let (model, reports) = config.fit(&splits.training, &attacks, &splits.keys, 1, &mut watcher).unwrap();
     for report in &reports {
         println!("fold: accuracy {:.4} precision {:.4} recall {:.4}", report.accuracy, report.precision, report.recall);
     }
-    let test = flags(&sides.kinds[2]);
-    let probabilities = model.probabilities(&sides.test).unwrap();
-    let called: Vec<u32> = probabilities.iter().map(|probability| u32::from(*probability > 0.5)).collect();
+    let test = flags(&splits.kinds[2]);
+    let probabilities = model.probabilities(&splits.test).unwrap();
+    let predicted: Vec<u32> = probabilities.iter().map(|probability| u32::from(*probability > 0.5)).collect();
     let truth: Vec<u32> = test.iter().map(|attack| u32::from(*attack)).collect();
-    let confusion = ConfusionMatrix::new(&truth, &called, 2).unwrap();
+    let confusion = ConfusionMatrix::new(&truth, &predicted, 2).unwrap();
     println!(
         "test: accuracy {:.4}, {:?}, AUC {:.5}",
         confusion.accuracy(),
@@ -98,41 +94,41 @@ fn the_kfac_network_tells_attacks_of_cic_ids2017_from_benign_flows() {
 }
 
 #[test]
-fn two_stages_detect_and_name_the_attacks_of_unsw_nb15() {
+fn two_stages_detect_and_classify_attacks_of_unsw_nb15() {
     let Some(table) = table("unsw-nb15/UNSW_NB15_dev.csv.gz", Format::UnswNb15) else { return };
     let options = EncoderOptions { scaling: Scaling::None, ..EncoderOptions::default() };
-    let sides = sides(&table, 1, &options);
+    let splits = splits(&table, 1, &options);
     println!(
         "{} rows, {} inputs, {:?} {:?}",
         table.rows(),
-        sides.encoder.names().len(),
+        splits.encoder.names().len(),
         table.kinds(),
         table.kind_counts()
     );
-    let [training, validation, test] = &sides.kinds;
+    let [training, validation, test] = &splits.kinds;
     let of = |rows, kinds| Kinds { rows, kinds };
     let config = TwoStageConfig::default();
-    let model = config.fit(of(&sides.training, training), of(&sides.validation, validation), 1).unwrap();
-    let figures = |rows, kinds| model.judge(of(rows, kinds)).unwrap();
-    println!("validation: {:?}", figures(&sides.validation, validation));
-    let found = figures(&sides.test, test);
-    println!("test: {found:?}");
-    for kind in found.confusion.per_class() {
+    let model = config.fit(of(&splits.training, training), of(&splits.validation, validation), 1).unwrap();
+    let figures = |rows, kinds| model.evaluate(of(rows, kinds)).unwrap();
+    println!("validation: {:?}", figures(&splits.validation, validation));
+    let results = figures(&splits.test, test);
+    println!("test: {results:?}");
+    for kind in results.confusion.per_class() {
         let name = table.kinds().get(kind.class as usize).map_or("unknown", String::as_str);
         println!("  {name}: {kind:?}");
     }
-    assert!(found.detection.recall.unwrap() >= 0.97 && found.detection.false_positive_rate.unwrap() <= 0.03);
-    assert!(found.true_attacks.weighted_f1 >= 0.88 && found.end_to_end.weighted_f1 >= 0.88);
+    assert!(results.detection.recall.unwrap() >= 0.97 && results.detection.false_positive_rate.unwrap() <= 0.03);
+    assert!(results.true_attacks.weighted_f1 >= 0.88 && results.end_to_end.weighted_f1 >= 0.88);
 }
 
 #[test]
-fn kfac_and_adam_side_by_side_over_steps_and_seconds() {
+fn kfac_and_adam_both_learn_cic_ids2017() {
     let format = Format::CicIds2017 { attempted: Attempted::default() };
     let Some(table) = table("cic-ids2017-improved/rnd_2500", format) else { return };
     let options = EncoderOptions { scaling: Scaling::QuantileNormal, ..EncoderOptions::default() };
-    let sides = sides(&table, 1, &options);
-    let (attacks, held_attacks) = (flags(&sides.kinds[0]), flags(&sides.kinds[1]));
-    let shape = NetworkShape::residual(sides.training.columns(), 64, 1, DROPOUT);
+    let splits = splits(&table, 1, &options);
+    let (attacks, validation_attacks) = (flags(&splits.kinds[0]), flags(&splits.kinds[1]));
+    let shape = NetworkShape::residual(splits.training.columns(), 64, 1, DROPOUT);
     let fit = |optimizer, rate| FitConfig {
         epochs: 8,
         batch_rows: 256,
@@ -146,46 +142,48 @@ fn kfac_and_adam_side_by_side_over_steps_and_seconds() {
     let kfac =
         [0.03, 0.1, 0.3].map(|rate| (format!("K-FAC {rate}"), fit(Optimizer::Kfac(KfacConfig::default()), rate)));
     let settings: Vec<_> = adam.into_iter().chain(kfac).collect();
-    let (rows, held) = (Rows::flagged(&sides.training, &attacks), Rows::flagged(&sides.validation, &held_attacks));
-    let curves = compare_fits(&shape, rows, held, &settings, 1, &processor_seconds).unwrap();
+    let rows = Rows::flagged(&splits.training, &attacks);
+    let validation = Rows::flagged(&splits.validation, &validation_attacks);
+    let curves = compare_fits(&shape, rows, validation, &settings, 1, &cpu_seconds).unwrap();
     let best = |name: &str| {
-        let of = curves.iter().filter(|curve| curve.name.starts_with(name));
-        of.map(NamedCurve::best).fold(f64::INFINITY, f64::min)
+        let matching = curves.iter().filter(|curve| curve.name.starts_with(name));
+        matching.map(NamedCurve::best).fold(f64::INFINITY, f64::min)
     };
-    let goal = best("Adam").max(best("K-FAC"));
+    let target = best("Adam").max(best("K-FAC"));
     for curve in &curves {
         let last = curve.points.last().map(|point| (point.step, point.seconds));
-        println!("{}: best {:.5}, {goal:.5} at {:?}, end {last:?}", curve.name, curve.best(), curve.reached(goal));
+        let reached = curve.reached(target);
+        println!("{}: best {:.5}, {target:.5} at {reached:?}, end {last:?}", curve.name, curve.best());
     }
-    assert!(goal < 0.05, "neither learnt: {goal}");
+    assert!(target < 0.05, "validation loss {target}");
 }
 
 #[test]
-fn a_head_on_latent_values_is_held_against_plain_regression_on_kinds_never_trained_on() {
+fn the_latent_head_detects_the_attack_class_it_was_trained_on() {
     let format = Format::CicIds2017 { attempted: Attempted::default() };
     let Some(table) = table("cic-ids2017-improved/rnd_2500", format) else { return };
     let options = EncoderOptions { scaling: Scaling::QuantileNormal, ..EncoderOptions::default() };
-    let sides = sides(&table, 1, &options);
+    let splits = splits(&table, 1, &options);
     let with = |matrix: &Matrix, kinds: &[u32], kind: u32| {
-        let places: Vec<usize> = (0..kinds.len()).filter(|row| kinds[*row] == 0 || kinds[*row] == kind).collect();
-        let flags: Vec<bool> = places.iter().map(|row| kinds[*row] != 0).collect();
-        (matrix.select_rows(&places), flags)
+        let indices: Vec<usize> = (0..kinds.len()).filter(|row| kinds[*row] == 0 || kinds[*row] == kind).collect();
+        let flags: Vec<bool> = indices.iter().map(|row| kinds[*row] != 0).collect();
+        (matrix.select_rows(&indices), flags)
     };
     let common: Vec<u32> =
         (1..table.kinds().len() as u32).filter(|kind| table.kind_counts()[*kind as usize] > 1_700).collect();
-    let benign = with(&sides.validation, &sides.kinds[1], 0).0;
+    let benign = with(&splits.validation, &splits.kinds[1], 0).0;
     let whole = AutoencoderConfig::default();
     let fit = FitConfig { epochs: 20, batch_rows: 64, ..whole.fit.clone() };
     let autoencoder = AutoencoderConfig { hidden: vec![48, 12, 48], fit, ..whole };
     let config = LatentLogisticConfig { autoencoder, with_score: true, ..LatentLogisticConfig::default() };
     let (mut progress, mut same, mut other) = (|_: usize, _: &CurvePoint| (), [0.0; 2], [0.0; 2]);
     for trained in &common {
-        let (rows, attacks) = with(&sides.training, &sides.kinds[0], *trained);
+        let (rows, attacks) = with(&splits.training, &splits.kinds[0], *trained);
         let mut watcher = Watcher { progress: &mut progress, clock: &|| 0.0 };
         let (model, _) = config.fit(&rows, &attacks, &benign, 1, &mut watcher).unwrap();
         for tested in &common {
-            let (rows, attacks) = with(&sides.test, &sides.kinds[2], *tested);
-            let areas = [model.probabilities(&rows).unwrap(), model.probabilities_beside(&rows).unwrap()]
+            let (rows, attacks) = with(&splits.test, &splits.kinds[2], *tested);
+            let areas = [model.probabilities(&rows).unwrap(), model.baseline_probabilities(&rows).unwrap()]
                 .map(|probabilities| auc(&probabilities, &attacks).unwrap());
             let sum = if tested == trained { &mut same } else { &mut other };
             sum.iter_mut().zip(areas).for_each(|(sum, area)| *sum += area);
@@ -193,6 +191,8 @@ fn a_head_on_latent_values_is_held_against_plain_regression_on_kinds_never_train
     }
     let count = common.len() as f64;
     let (same, other) = (same.map(|sum| sum / count), other.map(|sum| sum / (count * (count - 1.0))));
-    println!("mean AUC, latent and plain: the kind trained on {same:.4?}, other kinds {other:.4?}, {count} kinds");
+    println!(
+        "mean AUC, latent head and baseline: trained class {same:.4?}, other classes {other:.4?}, {count} classes"
+    );
     assert!(same[0] > 0.97, "{same:?}");
 }

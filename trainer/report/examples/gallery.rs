@@ -1,7 +1,7 @@
-//! Writes one of every picture and page with made-up results: `cargo run -p lapwing-report --example gallery -- FOLDER`.
+//! Synthetic results → one of every chart and page: `cargo run -p lapwing-report --example gallery -- FOLDER`.
 
 #[path = "../samples.rs"]
-#[expect(clippy::unwrap_used, reason = "made-up results, all of which can be drawn")]
+#[expect(clippy::unwrap_used, reason = "synthetic results, all of which can be drawn")]
 mod samples;
 
 use std::path::Path;

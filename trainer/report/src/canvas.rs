@@ -1,9 +1,9 @@
-//! Lines, shapes and words on an SVG canvas; one canvas unit is half a CSS pixel at full width.
+//! Lines, shapes, text → SVG. One canvas unit is half a CSS pixel at full width.
 //!
-//! Neutral colours become CSS variables with themselves as default, so that the same SVG is readable on a dark page.
+//! Neutral colours become CSS variables that default to the colour, so that a dark page can override them.
 
 use crate::error::ReportError;
-use crate::palette::{FAINT, GRID, INK, Look, Marker};
+use crate::palette::{FAINT, GRID, INK, Marker, SeriesStyle};
 use crate::picture::{Picture, escape};
 use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
@@ -14,44 +14,44 @@ use plotters::prelude::{
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontDesc, FontFamily, FontStyle, FontTransform};
 
-/// Width of every picture, canvas units.
+/// Width of every chart, canvas units.
 pub(crate) const WIDTH: i32 = 1_200;
-/// Height of words, canvas units.
+/// Font size, canvas units.
 pub(crate) const FONT: f64 = 27.0;
-/// Height of small words, canvas units.
+/// Small font size, canvas units.
 pub(crate) const SMALL: f64 = 24.0;
 
-type Failed = plotters::drawing::DrawingAreaErrorKind<std::io::Error>;
+type DrawError = plotters::drawing::DrawingAreaErrorKind<std::io::Error>;
 
-/// Where the words' middle or edge stands.
+/// Horizontal alignment of a text at its anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum Align {
     Left,
     Middle,
     Right,
 }
 
-/// How words look.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Words {
+pub(crate) struct TextStyle {
     pub(crate) size: f64,
     pub(crate) colour: RGBColor,
-    pub(crate) side: Side,
-    pub(crate) upright: bool,
+    pub(crate) align: Align,
+    /// Read from bottom to top.
+    pub(crate) vertical: bool,
     pub(crate) bold: bool,
 }
 
-impl Words {
-    pub(crate) const fn new(side: Side) -> Self {
-        Self { size: FONT, colour: INK, side, upright: false, bold: false }
+impl TextStyle {
+    pub(crate) const fn new(align: Align) -> Self {
+        Self { size: FONT, colour: INK, align, vertical: false, bold: false }
     }
 
     pub(crate) const fn small(self) -> Self {
         Self { size: SMALL, ..self }
     }
 
-    pub(crate) const fn upright(self) -> Self {
-        Self { upright: true, ..self }
+    pub(crate) const fn vertical(self) -> Self {
+        Self { vertical: true, ..self }
     }
 
     pub(crate) const fn bold(self) -> Self {
@@ -59,74 +59,73 @@ impl Words {
     }
 }
 
-/// Draws; the first failure is kept and told at the end.
+/// Drawing area. Drawing methods do not return errors; [`picture`] returns the first one.
 pub(crate) struct Canvas<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
-    failed: Option<Failed>,
+    first_error: Option<DrawError>,
 }
 
 impl Canvas<'_> {
-    fn keep(&mut self, result: Result<(), Failed>) {
+    fn record(&mut self, result: Result<(), DrawError>) {
         if let Err(error) = result {
-            self.failed.get_or_insert(error);
+            self.first_error.get_or_insert(error);
         }
     }
 
-    /// A line through all points.
+    /// Draws a solid line through the points.
     pub(crate) fn line(&mut self, points: &[(i32, i32)], colour: RGBColor, width: u32) {
         let drawn = self.area.draw(&PathElement::new(points.to_vec(), colour.stroke_width(width)));
-        self.keep(drawn);
+        self.record(drawn);
     }
 
-    /// A line in the series' colour and dash.
-    pub(crate) fn series(&mut self, points: &[(i32, i32)], look: Look, width: u32) {
-        let (dash, gap) = look.dash;
+    /// Draws a line in the colour and dash pattern of a series.
+    pub(crate) fn series(&mut self, points: &[(i32, i32)], style: SeriesStyle, width: u32) {
+        let (dash, gap) = style.dash;
         if gap == 0 || points.len() < 2 {
-            return self.line(points, look.colour, width);
+            return self.line(points, style.colour, width);
         }
-        let style = look.colour.stroke_width(width);
+        let style = style.colour.stroke_width(width);
         let drawn = self.area.draw(&DashedPathElement::new(points.to_vec(), dash, gap, style));
-        self.keep(drawn);
+        self.record(drawn);
     }
 
-    /// A dashed straight line.
+    /// Draws a dashed straight line.
     pub(crate) fn dashed(&mut self, from: (i32, i32), to: (i32, i32), colour: RGBColor) {
         let drawn = self.area.draw(&DashedPathElement::new(vec![from, to], 14, 10, colour.stroke_width(3)));
-        self.keep(drawn);
+        self.record(drawn);
     }
 
-    /// A filled rectangle between two corners.
+    /// Fills a rectangle between two corners.
     pub(crate) fn fill(&mut self, corners: [(i32, i32); 2], colour: RGBColor, opacity: f64) {
         let drawn = self.area.draw(&Rectangle::new(corners, colour.mix(opacity).filled()));
-        self.keep(drawn);
+        self.record(drawn);
     }
 
-    /// The outline of a rectangle.
+    /// Draws the outline of a rectangle.
     pub(crate) fn outline(&mut self, corners: [(i32, i32); 2], colour: RGBColor) {
         let [(left, top), (right, bottom)] = corners;
         self.line(&[(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], colour, 2);
     }
 
-    /// A filled shape.
     pub(crate) fn polygon(&mut self, points: &[(i32, i32)], colour: RGBColor, opacity: f64) {
         let drawn = self.area.draw(&Polygon::new(points.to_vec(), colour.mix(opacity).filled()));
-        self.keep(drawn);
+        self.record(drawn);
     }
 
-    /// One point of a series, `size` units from middle to edge.
-    pub(crate) fn marker(&mut self, (x, y): (i32, i32), look: Look, size: i32, opacity: f64) {
-        let colour = look.colour;
-        let mut closed = |points: &[(i32, i32)]| self.polygon(points, colour, opacity);
-        match look.marker {
-            Marker::Triangle => closed(&[(x, y - size), (x + size, y + size), (x - size, y + size)]),
-            Marker::Down => closed(&[(x, y + size), (x + size, y - size), (x - size, y - size)]),
-            Marker::Diamond => closed(&[(x, y - size - 1), (x + size + 1, y), (x, y + size + 1), (x - size - 1, y)]),
+    /// Draws the marker of a series, `size` units from centre to edge.
+    pub(crate) fn marker(&mut self, (x, y): (i32, i32), style: SeriesStyle, size: i32, opacity: f64) {
+        let colour = style.colour;
+        let mut polygon = |points: &[(i32, i32)]| self.polygon(points, colour, opacity);
+        match style.marker {
+            Marker::Triangle => polygon(&[(x, y - size), (x + size, y + size), (x - size, y + size)]),
+            Marker::Down => polygon(&[(x, y + size), (x + size, y - size), (x - size, y - size)]),
+            Marker::Diamond => polygon(&[(x, y - size - 1), (x + size + 1, y), (x, y + size + 1), (x - size - 1, y)]),
             Marker::Square => self.fill([(x - size, y - size), (x + size, y + size)], colour, opacity),
             Marker::Circle | Marker::Ring => {
-                let style: ShapeStyle = colour.mix(opacity).into();
-                let style = if look.marker == Marker::Circle { style.filled() } else { style.stroke_width(3) };
-                let drawn = self.area.draw(&Circle::new((x, y), size, style));
-                self.keep(drawn);
+                let shape: ShapeStyle = colour.mix(opacity).into();
+                let shape = if style.marker == Marker::Circle { shape.filled() } else { shape.stroke_width(3) };
+                let drawn = self.area.draw(&Circle::new((x, y), size, shape));
+                self.record(drawn);
             }
             Marker::Plus => {
                 self.line(&[(x - size, y), (x + size, y)], colour, 3);
@@ -139,46 +138,47 @@ impl Canvas<'_> {
         }
     }
 
-    /// Words, vertically centred on the place; upright ones read from bottom to top.
-    pub(crate) fn words(&mut self, text: &str, at: (i32, i32), words: Words) {
-        let side = match words.side {
-            Side::Left => HPos::Left,
-            Side::Middle => HPos::Center,
-            Side::Right => HPos::Right,
+    /// Draws text, vertically centred at `at`.
+    pub(crate) fn text(&mut self, text: &str, at: (i32, i32), style: TextStyle) {
+        let align = match style.align {
+            Align::Left => HPos::Left,
+            Align::Middle => HPos::Center,
+            Align::Right => HPos::Right,
         };
-        let style = if words.bold { FontStyle::Bold } else { FontStyle::Normal };
+        let weight = if style.bold { FontStyle::Bold } else { FontStyle::Normal };
         // The backend divides every size by 1.24.
-        let mut font = FontDesc::new(FontFamily::SansSerif, words.size * 1.24, style);
-        if words.upright {
+        let mut font = FontDesc::new(FontFamily::SansSerif, style.size * 1.24, weight);
+        if style.vertical {
             font = font.transform(FontTransform::Rotate270);
         }
-        let style = font.color(&words.colour).pos(Pos::new(side, VPos::Center));
+        let font = font.color(&style.colour).pos(Pos::new(align, VPos::Center));
         let clean: String = text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
-        let drawn = self.area.draw(&Text::new(clean, at, style));
-        self.keep(drawn);
+        let drawn = self.area.draw(&Text::new(clean, at, font));
+        self.record(drawn);
     }
 }
 
-/// Makes a picture of this height in canvas units.
+/// Draws a picture of the given height, canvas units.
 pub(crate) fn picture(
     title: &str,
     caption: &str,
     height: i32,
     draw: impl FnOnce(&mut Canvas<'_>),
 ) -> Result<Picture, ReportError> {
-    let drawing = |error: Failed| ReportError::Drawing { picture: title.into(), reason: error.to_string() };
+    let drawing = |error: DrawError| ReportError::Drawing { picture: title.into(), reason: error.to_string() };
     let mut svg = String::new();
     {
         let size = (WIDTH.unsigned_abs(), height.unsigned_abs());
-        let mut canvas = Canvas { area: SVGBackend::with_string(&mut svg, size).into_drawing_area(), failed: None };
+        let mut canvas =
+            Canvas { area: SVGBackend::with_string(&mut svg, size).into_drawing_area(), first_error: None };
         draw(&mut canvas);
-        if let Some(error) = canvas.failed {
+        if let Some(error) = canvas.first_error {
             return Err(drawing(error));
         }
         canvas.area.present().map_err(drawing)?;
     }
     let body = svg.split_once('>').map_or("", |(_, body)| body);
-    let body = neutral(body);
+    let body = with_css_variables(body);
     let svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{label}\">\n\
          <title>{label}</title>\n<desc>{desc}</desc>{body}",
@@ -188,23 +188,23 @@ pub(crate) fn picture(
     Ok(Picture { title: title.into(), caption: caption.into(), svg })
 }
 
-fn neutral(svg: &str) -> String {
+fn with_css_variables(svg: &str) -> String {
     let colour = |colour: RGBColor| format!("#{:02X}{:02X}{:02X}", colour.0, colour.1, colour.2);
     let variable = |svg: String, rgb: RGBColor, name: &str| {
-        let plain = colour(rgb);
-        svg.replace(&format!("\"{plain}\""), &format!("\"var(--{name},{plain})\""))
+        let hex = colour(rgb);
+        svg.replace(&format!("\"{hex}\""), &format!("\"var(--{name},{hex})\""))
     };
     let svg = variable(svg.into(), INK, "ink");
     let svg = variable(svg, FAINT, "faint");
     variable(svg, GRID, "grid").replace("\n</text>", "</text>")
 }
 
-/// Width of words, canvas units: sans-serif letters are a little over half as wide as high.
+/// Estimated width of a text, canvas units: sans-serif letters are about 0.56 times as wide as high.
 pub(crate) fn width(text: &str, size: f64) -> i32 {
     (text.chars().count() as f64 * size * 0.56).ceil() as i32
 }
 
-/// The words, shortened with an ellipsis to at most so many characters.
+/// The text, shortened with an ellipsis to at most `characters`.
 pub(crate) fn short(text: &str, characters: usize) -> String {
     if text.chars().count() <= characters {
         return text.into();

@@ -1,6 +1,6 @@
-//! The model card of a release: what a person must know before trusting it, and the same as JSON.
+//! Facts about a release → its model card as HTML and JSON.
 //!
-//! After Mitchell et al. 2019, "Model Cards for Model Reporting", cut to what can be read in a minute.
+//! A short form of Mitchell et al. 2019, "Model Cards for Model Reporting", readable in a minute.
 
 use crate::error::ReportError;
 use crate::facts::{Fact, KindRow, Measure, Note};
@@ -9,35 +9,34 @@ use crate::picture::Picture;
 use askama::Template;
 use serde::Serialize;
 
-/// Everything a card says.
+/// Content of a model card.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct ModelCard {
-    /// Release, like "home, version 3".
+    /// Release, e.g. "home, version 3".
     pub release: String,
-    /// What it does and how well, in two sentences.
+    /// Purpose and quality in two sentences.
     pub summary: String,
-    /// What a reader must not overlook.
+    /// Warnings, shown at the top.
     pub warnings: Vec<String>,
     /// Version, form, size, digest, signing key, expiry.
     pub model: Vec<Fact>,
     /// Data, split, seed, code version.
     pub data: Vec<Fact>,
-    /// Figures with their spread.
+    /// Metrics with their intervals.
     pub measures: Vec<Measure>,
-    /// Recall by attack.
+    /// Recall by attack type.
     pub kinds: Vec<KindRow>,
-    /// What int8 costs against f32.
+    /// Metrics of the int8 network compared with the f32 network.
     pub quantization: Vec<Measure>,
-    /// Further tables, like the knob's settings.
+    /// Further tables, e.g. thresholds by false-alert budget.
     pub notes: Vec<Note>,
-    /// Pictures.
     pub pictures: Vec<Picture>,
-    /// What it was made for.
     pub intended: String,
-    /// What it cannot do.
+    /// Limitations.
     pub limits: Vec<String>,
-    /// Commands that repeat it.
+    /// Commands that reproduce it.
     pub commands: Vec<String>,
 }
 
@@ -49,19 +48,19 @@ struct Page<'a> {
 }
 
 impl ModelCard {
-    /// A page that stands alone.
+    /// Renders a self-contained HTML page.
     ///
     /// # Errors
-    /// When the template cannot be filled.
+    /// If the template fails.
     pub fn html(&self) -> Result<String, ReportError> {
         let title = format!("Model card: {}", self.release);
-        page::fill(&title, &Page { title: &title, card: self })
+        page::render(&title, &Page { title: &title, card: self })
     }
 
-    /// The same facts as JSON.
+    /// Serializes the card to JSON.
     ///
     /// # Errors
-    /// When a value has no JSON form.
+    /// If a value has no JSON representation.
     pub fn json(&self) -> Result<String, ReportError> {
         page::json(&self.release, self)
     }

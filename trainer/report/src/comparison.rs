@@ -1,4 +1,4 @@
-//! The page of several methods over several seeds, and its JSON.
+//! Results of several methods over several seeds → comparison page as HTML and JSON.
 
 use crate::error::ReportError;
 use crate::facts::{Fact, Note, figure};
@@ -7,18 +7,18 @@ use crate::picture::Picture;
 use askama::Template;
 use serde::Serialize;
 
-/// One measure of one method over its runs.
+/// One metric of one method over its runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Cell {
-    /// Mean of the runs; missing where it is not defined in one of them.
+    /// Mean over the runs; `None` if undefined for any run.
     pub mean: Option<f64>,
-    /// Standard deviation over the runs; missing with fewer than two.
+    /// Standard deviation over the runs; `None` for fewer than two.
     pub deviation: Option<f64>,
 }
 
 impl Cell {
-    /// For people: mean ± deviation.
+    /// Mean ± standard deviation as text.
     pub fn shown(&self) -> String {
         match (self.mean, self.deviation) {
             (Some(mean), Some(deviation)) => format!("{} ± {}", figure(mean), figure(deviation)),
@@ -28,41 +28,40 @@ impl Cell {
     }
 }
 
-/// One method.
+/// A line of the table: one method over all seeds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MethodLine {
-    /// Method, or the name that the configuration gives the run.
+    /// Method, or the name of the run in the configuration.
     pub name: String,
-    /// Seeds.
+    /// Number of seeds.
     pub runs: usize,
     /// In the order of [`ComparisonReport::measures`].
     pub cells: Vec<Cell>,
 }
 
-/// Everything that a comparison found.
+/// Content of a comparison page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct ComparisonReport {
-    /// Heading.
     pub title: String,
     /// The result in one sentence.
     pub summary: String,
-    /// What a reader must not overlook.
+    /// Warnings, shown at the top.
     pub warnings: Vec<String>,
     /// Data, split, seeds, version.
     pub facts: Vec<Fact>,
-    /// Names of the measures.
+    /// Names of the metrics.
     pub measures: Vec<String>,
     /// Methods, best first.
     pub methods: Vec<MethodLine>,
     /// Hypothesis tests and further tables.
     pub notes: Vec<Note>,
-    /// Pictures.
     pub pictures: Vec<Picture>,
-    /// What these figures do not say.
+    /// Limitations.
     pub limits: Vec<String>,
-    /// Commands that repeat it.
+    /// Commands that reproduce it.
     pub commands: Vec<String>,
 }
 
@@ -74,18 +73,18 @@ struct Page<'a> {
 }
 
 impl ComparisonReport {
-    /// A page that stands alone.
+    /// Renders a self-contained HTML page.
     ///
     /// # Errors
-    /// When the template cannot be filled.
+    /// If the template fails.
     pub fn html(&self) -> Result<String, ReportError> {
-        page::fill(&self.title, &Page { title: &self.title, run: self })
+        page::render(&self.title, &Page { title: &self.title, run: self })
     }
 
-    /// The same facts as JSON.
+    /// Serializes the report to JSON.
     ///
     /// # Errors
-    /// When a value has no JSON form.
+    /// If a value has no JSON representation.
     pub fn json(&self) -> Result<String, ReportError> {
         page::json(&self.title, self)
     }

@@ -1,42 +1,39 @@
-//! Why there is no picture or page.
+//! Rendering failure → which chart or page failed, and why.
 
-/// What went wrong while a result was put into a form for people.
+/// Why a chart or page could not be rendered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages document the fields")]
 pub enum ReportError {
-    /// Nothing finite to draw.
-    #[error("picture \"{picture}\": no finite values to draw, expected at least {expected}")]
+    /// No finite values to draw.
+    #[error("chart \"{picture}\": no finite values to draw, expected at least {expected}")]
     Empty {
-        /// Title of the picture.
+        /// Title of the chart.
         picture: String,
-        /// What it needs.
         expected: &'static str,
     },
-    /// Parts of the input do not fit together.
-    #[error("picture \"{picture}\": {found} {what}, expected {expected}")]
+    /// Sizes of the input do not match.
+    #[error("chart \"{picture}\": {found} {what}, expected {expected}")]
     Shape {
-        /// Title of the picture.
+        /// Title of the chart.
         picture: String,
-        /// What was counted.
         what: &'static str,
-        /// How many there are.
         found: usize,
-        /// How many there must be.
         expected: usize,
     },
     /// The drawing library failed.
-    #[error("picture \"{picture}\": cannot draw: {reason}")]
+    #[error("chart \"{picture}\": cannot draw: {reason}")]
     Drawing {
-        /// Title of the picture.
+        /// Title of the chart.
         picture: String,
-        /// What it said.
+        /// Error of the library.
         reason: String,
     },
-    /// The template failed.
-    #[error("page \"{page}\": cannot fill the template: {reason}")]
+    /// The template or the JSON serialization failed.
+    #[error("page \"{page}\": cannot render: {reason}")]
     Page {
         /// Title of the page.
         page: String,
-        /// What it said.
+        /// Error of the library.
         reason: String,
     },
 }

@@ -1,7 +1,7 @@
-//! Results a person reads: charts as SVG, pages that stand alone, model cards.
+//! Results → charts as SVG, self-contained HTML pages, model cards.
 //!
-//! [`charts`] turn plain numbers into a [`Picture`]; [`run`], [`comparison`] and [`card`] turn results and pictures into
-//! a page and JSON with the same facts. Nothing here computes a result, reads a clock or touches a file.
+//! [`charts`] turn numbers into a [`Picture`]; [`run`], [`comparison`] and [`card`] turn results and pictures into a
+//! page and into JSON with the same content. This crate computes no results, reads no clock and accesses no files.
 #![forbid(unsafe_code)]
 
 mod canvas;

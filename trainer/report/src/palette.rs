@@ -1,19 +1,18 @@
-//! Colours, dashes and markers that tell series apart, also without colour.
+//! Series index → colour, dash pattern and marker, distinguishable without colour.
 //!
-//! Okabe and Ito 2008, "Color Universal Design", ordered so that neighbours differ in lightness too; yellow comes last
-//! because it is faint on white.
+//! Colours are from Okabe and Ito 2008, "Color Universal Design", ordered so that neighbours also differ in lightness.
+//! Yellow is last because its contrast on white is low.
 
 use plotters::style::RGBColor;
 
-/// Text and axes; a page replaces it by its own ink, so that dark pages work.
+/// Text and axes; a page can override it for dark mode.
 pub(crate) const INK: RGBColor = RGBColor(0x1F, 0x23, 0x28);
-/// Second-rank text.
+/// Secondary text.
 pub(crate) const FAINT: RGBColor = RGBColor(0x5B, 0x63, 0x70);
-/// Grid lines.
 pub(crate) const GRID: RGBColor = RGBColor(0xD8, 0xDC, 0xE1);
 /// Blue of the palette: the first series, cells of a matrix.
 pub(crate) const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xB2);
-/// Vermillion of the palette: thresholds, attacks.
+/// Vermillion of the palette: thresholds, attacks, negative values.
 pub(crate) const VERMILLION: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
 
 const COLOURS: [RGBColor; 8] = [
@@ -54,21 +53,20 @@ const MARKERS: [Marker; 8] = [
     Marker::Down,
 ];
 
-/// How one series looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(crate) struct SeriesStyle {
     pub(crate) colour: RGBColor,
     pub(crate) dash: (i32, i32),
     pub(crate) marker: Marker,
 }
 
-/// Look of the series at this place. Colours repeat after 8, and then with another dash and marker: 56 are different.
-pub(crate) fn look(series: usize) -> Look {
-    let turn = series / COLOURS.len();
-    Look {
+/// Style of the series at this index. Colours repeat after 8 with another dash pattern and marker; 56 styles differ.
+pub(crate) fn series_style(series: usize) -> SeriesStyle {
+    let cycle = series / COLOURS.len();
+    SeriesStyle {
         colour: COLOURS[series % COLOURS.len()],
-        dash: DASHES[(series + turn) % DASHES.len()],
-        marker: MARKERS[(series + turn) % MARKERS.len()],
+        dash: DASHES[(series + cycle) % DASHES.len()],
+        marker: MARKERS[(series + cycle) % MARKERS.len()],
     }
 }
 
@@ -77,10 +75,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_of_fifty_six_series_look_alike() {
-        let looks: Vec<Look> = (0..56).map(look).collect();
-        for (place, a) in looks.iter().enumerate() {
-            assert!(looks[..place].iter().all(|b| a != b), "series {place} repeats");
+    fn fifty_six_series_have_different_styles() {
+        let styles: Vec<SeriesStyle> = (0..56).map(series_style).collect();
+        for (index, a) in styles.iter().enumerate() {
+            assert!(styles[..index].iter().all(|b| a != b), "series {index} repeats");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! A drawn picture with the words that belong to it.
+//! Title, caption, SVG → picture; text → escaped text.
 
 use serde::Serialize;
 
-/// One picture: SVG that stands alone, its heading and what a reader must know to judge it.
+/// A self-contained SVG with its title and caption.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Picture {
-    /// Heading.
     pub title: String,
-    /// What is drawn, from how many values, and what was left out.
+    /// What the chart shows, the number of values, and what it omits.
     pub caption: String,
     /// The SVG element; not part of the JSON.
     #[serde(skip)]

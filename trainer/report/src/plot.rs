@@ -1,14 +1,14 @@
-//! A plotting area with axes and a legend, into which charts put their data.
+//! Axes, series names → plotting area with grid, ticks, thresholds and legend.
 
-use crate::canvas::{Canvas, FONT, SMALL, Side, WIDTH, Words, short, width};
-use crate::palette::{FAINT, GRID, INK, Look};
+use crate::canvas::{Align, Canvas, FONT, SMALL, TextStyle, WIDTH, short, width};
+use crate::palette::{FAINT, GRID, INK, SeriesStyle};
 use crate::scale::Scale;
 use crate::thin;
 
-/// Most points of one line.
+/// Maximum number of points per line.
 const LINE_POINTS: usize = 1_500;
 const LEGEND_ROW: i32 = 42;
-const SAMPLE: i32 = 64;
+const SWATCH: i32 = 64;
 
 /// A rectangle of the canvas with two axes.
 pub(crate) struct Plot {
@@ -21,25 +21,25 @@ pub(crate) struct Plot {
 }
 
 impl Plot {
-    /// Over the whole width, from `top` to `bottom`, axis words outside of both.
+    /// Over the full width, from `top` to `bottom`. The labels of the horizontal axis are below `bottom`.
     pub(crate) fn new(x: Scale, y: Scale, top: i32, bottom: i32) -> Self {
         Self::between(x, y, (0, WIDTH), (top, bottom))
     }
 
-    /// Between two edges of the canvas; room for the axis words is taken within them.
+    /// Between two canvas edges; the labels of the vertical axis are inside them.
     pub(crate) fn between(x: Scale, y: Scale, (left, right): (i32, i32), (top, bottom): (i32, i32)) -> Self {
         let widest = y.ticks.iter().map(|(_, text)| width(text, SMALL)).max().unwrap_or(0);
         Self { left: left + widest + 66, top, right: right - 34, bottom, x, y }
     }
 
-    /// Place of a value on the canvas.
+    /// Canvas position of a value.
     pub(crate) fn at(&self, x: f64, y: f64) -> (i32, i32) {
-        let across = f64::from(self.right - self.left) * self.x.place(x);
-        let up = f64::from(self.bottom - self.top) * self.y.place(y);
+        let across = f64::from(self.right - self.left) * self.x.position(x);
+        let up = f64::from(self.bottom - self.top) * self.y.position(y);
         (self.left + across.round() as i32, self.bottom - up.round() as i32)
     }
 
-    /// Grid, frame, tick texts and names of the axes.
+    /// Draws grid, frame, tick labels and axis titles.
     pub(crate) fn axes(&self, canvas: &mut Canvas<'_>) {
         let mut free_from = i32::MIN;
         for (value, text) in &self.x.ticks {
@@ -47,35 +47,35 @@ impl Plot {
             canvas.line(&[(x, self.top), (x, self.bottom)], GRID, 2);
             let half = width(text, SMALL) / 2;
             if x - half > free_from {
-                canvas.words(text, (x, self.bottom + 26), Words::new(Side::Middle).small());
+                canvas.text(text, (x, self.bottom + 26), TextStyle::new(Align::Middle).small());
                 free_from = x + half + 8;
             }
         }
         for (value, text) in &self.y.ticks {
-            let y = self.bottom - (f64::from(self.bottom - self.top) * self.y.place(*value)).round() as i32;
+            let y = self.bottom - (f64::from(self.bottom - self.top) * self.y.position(*value)).round() as i32;
             canvas.line(&[(self.left, y), (self.right, y)], GRID, 2);
-            canvas.words(text, (self.left - 12, y), Words::new(Side::Right).small());
+            canvas.text(text, (self.left - 12, y), TextStyle::new(Align::Right).small());
         }
         canvas.outline([(self.left, self.top), (self.right, self.bottom)], FAINT);
-        self.names(canvas);
+        self.axis_titles(canvas);
     }
 
-    fn names(&self, canvas: &mut Canvas<'_>) {
+    fn axis_titles(&self, canvas: &mut Canvas<'_>) {
         let middle = (self.left + self.right) / 2;
-        canvas.words(&self.x.label, (middle, self.bottom + 64), Words::new(Side::Middle));
+        canvas.text(&self.x.label, (middle, self.bottom + 64), TextStyle::new(Align::Middle));
         let widest = self.y.ticks.iter().map(|(_, text)| width(text, SMALL)).max().unwrap_or(0);
         let at = (self.left - widest - 40, (self.top + self.bottom) / 2);
-        canvas.words(&self.y.label, at, Words::new(Side::Middle).upright());
+        canvas.text(&self.y.label, at, TextStyle::new(Align::Middle).vertical());
     }
 
-    /// A line through the finite points; answers how many were drawn.
-    pub(crate) fn draw_line(&self, canvas: &mut Canvas<'_>, points: &[(f64, f64)], look: Look) {
+    /// Draws a line through the finite points.
+    pub(crate) fn draw_line(&self, canvas: &mut Canvas<'_>, points: &[(f64, f64)], style: SeriesStyle) {
         let finite = points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
         let placed: Vec<(i32, i32)> = finite.map(|(x, y)| self.at(*x, *y)).collect();
-        canvas.series(&thin::line(&placed, LINE_POINTS), look, 4);
+        canvas.series(&thin::line(&placed, LINE_POINTS), style, 4);
     }
 
-    /// A vertical threshold with its name at the top, on the side where there is room.
+    /// Draws a vertical threshold with its name at the top, on the side with more space.
     pub(crate) fn threshold_x(
         &self,
         canvas: &mut Canvas<'_>,
@@ -86,11 +86,11 @@ impl Plot {
         let (x, _) = self.at(value, 0.0);
         canvas.dashed((x, self.top), (x, self.bottom), colour);
         let left = x > (self.left + self.right) / 2;
-        let side = if left { Side::Right } else { Side::Left };
-        canvas.words(name, (x + if left { -10 } else { 10 }, self.top + 22), Words::new(side).small());
+        let align = if left { Align::Right } else { Align::Left };
+        canvas.text(name, (x + if left { -10 } else { 10 }, self.top + 22), TextStyle::new(align).small());
     }
 
-    /// A horizontal threshold with its name above it.
+    /// Draws a horizontal threshold with its name.
     pub(crate) fn threshold_y(
         &self,
         canvas: &mut Canvas<'_>,
@@ -98,78 +98,76 @@ impl Plot {
         name: &str,
         colour: plotters::style::RGBColor,
     ) {
-        let y = self.bottom - (f64::from(self.bottom - self.top) * self.y.place(value)).round() as i32;
+        let y = self.bottom - (f64::from(self.bottom - self.top) * self.y.position(value)).round() as i32;
         canvas.dashed((self.left, y), (self.right, y), colour);
         let above = if y - self.top > 40 { y - 18 } else { y + 20 };
-        canvas.words(name, (self.left + 12, above), Words::new(Side::Left).small());
+        canvas.text(name, (self.left + 12, above), TextStyle::new(Align::Left).small());
     }
 }
 
-/// What a legend shows beside a name.
+/// What a legend shows next to a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sample {
+pub(crate) enum Swatch {
     /// A piece of the line.
     Line,
-    /// The marker.
     Point,
-    /// A filled patch.
     Patch,
 }
 
-/// Names of the series, in as many rows as they need.
+/// Series names in one or more rows.
 pub(crate) struct Legend {
-    rows: Vec<Vec<(String, Look, i32)>>,
-    sample: Sample,
+    rows: Vec<Vec<(String, SeriesStyle, i32)>>,
+    swatch: Swatch,
 }
 
 impl Legend {
-    /// Lays the names out over the whole width.
-    pub(crate) fn new(names: impl Iterator<Item = (String, Look)>, sample: Sample) -> Self {
-        let mut rows: Vec<Vec<(String, Look, i32)>> = Vec::new();
+    /// Lays out the names over the full width.
+    pub(crate) fn new(names: impl Iterator<Item = (String, SeriesStyle)>, swatch: Swatch) -> Self {
+        let mut rows: Vec<Vec<(String, SeriesStyle, i32)>> = Vec::new();
         let mut x = WIDTH;
-        for (name, look) in names {
+        for (name, style) in names {
             let name = short(&name, 64);
-            let needs = SAMPLE + 12 + width(&name, SMALL) + 30;
-            if x + needs > WIDTH || rows.is_empty() {
+            let needed = SWATCH + 12 + width(&name, SMALL) + 30;
+            if x + needed > WIDTH || rows.is_empty() {
                 rows.push(Vec::new());
                 x = 30;
             }
             if let Some(row) = rows.last_mut() {
-                row.push((name, look, x));
+                row.push((name, style, x));
             }
-            x += needs;
+            x += needed;
         }
-        Self { rows, sample }
+        Self { rows, swatch }
     }
 
-    /// Height, canvas units.
+    /// Height in canvas units.
     pub(crate) fn height(&self) -> i32 {
         LEGEND_ROW * self.rows.len() as i32
     }
 
-    /// Draws it below `top`.
+    /// Draws the legend below `top`.
     pub(crate) fn draw(&self, canvas: &mut Canvas<'_>, top: i32) {
-        for (place, row) in self.rows.iter().enumerate() {
-            let y = top + LEGEND_ROW * place as i32 + LEGEND_ROW / 2;
-            for (name, look, x) in row {
-                match self.sample {
-                    Sample::Line => canvas.series(&[(*x, y), (x + SAMPLE, y)], *look, 5),
-                    Sample::Point => canvas.marker((x + SAMPLE - 16, y), *look, 9, 1.0),
-                    Sample::Patch => {
-                        canvas.fill([(x + 14, y - 13), (x + SAMPLE, y + 13)], look.colour, 0.35);
-                        canvas.series(&[(x + 14, y - 13), (x + SAMPLE, y - 13)], *look, 4);
+        for (index, row) in self.rows.iter().enumerate() {
+            let y = top + LEGEND_ROW * index as i32 + LEGEND_ROW / 2;
+            for (name, style, x) in row {
+                match self.swatch {
+                    Swatch::Line => canvas.series(&[(*x, y), (x + SWATCH, y)], *style, 5),
+                    Swatch::Point => canvas.marker((x + SWATCH - 16, y), *style, 9, 1.0),
+                    Swatch::Patch => {
+                        canvas.fill([(x + 14, y - 13), (x + SWATCH, y + 13)], style.colour, 0.35);
+                        canvas.series(&[(x + 14, y - 13), (x + SWATCH, y - 13)], *style, 4);
                     }
                 }
-                canvas.words(name, (x + SAMPLE + 12, y), Words::new(Side::Left).small());
+                canvas.text(name, (x + SWATCH + 12, y), TextStyle::new(Align::Left).small());
             }
         }
     }
 }
 
-/// Room below a plot's bottom for tick texts and the axis name, canvas units.
+/// Space below the plotting area for tick labels and axis title, canvas units.
 pub(crate) const BELOW: i32 = 92;
 
-/// A heading inside of the canvas, for one of several panels.
+/// Draws the heading of one of several panels.
 pub(crate) fn heading(canvas: &mut Canvas<'_>, text: &str, at: (i32, i32)) {
-    canvas.words(text, at, Words { size: FONT, colour: INK, ..Words::new(Side::Left).bold() });
+    canvas.text(text, at, TextStyle { size: FONT, colour: INK, ..TextStyle::new(Align::Left).bold() });
 }

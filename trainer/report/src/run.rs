@@ -1,4 +1,4 @@
-//! The page of one evaluation, and its JSON.
+//! Results of one run → report page as HTML and JSON.
 
 use crate::error::ReportError;
 use crate::facts::{Fact, KindRow, Measure, Note};
@@ -7,29 +7,28 @@ use crate::picture::Picture;
 use askama::Template;
 use serde::Serialize;
 
-/// Everything that one evaluation found.
+/// Content of a report page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct RunReport {
-    /// Heading, like "autoencoder on unsw-nb15".
+    /// Title, e.g. "autoencoder on unsw-nb15".
     pub title: String,
     /// The result in one sentence.
     pub summary: String,
-    /// What a reader must not overlook, like a split that repeats rows.
+    /// Warnings, shown at the top, e.g. that a split repeats rows.
     pub warnings: Vec<String>,
     /// Data, split, seed, method, version.
     pub facts: Vec<Fact>,
-    /// Figures.
     pub measures: Vec<Measure>,
-    /// By kind.
+    /// Results by attack type.
     pub kinds: Vec<KindRow>,
-    /// Further tables.
     pub notes: Vec<Note>,
-    /// Pictures; the JSON has their words.
+    /// Charts; the JSON contains their titles and captions.
     pub pictures: Vec<Picture>,
-    /// What these figures do not say.
+    /// Limitations.
     pub limits: Vec<String>,
-    /// Commands that repeat it.
+    /// Commands that reproduce it.
     pub commands: Vec<String>,
 }
 
@@ -41,18 +40,18 @@ struct Page<'a> {
 }
 
 impl RunReport {
-    /// A page that stands alone.
+    /// Renders a self-contained HTML page.
     ///
     /// # Errors
-    /// When the template cannot be filled.
+    /// If the template fails.
     pub fn html(&self) -> Result<String, ReportError> {
-        page::fill(&self.title, &Page { title: &self.title, run: self })
+        page::render(&self.title, &Page { title: &self.title, run: self })
     }
 
-    /// The same facts as JSON.
+    /// Serializes the report to JSON.
     ///
     /// # Errors
-    /// When a value has no JSON form.
+    /// If a value has no JSON representation.
     pub fn json(&self) -> Result<String, ReportError> {
         page::json(&self.title, self)
     }

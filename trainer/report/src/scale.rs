@@ -1,32 +1,31 @@
-//! Values to places on an axis, linear or logarithmic, with round ticks.
+//! Values → positions and ticks on a linear or logarithmic axis.
 
-/// One axis.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scale {
     low: f64,
     high: f64,
     log: bool,
-    /// Name with its unit.
+    /// Axis title with its unit.
     pub(crate) label: String,
-    /// Where a value is written.
+    /// Value and text of each tick.
     pub(crate) ticks: Vec<(f64, String)>,
 }
 
-/// Most ticks of an axis.
+/// Maximum number of ticks on a linear axis.
 const TICKS: usize = 7;
 
 impl Scale {
-    /// Linear over the given range, as it is.
+    /// Linear over the given range.
     pub(crate) fn linear(label: impl Into<String>, low: f64, high: f64) -> Self {
         let (low, high) = widened(low, high);
         let step = step(high - low);
         let first = (low / step - 1e-9).ceil() as i64;
         let last = (high / step + 1e-9).floor() as i64;
-        let ticks = (first..=last).map(|place| (place as f64 * step, number(place as f64 * step, step))).collect();
+        let ticks = (first..=last).map(|tick| (tick as f64 * step, number(tick as f64 * step, step))).collect();
         Self { low, high, log: false, label: label.into(), ticks }
     }
 
-    /// Linear from 0, or from the lowest value where it is negative, to a round value above the highest.
+    /// Linear from 0, or from below a negative minimum, to a round value above the maximum.
     pub(crate) fn around(label: impl Into<String>, values: impl Iterator<Item = f64> + Clone) -> Self {
         let (low, high) = extent(values);
         let low = low.min(0.0);
@@ -34,7 +33,7 @@ impl Scale {
         Self::linear(label, (low / step).floor() * step, (high / step - 1e-9).ceil() * step)
     }
 
-    /// Linear from 0 to a little above the highest count, with whole ticks.
+    /// Linear from 0 to slightly above the highest count, with integer ticks.
     pub(crate) fn counts(label: impl Into<String>, highest: u64) -> Self {
         let high = (highest.max(1) as f64) * 1.15;
         let mut scale = Self::linear(label, 0.0, high.max(2.0));
@@ -45,14 +44,14 @@ impl Scale {
         scale
     }
 
-    /// Linear, close around the values.
+    /// Linear over the range of the values plus a margin.
     pub(crate) fn close(label: impl Into<String>, values: impl Iterator<Item = f64> + Clone) -> Self {
         let (low, high) = extent(values);
         let margin = ((high - low) * 0.08).max(high.abs() * 1e-4);
         Self::linear(label, low - margin, high + margin)
     }
 
-    /// Logarithmic over the positive ones of the values; linear where there are none.
+    /// Logarithmic over the positive values; linear if no value is positive.
     pub(crate) fn log(label: impl Into<String>, values: impl Iterator<Item = f64> + Clone) -> Self {
         let (low, high) = extent(values.filter(|value| *value > 0.0));
         if low <= 0.0 || high <= 0.0 {
@@ -61,7 +60,7 @@ impl Scale {
         Self::log_between(label, low, high)
     }
 
-    /// Logarithmic over the given range, both ends greater than 0.
+    /// Logarithmic over the given range, both ends above 0.
     pub(crate) fn log_between(label: impl Into<String>, low: f64, high: f64) -> Self {
         let (low, high) = if high / low < 1.5 { (low / 1.5, high * 1.5) } else { (low, high) };
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
@@ -72,40 +71,40 @@ impl Scale {
             let parts = [1.0, 2.0, 5.0];
             values = (first..=last).flat_map(|power| parts.map(|part| part * 10f64.powi(power))).collect();
         }
-        let ticks = values.into_iter().filter(within).map(|value| (value, plain(value))).collect();
+        let ticks = values.into_iter().filter(within).map(|value| (value, short_number(value))).collect();
         Self { low, high, log: true, label: label.into(), ticks }
     }
 
-    /// Place of a value: 0 at the low end, 1 at the high end, held within a little of both.
-    pub(crate) fn place(&self, value: f64) -> f64 {
-        let place = if self.log {
+    /// Position of a value: 0 at the low end, 1 at the high end, clamped slightly outside both.
+    pub(crate) fn position(&self, value: f64) -> f64 {
+        let position = if self.log {
             (value.max(f64::MIN_POSITIVE) / self.low).ln() / (self.high / self.low).ln()
         } else {
             (value - self.low) / (self.high - self.low)
         };
-        if place.is_finite() { place.clamp(-0.02, 1.02) } else { 0.0 }
+        if position.is_finite() { position.clamp(-0.02, 1.02) } else { 0.0 }
     }
 
-    /// Ends of the axis.
-    pub(crate) fn ends(&self) -> (f64, f64) {
+    /// Lowest and highest value of the axis.
+    pub(crate) fn limits(&self) -> (f64, f64) {
         (self.low, self.high)
     }
 
-    /// From 0 to 1 without any words.
+    /// From 0 to 1 without title and ticks.
     pub(crate) fn bare() -> Self {
         Self { low: 0.0, high: 1.0, log: false, label: String::new(), ticks: Vec::new() }
     }
 
-    /// The same axis with percent signs; values stay as they are.
+    /// The same axis with ticks in percent.
     pub(crate) fn percent(mut self) -> Self {
         for (value, text) in &mut self.ticks {
-            *text = plain(*value * 100.0) + " %";
+            *text = short_number(*value * 100.0) + " %";
         }
         self
     }
 }
 
-/// Lowest and highest finite value; (0, 1) without any.
+/// Lowest and highest finite value; (0, 1) without finite values.
 pub(crate) fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let ends = values.filter(|value| value.is_finite()).fold(None, |ends: Option<(f64, f64)>, value| {
         Some(ends.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
@@ -118,7 +117,7 @@ fn widened(low: f64, high: f64) -> (f64, f64) {
     if high - low > smallest { (low, high) } else { (low - low.abs().max(1.0) * 0.5, high + high.abs().max(1.0) * 0.5) }
 }
 
-/// 1, 2 or 5 times a power of ten, so that at most [`TICKS`] fit.
+/// Tick distance: 1, 2 or 5 times a power of ten, with at most [`TICKS`] ticks over the span.
 fn step(span: f64) -> f64 {
     let rough = span / (TICKS - 1) as f64;
     let power = 10f64.powf(rough.log10().floor());
@@ -129,14 +128,14 @@ fn step(span: f64) -> f64 {
 fn number(value: f64, step: f64) -> String {
     let value = if value.abs() < step * 1e-6 { 0.0 } else { value };
     if value.abs() >= 1e6 || (step < 1e-5 && value != 0.0) {
-        return plain(value);
+        return short_number(value);
     }
     let digits = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
     grouped(&format!("{value:.digits$}"))
 }
 
-/// A value in as few characters as tell it: 0.001, 25, 2.5M, 1e-6.
-pub(crate) fn plain(value: f64) -> String {
+/// A value in few characters: 0.001, 25, 2.5M, 1e-6.
+pub(crate) fn short_number(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {
         return "0".into();
@@ -145,20 +144,20 @@ pub(crate) fn plain(value: f64) -> String {
         return format!("{value:.0e}");
     }
     if size >= 1e6 {
-        return trimmed(format!("{:.2}", value / 1e6)) + "M";
+        return trim_zeros(format!("{:.2}", value / 1e6)) + "M";
     }
     if size >= 100.0 {
         return grouped(&format!("{value:.0}"));
     }
     let digits = (2.0 - size.log10().floor()).clamp(0.0, 6.0) as usize;
-    trimmed(format!("{value:.digits$}"))
+    trim_zeros(format!("{value:.digits$}"))
 }
 
-fn trimmed(text: String) -> String {
+fn trim_zeros(text: String) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
-/// Thousands apart by a thin space from five digits on.
+/// Digits grouped in thousands by a thin space, from five digits on.
 pub(crate) fn grouped(text: &str) -> String {
     let (whole, rest) = text.split_once('.').map_or((text, None), |(whole, rest)| (whole, Some(rest)));
     let digits = whole.trim_start_matches('-');
@@ -166,8 +165,8 @@ pub(crate) fn grouped(text: &str) -> String {
         return text.into();
     }
     let mut out = String::from(&whole[..whole.len() - digits.len()]);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push('\u{2009}');
         }
         out.push(digit);
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_round_and_few() {
+    fn ticks_are_round_numbers_and_at_most_nine() {
         assert_eq!(texts(&Scale::linear("", 0.0, 1.0)), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(texts(&Scale::around("", [3.0, 61_234.0].into_iter())).last(), Some(&"80\u{2009}000"));
         assert_eq!(texts(&Scale::log_between("", 0.001, 1.0)), ["0.001", "0.01", "0.1", "1"]);
@@ -196,17 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn counts_have_whole_ticks_once_each() {
+    fn count_axes_have_distinct_integer_ticks() {
         for high in [0, 1, 2, 3, 7, 100, 12_345] {
             let scale = Scale::counts("", high);
             let shown: std::collections::BTreeSet<_> = texts(&scale).into_iter().collect();
             assert!(shown.len() >= 2 && shown.len() == scale.ticks.len(), "{high}: {:?}", scale.ticks);
-            assert!(scale.ends().1 > high as f64, "{high}");
+            assert!(scale.limits().1 > high as f64, "{high}");
         }
     }
 
     #[test]
-    fn equal_infinite_and_missing_values_make_a_usable_axis() {
+    fn degenerate_values_give_a_usable_axis() {
         for values in [vec![], vec![5.0; 3], vec![f64::NAN, f64::INFINITY], vec![0.0]] {
             for scale in [
                 Scale::around("", values.iter().copied()),
@@ -214,14 +213,14 @@ mod tests {
                 Scale::log("", values.iter().copied()),
             ] {
                 assert!(!scale.ticks.is_empty(), "{values:?}");
-                assert!(scale.place(5.0).is_finite() && scale.place(f64::NAN).is_finite());
+                assert!(scale.position(5.0).is_finite() && scale.position(f64::NAN).is_finite());
             }
         }
     }
 
     #[test]
-    fn places_go_from_zero_to_one() {
+    fn positions_go_from_zero_to_one() {
         let scale = Scale::log_between("", 0.01, 100.0);
-        assert_eq!((scale.place(0.01), scale.place(1.0), scale.place(100.0)), (0.0, 0.5, 1.0));
+        assert_eq!((scale.position(0.01), scale.position(1.0), scale.position(100.0)), (0.0, 0.5, 1.0));
     }
 }

@@ -1,7 +1,7 @@
-//! Fewer points where there are more than a picture can show.
+//! Many points → a subset that looks the same in a chart.
 
-/// Places of at most `limit` of `count` values, evenly spread, first and last among them.
-pub(crate) fn spread(count: usize, limit: usize) -> Vec<usize> {
+/// Indices of at most `limit` of `count` values, evenly spaced, including first and last.
+pub(crate) fn subsample(count: usize, limit: usize) -> Vec<usize> {
     if count <= limit {
         return (0..count).collect();
     }
@@ -11,21 +11,21 @@ pub(crate) fn spread(count: usize, limit: usize) -> Vec<usize> {
     (0..limit).map(|step| step * (count - 1) / (limit - 1)).collect()
 }
 
-/// At most `limit` points of a line on the canvas, without those that lie within a unit of the one before.
+/// At most `limit` points of a line, without points within one canvas unit of the previous one.
 pub(crate) fn line(points: &[(i32, i32)], limit: usize) -> Vec<(i32, i32)> {
-    let mut kept: Vec<(i32, i32)> = Vec::new();
-    for (place, point) in points.iter().enumerate() {
-        let near = kept.last().is_some_and(|last| (last.0 - point.0).abs() + (last.1 - point.1).abs() < 2);
-        if !near || place + 1 == points.len() {
-            kept.push(*point);
+    let mut distinct: Vec<(i32, i32)> = Vec::new();
+    for (index, point) in points.iter().enumerate() {
+        let near = distinct.last().is_some_and(|last| (last.0 - point.0).abs() + (last.1 - point.1).abs() < 2);
+        if !near || index + 1 == points.len() {
+            distinct.push(*point);
         }
     }
-    spread(kept.len(), limit).into_iter().map(|place| kept[place]).collect()
+    subsample(distinct.len(), limit).into_iter().map(|index| distinct[index]).collect()
 }
 
-/// Words for a caption when values were left out.
-pub(crate) fn told(drawn: usize, of: usize, what: &str) -> String {
-    if drawn < of { format!(" {drawn} of {of} {what} are drawn, evenly spread.") } else { String::new() }
+/// Caption sentence for subsampled points; empty if all are drawn.
+pub(crate) fn note(drawn: usize, of: usize, what: &str) -> String {
+    if drawn < of { format!(" {drawn} of {of} {what} are drawn, evenly subsampled.") } else { String::new() }
 }
 
 #[cfg(test)]
@@ -33,19 +33,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thinning_keeps_the_ends_and_the_limit() {
-        assert_eq!(spread(3, 10), [0, 1, 2]);
-        let kept = spread(1_000_003, 100);
-        assert_eq!((kept.len(), kept[0], kept[99]), (100, 0, 1_000_002));
-        assert!(kept.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(told(100, 1_000_003, "points"), " 100 of 1000003 points are drawn, evenly spread.");
-        assert_eq!(told(5, 5, "points"), "");
+    fn a_subsample_has_both_ends_and_at_most_the_limit() {
+        assert_eq!(subsample(3, 10), [0, 1, 2]);
+        let subset = subsample(1_000_003, 100);
+        assert_eq!((subset.len(), subset[0], subset[99]), (100, 0, 1_000_002));
+        assert!(subset.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(note(100, 1_000_003, "points"), " 100 of 1000003 points are drawn, evenly subsampled.");
+        assert_eq!(note(5, 5, "points"), "");
     }
 
     #[test]
-    fn a_line_loses_points_that_nobody_could_see() {
+    fn a_line_omits_points_closer_than_one_unit() {
         let points: Vec<(i32, i32)> = (0..10_000).map(|step| (step / 100, 0)).collect();
-        let kept = line(&points, 60);
-        assert!(kept.len() <= 60 && kept[0] == (0, 0) && kept.last() == Some(&(99, 0)), "{}", kept.len());
+        let subset = line(&points, 60);
+        assert!(subset.len() <= 60 && subset[0] == (0, 0) && subset.last() == Some(&(99, 0)), "{}", subset.len());
     }
 }

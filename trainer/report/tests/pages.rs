@@ -1,7 +1,7 @@
-//! Every picture and page, as a reader's browser gets it.
+//! Synthetic results → SVG, HTML and JSON.
 
 #[path = "../samples.rs"]
-#[expect(clippy::unwrap_used, reason = "made-up results, all of which can be drawn")]
+#[expect(clippy::unwrap_used, reason = "synthetic results, all of which can be drawn")]
 mod samples;
 
 use lapwing_report::ReportError;
@@ -10,25 +10,25 @@ use std::collections::BTreeSet;
 
 const EVIL: &str = "<script>alert(\"1\")</script>&'\u{1}";
 
-/// Names of the elements, when every one is closed in order.
+/// Names of all elements; panics unless they are properly nested.
 fn elements(text: &str) -> BTreeSet<String> {
     let mut open: Vec<String> = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
     for part in text.split('<').skip(1) {
-        let (tag, _) = part.split_once('>').expect("a tag ends");
+        let (tag, _) = part.split_once('>').expect("unclosed tag");
         if let Some(name) = tag.strip_prefix('/') {
             assert_eq!(open.pop().as_deref(), Some(name.trim()), "…</{tag}>");
         } else {
             let name: String = tag.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
             assert!(!name.is_empty(), "<{tag}>");
-            seen.insert(name.clone());
+            names.insert(name.clone());
             if !tag.ends_with('/') {
                 open.push(name);
             }
         }
     }
-    assert!(open.is_empty(), "left open: {open:?}");
-    seen
+    assert!(open.is_empty(), "unclosed: {open:?}");
+    names
 }
 
 fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
@@ -36,10 +36,10 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn every_picture_is_whole_small_described_and_inside_of_its_frame() {
+fn charts_are_well_formed_described_and_within_their_frame() {
     for (name, picture) in samples::pictures() {
-        let seen = elements(&picture.svg);
-        assert!(seen.contains("title") && seen.contains("desc"), "{name}");
+        let names = elements(&picture.svg);
+        assert!(names.contains("title") && names.contains("desc"), "{name}");
         assert!(picture.svg.len() < 700_000, "{name}: {} bytes", picture.svg.len());
         assert!(picture.caption.len() > 30, "{name}: {}", picture.caption);
         let frame = attribute(&picture.svg, "viewBox").unwrap();
@@ -48,14 +48,14 @@ fn every_picture_is_whole_small_described_and_inside_of_its_frame() {
             let tag = format!("<text{}", tag.split('>').next().unwrap());
             let place = |name: &str| attribute(&tag, name).unwrap().parse::<f64>().unwrap();
             let inside = (0.0..=ends[2]).contains(&place("x")) && (0.0..=ends[3]).contains(&place("y"));
-            assert!(inside, "{name}: words outside of the frame: {tag}");
+            assert!(inside, "{name}: text outside the frame: {tag}");
         }
         assert!(!picture.svg.contains("NaN") && !picture.svg.contains("inf\""), "{name}");
     }
 }
 
 #[test]
-fn words_from_data_are_escaped_in_pictures_and_pages() {
+fn text_from_data_is_escaped_in_charts_and_pages() {
     let mut bars = samples::recalls();
     bars.bars[0].name = EVIL.into();
     bars.title = EVIL.into();
@@ -72,16 +72,16 @@ fn words_from_data_are_escaped_in_pictures_and_pages() {
     run.commands = vec![EVIL.into()];
     run.pictures = vec![picture];
     let page = run.html().unwrap();
-    assert!(!page.contains("<script"), "a script came through");
+    assert!(!page.contains("<script"), "unescaped script");
     assert!(page.contains("&#60;script&#62;") || page.contains("&lt;script&gt;"));
 }
 
 #[test]
-fn pages_need_nothing_from_elsewhere() {
+fn pages_reference_no_external_resources() {
     for page in [samples::run().html(), samples::comparison().html(), samples::card().html()] {
         let page = page.unwrap();
-        for outside in ["src=", "href=", "@import", "url(", "<script"] {
-            assert!(!page.contains(outside), "{outside}");
+        for reference in ["src=", "href=", "@import", "url(", "<script"] {
+            assert!(!page.contains(reference), "{reference}");
         }
         assert!(page.contains("prefers-color-scheme: dark") && page.contains("@media print"));
         assert!(page.contains("width=device-width"));
@@ -89,7 +89,7 @@ fn pages_need_nothing_from_elsewhere() {
 }
 
 #[test]
-fn json_has_the_facts_of_the_page() {
+fn json_and_page_contain_the_same_facts() {
     let run = samples::run();
     let json: serde_json::Value = serde_json::from_str(&run.json().unwrap()).unwrap();
     assert_eq!(json["measures"][0]["id"], "roc-auc");
@@ -108,7 +108,7 @@ fn json_has_the_facts_of_the_page() {
 }
 
 #[test]
-fn many_points_are_thinned_and_the_caption_says_so() {
+fn the_caption_reports_subsampled_points() {
     let mut scatter = samples::scatter(1, None);
     scatter.panels[0].points = (0..500_000).map(|at| (f64::from(at), f64::from(at % 977), 0)).collect();
     let picture = scatter.picture().unwrap();
@@ -126,31 +126,32 @@ fn many_points_are_thinned_and_the_caption_says_so() {
 }
 
 #[test]
-fn nothing_to_draw_is_an_error_and_odd_values_are_counted() {
+fn empty_charts_are_errors_and_omitted_values_are_counted() {
     assert!(matches!(Roc::default().picture(), Err(ReportError::Empty { .. })));
     assert!(matches!(KDistance { k: 3, ..KDistance::default() }.picture(), Err(ReportError::Empty { .. })));
-    let odd = Confusion { truth: vec!["a".into()], answers: vec!["a".into()], counts: vec![], title: "odd".into() };
-    let told = odd.picture().unwrap_err().to_string();
-    assert_eq!(told, "picture \"odd\": 0 rows of counts, expected 1");
+    let malformed =
+        Confusion { truth: vec!["a".into()], answers: vec!["a".into()], counts: vec![], title: "bad".into() };
+    let error = malformed.picture().unwrap_err().to_string();
+    assert_eq!(error, "chart \"bad\": 0 rows of counts, expected 1");
     let mut histogram = samples::histogram(false);
     histogram.groups[0].scores.extend([f64::NAN, f64::INFINITY]);
     let caption = histogram.picture().unwrap().caption;
-    assert!(caption.contains("2 values that are not finite are left out"), "{caption}");
+    assert!(caption.contains("2 values that are not finite are omitted"), "{caption}");
 }
 
 #[test]
-fn one_value_alone_is_drawn() {
-    let one = vec![Group { name: "normal".into(), scores: vec![0.5] }];
+fn a_single_value_can_be_drawn() {
+    let one = vec![Group { name: "benign".into(), scores: vec![0.5] }];
     for log in [false, true] {
         let histogram = Histogram { groups: one.clone(), log, threshold: Some(0.5), ..samples::histogram(log) };
         assert!(histogram.picture().is_ok());
     }
-    let zeros = vec![Group { name: "normal".into(), scores: vec![0.0; 9] }];
+    let zeros = vec![Group { name: "benign".into(), scores: vec![0.0; 9] }];
     assert!(Histogram { groups: zeros, threshold: None, log: true, ..samples::histogram(true) }.picture().is_ok());
 }
 
 #[test]
-fn thinning_loses_no_group() {
+fn subsampling_retains_every_group() {
     let picture = samples::scatter(1, None).picture().unwrap();
     let colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"];
     for colour in colours {

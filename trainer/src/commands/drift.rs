@@ -1,64 +1,64 @@
-//! `drift`: does a network still behave as it did when its release was made?
+//! A release, reference rows and present rows → how far features and score have moved: `drift`.
 
-use crate::commands::evaluate::{command_line, write_page};
-use crate::commands::write_json;
-use crate::drift::measure::{Drift, Moved, Threshold, measure};
-use crate::drift::page::{About, foremost, report, summary};
-use crate::drift::rows::{Scorer, Side, read};
-use crate::tell::tell;
 use anyhow::bail;
 use clap::Args;
+use lapwing_common::output::write_json;
+use lapwing_common::output::{command_line, write_page};
+use lapwing_common::print_line;
+use lapwing_pipeline::drift::measure::{Drift, Moved, Threshold, measure};
+use lapwing_pipeline::drift::page::{About, foremost, report, summary};
+use lapwing_pipeline::drift::sampled_flows::{Scorer, Side, read};
 use lapwing_shared::units::Timestamp;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Version of the JSON's form.
+/// Version of the JSON format.
 const FORMAT: u32 = 1;
-/// Columns told on standard output, besides the score.
-const TOLD: usize = 8;
+/// Columns printed on standard output, besides the score.
+const PRINTED: usize = 8;
 
 /// `drift`.
 #[derive(Debug, Args)]
-pub struct DriftArgs {
-    /// Release whose score is watched.
+pub(crate) struct DriftArgs {
+    /// Release whose network scores the rows.
     #[arg(long, value_name = "FILE")]
     release: PathBuf,
-    /// What the network was like: captures, feature files (.csv) of `lapwing-agent replay --features`, or stores of
-    /// `serve`, told apart by how they begin. Without --present, their rows from --since on are the present.
+    /// Reference: captures, feature files (.csv) from `lapwing-agent replay --features`, or stores of `serve`; the type
+    /// is detected. Without --present, rows from --since on count as the present.
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     reference: Vec<PathBuf>,
-    /// What the network is like: the same sorts of files.
+    /// Present: files of the same types.
     #[arg(long, num_args = 1.., value_name = "FILE")]
     present: Vec<PathBuf>,
-    /// When the present begins, seconds since the epoch [default: when the release was made].
+    /// Start of the present, seconds since the epoch [default: creation time of the release].
     #[arg(long, value_name = "SECONDS", conflicts_with = "present")]
     since: Option<u64>,
-    /// What the threshold learnt from the reference is multiplied by.
+    /// Factor by which to multiply the threshold derived from the reference.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = positive)]
     margin: f64,
-    /// Drift threshold, in multiples of the usual distance, instead of the one learnt from the reference.
+    /// Drift threshold, in multiples of the usual distance [default: derived from the reference].
     #[arg(long, value_name = "RATIO", value_parser = positive, conflicts_with = "margin")]
     threshold: Option<f64>,
-    /// Write what was found there, JSON; `-` is standard output.
+    /// Write the result to this file as JSON; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write a page with pictures and its JSON into this folder.
+    /// Write an HTML report and its JSON to this folder.
     #[arg(long, value_name = "FOLDER")]
     report: Option<PathBuf>,
-    /// Exit with status 1 when there is drift.
+    /// Exit with status 1 if there is drift.
     #[arg(long)]
     fail_on_drift: bool,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Told<'a> {
+struct Output<'a> {
     format: u32,
     summary: String,
     release: &'a str,
     warnings: &'a [String],
     #[serde(flatten)]
-    found: &'a Drift,
+    drift: &'a Drift,
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -66,38 +66,37 @@ fn positive(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected a number above 0".into())
 }
 
-/// `drift`.
 pub(crate) fn run_drift(args: &DriftArgs) -> anyhow::Result<()> {
     let scorer = Scorer::load(&args.release)?;
     let [reference, present] = sides(args, &scorer)?;
     let threshold = args.threshold.map_or(Threshold::Margin(args.margin), Threshold::Given);
-    let found = measure(&reference, &present, threshold)?;
+    let drift = measure(&reference, &present, threshold)?;
     let mut warnings = [reference.warnings("reference"), present.warnings("present")].concat();
-    if found.present_rows < found.block_rows {
-        let short = "the present is shorter than a block of the reference, so chance alone may look like drift";
+    if drift.present_rows < drift.block_rows {
+        let short = "the present has fewer rows than a block of the reference, so chance alone may look like drift";
         warnings.push(short.into());
     }
-    let told =
-        Told { format: FORMAT, summary: summary(&found), release: &scorer.name, warnings: &warnings, found: &found };
+    let output =
+        Output { format: FORMAT, summary: summary(&drift), release: &scorer.name, warnings: &warnings, drift: &drift };
     if args.json.as_deref() != Some(Path::new("-")) {
-        tell(&told);
+        print(&output);
     }
     if let Some(path) = &args.json {
-        write_json(path, &told)?;
+        write_json(path, &output)?;
     }
     if let Some(folder) = &args.report {
         let about = About {
             release: &scorer.name,
             data: data(args),
-            threshold: made(args),
+            threshold: threshold_origin(args),
             warnings: warnings.clone(),
-            command: command_line(),
+            command: command_line("lapwing-trainer"),
         };
-        write_page(folder, &report(&found, &reference, &present, about)?.html()?)?;
-        write_json(&folder.join("drift.json"), &told)?;
+        write_page(folder, &report(&drift, &reference, &present, about)?.html()?)?;
+        write_json(&folder.join("drift.json"), &output)?;
     }
-    if args.fail_on_drift && found.drift {
-        bail!("{}", told.summary);
+    if args.fail_on_drift && drift.drift {
+        bail!("{}", output.summary);
     }
     Ok(())
 }
@@ -121,31 +120,33 @@ fn data(args: &DriftArgs) -> [String; 2] {
     [names(&args.reference), names(present)]
 }
 
-fn made(args: &DriftArgs) -> String {
+fn threshold_origin(args: &DriftArgs) -> String {
     match args.threshold {
-        Some(_) => "given".into(),
-        None => format!("the farthest block of the reference, at least 1, times a margin of {}", args.margin),
+        Some(_) => "set with --threshold".into(),
+        None => {
+            format!("the largest ratio of any block of the reference, at least 1, times a margin of {}", args.margin)
+        }
     }
 }
 
-fn tell(told: &Told<'_>) {
-    let found = told.found;
-    tell!("{}", told.summary);
-    tell!(
-        "{} rows against {} of the reference, {} blocks of about {} rows; scores of release {}",
-        found.present_rows,
-        found.reference_rows,
-        found.block_ratios.len(),
-        found.block_rows,
-        told.release
+fn print(output: &Output<'_>) {
+    let drift = output.drift;
+    print_line!("{}", output.summary);
+    print_line!(
+        "{} present rows, {} reference rows in {} blocks of about {} rows; scored by release {}",
+        drift.present_rows,
+        drift.reference_rows,
+        drift.block_ratios.len(),
+        drift.block_rows,
+        output.release
     );
-    tell!("  {:<26} {:>6} {:>9} {:>9} {:>8}", "column", "ratio", "distance", "usual", "PSI");
+    print_line!("  {:<26} {:>6} {:>9} {:>9} {:>8}", "column", "ratio", "distance", "usual", "PSI");
     let line = |column: &Moved| {
         let Moved { name, ratio, distance, usual_distance, stability_index, .. } = column;
-        tell!("  {name:<26} {ratio:>6.2} {distance:>9.3} {usual_distance:>9.3} {stability_index:>8.3}");
+        print_line!("  {name:<26} {ratio:>6.2} {distance:>9.3} {usual_distance:>9.3} {stability_index:>8.3}");
     };
-    foremost(found, TOLD).for_each(line);
-    for warning in told.warnings {
-        tell!("beware: {warning}");
+    foremost(drift, PRINTED).for_each(line);
+    for warning in output.warnings {
+        print_line!("warning: {warning}");
     }
 }

@@ -1,31 +1,46 @@
-//! `inspect`: what a release file says, and whether its parts fit together.
+//! A release file → its manifest as text or JSON, checked against its artifacts: `inspect`.
 
-use super::write_json;
-use crate::cli::InspectArgs;
-use crate::serve::publish::read;
-use crate::tell::tell;
 use anyhow::Context;
+use clap::Args;
+use lapwing_common::output::write_json;
+use lapwing_common::print_line;
+use lapwing_pipeline::release::read;
 use lapwing_shared::release::digest::Hex;
 use lapwing_shared::release::manifest::Manifest;
 use lapwing_shared::release::signature::{SignedManifest, TrustedKeys};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
-/// Reads the file, holds the artifacts against the manifest, checks the signature where a key is given, and tells it.
+/// `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Release file.
+    pub(crate) release: PathBuf,
+    /// Public key that must have signed the release; repeatable; all keys must match.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Vec<PathBuf>,
+    /// Write the contents to this file as JSON; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Reads the file, checks the artifacts against the manifest, verifies the signature if a key is given, and prints the
+/// manifest.
 pub(crate) fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
-    let told = || args.release.display().to_string();
-    let bytes = std::fs::read(&args.release).with_context(told)?;
-    let (file, manifest) = read(&bytes).with_context(told)?;
-    let signed = SignedManifest::decode(file.signed).with_context(told)?;
+    let path_text = || args.release.display().to_string();
+    let bytes = std::fs::read(&args.release).with_context(path_text)?;
+    let (file, manifest) = read(&bytes).with_context(path_text)?;
+    let signed = SignedManifest::decode(file.signed).with_context(path_text)?;
     for path in &args.key {
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         let keys = TrustedKeys::parse(&text).with_context(|| path.display().to_string())?;
-        keys.verify(&signed).with_context(told)?;
+        keys.verify(&signed).with_context(path_text)?;
     }
-    let answer = describe(&manifest, &signed.key, !args.key.is_empty());
+    let contents = describe(&manifest, &signed.key, !args.key.is_empty());
     match &args.json {
-        Some(path) => write_json(path, &answer),
+        Some(path) => write_json(path, &contents),
         None => {
-            print(&answer, 0);
+            print(&contents, 0);
             Ok(())
         }
     }
@@ -61,22 +76,22 @@ fn describe(manifest: &Manifest, key: &str, checked: bool) -> Value {
     })
 }
 
-/// Prints an answer as indented lines.
+/// Prints an object as indented lines.
 fn print(value: &Value, depth: usize) {
     let Value::Object(fields) = value else { return };
     for (name, field) in fields {
         let indent = " ".repeat(2 * depth);
         match field {
             Value::Object(_) => {
-                tell!("{indent}{name}:");
+                print_line!("{indent}{name}:");
                 print(field, depth + 1);
             }
             Value::Array(parts) if parts.iter().any(Value::is_object) => {
-                tell!("{indent}{name}:");
-                parts.iter().for_each(|part| tell!("{indent}  {part}"));
+                print_line!("{indent}{name}:");
+                parts.iter().for_each(|part| print_line!("{indent}  {part}"));
             }
-            Value::String(text) => tell!("{indent}{name}: {text}"),
-            other => tell!("{indent}{name}: {other}"),
+            Value::String(text) => print_line!("{indent}{name}: {text}"),
+            other => print_line!("{indent}{name}: {other}"),
         }
     }
 }

@@ -1,28 +1,122 @@
-//! `agents`, `alerts`, `label` and `retrain`: all beside a running `serve`, through the store.
+//! The store of a running `serve` → `agents`, `alerts`, `label` and `retrain`.
 
-use super::{user, write_json};
-use crate::cli::{AlertsArgs, LabelArgs, LabelWord};
-use crate::clock;
-use crate::store::{AgentLine, AlertFilter, AlertLine, Desk, Label};
-use crate::tell::tell;
-use crate::words::ago;
+use super::store_args::StoreArgs;
+use super::user;
+use clap::{Args, Subcommand, ValueEnum};
+use lapwing_common::clock;
+use lapwing_common::format::ago;
+use lapwing_common::output::write_json;
+use lapwing_common::print_line;
+use lapwing_store::{AlertFilter, Classification, Episode, Label, StoreHandle, StoreUrl, StoredAgent};
+use serde::Serialize;
 use std::iter;
-use std::path::Path;
+use std::path::PathBuf;
 
-/// Reasons that are told of an episode.
+/// `agents`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentsArgs {
+    /// Store.
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Write the list to this file as JSON; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// What to do with the agents [default: list them].
+    #[command(subcommand)]
+    pub(crate) action: Option<AgentsAction>,
+}
+
+/// What to do with agents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsAction {
+    /// Remove agents with their alerts, labels, feature rows and reports. An agent that sends again is a new one.
+    #[command(after_help = "Example:\n  lapwing-trainer agents forget gateway-1 --store /var/lib/lapwing/store.sqlite")]
+    Forget {
+        /// Store.
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Names, as listed by `agents`.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+}
+
+/// `alerts`.
+#[derive(Debug, Args)]
+pub(crate) struct AlertsArgs {
+    /// Store.
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Only episodes of this agent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Only episodes without a label.
+    #[arg(long)]
+    pub(crate) unlabelled: bool,
+    /// Maximum number of episodes.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub(crate) limit: u32,
+    /// Write the list to this file as JSON; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Label of an episode.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LabelArg {
+    /// A false alert.
+    Benign,
+    /// A true alert.
+    Attack,
+}
+
+/// `label`.
+#[derive(Debug, Args)]
+pub(crate) struct LabelArgs {
+    /// Store.
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Agent that reported the episode.
+    pub(crate) agent: String,
+    /// Episode number, as listed by `alerts`.
+    pub(crate) episode: u64,
+    /// Label.
+    pub(crate) label: LabelArg,
+    /// Name of the person who sets the label [default: the user's name].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) who: Option<String>,
+}
+
+/// `retrain`.
+#[derive(Debug, Args)]
+pub(crate) struct RetrainArgs {
+    /// Store.
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Name of the person who requests the release [default: the user's name].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) who: Option<String>,
+}
+
+/// Maximum number of reasons printed per episode.
 const REASONS: usize = 2;
 
 /// `agents`.
-pub(crate) fn agents(store: &Path, json: Option<&Path>) -> anyhow::Result<()> {
-    let agents = Desk::open(store)?.agents()?;
+pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> {
+    let json = args.json.as_deref();
+    if let Some(AgentsAction::Forget { store: own, names }) = &args.action {
+        let is_given = own.store.is_some() || own.config.is_some();
+        return forget(&if is_given { own.url()? } else { store.to_owned() }, names);
+    }
+    let agents = StoreHandle::open(store)?.agents()?;
     if let Some(path) = json {
         let lines: Vec<_> = agents.iter().map(with_status).collect();
         return write_json(path, &lines);
     }
-    tell!("{:<32} {:>8} {:>10} {:>8} {:>8}  {:<8} group", "agent", "seen", "rows", "alerts", "release", "state");
+    print_line!("{:<32} {:>8} {:>10} {:>8} {:>8}  {:<8} group", "agent", "seen", "rows", "alerts", "release", "state");
     let now_s = clock::now_s();
     for agent in &agents {
-        let (release, state, group) = match agent.told_status() {
+        let (release, state, group) = match &agent.status {
             Some(status) => {
                 let state = if !status.online {
                     "offline"
@@ -36,15 +130,24 @@ pub(crate) fn agents(store: &Path, json: Option<&Path>) -> anyhow::Result<()> {
             None => ("-".into(), "unknown", String::new()),
         };
         let seen = ago(now_s.saturating_sub(agent.last_seen_s));
-        let AgentLine { name, sample_rows, alerts, .. } = agent;
-        tell!("{name:<32} {seen:>8} {sample_rows:>10} {alerts:>8} {release:>8}  {state:<8} {group}");
+        let StoredAgent { name, sample_rows, alerts, .. } = agent;
+        print_line!("{name:<32} {seen:>8} {sample_rows:>10} {alerts:>8} {release:>8}  {state:<8} {group}");
     }
     Ok(())
 }
 
-fn with_status(agent: &AgentLine) -> serde_json::Value {
+fn forget(store: &StoreUrl, names: &[String]) -> anyhow::Result<()> {
+    let handle = StoreHandle::open(store)?;
+    for name in names {
+        handle.forget_agent(name)?;
+        print_line!("removed agent {name} and everything that it sent");
+    }
+    Ok(())
+}
+
+fn with_status(agent: &StoredAgent) -> serde_json::Value {
     let mut value = serde_json::to_value(agent).unwrap_or_default();
-    if let (Some(fields), Some(status)) = (value.as_object_mut(), agent.told_status()) {
+    if let (Some(fields), Some(status)) = (value.as_object_mut(), &agent.status) {
         fields.insert("online".into(), status.online.into());
         fields.insert("group".into(), status.group.as_str().into());
         fields.insert("release".into(), status.release.into());
@@ -55,14 +158,14 @@ fn with_status(agent: &AgentLine) -> serde_json::Value {
     value
 }
 
-/// `alerts`.
-pub(crate) fn alerts(store: &Path, args: &AlertsArgs) -> anyhow::Result<()> {
+pub(crate) fn alerts(store: &StoreUrl, args: &AlertsArgs) -> anyhow::Result<()> {
     let filter = AlertFilter { agent: args.agent.clone(), unlabelled: args.unlabelled, limit: args.limit };
-    let alerts = Desk::open(store)?.alerts(&filter)?;
+    let alerts = StoreHandle::open(store)?.alerts(&filter)?;
     if let Some(path) = &args.json {
-        return write_json(path, &alerts);
+        let lines: Vec<_> = alerts.iter().map(AlertLine::new).collect();
+        return write_json(path, &lines);
     }
-    tell!(
+    print_line!(
         "{:<20} {:>20} {:<8} {:<24} {:<6} {:>7} {:>6}  {:<23} label",
         "agent",
         "episode",
@@ -71,79 +174,128 @@ pub(crate) fn alerts(store: &Path, args: &AlertsArgs) -> anyhow::Result<()> {
         "role",
         "peak",
         "flows",
-        "kind"
+        "attack type"
     );
     for line in &alerts {
-        let AlertLine { agent, episode, state, host, role, peak_nats, flows, label, .. } = line;
-        let (kind, label) = (kind(line), label.as_deref().unwrap_or("-"));
-        tell!(
-            "{agent:<20} {episode:>20} {state:<8} {host:<24} {role:<6} {peak_nats:>7.1} {flows:>6}  {kind:<23} {label}"
+        let Episode { agent, number: episode, record, label, .. } = line;
+        let (state, role, host) = (line.state(), line.role(), record.host.to_string());
+        let (peak_nats, flows) = (record.peak_nats, record.flows);
+        let (class, label) = (attack_class(line), label.map_or("-", Label::as_str));
+        print_line!(
+            "{agent:<20} {episode:>20} {state:<8} {host:<24} {role:<6} {peak_nats:>7.1} {flows:>6}  {class:<23} {label}"
         );
         for sentence in sentences(line) {
-            tell!("{sentence}");
+            print_line!("{sentence}");
         }
     }
     Ok(())
 }
 
-/// An episode in words, indented: who did what to whom, and what was most off.
-fn sentences(line: &AlertLine) -> Vec<String> {
-    let Some(told) = line.told() else { return Vec::new() };
-    let reasons = told.reasons.iter().take(REASONS).map(|reason| format!("      {}", reason.finding()));
-    iter::once(format!("    {}", line.head(&told))).chain(reasons).collect()
+/// An episode in indented sentences: who did what to whom, and the strongest reasons.
+fn sentences(line: &Episode) -> Vec<String> {
+    let (Some(alert), Some(summary)) = (&line.message, line.summary()) else { return Vec::new() };
+    let reasons = alert.reasons.iter().take(REASONS).map(|reason| format!("      {}", reason.finding()));
+    iter::once(format!("    {summary}")).chain(reasons).collect()
 }
 
-/// The kind and its probability; of an unknown one that of the likeliest kind, which was too low to be told.
-fn kind(line: &AlertLine) -> String {
-    match (line.kind.as_deref(), line.kind_probability) {
-        (Some(kind), Some(probability)) => format!("{kind} {probability:.2}"),
-        (Some(kind), None) => kind.into(),
-        (None, _) => "-".into(),
+/// Attack class and its probability. For `unknown` it is the probability of the likeliest class, which was too low.
+fn attack_class(line: &Episode) -> String {
+    let Some(Classification { class, probability, .. }) = &line.class else { return "-".into() };
+    probability.map_or_else(|| class.clone(), |probability| format!("{class} {probability:.2}"))
+}
+
+/// An episode in the JSON file of `alerts`.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct AlertLine<'a> {
+    agent: &'a str,
+    episode: u64,
+    state: &'static str,
+    host: String,
+    role: &'static str,
+    since_s: u64,
+    at_s: u64,
+    peak_nats: f64,
+    limit_nats: f64,
+    flows: u32,
+    odd_flows: u32,
+    service_port: u16,
+    resembles: Option<&'a str>,
+    release: u64,
+    kind: Option<&'a str>,
+    kind_probability: Option<f64>,
+    kind_rows: Option<u32>,
+    label: Option<Label>,
+    labelled_by: Option<&'a str>,
+}
+
+impl<'a> AlertLine<'a> {
+    fn new(episode: &'a Episode) -> Self {
+        let (record, class) = (&episode.record, episode.class.as_ref());
+        Self {
+            agent: &episode.agent,
+            episode: episode.number,
+            state: episode.state(),
+            host: record.host.to_string(),
+            role: episode.role(),
+            since_s: record.since.as_secs(),
+            at_s: record.at.as_secs(),
+            peak_nats: record.peak_nats,
+            limit_nats: record.limit_nats,
+            flows: record.flows,
+            odd_flows: record.odd_flows,
+            service_port: record.service_port,
+            resembles: record.resembles.as_deref(),
+            release: record.release,
+            kind: class.map(|class| class.class.as_str()),
+            kind_probability: class.and_then(|class| class.probability),
+            kind_rows: class.map(|class| class.rows),
+            label: episode.label,
+            labelled_by: episode.labelled_by.as_deref(),
+        }
     }
 }
 
-/// `label`.
-pub(crate) fn label(store: &Path, args: &LabelArgs) -> anyhow::Result<()> {
+pub(crate) fn label(store: &StoreUrl, args: &LabelArgs) -> anyhow::Result<()> {
     let label = match args.label {
-        LabelWord::Benign => Label::Benign,
-        LabelWord::Attack => Label::Attack,
+        LabelArg::Benign => Label::Benign,
+        LabelArg::Attack => Label::Attack,
     };
     let who = args.who.clone().unwrap_or_else(user);
-    Desk::open(store)?.label(&args.agent, args.episode, label, &who, clock::now_s())?;
-    tell!("episode {} of {} is called {}", args.episode, args.agent, label.as_str());
+    StoreHandle::open(store)?.label(&args.agent, args.episode, label, &who, clock::now_s())?;
+    print_line!("episode {} of {} is labelled {}", args.episode, args.agent, label.as_str());
     Ok(())
 }
 
-/// `retrain`.
-pub(crate) fn retrain(store: &Path, who: Option<&str>) -> anyhow::Result<()> {
+pub(crate) fn retrain(store: &StoreUrl, who: Option<&str>) -> anyhow::Result<()> {
     let who = who.map_or_else(user, str::to_owned);
-    let job = Desk::open(store)?.ask(&who, clock::now_s())?;
-    tell!("asked for a new release (job {job}); a running `serve` takes it up within a second");
+    let job = StoreHandle::open(store)?.request_retraining(&who, clock::now_s())?;
+    print_line!("requested a new release (job {job}); a running `serve` starts training within a second");
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::{Folder, alert, received};
-    use crate::store::{Limits, Store};
     use lapwing_shared::messages::{AlertState, Body, Reason};
+    use lapwing_store::testing::{Folder, alert, received};
+    use lapwing_store::{Limits, Store};
 
     #[test]
-    fn an_episode_is_told_in_sentences() {
+    fn an_episode_is_printed_as_sentences() {
         let folder = Folder::new();
-        let mut store = Store::open(&folder.store(), Limits::default()).unwrap();
+        let mut store = Store::open(folder.store(), Limits::default()).unwrap();
         let mut message = alert(1, 1, 77, AlertState::Opened, (1_741_276_811, 1_741_276_900));
-        let Body::Alert(told) = &mut message.body else { unreachable!() };
+        let Body::Alert(content) = &mut message.body else { unreachable!() };
         let reason = Reason { feature: 47, value: 339.4, normal_low: 0.0, normal_high: 2.04, share_permille: 640 };
-        told.reasons.extend([reason; 3]);
-        told.resembles = "port-scan".try_into().ok();
+        content.reasons.extend([reason; 3]);
+        content.resembles = "port-scan".try_into().ok();
         store.commit(&[received("gw-1", &message)], 1).unwrap();
-        let lines = store.desk().unwrap().alerts(&AlertFilter { limit: 9, ..AlertFilter::default() }).unwrap();
+        let lines = store.handle().unwrap().alerts(&AlertFilter { limit: 9, ..AlertFilter::default() }).unwrap();
         let reason =
-            "      flows were aimed at about 339 different ports of the target within 30 to 60 s; here normally 0 to 2";
-        let head = "    10.0.0.9 started 12 flows since 2025-03-06 16:00:11 UTC, 9 odd, busiest port 23; looks like \
-                    port-scan";
+            "      flows went to about 339 different ports of the target within 30 to 60 s; here normally 0 to 2";
+        let head = "    10.0.0.9 started 12 flows since 2025-03-06 16:00:11 UTC, 9 anomalous, busiest port 23; looks \
+                    like port-scan";
         assert_eq!(sentences(&lines[0]), [head, reason, reason]);
         store.close().unwrap();
     }

@@ -1,84 +1,95 @@
-//! `serve`: what may be said on its command line, and how it is carried out.
+//! Command line and configuration file → a running server: `serve`.
 
+use super::store_args::StoreArgs;
 use super::write_address;
-use crate::cli::StoreArgs;
 use crate::config::{Config, Span};
-use crate::predict::Model;
-use crate::serve;
-use crate::serve::make::ReleaseMaker;
-use crate::web::{Site, WebServer, server};
+use crate::serve::{self, Server};
+use anyhow::Context;
 use clap::Args;
+use lapwing_collect::{LinkSnapshot, LinkState};
+use lapwing_models::Model;
+use lapwing_pipeline::order::ReleaseMaker;
+use lapwing_pipeline::release::keys::ReleaseKey;
+use lapwing_web::{BrokerView, Brokers, Counter, CounterSource, Site, WebServer, server};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// `serve`.
+/// `serve`. Options override the corresponding configuration keys.
 #[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// Where the store is.
+pub(crate) struct ServeArgs {
+    /// Store.
     #[command(flatten)]
-    pub store: StoreArgs,
-    /// Address of the embedded broker (127.0.0.1:1883); port 0 takes a free one.
+    pub(crate) store: StoreArgs,
+    /// Address of the embedded broker; port 0 picks a free port [default: 127.0.0.1:1883].
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "broker")]
-    pub listen: Option<SocketAddr>,
-    /// Use this broker instead of the embedded one: `mqtt://user:password@host:port`, or mqtts.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Let the embedded broker listen on other addresses than the loopback, though it has no passwords and no TLS.
+    #[arg(long, conflicts_with = "broker")]
+    pub(crate) broker_insecure: bool,
+    /// Use this broker instead of the embedded one: `mqtt://user:password@host:port` or `mqtts://…`. Repeatable, at most 16:
+    /// every agent may use any of them.
     #[arg(long, value_name = "URL")]
-    pub broker: Option<String>,
-    /// PEM file with the authority that an mqtts broker's certificate comes from [default: those that the system trusts].
+    pub(crate) broker: Vec<String>,
+    /// PEM file with the certificate authority of an mqtts broker [default: the system's authorities].
     #[arg(long, value_name = "FILE")]
-    pub authority: Option<PathBuf>,
-    /// Group of agents that releases are for (default).
+    pub(crate) authority: Option<PathBuf>,
+    /// Group of agents to create releases for [default: default].
     #[arg(long, value_name = "NAME")]
-    pub group: Option<String>,
-    /// Secret key that signs releases.
+    pub(crate) group: Option<String>,
+    /// Secret key that signs releases; required for retraining [default: none].
     #[arg(long, value_name = "FILE")]
-    pub key: Option<PathBuf>,
-    /// Folder of release files (releases).
+    pub(crate) key: Option<PathBuf>,
+    /// Folder for release files [default: releases].
     #[arg(long, value_name = "FOLDER")]
-    pub releases: Option<PathBuf>,
-    /// Make a release so often, like 7d; without it never by the clock.
+    pub(crate) releases: Option<PathBuf>,
+    /// Retraining interval, e.g. 7d [default: none, no scheduled retraining].
     #[arg(long = "retrain-every", visible_alias = "every", value_name = "SPAN")]
-    pub every: Option<Span>,
-    /// Make a release after so many new feature rows; 0: never by rows.
+    pub(crate) every: Option<Span>,
+    /// Retrain after this many new feature rows; 0 disables it [default: 0].
     #[arg(long = "retrain-after-rows", visible_alias = "after-rows", value_name = "ROWS")]
-    pub after_rows: Option<u64>,
-    /// Feature rows without which no release is made (2000).
+    pub(crate) after_rows: Option<u64>,
+    /// Minimum number of feature rows for training [default: 2000].
     #[arg(long, value_name = "ROWS")]
-    pub min_rows: Option<u64>,
-    /// Seed of every random choice in training (1).
+    pub(crate) min_rows: Option<u64>,
+    /// Maximum share of the rows of one agent in a training, above 0 to 1; 1 disables the limit [default: 0.5].
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) max_agent_share: Option<f64>,
+    /// Random seed for training [default: 1].
     #[arg(long, value_name = "NUMBER")]
-    pub seed: Option<u64>,
-    /// Name the kind of every alert with this two-stage model, as `evaluate --kind capture --method two-stage --namer
-    /// random-forest --save` writes it.
+    pub(crate) seed: Option<u64>,
+    /// Classify the attack type of every alert with this two-stage model, as written by `lapwing-lab evaluate --kind
+    /// capture --method two-stage --save` [default: none, alerts are not classified].
     #[arg(long, value_name = "FILE")]
-    pub kinds_model: Option<PathBuf>,
-    /// Answer `POST /api/v1/predict` with this model, as `evaluate --save` writes it; without any other option of
-    /// serve, do only that.
+    pub(crate) kinds_model: Option<PathBuf>,
+    /// Serve `POST /api/v1/predict` with this model, as written by `lapwing-lab evaluate --save`. Without options for
+    /// store, broker, group, key or releases, serve only the HTTP API.
     #[arg(long, value_name = "FILE")]
-    pub predict_model: Option<PathBuf>,
-    /// Show the fleet in a browser, and as JSON under /api/v1, at this address (127.0.0.1:8480 with --predict-model alone);
-    /// port 0 takes a free one. It has no password: bind it to others than this machine only behind something that has.
+    pub(crate) predict_model: Option<PathBuf>,
+    /// Address of the dashboard and the HTTP API; port 0 picks a free port. There is no password: use a
+    /// non-loopback address only behind a proxy that authenticates users [default: none; 127.0.0.1:8480 with
+    /// --predict-model].
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub http: Option<SocketAddr>,
-    /// Name under which a proxy on this machine reaches the HTTP side; others than the loopback's own are refused there.
-    /// May be given again.
+    pub(crate) http: Option<SocketAddr>,
+    /// Host name under which users or a proxy reach the dashboard. Requests for other names than this and the address it
+    /// listens on are rejected. Repeatable.
     #[arg(long, value_name = "NAME")]
-    pub http_name: Vec<String>,
-    /// Write the HTTP side's address here once it listens.
+    pub(crate) http_name: Vec<String>,
+    /// Write the address of the dashboard to this file once it listens.
     #[arg(long, value_name = "FILE")]
-    pub http_address_file: Option<PathBuf>,
-    /// Write the embedded broker's address here once it listens.
+    pub(crate) http_address_file: Option<PathBuf>,
+    /// Write the address of the embedded broker to this file once it listens.
     #[arg(long, value_name = "FILE")]
-    pub address_file: Option<PathBuf>,
+    pub(crate) address_file: Option<PathBuf>,
 }
 
 impl ServeArgs {
-    /// The model, when nothing is asked for but to predict.
-    fn api_alone(&self) -> Option<&PathBuf> {
+    /// The model, if the options ask for predictions only.
+    fn predictions_only(&self) -> Option<&PathBuf> {
         let collects = self.store.config.is_some()
             || self.store.store.is_some()
             || self.listen.is_some()
-            || self.broker.is_some()
+            || !self.broker.is_empty()
             || self.group.is_some()
             || self.key.is_some()
             || self.releases.is_some()
@@ -86,19 +97,19 @@ impl ServeArgs {
         self.predict_model.as_ref().filter(|_| !collects)
     }
 
-    /// The configuration file with the command line before it.
+    /// The configuration file, overridden by the command line.
     ///
     /// # Errors
     /// When the file cannot be used, or a value is out of range.
-    pub fn configuration(&self) -> anyhow::Result<Config> {
+    pub(crate) fn configuration(&self) -> anyhow::Result<Config> {
         let mut config = self.store.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
-        let take = |from: &Option<PathBuf>, into: &mut PathBuf| from.iter().for_each(|path| into.clone_from(path));
-        take(&self.store.store, &mut config.store.path);
-        take(&self.releases, &mut config.retrain.releases);
+        let set = |from: &Option<PathBuf>, into: &mut PathBuf| from.iter().for_each(|path| into.clone_from(path));
+        config.store.path = self.store.store.clone().unwrap_or(config.store.path);
+        set(&self.releases, &mut config.retrain.releases);
         config.broker.listen = self.listen.unwrap_or(config.broker.listen);
-        config.broker.url = self.broker.clone().or(config.broker.url);
-        if self.listen.is_some() {
-            config.broker.url = None;
+        config.broker.insecure |= self.broker_insecure;
+        if self.listen.is_some() || !self.broker.is_empty() {
+            (config.broker.url, config.broker.urls) = (None, self.broker.clone());
         }
         config.broker.authority = self.authority.clone().or(config.broker.authority);
         config.retrain.group = self.group.clone().unwrap_or(config.retrain.group);
@@ -106,6 +117,7 @@ impl ServeArgs {
         config.retrain.every = self.every.or(config.retrain.every);
         config.retrain.after_rows = self.after_rows.unwrap_or(config.retrain.after_rows);
         config.retrain.min_rows = self.min_rows.unwrap_or(config.retrain.min_rows);
+        config.retrain.max_agent_share = self.max_agent_share.unwrap_or(config.retrain.max_agent_share);
         config.retrain.seed = self.seed.unwrap_or(config.retrain.seed);
         config.http.listen = self.http.or(config.http.listen);
         config.http.names.extend(self.http_name.iter().cloned());
@@ -115,16 +127,20 @@ impl ServeArgs {
     }
 }
 
-/// Where the HTTP side listens when only predictions are asked for.
-const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8480);
+/// Default HTTP address with `--predict-model`.
+const PREDICT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8480);
 
 pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
     let model = args.predict_model.as_deref().map(Model::load).transpose()?.map(Arc::new);
-    if args.api_alone().is_some() {
+    if args.predictions_only().is_some() {
         return serve_api(model, &args);
     }
     let config = args.configuration()?;
-    let address = config.http.listen.or(model.as_ref().map(|_| HTTP));
+    check_key(&config)?;
+    if cfg!(panic = "abort") {
+        tracing::warn!("this program ends at the first panic of any connection; build servers with --profile server");
+    }
+    let address = config.http.listen.or(model.as_ref().map(|_| PREDICT_ADDRESS));
     let site = Site {
         store: Some(config.store.path.clone()),
         model,
@@ -132,26 +148,110 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
         names: config.http.names.clone(),
         ..Site::default()
     };
-    let (told, told_http) = (args.address_file, args.http_address_file);
-    let (mut web, mut unwritten) = (Ok(None), Ok(()));
-    // The store is there by then, for whoever looks at once.
-    let ready = |broker: Option<SocketAddr>| {
+    let (broker_file, http_file) = (args.address_file, args.http_address_file);
+    let (mut web, mut written) = (Ok(None), Ok(()));
+    // Runs once the store is open, so that the first request finds it.
+    let ready = |server: &Server| {
+        let site = Site { counters: Some(counters(server)), brokers: Some(brokers(server)), ..site };
         web = address.map(|address| WebServer::start(site, address)).transpose();
         let listening = web.as_ref().ok().and_then(Option::as_ref).map(|web| web.address);
-        unwritten =
-            write_address(told_http.as_deref(), listening).and_then(|()| write_address(told.as_deref(), broker));
+        written = write_address(http_file.as_deref(), listening)
+            .and_then(|()| write_address(broker_file.as_deref(), server.address()));
         web.is_ok()
     };
     let served = serve::run(config, maker, ready);
     web?.map(WebServer::stop).transpose()?;
     served?;
-    unwritten
+    written
+}
+
+/// State of the server's links, for the dashboard.
+fn brokers(server: &Server) -> Brokers {
+    let links = server.brokers().to_vec();
+    let view = |link: &Arc<LinkState>| {
+        let LinkSnapshot {
+            broker,
+            connected,
+            connections,
+            failures,
+            received,
+            acknowledgements,
+            refusals,
+            refills,
+            releases_missing,
+            missing_parts,
+        } = link.snapshot();
+        BrokerView {
+            broker,
+            connected,
+            connections,
+            failures,
+            received,
+            acknowledgements,
+            refusals,
+            refills,
+            releases_missing,
+            missing_parts,
+        }
+    };
+    Arc::new(move || links.iter().map(view).collect())
+}
+
+/// The collector's counters, for the dashboard.
+fn counters(server: &Server) -> CounterSource {
+    let counts = Arc::clone(server.counts());
+    CounterSource::new(move || {
+        counts.snapshot().named().map(|(name, text, value)| Counter { name, text, value }).collect()
+    })
+}
+
+/// Reads the key that signs releases: a problem with it should not wait until the first training has ended.
+fn check_key(config: &Config) -> anyhow::Result<()> {
+    let Some(path) = &config.retrain.key else { return Ok(()) };
+    ReleaseKey::load(path).map(drop).context("--key (retrain.key) cannot sign releases")
 }
 
 fn serve_api(model: Option<Arc<Model>>, args: &ServeArgs) -> anyhow::Result<()> {
-    let told = args.http_address_file.as_deref();
+    let file = args.http_address_file.as_deref();
     let site = Site { model, names: args.http_name.clone(), ..Site::default() };
-    let mut unwritten = Ok(());
-    server::run(site, args.http.unwrap_or(HTTP), |address| unwritten = write_address(told, Some(address)))?;
-    unwritten
+    let mut written = Ok(());
+    server::run(site, args.http.unwrap_or(PREDICT_ADDRESS), |address| written = write_address(file, Some(address)))?;
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapwing_shared::release::signature::KeyUse;
+    use lapwing_store::testing::Folder;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_profile_for_servers_unwinds() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        let manifest: toml::Table = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(manifest["profile"]["server"]["panic"].as_str(), Some("unwind"));
+    }
+
+    #[test]
+    fn a_key_that_cannot_sign_is_rejected_at_the_start() {
+        let folder = Folder::new();
+        let path = |name: &str| folder.path().join(name);
+        ReleaseKey::from_secret("site", &[7; 32])
+            .unwrap()
+            .save(&path("site.key"), &path("site.pub"), KeyUse::Any, None)
+            .unwrap();
+        let check = |name: &str| {
+            let mut config = Config::default();
+            config.retrain.key = Some(path(name));
+            check_key(&config).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(check("site.key"), Ok(()));
+        for name in ["missing.key", "site.pub"] {
+            let error = check(name).unwrap_err();
+            assert!(error.contains("--key") && error.contains(name), "{error}");
+        }
+        std::fs::set_permissions(path("site.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(check("site.key").unwrap_err().contains("site.key"));
+    }
 }

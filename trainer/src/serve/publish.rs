@@ -1,110 +1,207 @@
-//! Release file → retained MQTT topics: first every chunk of every artifact, then the signed manifest that names them.
+//! Release file → retained messages at every broker: first every chunk of every artifact, then the signed manifest.
 //!
-//! An agent that sees a manifest can thus always fetch what it names. The chunks of the release before the current one
-//! stay, for agents that are still fetching it; older ones are cleared.
+//! So an agent that sees a manifest can always fetch its artifacts. The chunks of the previous release stay for agents
+//! that are still fetching it; older ones are cleared. A broker that cannot take them now gets them later and delays no
+//! other: nothing here waits.
 
-use crate::clock;
-use crate::collect::{LinkError, Outlet};
+use super::keeper::{Facts, Keeper, Step};
+use lapwing_collect::{Count, Counts, Expected, LinkError, Releases};
+use lapwing_pipeline::release::{ReadError, read};
 use lapwing_shared::messages::topics::{chunk_topic, release_topic};
-use lapwing_shared::release::ManifestError;
-use lapwing_shared::release::digest::sha256;
-use lapwing_shared::release::file::{FileError, ReleaseFile};
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
-use lapwing_shared::release::signature::{SignatureError, SignedManifest};
-use std::collections::BTreeSet;
-use std::thread;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
 
-/// How long a full queue to the broker is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(20);
+/// Old topics that wait to be cleared at one broker, at most: 32 releases of the largest size. Older ones stay there.
+const CLEARS: usize = 4_096;
 
-/// Why a release cannot be published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// It is no release file.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// Its manifest is not signed in the right form.
-    #[error(transparent)]
-    Signature(#[from] SignatureError),
-    /// Its manifest breaks a rule.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// An artifact is not what the manifest says.
-    #[error("artifact {index} of the release file is not the one that its manifest names")]
-    Artifact {
-        /// Its place.
-        index: usize,
-    },
-    /// The broker does not take it.
-    #[error(transparent)]
-    Link(#[from] LinkError),
+/// A retained message of the current release.
+struct Part {
+    expected: Expected,
+    payload: Vec<u8>,
 }
 
-/// Reads the manifest of a release file and holds the artifacts against it. The signature is the agents' to check.
-///
-/// # Errors
-/// What is wrong with the file.
-pub fn read<'file>(bytes: &'file [u8]) -> Result<(ReleaseFile<'file>, Manifest), PublishError> {
-    let file = ReleaseFile::decode(bytes)?;
-    let manifest = Manifest::decode(SignedManifest::decode(file.signed)?.manifest)?;
-    for (index, artifact) in manifest.artifacts.iter().enumerate() {
-        let bytes = file.artifacts.get(index).copied().unwrap_or_default();
-        if bytes.len() != artifact.size_bytes as usize || sha256(bytes) != artifact.sha256 {
-            return Err(PublishError::Artifact { index });
-        }
-    }
-    Ok((file, manifest))
-}
-
-/// Publishes releases of one group.
-pub struct Publisher {
-    outlet: Box<dyn Outlet>,
+/// Publishes releases of one group at every broker.
+pub(crate) struct Publisher {
+    sites: Vec<Site>,
+    /// The current release, at most 4 MiB and a manifest; empty without one.
+    parts: Vec<Part>,
 }
 
 impl Publisher {
-    /// Publishes through this outlet.
-    pub fn new(outlet: Box<dyn Outlet>) -> Self {
-        Self { outlet }
+    pub(crate) fn new(brokers: Vec<Releases>) -> Self {
+        Self { sites: brokers.into_iter().map(Site::new).collect(), parts: Vec::new() }
     }
 
-    /// Publishes a release file; the newest call of a group is what its agents will run.
+    /// Replaces the current release, which [`Self::pass`] publishes.
     ///
     /// # Errors
-    /// When it is no release, or the broker does not take it.
-    pub fn publish(&mut self, bytes: &[u8]) -> Result<Manifest, PublishError> {
+    /// When it is not a release file.
+    pub(crate) fn replace(&mut self, bytes: &[u8], now: Instant) -> Result<Manifest, ReadError> {
         let (file, manifest) = read(bytes)?;
+        let part =
+            |topic: &str, payload: &[u8]| Part { expected: Expected::new(topic, payload), payload: payload.to_vec() };
+        self.parts.clear();
         for (artifact, bytes) in manifest.artifacts.iter().zip(&file.artifacts) {
-            for (number, chunk) in (0..).zip(bytes.chunks(CHUNK_BYTES as usize)) {
-                self.send(&chunk_topic(&artifact.sha256, number), chunk.to_vec())?;
-            }
+            let chunks = (0..).zip(bytes.chunks(CHUNK_BYTES as usize));
+            self.parts.extend(chunks.map(|(number, chunk)| part(&chunk_topic(&artifact.sha256, number), chunk)));
         }
-        self.send(&release_topic(&manifest.group), file.signed.to_vec())?;
+        self.parts.push(part(&release_topic(&manifest.group), file.signed));
+        let topics: HashSet<&str> = self.parts.iter().map(|part| part.expected.topic.as_str()).collect();
+        for site in &mut self.sites {
+            site.unsent = (0..self.parts.len()).collect();
+            site.old.retain(|topic| !topics.contains(topic.as_str()));
+            site.keeper.replaced(now);
+        }
         Ok(manifest)
     }
 
-    /// Clears the chunks of an old release, except those that a kept one shares.
-    ///
-    /// # Errors
-    /// When the broker does not take it.
-    pub fn clear(&mut self, old: &Manifest, kept: &[&Manifest]) -> Result<(), PublishError> {
-        let kept: BTreeSet<_> = kept.iter().flat_map(|kept| &kept.artifacts).map(|artifact| artifact.sha256).collect();
-        for artifact in old.artifacts.iter().filter(|artifact| !kept.contains(&artifact.sha256)) {
+    /// Clears the chunks of an old release, except those that the releases in `current` share.
+    pub(crate) fn clear(&mut self, old: &Manifest, current: &[&Manifest]) {
+        let shared: BTreeSet<_> =
+            current.iter().flat_map(|release| &release.artifacts).map(|artifact| artifact.sha256).collect();
+        for artifact in old.artifacts.iter().filter(|artifact| !shared.contains(&artifact.sha256)) {
             for number in 0..artifact.chunks() {
-                self.send(&chunk_topic(&artifact.sha256, number), Vec::new())?;
+                let topic = chunk_topic(&artifact.sha256, number);
+                self.sites.iter_mut().for_each(|site| site.clear(topic.as_str()));
             }
         }
-        Ok(())
     }
 
-    fn send(&mut self, topic: &str, payload: Vec<u8>) -> Result<(), LinkError> {
-        let until = clock::after(PATIENCE);
-        loop {
-            match self.outlet.publish(topic, payload.clone(), true) {
-                Err(LinkError::Full) if clock::monotonic() < until => thread::sleep(PAUSE),
-                other => return other,
-            }
+    /// Checks and publishes at every broker what is due; call about twice a second.
+    pub(crate) fn pass(&mut self, counts: &Counts, now: Instant) {
+        for site in &mut self.sites {
+            site.pass(&self.parts, &counts.releases_missing, now);
         }
     }
 }
+
+/// One broker.
+struct Site {
+    broker: Releases,
+    keeper: Keeper,
+    /// Indices of parts to send, in order.
+    unsent: VecDeque<usize>,
+    /// Topics to clear.
+    old: VecDeque<String>,
+    /// A failure of the link was logged.
+    has_failed: bool,
+}
+
+impl Site {
+    fn new(broker: Releases) -> Self {
+        let keeper = Keeper::new(broker.state.is_external());
+        Self { broker, keeper, unsent: VecDeque::new(), old: VecDeque::new(), has_failed: false }
+    }
+
+    fn clear(&mut self, topic: &str) {
+        if self.old.len() >= CLEARS {
+            self.old.pop_front();
+        }
+        self.old.push_back(topic.to_owned());
+    }
+
+    fn pass(&mut self, parts: &[Part], lost: &Count, now: Instant) {
+        if parts.is_empty() {
+            return;
+        }
+        let facts = self.facts();
+        let step = self.keeper.step(&facts, now);
+        self.act(step, parts, facts.missing);
+        if step == Step::Lost {
+            lost.add(1);
+        }
+        if facts.is_connected {
+            self.send(parts);
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let state = &self.broker.state;
+        Facts {
+            is_connected: state.is_connected(),
+            connections: state.connections.get(),
+            unsent: self.unsent.len(),
+            unanswered: state.unanswered() as usize,
+            missing: if self.keeper.is_checking() { self.broker.outlet.missing().len() } else { 0 },
+        }
+    }
+
+    fn act(&mut self, step: Step, parts: &[Part], missing: usize) {
+        let state = Arc::clone(&self.broker.state);
+        let broker = state.broker();
+        match step {
+            Step::Wait => {}
+            Step::SendAll => self.unsent = (0..parts.len()).collect(),
+            Step::Check => self.check(parts),
+            Step::Complete => self.lacks(0),
+            Step::Refill => {
+                state.refills.add(1);
+                self.lacks(missing);
+                let of = parts.len();
+                tracing::info!(broker, missing, of, "the broker does not have the current release; publishing it");
+                self.resend(parts);
+            }
+            Step::Lost => {
+                state.releases_missing.add(1);
+                self.lacks(missing);
+                tracing::warn!(
+                    broker,
+                    missing,
+                    "the broker does not keep the current release as published; check its access list and its limit of \
+                     retained messages"
+                );
+            }
+            Step::Resend => self.resend(parts),
+        }
+    }
+
+    /// The result of a check, which ends.
+    fn lacks(&mut self, missing: usize) {
+        self.broker.state.set_missing(missing);
+        self.broker.outlet.end_check();
+    }
+
+    fn check(&mut self, parts: &[Part]) {
+        self.unsent.clear();
+        let checked = self.broker.outlet.check(parts.iter().map(|part| part.expected.clone()).collect());
+        // The check then finds everything missing, and is repeated.
+        if let Err(error) = checked {
+            tracing::warn!(broker = self.broker.state.broker(), %error, "cannot request the release from the broker");
+        }
+    }
+
+    fn resend(&mut self, parts: &[Part]) {
+        let missing: HashSet<String> = self.broker.outlet.missing().into_iter().collect();
+        self.unsent = (0..parts.len()).filter(|index| missing.contains(&parts[*index].expected.topic)).collect();
+    }
+
+    /// Sends as much as the link takes now; first the release, then what clears old topics.
+    fn send(&mut self, parts: &[Part]) {
+        let mut send = || -> Result<(), LinkError> {
+            while let Some(part) = self.unsent.front().and_then(|index| parts.get(*index)) {
+                self.broker.outlet.publish(&part.expected.topic, part.payload.clone(), true)?;
+                self.unsent.pop_front();
+            }
+            while let Some(topic) = self.old.front() {
+                self.broker.outlet.publish(topic, Vec::new(), true)?;
+                self.old.pop_front();
+            }
+            Ok(())
+        };
+        match send() {
+            Ok(()) | Err(LinkError::Full) => {}
+            // The collector reports it too, and the server ends.
+            Err(error) if !self.has_failed => {
+                self.has_failed = true;
+                tracing::error!(broker = self.broker.state.broker(), %error, "cannot publish releases");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;

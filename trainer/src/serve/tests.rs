@@ -1,56 +1,33 @@
-//! The server with a maker that makes small valid releases at once.
+//! The server with a maker that returns small valid releases at once.
 
-use super::make::{Progress, Rows};
+use super::testing::{held, manifest, network, release};
 use super::*;
-use crate::card::CardFiles;
-use crate::store::testing::{Folder, SCHEMA, bytes, name, samples};
-use ed25519_dalek::{Signer, SigningKey};
+use lapwing_pipeline::card::CardFiles;
+use lapwing_pipeline::gate::GateReport;
+use lapwing_pipeline::order::{MadeRelease, Order, StageProgress};
+use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::features::SchemaId;
+use lapwing_shared::messages::Acknowledgement;
 use lapwing_shared::messages::topics::{Kind, agent_topic, chunk_topic, release_topic};
-use lapwing_shared::release::file::{FILE_BYTES, ReleaseFile};
-use lapwing_shared::release::manifest::{Artifact, ArtifactForm, CHUNK_BYTES, MANIFEST_BYTES};
-use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest, signing_bytes};
+use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
+use lapwing_shared::release::signature::{KeyUse, SignedManifest};
+use lapwing_store::testing::{Folder, SCHEMA, bytes, name, samples};
+use lapwing_store::{HeldState, TrainingRow};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{Client, Event, MqttOptions};
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 
-#[path = "../../../shared/src/release/testing.rs"]
-#[expect(dead_code, reason = "shared with the tests of other folders")]
-mod parts;
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Two chunks and a bit, different for each version.
-fn network(version: u64) -> Vec<u8> {
-    let mut bytes = parts::artifact_bytes();
-    bytes[..8].copy_from_slice(&version.to_le_bytes());
-    bytes
-}
-
-fn manifest(version: u64) -> Manifest {
-    let bytes = network(version);
-    let artifact = Artifact { form: ArtifactForm::Int8, sha256: sha256(&bytes), size_bytes: bytes.len() as u32 };
-    Manifest { artifacts: heapless::Vec::from_slice(&[artifact]).unwrap(), ..parts::manifest(version) }
-}
-
-fn release(version: u64) -> Vec<u8> {
-    let mut buffer = vec![0; MANIFEST_BYTES];
-    let manifest = manifest(version);
-    let encoded = manifest.encode(&mut buffer).unwrap();
-    let signature = SigningKey::from_bytes(&[3; 32]).sign(&signing_bytes(encoded)).to_bytes();
-    let signed = SignedManifest { key: name("test"), signature, manifest: encoded };
-    let mut buffer = vec![0; SIGNED_MANIFEST_BYTES];
-    let signed = signed.encode(&mut buffer).unwrap();
-    let network = network(version);
-    let file = ReleaseFile { signed, artifacts: heapless::Vec::from_slice(&[network.as_slice()]).unwrap() };
-    let mut buffer = vec![0; FILE_BYTES];
-    file.encode(&mut buffer).unwrap().to_vec()
-}
-
-/// Makes releases; notes how many rows it was given.
+/// Makes releases and records the number of rows.
 #[derive(Default)]
 struct Maker {
     rows: Mutex<Vec<usize>>,
+    holds: AtomicBool,
+    orders: Mutex<Vec<Order>>,
 }
 
 impl ReleaseMaker for Maker {
@@ -61,40 +38,47 @@ impl ReleaseMaker for Maker {
     fn make(
         &self,
         order: &Order,
-        rows: Rows<'_>,
-        progress: &mut dyn FnMut(Progress),
+        rows: Vec<TrainingRow>,
+        progress: &mut dyn FnMut(StageProgress),
     ) -> Result<MadeRelease, MakeError> {
-        self.rows.lock().unwrap().push(rows.count());
-        progress(Progress { stage: "train", done: 1, total: 1, note: String::new() });
+        self.rows.lock().unwrap().push(rows.len());
+        self.orders.lock().unwrap().push(order.clone());
+        progress(StageProgress { stage: "train", done: 1, total: 1, note: String::new() });
         let card = CardFiles { html: "<p>card</p>".into(), json: "{}".into() };
-        Ok(MadeRelease { file: release(order.version), card: Some(card) })
+        if self.holds.load(Ordering::Relaxed) {
+            let gate = GateReport { findings: vec!["the limits moved".into()], ..GateReport::default() };
+            let file = held(order.version);
+            return Ok(MadeRelease { file, card: Some(card), gate, held: true, ..MadeRelease::default() });
+        }
+        Ok(MadeRelease { file: release(order.version), card: Some(card), ..MadeRelease::default() })
     }
 }
 
 fn config(folder: &Folder) -> Config {
     let mut config = Config::default();
-    config.store.path = folder.store();
+    config.store.path = folder.store().into();
     config.broker.listen = ([127, 0, 0, 1], 0).into();
     config.retrain.group = "home".into();
     config.retrain.key = Some("unused.key".into());
     config.retrain.releases = folder.path().join("releases");
     config.retrain.min_rows = 3;
+    config.collect.acknowledge_every = "10ms".parse().unwrap();
     config
 }
 
-/// A client that hands out what it hears.
-struct Ear {
+/// An MQTT client and the messages of its subscriptions.
+struct Subscriber {
     client: Client,
-    heard: Receiver<(String, Vec<u8>)>,
+    messages: Receiver<(String, Vec<u8>)>,
 }
 
-impl Ear {
+impl Subscriber {
     fn new(server: &Server, id: &str, filters: &[&str]) -> Self {
         let address = server.address().unwrap();
         let mut options = MqttOptions::new(id, address.ip().to_string(), address.port());
         options.set_max_packet_size(Some(70_000));
         let (client, mut connection) = Client::new(options, 100);
-        let (sender, heard) = sync_channel(1_000);
+        let (sender, messages) = sync_channel(1_000);
         std::thread::spawn(move || {
             for event in connection.iter() {
                 let Ok(event) = event else { return };
@@ -109,57 +93,75 @@ impl Ear {
         for filter in filters {
             client.subscribe(*filter, QoS::AtLeastOnce).unwrap();
         }
-        Self { client, heard }
+        Self { client, messages }
     }
 
-    fn hear(&self) -> (String, Vec<u8>) {
-        self.heard.recv_timeout(Duration::from_secs(20)).unwrap()
+    fn receive(&self) -> (String, Vec<u8>) {
+        self.messages.recv_timeout(TIMEOUT).unwrap()
     }
 }
 
-/// Turns the loop until something holds.
-fn tick_until(server: &mut Server, what: &str, mut holds: impl FnMut(&Server) -> bool) {
-    let until = clock::after(Duration::from_secs(20));
-    while !holds(server) {
-        assert!(clock::monotonic() < until, "not in time: {what}");
-        server.tick().unwrap();
-        std::thread::yield_now();
-    }
+/// Runs one pass of the loop, and waits for the training that it starts.
+fn tick_and_train(server: &mut Server) {
+    tick_and_train_at(server, clock::moment());
 }
 
-fn send_rows(ear: &Ear, numbers: std::ops::Range<u64>) {
-    for number in numbers {
-        let topic = agent_topic(&name("gw-1"), Kind::Sample);
-        ear.client
-            .publish(topic.as_str(), QoS::AtLeastOnce, false, bytes(&samples(1, number, &[(number, false)])))
-            .unwrap();
+fn tick_and_train_at(server: &mut Server, now: Moment) {
+    server.tick(now).unwrap();
+    let Some((job, _)) = &server.training else { return };
+    // The training thread drops its end of the channel when it is done.
+    let end = loop {
+        if let Err(error) = job.reports.recv_timeout(TIMEOUT) {
+            break error;
+        }
+    };
+    assert_eq!(end, RecvTimeoutError::Disconnected, "training timed out");
+    server.finish_training(now).unwrap();
+}
+
+/// Publishes rows of an agent and waits until the server acknowledges that they are stored.
+fn store_rows(server: &Server, numbers: std::ops::Range<u64>) {
+    let agent = name("gw-1");
+    let client = Subscriber::new(server, "gw-1", &[agent_topic(&agent, Kind::Ack).as_str()]);
+    let topic = agent_topic(&agent, Kind::Sample);
+    for number in numbers.clone() {
+        let payload = bytes(&samples(1, number, &[(number, false)]));
+        client.client.publish(topic.as_str(), QoS::AtLeastOnce, false, payload).unwrap();
     }
+    let stored = |payload: &[u8]| {
+        let acknowledgement = Acknowledgement::decode(payload).unwrap();
+        numbers.clone().all(|number| acknowledgement.covers(1, number))
+    };
+    while !stored(&client.receive().1) {}
 }
 
 #[test]
-fn a_request_makes_a_release_that_reaches_an_agent_chunk_by_chunk() {
+fn a_requested_release_reaches_an_agent_in_chunks() {
     let folder = Folder::new();
     let maker = Arc::new(Maker::default());
-    let mut server = Server::start(config(&folder), Arc::<Maker>::clone(&maker)).unwrap();
-    let ear = Ear::new(&server, "ear", &[release_topic(&name("home")).as_str()]);
-    send_rows(&ear, 1..6);
-    tick_until(&mut server, "rows stored", |server| server.counts().sample_rows.get() == 5);
-    let desk = Desk::open(&folder.store()).unwrap();
-    let job = desk.ask("operator", 1).unwrap();
-    tick_until(&mut server, "job done", |_| desk.job_state(job).unwrap().0 == "done");
-    assert_eq!(desk.job_state(job).unwrap().1.as_deref(), Some("release 1"));
+    let mut server = Server::start(config(&folder), Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
+    let subscriber = Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str()]);
+    store_rows(&server, 1..6);
+    let handle = StoreHandle::open(folder.store()).unwrap();
+    let job = handle.request_retraining("operator", 1).unwrap();
+    tick_and_train(&mut server);
+    let (state, result) = handle.job_state(job).unwrap();
+    assert_eq!((state.as_str(), result.as_deref()), ("done", Some("release 1")));
     assert_eq!(*maker.rows.lock().unwrap(), [5]);
-    let (_, signed) = ear.hear();
-    let told = Manifest::decode(SignedManifest::decode(&signed).unwrap().manifest).unwrap();
-    assert_eq!(told, manifest(1));
-    let late =
-        Ear::new(&server, "late", &[format!("lapwing/v1/artifact/{}/+", Hexed(&told.artifacts[0].sha256)).as_str()]);
-    let mut chunks: Vec<_> = (0..told.artifacts[0].chunks()).map(|_| late.hear()).collect();
+    let (_, signed) = subscriber.receive();
+    let manifest_sent = Manifest::decode(SignedManifest::decode(&signed).unwrap().manifest).unwrap();
+    assert_eq!(manifest_sent, manifest(1));
+    let late = Subscriber::new(
+        &server,
+        "late",
+        &[format!("lapwing/v1/artifact/{}/+", Hexed(&manifest_sent.artifacts[0].sha256)).as_str()],
+    );
+    let mut chunks: Vec<_> = (0..manifest_sent.artifacts[0].chunks()).map(|_| late.receive()).collect();
     chunks.sort();
     let whole: Vec<u8> = chunks.iter().flat_map(|(_, chunk)| chunk.clone()).collect();
     assert_eq!(whole, network(1));
     assert_eq!(chunks[0].1.len(), CHUNK_BYTES as usize);
-    assert_eq!(desk.releases("home", 9).unwrap()[0].version, 1);
+    assert_eq!(handle.releases("home", 9).unwrap()[0].version, 1);
     let beside = |name: &str| std::fs::read_to_string(folder.path().join("releases").join(name)).unwrap();
     assert_eq!((beside("home-1.card.html").as_str(), beside("home-1.card.json").as_str()), ("<p>card</p>", "{}"));
     server.stop().unwrap();
@@ -175,62 +177,172 @@ impl std::fmt::Display for Hexed<'_> {
 }
 
 #[test]
-fn new_rows_make_a_release_and_old_chunks_are_cleared_two_releases_later() {
+fn new_rows_trigger_a_release_and_old_chunks_are_cleared() {
     let folder = Folder::new();
     let maker = Arc::new(Maker::default());
     let mut config = config(&folder);
     config.retrain.after_rows = 5;
-    let mut server = Server::start(config, Arc::<Maker>::clone(&maker)).unwrap();
+    let mut server = Server::start(config, Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
     let first_chunk = chunk_topic(&manifest(1).artifacts[0].sha256, 0);
-    let ear = Ear::new(&server, "ear", &[release_topic(&name("home")).as_str(), first_chunk.as_str()]);
+    let subscriber =
+        Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str(), first_chunk.as_str()]);
     for version in 1..=3 {
-        send_rows(&ear, version * 5 - 4..version * 5 + 1);
-        tick_until(&mut server, "release", |server| {
-            server.shelf.versions().last() == Some(&version) && server.work.is_none()
-        });
+        store_rows(&server, version * 5 - 4..version * 5 + 1);
+        tick_and_train(&mut server);
+        assert_eq!(server.releases.versions().last(), Some(&version));
     }
-    let heard: Vec<_> = (0..5).map(|_| ear.hear()).collect();
-    let cleared = heard.iter().position(|(topic, payload)| *topic == first_chunk.as_str() && payload.is_empty());
+    let messages: Vec<_> = (0..5).map(|_| subscriber.receive()).collect();
+    let cleared = messages.iter().position(|(topic, payload)| *topic == first_chunk.as_str() && payload.is_empty());
     assert_eq!(cleared, Some(4), "after the third release");
     assert_eq!(*maker.rows.lock().unwrap(), [5, 10, 15]);
     server.stop().unwrap();
 }
 
 #[test]
-fn the_current_release_is_published_again_at_start_up_and_versions_go_on() {
+fn a_held_release_is_signed_and_published_only_after_approval() {
     let folder = Folder::new();
-    Shelf::new(&folder.path().join("releases"), "home").write(7, &release(7)).unwrap();
-    let server = Server::start(config(&folder), Arc::new(Maker::default())).unwrap();
-    let ear = Ear::new(&server, "ear", &[release_topic(&name("home")).as_str()]);
-    let told = Manifest::decode(SignedManifest::decode(&ear.hear().1).unwrap().manifest).unwrap();
-    assert_eq!(told.version, 7);
-    assert_eq!(server.order().unwrap().version, 8, "a new store does not start again from 1");
+    let maker = Arc::new(Maker::default());
+    let mut config = config(&folder);
+    let key = folder.path().join("key");
+    ReleaseKey::generate("test").unwrap().save(&key, &folder.path().join("pub"), KeyUse::Any, None).unwrap();
+    config.retrain.key = Some(key);
+    let mut server = Server::start(config, Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
+    store_rows(&server, 1..6);
+    let handle = StoreHandle::open(folder.store()).unwrap();
+    handle.request_retraining("operator", 1).unwrap();
+    tick_and_train(&mut server);
+    assert_eq!(server.releases.versions(), [1], "the gate had nothing to compare with");
+    maker.holds.store(true, Ordering::Relaxed);
+    let job = handle.request_retraining("operator", 2).unwrap();
+    tick_and_train(&mut server);
+    let (state, result) = handle.job_state(job).unwrap();
+    assert_eq!((state.as_str(), result.unwrap().as_str()), ("done", "release 2 waits for approval: the limits moved"));
+    assert_eq!(maker.orders.lock().unwrap()[1].guard.previous, Some(release(1)));
+    server.tick(clock::moment()).unwrap();
+    assert_eq!(server.releases.versions(), [1], "not published without approval");
+    let waiting = &handle.held_releases("home", 9).unwrap()[0];
+    assert_eq!(
+        (waiting.version, waiting.state, waiting.findings.as_str()),
+        (2, HeldState::Waiting, "the limits moved")
+    );
+    handle.decide_held("home", 2, true, "an operator", 3).unwrap();
+    server.tick(clock::moment()).unwrap();
+    assert_eq!(server.releases.versions(), [1, 2]);
+    assert_eq!(handle.held_releases("home", 9).unwrap()[0].state, HeldState::Published);
+    let subscriber = Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str()]);
+    let signed = subscriber.receive().1;
+    assert_eq!(Manifest::decode(SignedManifest::decode(&signed).unwrap().manifest).unwrap(), manifest(2));
     server.stop().unwrap();
 }
 
 #[test]
-fn a_request_with_too_few_rows_or_without_a_key_fails_with_the_next_step() {
+fn a_rejected_release_is_never_signed_and_its_version_is_not_used_again() {
     let folder = Folder::new();
-    let mut server = Server::start(config(&folder), Arc::new(Maker::default())).unwrap();
-    let desk = Desk::open(&folder.store()).unwrap();
-    let job = desk.ask("operator", 1).unwrap();
-    tick_until(&mut server, "job failed", |_| desk.job_state(job).unwrap().0 == "failed");
-    let said = desk.job_state(job).unwrap().1.unwrap();
-    assert!(said.contains("0 feature rows") && said.contains("min-rows"), "{said}");
+    let maker = Arc::new(Maker::default());
+    maker.holds.store(true, Ordering::Relaxed);
+    let mut server = Server::start(config(&folder), Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
+    store_rows(&server, 1..6);
+    let handle = StoreHandle::open(folder.store()).unwrap();
+    handle.request_retraining("operator", 1).unwrap();
+    tick_and_train(&mut server);
+    handle.decide_held("home", 1, false, "an operator", 2).unwrap();
+    server.tick(clock::moment()).unwrap();
+    assert!(server.releases.versions().is_empty());
+    assert_eq!(server.order(1).unwrap().version, 2);
+    server.stop().unwrap();
+}
+
+#[test]
+fn only_agents_that_may_teach_train() {
+    let folder = Folder::new();
+    let maker = Arc::new(Maker::default());
+    let mut config = config(&folder);
+    config.agents.teach = Some(vec!["gw-9".into()]);
+    let mut server = Server::start(config, Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
+    store_rows(&server, 1..6);
+    let handle = StoreHandle::open(folder.store()).unwrap();
+    let job = handle.request_retraining("operator", 1).unwrap();
+    tick_and_train(&mut server);
+    let error = handle.job_state(job).unwrap().1.unwrap();
+    assert!(error.starts_with("not enough data: 0 feature rows"), "{error}");
+    server.config.agents.teach = Some(vec!["gw-9".into(), "gw-1".into()]);
+    handle.request_retraining("operator", 2).unwrap();
+    tick_and_train(&mut server);
+    assert_eq!(*maker.rows.lock().unwrap(), [5]);
+    server.stop().unwrap();
+}
+
+#[test]
+fn start_up_republishes_the_release_and_continues_its_version() {
+    let folder = Folder::new();
+    ReleaseDir::new(&folder.path().join("releases"), "home").write(7, &release(7)).unwrap();
+    let server = Server::start(config(&folder), Arc::new(Maker::default()), clock::moment()).unwrap();
+    let subscriber = Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str()]);
+    let manifest_sent = Manifest::decode(SignedManifest::decode(&subscriber.receive().1).unwrap().manifest).unwrap();
+    assert_eq!(manifest_sent.version, 7);
+    assert_eq!(server.order(1).unwrap().version, 8, "a new store continues with the versions on disk");
+    server.handle.set_counter(Counter::ReleaseVersionFloor, 1_007).unwrap();
+    assert_eq!(server.order(1).unwrap().version, 1_008, "a restored store skips versions that agents may have");
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_request_without_rows_or_key_fails_with_advice() {
+    let folder = Folder::new();
+    let mut server = Server::start(config(&folder), Arc::new(Maker::default()), clock::moment()).unwrap();
+    let handle = StoreHandle::open(folder.store()).unwrap();
+    let job = handle.request_retraining("operator", 1).unwrap();
+    tick_and_train(&mut server);
+    let (state, error) = handle.job_state(job).unwrap();
+    assert_eq!(state.as_str(), "failed");
+    let error = error.unwrap();
+    assert!(error.contains("0 feature rows") && error.contains("min-rows"), "{error}");
     server.config.retrain.key = None;
-    let job = desk.ask("operator", 2).unwrap();
-    tick_until(&mut server, "job failed", |_| desk.job_state(job).unwrap().0 == "failed");
-    assert!(desk.job_state(job).unwrap().1.unwrap().contains("keys new NAME"));
+    let job = handle.request_retraining("operator", 2).unwrap();
+    tick_and_train(&mut server);
+    assert!(handle.job_state(job).unwrap().1.unwrap().contains("keys new NAME"));
     server.stop().unwrap();
 }
 
 #[test]
-fn a_damaged_release_file_stops_the_start_and_is_named() {
+fn a_damaged_release_file_stops_the_start() {
     let folder = Folder::new();
     let mut bytes = release(2);
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
-    Shelf::new(&folder.path().join("releases"), "home").write(2, &bytes).unwrap();
-    let error = Server::start(config(&folder), Arc::new(Maker::default())).err().unwrap().to_string();
-    assert_eq!(error, "release 2: artifact 0 of the release file is not the one that its manifest names");
+    ReleaseDir::new(&folder.path().join("releases"), "home").write(2, &bytes).unwrap();
+    let error = Server::start(config(&folder), Arc::new(Maker::default()), clock::moment()).err().unwrap().to_string();
+    assert_eq!(error, "release 2: artifact 0 of the release file does not match the manifest");
+}
+
+#[test]
+fn a_weekly_schedule_trains_when_seven_days_have_passed_and_pauses_after_a_failure() {
+    const DAY_S: u64 = 86_400;
+    let folder = Folder::new();
+    let maker = Arc::new(Maker::default());
+    let mut config = config(&folder);
+    config.retrain.every = Some("7d".parse().unwrap());
+    config.retrain.retry_pause = "10min".parse().unwrap();
+    let start = clock::moment();
+    let at = |seconds: u64| Moment {
+        wall_s: start.wall_s + seconds,
+        monotonic: start.monotonic + Duration::from_secs(seconds),
+    };
+    let mut server = Server::start(config, Arc::<Maker>::clone(&maker), start).unwrap();
+    let attempts = |server: &mut Server, seconds| {
+        tick_and_train_at(server, at(seconds));
+        (maker.rows.lock().unwrap().len(), server.releases.versions().len())
+    };
+    assert_eq!(attempts(&mut server, 7 * DAY_S - 1), (0, 0));
+    // Too few rows: the maker is not even asked, and the next attempt waits.
+    assert_eq!(attempts(&mut server, 7 * DAY_S), (0, 0));
+    store_rows(&server, 1..6);
+    assert_eq!(attempts(&mut server, 7 * DAY_S + 599), (0, 0), "pausing");
+    assert_eq!(attempts(&mut server, 7 * DAY_S + 600), (1, 1));
+    assert_eq!(attempts(&mut server, 14 * DAY_S + 599), (1, 1));
+    assert_eq!(attempts(&mut server, 14 * DAY_S + 600), (2, 2));
+    let handle = StoreHandle::open(folder.store()).unwrap();
+    let releases = handle.releases("home", 9).unwrap();
+    assert_eq!((releases[0].made_s, releases[0].reason.as_deref()), (at(14 * DAY_S + 600).wall_s, Some("schedule")));
+    server.stop().unwrap();
 }

@@ -1,4 +1,4 @@
-//! Measures reading: makes a table of any size, reads it, and holds it while `/usr/bin/time -v` looks.
+//! Measures the time and memory of reading: writes a table of any size, and reads it under `/usr/bin/time -v`.
 //!
 //! ```sh
 //! cargo run -p lapwing-tables --example large_table -- make /tmp/large.csv 2500000 80
@@ -16,12 +16,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["make", path, rows, columns] => make(path, rows.parse()?, columns.parse()?)?,
         ["read", path] => measure(path, false)?,
         ["split", path] => measure(path, true)?,
-        _ => return Err("make FILE ROWS COLUMNS, read FILE, or split FILE".into()),
+        _ => return Err("usage: large_table make FILE ROWS COLUMNS | read FILE | split FILE".into()),
     }
     Ok(())
 }
 
-/// Numbers of the lengths that flow tables have, two categories, a label.
+/// Numbers with typical lengths of flow tables, two categories and a label.
 fn make(path: &str, rows: usize, columns: usize) -> std::io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut random = fastrand::Rng::with_seed(1);

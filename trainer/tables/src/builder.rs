@@ -1,24 +1,25 @@
-//! Rows, one after the other → a [`Table`], column by column, each value stored once.
+//! Rows, one after the other → a [`Table`], stored column by column.
 
+use crate::column::{Column, Values};
 use crate::error::{TableError, listed, shown};
 use crate::keys;
-use crate::table::{BENIGN, Coded, Column, Counts, Repairs, SourceFile, Table, Values};
+use crate::table::{BENIGN, Coded, Counts, Repairs, SourceFile, Table};
 use std::collections::HashMap;
 
-/// Most categories in one column.
+/// Maximum number of categories in one column.
 pub(crate) const MAX_CATEGORIES: usize = 1 << 16;
-/// Most attack kinds.
+/// Maximum number of attack kinds.
 pub(crate) const MAX_KINDS: usize = 1 << 10;
-/// Most distinct texts that are metadata (addresses, days, groups, finer attack names), each.
+/// Maximum number of distinct texts of each kind of metadata (addresses, days, groups, attack names).
 const MAX_TEXTS: usize = 1 << 22;
-/// What stands for a missing category.
+/// The category of missing values.
 pub(crate) const NO_CATEGORY: &str = "-";
 
-/// What a feature holds.
+/// The type of a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names of the variants document them")]
 pub enum ColumnType {
-    /// A number.
     Number,
     /// One of a set of texts.
     Category,
@@ -26,29 +27,29 @@ pub enum ColumnType {
 
 /// One value of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names of the variants document them")]
 pub enum Value<'a> {
-    /// A number; what is not finite becomes missing and is counted.
+    /// A number; if not finite, it becomes missing and is counted.
     Number(f32),
-    /// A category.
     Category(&'a str),
-    /// Nothing.
+    /// No value.
     Missing,
 }
 
-/// What is known of a row besides its features; the default is an unlabelled benign row.
+/// Label and metadata of a row; the default is a benign row without metadata.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Row<'a> {
-    /// Attack kind, nothing for benign.
+    /// Attack kind; `None` for benign.
     pub attack: Option<&'a str>,
-    /// Finer attack name.
+    /// Specific attack name.
     pub detail: Option<&'a str>,
     /// Seconds since 1970.
     pub time: Option<f64>,
-    /// Day.
     pub day: Option<&'a str>,
     /// Named group (device, capture).
     pub group: Option<&'a str>,
-    /// Where it comes from: an address.
+    /// Source address.
     pub source: Option<&'a str>,
     /// Row of its file, from 1.
     pub file_row: u64,
@@ -90,6 +91,8 @@ pub struct TableBuilder {
     table: Table,
     lookup: Vec<HashMap<String, u16>>,
     repairs: Vec<Repairs>,
+    /// Of each feature, see [`Table::exact`].
+    exact: Vec<Vec<(u32, f64)>>,
     kinds: HashMap<String, u16>,
     details: Texts,
     days: Texts,
@@ -109,7 +112,7 @@ impl TableBuilder {
         for (name, kind) in columns {
             let name = name.into();
             if table.column(&name).is_some() {
-                return Err(unfit("feature names must differ", format!("`{name}` is there twice"), "rename one"));
+                return Err(unfit("feature names must differ", format!("`{name}` occurs twice"), "rename one"));
             }
             let values = match kind {
                 ColumnType::Number => Values::Numbers(Vec::new()),
@@ -118,13 +121,14 @@ impl TableBuilder {
             table.columns.push(Column { name, values });
         }
         if table.columns.is_empty() {
-            return Err(unfit("a table needs a feature", "there is none".into(), "name at least one"));
+            return Err(unfit("a table needs a feature", "it has no features".into(), "add at least one"));
         }
         let count = table.columns.len();
         Ok(Self {
             table,
             lookup: (0..count).map(|_| HashMap::new()).collect(),
             repairs: vec![Repairs::default(); count],
+            exact: vec![Vec::new(); count],
             kinds: HashMap::from([(BENIGN.to_owned(), 0)]),
             details: Texts::default(),
             days: Texts::default(),
@@ -135,7 +139,7 @@ impl TableBuilder {
         })
     }
 
-    /// Rows so far.
+    /// Number of rows so far.
     pub fn rows(&self) -> usize {
         self.table.kind.len()
     }
@@ -145,12 +149,12 @@ impl TableBuilder {
         self.table.counts.rows_read
     }
 
-    /// Says that the rows' labels are unknown.
+    /// Marks the table as unlabelled.
     pub fn unlabelled(&mut self) {
         self.table.labelled = false;
     }
 
-    /// Starts a file; following rows belong to it. At most 65,535 files.
+    /// Starts a file, to which the following rows belong. At most 65,535 files.
     ///
     /// # Errors
     /// Too many files.
@@ -170,11 +174,15 @@ impl TableBuilder {
     /// Adds a row: one value for each feature.
     ///
     /// # Errors
-    /// Another number of values, a category for a number or the reverse, or too many categories, kinds or texts.
+    /// A wrong number or type of values; too many categories, kinds or texts.
     pub fn push(&mut self, values: &[Value<'_>], row: &Row<'_>) -> Result<(), TableError> {
         if values.len() != self.table.columns.len() {
             let found = format!("{} values", values.len());
-            return Err(unfit(&format!("a row needs {} values", self.table.columns.len()), found, "give all"));
+            return Err(unfit(
+                &format!("a row needs {} values", self.table.columns.len()),
+                found,
+                "give one value for each feature",
+            ));
         }
         for (index, value) in values.iter().enumerate() {
             self.push_value(index, *value, row.file_row)?;
@@ -182,7 +190,7 @@ impl TableBuilder {
         self.end_row(row)
     }
 
-    /// Adds the value of one feature; [`Self::end_row`] must follow when all have theirs.
+    /// Adds the value of one feature; call [`Self::end_row`] after the last one.
     pub(crate) fn push_value(&mut self, index: usize, value: Value<'_>, file_row: u64) -> Result<(), TableError> {
         match (&self.table.columns[index].values, value) {
             (Values::Numbers(_), Value::Number(number)) => self.push_number(index, number, false),
@@ -221,6 +229,13 @@ impl TableBuilder {
         }
     }
 
+    /// Adds the exact value of a number that `f32` rounds, before [`Self::push_number`].
+    pub(crate) fn push_exact(&mut self, index: usize, exact: f64) {
+        if let Ok(row) = u32::try_from(self.rows()) {
+            self.exact[index].push((row, exact));
+        }
+    }
+
     /// Names and types of the features.
     pub(crate) fn columns(&self) -> impl Iterator<Item = (&str, ColumnType)> {
         self.table.columns.iter().map(|column| {
@@ -239,8 +254,8 @@ impl TableBuilder {
             return Err(TableError::Limit {
                 at: format!("column {}", self.table.columns[index].name),
                 what: format!("another category (`{}`)", shown(text.as_bytes())),
-                limit: format!("{MAX_CATEGORIES} categories a column"),
-                advice: "is it an identifier or a number? leave it out or name its type".into(),
+                limit: format!("{MAX_CATEGORIES} categories per column"),
+                advice: "if it is an identifier, exclude it; if it is a number, declare its type".into(),
             });
         }
         let code = names.len() as u16;
@@ -250,7 +265,7 @@ impl TableBuilder {
         Ok(())
     }
 
-    /// Ends a row whose features were all pushed.
+    /// Ends a row, after the values of all features.
     pub(crate) fn end_row(&mut self, row: &Row<'_>) -> Result<(), TableError> {
         let kind = self.kind(row.attack)?;
         let fits = self.details.push(row.detail)
@@ -262,7 +277,7 @@ impl TableBuilder {
                 at: format!("{}, row {}", self.file_name(), row.file_row),
                 what: "another distinct address, group, day or attack name".into(),
                 limit: format!("{MAX_TEXTS} distinct texts"),
-                advice: "leave that column out".into(),
+                advice: "exclude that column".into(),
             });
         }
         self.timed |= row.time.is_some();
@@ -289,9 +304,9 @@ impl TableBuilder {
         if self.table.kinds.len() >= MAX_KINDS {
             return Err(TableError::Limit {
                 at: self.file_name(),
-                what: format!("another attack kind (`{}`)", shown(attack.as_bytes())),
+                what: format!("another attack class (`{}`)", shown(attack.as_bytes())),
                 limit: format!("{MAX_KINDS} kinds"),
-                advice: format!("is that the label column? so far: {}", listed(&self.table.kinds)),
+                advice: format!("check the label column; classes so far: {}", listed(&self.table.kinds)),
             });
         }
         let kind = self.table.kinds.len() as u16;
@@ -300,20 +315,26 @@ impl TableBuilder {
         Ok(kind)
     }
 
-    /// What reading did besides; kept in the table.
-    pub fn counts(&mut self) -> &mut Counts {
+    /// Counts of dropped, repaired and relabelled rows, stored in the table.
+    pub(crate) fn counts(&mut self) -> &mut Counts {
         &mut self.table.counts
     }
 
-    /// Digest of the file that was started last, where it is known only after reading.
+    /// Sets the digest of the last file, which is known only after reading.
     pub(crate) fn file_digest(&mut self, sha256: String) {
         if let Some(file) = self.table.files.last_mut() {
             file.sha256 = sha256;
         }
     }
 
-    /// Bytes that the columns take for each row, about.
-    pub(crate) fn bytes_a_row(&self) -> usize {
+    /// Approximate memory so far, bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let exact: usize = self.exact.iter().map(|values| values.len() * size_of::<(u32, f64)>()).sum();
+        self.rows().saturating_mul(self.bytes_per_row()).saturating_add(exact)
+    }
+
+    /// Approximate memory per row, bytes.
+    fn bytes_per_row(&self) -> usize {
         let features: usize = self.table.columns.iter().map(|c| if c.values.numbers().is_some() { 4 } else { 2 }).sum();
         // Kind, key, time, four text codes, part, file and row of the file.
         features + 2 + 8 + 8 + 16 + 1 + 2 + 4
@@ -323,18 +344,18 @@ impl TableBuilder {
         self.table.files.last().map_or_else(|| "rows".into(), |file| file.name.clone())
     }
 
-    /// The table.
+    /// Completes the table.
     ///
     /// # Errors
-    /// When it has no rows.
+    /// No rows.
     pub fn finish(self) -> Result<Table, TableError> {
         let mut table = self.table;
         if table.kind.is_empty() {
             let dropped: u64 = table.counts.dropped.values().sum();
             return Err(unfit(
                 "a table needs rows",
-                format!("none of {} was kept ({dropped} dropped)", table.counts.rows_read),
-                "look at the files and at the reasons for dropping",
+                format!("none of {} were kept ({dropped} dropped)", table.counts.rows_read),
+                "check the files and the reasons for dropping",
             ));
         }
         for column in &mut table.columns {
@@ -348,6 +369,8 @@ impl TableBuilder {
                 table.counts.repaired.insert(column.name.clone(), repairs);
             }
         }
+        let exact = table.columns.iter().map(|column| column.name.clone()).zip(self.exact);
+        table.exact = exact.filter(|(_, values)| !values.is_empty()).collect();
         table.counts.rows_read = table.counts.rows_read.max(table.kind.len() as u64);
         table.details = self.details.finish();
         table.days = self.days.finish();

@@ -1,153 +1,120 @@
-//! Why files give no table, a table no split, or rows no encoder. Rows are counted from 1, as an editor shows them.
+//! Invalid files, tables and splits → errors. Rows are numbered from 1, as in an editor.
 
 use std::path::PathBuf;
 
-/// What went wrong, where, what stood there, and what was expected.
+/// What went wrong, where, what was found, and what was expected.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages document the fields")]
 pub enum TableError {
-    /// A file or folder cannot be opened or read.
+    /// Failed to open or read a file or folder.
     #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file cannot be written.
+    Read { path: PathBuf, source: std::io::Error },
+    /// Failed to write a file.
     #[error("cannot write {}: {reason}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// A file or folder holds nothing to read.
+    Write { path: PathBuf, reason: String },
+    /// A file or folder without anything to read.
     #[error("{}: {found}, expected {expected}", path.display())]
     Empty {
         /// The file or folder.
         path: PathBuf,
-        /// What is there.
         found: String,
-        /// What should be.
         expected: String,
     },
-    /// A file is not what its kind says.
+    /// A file that does not have the expected format.
     #[error("{}: {found}, expected {expected}", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is there.
-        found: String,
-        /// What should be.
-        expected: String,
-    },
-    /// A column is not there.
+    Format { path: PathBuf, found: String, expected: String },
+    /// A required column is missing.
     #[error("{}: no column `{column}`; the file has {found}", path.display())]
     MissingColumn {
-        /// The file.
         path: PathBuf,
-        /// The missing column.
         column: String,
-        /// What the file has, shortened.
+        /// Columns of the file, shortened.
         found: String,
     },
-    /// A row is wrong as a whole.
     #[error("{}, row {row}: {found}, expected {expected}", path.display())]
     Row {
-        /// The file.
         path: PathBuf,
         /// Row of the file, from 1.
         row: u64,
-        /// What stands there.
+        /// What the row contains.
         found: String,
-        /// What should.
         expected: String,
     },
-    /// A single value is wrong.
     #[error("{}, row {row}, column {column}: found `{found}`, expected {expected}", path.display())]
     Value {
-        /// The file.
         path: PathBuf,
         /// Row of the file, from 1.
         row: u64,
-        /// Column's name.
         column: String,
-        /// What stands there, shortened.
+        /// The value, shortened.
         found: String,
-        /// What should.
         expected: String,
     },
-    /// A limit that keeps memory bounded was reached.
-    #[error("{at}: {what} over the limit of {limit}; {advice}")]
+    /// A memory limit was reached.
+    #[error("{at}: {what} exceeds the limit of {limit}; {advice}")]
     Limit {
-        /// File, and row or column where there is one.
+        /// File, with row or column if known.
         at: String,
-        /// What there is too much of.
+        /// What exceeds the limit.
         what: String,
         /// The limit, with its unit.
         limit: String,
-        /// What a person can do.
         advice: String,
     },
-    /// A name that no column, kind, day or group of the table has.
+    /// An unknown name of a column, kind, day or group.
     #[error("no {what} `{name}` in this table; it has {found}")]
     Unknown {
-        /// What was looked for.
         what: &'static str,
-        /// The name.
         name: String,
-        /// What there is, shortened.
+        /// The known names, shortened.
         found: String,
     },
-    /// The table lacks what a split or encoder needs.
+    /// The table lacks something that a split or encoder needs.
     #[error("{needs}, but {found}; {advice}")]
     Unfit {
-        /// What is needed by whom.
+        /// What is needed, and by what.
         needs: String,
-        /// What there is.
         found: String,
-        /// What a person can do.
         advice: String,
     },
-    /// Identical feature rows on both sides of a split.
+    /// Validation or test rows with the same features as training rows.
     #[error(
         "this split leaks: {rows} of {of} {side} rows have the same features as a training row (first: {first}); \
-         split by group, or set the repeats aside"
+         split by group, or remove the repeats"
     )]
     Leak {
         /// `validation` or `test`.
         side: &'static str,
-        /// Rows seen in training.
+        /// Number of rows with the features of a training row.
         rows: usize,
-        /// Rows of that side.
+        /// Number of rows of the subset.
         of: usize,
-        /// One such pair, as file and row.
+        /// The first such pair, as file and row.
         first: String,
     },
-    /// Rows of an attack kind that is left out, where something is learned or chosen from.
+    /// Training or validation rows of an attack class that is left out.
     #[error(
-        "{rows} {side} rows show an attack kind that is left out, by its name or by the features of a tested row (first: \
-         {first}); take them out of {side}"
+        "{rows} {side} rows belong to an attack class that is left out, by label or by the features of a test row \
+         (first: {first}); remove them from {side}"
     )]
     LeftOut {
         /// `training` or `validation`.
         side: &'static str,
-        /// Rows of that side.
+        /// Number of such rows.
         rows: usize,
         /// The first, as file and row.
         first: String,
     },
-    /// Row numbers that the table does not have, or that stand on two sides.
+    /// A row number that is out of range or used twice.
     #[error("row {row} {problem}")]
     Index {
         /// Row of the table, from 0.
         row: usize,
-        /// What is wrong with it.
         problem: &'static str,
     },
 }
 
-/// A value as messages show it: at most 60 characters, nothing that would break a line.
+/// Formats a value for messages: at most 60 characters, without control characters.
 pub(crate) fn shown(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let mut short: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -157,7 +124,7 @@ pub(crate) fn shown(text: &[u8]) -> String {
     short
 }
 
-/// Names as messages show them: the first eight, and how many more.
+/// Formats names for messages: the first eight, and the number of others.
 pub(crate) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     let first: Vec<String> = names.iter().take(8).map(|name| shown(name.as_ref().as_bytes())).collect();
     match names.len() {

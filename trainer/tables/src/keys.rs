@@ -1,13 +1,11 @@
-//! Columns → one hash a row, equal for rows with equal features; files → one digest that names the data.
+//! Columns → one hash per row, equal for rows with equal features.
 //!
-//! Categories enter by their text and numbers by their bits (−0 as 0, every NaN alike), so keys of two tables with the
-//! same columns can be compared. 64 bits: among 2.5 million distinct rows, two share a key with probability 2e-7.
+//! Categories are hashed by text and numbers by their bits (−0 as 0, all NaN alike), so the keys of two tables with the
+//! same columns are comparable. With 64 bits, two of 2.5 million distinct rows share a key with probability 2e-7.
 
-use crate::table::{Column, SourceFile, Values};
-use sha2::{Digest, Sha256};
+use crate::column::{Column, Values};
 use std::fmt::Write;
 
-/// One key a row.
 pub(crate) fn row_keys<'a>(columns: impl IntoIterator<Item = &'a Column>, rows: usize) -> Vec<u64> {
     let mut keys = vec![0x9e37_79b9_7f4a_7c15; rows];
     for column in columns {
@@ -18,7 +16,7 @@ pub(crate) fn row_keys<'a>(columns: impl IntoIterator<Item = &'a Column>, rows: 
                 }
             }
             Values::Categories { names, codes } => {
-                let hashes: Vec<u64> = names.iter().map(|name| text(name.as_bytes())).collect();
+                let hashes: Vec<u64> = names.iter().map(|name| hash_text(name.as_bytes())).collect();
                 for (key, code) in keys.iter_mut().zip(codes) {
                     *key = mix(*key, hashes.get(usize::from(*code)).copied().unwrap_or(0));
                 }
@@ -46,20 +44,10 @@ pub(crate) fn mix(key: u64, value: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-fn text(bytes: &[u8]) -> u64 {
+fn hash_text(bytes: &[u8]) -> u64 {
     bytes.iter().fold(bytes.len() as u64, |hash, byte| mix(hash, u64::from(*byte)))
 }
 
-/// SHA-256 over name, set and digest of each file.
-pub(crate) fn digest(files: &[SourceFile]) -> String {
-    let mut hash = Sha256::new();
-    for file in files {
-        hash.update(format!("{}\n{}\n{}\n", file.name, file.part, file.sha256));
-    }
-    hex(&hash.finalize())
-}
-
-/// Bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -76,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_rows_have_equal_keys_and_other_rows_others() {
+    fn equal_rows_have_equal_keys_and_others_do_not() {
         let columns = [numbers(&[0.0, -0.0, 1.0, f32::NAN, f32::NAN]), numbers(&[2.0, 2.0, 2.0, 2.0, 3.0])];
         let keys = row_keys(&columns, 5);
         assert_eq!(keys[0], keys[1]);
@@ -84,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn categories_count_by_their_text_whatever_their_code() {
+    fn categories_are_hashed_by_text() {
         let of = |names: &[&str], codes: &[u16]| Column {
             name: "c".into(),
             values: Values::Categories {

@@ -1,4 +1,4 @@
-//! Rows of numbers, as every method takes and gives them: row-major `f32`, rows × columns.
+//! Rows of numbers → a dense matrix, the input and output of every method: row-major `f32`, rows × columns.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +11,12 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// All zeros.
+    /// A matrix of zeros.
     pub fn zeros(rows: usize, columns: usize) -> Self {
         Self { rows, columns, values: vec![0.0; rows * columns] }
     }
 
-    /// From values in row-major order; nothing when their number is not a multiple of `columns`, or `columns` is 0.
+    /// From values in row-major order; `None` if their number is not a multiple of `columns`, or `columns` is 0.
     pub fn from_values(columns: usize, values: Vec<f32>) -> Option<Self> {
         let rows = values.len().checked_div(columns)?;
         (rows * columns == values.len()).then_some(Self { rows, columns, values })
@@ -35,12 +35,12 @@ impl Matrix {
     /// One row.
     ///
     /// # Panics
-    /// When there is no such row: a mistake of the program, never of input.
+    /// If the row does not exist, which is a bug in the program, never invalid input.
     pub fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.columns..][..self.columns]
     }
 
-    /// One row, to change it; panics as [`Self::row`] does.
+    /// One row, mutable; panics as [`Self::row`].
     pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
         &mut self.values[row * self.columns..][..self.columns]
     }
@@ -73,13 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_that_fill_no_whole_rows_make_no_matrix() {
+    fn values_must_fill_whole_rows() {
         assert_eq!(Matrix::from_values(3, vec![0.0; 7]), None);
         assert_eq!(Matrix::from_values(0, Vec::new()), None);
     }
 
     #[test]
-    fn rows_and_columns_come_out_in_the_asked_order() {
+    fn rows_and_columns_are_selected_in_the_given_order() {
         let matrix = Matrix::from_values(2, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
         assert_eq!(matrix.select_rows(&[2, 0]).values(), [5.0, 6.0, 1.0, 2.0]);
         assert_eq!(matrix.select_columns(&[1]).values(), [2.0, 4.0, 6.0]);

@@ -1,73 +1,66 @@
-//! A table → what a person should know of it before anything is trained: rows, kinds, days, repeats, and each column's
-//! range.
+//! A table → a summary to review before training: rows, kinds, days, repeats, and the range of each column.
 
-use crate::encode::quantile;
+use crate::column::{Column, Values};
 use crate::split::table_repeats;
-use crate::table::{Column, Counts, SourceFile, Table, Values};
+use crate::stats::quantile;
+use crate::table::{Counts, SourceFile, Table};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The figures.
+/// A summary of a table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Summary {
-    /// Rows.
     pub rows: usize,
-    /// Features.
     pub features: usize,
-    /// Whether the files had labels.
+    /// Whether the files have labels.
     pub labelled: bool,
-    /// Rows of each kind, benign first.
+    /// Number of rows of each kind, benign first.
     pub kinds: Vec<(String, usize)>,
-    /// Rows of each finer attack name, most frequent first.
+    /// Number of rows of each specific attack name, most frequent first.
     pub details: Vec<(String, usize)>,
-    /// Rows of each day, in order of first appearance.
+    /// Number of rows of each day, in order of first appearance.
     pub days: Vec<(String, usize)>,
-    /// Distinct named groups.
-    pub groups: usize,
-    /// Distinct sources, and the share of attacks that the busiest one sent.
+    /// Number of distinct named groups.
+    pub(crate) groups: usize,
+    /// Number of distinct sources.
     pub sources: usize,
-    /// Share of all attacks that come from one source, at most.
+    /// Share of the attack rows that the most active source sent.
     pub busiest_attacker: f64,
-    /// Rows that repeat an earlier row in every feature.
+    /// Number of rows that repeat an earlier row in every feature.
     pub repeats: usize,
-    /// Of the distinct feature rows, those that stand with more than one kind.
+    /// Number of distinct feature rows that occur with more than one kind.
     pub contradictions: usize,
-    /// Features with one value only.
+    /// Features with a single value.
     pub constant: Vec<String>,
-    /// Each feature.
+    /// Summary of each feature.
     pub columns: Vec<ColumnSummary>,
-    /// What reading did.
+    /// What reading dropped, repaired or left out.
     pub counts: Counts,
-    /// Files.
     pub files: Vec<SourceFile>,
-    /// Names the data.
+    /// Digest of the data.
     pub digest: String,
 }
 
-/// One feature's figures.
+/// Summary of one feature.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names of the variants document them")]
 pub enum ColumnSummary {
-    /// Numbers; nothing where all are missing.
+    /// Numbers; `None` if all are missing.
     Number {
-        /// Name.
         name: String,
-        /// Smallest.
         min: Option<f64>,
-        /// Half of the values are at most this.
         median: Option<f64>,
-        /// Largest.
         max: Option<f64>,
-        /// Rows without a value.
+        /// Number of rows without a value.
         missing: usize,
     },
-    /// Categories.
     Category {
-        /// Name.
         name: String,
-        /// Distinct values.
+        /// Number of distinct values.
         distinct: usize,
-        /// The ten most frequent, with their rows.
+        /// The ten most frequent values, with their number of rows.
         most: Vec<(String, usize)>,
     },
 }
@@ -82,7 +75,7 @@ impl ColumnSummary {
 }
 
 impl Table {
-    /// The table in figures. Sorts one column at a time: takes 4 bytes a row.
+    /// Summarizes the table. Sorts one column at a time, which takes 4 bytes per row.
     pub fn summary(&self) -> Summary {
         let columns: Vec<ColumnSummary> = self.columns.iter().map(column).collect();
         let constant = self.columns.iter().filter(|column| constant(&column.values));
@@ -149,10 +142,10 @@ fn column(column: &Column) -> ColumnSummary {
     let name = column.name.clone();
     match &column.values {
         Values::Numbers(numbers) => {
-            let mut there: Vec<f32> = numbers.iter().copied().filter(|number| !number.is_nan()).collect();
-            there.sort_unstable_by(f32::total_cmp);
-            let at = |share| (!there.is_empty()).then(|| quantile(&there, share));
-            let missing = numbers.len() - there.len();
+            let mut present: Vec<f32> = numbers.iter().copied().filter(|number| !number.is_nan()).collect();
+            present.sort_unstable_by(f32::total_cmp);
+            let at = |share| (!present.is_empty()).then(|| quantile(&present, share));
+            let missing = numbers.len() - present.len();
             ColumnSummary::Number { name, min: at(0.0), median: at(0.5), max: at(1.0), missing }
         }
         Values::Categories { names, codes } => {

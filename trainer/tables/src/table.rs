@@ -1,67 +1,36 @@
-//! Labelled flow rows in columns: features as numbers or categories, the attack kind, and what is known of each row
-//! besides, which is never a feature.
+//! Rows of flows → a table of columns: features (numbers or categories), the attack kind, and metadata of each row,
+//! which is never a feature.
 //!
 //! Every per-row vector has [`Table::rows`] entries. Kind 0 is benign. Missing numbers are NaN; a missing category is
-//! the category `-`. Nothing is silently lost: what reading dropped, repaired or left out stands in [`Counts`].
+//! the category `-`. [`Counts`] reports everything that reading dropped, repaired or left out.
 
+use crate::column::Column;
 use crate::error::{TableError, listed};
 use crate::keys;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Name of kind 0.
-pub const BENIGN: &str = "benign";
+pub(crate) const BENIGN: &str = "benign";
 
-/// A column of texts: each distinct one once.
+/// A column of texts, each distinct text stored once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coded {
     /// Distinct texts, in order of first appearance.
-    pub names: Vec<String>,
-    /// Per row the index of its text.
+    pub(crate) names: Vec<String>,
+    /// Index of the text of each row.
     pub codes: Vec<u32>,
 }
 
 impl Coded {
-    /// The text of a row; empty where there is no such row.
+    /// The text of a row; empty for an unknown row.
     pub fn of(&self, row: usize) -> &str {
         self.codes.get(row).and_then(|code| self.names.get(*code as usize)).map_or("", String::as_str)
     }
 }
 
-/// Values of a feature.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Values {
-    /// Numbers; NaN where missing.
-    Numbers(Vec<f32>),
-    /// Categories.
-    Categories {
-        /// Distinct values, in order of first appearance; at most 65,536.
-        names: Vec<String>,
-        /// Per row the index of its value.
-        codes: Vec<u16>,
-    },
-}
-
-impl Values {
-    /// The numbers, nothing for categories.
-    pub fn numbers(&self) -> Option<&[f32]> {
-        match self {
-            Self::Numbers(numbers) => Some(numbers),
-            Self::Categories { .. } => None,
-        }
-    }
-}
-
-/// A feature.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Column {
-    /// Name, trimmed.
-    pub name: String,
-    /// One value a row.
-    pub values: Values,
-}
-
-/// Values of one column that were not usable as they stood; infinities and missing values are NaN.
+/// Number of unusable values of one column; infinities and missing values became NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Repairs {
     /// Infinities, and numbers beyond ±3.4e38.
@@ -72,18 +41,18 @@ pub struct Repairs {
     pub stray: u64,
 }
 
-/// What reading did, besides keeping rows.
+/// What reading changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Rows that the files have, without headers and empty lines.
+    /// Rows in the files, without headers and empty lines.
     pub rows_read: u64,
-    /// Rows left out, by reason.
+    /// Dropped rows, by reason.
     pub dropped: BTreeMap<String, u64>,
-    /// Values that were repaired, by column.
+    /// Repaired values, by column.
     pub repaired: BTreeMap<String, Repairs>,
     /// Rows whose label was changed by a rule, by rule.
     pub relabelled: BTreeMap<String, u64>,
-    /// Columns that are no features, with the reason.
+    /// Columns that are not features, with the reason.
     pub left_out: BTreeMap<String, String>,
 }
 
@@ -92,18 +61,21 @@ pub struct Counts {
 pub struct SourceFile {
     /// File name, without folders.
     pub name: String,
-    /// SHA-256 of the file as it lies on disk, hexadecimal.
+    /// SHA-256 of the file on disk (still compressed), hexadecimal.
     pub sha256: String,
-    /// Rows kept.
+    /// Number of rows kept.
     pub rows: u64,
-    /// Which of the given sets it belongs to: 0 for training files, 1 for test files.
-    pub part: u8,
+    /// 0 for training files, 1 for test files.
+    pub(crate) part: u8,
 }
 
 /// Labelled rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     pub(crate) columns: Vec<Column>,
+    /// By feature: row and value of each number that `f32` rounds, because it is beyond 2²⁴. Only for writing; every
+    /// computation uses the rounded ones.
+    pub(crate) exact: BTreeMap<String, Vec<(u32, f64)>>,
     pub(crate) kinds: Vec<String>,
     pub(crate) kind: Vec<u16>,
     pub(crate) labelled: bool,
@@ -131,13 +103,13 @@ impl Table {
         &self.columns
     }
 
-    /// A feature by its name.
+    /// The feature with this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
 
     /// Names of the features.
-    pub fn column_names(&self) -> Vec<&str> {
+    pub(crate) fn column_names(&self) -> Vec<&str> {
         self.columns.iter().map(|column| column.name.as_str()).collect()
     }
 
@@ -146,79 +118,83 @@ impl Table {
         &self.kinds
     }
 
-    /// Per row the index of its kind; 0 is benign.
+    /// Index of the kind of each row; 0 is benign.
     pub fn kind(&self) -> &[u16] {
         &self.kind
     }
 
-    /// Per row whether it is an attack.
+    /// Whether each row is an attack.
     pub fn attacks(&self) -> Vec<bool> {
         self.kind.iter().map(|kind| *kind != 0).collect()
     }
 
-    /// Whether the files had labels; without them every row counts as benign.
+    /// Whether the files have labels; without labels every row counts as benign.
     pub fn labelled(&self) -> bool {
         self.labelled
     }
 
-    /// Finer attack names, where the data has two levels (NSL-KDD: `neptune` of kind `dos`).
-    pub fn details(&self) -> Option<&Coded> {
+    /// Specific attack names, if the data has two levels (NSL-KDD: `neptune` of kind `dos`).
+    pub(crate) fn details(&self) -> Option<&Coded> {
         self.details.as_ref()
     }
 
-    /// Per row a hash of all features: equal for rows with equal features.
+    /// Hash of the features of each row; equal for rows with equal features.
     pub fn keys(&self) -> &[u64] {
         &self.keys
     }
 
-    /// Per row the time in seconds since 1970, by the data's own clock; NaN where a row has none.
-    pub fn times(&self) -> Option<&[f64]> {
+    /// Time of each row, seconds since 1970 by the clock of the data; NaN if missing.
+    pub(crate) fn times(&self) -> Option<&[f64]> {
         self.times.as_deref()
     }
 
-    /// Per row the day.
+    /// Day of each row.
     pub fn days(&self) -> Option<&Coded> {
         self.days.as_ref()
     }
 
-    /// Per row the named group (device, capture), where the data has one.
+    /// Named group of each row (device, capture), if the data has groups.
     pub fn groups(&self) -> Option<&Coded> {
         self.groups.as_ref()
     }
 
-    /// Per row the initiator's address or another name of where it comes from.
+    /// Source of each row: the initiator's address or another name.
     pub fn sources(&self) -> Option<&Coded> {
         self.sources.as_ref()
     }
 
-    /// Per row which given set its file belongs to: 0 training, 1 test.
+    /// 0 for rows of training files, 1 for rows of test files.
     pub fn part(&self) -> &[u8] {
         &self.part
     }
 
-    /// What reading dropped, repaired and left out.
+    /// What reading dropped, repaired or left out.
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// The files, in the order of reading.
+    /// The files, in reading order.
     pub fn files(&self) -> &[SourceFile] {
         &self.files
     }
 
-    /// Where a row stands: file name and row of that file, as messages show it.
+    /// Origin of a row for messages: file name and row of that file.
     pub fn origin(&self, row: usize) -> String {
         let file = self.file.get(row).and_then(|file| self.files.get(usize::from(*file)));
         let name = file.map_or("table", |file| file.name.as_str());
         format!("{name}, row {}", self.file_row.get(row).copied().unwrap_or(0))
     }
 
-    /// Hexadecimal SHA-256 over names and digests of all files: names the data of a run.
+    /// SHA-256 over name, part (training or test) and digest of each file, hexadecimal: identifies the data of a run.
     pub fn digest(&self) -> String {
-        keys::digest(&self.files)
+        let mut hash = Sha256::new();
+        for file in &self.files {
+            hash.update(format!("{}\n{}\n{}\n", file.name, file.part, file.sha256));
+        }
+        keys::hex(&hash.finalize())
     }
 
-    /// Rows of each kind, in the order of [`Self::kinds`].
+    /// Number of rows of each kind, in the order of [`Self::kinds`].
     pub fn kind_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.kinds.len()];
         for kind in &self.kind {
@@ -230,7 +206,7 @@ impl Table {
     /// The kind with this name.
     ///
     /// # Errors
-    /// When there is none.
+    /// An unknown name.
     pub fn kind_named(&self, name: &str) -> Result<u16, TableError> {
         let found = self.kinds.iter().position(|kind| kind.eq_ignore_ascii_case(name));
         found.map(|index| index as u16).ok_or_else(|| TableError::Unknown {
@@ -240,26 +216,17 @@ impl Table {
         })
     }
 
-    /// Takes features out, so that neither encoders nor keys see them. Do it before splitting: rows that differ only
-    /// in what was taken out are then repeats.
+    /// Removes features from the table and from its keys. Call it before splitting: rows that differed only in a
+    /// removed feature become repeats.
     ///
     /// # Errors
-    /// A name that no feature has, or when nothing would be left.
+    /// An unknown feature, or no feature left.
     pub fn without(&mut self, names: &[String]) -> Result<(), TableError> {
-        self.known(names)?;
-        self.keep_columns(|name| !names.iter().any(|out| out == name))
+        self.check_columns(names)?;
+        self.keep_columns(|name| !names.iter().any(|removed| removed == name))
     }
 
-    /// Keeps these features only, in the table's order; as [`Self::without`].
-    ///
-    /// # Errors
-    /// A name that no feature has, or when nothing would be left.
-    pub fn only(&mut self, names: &[String]) -> Result<(), TableError> {
-        self.known(names)?;
-        self.keep_columns(|name| names.iter().any(|kept| kept == name))
-    }
-
-    fn known(&self, names: &[String]) -> Result<(), TableError> {
+    fn check_columns(&self, names: &[String]) -> Result<(), TableError> {
         match names.iter().find(|name| self.column(name).is_none()) {
             None => Ok(()),
             Some(name) => {
@@ -272,15 +239,15 @@ impl Table {
         if !self.columns.iter().any(|column| keep(&column.name)) {
             return Err(TableError::Unfit {
                 needs: "a table needs a feature".into(),
-                found: "none would be left".into(),
-                advice: "take fewer columns out".into(),
+                found: "none would remain".into(),
+                advice: "remove fewer columns".into(),
             });
         }
         let left_out = &mut self.counts.left_out;
         self.columns.retain(|column| {
             let kept = keep(&column.name);
             if !kept {
-                left_out.insert(column.name.clone(), "taken out on request".into());
+                left_out.insert(column.name.clone(), "removed on request".into());
             }
             kept
         });

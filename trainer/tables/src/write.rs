@@ -1,11 +1,13 @@
-//! A table → CSV or Parquet with its features, label and metadata, and the schema that reads it back.
+//! A table → CSV or Parquet with features, label and metadata, and the schema to read it back.
 //!
 //! Parquet: numbers as optional FLOAT, texts as UTF-8 BYTE_ARRAY, zstd, row groups of 131,072 rows; pandas, DuckDB and
-//! Polars read it as it is. Numbers are written so that they read back to the same bits.
+//! Polars can read it. Numbers read back to the same bits. Numbers beyond 2²⁴, such as times in microseconds, are
+//! written as they were read, up to 2⁵³; a Parquet column that has such numbers is DOUBLE.
 
+use crate::column::Values;
 use crate::error::TableError;
 use crate::formats::Schema;
-use crate::table::{BENIGN, Coded, Table, Values};
+use crate::table::{BENIGN, Coded, Table};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType};
 use parquet::errors::ParquetError;
@@ -18,14 +20,16 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Rows per Parquet row group.
 const GROUP: usize = 1 << 17;
-/// Names of what is written besides features; a feature of the same name gets `_` put before it here.
+/// Column names of label and metadata; features with these names are written with a leading `_`.
 const LABEL: &str = "label";
 const METADATA: [&str; 5] = ["detail", "time", "day", "group", "source"];
 
 /// One column to write.
 enum Part<'a> {
-    Numbers(&'a [f32]),
+    /// Numbers, and the exact values of some rows.
+    Numbers(&'a [f32], &'a [(u32, f64)]),
     Categories(&'a [String], &'a [u16]),
     Kinds(&'a [String], &'a [u16]),
     Texts(&'a Coded),
@@ -36,10 +40,12 @@ fn parts(table: &Table) -> Vec<(String, Part<'_>)> {
     let mut parts: Vec<(String, Part<'_>)> = Vec::new();
     for column in &table.columns {
         let part = match &column.values {
-            Values::Numbers(numbers) => Part::Numbers(numbers),
+            Values::Numbers(numbers) => {
+                Part::Numbers(numbers, table.exact.get(&column.name).map_or(&[], Vec::as_slice))
+            }
             Values::Categories { names, codes } => Part::Categories(names, codes),
         };
-        parts.push((free(&column.name), part));
+        parts.push((unreserved(&column.name), part));
     }
     let texts = [&table.details, &None, &table.days, &table.groups, &table.sources];
     for (name, text) in METADATA.into_iter().zip(texts) {
@@ -56,17 +62,23 @@ fn parts(table: &Table) -> Vec<(String, Part<'_>)> {
     parts
 }
 
-fn free(name: &str) -> String {
+fn unreserved(name: &str) -> String {
     if name == LABEL || METADATA.contains(&name) { format!("_{name}") } else { name.into() }
 }
 
+/// The exact value of a row, if its number is rounded.
+fn exact_at(exact: &[(u32, f64)], row: usize) -> Option<f64> {
+    let index = exact.binary_search_by_key(&(row as u64), |(row, _)| u64::from(*row)).ok()?;
+    exact.get(index).map(|(_, value)| *value)
+}
+
 impl Table {
-    /// The schema under which a written table is read back.
-    pub fn written_schema(&self) -> Schema {
-        let named = |there: bool, name: &str| there.then(|| name.to_owned());
+    /// The schema to read a written table back.
+    fn written_schema(&self) -> Schema {
+        let named = |present: bool, name: &str| present.then(|| name.to_owned());
         let features = |number: bool| {
             let columns = self.columns.iter().filter(|column| column.values.numbers().is_some() == number);
-            columns.map(|column| free(&column.name)).collect()
+            columns.map(|column| unreserved(&column.name)).collect()
         };
         Schema {
             label: named(self.labelled, LABEL),
@@ -84,10 +96,10 @@ impl Table {
         }
     }
 
-    /// Writes `.parquet` or, with any other ending, CSV; and `FILE.schema.toml` beside it.
+    /// Writes Parquet if the path ends in `.parquet`, else CSV, and a `FILE.schema.toml` next to it.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), TableError> {
         let failed = |reason: String| TableError::Write { path: path.into(), reason };
         let file = File::create(path).map_err(|error| failed(error.to_string()))?;
@@ -113,8 +125,11 @@ fn write_csv(table: &Table, file: File) -> Result<(), csv::Error> {
         for (_, part) in &parts {
             text.clear();
             match part {
-                Part::Numbers(numbers) if numbers[row].is_nan() => {}
-                Part::Numbers(numbers) => write!(text, "{}", numbers[row])?,
+                Part::Numbers(numbers, _) if numbers[row].is_nan() => {}
+                Part::Numbers(numbers, exact) => match exact_at(exact, row) {
+                    Some(value) => write!(text, "{value}")?,
+                    None => write!(text, "{}", numbers[row])?,
+                },
                 Part::Times(times) if times[row].is_nan() => {}
                 Part::Times(times) => write!(text, "{}", times[row])?,
                 Part::Categories(names, codes) | Part::Kinds(names, codes) => {
@@ -134,8 +149,8 @@ fn write_parquet(table: &Table, file: File) -> Result<(), ParquetError> {
     let parts = parts(table);
     let field = |(name, part): &(String, Part<'_>)| {
         let builder = match part {
-            Part::Numbers(_) => Type::primitive_type_builder(name, Physical::FLOAT),
-            Part::Times(_) => Type::primitive_type_builder(name, Physical::DOUBLE),
+            Part::Numbers(_, []) => Type::primitive_type_builder(name, Physical::FLOAT),
+            Part::Numbers(..) | Part::Times(_) => Type::primitive_type_builder(name, Physical::DOUBLE),
             Part::Categories(..) | Part::Kinds(..) | Part::Texts(_) => {
                 Type::primitive_type_builder(name, Physical::BYTE_ARRAY).with_logical_type(Some(LogicalType::String))
             }
@@ -165,15 +180,21 @@ fn write_column(
 ) -> Result<(), ParquetError> {
     let Some(mut column) = group.next_column()? else { return Ok(()) };
     match part {
-        Part::Numbers(numbers) => {
-            let there: Vec<f32> = numbers[rows.clone()].iter().copied().filter(|number| !number.is_nan()).collect();
+        Part::Numbers(numbers, exact @ [_, ..]) => {
+            let value = |row: usize| exact_at(exact, row).unwrap_or_else(|| f64::from(numbers[row]));
+            let present: Vec<f64> = rows.clone().map(value).filter(|number| !number.is_nan()).collect();
             let levels: Vec<i16> = numbers[rows].iter().map(|number| i16::from(!number.is_nan())).collect();
-            column.typed::<FloatType>().write_batch(&there, Some(&levels), None)?;
+            column.typed::<DoubleType>().write_batch(&present, Some(&levels), None)?;
+        }
+        Part::Numbers(numbers, []) => {
+            let present: Vec<f32> = numbers[rows.clone()].iter().copied().filter(|number| !number.is_nan()).collect();
+            let levels: Vec<i16> = numbers[rows].iter().map(|number| i16::from(!number.is_nan())).collect();
+            column.typed::<FloatType>().write_batch(&present, Some(&levels), None)?;
         }
         Part::Times(times) => {
-            let there: Vec<f64> = times[rows.clone()].iter().copied().filter(|time| !time.is_nan()).collect();
+            let present: Vec<f64> = times[rows.clone()].iter().copied().filter(|time| !time.is_nan()).collect();
             let levels: Vec<i16> = times[rows].iter().map(|time| i16::from(!time.is_nan())).collect();
-            column.typed::<DoubleType>().write_batch(&there, Some(&levels), None)?;
+            column.typed::<DoubleType>().write_batch(&present, Some(&levels), None)?;
         }
         Part::Categories(names, codes) | Part::Kinds(names, codes) => {
             let texts: Vec<ByteArray> = names.iter().map(|name| ByteArray::from(name.as_str())).collect();
@@ -188,4 +209,33 @@ fn write_column(
         }
     }
     column.close()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::Format;
+    use crate::read::tests::Folder;
+    use crate::read::{ReadOptions, read};
+
+    #[test]
+    fn whole_numbers_beyond_2_to_the_24_are_written_as_they_were_read() {
+        let folder = Folder::new("exact");
+        let text = "duration,packets,label\n119999999,5,benign\n,6,benign\n16777217,7,flood\n-16777219,8,flood\n\
+                    0.25,9,flood\n1499072158.25,9,flood\n9007199254740991,1,flood\n";
+        let schema = "label = \"label\"\nnumbers = [\"duration\", \"packets\"]\n";
+        let load = |path: &Path, schema: &Path| {
+            let format = Format::Table(Box::new(Schema::load(schema).unwrap()));
+            read(&[path.to_owned()], &[], &ReadOptions::new(format), &mut |_| {}).unwrap()
+        };
+        let table = load(&folder.file("in.csv", text), &folder.file("in.toml", schema));
+        assert_eq!(table.columns()[0].values.numbers().unwrap()[2], 16_777_216.0, "computations use f32");
+        for name in ["out.parquet", "out.csv"] {
+            table.write(&folder.path(name)).unwrap();
+            let back = load(&folder.path(name), &folder.path(&format!("{name}.schema.toml")));
+            back.write(&folder.path("again.csv")).unwrap();
+            assert_eq!(std::fs::read_to_string(folder.path("again.csv")).unwrap(), text, "{name}");
+            assert_eq!(back.keys(), table.keys());
+        }
+    }
 }

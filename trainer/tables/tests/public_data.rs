@@ -1,19 +1,14 @@
-//! The published data sets, read as their kinds say. The data is not part of the project: `LAPWING_PUBLIC_DATA` names
-//! its folder, `../shared/data` beside the project is the default, and without it each test says that it was skipped.
+//! Reading of the published data sets. The data is not part of the project: `LAPWING_PUBLIC_DATA` is its folder, by
+//! default
+//! `../shared/data` next to the project. Without the data each test reports that it was skipped.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use lapwing_tables::{
     Attempted, Encoder, EncoderOptions, Format, ReadOptions, Scaling, Split, SplitOptions, SplitRule, Table, read,
 };
-use std::path::{Path, PathBuf};
 
 fn table(folder: &str, format: Format) -> Option<Table> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let path = std::env::var_os("LAPWING_PUBLIC_DATA").map_or(beside, PathBuf::from).join(folder);
-    if !path.exists() {
-        eprintln!("SKIPPED: no public data at {}", path.display());
-        return None;
-    }
+    let path = lapwing_skips::public_data(folder)?;
     Some(read(&[path], &[], &ReadOptions::new(format), &mut |_| {}).unwrap())
 }
 
@@ -23,7 +18,7 @@ fn kinds(table: &Table) -> Vec<(String, usize)> {
     kinds
 }
 
-/// A group split never leaks, and an encoder of any scaling gives finite numbers for every side.
+/// Checks that a group split does not leak and that encoders give finite numbers.
 fn check(table: &Table) -> Split {
     let split = Split::make(table, &SplitOptions::new(SplitRule::Group, 1)).unwrap();
     split.check(table).unwrap();
@@ -38,7 +33,7 @@ fn check(table: &Table) -> Split {
 }
 
 #[test]
-fn nsl_kdd_has_its_published_counts_and_oddities() {
+fn nsl_kdd_has_its_published_counts_and_stray_values() {
     let Some(table) = table("nsl-kdd", Format::NslKdd) else { return };
     let expected = [("benign", 67_343), ("dos", 45_927), ("probe", 11_656), ("r2l", 995), ("u2r", 52)];
     assert_eq!(kinds(&table), expected.map(|(kind, rows)| (kind.to_owned(), rows)));
@@ -50,7 +45,7 @@ fn nsl_kdd_has_its_published_counts_and_oddities() {
 }
 
 #[test]
-fn unsw_nb15_repeats_a_third_of_its_rows_and_a_random_split_shows_it() {
+fn unsw_nb15_repeats_rows_and_its_random_split_leaks() {
     let Some(table) = table("unsw-nb15", Format::UnswNb15) else { return };
     assert_eq!(table.rows(), 57_892);
     assert_eq!(kinds(&table).iter().find(|(kind, _)| kind == "benign").unwrap().1, 25_978);

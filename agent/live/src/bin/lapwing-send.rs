@@ -1,13 +1,14 @@
-//! Puts frames on an interface: a capture's, or made-up ones as fast as the kernel takes them. A tool for tests.
+//! Frames of a capture, or generated ones → an interface. A test tool.
 //!
-//! `lapwing-send INTERFACE file CAPTURE` sends the capture once for each line on standard input, answering `sent COUNT`.
-//! `lapwing-send INTERFACE flood SECONDS OCTETS[,OCTETS…]` sends UDP frames of these lengths from 4,096 flows, then says how many.
-//! A timestamping socket is held while a capture is sent, so that every listener is told the same time for a packet.
+//! `lapwing-send INTERFACE file CAPTURE` sends the capture once per line on standard input and prints `sent COUNT`.
+//! `lapwing-send INTERFACE flood SECONDS OCTETS[,OCTETS…]` sends UDP frames of these lengths from 4,096 flows as fast as
+//! the kernel accepts them, then prints counts as JSON.
+//! It keeps a timestamping socket open while sending a capture, so that every listener gets the same time for a packet.
 //!
-//! A flood is to cost the sender little, or the sender is what is measured. So it hands the kernel [`RUN`] frames of a
-//! flow as one datagram for segmentation offload (UDP_SEGMENT's way). Where the interface itself does not offer that,
-//! as a veth does not after `ethtool -K INTERFACE tx-udp-segmentation off`, the kernel cuts the datagram into frames
-//! before the interface has it; where it does, a veth's peer is given the uncut datagram, and nothing of use is measured.
+//! A flood must cost the sender little, or the sender limits the measurement. So it passes [`RUN`] frames of a flow to
+//! the kernel as one datagram for segmentation offload, like UDP_SEGMENT. The interface must not offer that offload
+//! itself (for a veth: `ethtool -K INTERFACE tx-udp-segmentation off`), so that the kernel splits the datagram before
+//! the interface. Otherwise a veth's peer receives the unsplit datagram and the measurement is useless.
 
 #![expect(unsafe_code, reason = "a packet socket that sends; the agent itself never does")]
 
@@ -18,17 +19,17 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Frames of one call.
+/// Frames per system call.
 const BATCH: usize = 64;
 /// Flows of a flood.
 const FLOWS: u32 = 4096;
-/// Frames of a flow that follow each other in a flood: the kernel takes them in one piece.
+/// Consecutive frames of one flow in a flood, passed to the kernel as one datagram.
 const RUN: usize = 8;
-/// Shortest frame of Ethernet without its check sequence.
+/// Shortest Ethernet frame without check sequence.
 const SHORTEST: usize = 60;
-/// Longest frame of Ethernet without its check sequence.
+/// Longest Ethernet frame without check sequence.
 const LONGEST: usize = 1514;
-/// Octets of the Ethernet, IPv4 and UDP headers.
+/// Length of the Ethernet, IPv4 and UDP headers.
 const HEADERS: usize = 14 + 20 + 8;
 
 fn main() -> io::Result<()> {
@@ -37,14 +38,18 @@ fn main() -> io::Result<()> {
     match arguments[..] {
         [interface, "file", capture] => send_file(&Sender::open(interface)?, Path::new(capture)),
         [interface, "flood", seconds, octets] => {
-            let sizes =
-                sizes(octets).ok_or_else(|| io::Error::other(format!("OCTETS are {SHORTEST} to {LONGEST} each")))?;
-            let seconds = seconds.parse().map_err(|_| io::Error::other("SECONDS is a whole number"))?;
+            let sizes = sizes(octets)
+                .ok_or_else(|| io::Error::other(format!("OCTETS `{octets}`: expected {SHORTEST} to {LONGEST} each")))?;
+            let seconds = seconds
+                .parse()
+                .map_err(|_| io::Error::other(format!("SECONDS `{seconds}`: expected a whole number")))?;
             let sender = Sender::open(interface)?;
             option(&sender.0, libc::SOL_PACKET, libc::PACKET_VNET_HDR)?;
             flood(&sender, seconds, &sizes)
         }
-        _ => Err(io::Error::other("expected INTERFACE file CAPTURE or INTERFACE flood SECONDS OCTETS")),
+        _ => Err(io::Error::other(
+            "expected arguments: INTERFACE file CAPTURE, or INTERFACE flood SECONDS OCTETS[,OCTETS…]",
+        )),
     }
 }
 
@@ -66,7 +71,7 @@ fn send_file(sender: &Sender, capture: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The lengths that a command line names, at least one.
+/// Parses frame lengths separated by commas.
 fn sizes(octets: &str) -> Option<Vec<usize>> {
     let size = |octets: &str| octets.parse().ok().filter(|octets| (SHORTEST..=LONGEST).contains(octets));
     octets.split(',').map(size).collect()
@@ -79,7 +84,7 @@ fn flood(sender: &Sender, seconds: u64, sizes: &[usize]) -> io::Result<()> {
     let began = Instant::now();
     let (mut sent, mut sent_octets, mut flow) = (0, 0, 0);
     while began.elapsed() < Duration::from_secs(seconds) {
-        // The next flow in turn is the one after the last that the kernel took.
+        // Continue with the flow after the last one that the kernel accepted.
         let batch = &runs[flow..runs.len().min(flow + BATCH)];
         let count = sender.send(batch);
         sent += count * RUN;
@@ -87,25 +92,25 @@ fn flood(sender: &Sender, seconds: u64, sizes: &[usize]) -> io::Result<()> {
         flow = (flow + count) % runs.len();
     }
     if sent == 0 {
-        return Err(io::Error::other("the kernel took no frame"));
+        return Err(io::Error::other("the kernel accepted no frames"));
     }
     let seconds = began.elapsed().as_secs_f64();
     println!("{{\"frames\": {sent}, \"octets\": {sent_octets}, \"flows\": {FLOWS}, \"seconds\": {seconds:.3}}}");
     Ok(())
 }
 
-/// [`RUN`] frames of `octets` each, of one of [`FLOWS`] UDP flows: a `virtio_net_hdr`, then a datagram that is yet to be
-/// cut. Source: Linux, include/uapi/linux/virtio_net.h.
+/// [`RUN`] frames of `octets` each, of one of [`FLOWS`] UDP flows: a `virtio_net_hdr`, then the datagram to be split.
+/// Source: Linux, include/uapi/linux/virtio_net.h.
 fn run(flow: u32, octets: usize) -> Vec<u8> {
-    /// The checksum is not there yet, `VIRTIO_NET_HDR_F_NEEDS_CSUM`, which whoever is to be cut must say.
+    /// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the checksum is missing, required for segmentation.
     const NEEDS_CHECKSUM: u8 = 1;
-    /// `VIRTIO_NET_HDR_GSO_UDP_L4`: each piece becomes a datagram with headers of its own.
-    const CUT_UDP: u8 = 5;
-    /// Where the UDP header begins, and in it the checksum.
+    /// `VIRTIO_NET_HDR_GSO_UDP_L4`: each segment becomes a datagram with its own headers.
+    const SEGMENT_UDP: u8 = 5;
+    /// Offset of the UDP header, and of the checksum in it.
     const CHECKSUM: [u16; 2] = [14 + 20, 6];
     let payload = octets - HEADERS;
     let length = (HEADERS - 14 + payload * RUN) as u16;
-    let mut bytes = vec![NEEDS_CHECKSUM, CUT_UDP];
+    let mut bytes = vec![NEEDS_CHECKSUM, SEGMENT_UDP];
     for number in [HEADERS as u16, payload as u16, CHECKSUM[0], CHECKSUM[1]] {
         bytes.extend(number.to_ne_bytes());
     }
@@ -124,7 +129,7 @@ struct Sender(OwnedFd);
 impl Sender {
     fn open(interface: &str) -> io::Result<Self> {
         let name = std::ffi::CString::new(interface)?;
-        // SAFETY: no pointers but that of a string that lives through the call; the new descriptor is owned here alone.
+        // SAFETY: the only pointer is that of a string that lives through the call; nothing else owns the descriptor.
         let (socket, index) = unsafe {
             let socket = libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0);
             if socket < 0 {
@@ -144,7 +149,7 @@ impl Sender {
         }
     }
 
-    /// Sends up to [`BATCH`] frames in order; gives how many the kernel took.
+    /// Sends up to [`BATCH`] frames in order; returns how many the kernel accepted.
     fn send(&self, frames: &[Vec<u8>]) -> usize {
         // SAFETY: plain data for which zeros are valid.
         let mut messages: [libc::mmsghdr; BATCH] = unsafe { zeroed() };
@@ -161,7 +166,7 @@ impl Sender {
     }
 }
 
-/// Switches a socket option on.
+/// Enables a socket option.
 fn option(socket: &impl AsRawFd, level: i32, name: i32) -> io::Result<()> {
     let on = 1_i32;
     // SAFETY: pointer and length are those of a local value.

@@ -1,63 +1,63 @@
-//! The agent's side of the protocol: events in, actions out; no socket, no clock.
+//! Events → actions: the agent's side of the protocol, without a socket or a clock.
 //!
-//! A release comes as: signed manifest (checked) → chunks, one subscribed at a time (assembled) → digest, engine and
-//! golden vectors → slot on disk → trial. A release that arrives during a trial waits for its end; the newest wins.
-//! What fails for a reason in the release is refused for good; what fails for a reason in this gateway (a full disk,
-//! chunks that do not come) is tried again at the next connection.
+//! A release arrives in steps: signed manifest (checked) → chunks, subscribed one at a time (assembled) → digest, engine
+//! and golden vectors → slot on disk → trial. A release that arrives during a trial waits for its end; the newest wins.
+//! A release that is at fault itself is rejected for good. A wrong chunk is a fault of the way here, and a full disk one of
+//! this gateway: the download is repeated after a wait that doubles ([`retry`]). Missing chunks are requested again at the
+//! next connection.
 
+mod publications;
+mod retry;
 mod update;
 
-use super::{FromPipeline, ToPipeline, json};
+use super::rate::{Limit, Recent};
+use super::{FromPipeline, ToPipeline};
+use crate::disk::Disk;
 use crate::outbox::{Delivery, MessageId, Outbox};
-use crate::output::alerts::to_json;
-use crate::update::disk::Disk;
 use crate::update::engine::{EngineFactory, InstalledRelease};
-use crate::update::store::Store;
+use crate::update::store::{RolledBack, Store};
 use heapless::String as Fixed;
 use lapwing_shared::messages::topics::{Kind, Topic, agent_topic, release_topic};
-use lapwing_shared::messages::{Acknowledgement, AgentName, Body, MESSAGE_BYTES, Message, Status, Update, UpdateStep};
+use lapwing_shared::messages::{Acknowledgement, AgentName, Body, Update, UpdateStep};
 use lapwing_shared::release::accept::Verified;
 use lapwing_shared::release::download::Download;
-use lapwing_shared::release::manifest::ArtifactForm;
+use retry::Retry;
 use std::collections::VecDeque;
 
-/// A chunk that did not come after this is asked for again, milliseconds.
-pub const CHUNK_WAIT_MS: u64 = 30_000;
-/// How often a chunk is asked for before the download waits for the next connection.
-pub const CHUNK_ASKS: u8 = 5;
-/// The journal is written this often at most, milliseconds.
-pub const FLUSH_MS: u64 = 2_000;
+/// Time after which a missing chunk is requested again, milliseconds.
+pub(crate) const CHUNK_WAIT_MS: u64 = 30_000;
+/// Requests for one chunk before the download waits for the next connection.
+pub(crate) const CHUNK_ASKS: u8 = 5;
+/// Shortest interval between two writes of the journal, milliseconds.
+pub(crate) const FLUSH_MS: u64 = 2_000;
+/// Time after which a refused subscription is requested again, milliseconds.
+pub(crate) const SUBSCRIBE_MS: u64 = 60_000;
 
-/// What the socket side is to do, in order.
+/// What the client is to do, in order.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Subscribe at QoS 1.
     Subscribe(String),
-    /// Unsubscribe.
     Unsubscribe(String),
-    /// Publish.
     Publish {
-        /// Topic.
         topic: String,
-        /// Payload.
         payload: Vec<u8>,
         /// QoS 1, else 0.
         acknowledged: bool,
         /// Retained by the broker.
         retain: bool,
-        /// Outbox entry that the broker's word is about.
+        /// Outbox entry that a PUBACK is for.
         id: Option<MessageId>,
     },
 }
 
-/// The release that the person at the gateway named: used where the fleet has none that passes its trial.
-pub struct Fallback<E> {
-    /// Its version.
-    pub version: u64,
-    /// Makes it anew, or says why that is not possible.
-    pub build: Box<dyn Fn() -> Result<InstalledRelease<E>, String> + Send>,
+/// The configured release, used if no release of the group is confirmed.
+pub(crate) struct Fallback<E> {
+    pub(crate) version: u64,
+    pub(crate) build: Box<dyn Fn() -> Result<InstalledRelease<E>, String> + Send>,
 }
 
+/// A release that is being downloaded.
 struct Fetch {
     verified: Verified,
     signed: Vec<u8>,
@@ -67,8 +67,7 @@ struct Fetch {
     asks: u8,
 }
 
-/// The session.
-pub struct Session<D, F: EngineFactory> {
+pub(crate) struct Session<D, F: EngineFactory> {
     agent: AgentName,
     delivery: Delivery,
     engines: F,
@@ -76,14 +75,33 @@ pub struct Session<D, F: EngineFactory> {
     outbox: Outbox<D>,
     connected: bool,
     fetch: Option<Fetch>,
-    waiting: Option<Vec<u8>>,
+    /// The newest release that arrived during a trial: version and signed manifest.
+    waiting: Option<(u64, Vec<u8>)>,
+    /// A release whose download failed.
+    retry: Option<Retry>,
+    /// Subscriptions that the broker refused, and when to repeat them, milliseconds.
+    refused: Vec<(String, u64)>,
+    /// Largest packet that the broker accepts, bytes.
+    packet_bytes: usize,
+    /// JSON, status and health messages that were left out because the broker's limit is too small for them.
+    left_out: u64,
+    /// Manifests that were rejected.
+    rejected: u64,
+    /// Manifests without a valid signature that were reported lately, by the digest of the payload.
+    forged: Recent,
+    /// Other manifests that were reported lately.
+    reported: Recent,
+    invalid_acks: Limit,
+    restarts: Limit,
     actions: VecDeque<Action>,
     installs: VecDeque<ToPipeline<F::Engine>>,
     in_use: (u64, bool),
     fallback: Option<Fallback<F::Engine>>,
-    /// A release whose trial passed while the disk did not take that.
+    /// A release whose trial passed, but whose confirmation could not be stored.
     passed: Option<u64>,
     flushed_ms: u64,
+    /// The wall clock at the last tick, seconds; 0 while it is not set.
+    now_s: u64,
     disk_fails: bool,
 }
 
@@ -94,8 +112,8 @@ fn text(reason: &str) -> Fixed<160> {
 }
 
 impl<D: Disk, F: EngineFactory> Session<D, F> {
-    /// Loads the release in use; take it with [`Session::next_install`].
-    pub fn start(agent: AgentName, delivery: Delivery, engines: F, store: Store<D>, outbox: Outbox<D>) -> Self {
+    /// Loads the release in use, for [`Session::next_install`].
+    pub(crate) fn start(agent: AgentName, delivery: Delivery, engines: F, store: Store<D>, outbox: Outbox<D>) -> Self {
         let mut session = Self {
             agent,
             delivery,
@@ -105,30 +123,44 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             connected: false,
             fetch: None,
             waiting: None,
+            retry: None,
+            refused: Vec::new(),
+            packet_bytes: usize::MAX,
+            left_out: 0,
+            rejected: 0,
+            forged: Recent::default(),
+            reported: Recent::default(),
+            invalid_acks: Limit::default(),
+            restarts: Limit::default(),
             actions: VecDeque::new(),
             installs: VecDeque::new(),
             in_use: (0, false),
             fallback: None,
             passed: None,
             flushed_ms: 0,
+            now_s: 0,
             disk_fails: false,
         };
         let booted = session.store.boot(&session.engines);
         for error in &booted.errors {
-            tracing::warn!(%error, "release store");
+            tracing::warn!(%error, "cannot load a stored release");
         }
-        if let Some((version, reason)) = booted.rolled_back {
+        if let Some(RolledBack { version, reason }) = booted.rolled_back {
             session.report(version, UpdateStep::RolledBack(text(&reason)));
         }
         if let Some(release) = booted.release {
             session.install(ToPipeline::Install(release));
         }
+        if let Some(incumbent) = session.store.load_incumbent(&session.engines) {
+            // The release on trial follows it at once.
+            session.installs.push_front(ToPipeline::Install(incumbent));
+        }
         session
     }
 
-    /// The packet side scores with this release already, unless a newer one is on the disk.
+    /// The pipeline already scores with this release, unless a newer one is on the disk.
     #[must_use]
-    pub fn with_fallback(mut self, fallback: Option<Fallback<F::Engine>>) -> Self {
+    pub(crate) fn with_fallback(mut self, fallback: Option<Fallback<F::Engine>>) -> Self {
         if let (Some(fallback), 0) = (&fallback, self.in_use.0) {
             self.in_use = (fallback.version, false);
         }
@@ -136,61 +168,65 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self
     }
 
-    /// The next thing for the socket side.
-    pub fn next_action(&mut self) -> Option<Action> {
+    /// The next action for the client.
+    pub(crate) fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// The next thing for the packet side.
-    pub fn next_install(&mut self) -> Option<ToPipeline<F::Engine>> {
+    /// Number of actions that wait for the client.
+    pub(crate) fn waiting_actions(&self) -> usize {
+        self.actions.len()
+    }
+
+    /// The agent's name.
+    pub(crate) fn agent(&self) -> &AgentName {
+        &self.agent
+    }
+
+    /// Messages left out because they exceed the broker's limit: the outbox's, and those that are not in it.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out + self.outbox.counts().left_out
+    }
+
+    /// Manifests that were rejected.
+    pub(crate) fn rejected_manifests(&self) -> u64 {
+        self.rejected
+    }
+
+    /// The next message for the pipeline.
+    pub(crate) fn next_install(&mut self) -> Option<ToPipeline<F::Engine>> {
         self.installs.pop_front()
     }
 
-    /// What could not be handed over: first in line again, unless a newer one has taken its place.
-    pub fn return_install(&mut self, install: ToPipeline<F::Engine>) {
+    /// Puts back a message that the pipeline could not take, unless a newer one replaces it.
+    pub(crate) fn return_install(&mut self, install: ToPipeline<F::Engine>) {
         if self.installs.is_empty() {
             self.installs.push_front(install);
         }
     }
 
     /// Version in use (0 without one), and whether it is on trial.
-    pub fn in_use(&self) -> (u64, bool) {
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> (u64, bool) {
         self.in_use
     }
 
-    /// Counters of the outbox.
-    pub fn outbox(&self) -> &Outbox<D> {
+    pub(crate) fn outbox(&self) -> &Outbox<D> {
         &self.outbox
     }
 
-    /// The status, as retained and (with `online` false) as the last will: topic and payload.
-    pub fn status(&self, online: bool) -> Option<(String, Vec<u8>)> {
-        let body = Body::Status(self.status_body(online));
-        let message = Message { run: self.outbox.run(), number: 0, sent_s: 0, body };
-        let payload = message.encode(&mut vec![0; MESSAGE_BYTES]).ok()?.to_vec();
-        Some((agent_topic(&self.agent, Kind::Status).to_string(), payload))
+    /// The connection is established, without a limit on packets.
+    #[cfg(test)]
+    pub(crate) fn connected(&mut self, now_ms: u64) {
+        self.connected_within(None, now_ms);
     }
 
-    fn status_body(&self, online: bool) -> Status {
-        let terms = self.store.terms();
-        let engine = match terms.form {
-            ArtifactForm::Onnx => "tract",
-            ArtifactForm::Int8 => "int8",
-        };
-        Status {
-            online,
-            group: terms.group.clone(),
-            agent_version: env!("CARGO_PKG_VERSION").try_into().unwrap_or_default(),
-            engine: engine.try_into().unwrap_or_default(),
-            release: self.in_use.0,
-            on_trial: self.in_use.1,
-            schema: terms.schema,
-        }
-    }
-
-    /// The broker took us.
-    pub fn connected(&mut self, now_ms: u64) {
+    /// The connection is established; the broker accepts packets of at most `packet_bytes`.
+    pub(crate) fn connected_within(&mut self, packet_bytes: Option<u32>, now_ms: u64) {
+        self.packet_bytes = packet_bytes.map_or(usize::MAX, |bytes| bytes as usize);
+        self.outbox.set_payload_limit(self.payload_limit());
         self.connected = true;
+        self.refused.clear();
         self.actions.clear();
         self.actions.push_back(Action::Subscribe(agent_topic(&self.agent, Kind::Ack).to_string()));
         self.actions.push_back(Action::Subscribe(release_topic(&self.store.terms().group).to_string()));
@@ -199,8 +235,8 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.send(now_ms);
     }
 
-    /// The connection is gone.
-    pub fn disconnected(&mut self) {
+    /// The connection is lost.
+    pub(crate) fn disconnected(&mut self) {
         self.connected = false;
         self.actions.clear();
         self.outbox.disconnected();
@@ -209,31 +245,48 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         }
     }
 
-    /// The broker has a message of ours.
-    pub fn delivered(&mut self, id: MessageId, now_ms: u64) {
+    /// The broker has confirmed a message.
+    pub(crate) fn delivered(&mut self, id: MessageId, now_ms: u64) {
         if self.delivery == Delivery::Broker {
             self.outbox.delivered(id);
             self.send(now_ms);
         }
     }
 
-    /// A message came. `now_s` is the wall clock where it is set.
-    pub fn message(&mut self, topic: &str, payload: &[u8], now_ms: u64, now_s: Option<u64>) {
+    /// The broker refused a message: it stays in the outbox.
+    pub(crate) fn refused(&mut self, id: MessageId, now_ms: u64) {
+        self.outbox.refused(id, now_ms);
+    }
+
+    /// The broker refused a subscription. Chunks have their own repetition.
+    pub(crate) fn subscription_refused(&mut self, filter: &str, now_ms: u64) {
+        if !matches!(Topic::parse(filter), Some(Topic::Chunk(..))) {
+            self.refused.retain(|(refused, _)| refused != filter);
+            self.refused.push((filter.to_owned(), now_ms + SUBSCRIBE_MS));
+        }
+    }
+
+    /// A message arrived. `now_s` is the wall clock, if it is set.
+    pub(crate) fn message(&mut self, topic: &str, payload: &[u8], now_ms: u64, now_s: Option<u64>) {
         match Topic::parse(topic) {
             Some(Topic::Agent(agent, Kind::Ack)) if agent == self.agent => match Acknowledgement::decode(payload) {
                 Ok(ack) => self.outbox.acknowledged(&ack),
-                Err(error) => tracing::warn!(%error, "acknowledgement"),
+                Err(error) => {
+                    if let Some(suppressed) = self.invalid_acks.allow(now_ms) {
+                        tracing::warn!(%error, suppressed, "invalid acknowledgement");
+                    }
+                }
             },
             Some(Topic::Release(group)) if group == self.store.terms().group => self.release(payload, now_ms, now_s),
             Some(Topic::Chunk(sha256, number)) => self.chunk(&sha256, number, payload, now_ms),
-            _ => tracing::debug!(topic, "message on a topic that is not ours"),
+            _ => tracing::debug!(topic, "ignoring a message on an unexpected topic"),
         }
         self.send(now_ms);
     }
 
-    /// Something from the packet side.
-    pub fn from_pipeline(&mut self, said: FromPipeline, now_ms: u64, now_s: Option<u64>) {
-        let body = match said {
+    /// A message from the pipeline.
+    pub(crate) fn handle_pipeline(&mut self, message: FromPipeline, now_ms: u64, now_s: Option<u64>) {
+        let body = match message {
             FromPipeline::Alert(alert) => Body::Alert(alert),
             FromPipeline::Samples(samples) => Body::Samples(samples),
             FromPipeline::Health(mut health) => {
@@ -243,12 +296,12 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
                 health.outbox_waiting = counts.waiting;
                 Body::Health(health)
             }
-            FromPipeline::ClockSet(shift, now_s) => {
-                let mended = self.outbox.mend(shift, now_s);
-                tracing::info!(mended, "the clock was set; alerts that wait have their times now");
+            FromPipeline::ClockSet { shift_ns, now_s } => {
+                let corrected = self.outbox.correct_times(shift_ns, now_s);
+                tracing::info!(corrected, "the clock was set; times of waiting alerts corrected");
                 return self.send(now_ms);
             }
-            FromPipeline::TrialVerdict(version, verdict) => {
+            FromPipeline::TrialVerdict { version, verdict } => {
                 self.verdict(version, verdict);
                 self.resume(now_ms, now_s);
                 return self.send(now_ms);
@@ -258,36 +311,38 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.send(now_ms);
     }
 
-    /// Time goes on; call about once a second. `now_s` as for [`Session::message`].
-    pub fn tick(&mut self, now_ms: u64, now_s: Option<u64>) {
+    /// Does what is due; call about once a second. `now_s` as for [`Session::message`].
+    pub(crate) fn tick(&mut self, now_ms: u64, now_s: Option<u64>) {
+        self.now_s = now_s.unwrap_or(self.now_s);
         if now_ms.saturating_sub(self.flushed_ms) >= FLUSH_MS {
             self.flushed_ms = now_ms;
             self.write_disk(Outbox::flush);
             self.resume(now_ms, now_s);
         }
-        let late = |fetch: &Fetch| now_ms.saturating_sub(fetch.asked_ms) >= CHUNK_WAIT_MS && fetch.asks < CHUNK_ASKS;
-        if self.fetch.as_ref().is_some_and(late) {
+        self.subscribe_again(now_ms);
+        let is_overdue =
+            |fetch: &Fetch| now_ms.saturating_sub(fetch.asked_ms) >= CHUNK_WAIT_MS && fetch.asks < CHUNK_ASKS;
+        if self.fetch.as_ref().is_some_and(is_overdue) {
             self.leave_chunk();
             self.ask_chunk(now_ms);
         }
         self.send(now_ms);
     }
 
-    /// The agent ends: what waits goes to the journal.
-    pub fn finish(&mut self) {
+    /// Writes waiting messages to the journal before the agent stops.
+    pub(crate) fn finish(&mut self) {
         self.write_disk(Outbox::finish);
     }
 
-    /// Everything that is not on the disk yet. A disk that fails does so again and again: the first failure is told, and
-    /// the end of it.
+    /// Writes everything that is not on the disk yet. Logs the first of several failures, and the first success after it.
     fn write_disk(&mut self, outbox: fn(&mut Outbox<D>) -> Option<std::io::Error>) {
         let saved = self.store.retry_save().err().map(|error| error.to_string());
         let confirmed = self.confirm_passed().err().map(|error| error.to_string());
         let journal = |error| format!("cannot write the outbox to the state folder: {error}; messages wait in memory");
         let failure = saved.or(confirmed).or(outbox(&mut self.outbox).map(journal));
         match &failure {
-            Some(error) if !self.disk_fails => tracing::warn!(%error, "state folder; it is tried again"),
-            None if self.disk_fails => tracing::info!("the state folder can be written again"),
+            Some(error) if !self.disk_fails => tracing::warn!(%error, "cannot write to the state folder; retrying"),
+            None if self.disk_fails => tracing::info!("the state folder is writable again"),
             _ => {}
         }
         self.disk_fails = failure.is_some();
@@ -295,7 +350,14 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
 
     fn push(&mut self, body: Body, now_s: Option<u64>) {
         if let Err(error) = self.outbox.push(body, now_s.unwrap_or(0)) {
-            tracing::warn!(%error, "message not sent");
+            tracing::warn!(%error, "invalid message not sent");
+        }
+    }
+
+    fn subscribe_again(&mut self, now_ms: u64) {
+        if self.connected {
+            let due = self.refused.extract_if(.., |(_, due_ms)| now_ms >= *due_ms);
+            self.actions.extend(due.map(|(filter, _)| Action::Subscribe(filter)));
         }
     }
 
@@ -307,39 +369,6 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
     fn refuse(&mut self, release: u64, reason: &str) {
         self.report(release, UpdateStep::Refused(text(reason)));
     }
-
-    fn publish_status(&mut self) {
-        let Some((topic, payload)) = self.status(true).filter(|_| self.connected) else { return };
-        let json = json::status(&self.status_body(true)).to_string().into_bytes();
-        let json_topic = agent_topic(&self.agent, Kind::StatusJson).to_string();
-        for (topic, payload) in [(topic, payload), (json_topic, json)] {
-            self.actions.push_back(Action::Publish { topic, payload, acknowledged: true, retain: true, id: None });
-        }
-    }
-
-    /// Moves what the outbox allows to the socket side.
-    fn send(&mut self, now_ms: u64) {
-        while self.connected {
-            let Some(outgoing) = self.outbox.next_to_send(now_ms) else { return };
-            let kind = match &outgoing.message.body {
-                Body::Alert(alert) => {
-                    let (topic, json) = (agent_topic(&self.agent, Kind::AlertJson), to_json(alert));
-                    self.publish(topic.to_string(), json.into_bytes(), None);
-                    Kind::Alert
-                }
-                Body::Samples(_) => Kind::Sample,
-                Body::Health(_) => Kind::Health,
-                Body::Status(_) => Kind::Status,
-                Body::Update(_) => Kind::Update,
-            };
-            let id = Some(outgoing.id).filter(|(_, number)| *number > 0);
-            self.publish(agent_topic(&self.agent, kind).to_string(), outgoing.payload, id);
-        }
-    }
-
-    fn publish(&mut self, topic: String, payload: Vec<u8>, id: Option<MessageId>) {
-        self.actions.push_back(Action::Publish { topic, payload, acknowledged: id.is_some(), retain: false, id });
-    }
 }
 
 #[cfg(test)]
@@ -349,3 +378,7 @@ mod tests;
 #[cfg(test)]
 #[path = "day_tests.rs"]
 mod day_tests;
+
+#[cfg(test)]
+#[path = "abuse_tests.rs"]
+mod abuse_tests;

@@ -1,55 +1,122 @@
-//! The part of the session that brings a release from its manifest to its trial and on to the verdict.
+//! Signed manifest → chunks → installed release → trial → verdict.
 
-use super::{Action, Fetch, Session, text};
+use super::retry::Retry;
+use super::{Action, CHUNK_WAIT_MS, Fetch, Session, text};
+use crate::disk::Disk;
 use crate::publish::ToPipeline;
-use crate::update::disk::Disk;
 use crate::update::engine::{EngineFactory, InstalledRelease, install};
 use crate::update::store::StoreError;
-use lapwing_shared::messages::UpdateStep;
 use lapwing_shared::messages::topics::chunk_topic;
+use lapwing_shared::messages::{Body, Update, UpdateStep};
+use lapwing_shared::release::accept::{Refusal, Verified};
 use lapwing_shared::release::digest::sha256;
-use lapwing_shared::release::download::{Download, Progress};
+use lapwing_shared::release::download::{ChunkOutcome, Download};
+use lapwing_shared::release::manifest::{Digest, Manifest};
 use lapwing_shared::release::signature::SignedManifest;
 use lapwing_shared::release::trial::TrialVerdict;
+
+impl Fetch {
+    /// Whether the chunk is overdue.
+    fn is_stalled(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.asked_ms) >= CHUNK_WAIT_MS
+    }
+}
 
 impl<D: Disk, F: EngineFactory> Session<D, F> {
     pub(super) fn release(&mut self, signed: &[u8], now_ms: u64, now_s: Option<u64>) {
         let digest = SignedManifest::decode(signed).ok().map(|signed| sha256(signed.manifest));
         let state = self.store.state();
-        let known = state.in_use().map(|held| held.digest) == digest
+        let is_done = state.in_use().map(|held| held.digest) == digest
             || state.refused.is_some_and(|refused| Some(refused.digest) == digest);
-        if digest.is_some() && known {
+        if digest.is_some() && is_done {
             return;
         }
-        if self.fetch.as_ref().is_some_and(|fetch| Some(*fetch.verified.digest()) == digest) {
-            return self.ask_chunk(now_ms);
+        if let Some(fetch) = self.fetch.as_ref().filter(|fetch| Some(*fetch.verified.digest()) == digest) {
+            // The retained manifest arrives again at each connection, and as often as a client of the broker likes.
+            if fetch.is_stalled(now_ms) {
+                self.ask_chunk(now_ms);
+            }
+            return;
         }
-        let verified = match self.store.check(signed, now_s) {
-            Ok(verified) => verified,
-            Err(refusal) => return self.refuse(0, &refusal.to_string()),
-        };
+        let payload = sha256(signed);
+        if self.forged.has(&payload) {
+            self.rejected += 1;
+            return;
+        }
+        match self.store.check(signed, now_s) {
+            Ok(verified) => self.verified(verified, signed, now_ms),
+            Err(refusal) => self.reject_manifest(signed, payload, &refusal, now_ms),
+        }
+    }
+
+    /// Reports each manifest once a minute. A report on an unsigned one is not written to the disk: whoever may publish on
+    /// the topic could wear out the flash.
+    fn reject_manifest(&mut self, signed: &[u8], payload: Digest, refusal: &Refusal, now_ms: u64) {
+        self.rejected += 1;
+        let reason = refusal.to_string();
+        if !matches!(refusal, Refusal::Signature(_)) {
+            if self.reported.allow(payload, now_ms) {
+                self.refuse(version(signed), &reason);
+            }
+        } else if self.forged.allow(payload, now_ms) {
+            tracing::info!(release = 0, %reason, rejected = self.rejected, "manifest rejected");
+            let update = Update { release: 0, step: UpdateStep::Refused(text(&reason)) };
+            // Every update is valid.
+            let _ = self.outbox.push_volatile(Body::Update(update), 0);
+        }
+    }
+
+    fn verified(&mut self, verified: Verified, signed: &[u8], now_ms: u64) {
+        let (version, digest) = (verified.manifest().version, *verified.digest());
         if self.store.state().trial.is_some() {
-            self.waiting = Some(signed.to_vec());
+            if self.waiting.as_ref().is_none_or(|(waiting, _)| *waiting <= version) {
+                self.waiting = Some((version, signed.to_vec()));
+            }
+            return;
+        }
+        // Otherwise two old manifests in turn would restart downloads without end.
+        let is_older = self
+            .fetch
+            .as_ref()
+            .is_some_and(|fetch| !fetch.is_stalled(now_ms) && version <= fetch.verified.manifest().version);
+        if is_older || self.retry.as_ref().is_some_and(|retry| retry.defers(version, &digest, now_ms)) {
             return;
         }
         self.leave_chunk();
-        self.report(verified.manifest().version, UpdateStep::Downloading);
+        if self.reported.allow(digest, now_ms) {
+            self.report(version, UpdateStep::Downloading);
+        }
         let download = Download::new(*verified.artifact());
         let buffer = vec![0; verified.artifact().size_bytes as usize];
         self.fetch = Some(Fetch { verified, signed: signed.to_vec(), download, buffer, asked_ms: now_ms, asks: 0 });
         self.ask_chunk(now_ms);
     }
 
+    /// Continues with the release that waited for the end of a trial, or for the time of its next attempt.
     pub(super) fn resume(&mut self, now_ms: u64, now_s: Option<u64>) {
-        if let Some(signed) = self.waiting.take_if(|_| self.store.state().trial.is_none()) {
+        if let Some((_, signed)) = self.waiting.take_if(|_| self.store.state().trial.is_none()) {
+            self.release(&signed, now_ms, now_s);
+        }
+        let due = |retry: &&Retry| self.connected && self.fetch.is_none() && now_ms >= retry.due_ms;
+        if let Some(signed) = self.retry.as_ref().filter(due).map(|retry| retry.signed.clone()) {
             self.release(&signed, now_ms, now_s);
         }
     }
 
+    /// The download or its storage failed through no fault of the release: tries again later.
+    fn postpone(&mut self, reason: &str, now_ms: u64) {
+        let Some(fetch) = self.fetch.take() else { return };
+        let (version, digest) = (fetch.verified.manifest().version, *fetch.verified.digest());
+        let retry = Retry::after(self.retry.as_ref(), version, digest, fetch.signed, now_ms);
+        let seconds = (retry.due_ms - now_ms) / 1000;
+        self.retry = Some(retry);
+        self.refuse(version, &format!("{reason}; trying again in {seconds} s"));
+    }
+
     pub(super) fn chunk_topic(&self) -> Option<String> {
         let fetch = self.fetch.as_ref()?;
-        let wanted = fetch.download.wanted()?;
-        Some(chunk_topic(&fetch.download.artifact().sha256, wanted).to_string())
+        let number = fetch.download.next_chunk()?;
+        Some(chunk_topic(&fetch.download.artifact().sha256, number).to_string())
     }
 
     pub(super) fn ask_chunk(&mut self, now_ms: u64) {
@@ -72,50 +139,51 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             return;
         };
         let progress = fetch.download.offer(number, bytes, &mut fetch.buffer);
-        if progress == Ok(Progress::Ignored) {
+        if progress == Ok(ChunkOutcome::Ignored) {
             return;
         }
         fetch.asks = 0;
         self.actions.extend(topic.map(Action::Unsubscribe));
         match progress {
-            Ok(Progress::Complete) => self.fetched(),
-            Ok(Progress::Restarted(fault)) => {
-                tracing::warn!(%fault, "download begins again");
+            Ok(ChunkOutcome::Complete) => self.fetched(now_ms),
+            Ok(ChunkOutcome::Restarted(fault)) => {
+                if let Some(suppressed) = self.restarts.allow(now_ms) {
+                    tracing::warn!(%fault, suppressed, "download restarts");
+                }
                 self.ask_chunk(now_ms);
             }
             Ok(_) => self.ask_chunk(now_ms),
-            Err(fault) => self.give_up(&fault.to_string()),
+            Err(fault) => self.postpone(&fault.to_string(), now_ms),
         }
     }
 
-    /// The release itself is at fault: it is not taken again.
-    fn give_up(&mut self, reason: &str) {
+    /// Rejects the release for good, because of a fault of its own.
+    fn reject(&mut self, reason: &str) {
         let Some(fetch) = self.fetch.take() else { return };
         let version = fetch.verified.manifest().version;
         if let Err(error) = self.store.refuse(version, *fetch.verified.digest()) {
-            tracing::warn!(%error, "release store");
+            tracing::warn!(%error, "cannot store the rejection");
         }
         self.refuse(version, reason);
     }
 
-    fn fetched(&mut self) {
+    fn fetched(&mut self, now_ms: u64) {
         let Some(fetch) = &self.fetch else { return };
         let version = fetch.verified.manifest().version;
         let release = match install(fetch.verified.clone(), &fetch.buffer, &self.engines, true) {
             Ok(release) => release,
-            Err(error) => return self.give_up(&error.to_string()),
+            Err(error) => return self.reject(&error.to_string()),
         };
         if let Err(error) = self.store.stage(&fetch.verified, &fetch.signed, &fetch.buffer) {
-            self.fetch = None;
-            return self.refuse(version, &error.to_string());
+            return self.postpone(&error.to_string(), now_ms);
         }
-        self.fetch = None;
+        (self.fetch, self.retry) = (None, None);
         self.report(version, UpdateStep::Verified);
         self.report(version, UpdateStep::Trial);
         self.install(ToPipeline::Install(release));
     }
 
-    /// Only the newest waits for the packet side.
+    /// Queues a message for the pipeline; it replaces one that is still waiting.
     pub(super) fn install(&mut self, install: ToPipeline<F::Engine>) {
         self.in_use = match &install {
             ToPipeline::Install(release) => (release.manifest.version, release.on_trial),
@@ -126,7 +194,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.publish_status();
     }
 
-    /// Confirms the release whose trial passed. The verdict comes once, so a disk that fails is tried again here.
+    /// Confirms the release whose trial passed. The pipeline reports a verdict only once, so a failed write is retried here.
     pub(super) fn confirm_passed(&mut self) -> Result<(), StoreError> {
         let Some(version) = self.passed else { return Ok(()) };
         self.store.confirm()?;
@@ -144,19 +212,19 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         if verdict == TrialVerdict::Confirm {
             self.passed = Some(version);
             if let Err(error) = self.confirm_passed() {
-                tracing::warn!(%error, "trial passed, but is not confirmed; it is tried again");
+                tracing::warn!(%error, "trial passed, but the confirmation cannot be stored; retrying");
                 self.disk_fails = true;
             }
             return;
         }
         if let Err(error) = self.store.roll_back() {
-            tracing::warn!(%error, "release store");
+            tracing::warn!(%error, "cannot store the rollback");
         }
         self.report(version, UpdateStep::RolledBack(text(&verdict.to_string())));
         let mut errors = Vec::new();
         let confirmed = self.store.load_confirmed(&self.engines, &mut errors);
         for error in errors {
-            tracing::warn!(%error, "release store");
+            tracing::warn!(%error, "cannot load a stored release");
         }
         let release = confirmed.or_else(|| self.built_fallback());
         self.install(release.map_or(ToPipeline::Remove, ToPipeline::Install));
@@ -164,6 +232,12 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
 
     fn built_fallback(&self) -> Option<InstalledRelease<F::Engine>> {
         let build = &self.fallback.as_ref()?.build;
-        build().inspect_err(|error| tracing::warn!(%error, "the configured release")).ok()
+        build().inspect_err(|error| tracing::warn!(%error, "cannot load the configured release")).ok()
     }
+}
+
+/// Version of a manifest whose signature is right, 0 if it cannot be read.
+fn version(signed: &[u8]) -> u64 {
+    let manifest = SignedManifest::decode(signed).ok().and_then(|signed| Manifest::decode(signed.manifest).ok());
+    manifest.map_or(0, |manifest| manifest.version)
 }

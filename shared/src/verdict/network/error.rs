@@ -1,18 +1,18 @@
-//! Why an artifact of form `int8` was refused.
+//! Reasons for rejecting an artifact of form `int8`.
 
 use super::{BIAS_LIMIT, LATENT, LAYERS, MULTIPLIER_LIMIT, SHIFT_LIMIT, WIDTH};
 use crate::features::FEATURES;
 use core::fmt;
 
-/// What is wrong with an artifact's bytes. Layers and outputs count from 0.
+/// Error in an artifact's bytes. Layers and outputs count from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the messages name the fields")]
 pub enum NetworkError {
-    /// It does not begin as an `int8` network.
+    /// Wrong magic bytes.
     Magic { found: [u8; 4] },
-    /// It ends early.
+    /// The artifact ends too early.
     Truncated { expected: usize, found: usize },
-    /// It goes on after its last layer.
+    /// Bytes follow the last layer.
     Trailing { expected: usize, found: usize },
     /// Number of layers.
     LayerCount { found: u8 },
@@ -20,7 +20,7 @@ pub enum NetworkError {
     InputWidth { found: u16 },
     /// Width of a layer's output.
     LayerWidth { layer: usize, found: u16 },
-    /// A flag other than 0 and 1.
+    /// ReLU flag other than 0 and 1.
     ReluFlag { layer: usize, found: u8 },
     /// n of a layer's multiplier.
     Shift { layer: usize, found: u8 },
@@ -28,7 +28,7 @@ pub enum NetworkError {
     Multiplier { layer: usize, found: u16 },
     /// A bias out of range.
     Bias { layer: usize, output: usize, found: i32 },
-    /// The latent layer is not among the layers.
+    /// Index of the latent layer out of range.
     LatentLayer { found: usize, layers: usize },
     /// Width of the latent layer.
     LatentWidth { found: usize },
@@ -43,28 +43,28 @@ impl fmt::Display for NetworkError {
         match *self {
             Self::Magic { found } => write!(f, "not an int8 network: begins with {found:02x?}, expected \"LWN1\""),
             Self::Truncated { expected, found } => {
-                write!(f, "int8 network of {found} bytes is cut off: at least {expected} expected")
+                write!(f, "int8 network is truncated: {found} bytes, expected at least {expected}")
             }
             Self::Trailing { expected, found } => {
-                write!(f, "int8 network has {found} bytes, its layers end at {expected}")
+                write!(f, "int8 network has trailing bytes: {found} bytes, its layers end at {expected}")
             }
-            Self::LayerCount { found } => write!(f, "int8 network of {found} layers, expected 1 to {LAYERS}"),
-            Self::InputWidth { found } => write!(f, "int8 network reads {found} values, expected {FEATURES}"),
-            Self::LayerWidth { layer, found } => write!(f, "layer {layer} is {found} wide, expected 1 to {WIDTH}"),
-            Self::ReluFlag { layer, found } => write!(f, "layer {layer} has the flag {found}, expected 0 or 1"),
-            Self::Shift { layer, found } => write!(f, "layer {layer} shifts by {found}, expected 0 to {SHIFT_LIMIT}"),
+            Self::LayerCount { found } => write!(f, "int8 network has {found} layers, expected 1 to {LAYERS}"),
+            Self::InputWidth { found } => write!(f, "int8 network has input width {found}, expected {FEATURES}"),
+            Self::LayerWidth { layer, found } => write!(f, "layer {layer} has width {found}, expected 1 to {WIDTH}"),
+            Self::ReluFlag { layer, found } => write!(f, "layer {layer} has ReLU flag {found}, expected 0 or 1"),
+            Self::Shift { layer, found } => write!(f, "layer {layer} has shift {found}, expected 0 to {SHIFT_LIMIT}"),
             Self::Multiplier { layer, found } => {
-                write!(f, "layer {layer} has the multiplier {found}, expected 1 to {MULTIPLIER_LIMIT}")
+                write!(f, "layer {layer} has multiplier {found}, expected 1 to {MULTIPLIER_LIMIT}")
             }
             Self::Bias { layer, output, found } => {
-                write!(f, "bias {output} of layer {layer} is {found}, expected ±{BIAS_LIMIT} at most")
+                write!(f, "bias {output} of layer {layer} is {found}, expected -{BIAS_LIMIT} to {BIAS_LIMIT}")
             }
             Self::LatentLayer { found, layers } => {
-                write!(f, "the latent layer has the index {found}, but there are {layers} layers")
+                write!(f, "latent layer has index {found}, but there are {layers} layers")
             }
-            Self::LatentWidth { found } => write!(f, "the latent layer is {found} wide, expected 1 to {LATENT}"),
-            Self::OutputWidth { found } => write!(f, "the last layer gives {found} values, expected {FEATURES}"),
-            Self::OutputRelu => write!(f, "the last layer has a ReLU, expected none"),
+            Self::LatentWidth { found } => write!(f, "latent layer has width {found}, expected 1 to {LATENT}"),
+            Self::OutputWidth { found } => write!(f, "last layer has width {found}, expected {FEATURES}"),
+            Self::OutputRelu => write!(f, "last layer has a ReLU, expected none"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An artifact's bytes → its layers, checked; see the table in [`super`].
+//! Artifact bytes → validated layers; the format is documented in [`super`].
 
 use super::{BIAS_LIMIT, LATENT, LAYERS, LayerShape, MAGIC, MULTIPLIER_LIMIT, NetworkError, SHIFT_LIMIT, WIDTH};
 use crate::features::FEATURES;
@@ -6,9 +6,10 @@ use crate::features::FEATURES;
 const HEADER_BYTES: usize = 8;
 const LAYER_HEADER_BYTES: usize = 6;
 
-/// Layers, how many there are, and the index of the latent one.
+/// Layers, their number, and the index of the latent layer.
 type Layers = ([LayerShape; LAYERS], usize, usize);
 
+#[inline]
 pub(super) fn layers(bytes: &[u8]) -> Result<Layers, NetworkError> {
     let [m0, m1, m2, m3, count, latent, width_low, width_high] = *take::<HEADER_BYTES>(bytes, 0)?;
     if [m0, m1, m2, m3] != MAGIC {
@@ -38,6 +39,7 @@ pub(super) fn layers(bytes: &[u8]) -> Result<Layers, NetworkError> {
     Ok((layers, layer_count, latent_layer))
 }
 
+#[inline]
 fn layer(bytes: &[u8], offset: usize, index: usize, inputs: usize) -> Result<LayerShape, NetworkError> {
     let [out_low, out_high, relu, shift, m_low, m_high] = *take::<LAYER_HEADER_BYTES>(bytes, offset)?;
     let outputs = u16::from_le_bytes([out_low, out_high]);
@@ -73,6 +75,7 @@ fn layer(bytes: &[u8], offset: usize, index: usize, inputs: usize) -> Result<Lay
     Ok(layer)
 }
 
+#[inline]
 fn check_ends(layers: &[LayerShape], latent_layer: usize) -> Result<(), NetworkError> {
     let latent = layers.get(latent_layer);
     let latent = latent.ok_or(NetworkError::LatentLayer { found: latent_layer, layers: layers.len() })?;
@@ -86,6 +89,7 @@ fn check_ends(layers: &[LayerShape], latent_layer: usize) -> Result<(), NetworkE
     }
 }
 
+#[inline]
 fn take<const N: usize>(bytes: &[u8], offset: usize) -> Result<&[u8; N], NetworkError> {
     let rest = bytes.get(offset..).unwrap_or(&[]);
     rest.first_chunk().ok_or(NetworkError::Truncated { expected: offset + N, found: bytes.len() })

@@ -1,9 +1,10 @@
-//! The engine against plain wide integer arithmetic, and every refusal.
+//! The engine against 64-bit integer arithmetic, and every parse error.
 
 use super::*;
+use crate::flow::lru::splitmix64;
 use std::vec::Vec;
 
-/// A layer in plain numbers.
+/// A layer before encoding.
 #[derive(Clone)]
 struct Plain {
     relu: bool,
@@ -13,16 +14,11 @@ struct Plain {
     weights: Vec<i8>,
 }
 
-/// A splitmix64 sequence, so that tests need no dependency.
 struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        splitmix64(&mut self.0)
     }
 }
 
@@ -53,7 +49,7 @@ fn random_layers(random: &mut Random, widths: &[usize], shift: u8, multiplier: u
         .collect()
 }
 
-/// The module's equation in 64-bit integers, one value after the other. Returns each layer's output as ONNX has it.
+/// The module's equation in 64-bit integers. Returns each layer's output as in ONNX.
 fn reference(layers: &[Plain], input: &[i8; FEATURES]) -> Vec<Vec<i8>> {
     let mut values: Vec<i64> = input.iter().map(|value| i64::from(*value)).collect();
     let mut outputs = Vec::new();
@@ -88,7 +84,7 @@ fn assert_equal_to_reference(layers: &[Plain], latent: usize, input: &[i8; FEATU
 }
 
 #[test]
-fn random_networks_give_what_wide_integers_give() {
+fn random_networks_match_64_bit_integer_arithmetic() {
     let mut random = Random(1);
     let shapes: [&[usize]; 5] = [
         &[48, 24, 8, 24, 48],
@@ -110,7 +106,8 @@ fn random_networks_give_what_wide_integers_give() {
     }
 }
 
-/// The identity of 48 inputs times `weight`, with a latent layer of one value in front of nothing: bias 0.
+/// A layer of the identity times `weight`, a latent layer of one value, and an output layer; all other weights and all
+/// biases are 0.
 fn diagonal(weight: i8, shift: u8, multiplier: u16) -> Vec<Plain> {
     let mut weights = std::vec![0; FEATURES * FEATURES];
     for index in 0..FEATURES {
@@ -125,7 +122,7 @@ fn diagonal(weight: i8, shift: u8, multiplier: u16) -> Vec<Plain> {
 
 #[test]
 fn ties_go_to_the_even_neighbour() {
-    // Only the biases speak: 3·1/2 = 1.5 → 2, 5/2 = 2.5 → 2, −3/2 → −2, −5/2 → −2, 1/2 → 0, −1/2 → 0.
+    // All weights are 0; the biases give 3·1/2 = 1.5 → 2, 5/2 = 2.5 → 2, −3/2 → −2, −5/2 → −2, 1/2 → 0, −1/2 → 0.
     let mut layers = diagonal(0, 0, 1);
     let last = layers.last_mut().unwrap();
     last.shift = 1;
@@ -174,7 +171,7 @@ fn the_widest_layer_with_the_largest_terms_does_not_overflow() {
 }
 
 #[test]
-fn scratch_left_by_another_network_does_not_matter() {
+fn scratch_memory_of_another_network_has_no_effect() {
     let mut random = Random(2);
     let (a, b) =
         (random_layers(&mut random, &[48, 256, 4, 48], 14, 3), random_layers(&mut random, &[48, 3, 48], 14, 9));
@@ -188,7 +185,7 @@ fn scratch_left_by_another_network_does_not_matter() {
 }
 
 #[test]
-fn an_artifact_cut_anywhere_is_refused_with_both_lengths() {
+fn a_truncated_artifact_is_rejected_with_both_lengths() {
     let bytes = encode(0, &random_layers(&mut Random(3), &[48, 5, 48], 10, 3));
     for length in 0..bytes.len() {
         match Int8Network::parse(&bytes[..length]) {
@@ -203,28 +200,28 @@ fn an_artifact_cut_anywhere_is_refused_with_both_lengths() {
 }
 
 #[test]
-fn every_field_out_of_range_is_named() {
+fn every_field_out_of_range_is_reported() {
     let good = random_layers(&mut Random(4), &[48, 5, 48], 10, 3);
-    let refused = |change: &dyn Fn(&mut Vec<u8>)| {
+    let error = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = encode(0, &good);
         change(&mut bytes);
         Int8Network::parse(bytes).unwrap_err()
     };
-    assert!(matches!(refused(&|b| b[0] = b'X'), NetworkError::Magic { found: [b'X', ..] }));
-    assert_eq!(refused(&|b| b[4] = 0), NetworkError::LayerCount { found: 0 });
-    assert_eq!(refused(&|b| b[4] = 9), NetworkError::LayerCount { found: 9 });
-    assert_eq!(refused(&|b| b[5] = 2), NetworkError::LatentLayer { found: 2, layers: 2 });
-    assert_eq!(refused(&|b| b[5] = 1), NetworkError::LatentWidth { found: 48 });
-    assert_eq!(refused(&|b| b[6] = 47), NetworkError::InputWidth { found: 47 });
-    assert_eq!(refused(&|b| b[8] = 0), NetworkError::LayerWidth { layer: 0, found: 0 });
-    assert_eq!(refused(&|b| b[9] = 2), NetworkError::LayerWidth { layer: 0, found: 517 });
-    assert_eq!(refused(&|b| b[10] = 2), NetworkError::ReluFlag { layer: 0, found: 2 });
-    assert_eq!(refused(&|b| b[11] = 17), NetworkError::Shift { layer: 0, found: 17 });
-    assert_eq!(refused(&|b| b[12..14].fill(0)), NetworkError::Multiplier { layer: 0, found: 0 });
-    assert_eq!(refused(&|b| b[13] = 0x80), NetworkError::Multiplier { layer: 0, found: 0x8003 });
-    let bias = refused(&|b| b[18..22].copy_from_slice(&(BIAS_LIMIT + 1).to_le_bytes()));
+    assert!(matches!(error(&|b| b[0] = b'X'), NetworkError::Magic { found: [b'X', ..] }));
+    assert_eq!(error(&|b| b[4] = 0), NetworkError::LayerCount { found: 0 });
+    assert_eq!(error(&|b| b[4] = 9), NetworkError::LayerCount { found: 9 });
+    assert_eq!(error(&|b| b[5] = 2), NetworkError::LatentLayer { found: 2, layers: 2 });
+    assert_eq!(error(&|b| b[5] = 1), NetworkError::LatentWidth { found: 48 });
+    assert_eq!(error(&|b| b[6] = 47), NetworkError::InputWidth { found: 47 });
+    assert_eq!(error(&|b| b[8] = 0), NetworkError::LayerWidth { layer: 0, found: 0 });
+    assert_eq!(error(&|b| b[9] = 2), NetworkError::LayerWidth { layer: 0, found: 517 });
+    assert_eq!(error(&|b| b[10] = 2), NetworkError::ReluFlag { layer: 0, found: 2 });
+    assert_eq!(error(&|b| b[11] = 17), NetworkError::Shift { layer: 0, found: 17 });
+    assert_eq!(error(&|b| b[12..14].fill(0)), NetworkError::Multiplier { layer: 0, found: 0 });
+    assert_eq!(error(&|b| b[13] = 0x80), NetworkError::Multiplier { layer: 0, found: 0x8003 });
+    let bias = error(&|b| b[18..22].copy_from_slice(&(BIAS_LIMIT + 1).to_le_bytes()));
     assert_eq!(bias, NetworkError::Bias { layer: 0, output: 1, found: BIAS_LIMIT + 1 });
-    assert_eq!(refused(&|b| b[8 + 6 + 5 * 52 + 2] = 1), NetworkError::OutputRelu);
+    assert_eq!(error(&|b| b[8 + 6 + 5 * 52 + 2] = 1), NetworkError::OutputRelu);
     let narrow = random_layers(&mut Random(5), &[48, 5, 47], 10, 3);
     assert_eq!(Int8Network::parse(encode(0, &narrow)).unwrap_err(), NetworkError::OutputWidth { found: 47 });
 }

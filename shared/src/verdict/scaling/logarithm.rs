@@ -1,13 +1,13 @@
-//! ln(1 + x), four at a time: what [`Transform::Log1p`](super::Transform::Log1p) means, by IEEE 754 single operations
-//! alone, so the same bits on every processor, with vector instructions and without.
+//! x → ln(1 + x), four at a time: defines [`Transform::Log1p`](super::Transform::Log1p). Only IEEE 754 single
+//! operations, so the bits are the same on every processor, with and without vector instructions.
 
 use wide::{f32x4, i32x4, u32x4};
 
-/// ln(1 + x) for x from 0 to infinity, within 10⁻⁷ and one part in 4 million; infinity counts as 2¹²⁸.
+/// ln(1 + x) for x from 0 to infinity, within 10⁻⁷ plus one part in 4 million. Infinity counts as 2¹²⁸.
 ///
-/// 1 + x = 2ᵏ · m with m from √½ to √2, and ln m = 2 artanh s with s = (m − 1) / (m + 1), |s| < 0.172: an odd polynomial
-/// of degree 5 (the form of FreeBSD's `e_logf.c`; coefficients fitted for the smallest largest error, 3.5 · 10⁻⁸). What
-/// rounding 1 + x loses is left out: the finest quantum that training makes, 0.175 / 32, is 50,000 times as large.
+/// 1 + x = 2ᵏ · m with m from √½ to √2, and ln m = 2 artanh s with s = (m − 1) / (m + 1), |s| < 0.172: an odd
+/// polynomial of degree 5 (the form of FreeBSD's `e_logf.c`; minimax coefficients, error 3.5 · 10⁻⁸). The rounding
+/// error of 1 + x is not corrected: the finest quantum that training produces, 0.175 / 32, is 50,000 times as large.
 #[inline(always)]
 pub(super) fn log1p(x: f32x4) -> f32x4 {
     // The bits of 1 and of √½.
@@ -48,18 +48,18 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_logarithm() {
+    fn log1p_is_accurate() {
         compare(1021);
     }
 
     #[test]
     #[ignore = "takes a minute"]
-    fn it_is_the_logarithm_of_every_number() {
+    fn log1p_is_accurate_for_every_number() {
         compare(1);
     }
 
     #[test]
-    fn of_nothing_it_is_nothing_and_of_infinity_the_largest() {
+    fn zero_maps_to_zero_and_infinity_to_the_maximum() {
         assert_eq!(of(0.0).to_bits(), 0);
         assert_eq!(of(1e-9), 0.0);
         let largest = of(f32::INFINITY);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_do_not_touch_each_other() {
+    fn lanes_are_independent() {
         let x = [0.0, 1.0, 1500.0, f32::INFINITY];
         let each = x.map(of);
         assert_eq!(log1p(f32x4::new(x)).to_array(), each);

@@ -1,7 +1,7 @@
-//! Draws the goldens on this processor and holds them against those that come with the program.
+//! Computes the goldens on this processor and compares them with the expected ones.
 //!
-//! `lapwing-edge-check`: exit code 0 when every engine of this build gives the same bits, 1 otherwise.
-//! `lapwing-edge-check FOLDER`: also leaves there what every stage gave, `ENGINE-STAGE-SUBJECT`, to compare by eye.
+//! `lapwing-edge-check`: exit code 0 if every engine of this build gives the expected bits, 1 otherwise.
+//! `lapwing-edge-check FOLDER`: also writes the output of every stage to `FOLDER/ENGINE-STAGE-SUBJECT`.
 
 use lapwing_edge_tests::goldens::{self, Error};
 use std::path::PathBuf;

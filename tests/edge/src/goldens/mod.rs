@@ -1,9 +1,9 @@
-//! Captures, releases and configurations that come with this program → one digest a stage, to be the same on every
-//! processor and with every engine.
+//! Captures, releases and configurations embedded in this program → one digest per stage, which must be the same on
+//! every processor and with every engine.
 //!
-//! `records`, `features`, `scores` (score and surprise of every row, every digit) and `evidence` (alerts) are what
-//! `lapwing-agent replay` writes; `update` and `config` are what damaged releases and configurations lead to. All
-//! input is part of the program, so that the program alone can be copied to a router.
+//! `records`, `features`, `scores` (score and surprise of every row with all digits) and `evidence` (alerts) are written
+//! by `lapwing-agent replay`; `update` and `config` are the results of damaged releases and configurations. The program
+//! embeds its input, so that it can be copied to a router as a single file.
 
 pub mod configs;
 pub mod replays;
@@ -14,31 +14,31 @@ use lapwing_shared::release::digest::{Hex, sha256};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What the stages gave when the goldens were drawn: lines of stage, subject, SHA-256.
+/// The expected digests: lines of stage, subject, SHA-256.
 pub const GOLDENS: &str = include_str!("../../data/goldens.txt");
 
-/// Why goldens cannot be drawn; a text for people.
+/// Why a stage failed, as text.
 pub type Error = Box<dyn std::error::Error>;
 
-/// What one stage made of one subject.
+/// The result of one stage for one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Drawn {
-    /// The stage.
     pub stage: &'static str,
-    /// What it was about: a capture's name, `faults`.
+    /// The name of a capture, `faults` or `texts`.
     pub subject: String,
-    /// All that came out, for a person who looks for the first difference.
+    /// The complete output, to find the first difference.
     pub text: Vec<u8>,
 }
 
 impl Drawn {
-    /// The line of this in [`GOLDENS`].
+    /// Its line in [`GOLDENS`].
     pub fn line(&self) -> String {
         format!("{} {} {}", self.stage, self.subject, Hex(&sha256(&self.text)))
     }
 }
 
-/// The engines that this build has.
+/// The engines of this build.
 pub fn engines() -> &'static [EngineChoice] {
     match EngineChoice::default() {
         EngineChoice::Tract => &[EngineChoice::Int8, EngineChoice::Tract],
@@ -46,10 +46,10 @@ pub fn engines() -> &'static [EngineChoice] {
     }
 }
 
-/// Runs every stage with this engine.
+/// Runs every stage with one engine.
 ///
 /// # Errors
-/// When a stage cannot run at all, or the temporary folder cannot be written.
+/// When a stage fails, or the temporary folder cannot be written.
 pub fn draw(engine: EngineChoice) -> Result<Vec<Drawn>, Error> {
     let folder = Temporary::new(&format!("{engine:?}"))?;
     let mut drawn = replays::draw(engine, &folder.0)?;
@@ -58,7 +58,7 @@ pub fn draw(engine: EngineChoice) -> Result<Vec<Drawn>, Error> {
     Ok(drawn)
 }
 
-/// The goldens that are different or missing, with the lines found and expected.
+/// The different or missing goldens, each with the found and the expected line.
 pub fn differences(drawn: &[Drawn]) -> Vec<String> {
     let mut expected = GOLDENS.lines();
     let mut found = drawn.iter().map(Drawn::line);
@@ -75,12 +75,12 @@ pub fn differences(drawn: &[Drawn]) -> Vec<String> {
     }
 }
 
-/// A folder that goes away with this value.
+/// A temporary folder, removed when dropped.
 struct Temporary(PathBuf);
 
 impl Temporary {
     fn new(name: &str) -> std::io::Result<Self> {
-        // Tests of one process draw side by side.
+        // Several tests of one process may run at the same time.
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("lapwing-goldens-{name}-{}-{number}", std::process::id()));
@@ -91,12 +91,12 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // A folder left over in /tmp is not worth failing for.
+        // A leftover temporary folder is not worth failing for.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// The releases and their key as files in `folder`: release 1, release 2, key.
+/// Writes the releases and their key to `folder`; returns the paths of release 1, release 2 and the key.
 fn release_files(folder: &Path) -> std::io::Result<[PathBuf; 3]> {
     let files: [(&str, &[u8]); 3] = [
         ("release-1.lwr", include_bytes!("../../data/release-1.lwr")),

@@ -1,4 +1,4 @@
-//! A capture, the release and an engine → what `lapwing-agent replay` writes, stage by stage.
+//! A capture, the release and an engine → the output of `lapwing-agent replay`, by stage.
 
 use super::{Drawn, Error, release_files};
 use lapwing_agent::cli::Options;
@@ -8,12 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// A capture and the tables that it meets.
+/// A capture and the size of the tables.
 struct Subject {
     name: &'static str,
     file: &'static str,
     capture: &'static [u8],
-    /// Flows and hosts held at most; nothing for the defaults.
+    /// Capacity in flows and hosts; none: the defaults.
     tables: Option<usize>,
 }
 
@@ -24,7 +24,7 @@ const SUBJECTS: [Subject; 4] = [
         capture: include_bytes!("../../../data/captures/demo.pcap"),
         tables: None,
     },
-    // Tables far too small: eviction, too, must not depend on the processor.
+    // The tables are far too small: evictions, too, must not depend on the processor.
     Subject {
         name: "demo-small-tables",
         file: "demo.pcap",
@@ -45,7 +45,7 @@ const SUBJECTS: [Subject; 4] = [
     },
 ];
 
-/// Four stages of every capture.
+/// Replays every capture; each gives four stages.
 ///
 /// # Errors
 /// When a replay fails.
@@ -68,7 +68,7 @@ pub fn draw(engine: EngineChoice, folder: &Path) -> Result<Vec<Drawn>, Error> {
             ..Options::default()
         };
         meter(Input::Files(&[input]), &options, &Arc::new(AtomicBool::new(false)), &|| Ok(()))?;
-        let (features, scores) = apart(&std::fs::read_to_string(folder.join("features"))?);
+        let (features, scores) = split_columns(&std::fs::read_to_string(folder.join("features"))?);
         let stages = [
             ("records", std::fs::read(folder.join("records"))?),
             ("features", features.into_bytes()),
@@ -85,8 +85,8 @@ pub fn draw(engine: EngineChoice, folder: &Path) -> Result<Vec<Drawn>, Error> {
     Ok(drawn)
 }
 
-/// Feature columns, and the two columns of the verdict behind them.
-fn apart(table: &str) -> (String, String) {
+/// Splits the two columns of the verdict from the feature columns before them.
+fn split_columns(table: &str) -> (String, String) {
     let (mut features, mut scores) = (String::new(), String::new());
     for line in table.lines() {
         let verdict = line.rmatch_indices(',').nth(1).map_or(line.len(), |(place, _)| place);

@@ -1,25 +1,24 @@
-//! The whole story in under two minutes: two gateways on recorded traffic, a trainer that learns their network, an
-//! attack found, a better model for both.
+//! Lapwing's whole loop in one minute: two gateways with recorded traffic, a trainer that learns their networks, an
+//! attack that both detect, and a better model for both.
 //!
-//! The program is all three parties: it starts itself again as `trainer` and as `agent`, each a process of its own, and
-//! tells what they say to each other over MQTT.
+//! The program starts itself again as `trainer` and as `agent`, each in its own process, and shows their MQTT messages.
 
 use clap::Parser;
 use lapwing_system_tests::demo::{self, Plan};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Two gateways, one trainer, one attack: Lapwing's whole loop on this machine.
+/// Lapwing's whole loop on this machine: two gateways, one trainer, one attack.
 #[derive(Parser)]
 #[command(name = "cargo demo", version)]
 struct Arguments {
-    /// Keep broker, trainer and agents running at the end, until Ctrl-C.
+    /// Keep broker, trainer and agents running until Ctrl-C.
     #[arg(long)]
     serve: bool,
     /// Folder of the captures.
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/captures"))]
     captures: PathBuf,
-    /// Keep the demo's files there instead of in a temporary folder.
+    /// Keep the demo's files in this folder. Default: a temporary folder that is removed.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
     match demo::run(&Plan { serve: arguments.serve, captures: arguments.captures, keep: arguments.keep }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("\nthe demo did not come to its end: {error:#}");
+            eprintln!("\nthe demo failed: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -1,18 +1,18 @@
-//! Writes networks, rows and the `int8` engine's answers for `tests/python/onnx_equality.py`.
+//! Writes networks, rows and the results of the `int8` engine for `tests/python/onnx_equality.py`.
 //!
-//! `lapwing-equality-dump FOLDER`: for every network `NN.onnx` and `NN.bin` (one row after the other: 48 values of the
-//! reconstruction, then the latent layer's), once `rows.bin` (48 values a row) and `index.json` (names, widths, and
-//! nanoseconds a row of both engines, one thread). Every value is an int8.
+//! `lapwing-equality-dump FOLDER` writes `NN.onnx` and `NN.bin` for each network (row by row: 48 values of the
+//! reconstruction, then those of the latent layer), `rows.bin` (48 values per row) and `index.json` (names, widths, and
+//! nanoseconds per row of both engines with one thread). Every value is an int8.
 
 use lapwing_agent::detector::{Engine, Int8Engine, TractEngine};
+use lapwing_pipeline::quantize::onnx;
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::verdict::network::Inference;
 use lapwing_system_tests::networks;
-use lapwing_trainer::quantize::onnx;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Rows of the dump: no multiple of any batch size that is tried.
+/// Rows of the dump; not a multiple of any tested batch size.
 const ROWS: usize = 449;
 const ROUNDS: usize = 7;
 
@@ -24,8 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(folder.join("rows.bin"), bytes(rows.as_flattened()))?;
     let mut index = Vec::new();
     let networks: Vec<_> = networks::all().into_iter().chain([networks::trained()]).collect();
-    // Before tract has run: its AVX-512 kernels leave the upper register halves in use, and from then on SSE code on
-    // this thread, and on threads that it starts, runs five times slower.
+    // Measured before tract runs: its AVX-512 kernels leave the upper register halves in use, which makes SSE code on
+    // this thread, and on threads that it starts, five times slower.
     let mut int8_1 = Vec::new();
     for named in &networks {
         int8_1.push(nanos_per_row(&mut Int8Engine::load(named.network.to_int8()?)?, &rows, 1)?);
@@ -64,7 +64,7 @@ fn dump(
     ))
 }
 
-/// Best of a few rounds over full batches.
+/// Best of several rounds over full batches.
 fn nanos_per_row(
     engine: &mut dyn Engine,
     rows: &[[i8; FEATURES]],

@@ -1,14 +1,14 @@
-//! Load for a trainer: many agents on real MQTT 5 connections, each waiting for the trainer's word on every message.
+//! Load test for a trainer: many agents on real MQTT 5 connections that wait for an acknowledgement of every message.
 //!
-//! `lapwing-load run --broker 127.0.0.1:1883 --agents 1000 --rate 20000 --seconds 60` sends, `lapwing-load serve …` runs
-//! the trainer itself (so that a test needs one program only).
+//! `lapwing-load run --broker 127.0.0.1:1883 --agents 1000 --rate 20000 --seconds 60` sends messages. `lapwing-load
+//! trainer serve …` runs the trainer, so that a test needs one program only.
 
 use clap::{Parser, Subcommand};
 use lapwing_system_tests::load::{self, LoadOptions};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Load for a trainer.
+/// Load test for a trainer.
 #[derive(Debug, Parser)]
 #[command(name = "lapwing-load")]
 struct Cli {
@@ -20,10 +20,10 @@ struct Cli {
 enum Command {
     /// Send messages and wait until each one is acknowledged.
     Run(LoadOptions),
-    /// The trainer's own command line.
+    /// Run the trainer with these arguments.
     #[command(disable_help_flag = true, trailing_var_arg = true, allow_hyphen_values = true)]
     Trainer {
-        /// Its arguments.
+        /// Arguments of the trainer.
         args: Vec<OsString>,
     },
 }
@@ -31,7 +31,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Trainer { args } => {
-            lapwing_trainer::allocator::settle();
+            lapwing_trainer::allocator::restart_with_fixed_threshold();
             lapwing_trainer::main([OsString::from("lapwing-trainer")].into_iter().chain(args))
         }
         Command::Run(options) => match load::run(&options) {

@@ -1,4 +1,4 @@
-//! Captures → one endless capture stream into an agent's standard input.
+//! Captures → one continuous capture stream on an agent's standard input.
 
 use lapwing_capture::{FileSource, PacketSource};
 use lapwing_shared::packet::LinkType;
@@ -10,10 +10,10 @@ use std::process::ChildStdin;
 /// Classic pcap, nanosecond times, Ethernet: <https://www.tcpdump.org/manpages/pcap-savefile.5.html>.
 const HEADER: [u32; 6] = [0xa1b2_3c4d, 0x0004_0002, 0, 0, 262_144, 1];
 
-/// What an agent was given.
+/// Packets that an agent received.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Played {
-    /// Packets.
     pub packets: u64,
     /// Time of the last one.
     pub last: Timestamp,
@@ -25,10 +25,10 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Begins the stream.
+    /// Starts the stream.
     ///
     /// # Errors
-    /// When the agent has gone.
+    /// When the agent has exited.
     pub fn begin(input: ChildStdin) -> anyhow::Result<Self> {
         let mut input = BufWriter::with_capacity(1 << 16, input);
         for word in HEADER {
@@ -38,10 +38,10 @@ impl Feed {
         Ok(Self { input })
     }
 
-    /// Sends all packets of an Ethernet capture, their times moved forward by `later`; what that was.
+    /// Sends all packets of an Ethernet capture with their times moved forward by `later`.
     ///
     /// # Errors
-    /// When the capture cannot be read or the agent has gone.
+    /// When the capture cannot be read or the agent has exited.
     pub fn play(&mut self, capture: &Path, later: Nanos) -> anyhow::Result<Played> {
         let mut source = FileSource::open(capture)?;
         let mut played = Played { packets: 0, last: Timestamp::EPOCH };

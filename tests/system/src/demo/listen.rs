@@ -1,6 +1,6 @@
-//! What agents say over MQTT → what has happened so far, told as it happens.
+//! MQTT messages of the agents → what has happened so far, shown as it happens.
 
-use super::{missed, say};
+use super::console::{alert as show_alert_line, say};
 use lapwing_shared::messages::topics::{Kind, Topic, agents_filter};
 use lapwing_shared::messages::{Alert, AlertState, Body, MESSAGE_BYTES, Message, UpdateStep};
 use lapwing_shared::units::Timestamp;
@@ -12,36 +12,36 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Alerts that are told in full, each home; the rest is counted.
-const TOLD_ALERTS: u32 = 4;
+/// Alerts of each home that are shown in full; the others are counted.
+const SHOWN_ALERTS: u32 = 4;
 
 #[derive(Default)]
 struct Home {
     online: bool,
     rows: u64,
-    /// Newest row's time.
+    /// Time of the newest row.
     sampled: Timestamp,
     alerts: u32,
     steps: Vec<(u64, UpdateStep)>,
 }
 
-/// What has been heard.
+/// What the agents have reported.
 #[derive(Default)]
-pub struct Heard {
+pub struct Reports {
     homes: HashMap<String, Home>,
 }
 
-impl Heard {
+impl Reports {
     fn home(&self, name: &str) -> Option<&Home> {
         self.homes.get(name)
     }
 
-    /// The agent has said that it is online.
+    /// Whether the agent is online.
     pub fn online(&self, home: &str) -> bool {
         self.home(home).is_some_and(|home| home.online)
     }
 
-    /// Sample rows.
+    /// Number of sample rows.
     pub fn rows(&self, home: &str) -> u64 {
         self.home(home).map_or(0, |home| home.rows)
     }
@@ -51,33 +51,33 @@ impl Heard {
         self.home(home).map_or(Timestamp::EPOCH, |home| home.sampled)
     }
 
-    /// Episodes that one home opened.
+    /// Alert episodes of one home.
     pub fn alerts_of(&self, home: &str) -> u32 {
         self.home(home).map_or(0, |home| home.alerts)
     }
 
-    /// Episodes that all homes opened.
-    pub fn opened(&self) -> u32 {
+    /// Alert episodes of all homes.
+    pub fn alerts(&self) -> u32 {
         self.homes.values().map(|home| home.alerts).sum()
     }
 
-    /// The agent has reported this step of this release.
+    /// Whether the agent has reported this step of this release.
     pub fn reached(&self, home: &str, version: u64, step: &UpdateStep) -> bool {
         self.home(home).is_some_and(|home| home.steps.iter().any(|taken| *taken == (version, step.clone())))
     }
 
-    /// A step that ends an update badly.
+    /// A rejected or rolled back release.
     fn failure(&self) -> Option<String> {
         self.homes.iter().find_map(|(name, home)| {
             home.steps.iter().find_map(|(version, step)| match step {
-                UpdateStep::Refused(why) => Some(format!("{name} refused release {version}: {why}")),
-                UpdateStep::RolledBack(why) => Some(format!("{name} rolled release {version} back: {why}")),
+                UpdateStep::Refused(why) => Some(format!("{name} rejected release {version}: {why}")),
+                UpdateStep::RolledBack(why) => Some(format!("{name} rolled back release {version}: {why}")),
                 _ => None,
             })
         })
     }
 
-    fn note(&mut self, name: &str, body: Body) {
+    fn add(&mut self, name: &str, body: Body) {
         let home = self.homes.entry(name.to_owned()).or_default();
         match body {
             Body::Status(status) => home.online = status.online,
@@ -87,7 +87,7 @@ impl Heard {
             }
             Body::Update(update) => {
                 say(&format!("{name}: release {} {}", update.release, step_text(&update.step)));
-                // A message may come twice; a step taken twice is one.
+                // The same message may be delivered twice.
                 if !home.steps.contains(&(update.release, update.step.clone())) {
                     home.steps.push((update.release, update.step));
                 }
@@ -95,10 +95,8 @@ impl Heard {
             Body::Alert(alert) if alert.state == AlertState::Opened => {
                 home.alerts += 1;
                 match home.alerts {
-                    count if count <= TOLD_ALERTS => tell_alert(name, &alert),
-                    count if count == TOLD_ALERTS + 1 => {
-                        say(&format!("{name}: more alerts; they are counted at the end"))
-                    }
+                    count if count <= SHOWN_ALERTS => show_alert(name, &alert),
+                    count if count == SHOWN_ALERTS + 1 => say(&format!("{name}: more alerts, counted below")),
                     _ => {}
                 }
             }
@@ -109,30 +107,30 @@ impl Heard {
 
 fn step_text(step: &UpdateStep) -> String {
     match step {
-        UpdateStep::Downloading => "is fetched".into(),
+        UpdateStep::Downloading => "downloading".into(),
         UpdateStep::Verified => "verified: signature, version, schema, digest, golden vectors".into(),
         UpdateStep::Trial => "on trial".into(),
         UpdateStep::Confirmed => "confirmed".into(),
-        UpdateStep::Refused(why) => format!("REFUSED: {why}"),
+        UpdateStep::Refused(why) => format!("REJECTED: {why}"),
         UpdateStep::RolledBack(why) => format!("ROLLED BACK: {why}"),
     }
 }
 
-fn tell_alert(name: &str, alert: &Alert) {
-    say(&format!("\x1b[31mALERT\x1b[0m {name}: {}", alert.head()));
+fn show_alert(name: &str, alert: &Alert) {
+    show_alert_line(&format!("{name}: {}", alert.summary()));
     let (evidence, limit) = (alert.evidence_nats, alert.limit_nats);
-    say(&format!("        evidence {evidence:.0} nats over a limit of {limit:.0} (release {})", alert.release));
+    say(&format!("        evidence {evidence:.0} nats, limit {limit:.0} nats (release {})", alert.release));
     for reason in alert.reasons.iter().take(3) {
         say(&format!("        {}", reason.finding()));
     }
 }
 
-/// A subscriber to everything that agents say.
+/// A subscriber to all messages of the agents.
 pub struct Listener {
     runtime: Runtime,
     events: EventLoop,
     _client: AsyncClient,
-    heard: Heard,
+    reports: Reports,
 }
 
 impl Listener {
@@ -148,23 +146,23 @@ impl Listener {
         for kind in [Kind::Status, Kind::Alert, Kind::Sample, Kind::Update] {
             client.try_subscribe(agents_filter(kind).as_str(), QoS::AtLeastOnce)?;
         }
-        Ok(Self { runtime, events, _client: client, heard: Heard::default() })
+        Ok(Self { runtime, events, _client: client, reports: Reports::default() })
     }
 
-    /// What has been heard so far.
-    pub fn heard(&self) -> &Heard {
-        &self.heard
+    /// What the agents have reported so far.
+    pub fn reports(&self) -> &Reports {
+        &self.reports
     }
 
-    /// Listens until `happened` says yes.
+    /// Processes messages until `is_done` is true.
     ///
     /// # Errors
-    /// After `patience`, when the connection is lost, or when an agent refuses a release.
-    pub fn until(&mut self, patience: Duration, what: &str, happened: impl Fn(&Heard) -> bool) -> anyhow::Result<()> {
-        let Self { runtime, events, heard, .. } = self;
+    /// After `patience`, when the connection is lost, or when an agent rejects a release.
+    pub fn until(&mut self, patience: Duration, what: &str, is_done: impl Fn(&Reports) -> bool) -> anyhow::Result<()> {
+        let Self { runtime, events, reports, .. } = self;
         let listening = async {
-            while !happened(heard) {
-                if let Some(failure) = heard.failure() {
+            while !is_done(reports) {
+                if let Some(failure) = reports.failure() {
                     anyhow::bail!("{failure}");
                 }
                 if let Event::Incoming(Packet::Publish(publish)) = events.poll().await? {
@@ -172,14 +170,14 @@ impl Listener {
                     let (Some(Topic::Agent(agent, _)), Ok(message)) = (topic, Message::decode(&publish.payload)) else {
                         continue;
                     };
-                    heard.note(&agent, message.body);
+                    reports.add(&agent, message.body);
                 }
             }
             Ok(())
         };
         match runtime.block_on(async { tokio::time::timeout(patience, listening).await }) {
             Ok(outcome) => outcome,
-            Err(_) => missed(what, patience),
+            Err(_) => anyhow::bail!("no {what} within {} s", patience.as_secs()),
         }
     }
 }

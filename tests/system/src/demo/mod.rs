@@ -1,34 +1,37 @@
-//! The demo's plot; [`parties`] starts processes, [`feed`] gives them packets, [`listen`] hears what they say.
+//! The demo's story: [`parties`] starts processes, [`feed`] sends them packets, [`listen`] receives their messages.
 
+mod classes;
+mod console;
 pub mod feed;
-mod kinds;
 pub mod listen;
+mod log;
 pub mod parties;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use console::{chapter, say};
 use feed::Played;
 use lapwing_shared::messages::UpdateStep;
 use lapwing_shared::units::{Nanos, Timestamp};
 use listen::Listener;
-use parties::{Agent, Trainer, this_program};
+use parties::{Agent, Trainer};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How the demo goes.
+/// Options of the demo.
 pub struct Plan {
     /// Keep everything running at the end.
     pub serve: bool,
     /// Folder of the captures.
     pub captures: PathBuf,
-    /// Folder for the demo's files; temporary when absent.
+    /// Folder for the demo's files. Default: a temporary one.
     pub keep: Option<PathBuf>,
 }
 
-/// Longest wait for any one thing to happen.
+/// Longest wait for a single event.
 const PATIENCE: Duration = Duration::from_secs(300);
 const DAY: Nanos = Nanos::from_secs(86_400);
 const HOMES: [&str; 2] = ["home-a", "home-b"];
-/// A home's last samples wait for the next packets: one interval's, and some minutes without a flow.
+/// Samples are sent with later packets, so those of the last interval are still missing after a capture.
 const UNSAMPLED: Nanos = Nanos::from_secs(900);
 
 struct Stage {
@@ -37,10 +40,10 @@ struct Stage {
     listener: Listener,
 }
 
-/// Plays the demo.
+/// Runs the demo.
 ///
 /// # Errors
-/// The first step that did not happen.
+/// The first step that failed.
 pub fn run(plan: &Plan) -> anyhow::Result<()> {
     let folder = match &plan.keep {
         Some(folder) => folder.clone(),
@@ -49,7 +52,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let outcome = play(plan, &folder);
     if plan.keep.is_none() {
-        // A folder left over in /tmp is not worth failing for.
+        // A leftover temporary folder is not worth failing for.
         let _ = std::fs::remove_dir_all(&folder);
     }
     outcome
@@ -57,51 +60,50 @@ pub fn run(plan: &Plan) -> anyhow::Result<()> {
 
 fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     let captures = |name: &str| plan.captures.join(format!("{name}.pcap.gz"));
-    chapter("A trainer with its broker, and two gateways that know nothing yet");
-    let mut stage = set_up(plan, folder)?;
+    chapter("Start: a trainer with its broker, and two gateways without a model");
+    let mut stage = set_up(folder)?;
 
-    chapter("Learning: a day of ordinary traffic in both homes");
-    stage.ordinary_day(&captures, Nanos(0))?;
+    chapter("Learning: one day of benign traffic in each home");
+    stage.benign_day(&captures, Nanos(0))?;
     for home in HOMES {
-        say(&format!("{home} sent {} feature rows, no packet content", stage.listener.heard().rows(home)));
+        say(&format!("{home} sent {} feature rows, no packet content", stage.listener.reports().rows(home)));
     }
 
-    chapter("First release: trained, quantized, signed, pushed");
+    chapter("First release: train, quantize, sign, push");
     stage.release(1)?;
-    say("on trial: both homes go on with another stretch of ordinary traffic");
-    tell_fed("home-a", stage.agents[0].feed.play(&captures("home-a-benign-2"), Nanos(0))?);
-    tell_fed("home-b", stage.agents[1].feed.play(&captures("home-b-benign"), DAY)?);
+    say("trial: both homes continue with more benign traffic");
+    say_played("home-a", stage.agents[0].feed.play(&captures("home-a-benign-2"), Nanos(0))?);
+    say_played("home-b", stage.agents[1].feed.play(&captures("home-b-benign"), DAY)?);
     stage.confirmed(1)?;
-    let false_alerts = stage.listener.heard().opened();
+    let false_alerts = stage.listener.reports().alerts();
     say(&format!("false alerts on that traffic: {false_alerts}"));
 
-    chapter("An attack: recorded port scans, floods, brute force and a telnet worm against hosts of both homes");
+    chapter("Attack: recorded port scans, floods, brute force and a telnet worm in both homes");
     let mut last = Vec::new();
     for (agent, home) in stage.agents.iter_mut().zip(HOMES) {
         let played = agent.feed.play(&captures(&format!("{home}-attacks")), Nanos(0))?;
-        tell_fed(home, played);
+        say_played(home, played);
         last.push(played.last);
     }
     stage.sampled(&last)?;
     stage
         .listener
-        .until(PATIENCE, "alerts of both homes", |heard| HOMES.iter().all(|home| heard.alerts_of(home) >= 3))?;
+        .until(PATIENCE, "alerts of both homes", |reports| HOMES.iter().all(|home| reports.alerts_of(home) >= 3))?;
 
-    chapter("What kind of attack: a model that learned home-a's recordings names the alerts; home-b's are the test");
-    kinds::tell(&stage.trainer, &HOMES)?;
+    chapter("Classification: by a model trained on home-a's recordings; it has not seen home-b's");
+    classes::show(&stage.trainer, &HOMES)?;
 
-    chapter("Retraining with the new samples; rows of the alerted hosts are kept out");
+    chapter("Retraining with the new samples, without rows of hosts that raised alerts");
     stage.release(2)?;
-    let found = stage.listener.heard().opened();
-    stage.ordinary_day(&captures, Nanos(7 * DAY.0))?;
+    let alerts = stage.listener.reports().alerts();
+    stage.benign_day(&captures, Nanos(7 * DAY.0))?;
     stage.confirmed(2)?;
-    let again = stage.listener.heard().opened() - found;
-    say(&format!("false alerts on another day of ordinary traffic: {again}"));
-    let found = found - false_alerts;
-    say(&format!("{found} alert episodes were opened by the attacks; both homes run release 2"));
+    let again = stage.listener.reports().alerts() - alerts;
+    say(&format!("false alerts on another day of benign traffic: {again}"));
+    say(&format!("the attacks raised {} alerts; both homes run release 2", alerts - false_alerts));
 
     if plan.serve {
-        chapter("Still running; Ctrl-C ends it");
+        chapter("Still running: press Ctrl-C to stop");
         say(&format!("dashboard: {}", stage.trainer.dashboard()));
         say(&format!("broker: {}", stage.trainer.url()));
         say(&format!("alerts: lapwing-trainer alerts --store {}", stage.trainer.store().display()));
@@ -110,52 +112,50 @@ fn play(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     stage.end()
 }
 
-fn set_up(plan: &Plan, folder: &Path) -> anyhow::Result<Stage> {
-    let model = folder.join("kinds.lwm");
-    kinds::learn(&plan.captures, HOMES[0], &model)?;
-    let trainer = Trainer::start(folder, &model)?;
+fn set_up(folder: &Path) -> anyhow::Result<Stage> {
+    let trainer = Trainer::start(folder, Path::new(classes::CLASSIFIER))?;
     say(&format!("trainer and broker at {}", trainer.url()));
     say(&format!("dashboard at {}", trainer.dashboard()));
     let mut listener = Listener::start(trainer.address())?;
     let mut agents = Vec::new();
     for (home, engine) in HOMES.into_iter().zip(["tract", "int8"]) {
         agents.push(Agent::start(folder, home, engine, &trainer)?);
-        say(&format!("{home} watches its packets, engine {engine}"));
+        say(&format!("{home}: agent started, engine {engine}"));
     }
-    listener.until(PATIENCE, "both agents online", |heard| HOMES.iter().all(|home| heard.online(home)))?;
+    listener.until(PATIENCE, "both agents online", |reports| HOMES.iter().all(|home| reports.online(home)))?;
     Ok(Stage { trainer, agents, listener })
 }
 
 impl Stage {
-    /// Plays each home's day, so much later than it was recorded, and waits for its samples.
-    fn ordinary_day(&mut self, captures: &dyn Fn(&str) -> PathBuf, later: Nanos) -> anyhow::Result<()> {
+    /// Plays a benign day of each home with its times moved by `later`, and waits for the samples.
+    fn benign_day(&mut self, captures: &dyn Fn(&str) -> PathBuf, later: Nanos) -> anyhow::Result<()> {
         let mut last = Vec::new();
         for (agent, home) in self.agents.iter_mut().zip(HOMES) {
             let played = agent.feed.play(&captures(&format!("{home}-benign")), later)?;
-            tell_fed(home, played);
+            say_played(home, played);
             last.push(played.last);
         }
         self.sampled(&last)
     }
 
-    /// Waits until the trainer has nearly all samples up to these times.
+    /// Waits until the trainer has the samples up to these times, but for the last [`UNSAMPLED`].
     fn sampled(&mut self, last: &[Timestamp]) -> anyhow::Result<()> {
-        self.listener.until(PATIENCE, "samples of both homes", |heard| {
+        self.listener.until(PATIENCE, "samples of both homes", |reports| {
             let mut homes = HOMES.iter().zip(last);
-            homes.all(|(home, last)| last.since(heard.sampled(home)) < UNSAMPLED)
+            homes.all(|(home, last)| last.since(reports.sampled(home)) < UNSAMPLED)
         })
     }
 
     fn release(&mut self, version: u64) -> anyhow::Result<()> {
         self.trainer.retrain()?;
-        self.listener.until(PATIENCE, &format!("release {version} on trial in both homes"), |heard| {
-            HOMES.iter().all(|home| heard.reached(home, version, &UpdateStep::Trial))
+        self.listener.until(PATIENCE, &format!("release {version} on trial in both homes"), |reports| {
+            HOMES.iter().all(|home| reports.reached(home, version, &UpdateStep::Trial))
         })
     }
 
     fn confirmed(&mut self, version: u64) -> anyhow::Result<()> {
-        self.listener.until(PATIENCE, &format!("release {version} confirmed in both homes"), |heard| {
-            HOMES.iter().all(|home| heard.reached(home, version, &UpdateStep::Confirmed))
+        self.listener.until(PATIENCE, &format!("release {version} confirmed in both homes"), |reports| {
+            HOMES.iter().all(|home| reports.reached(home, version, &UpdateStep::Confirmed))
         })
     }
 
@@ -169,19 +169,6 @@ impl Stage {
     }
 }
 
-fn chapter(text: &str) {
-    println!("\n\x1b[1m{text}\x1b[0m");
-}
-
-fn say(text: &str) {
-    println!("  {text}");
-}
-
-fn tell_fed(home: &str, played: Played) {
+fn say_played(home: &str, played: Played) {
     say(&format!("{home}: {} packets", played.packets));
-}
-
-/// Bails with what was waited for.
-fn missed(what: &str, patience: Duration) -> anyhow::Result<()> {
-    bail!("waited {} s in vain for: {what}", patience.as_secs())
 }

@@ -1,64 +1,42 @@
-//! The demo's processes: this very program as trainer and as agents.
+//! The demo's processes: this program as trainer and as agents.
 
 use super::feed::Feed;
-use anyhow::{Context, ensure};
-use lapwing_trainer::kinds::LOOKED;
-use std::io::{BufRead, BufReader, Read};
+use super::log::relay;
+use crate::watch;
+use anyhow::{Context, bail, ensure};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-/// Between two looks at the file that tells the broker's address.
-const LOOK: Duration = Duration::from_millis(20);
-/// Looks before the trainer is given up.
-const LOOKS: u32 = 1500;
+/// Longest wait for the trainer's broker.
+const START: Duration = Duration::from_secs(30);
 
-/// This very program, as one of the parties.
+/// This program as trainer or as agent.
 pub(super) fn this_program(party: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(party);
     Ok(command)
 }
 
-/// Prints a process's log lines behind its name, but for those of level debug: `looked` hears when alerts were looked at.
-fn relay(name: &str, log: impl Read + Send + 'static, looked: Option<Sender<()>>) {
-    let name = name.to_owned();
-    std::thread::spawn(move || {
-        for line in BufReader::new(log).lines().map_while(Result::ok) {
-            if line.contains("DEBUG") {
-                if let Some(looked) = looked.as_ref().filter(|_| line.contains(LOOKED)) {
-                    // Who no longer waits has gone.
-                    let _ = looked.send(());
-                }
-                continue;
-            }
-            // Time and module are for log files.
-            let line = line.split_once(" INFO ").map_or(line.as_str(), |(_, said)| said);
-            let line = line.split_once(": ").filter(|_| line.starts_with("lapwing_")).map_or(line, |(_, said)| said);
-            println!("  \x1b[2m{name} | {line}\x1b[0m");
-        }
-    });
-}
-
-/// Collector, store, training and the embedded broker.
+/// The process `lapwing-trainer serve` with its embedded broker.
 pub struct Trainer {
     child: Child,
     address: SocketAddr,
-    /// Where the dashboard listens.
+    /// Address of the dashboard.
     http: SocketAddr,
-    /// Hears when alerts were looked at, to name them.
-    looked: Receiver<()>,
+    /// Receives a message whenever alerts were classified.
+    classified: Receiver<()>,
     folder: PathBuf,
 }
 
 impl Trainer {
-    /// Makes a key and starts `serve` on a free port, with a model that names alerts.
+    /// Makes a key and starts `serve` on a free port.
     ///
     /// # Errors
-    /// When it does not come up.
-    pub fn start(folder: &Path, kinds_model: &Path) -> anyhow::Result<Self> {
+    /// When it does not start.
+    pub fn start(folder: &Path, classifier: &Path) -> anyhow::Result<Self> {
         let made = this_program("trainer")?
             .args(["keys", "new", "demo", "--secret"])
             .arg(folder.join("demo.key"))
@@ -66,16 +44,16 @@ impl Trainer {
             .arg(folder.join("demo.pub"))
             .stdout(Stdio::null())
             .status()?;
-        ensure!(made.success(), "no signing key could be made");
+        ensure!(made.success(), "cannot make a signing key");
         let (address_file, http_file) = (folder.join("address"), folder.join("http-address"));
         for old in [&address_file, &http_file] {
-            // A kept folder has those of the demo before.
+            // With --keep, the folder may have those of an earlier demo.
             let _ = std::fs::remove_file(old);
         }
         let mut child = this_program("trainer")?
             .args([
                 "--log",
-                "warn,lapwing_trainer=info,lapwing_trainer::kinds=debug",
+                "warn,lapwing_trainer=info,lapwing_trainer::serve::classify=debug",
                 "serve",
                 "--listen",
                 "127.0.0.1:0",
@@ -91,74 +69,74 @@ impl Trainer {
             .arg("--key")
             .arg(folder.join("demo.key"))
             .arg("--kinds-model")
-            .arg(kinds_model)
+            .arg(classifier)
             .env("NO_COLOR", "1")
             .stderr(Stdio::piped())
             .spawn()?;
-        let (told, looked) = channel();
+        let (sender, classified) = channel();
         if let Some(log) = child.stderr.take() {
-            relay("trainer", log, Some(told));
+            relay("trainer", log, Some(sender));
         }
         let address = wait_for_address(&address_file, &mut child)?;
-        // Written before the broker's.
+        // The trainer writes this file before the broker's.
         let http = std::fs::read_to_string(&http_file)?.trim().parse()?;
-        Ok(Self { child, address, http, looked, folder: folder.to_owned() })
+        Ok(Self { child, address, http, classified, folder: folder.to_owned() })
     }
 
-    /// Where the broker listens.
+    /// Address of the broker.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The same for agents.
+    /// URL of the broker.
     pub fn url(&self) -> String {
         format!("mqtt://{}", self.address)
     }
 
-    /// The dashboard.
+    /// URL of the dashboard.
     pub fn dashboard(&self) -> String {
         format!("http://{}", self.http)
     }
 
-    /// The store's file.
+    /// Path of the store.
     pub fn store(&self) -> PathBuf {
         self.folder.join("store.sqlite")
     }
 
-    /// Waits until it has looked at alerts again.
+    /// Waits until it has classified alerts again.
     ///
     /// # Errors
-    /// When it does not within `patience`, or has ended.
-    pub(super) fn looked(&self, patience: Duration) -> anyhow::Result<()> {
-        self.looked.recv_timeout(patience).context("the trainer did not look at its alerts")
+    /// When it does not within `patience`, or exits.
+    pub(super) fn wait_for_classification(&self, patience: Duration) -> anyhow::Result<()> {
+        self.classified.recv_timeout(patience).context("the trainer did not classify its alerts")
     }
 
-    /// Asks for a new release.
+    /// Requests a new release.
     ///
     /// # Errors
-    /// When the request cannot be made.
+    /// When the request fails.
     pub fn retrain(&self) -> anyhow::Result<()> {
-        let asked = this_program("trainer")?
+        let requested = this_program("trainer")?
             .args(["retrain", "--who", "the demo", "--store"])
             .arg(self.store())
             .stdout(Stdio::null())
             .status()
-            .context("cannot ask for a release")?;
-        ensure!(asked.success(), "the trainer took no request for a release");
+            .context("cannot request a release")?;
+        ensure!(requested.success(), "the trainer rejected the request for a release");
         Ok(())
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     ///
     /// # Errors
     /// When it fails.
     pub fn wait(&mut self) -> anyhow::Result<()> {
         let status = self.child.wait()?;
-        ensure!(status.success(), "the trainer ended with {status}");
+        ensure!(status.success(), "the trainer failed: {status}");
         Ok(())
     }
 
-    /// Ends it in order.
+    /// Stops it (SIGTERM) and waits until it exits.
     ///
     /// # Errors
     /// When it fails.
@@ -170,16 +148,18 @@ impl Trainer {
 }
 
 fn wait_for_address(file: &Path, child: &mut Child) -> anyhow::Result<SocketAddr> {
-    for _ in 0..LOOKS {
+    let folder = file.parent().context("the address file is in no folder")?;
+    let found = watch::until(folder, START, || {
         if let Some(address) = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()) {
-            return Ok(address);
+            return Some(Ok(address));
         }
-        if let Some(status) = child.try_wait()? {
-            anyhow::bail!("the trainer ended with {status} before its broker was up");
-        }
-        std::thread::sleep(LOOK);
+        child.try_wait().transpose().map(Err)
+    })?;
+    match found {
+        Some(Ok(address)) => Ok(address),
+        Some(Err(status)) => bail!("the trainer exited before its broker listened: {}", status?),
+        None => bail!("the trainer's broker did not start within {} s", START.as_secs()),
     }
-    anyhow::bail!("the trainer's broker did not come up")
 }
 
 impl Drop for Trainer {
@@ -188,19 +168,19 @@ impl Drop for Trainer {
     }
 }
 
-/// One gateway.
+/// The agent process of one home.
 pub struct Agent {
     child: Child,
     name: String,
-    /// Its packets.
+    /// Its standard input.
     pub feed: Feed,
 }
 
 impl Agent {
-    /// Starts `run` on a pipe.
+    /// Starts the agent's subcommand `run` on a pipe.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When it cannot start.
     pub fn start(folder: &Path, name: &str, engine: &str, trainer: &Trainer) -> anyhow::Result<Self> {
         let mut child = this_program("agent")?
             .args(["run", "--input", "-", "--engine", engine, "--agent", name, "--mqtt", &trainer.url()])
@@ -208,7 +188,7 @@ impl Agent {
             .arg(folder.join("demo.pub"))
             .arg("--state-dir")
             .arg(folder.join(name))
-            // Each its own: by default there is one agent on a machine.
+            // The default socket serves one agent on a machine.
             .arg("--status-socket")
             .arg(folder.join(format!("{name}.sock")))
             .arg("--alerts")
@@ -218,14 +198,14 @@ impl Agent {
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let input = child.stdin.take().context("no pipe to the agent")?;
+        let input = child.stdin.take().context("the agent has no standard input")?;
         if let Some(log) = child.stderr.take() {
             relay(name, log, None);
         }
         Ok(Self { child, name: name.to_owned(), feed: Feed::begin(input)? })
     }
 
-    /// Closes its input and waits for its end.
+    /// Closes its input and waits until it exits.
     ///
     /// # Errors
     /// When it fails.
@@ -234,7 +214,7 @@ impl Agent {
         let mut child = self.child;
         drop(self.feed);
         let status = child.wait()?;
-        ensure!(status.success(), "{name} ended with {status}");
+        ensure!(status.success(), "{name} failed: {status}");
         Ok(())
     }
 }

@@ -15,19 +15,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
-/// After so long without an acknowledgement a message is sent again.
-const REPEAT: Duration = Duration::from_secs(10);
-/// Keep-alive that is announced, and how often a ping goes out.
+/// Time without an acknowledgement after which a message is resent.
+const RESEND: Duration = Duration::from_secs(10);
+/// Keep-alive in the CONNECT packet, and interval of pings.
 const KEEP_ALIVE_S: u16 = 60;
 const PING: Duration = Duration::from_secs(20);
 
-/// What all agents share.
+/// State shared by all agents.
 pub(crate) struct Shared {
     pub(crate) options: LoadOptions,
     pub(crate) tally: Tally,
     pub(crate) started: AtomicBool,
     pub(crate) finished: AtomicBool,
-    /// Messages that each agent should have sent by now, in millionths.
+    /// Messages that each agent should have sent by now, in millionths of a message.
     pub(crate) due: AtomicU64,
 }
 
@@ -37,6 +37,8 @@ pub(crate) struct Agent {
     id: u32,
     shared: Arc<Shared>,
     maker: Maker,
+    /// Brokers tried so far, from the agent's first choice.
+    tried: usize,
     next: u64,
     waiting: BTreeMap<u64, Instant>,
     packet: u16,
@@ -47,20 +49,22 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) fn new(id: u32, shared: Arc<Shared>) -> Self {
         let name = AgentName::try_from(format!("load-{id}").as_str()).unwrap_or_default();
-        let maker = Maker::new(&shared.options, id);
+        let LoadOptions { run, rows, alert_every, .. } = shared.options;
+        let maker = Maker::new(run, rows, alert_every, id);
         let (waiting, out) = (BTreeMap::new(), BytesMut::new());
-        Self { name, id, shared, maker, next: 1, waiting, packet: 0, ready: false, out }
+        Self { name, id, shared, maker, tried: id as usize, next: 1, waiting, packet: 0, ready: false, out }
     }
 
-    /// Works until everything is sent and acknowledged, or patience ends; gives name and last number acknowledged
-    /// with all before it.
+    /// Runs until everything is sent and acknowledged, or until patience ends. Returns the agent's name and the highest
+    /// number up to which every message is acknowledged.
     pub(crate) async fn run(mut self) -> (String, u64) {
         let patience = Duration::from_secs(self.shared.options.patience_seconds.into());
         let mut alive = now();
         while !self.is_done() && alive.elapsed() < patience {
             let before = self.waiting.len();
-            let had = self.session(&mut alive, patience).await.is_ok();
-            if !had || before == self.waiting.len() {
+            let is_ok = self.session(&mut alive, patience).await.is_ok();
+            self.tried += usize::from(!is_ok);
+            if !is_ok || before == self.waiting.len() {
                 tokio::time::sleep(Duration::from_millis(200 + u64::from(self.id % 100) * 10)).await;
             }
         }
@@ -72,17 +76,18 @@ impl Agent {
         self.shared.finished.load(Ordering::Relaxed) && self.waiting.is_empty()
     }
 
-    /// One connection, until it breaks or everything is done.
+    /// One connection, until it is lost or everything is done.
     async fn session(&mut self, alive: &mut Instant, patience: Duration) -> Result<(), Error> {
         let broken = |_| Error::InsufficientBytes(0);
-        let mut stream = TcpStream::connect(self.shared.options.broker).await.map_err(broken)?;
+        let brokers = &self.shared.options.brokers;
+        let mut stream = TcpStream::connect(brokers[self.tried % brokers.len()]).await.map_err(broken)?;
         stream.set_nodelay(true).map_err(broken)?;
         self.shared.tally.connections.fetch_add(1, Ordering::Relaxed);
         self.hello()?;
-        // Unacknowledged messages of an earlier connection go out again at once.
-        self.waiting.values_mut().for_each(|at| *at -= REPEAT);
+        // Unacknowledged messages of an earlier connection are resent at once.
+        self.waiting.values_mut().for_each(|at| *at -= RESEND);
         let mut input = BytesMut::with_capacity(8 * 1024);
-        let mut looks = self.looks();
+        let mut bursts = self.bursts();
         let mut pinged = now();
         while !self.is_done() && alive.elapsed() < patience {
             if !self.out.is_empty() {
@@ -98,7 +103,7 @@ impl Agent {
                         *alive = now();
                     }
                 }
-                _ = looks.tick() => {
+                _ = bursts.tick() => {
                     if pinged.elapsed() >= PING {
                         pinged = now();
                         Packet::PingReq(PingReq).write(&mut self.out, None)?;
@@ -113,13 +118,13 @@ impl Agent {
         Ok(())
     }
 
-    /// Looks that are spread over agents, so that they do not all send at once.
-    fn looks(&self) -> Interval {
-        let look = Duration::from_millis(self.shared.options.look_ms.max(1));
-        let share = look.mul_f64(f64::from(self.id) / f64::from(self.shared.options.agents));
-        let mut looks = interval_at(tokio::time::Instant::now() + share, look);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        looks
+    /// Times to send at, spread so that not all agents send at once.
+    fn bursts(&self) -> Interval {
+        let interval = Duration::from_millis(self.shared.options.look_ms.max(1));
+        let offset = interval.mul_f64(f64::from(self.id) / f64::from(self.shared.options.agents));
+        let mut bursts = interval_at(tokio::time::Instant::now() + offset, interval);
+        bursts.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        bursts
     }
 
     fn hello(&mut self) -> Result<(), Error> {
@@ -134,45 +139,48 @@ impl Agent {
         Ok(())
     }
 
-    /// Reads every whole packet; true when an acknowledgement was among them.
+    /// Reads every complete packet; true if one of them is an acknowledgement.
     fn read(&mut self, input: &mut BytesMut) -> Result<bool, Error> {
-        let mut heard = false;
+        let mut acknowledged = false;
         loop {
             match Packet::read(input, None) {
                 Ok(Packet::Publish(publish)) => {
-                    Packet::PubAck(PubAck::new(publish.pkid, None)).write(&mut self.out, None)?;
-                    heard = true;
+                    if publish.qos == QoS::AtLeastOnce {
+                        Packet::PubAck(PubAck::new(publish.pkid, None)).write(&mut self.out, None)?;
+                    }
+                    acknowledged = true;
                     self.acknowledged(&publish.payload);
                 }
                 Ok(Packet::SubAck(_)) => {
                     if !std::mem::replace(&mut self.ready, true) {
                         self.shared.tally.ready.fetch_add(1, Ordering::Relaxed);
+                        self.shared.tally.changed.notify_one();
                     }
                 }
                 Ok(Packet::Disconnect(_)) => return Err(Error::InsufficientBytes(0)),
                 Ok(_) => {}
-                Err(Error::InsufficientBytes(_)) => return Ok(heard),
+                Err(Error::InsufficientBytes(_)) => return Ok(acknowledged),
                 Err(error) => return Err(error),
             }
         }
     }
 
     fn acknowledged(&mut self, payload: &[u8]) {
-        let Ok(told) = Acknowledgement::decode(payload) else { return };
+        let Ok(acknowledgement) = Acknowledgement::decode(payload) else { return };
         let before = self.waiting.len();
-        if told.run == self.shared.options.run {
-            self.waiting = self.waiting.split_off(&(told.up_to + 1));
-            self.waiting.retain(|number, _| !told.also.contains(number));
+        if acknowledgement.run == self.shared.options.run {
+            self.waiting = self.waiting.split_off(&(acknowledgement.up_to + 1));
+            self.waiting.retain(|number, _| !acknowledgement.also.contains(number));
         }
         self.shared.tally.acknowledged.fetch_add((before - self.waiting.len()) as u64, Ordering::Relaxed);
     }
 
-    /// Writes what is due, as far as the window allows, and what was not acknowledged for too long.
+    /// Resends overdue messages, then sends new ones up to the rate and the window.
     fn send_due(&mut self) -> Result<(), Error> {
         let at = now();
-        let late: Vec<u64> =
-            self.waiting.iter().filter(|(_, sent)| at - **sent >= REPEAT).map(|(number, _)| *number).collect();
-        for number in late {
+        let overdue: Vec<u64> =
+            self.waiting.iter().filter(|(_, sent)| at - **sent >= RESEND).map(|(number, _)| *number).collect();
+        for number in overdue {
             self.send(number)?;
             self.shared.tally.repeated.fetch_add(1, Ordering::Relaxed);
         }

@@ -1,6 +1,5 @@
-//! Plausible sample batches and alerts, cheap to make: one encoded pattern, its number written anew.
+//! Message numbers → realistic sample batches and alerts. Only the number differs, so that encoding is cheap.
 
-use super::LoadOptions;
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::messages::topics::Kind;
 use lapwing_shared::messages::{
@@ -18,7 +17,8 @@ pub(crate) struct Maker {
 }
 
 impl Maker {
-    pub(crate) fn new(options: &LoadOptions, agent: u32) -> Self {
+    /// For this run of an agent; `rows` per sample message, and every `alert_every`-th message is an alert.
+    pub(crate) fn new(run: u64, rows: usize, alert_every: u64, agent: u32) -> Self {
         let mut random = fastrand::Rng::with_seed(agent.into());
         let row = |_| SampleRow {
             at: Timestamp::from_secs(1_700_000_000),
@@ -27,18 +27,12 @@ impl Maker {
             in_episode: false,
             hosts: RowHosts { source: 1, target: 2 },
         };
-        let rows = (0..options.rows).map(row).collect();
+        let rows = (0..rows).map(row).collect();
         let samples = Body::Samples(Samples { schema: [9; 32], flows_seen: 5_000, rows });
-        Self {
-            run: options.run,
-            alert_every: options.alert_every,
-            samples,
-            alert: alert(agent),
-            buffer: vec![0; MESSAGE_BYTES],
-        }
+        Self { run, alert_every, samples, alert: alert(agent), buffer: vec![0; MESSAGE_BYTES] }
     }
 
-    /// Kind and bytes of a message; the same for the same number.
+    /// Kind and bytes of a message; a number always gives the same message.
     pub(crate) fn make(&mut self, number: u64) -> (Kind, &[u8]) {
         let is_alert = number.is_multiple_of(self.alert_every);
         let (kind, slot) = if is_alert { (Kind::Alert, &mut self.alert) } else { (Kind::Sample, &mut self.samples) };

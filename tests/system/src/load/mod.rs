@@ -1,11 +1,11 @@
-//! Many simulated agents on real MQTT 5 connections → numbered messages, and what became of each.
+//! Many simulated agents on real MQTT 5 connections → numbered messages, and how many the trainer acknowledged.
 //!
-//! Every agent keeps at most a window of messages that the trainer has not acknowledged, sends again what was not
-//! acknowledged for a while, and connects again when its connection breaks: what a true agent's outbox does. Offered
-//! rate is messages a second over all agents; an agent sends its due share in small bursts.
+//! Like the outbox of a real agent, each keeps a window of unacknowledged messages, resends those without an
+//! acknowledgement after a time-out, and reconnects after a lost connection. The rate is messages per second over all
+//! agents; an agent sends its share in small bursts.
 
 mod agent;
-mod messages;
+pub(crate) mod messages;
 
 use agent::{Agent, Shared};
 use clap::Args;
@@ -15,60 +15,61 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
-/// What to send.
+/// Options of a load.
 #[derive(Clone, Debug, Args)]
 pub struct LoadOptions {
-    /// Broker's address.
-    #[arg(long)]
-    pub broker: SocketAddr,
-    /// Agents, each on a connection of its own.
+    /// Address of the broker; repeatable. Each agent begins with another one, and tries the next after a failure.
+    #[arg(long = "broker", required = true)]
+    pub brokers: Vec<SocketAddr>,
+    /// Number of agents; each has its own connection.
     #[arg(long, default_value_t = 1000)]
     pub agents: u32,
-    /// Messages a second, all agents together.
+    /// Messages per second, all agents together.
     #[arg(long, default_value_t = 20_000)]
     pub rate: u32,
-    /// How long to send.
+    /// Duration of sending, seconds.
     #[arg(long, default_value_t = 60)]
     pub seconds: u32,
-    /// Feature rows in one sample message, 1 to 32.
+    /// Feature rows per sample message, 1 to 32.
     #[arg(long, default_value_t = 1)]
     pub rows: usize,
-    /// One message in so many is an alert.
+    /// Every N-th message is an alert.
     #[arg(long, default_value_t = 10)]
     pub alert_every: u64,
-    /// How often an agent sends what is due, milliseconds; it goes out in one burst.
+    /// Interval of an agent's bursts, milliseconds.
     #[arg(long, default_value_t = 500)]
     pub look_ms: u64,
-    /// Messages that one agent may have unacknowledged.
+    /// Unacknowledged messages per agent, at most.
     #[arg(long, default_value_t = 256)]
     pub window: usize,
-    /// How long to wait for the last acknowledgements, and for a broker that is away.
+    /// Longest wait for the last acknowledgements, and for an unreachable broker, seconds.
     #[arg(long, default_value_t = 60)]
     pub patience_seconds: u32,
-    /// Number of the agents' run.
+    /// Run number of the agents.
     #[arg(long, default_value_t = 1)]
     pub run: u64,
-    /// After the end, write every agent's acknowledged numbers here: lines of `agent up-to`.
+    /// At the end, write the highest acknowledged number of each agent to this file: lines of `agent number`.
     #[arg(long)]
     pub ledger: Option<PathBuf>,
-    /// Write a line to standard error every so many seconds, 0 for none.
+    /// Interval of progress lines on standard error, seconds; 0: none.
     #[arg(long, default_value_t = 5)]
     pub report_every: u32,
 }
 
-/// What became of the messages.
+/// Counts and times of a load.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Messages made.
+    /// Messages sent, without repetitions.
     pub sent: u64,
-    /// Messages sent again.
+    /// Messages resent.
     pub repeated: u64,
     /// Messages acknowledged by the trainer.
     pub acknowledged: u64,
-    /// Messages never acknowledged.
+    /// Messages without an acknowledgement.
     pub unacknowledged: u64,
-    /// Connections made beyond the first of each agent.
+    /// Connections after the first one of each agent.
     pub reconnections: u64,
     /// Seconds from the first message to the end of sending.
     pub sending_s: f64,
@@ -80,7 +81,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "sent {} in {:.1} s ({:.0}/s), acknowledged {} by {:.1} s, unacknowledged {}, sent again {}, reconnections {}",
+            "sent {} in {:.1} s ({:.0}/s), acknowledged {} by {:.1} s, unacknowledged {}, resent {}, reconnections {}",
             self.sent,
             self.sending_s,
             self.sent as f64 / self.sending_s,
@@ -100,10 +101,12 @@ pub(crate) struct Tally {
     pub(crate) repeated: AtomicU64,
     pub(crate) acknowledged: AtomicU64,
     pub(crate) connections: AtomicU64,
+    /// Agents that have subscribed; `changed` wakes the one waiter.
     pub(crate) ready: AtomicU64,
+    pub(crate) changed: Notify,
 }
 
-/// Sends, and waits for the acknowledgements.
+/// Sends messages and waits for the acknowledgements.
 ///
 /// # Errors
 /// When no connection can be made within the patience, or the ledger cannot be written.
@@ -124,35 +127,35 @@ async fn drive(options: &LoadOptions) -> anyhow::Result<Report> {
     let agents: Vec<_> =
         (0..options.agents).map(|id| tokio::spawn(Agent::new(id, Arc::clone(&shared)).run())).collect();
     let patience = Duration::from_secs(options.patience_seconds.into());
-    let wanted = u64::from(options.agents);
-    let begun = now();
-    while shared.tally.ready.load(Ordering::Relaxed) < wanted {
-        anyhow::ensure!(
-            begun.elapsed() < patience,
-            "only {} agents connected",
-            shared.tally.ready.load(Ordering::Relaxed)
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let agent_count = u64::from(options.agents);
+    let ready = || shared.tally.ready.load(Ordering::Relaxed);
+    let all_ready = async {
+        while ready() < agent_count {
+            shared.tally.changed.notified().await;
+        }
+    };
+    if tokio::time::timeout(patience, all_ready).await.is_err() {
+        anyhow::bail!("only {} of {agent_count} agents connected", ready());
     }
-    let begun = now();
+    let start = now();
     shared.started.store(true, Ordering::Relaxed);
-    let mut told = begun;
-    while begun.elapsed() < Duration::from_secs(options.seconds.into()) {
+    let mut last_report = start;
+    while start.elapsed() < Duration::from_secs(options.seconds.into()) {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        let each = begun.elapsed().as_secs_f64() * f64::from(options.rate) / f64::from(options.agents);
+        let each = start.elapsed().as_secs_f64() * f64::from(options.rate) / f64::from(options.agents);
         shared.due.store((each * 1e6) as u64, Ordering::Relaxed);
-        if options.report_every > 0 && told.elapsed().as_secs() >= options.report_every.into() {
-            told = now();
+        if options.report_every > 0 && last_report.elapsed().as_secs() >= options.report_every.into() {
+            last_report = now();
             let Tally { sent, acknowledged, repeated, .. } = &shared.tally;
             let [sent, acknowledged, repeated] =
                 [sent, acknowledged, repeated].map(|count| count.load(Ordering::Relaxed));
             eprintln!(
-                "{:>5.0} s  sent {sent}  acknowledged {acknowledged}  sent again {repeated}",
-                begun.elapsed().as_secs_f64()
+                "{:>5.0} s  sent {sent}  acknowledged {acknowledged}  resent {repeated}",
+                start.elapsed().as_secs_f64()
             );
         }
     }
-    let sending_s = begun.elapsed().as_secs_f64();
+    let sending_s = start.elapsed().as_secs_f64();
     shared.finished.store(true, Ordering::Relaxed);
     let mut ledger = Vec::new();
     for agent in agents {
@@ -169,14 +172,14 @@ async fn drive(options: &LoadOptions) -> anyhow::Result<Report> {
         acknowledged,
         unacknowledged: sent - acknowledged,
         repeated: count(&shared.tally.repeated),
-        reconnections: count(&shared.tally.connections).saturating_sub(wanted),
+        reconnections: count(&shared.tally.connections).saturating_sub(agent_count),
         sending_s,
-        total_s: begun.elapsed().as_secs_f64(),
+        total_s: start.elapsed().as_secs_f64(),
     })
 }
 
 /// The monotonic clock.
-#[expect(clippy::disallowed_methods, reason = "the load generator's one reader of the clock")]
+#[expect(clippy::disallowed_methods, reason = "the load generator reads the clock only here")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }

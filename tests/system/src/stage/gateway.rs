@@ -1,10 +1,10 @@
-//! The agent's program in a process of its own, fed through a pipe, its log at hand.
+//! The agent's program as a process that reads packets from a pipe → its log, line by line.
 
-use super::{PATIENCE, capture, look_until};
+use super::{PATIENCE, capture};
 use crate::demo::feed::Feed;
+use lapwing_agent::disk::Folder;
 use lapwing_agent::outbox::Limits;
 use lapwing_agent::outbox::journal::Journal;
-use lapwing_agent::update::disk::Folder;
 use lapwing_shared::messages::{Body, Message};
 use lapwing_shared::units::Nanos;
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 /// Capture time between two plays of the same capture.
-const LATER: Nanos = Nanos::from_secs(3600);
+const BETWEEN_PLAYS: Nanos = Nanos::from_secs(3600);
 
 /// A running agent; killed when dropped.
 pub struct Gateway {
@@ -25,34 +25,34 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `run` of a command that is the agent's program, or ends in it, on a pipe.
+    /// Starts the agent's subcommand `run` on a pipe; `program` is the agent, or a command that ends in it.
     pub fn start(mut program: Command, options: &[&str]) -> Self {
         program.args(["run", "--input", "-", "--engine", "int8", "--group", super::releases::GROUP]).args(options);
         program.env("LAPWING_LOG", "info").env("NO_COLOR", "1");
         let mut child = program.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let feed = Feed::begin(child.stdin.take().unwrap()).unwrap();
-        let (tell, log) = channel();
+        let (sender, log) = channel();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, feed, log, played: 0 }
     }
 
-    /// Its process.
+    /// Its process id.
     pub fn process(&self) -> u32 {
         self.child.id()
     }
 
-    /// Feeds it 250 flows of ordinary traffic, later than all before.
+    /// Feeds it 250 benign flows with later times than all packets before.
     pub fn play(&mut self) {
-        let later = Nanos(LATER.0 * self.played);
+        let later = Nanos(BETWEEN_PLAYS.0 * self.played);
         self.feed.play(&capture("demo.pcap"), later).unwrap();
         self.played += 1;
     }
 
-    /// Waits for a line of its log that holds this text.
+    /// Waits for a line of its log that contains `text`.
     ///
     /// # Panics
-    /// When none comes, with the last lines.
+    /// After [`PATIENCE`] without a line, with the lines read so far.
     pub fn until_logged(&self, text: &str) -> String {
         let mut lines = Vec::new();
         loop {
@@ -70,7 +70,7 @@ impl Gateway {
         self.child.wait().unwrap();
     }
 
-    /// Closes its input, waits for its end, and gives the rest of its log.
+    /// Closes its input and waits until it exits; returns the rest of its log.
     ///
     /// # Panics
     /// When it fails.
@@ -84,15 +84,10 @@ impl Gateway {
     }
 }
 
-/// Run and number of every alert in the journal of a state folder.
+/// Run and number of every alert in the outbox journal of a state folder.
 pub fn journal(state: &Path) -> BTreeSet<(u64, u64)> {
     let (_, payloads) = Journal::open(Folder::open(state).unwrap(), Limits::default().bytes);
     let messages = payloads.iter().filter_map(|payload| Message::decode(payload).ok());
     let alerts = messages.filter(|message| matches!(message.body, Body::Alert(_)));
     alerts.map(|message| (message.run, message.number)).collect()
-}
-
-/// Waits until a file is there.
-pub fn look_for(path: &Path) {
-    look_until(&path.display().to_string(), || path.exists().then_some(()));
 }

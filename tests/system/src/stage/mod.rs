@@ -1,17 +1,18 @@
-//! What tests of the agent's program stand on: releases made in a moment, a broker at which the test plays the trainer,
-//! and the program itself with its packets.
+//! What tests of the agent's program need: quickly made releases, a broker at which the test acts as trainer, and the
+//! program itself with packets to read.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod gateway;
+pub mod listener;
+pub mod mosquitto;
 pub mod releases;
 pub mod station;
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Longest wait for any one thing to happen.
+/// Longest wait for a single event.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A capture that ships with the project.
@@ -31,12 +32,12 @@ impl Folder {
         Self(path)
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// A place in it.
+    /// A path below it.
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.join(name)
     }
@@ -48,23 +49,20 @@ impl Drop for Folder {
     }
 }
 
-/// Looks until there is something to see.
+/// Calls `look` after every change below `folder` until it returns something.
 ///
 /// # Panics
-/// After [`PATIENCE`], with what was waited for.
-pub fn look_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = lapwing_trainer::clock::after(PATIENCE);
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(lapwing_trainer::clock::monotonic() < end, "waited {} s in vain for: {what}", PATIENCE.as_secs());
-        std::thread::yield_now();
-    }
+/// After [`PATIENCE`], with `what` was expected.
+pub fn wait_for<T>(what: &str, folder: &Path, look: impl FnMut() -> Option<T>) -> T {
+    let seen = crate::watch::until(folder, PATIENCE, look).unwrap();
+    seen.unwrap_or_else(|| panic!("no {what} within {} s", PATIENCE.as_secs()))
 }
 
-/// Says loudly, past the test harness's capture, that something is not tested here, and why.
-pub fn skipped(what: &str, why: &str) {
-    // Nothing can be done where standard error is closed.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
+/// Waits until a file exists.
+///
+/// # Panics
+/// After [`PATIENCE`].
+pub fn wait_for_file(path: &Path) {
+    let folder = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap();
+    wait_for(&path.display().to_string(), folder, || path.exists().then_some(()));
 }

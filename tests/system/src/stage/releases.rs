@@ -1,61 +1,63 @@
-//! A seed → signed releases that any traffic passes its trial with, and raises alerts under.
+//! A seed → signed releases whose trial any traffic passes, and under which any host raises an alert.
 //!
-//! Their calibration calls every row surprising by 3 nats: below the 4.6 nats from which a row on trial is odd, above
-//! the drift, so that a host's evidence grows by 1.5 nats with each flow and crosses the limit after twenty of them.
+//! Their calibration gives every row a surprise of 3 nats: below the 4.6 nats from which a row on trial counts as
+//! anomalous, and above the drift, so that a host's evidence grows by 1.5 nats with each flow and crosses the limit
+//! after twenty flows.
 
 use crate::networks;
 use heapless::Vec as Fixed;
+use lapwing_pipeline::quantize::Artifacts;
+use lapwing_pipeline::quantize::onnx;
+use lapwing_pipeline::release::build::{ReleaseTerms, manifest, release_file};
+use lapwing_pipeline::release::keys::ReleaseKey;
+use lapwing_pipeline::testing::Mixture;
+use lapwing_pipeline::train::run::TrainRun;
+use lapwing_pipeline::train::training_rows::TrainingRow;
+use lapwing_pipeline::train::{TrainConfig, train};
 use lapwing_shared::features::FeatureVector;
 use lapwing_shared::messages::topics::chunk_topic;
 use lapwing_shared::release::file::ReleaseFile;
 use lapwing_shared::release::manifest::{CHUNK_BYTES, LimitKnot, Manifest};
 use lapwing_shared::verdict::calibration::{Calibration, Knot};
-use lapwing_trainer::quantize::onnx;
-use lapwing_trainer::release::build::{Artifacts, ReleaseTerms, manifest, release_file};
-use lapwing_trainer::release::keys::ReleaseKey;
-use lapwing_trainer::synthetic::Mixture;
-use lapwing_trainer::train::rows::TrainingRow;
-use lapwing_trainer::train::run::TrainRun;
-use lapwing_trainer::train::{TrainConfig, train};
 use std::path::Path;
 
 /// The group of all releases.
 pub const GROUP: &str = "home";
 
-/// A maker of releases under one key.
+/// Makes releases signed with one key.
 pub struct Releases {
     run: TrainRun,
     rows: Vec<FeatureVector>,
     key: ReleaseKey,
 }
 
-/// A release, as its file holds it.
+/// A release file and its manifest.
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Release {
-    /// What it says.
     pub manifest: Manifest,
-    /// The file.
+    /// Bytes of the file.
     pub file: Vec<u8>,
 }
 
 impl Releases {
-    /// A maker with a key of its own; two makers of one seed share it.
+    /// The key is derived from the seed.
     pub fn new(seed: u8) -> Self {
         let row = |features| TrainingRow { features, agent: 0, suspect: false };
         let rows: Vec<TrainingRow> = Mixture::new(1).rows(400, 2).into_iter().map(row).collect();
         let config = TrainConfig { epochs: 1, batch_rows: 64, ..TrainConfig::default() };
-        // Only the scaling is used: the networks are drawn, since no test here asks what they find.
+        // Only the scaling is used: the networks are random, since no test here depends on what they detect.
         let trained = train(&rows, &Mixture::transforms(), &config, &mut |_| ()).unwrap();
         let run = TrainRun::new(&rows, &config, &trained);
         let rows = rows.iter().map(|row| row.features).collect();
         Self { run, rows, key: ReleaseKey::from_secret("test", &[seed; 32]).unwrap() }
     }
 
-    /// Writes the public key's file.
+    /// Writes the file of the public key.
     pub fn write_public(&self, path: &Path) {
         std::fs::write(path, format!("{}\n", self.key.public().unwrap())).unwrap();
     }
 
-    /// A release with a network of its own.
+    /// A release with a new random network.
     pub fn release(&self, version: u64) -> Release {
         let network = networks::large(version);
         let artifacts = Artifacts { int8: network.to_int8().unwrap(), onnx: onnx::encode(&network) };
@@ -83,7 +85,7 @@ impl Release {
         ReleaseFile::decode(&self.file).unwrap().signed.to_vec()
     }
 
-    /// Chunks of the `int8` form in order, each with its topic.
+    /// Topic and content of each chunk of the `int8` artifact, in order.
     pub fn chunks(&self) -> Vec<(String, Vec<u8>)> {
         let file = ReleaseFile::decode(&self.file).unwrap();
         let form = lapwing_shared::release::manifest::ArtifactForm::Int8;

@@ -8,10 +8,9 @@ use crate::{MethodError, input::check_setting};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IsolationForestConfig {
-    /// Number of trees.
-    pub trees: usize,
-    /// Rows drawn for each tree, without replacement; all when there are fewer.
-    pub sample: usize,
+    pub(crate) trees: usize,
+    /// Rows sampled for each tree, without replacement; all rows when there are fewer.
+    pub(crate) sample: usize,
 }
 
 impl Default for IsolationForestConfig {
@@ -31,10 +30,10 @@ impl IsolationForestConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PcaConfig {
-    /// Share of variance that the kept components hold, above 0 and at most 1.
-    pub variance: f64,
-    /// Whether columns are brought to deviation 1 first; otherwise they are only centred.
-    pub standardize: bool,
+    /// Share of variance that the kept components explain, above 0 and at most 1.
+    pub(crate) variance: f64,
+    /// Whether columns are scaled to deviation 1 first; otherwise they are only centred.
+    pub(crate) standardize: bool,
 }
 
 impl Default for PcaConfig {
@@ -50,17 +49,17 @@ impl PcaConfig {
     }
 }
 
-/// DBSCAN: Ester, Kriegel, Sander, Xu 1996; the score is the distance to the nearest core row over the radius, so that
+/// DBSCAN: Ester, Kriegel, Sander, Xu 1996; the score is the distance to the nearest core row divided by the radius, so
 /// rows above 1 are noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DbscanConfig {
-    /// Radius; searched when not given: the knee of the k-distance curve and steps around it, best silhouette.
+    /// Radius. Default: the radius with the best silhouette around the knee of the k-distance curve.
     pub radius: Option<f32>,
-    /// Rows within the radius (with itself) that make a row a core row; 2..=1,000.
+    /// Rows within the radius, including itself, that make a row a core row; 2 to 1,000.
     pub neighbours: usize,
-    /// Most rows that are clustered; a sample is drawn when there are more.
-    pub limit: usize,
+    /// Maximum number of rows to cluster; more rows are subsampled.
+    pub(crate) limit: usize,
 }
 
 impl Default for DbscanConfig {
@@ -83,9 +82,9 @@ impl DbscanConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct NeighboursConfig {
     /// k.
-    pub neighbours: usize,
-    /// Most benign rows that are kept; a sample is drawn when there are more.
-    pub limit: usize,
+    pub(crate) neighbours: usize,
+    /// Maximum number of benign rows to keep; more rows are subsampled.
+    pub(crate) limit: usize,
 }
 
 impl Default for NeighboursConfig {
@@ -106,9 +105,9 @@ impl NeighboursConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KMeansConfig {
-    /// Number of centres; fewer when there are fewer distinct rows.
+    /// Number of centres; fewer if there are fewer distinct rows.
     pub centres: usize,
-    /// Most passes over the rows.
+    /// Maximum number of passes over the rows.
     pub iterations: usize,
 }
 

@@ -1,31 +1,31 @@
-//! Isolation forest (Liu, Ting, Zhou 2008, "Isolation forest"): random cuts part odd rows from the rest early.
+//! Isolation forest (Liu, Ting, Zhou 2008, "Isolation forest"): random cuts isolate anomalous rows early.
 //!
-//! Each tree is grown on a small sample, at each node with a random value of a random column that varies there, to a
-//! depth of ⌈log₂ sample⌉. The score is 2^(−mean path / c(sample)), 0..1; unfinished leaves of n rows add c(n), the mean
-//! path of an unsuccessful search in a binary tree of n rows.
+//! Each tree is grown on a small sample to a depth of ⌈log₂ sample⌉; each node cuts a random column that varies there
+//! at a random value. The score is 2^(−mean path / c(sample)), 0..1; a leaf with n rows adds c(n), the mean path of an
+//! unsuccessful search in a binary tree of n rows.
 
 use lapwing_tables::Matrix;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{IsolationForestConfig, ordinary};
+use super::{IsolationForestConfig, standardise};
 use crate::{
-    MethodError, Progress, Step,
+    FitProgress, MethodError, Step,
     input::{check_width, generator, sample},
 };
 
 /// Marks a leaf.
 const LEAF: u32 = u32::MAX;
-/// Rows scored together.
+/// Rows scored together, for the cache.
 const BLOCK: usize = 512;
 
-/// A cut, or a leaf with its path length in `number`.
+/// A cut, or a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Node {
     column: u32,
-    /// Values below it go left; in a leaf, the path length.
+    /// Smaller values go left; in a leaf, the path length.
     number: f32,
-    /// Left node, the right one following.
+    /// Index of the left child, followed by the right one.
     next: u32,
 }
 
@@ -33,7 +33,7 @@ struct Node {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IsolationForest {
     columns: usize,
-    /// c(sample): the mean path that scores are measured in.
+    /// c(sample): the unit of path lengths.
     unit: f64,
     trees: Vec<Vec<Node>>,
 }
@@ -42,27 +42,27 @@ impl IsolationForestConfig {
     /// Grows the trees on benign rows × columns.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing, constant, or not finite.
-    pub fn fit(&self, benign: &Matrix, seed: u64, progress: Progress<'_>) -> Result<IsolationForest, MethodError> {
+    /// An invalid setting; no rows; rows that are constant or not finite.
+    pub fn fit(&self, benign: &Matrix, seed: u64, progress: FitProgress<'_>) -> Result<IsolationForest, MethodError> {
         self.check()?;
-        ordinary("isolation-forest", benign, false)?;
-        let wanted = self.sample.min(benign.rows());
-        let depth = libm::ceil(libm::log2(wanted as f64)) as usize;
+        standardise("isolation-forest", benign, false)?;
+        let size = self.sample.min(benign.rows());
+        let depth = libm::ceil(libm::log2(size as f64)) as usize;
         let done = std::sync::atomic::AtomicUsize::new(0);
         let one = |tree: usize| {
             let mut random = generator(seed, tree as u64);
-            let rows = sample(benign.rows(), wanted, &mut random);
+            let rows = sample(benign.rows(), size, &mut random);
             let grown = grow(&benign.select_rows(&rows), depth, random);
             let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             progress(Step { what: "trees", done, total: self.trees });
             grown
         };
         let trees = (0..self.trees).into_par_iter().map(one).collect();
-        Ok(IsolationForest { columns: benign.columns(), unit: mean_path(wanted), trees })
+        Ok(IsolationForest { columns: benign.columns(), unit: mean_path(size), trees })
     }
 }
 
-/// A node still to be cut.
+/// A node still to be grown.
 struct Open {
     node: usize,
     from: usize,
@@ -96,7 +96,7 @@ fn grow(rows: &Matrix, limit: usize, mut random: fastrand::Rng) -> Vec<Node> {
     nodes
 }
 
-/// A random column that varies among the rows, and a random value above its lowest and up to its highest.
+/// A random column that varies among the rows, and a random value above its minimum and up to its maximum.
 fn cut(rows: &Matrix, part: &[usize], columns: &mut [usize], random: &mut fastrand::Rng) -> Option<(usize, f32)> {
     for place in 0..columns.len() {
         let other = random.usize(place..columns.len());
@@ -107,14 +107,14 @@ fn cut(rows: &Matrix, part: &[usize], columns: &mut [usize], random: &mut fastra
         if low < high {
             let share = random.f32();
             let value = low * (1.0 - share) + high * share;
-            // Rounding may end at the lowest value, where nothing would go left.
+            // Rounding can give the minimum, where no row would go left.
             return Some((column, if value > low && value <= high { value } else { high }));
         }
     }
     None
 }
 
-/// c(n) of the paper: 2 H(n − 1) − 2 (n − 1) / n, with the harmonic number's usual approximation.
+/// c(n) of the paper: 2 H(n − 1) − 2 (n − 1) / n, with H(n) ≈ ln n + γ.
 fn mean_path(rows: usize) -> f64 {
     match rows {
         0 | 1 => 0.0,
@@ -127,16 +127,16 @@ fn mean_path(rows: usize) -> f64 {
 }
 
 impl IsolationForest {
-    /// Columns that rows must have.
+    /// Number of columns that rows must have.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// One score a row, 0..1: near 1 odd, well below 0.5 ordinary.
+    /// One score per row, 0..1: near 1 is anomalous, well below 0.5 is normal.
     ///
     /// # Errors
-    /// Rows of another width, or a value that is not finite.
-    pub fn scores(&self, rows: &Matrix) -> Result<Vec<f32>, MethodError> {
+    /// Rows with another number of columns, or a value that is not finite.
+    pub(crate) fn scores(&self, rows: &Matrix) -> Result<Vec<f32>, MethodError> {
         check_width(rows, self.columns)?;
         let block = |block: usize| self.block(rows, block * BLOCK, ((block + 1) * BLOCK).min(rows.rows()));
         let blocks: Vec<Vec<f32>> = (0..rows.rows().div_ceil(BLOCK)).into_par_iter().map(block).collect();
@@ -175,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn mean_paths_are_those_of_the_paper() {
+    fn mean_paths_match_the_paper() {
         assert_eq!((mean_path(1), mean_path(2)), (0.0, 1.0));
         assert!((mean_path(256) - 10.244_770_9).abs() < 1e-6);
     }
 
     #[test]
-    fn two_rows_are_parted_by_one_cut() {
+    fn two_rows_are_separated_by_one_cut() {
         let rows = Matrix::from_values(1, vec![0.0, 1.0]).unwrap();
         let forest = IsolationForestConfig::default().fit(&rows, 1, &silent).unwrap();
         // Path 1 over c(2) = 1: one half.
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn one_and_two_threads_give_the_same_scores() {
+    fn scores_are_the_same_on_one_and_two_threads() {
         let benign = Matrix::from_values(4, ball(2000, 1)).unwrap();
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn constant_missing_and_odd_rows_are_refused() {
+    fn constant_missing_and_infinite_rows_are_rejected() {
         let config = IsolationForestConfig::default();
         let constant = config.fit(&Matrix::zeros(9, 2), 1, &silent);
         assert_eq!(constant, Err(MethodError::AllConstant { what: "isolation-forest" }));

@@ -1,12 +1,12 @@
-//! k-means (Lloyd 1982) seeded as k-means++ (Arthur and Vassilvitskii 2007): distance to the nearest of a few centres of
-//! benign rows, in standardised columns.
+//! k-means (Lloyd 1982) initialised by k-means++ (Arthur and Vassilvitskii 2007): distance to the nearest of a few
+//! centres of benign rows, in standardised columns.
 
 use lapwing_tables::Matrix;
 use serde::{Deserialize, Serialize};
 
-use super::{KMeansConfig, ordinary};
+use super::{KMeansConfig, standardise};
 use crate::{
-    MethodError, Progress, Step,
+    FitProgress, MethodError, Step,
     distance::{Near, distance, nearest},
     input::{check_rows, check_width, generator},
     standard::Standard,
@@ -20,33 +20,33 @@ pub struct KMeans {
 }
 
 impl KMeansConfig {
-    /// Moves centres until no benign row changes its own, or `iterations` are done.
+    /// Iterates until no benign row changes its centre, or `iterations` are done.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing, constant, or not finite.
-    pub fn fit(&self, benign: &Matrix, seed: u64, progress: Progress<'_>) -> Result<KMeans, MethodError> {
+    /// An invalid setting; no rows; rows that are constant or not finite.
+    pub fn fit(&self, benign: &Matrix, seed: u64, progress: FitProgress<'_>) -> Result<KMeans, MethodError> {
         self.check()?;
-        let standard = ordinary("k-means", benign, true)?;
-        let centres = self.moved(&standard.apply(benign), seed, progress);
+        let standard = standardise("k-means", benign, true)?;
+        let centres = self.iterate(&standard.apply(benign), seed, progress);
         Ok(KMeans { standard, centres })
     }
 
-    /// The centres alone, of rows in the units that they come in.
+    /// The centres of rows that are not standardised.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing or not finite.
-    pub fn centres_of(&self, rows: &Matrix, seed: u64, progress: Progress<'_>) -> Result<Matrix, MethodError> {
+    /// An invalid setting; fewer than two rows; values that are not finite.
+    pub fn centres_of(&self, rows: &Matrix, seed: u64, progress: FitProgress<'_>) -> Result<Matrix, MethodError> {
         self.check()?;
         check_rows("k-means", rows, 2)?;
-        Ok(self.moved(rows, seed, progress))
+        Ok(self.iterate(rows, seed, progress))
     }
 
-    fn moved(&self, rows: &Matrix, seed: u64, progress: Progress<'_>) -> Matrix {
+    fn iterate(&self, rows: &Matrix, seed: u64, progress: FitProgress<'_>) -> Matrix {
         let mut centres = self.start(rows, seed);
         let mut before = Vec::new();
         for done in 0..self.iterations {
             progress(Step { what: "iterations", done, total: self.iterations });
-            let own: Vec<usize> = owners(&centres, rows).iter().map(|near| near.row).collect();
+            let own: Vec<usize> = assign(&centres, rows).iter().map(|near| near.row).collect();
             if own == before {
                 break;
             }
@@ -56,7 +56,7 @@ impl KMeansConfig {
         centres
     }
 
-    /// Rows drawn with a probability proportional to the squared distance to those drawn before.
+    /// k-means++: draws rows with a probability proportional to the squared distance to those drawn before.
     fn start(&self, rows: &Matrix, seed: u64) -> Matrix {
         let mut random = generator(seed, 0);
         let mut chosen = vec![random.usize(..rows.rows())];
@@ -68,7 +68,7 @@ impl KMeansConfig {
                 *square = square.min(far * far);
             }
             let sum: f64 = squares.iter().sum();
-            // All rows are centres already.
+            // Every distinct row is a centre already.
             if sum <= 0.0 {
                 break;
             }
@@ -85,11 +85,11 @@ impl KMeansConfig {
 }
 
 /// The nearest centre of each row.
-fn owners(centres: &Matrix, rows: &Matrix) -> Vec<Near> {
+fn assign(centres: &Matrix, rows: &Matrix) -> Vec<Near> {
     nearest(centres, rows, 1).into_iter().flatten().collect()
 }
 
-/// Means of the rows of each centre; a centre without rows stays where it is.
+/// Mean of the rows of each centre; a centre without rows does not move.
 fn means(rows: &Matrix, own: &[usize], centres: &Matrix) -> Matrix {
     let columns = rows.columns();
     let mut sums = vec![0.0f64; centres.rows() * columns];
@@ -110,32 +110,34 @@ fn means(rows: &Matrix, own: &[usize], centres: &Matrix) -> Matrix {
 }
 
 impl KMeans {
-    /// Columns that rows must have.
+    /// Number of columns that rows must have.
     pub fn columns(&self) -> usize {
         self.standard.columns()
     }
 
-    /// Number of centres: as many as asked for, or fewer when there were fewer distinct rows.
-    pub fn centres(&self) -> usize {
+    /// Number of centres; less than configured if there were fewer distinct rows.
+    #[cfg(test)]
+    pub(crate) fn centres(&self) -> usize {
         self.centres.rows()
     }
 
     /// The nearest centre of each row, from 0.
     ///
     /// # Errors
-    /// Rows of another width, or a value that is not finite.
-    pub fn clusters(&self, rows: &Matrix) -> Result<Vec<u32>, MethodError> {
+    /// Rows with another number of columns, or a value that is not finite.
+    #[cfg(test)]
+    pub(crate) fn clusters(&self, rows: &Matrix) -> Result<Vec<u32>, MethodError> {
         check_width(rows, self.columns())?;
-        Ok(owners(&self.centres, &self.standard.apply(rows)).iter().map(|near| near.row as u32).collect())
+        Ok(assign(&self.centres, &self.standard.apply(rows)).iter().map(|near| near.row as u32).collect())
     }
 
     /// Distance of each row to the nearest centre.
     ///
     /// # Errors
-    /// Rows of another width, or a value that is not finite.
-    pub fn scores(&self, rows: &Matrix) -> Result<Vec<f32>, MethodError> {
+    /// Rows with another number of columns, or a value that is not finite.
+    pub(crate) fn scores(&self, rows: &Matrix) -> Result<Vec<f32>, MethodError> {
         check_width(rows, self.columns())?;
-        Ok(owners(&self.centres, &self.standard.apply(rows)).iter().map(|near| near.distance).collect())
+        Ok(assign(&self.centres, &self.standard.apply(rows)).iter().map(|near| near.distance).collect())
     }
 }
 
@@ -145,7 +147,7 @@ mod tests {
     use crate::silent;
 
     #[test]
-    fn three_heaps_get_a_centre_each() {
+    fn three_groups_get_a_centre_each() {
         let mut random = generator(1, 0);
         let values: Vec<f32> = (0..300).map(|row| (row % 3) as f32 * 10.0 + random.f32()).collect();
         let rows = Matrix::from_values(1, values).unwrap();
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn two_distinct_rows_have_two_centres_at_most() {
+    fn two_distinct_rows_have_at_most_two_centres() {
         let rows = Matrix::from_values(1, vec![0.0, 1.0, 0.0, 1.0]).unwrap();
         let fitted = KMeansConfig::default().fit(&rows, 1, &silent).unwrap();
         assert_eq!(fitted.centres(), 2);

@@ -1,4 +1,4 @@
-//! Benign rows → what is ordinary; rows → how far from it, one score a row, higher = more anomalous.
+//! Benign rows → a fitted scorer; rows → one anomaly score each, higher is more anomalous.
 
 mod config;
 mod dbscan;
@@ -8,7 +8,7 @@ mod neighbours;
 mod pca;
 
 pub use config::{DbscanConfig, IsolationForestConfig, KMeansConfig, NeighboursConfig, PcaConfig};
-pub use dbscan::{Dbscan, RadiusTried};
+pub use dbscan::Dbscan;
 pub use isolation::IsolationForest;
 pub use kmeans::KMeans;
 pub use neighbours::Neighbours;
@@ -18,8 +18,8 @@ use lapwing_tables::Matrix;
 
 use crate::{MethodError, input::check_rows, standard::Standard};
 
-/// Checks benign rows and fits their scale.
-fn ordinary(what: &'static str, benign: &Matrix, scale: bool) -> Result<Standard, MethodError> {
+/// Checks benign rows and fits their standardisation.
+fn standardise(what: &'static str, benign: &Matrix, scale: bool) -> Result<Standard, MethodError> {
     check_rows(what, benign, 2)?;
     let standard = Standard::fit(benign, scale);
     if standard.all_constant() { Err(MethodError::AllConstant { what }) } else { Ok(standard) }

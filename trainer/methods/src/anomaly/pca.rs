@@ -1,5 +1,5 @@
 //! Principal components of benign rows (Pearson 1901, Hotelling 1933); the score is the squared distance from the plane
-//! that holds a share of the variance (the Q statistic of Jackson and Mudholkar 1979).
+//! that explains a given share of the variance (the Q statistic of Jackson and Mudholkar 1979).
 
 use lapwing_tables::Matrix;
 use nalgebra::{DMatrix, SymmetricEigen};
@@ -7,53 +7,56 @@ use ndarray::{Array2, ArrayView2, linalg::general_mat_mul};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{PcaConfig, ordinary};
+use super::{PcaConfig, standardise};
 use crate::{
-    MethodError, Progress, Step,
+    FitProgress, MethodError, Step,
     input::check_width,
     standard::{PART, Standard},
 };
 
-/// Most columns: the eigenvectors of more take minutes and gigabytes.
-const MOST_COLUMNS: usize = 4096;
+/// Maximum number of columns: eigenvectors of more take minutes and gigabytes.
+const MAX_COLUMNS: usize = 4096;
 
 /// Fitted components.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pca {
     standard: Standard,
-    /// Components × columns, of falling variance, each of length 1, its largest entry positive.
+    /// Components × columns by descending variance, each of length 1 with its largest entry positive.
     components: Vec<f32>,
     kept: usize,
-    /// Share of variance of every component, falling; also of those not kept.
+    /// Share of variance of every component, descending, including those not kept.
     shares: Vec<f64>,
 }
 
 impl PcaConfig {
-    /// Fits the plane to benign rows × columns (at most 4,096); no randomness is involved.
+    /// Fits the plane to benign rows × columns (at most 4,096), deterministically.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing, constant, or not finite; too many columns.
-    pub fn fit(&self, benign: &Matrix, progress: Progress<'_>) -> Result<Pca, MethodError> {
+    /// An invalid setting; no rows; rows that are constant or not finite; too many columns.
+    pub fn fit(&self, benign: &Matrix, progress: FitProgress<'_>) -> Result<Pca, MethodError> {
         self.check()?;
         let (what, columns) = ("pca", benign.columns());
-        let standard = ordinary(what, benign, self.standardize)?;
-        if columns > MOST_COLUMNS {
-            return Err(MethodError::TooManyColumns { what, columns, limit: MOST_COLUMNS });
+        let standard = standardise(what, benign, self.standardize)?;
+        if columns > MAX_COLUMNS {
+            return Err(MethodError::TooManyColumns { what, columns, limit: MAX_COLUMNS });
         }
         progress(Step { what: "covariance", done: 0, total: 2 });
         let covariance = covariance(&standard.apply(benign));
         progress(Step { what: "components", done: 1, total: 2 });
         let eigen = SymmetricEigen::try_new(DMatrix::from_row_slice(columns, columns, &covariance), 1e-12, 10_000)
-            .ok_or_else(|| MethodError::Numeric { what, why: "components were not found: drop columns".into() })?;
+            .ok_or_else(|| MethodError::Numeric {
+                what,
+                why: "the eigenvalue computation did not converge: drop columns".into(),
+            })?;
         let mut order: Vec<usize> = (0..columns).collect();
         order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]).then(a.cmp(b)));
         let total: f64 = eigen.eigenvalues.iter().map(|value| value.max(0.0)).sum();
         let shares: Vec<f64> = order.iter().map(|at| eigen.eigenvalues[*at].max(0.0) / total).collect();
-        let mut held = 0.0;
-        // The tolerance lets a share of 1 be reached in spite of rounding.
+        let mut explained = 0.0;
+        // The tolerance allows a share of 1 despite rounding.
         let enough = shares.iter().position(|share| {
-            held += share;
-            held >= self.variance - 1e-12
+            explained += share;
+            explained >= self.variance - 1e-12
         });
         let kept = enough.map_or(columns, |last| last + 1);
         let component = |at: &usize| {
@@ -67,7 +70,7 @@ impl PcaConfig {
     }
 }
 
-/// Mean of products of columns, columns × columns; rows are centred.
+/// Covariance of centred rows, columns × columns.
 fn covariance(rows: &Matrix) -> Vec<f64> {
     let columns = rows.columns();
     let part = |part: usize| {
@@ -80,7 +83,7 @@ fn covariance(rows: &Matrix) -> Vec<f64> {
         products
     };
     let mut sum = Array2::<f64>::zeros((columns, columns));
-    // A few parts at once bound the memory; the order of sums is that of parts.
+    // At most 16 partial products in memory; they are added in order.
     let parts: Vec<usize> = (0..rows.rows().div_ceil(PART)).collect();
     for some in parts.chunks(16) {
         let products: Vec<Array2<f64>> = some.par_iter().map(|at| part(*at)).collect();
@@ -91,25 +94,27 @@ fn covariance(rows: &Matrix) -> Vec<f64> {
 }
 
 impl Pca {
-    /// Columns that rows must have.
+    /// Number of columns that rows must have.
     pub fn columns(&self) -> usize {
         self.standard.columns()
     }
 
     /// Number of kept components.
-    pub fn kept(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
         self.kept
     }
 
-    /// Share of variance of every component, falling, kept or not.
-    pub fn shares(&self) -> &[f64] {
+    /// Share of variance of every component, descending, kept or not.
+    #[cfg(test)]
+    pub(crate) fn shares(&self) -> &[f64] {
         &self.shares
     }
 
-    /// Places in the plane, rows × kept components.
+    /// Coordinates in the plane, rows × kept components.
     ///
     /// # Errors
-    /// Rows of another width, or a value that is not finite.
+    /// Rows with another number of columns, or a value that is not finite.
     pub fn places(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
         check_width(rows, self.columns())?;
         let scaled = self.standard.apply(rows);
@@ -118,11 +123,11 @@ impl Pca {
         Ok(Matrix::from_values(self.kept, parts.concat()).unwrap_or_default())
     }
 
-    /// Squared distance of each row from the plane, in deviations of columns where they were standardised.
+    /// Squared distance of each row from the plane, in standard deviations if columns were standardised.
     ///
     /// # Errors
-    /// Rows of another width, or a value that is not finite.
-    pub fn scores(&self, rows: &Matrix) -> Result<Vec<f32>, MethodError> {
+    /// Rows with another number of columns, or a value that is not finite.
+    pub(crate) fn scores(&self, rows: &Matrix) -> Result<Vec<f32>, MethodError> {
         check_width(rows, self.columns())?;
         let scaled = self.standard.apply(rows);
         let parts: Vec<Vec<f32>> =
@@ -130,7 +135,7 @@ impl Pca {
         Ok(parts.concat())
     }
 
-    /// Places and squared distances of one part of scaled rows.
+    /// Coordinates and squared distances of one part of scaled rows.
     fn part(&self, scaled: &Matrix, part: usize) -> (Vec<f32>, Vec<f32>) {
         let columns = self.columns();
         let values = &scaled.values()[part * PART * columns..((part + 1) * PART).min(scaled.rows()) * columns];
@@ -163,22 +168,22 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_one_component_and_its_direction() {
+    fn a_line_has_one_component_in_its_direction() {
         let config = PcaConfig { standardize: false, ..PcaConfig::default() };
         let fitted = config.fit(&line(5000, 0.0), &silent).unwrap();
         assert_eq!(fitted.kept(), 1);
-        for (found, wanted) in fitted.components.iter().zip([1.0, 2.0, -1.0].map(|v: f32| v / 6.0f32.sqrt())) {
-            assert!((found - wanted).abs() < 1e-5);
+        for (found, expected) in fitted.components.iter().zip([1.0, 2.0, -1.0].map(|v: f32| v / 6.0f32.sqrt())) {
+            assert!((found - expected).abs() < 1e-5);
         }
         // (1, 0, 0): length 1, along the line 1/√6; from it √(5/6).
-        let asked = Matrix::from_values(3, vec![1.0, 0.0, 0.0, 3.0, 6.0, -3.0]).unwrap();
-        let scores = fitted.scores(&asked).unwrap();
+        let queries = Matrix::from_values(3, vec![1.0, 0.0, 0.0, 3.0, 6.0, -3.0]).unwrap();
+        let scores = fitted.scores(&queries).unwrap();
         assert!((scores[0] - 5.0 / 6.0).abs() < 0.05 && scores[1] < 0.02, "{scores:?}");
-        assert_eq!(fitted.places(&asked).unwrap().columns(), 1);
+        assert_eq!(fitted.places(&queries).unwrap().columns(), 1);
     }
 
     #[test]
-    fn shares_sum_to_one_and_all_variance_leaves_no_distance() {
+    fn shares_sum_to_one_and_full_variance_leaves_no_distance() {
         let rows = line(400, 0.3);
         let fitted = PcaConfig { variance: 1.0, standardize: true }.fit(&rows, &silent).unwrap();
         assert!((fitted.shares().iter().sum::<f64>() - 1.0).abs() < 1e-9);
@@ -187,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn one_and_two_threads_fit_the_same() {
+    fn the_fit_is_the_same_on_one_and_two_threads() {
         let rows = line(20_000, 0.5);
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -197,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_and_constant_columns_are_refused() {
+    fn too_many_and_constant_columns_are_rejected() {
         let mut wide = Matrix::zeros(2, 5000);
         wide.row_mut(0)[0] = 1.0;
         assert!(matches!(PcaConfig::default().fit(&wide, &silent), Err(MethodError::TooManyColumns { .. })));

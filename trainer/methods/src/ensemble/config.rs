@@ -9,10 +9,10 @@ use crate::{
 /// A random forest: Breiman 2001, with probabilities averaged over trees rather than votes counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct ForestConfig {
-    /// Number of trees.
     pub trees: usize,
-    /// Whether each tree is grown on rows drawn with replacement, as many as there are.
+    /// Whether each tree is grown on a bootstrap sample of the rows.
     pub bootstrap: bool,
     /// Settings of each tree.
     pub tree: TreeConfig,
@@ -32,14 +32,13 @@ impl ForestConfig {
     }
 }
 
-/// Bagged trees: Breiman 1996. Unlike a forest, each split looks at every column of its tree.
+/// Bagged trees: Breiman 1996. Unlike in a forest, each split considers every column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BaggingConfig {
-    /// Number of trees.
-    pub trees: usize,
+    pub(crate) trees: usize,
     /// Settings of each tree.
-    pub tree: TreeConfig,
+    pub(crate) tree: TreeConfig,
 }
 
 impl Default for BaggingConfig {
@@ -55,14 +54,14 @@ impl BaggingConfig {
     }
 }
 
-/// Mean of the members' class probabilities ("soft voting"), weighted.
+/// Weighted mean of the class probabilities of several methods ("soft voting").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VotingConfig {
-    /// What votes.
-    pub members: Vec<ClassifierConfig>,
-    /// Weight of each member, above 0; none given means all the same.
-    pub weights: Vec<f64>,
+    /// The methods of the ensemble.
+    pub(crate) members: Vec<ClassifierConfig>,
+    /// Weight of each method, above 0. Default: equal weights.
+    pub(crate) weights: Vec<f64>,
 }
 
 impl Default for VotingConfig {
@@ -85,35 +84,35 @@ impl VotingConfig {
         check_setting("members", "voting", !nested, "methods other than voting")?;
         let holds = self.weights.iter().all(|weight| weight.is_finite() && *weight > 0.0)
             && (self.weights.is_empty() || self.weights.len() == self.members.len());
-        check_setting("weights", format!("{:?}", self.weights), holds, "none, or one number above 0 a member")
+        check_setting("weights", format!("{:?}", self.weights), holds, "none, or one number above 0 for each member")
     }
 }
 
-/// Gradient boosting of trees: Friedman 2001, on histograms; by the softmax over classes when there are three or more.
+/// Gradient boosting of trees (Friedman 2001) on histograms; with three or more classes on their softmax.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BoostingConfig {
-    /// Rounds: each one tree with two classes, one a class with more.
+    /// Number of rounds; a round grows one tree for two classes, one tree per class for more.
     pub trees: usize,
-    /// How much of each tree's advice is taken, above 0 and at most 1.
+    /// Learning rate (shrinkage), above 0 and at most 1.
     pub learning_rate: f32,
-    /// Most splits from root to leaf; no limit by default.
+    /// Maximum number of splits from root to leaf. Default: unlimited.
     pub max_depth: Option<usize>,
-    /// Most leaves of a tree, 2 to 4,096: the sums of as many may be kept at a time.
+    /// Maximum number of leaves of a tree, 2 to 4,096; each needs a histogram in memory.
     pub max_leaves: usize,
-    /// Fewest rows in a leaf.
+    /// Minimum number of rows in a leaf.
     pub min_leaf_rows: usize,
     /// L2 penalty on leaf weights.
     pub l2: f32,
-    /// Smallest sum of second derivatives in a leaf.
+    /// Minimum sum of second derivatives in a leaf.
     pub min_leaf_weight: f32,
-    /// Most distinct values told apart in a column, 2..=65,535.
+    /// Maximum number of distinct values per column, 2 to 65,535; columns with more are binned by quantiles.
     pub bins: u16,
     /// Share of rows drawn for each tree, above 0 and at most 1.
     pub row_share: f32,
     /// Share of columns drawn for each tree, above 0 and at most 1.
     pub column_share: f64,
-    /// Weight of rows by class.
+    /// Weight of each row, by class.
     pub class_weights: ClassWeights,
 }
 

@@ -1,4 +1,4 @@
-//! Several trees or methods that decide together.
+//! Ensembles of trees or of other methods.
 
 mod boosting;
 mod config;
@@ -11,30 +11,31 @@ pub use config::{BaggingConfig, BoostingConfig, ForestConfig, VotingConfig};
 pub use voting::Voting;
 
 use crate::{
-    Labels, MethodError, Progress,
-    tree::{Draw, Trees},
+    FitProgress, Labels, MethodError,
+    tree::{Draw, Plan, Trees},
 };
 
 impl ForestConfig {
     /// Grows the forest.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing, constant, of one class, or not finite.
+    /// An invalid setting; no rows; rows that are constant, of one class, or not finite.
     pub fn fit(
         &self,
         rows: &Matrix,
         labels: Labels<'_>,
         seed: u64,
-        progress: Progress<'_>,
+        progress: FitProgress<'_>,
     ) -> Result<Trees, MethodError> {
         self.check()?;
         let draw = if self.bootstrap { Draw::Bootstrap } else { Draw::Once };
-        Trees::grow("random-forest", &self.tree, (self.trees, draw), rows, labels, seed, progress)
+        let plan = Plan { what: "random-forest", tree: &self.tree, trees: self.trees, draw };
+        Trees::grow(&plan, rows, labels, seed, progress)
     }
 }
 
 impl BaggingConfig {
-    /// Grows the bag.
+    /// Grows the trees.
     ///
     /// # Errors
     /// As [`ForestConfig::fit`].
@@ -43,9 +44,10 @@ impl BaggingConfig {
         rows: &Matrix,
         labels: Labels<'_>,
         seed: u64,
-        progress: Progress<'_>,
+        progress: FitProgress<'_>,
     ) -> Result<Trees, MethodError> {
         self.check()?;
-        Trees::grow("bagging", &self.tree, (self.trees, Draw::Bootstrap), rows, labels, seed, progress)
+        let plan = Plan { what: "bagging", tree: &self.tree, trees: self.trees, draw: Draw::Bootstrap };
+        Trees::grow(&plan, rows, labels, seed, progress)
     }
 }

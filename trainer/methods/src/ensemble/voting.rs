@@ -3,25 +3,25 @@
 use lapwing_tables::Matrix;
 use serde::{Deserialize, Serialize};
 
-use crate::{Classifier, Labels, MethodError, Progress, VotingConfig};
+use crate::{Classifier, FitProgress, Labels, MethodError, VotingConfig};
 
-/// Fitted members and their weights.
+/// Fitted methods and their weights.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Voting {
     members: Vec<(Classifier, f64)>,
 }
 
 impl VotingConfig {
-    /// Fits every member on the same rows, one after the other.
+    /// Fits each method on the same rows, one after the other.
     ///
     /// # Errors
-    /// As the members' own.
+    /// Those of the methods.
     pub fn fit(
         &self,
         rows: &Matrix,
         labels: Labels<'_>,
         seed: u64,
-        progress: Progress<'_>,
+        progress: FitProgress<'_>,
     ) -> Result<Voting, MethodError> {
         self.check()?;
         let weight = |at: usize| self.weights.get(at).copied().unwrap_or(1.0);
@@ -35,11 +35,11 @@ impl VotingConfig {
 
 impl Voting {
     /// Number of classes.
-    pub fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.members.first().map_or(0, |(member, _)| member.classes())
     }
 
-    /// Columns that rows must have.
+    /// Number of columns that rows must have.
     pub fn columns(&self) -> usize {
         self.members.first().map_or(0, |(member, _)| member.columns())
     }
@@ -47,8 +47,8 @@ impl Voting {
     /// Class probabilities, rows × classes.
     ///
     /// # Errors
-    /// Rows of another width, or a value that is not finite.
-    pub fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
+    /// Rows with another number of columns, or a value that is not finite.
+    pub(crate) fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
         let mut sums = vec![0.0f64; rows.rows() * self.classes()];
         for (member, weight) in &self.members {
             let answers = member.probabilities(rows)?;
@@ -60,13 +60,13 @@ impl Voting {
         Ok(Matrix::from_values(self.classes(), values).unwrap_or_default())
     }
 
-    /// Weighted mean over the members that have one; nothing when none has.
-    pub fn importance(&self) -> Option<Vec<f64>> {
-        let told: Vec<(Vec<f64>, f64)> =
+    /// Weighted mean over the methods that have an importance; `None` when no method has one.
+    pub(crate) fn importance(&self) -> Option<Vec<f64>> {
+        let known: Vec<(Vec<f64>, f64)> =
             self.members.iter().filter_map(|(member, weight)| Some((member.importance()?, *weight))).collect();
-        let all: f64 = told.iter().map(|(_, weight)| weight).sum();
-        let mut sums = vec![0.0; told.first()?.0.len()];
-        for (shares, weight) in &told {
+        let all: f64 = known.iter().map(|(_, weight)| weight).sum();
+        let mut sums = vec![0.0; known.first()?.0.len()];
+        for (shares, weight) in &known {
             for (sum, share) in sums.iter_mut().zip(shares) {
                 *sum += share * weight / all;
             }

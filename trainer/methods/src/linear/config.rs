@@ -8,14 +8,15 @@ use crate::{ClassWeights, MethodError, input::check_setting};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogisticConfig {
-    /// Inverse of the penalty, as in scikit-learn: the loss is ½‖w‖² + `c` × Σ row losses. Intercepts are free.
-    pub c: f64,
-    /// Most steps of the optimiser.
-    pub iterations: usize,
-    /// Stops when no part of the gradient of the mean loss is larger.
-    pub tolerance: f64,
-    /// Weight of rows by class.
-    pub class_weights: ClassWeights,
+    /// Inverse of the penalty, as in scikit-learn: the loss is ½‖w‖² + `c` × Σ row losses, without a penalty on
+    /// intercepts.
+    pub(crate) c: f64,
+    /// Maximum number of optimiser steps.
+    pub(crate) iterations: usize,
+    /// Converged when no gradient component of the mean loss is larger.
+    pub(crate) tolerance: f64,
+    /// Weight of each row, by class.
+    pub(crate) class_weights: ClassWeights,
 }
 
 impl Default for LogisticConfig {
@@ -32,18 +33,18 @@ impl LogisticConfig {
     }
 }
 
-/// What a support vector machine separates in.
+/// The space in which a support vector machine separates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum SvmKernel {
+pub(crate) enum SvmKernel {
     /// The columns themselves.
     #[default]
     Linear,
     /// exp(−`gamma` ‖a − b‖²) through random Fourier features (Rahimi and Recht 2007).
     Rbf {
-        /// Width; 1 / columns (of standardised columns) when not given.
+        /// Inverse squared width. Default: 1 / number of columns.
         gamma: Option<f64>,
-        /// Number of random features, 2..=16,384.
+        /// Number of random features, 2 to 16,384.
         features: usize,
     },
 }
@@ -52,18 +53,18 @@ pub enum SvmKernel {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SvmConfig {
-    /// Cost of a row on the wrong side.
-    pub c: f64,
-    /// What it separates in.
-    pub kernel: SvmKernel,
-    /// Most steps of the optimiser.
-    pub iterations: usize,
-    /// Stops when no part of the gradient of the mean loss is larger.
-    pub tolerance: f64,
-    /// Parts of the rows that are each scored by a model of the others, for probabilities; 2..=20.
-    pub folds: usize,
-    /// Weight of rows by class.
-    pub class_weights: ClassWeights,
+    /// Cost of a misclassified row.
+    pub(crate) c: f64,
+    /// Linear, or by a kernel.
+    pub(crate) kernel: SvmKernel,
+    /// Maximum number of optimiser steps.
+    pub(crate) iterations: usize,
+    /// Converged when no gradient component of the mean loss is larger.
+    pub(crate) tolerance: f64,
+    /// Cross-validation folds for the probabilities, 2 to 20.
+    pub(crate) folds: usize,
+    /// Weight of each row, by class.
+    pub(crate) class_weights: ClassWeights,
 }
 
 impl Default for SvmConfig {

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_of_features_are_close_to_the_kernel() {
+    fn feature_products_approximate_the_kernel() {
         let rows = Matrix::from_values(2, vec![0.0, 0.0, 1.0, 0.0, 0.5, 2.0]).unwrap();
         let features = Fourier::draw(2, 8192, 0.4, 3).apply(&rows);
         for a in 0..3 {

@@ -1,7 +1,7 @@
 //! Multinomial logistic regression: softmax over weighted sums of standardised columns (Cox 1958; L2 penalty as in
 //! Hastie, Tibshirani, Friedman 2009, section 4.4), minimised by L-BFGS.
 //!
-//! With two classes there is one weighted sum, the log-odds of the second; with more, one a class. The minimised value is
+//! Two classes have one weighted sum, the log-odds of the second; more classes have one each. The minimised value is
 //! (½‖w‖² / c + Σ weight × loss) / Σ weight; intercepts are not penalised.
 
 use lapwing_tables::Matrix;
@@ -9,9 +9,13 @@ use ndarray::{Array2, ArrayView2, linalg::general_mat_mul};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{LogisticConfig, add_row, descent::minimize, present, weighted_sum};
+use super::{
+    LogisticConfig, add_row,
+    descent::{Stop, minimize},
+    present, weighted_sum,
+};
 use crate::{
-    Labels, MethodError, Progress, Step,
+    FitProgress, Labels, MethodError, Step,
     input::{check_labelled, check_width},
     standard::{PART, Standard},
 };
@@ -23,18 +27,19 @@ const WHAT: &str = "logistic-regression";
 pub struct Logistic {
     standard: Standard,
     classes: usize,
-    /// Classes that had rows; others have probability 0.
+    /// Classes with training rows; all others have probability 0.
     present: Vec<u32>,
     /// One list of column weights and an intercept for each weighted sum.
     weights: Vec<Vec<f64>>,
-    /// Largest part of the gradient of the mean loss where the search ended.
-    slope: f64,
+    /// Largest absolute component of the gradient of the mean loss where the search ended.
+    #[serde(rename = "slope")]
+    gradient: f64,
 }
 
-/// What one value of the loss is computed from.
+/// The loss to minimise.
 struct Problem<'a> {
     rows: &'a Matrix,
-    /// Place of each row's class among the present ones.
+    /// Index of each row's class in the list of present classes.
     places: Vec<usize>,
     row_weights: Vec<f64>,
     outputs: usize,
@@ -44,12 +49,12 @@ struct Problem<'a> {
 }
 
 impl LogisticConfig {
-    /// Fits the weights; no randomness is involved.
+    /// Fits the weights, deterministically.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing, constant, of one class, or not finite; a model of more than
-    /// 2^24 weights.
-    pub fn fit(&self, rows: &Matrix, labels: Labels<'_>, progress: Progress<'_>) -> Result<Logistic, MethodError> {
+    /// An invalid setting; no rows; rows that are constant, of one class, or not finite; a model of more than 2^24
+    /// weights.
+    pub fn fit(&self, rows: &Matrix, labels: Labels<'_>, progress: FitProgress<'_>) -> Result<Logistic, MethodError> {
         self.check()?;
         check_labelled(WHAT, rows, labels)?;
         let present = present(labels);
@@ -71,19 +76,20 @@ impl LogisticConfig {
             penalty: 1.0 / (self.c * total),
         };
         let start = vec![0.0; outputs * (rows.columns() + 1)];
-        let told = |done| progress(Step { what: "iterations", done, total: self.iterations });
-        let value = |point: &[f64], gradient: &mut [f64]| problem.value(point, gradient);
-        let found = minimize(start, self.iterations, self.tolerance, value, told);
-        if found.point.iter().any(|weight| !weight.is_finite()) {
-            return Err(MethodError::Numeric { what: WHAT, why: "weights grew beyond all bounds: lower c".into() });
+        let stop = Stop { iterations: self.iterations, tolerance: self.tolerance };
+        let report = |done| progress(Step { what: "iterations", done, total: self.iterations });
+        let loss = |point: &[f64], gradient: &mut [f64]| problem.value(point, gradient);
+        let minimum = minimize(start, stop, loss, report);
+        if minimum.point.iter().any(|weight| !weight.is_finite()) {
+            return Err(MethodError::Numeric { what: WHAT, why: "the weights diverged: lower c".into() });
         }
-        let weights = found.point.chunks_exact(rows.columns() + 1).map(<[f64]>::to_vec).collect();
-        Ok(Logistic { standard, classes: labels.classes(), present, weights, slope: found.slope })
+        let weights = minimum.point.chunks_exact(rows.columns() + 1).map(<[f64]>::to_vec).collect();
+        Ok(Logistic { standard, classes: labels.classes(), present, weights, gradient: minimum.gradient })
     }
 }
 
 impl Problem<'_> {
-    /// Mean loss and its gradient; `point` is one list of column weights and an intercept for each output.
+    /// Mean loss and its gradient; `point` holds, for each output, the column weights and an intercept.
     fn value(&self, point: &[f64], gradient: &mut [f64]) -> f64 {
         let width = self.rows.columns() + 1;
         let parts: Vec<(f64, Vec<f64>)> = (0..self.rows.rows().div_ceil(PART))
@@ -130,7 +136,7 @@ impl Problem<'_> {
 }
 
 impl Problem<'_> {
-    /// The same for two classes: one output is too narrow for products of matrices to be quick.
+    /// The same for two classes: with one output a loop is faster than matrix products.
     fn part_of_two(&self, point: &[f64], from: usize, to: usize) -> (f64, Vec<f64>) {
         let (mut loss, mut sums) = (0.0, vec![0.0; point.len()]);
         for row in from..to {
@@ -143,7 +149,7 @@ impl Problem<'_> {
     }
 }
 
-/// Rows with a last column of 1, and their sums weighted by `point`, rows × outputs.
+/// Rows with a column of ones appended, and their sums weighted by `point`, rows × outputs.
 fn weighted_sums(rows: &Matrix, point: &[f64], outputs: usize, from: usize, to: usize) -> (Array2<f64>, Array2<f64>) {
     let columns = rows.columns();
     let mut inputs = Array2::ones((to - from, columns + 1));
@@ -159,7 +165,7 @@ fn weighted_sums(rows: &Matrix, point: &[f64], outputs: usize, from: usize, to: 
     (inputs, odds)
 }
 
-/// Loss of one row; log-odds become probability − truth.
+/// Loss of one row; replaces its log-odds by probability − truth.
 fn error_of(odds: &mut [f64], truth: usize) -> f64 {
     if let [odds] = odds {
         // ln(1 + e^−m) of the margin m, without overflow.
@@ -174,7 +180,7 @@ fn error_of(odds: &mut [f64], truth: usize) -> f64 {
     libm::log(sum) + largest - right
 }
 
-/// Log-odds become probabilities; gives the largest, and the sum of exponentials of differences to it.
+/// Replaces log-odds by probabilities; returns the largest, and the sum of the exponentials of the differences to it.
 fn softmax(odds: &mut [f64]) -> (f64, f64) {
     let largest = odds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     odds.iter_mut().for_each(|odds| *odds = libm::exp(*odds - largest));
@@ -185,7 +191,7 @@ fn softmax(odds: &mut [f64]) -> (f64, f64) {
 
 impl Logistic {
     /// Number of classes.
-    pub fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.classes
     }
 
@@ -194,13 +200,15 @@ impl Logistic {
         self.standard.columns()
     }
 
-    /// Largest part of the gradient of the mean loss where the search ended: above the tolerance, it stopped early.
-    pub fn slope(&self) -> f64 {
-        self.slope
+    /// Largest absolute component of the gradient of the mean loss where the search ended; above the tolerance when it
+    /// did not converge.
+    #[cfg(test)]
+    pub(crate) fn gradient(&self) -> f64 {
+        self.gradient
     }
 
-    /// Sum of absolute column weights over outputs, of standardised columns, made to sum to 1.
-    pub fn importance(&self) -> Vec<f64> {
+    /// Share of each column: absolute weights on standardised columns, summed over outputs, normalised to 1.
+    pub(crate) fn importance(&self) -> Vec<f64> {
         importance(&self.weights, self.columns())
     }
 
@@ -208,7 +216,7 @@ impl Logistic {
     ///
     /// # Errors
     /// Rows of another width, or a value that is not finite.
-    pub fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
+    pub(crate) fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
         check_width(rows, self.columns())?;
         let rows = self.standard.apply(rows);
         let point = self.weights.concat();
@@ -239,7 +247,7 @@ impl Logistic {
     }
 }
 
-/// Shares of columns in absolute weights, the last of each list being the intercept.
+/// Share of each column in the absolute weights; the last entry of each list is the intercept.
 pub(super) fn importance(weights: &[Vec<f64>], columns: usize) -> Vec<f64> {
     let mut sums = vec![0.0; columns];
     for list in weights {
@@ -258,7 +266,7 @@ mod tests {
     use crate::{input::generator, metrics::most_probable, silent};
 
     #[test]
-    fn a_column_without_meaning_gives_the_share_of_classes() {
+    fn an_uninformative_column_gives_the_class_shares() {
         // The column is balanced over the labels: weight 0, intercept ln(3/1).
         let rows = Matrix::from_values(1, vec![-1., 1., -1., 1., -1., 1., -1., 1.]).unwrap();
         let labels = Labels::new(&[1, 1, 1, 1, 1, 1, 0, 0], 2).unwrap();
@@ -266,11 +274,11 @@ mod tests {
         let fitted = fitted.unwrap();
         let answers = fitted.probabilities(&rows).unwrap();
         assert!(answers.iter().all(|row| (row[1] - 0.75).abs() < 1e-6), "{answers:?}");
-        assert!(fitted.slope() <= 1e-9);
+        assert!(fitted.gradient() <= 1e-9);
     }
 
     #[test]
-    fn the_gradient_is_the_slope_of_the_loss() {
+    fn the_gradient_matches_finite_differences_of_the_loss() {
         let mut random = generator(1, 0);
         let rows = Matrix::from_values(4, (0..200).map(|_| random.f32() - 0.5).collect()).unwrap();
         for outputs in [1, 3] {
@@ -297,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn three_classes_and_columns_of_unlike_size_are_told_apart() {
+    fn three_classes_are_separated_on_columns_of_unequal_scale() {
         let mut random = generator(2, 0);
         let mut values = Vec::new();
         let labels: Vec<u32> = (0..900).map(|row| row % 3).collect();
@@ -316,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn one_and_two_threads_fit_the_same() {
+    fn the_fit_is_the_same_on_one_and_two_threads() {
         let mut random = generator(3, 0);
         let rows = Matrix::from_values(3, (0..30_000).map(|_| random.f32()).collect()).unwrap();
         let labels: Vec<u32> = rows.iter().map(|row| u32::from(row[0] + random.f32() > 1.0)).collect();

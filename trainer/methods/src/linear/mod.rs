@@ -1,7 +1,7 @@
 //! Weighted sums of columns: logistic regression and support vector machines.
 //!
-//! Columns are standardised inside (mean 0, deviation 1 on the training rows; constant columns become 0), because both
-//! methods stand still or diverge on columns of unlike size.
+//! Both standardise the columns first (mean 0, deviation 1 on the training rows; constant columns become 0): on columns
+//! of unequal scale the search would stall or diverge.
 
 mod config;
 mod descent;
@@ -10,19 +10,20 @@ mod logistic;
 mod platt;
 mod svm;
 
-pub use config::{LogisticConfig, SvmConfig, SvmKernel};
+pub(crate) use config::SvmKernel;
+pub use config::{LogisticConfig, SvmConfig};
 pub use logistic::Logistic;
 pub use svm::Svm;
 
-/// Classes that have rows, ascending.
+/// Classes with training rows, ascending.
 fn present(labels: crate::Labels<'_>) -> Vec<u32> {
     let counts = labels.counts();
     (0..labels.classes() as u32).filter(|class| counts[*class as usize] > 0).collect()
 }
 
-/// A row's values times column weights, and the intercept that follows them.
+/// A row's values times the column weights, plus the intercept, which is the last weight.
 fn weighted_sum(weights: &[f64], row: &[f32]) -> f64 {
-    // Four sums, so that additions need not wait for one another.
+    // Four independent sums, for instruction-level parallelism.
     let (mut sums, quads, rest) = ([0.0f64; 4], row.chunks_exact(4), row.chunks_exact(4).remainder());
     for (values, weights) in quads.zip(weights.chunks_exact(4)) {
         for at in 0..4 {
@@ -33,7 +34,7 @@ fn weighted_sum(weights: &[f64], row: &[f32]) -> f64 {
     sums[0] + sums[1] + (sums[2] + sums[3]) + tail + weights[row.len()]
 }
 
-/// Adds a row, with a 1 for the intercept, `by` times.
+/// Adds `by` times a row, with a 1 for the intercept.
 fn add_row(sums: &mut [f64], row: &[f32], by: f64) {
     for (sum, value) in sums.iter_mut().zip(row) {
         *sum += by * f64::from(*value);

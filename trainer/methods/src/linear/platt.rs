@@ -10,6 +10,15 @@ pub(super) struct Sigmoid {
     shift: f64,
 }
 
+/// First and second derivatives of the loss by slope and shift.
+struct Derivatives {
+    slope: f64,
+    shift: f64,
+    slope_slope: f64,
+    slope_shift: f64,
+    shift_shift: f64,
+}
+
 impl Sigmoid {
     /// Probability of the positive class.
     pub(super) fn of(self, value: f64) -> f64 {
@@ -17,24 +26,24 @@ impl Sigmoid {
         if odds >= 0.0 { libm::exp(-odds) / (1.0 + libm::exp(-odds)) } else { 1.0 / (1.0 + libm::exp(odds)) }
     }
 
-    /// Fits slope and shift to decision values that were made without sight of their rows.
+    /// Fits slope and shift to decision values from models that were not trained on their rows.
     pub(super) fn fit(values: &[f64], positive: &[bool]) -> Self {
         let positives = positive.iter().filter(|is| **is).count() as f64;
         let negatives = positive.len() as f64 - positives;
-        // Targets a little inside 0 and 1, as if each class had one row more.
+        // Targets slightly inside 0 and 1, as if each class had one more row.
         let (high, low) = ((positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0));
         let targets: Vec<f64> = positive.iter().map(|is| if *is { high } else { low }).collect();
         let mut here = Self { slope: 0.0, shift: libm::log((negatives + 1.0) / (positives + 1.0)) };
         let mut loss = here.loss(values, &targets);
         for _ in 0..100 {
-            let (gradient, curvature) = here.derivatives(values, &targets);
-            if gradient.0.abs() < 1e-5 && gradient.1.abs() < 1e-5 {
+            let by = here.derivatives(values, &targets);
+            if by.slope.abs() < 1e-5 && by.shift.abs() < 1e-5 {
                 break;
             }
-            let determinant = curvature.0 * curvature.2 - curvature.1 * curvature.1;
-            let slope = -(curvature.2 * gradient.0 - curvature.1 * gradient.1) / determinant;
-            let shift = -(curvature.0 * gradient.1 - curvature.1 * gradient.0) / determinant;
-            let descent = gradient.0 * slope + gradient.1 * shift;
+            let determinant = by.slope_slope * by.shift_shift - by.slope_shift * by.slope_shift;
+            let slope = -(by.shift_shift * by.slope - by.slope_shift * by.shift) / determinant;
+            let shift = -(by.slope_slope * by.shift - by.slope_shift * by.slope) / determinant;
+            let descent = by.slope * slope + by.shift * shift;
             let mut step = 1.0;
             let found = std::iter::from_fn(|| {
                 let there = Self { slope: here.slope + step * slope, shift: here.shift + step * shift };
@@ -58,19 +67,19 @@ impl Sigmoid {
         values.iter().zip(targets).map(one).sum()
     }
 
-    /// Gradient, and second derivatives (slope², slope·shift, shift²) with a small ridge.
-    fn derivatives(self, values: &[f64], targets: &[f64]) -> ((f64, f64), (f64, f64, f64)) {
-        let (mut gradient, mut curvature) = ((0.0, 0.0), (1e-12, 0.0, 1e-12));
+    /// Derivatives of the loss, with a small ridge on the second ones.
+    fn derivatives(self, values: &[f64], targets: &[f64]) -> Derivatives {
+        let mut sums = Derivatives { slope: 0.0, shift: 0.0, slope_slope: 1e-12, slope_shift: 0.0, shift_shift: 1e-12 };
         for (value, target) in values.iter().zip(targets) {
             let p = self.of(*value);
             let (error, spread) = (target - p, p * (1.0 - p));
-            gradient.0 += value * error;
-            gradient.1 += error;
-            curvature.0 += value * value * spread;
-            curvature.1 += value * spread;
-            curvature.2 += spread;
+            sums.slope += value * error;
+            sums.shift += error;
+            sums.slope_slope += value * value * spread;
+            sums.slope_shift += value * spread;
+            sums.shift_shift += spread;
         }
-        (gradient, curvature)
+        sums
     }
 }
 
@@ -80,7 +89,7 @@ mod tests {
     use crate::input::generator;
 
     #[test]
-    fn the_sigmoid_that_made_the_labels_is_found_again() {
+    fn the_sigmoid_behind_the_labels_is_recovered() {
         let mut random = generator(1, 0);
         let truth = Sigmoid { slope: -1.5, shift: 0.5 };
         let values: Vec<f64> = (0..40_000).map(|_| random.f64() * 8.0 - 4.0).collect();
@@ -90,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn parted_classes_and_one_class_give_finite_answers() {
+    fn separable_classes_and_one_class_give_finite_probabilities() {
         let values: Vec<f64> = (0..100).map(f64::from).collect();
         let positive: Vec<bool> = (0..100).map(|at| at >= 50).collect();
         let found = Sigmoid::fit(&values, &positive);

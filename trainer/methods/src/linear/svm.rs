@@ -1,24 +1,30 @@
-//! Support vector machine: the squared hinge loss, which is smooth, minimised in the weights themselves; one class against
-//! the rest, probabilities by Platt's method on held-out parts.
+//! Support vector machine: squared hinge loss minimised in the primal, one class against the rest, with probabilities
+//! by Platt's method on held-out folds.
 
 use lapwing_tables::Matrix;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    SvmConfig, SvmKernel, add_row, descent::minimize, fourier::Fourier, logistic, platt::Sigmoid, present, weighted_sum,
+    SvmConfig, SvmKernel, add_row,
+    descent::{Stop, minimize},
+    fourier::Fourier,
+    logistic,
+    platt::Sigmoid,
+    present, weighted_sum,
 };
 use crate::{
-    Labels, MethodError, Progress, Step,
+    FitProgress, Labels, MethodError, Step,
     input::{check_labelled, check_width, generator},
     standard::Standard,
 };
 
 const WHAT: &str = "svm";
-/// Most values of random features held at once (1 GiB).
-const MOST_FEATURES: usize = 1 << 28;
+/// Limit of rows × random features in memory at once (1 GiB).
+const MAX_FEATURE_VALUES: usize = 1 << 28;
 
-/// One separating plane: column weights, the last being the intercept, and what makes its values probabilities.
+/// One separating plane: column weights with the intercept last, and the sigmoid that turns its values into
+/// probabilities.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Plane {
     class: u32,
@@ -32,24 +38,24 @@ pub struct Svm {
     standard: Standard,
     features: Option<Fourier>,
     classes: usize,
-    /// One for the second of two classes, or one a class that had rows.
+    /// One for the second of two classes, or one for each class with training rows.
     planes: Vec<Plane>,
-    /// Class that has the rest of the probability when there is one plane.
+    /// Class that gets the remaining probability when there is one plane.
     other: Option<u32>,
 }
 
 impl SvmConfig {
-    /// Fits the planes: `folds` + 1 times each, all but the last for probabilities.
+    /// Fits each plane `folds` + 1 times: once without each fold, for the probabilities, and once on all rows.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing, constant, of one class, or not finite; more rows × random
-    /// features than 2^28.
+    /// An invalid setting; no rows; rows that are constant, of one class, or not finite; more than 2^28 rows × random
+    /// features.
     pub fn fit(
         &self,
         rows: &Matrix,
         labels: Labels<'_>,
         seed: u64,
-        progress: Progress<'_>,
+        progress: FitProgress<'_>,
     ) -> Result<Svm, MethodError> {
         self.check()?;
         check_labelled(WHAT, rows, labels)?;
@@ -59,38 +65,22 @@ impl SvmConfig {
         if let Some(features) = &features {
             inputs = features.apply(&inputs);
         }
-        let costs: Vec<f64> = self.class_weights.of(labels)?.iter().map(|weight| weight * self.c).collect();
-        let mut asked = present(labels);
-        let other = (asked.len() == 2).then(|| asked.remove(0));
-        let folds = self.parts(rows.rows(), seed);
-        // Every fold of every plane, and the plane on all rows, is a task of its own.
-        let total = asked.len() * (self.folds + 1);
-        let done = std::sync::atomic::AtomicUsize::new(0);
-        let task = |task: usize| {
-            let (class, fold) = (asked[task / (self.folds + 1)], task % (self.folds + 1));
-            let kept: Vec<u32> = (0..rows.rows() as u32).filter(|row| folds[*row as usize] as usize != fold).collect();
-            let side = |row: usize| if labels.values()[row] == class { 1.0 } else { -1.0 };
-            let cost = |row: usize| costs[labels.values()[row] as usize];
-            let weights = self.descend(&inputs, &kept, side, cost);
-            let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            progress(Step { what: "planes", done, total });
-            weights
+        let task = Task {
+            config: self,
+            costs: self.class_weights.of(labels)?.iter().map(|weight| weight * self.c).collect(),
+            folds: self.fold_of(rows.rows(), seed),
+            inputs,
+            labels,
         };
-        let found: Vec<Vec<f64>> = (0..total).into_par_iter().map(task).collect();
-        let plane = |(class, weights): (&u32, &[Vec<f64>])| {
-            let of = |row: usize| weighted_sum(&weights[folds[row] as usize], inputs.row(row));
-            let values: Vec<f64> = (0..rows.rows()).map(of).collect();
-            let positive: Vec<bool> = labels.values().iter().map(|label| label == class).collect();
-            let sigmoid = Sigmoid::fit(&values, &positive);
-            Plane { class: *class, weights: weights[self.folds].clone(), sigmoid }
-        };
-        let planes = asked.iter().zip(found.chunks_exact(self.folds + 1)).map(plane).collect();
+        let mut classes = present(labels);
+        let other = (classes.len() == 2).then(|| classes.remove(0));
+        let planes = task.planes(&classes, progress);
         Ok(Svm { standard, features, classes: labels.classes(), planes, other })
     }
 
     fn features(&self, rows: &Matrix, seed: u64) -> Result<Option<Fourier>, MethodError> {
         let SvmKernel::Rbf { gamma, features } = self.kernel else { return Ok(None) };
-        let limit = MOST_FEATURES / features;
+        let limit = MAX_FEATURE_VALUES / features;
         if rows.rows() > limit {
             return Err(MethodError::TooManyRows { what: WHAT, rows: rows.rows(), limit });
         }
@@ -98,46 +88,99 @@ impl SvmConfig {
         Ok(Some(Fourier::draw(rows.columns(), features, gamma, seed)))
     }
 
-    /// Part of each row, drawn evenly.
-    fn parts(&self, rows: usize, seed: u64) -> Vec<u8> {
-        let mut parts: Vec<u8> = (0..rows).map(|row| (row % self.folds) as u8).collect();
-        generator(seed, 0).shuffle(&mut parts);
-        parts
+    /// Fold of each row; folds are equally large and drawn by seed.
+    fn fold_of(&self, rows: usize, seed: u64) -> Vec<u8> {
+        let mut folds: Vec<u8> = (0..rows).map(|row| (row % self.folds) as u8).collect();
+        generator(seed, 0).shuffle(&mut folds);
+        folds
     }
 
-    /// Weights and intercept that minimise ½‖w‖² + Σ cost × max(0, 1 − side × value)² over the kept rows, the intercept
-    /// being one of w.
+    /// Weights and intercept that minimise ½‖w‖² + Σ cost × max(0, 1 − sign × value)² over the given rows; w includes
+    /// the intercept.
     fn descend(
         &self,
         inputs: &Matrix,
-        kept: &[u32],
-        side: impl Fn(usize) -> f64,
+        rows: &[u32],
+        sign: impl Fn(usize) -> f64,
         cost: impl Fn(usize) -> f64,
     ) -> Vec<f64> {
-        let total: f64 = kept.iter().map(|row| cost(*row as usize)).sum();
+        let total: f64 = rows.iter().map(|row| cost(*row as usize)).sum();
         let value = |weights: &[f64], gradient: &mut [f64]| {
             let mut loss = 0.5 * weights.iter().map(|weight| weight * weight).sum::<f64>();
             gradient.copy_from_slice(weights);
-            for row in kept {
+            for row in rows {
                 let row = *row as usize;
-                let (side, values) = (side(row), inputs.row(row));
-                let short = 1.0 - side * weighted_sum(weights, values);
+                let (sign, values) = (sign(row), inputs.row(row));
+                let short = 1.0 - sign * weighted_sum(weights, values);
                 if short > 0.0 {
                     let cost = cost(row);
                     loss += cost * short * short;
-                    add_row(gradient, values, -2.0 * cost * short * side);
+                    add_row(gradient, values, -2.0 * cost * short * sign);
                 }
             }
             gradient.iter_mut().for_each(|part| *part /= total);
             loss / total
         };
-        minimize(vec![0.0; inputs.columns() + 1], self.iterations, self.tolerance, value, |_| {}).point
+        let stop = Stop { iterations: self.iterations, tolerance: self.tolerance };
+        minimize(vec![0.0; inputs.columns() + 1], stop, value, |_| {}).point
+    }
+}
+
+/// What the planes of one fit share.
+struct Task<'a> {
+    config: &'a SvmConfig,
+    inputs: Matrix,
+    labels: Labels<'a>,
+    /// Cost of a misclassified row, by class.
+    costs: Vec<f64>,
+    /// Fold of each row.
+    folds: Vec<u8>,
+}
+
+impl Task<'_> {
+    /// One plane for each class, against the rest. Each fold of each plane, and each plane on all rows, runs as a task
+    /// of its own.
+    fn planes(&self, classes: &[u32], progress: FitProgress<'_>) -> Vec<Plane> {
+        let folds = self.config.folds;
+        let total = classes.len() * (folds + 1);
+        let done = std::sync::atomic::AtomicUsize::new(0);
+        let fit = |task: usize| {
+            let weights = self.weights(classes[task / (folds + 1)], task % (folds + 1));
+            let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            progress(Step { what: "planes", done, total });
+            weights
+        };
+        let weights: Vec<Vec<f64>> = (0..total).into_par_iter().map(fit).collect();
+        classes
+            .iter()
+            .zip(weights.chunks_exact(folds + 1))
+            .map(|(class, weights)| self.plane(*class, weights))
+            .collect()
+    }
+
+    /// Weights of one class against the rest, fitted on all rows outside a fold.
+    fn weights(&self, class: u32, fold: usize) -> Vec<f64> {
+        let labels = self.labels.values();
+        let rows: Vec<u32> =
+            (0..labels.len() as u32).filter(|row| usize::from(self.folds[*row as usize]) != fold).collect();
+        let sign = |row: usize| if labels[row] == class { 1.0 } else { -1.0 };
+        let cost = |row: usize| self.costs[labels[row] as usize];
+        self.config.descend(&self.inputs, &rows, sign, cost)
+    }
+
+    /// The plane fitted on all rows (the last weights), with the sigmoid fitted on each row's held-out value.
+    fn plane(&self, class: u32, weights: &[Vec<f64>]) -> Plane {
+        let value = |row: usize| weighted_sum(&weights[usize::from(self.folds[row])], self.inputs.row(row));
+        let values: Vec<f64> = (0..self.inputs.rows()).map(value).collect();
+        let positive: Vec<bool> = self.labels.values().iter().map(|label| *label == class).collect();
+        let sigmoid = Sigmoid::fit(&values, &positive);
+        Plane { class, weights: weights[self.config.folds].clone(), sigmoid }
     }
 }
 
 impl Svm {
     /// Number of classes.
-    pub fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.classes
     }
 
@@ -146,8 +189,8 @@ impl Svm {
         self.standard.columns()
     }
 
-    /// Shares of absolute weights, of standardised columns; nothing with random features.
-    pub fn importance(&self) -> Option<Vec<f64>> {
+    /// Share of each column in the absolute weights on standardised columns; `None` with random features.
+    pub(crate) fn importance(&self) -> Option<Vec<f64>> {
         let weights: Vec<Vec<f64>> = self.planes.iter().map(|plane| plane.weights.clone()).collect();
         self.features.is_none().then(|| logistic::importance(&weights, self.columns()))
     }
@@ -156,10 +199,10 @@ impl Svm {
     ///
     /// # Errors
     /// Rows of another width, or a value that is not finite.
-    pub fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
+    pub(crate) fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
         check_width(rows, self.columns())?;
         let mut answers = Vec::with_capacity(rows.rows() * self.classes);
-        // In parts, so that random features of few rows are held at once.
+        // In blocks, to bound the memory for random features.
         for from in (0..rows.rows()).step_by(1 << 16) {
             let part: Vec<usize> = (from..(from + (1 << 16)).min(rows.rows())).collect();
             let mut inputs = self.standard.apply(&rows.select_rows(&part));
@@ -199,31 +242,31 @@ mod tests {
     }
 
     #[test]
-    fn two_rows_have_the_plane_worked_by_hand() {
-        // Rows ±1 of sides ±1, no other column: by symmetry the intercept is 0 and w minimises ½w² + 2c(1 − w)²,
+    fn two_rows_have_the_plane_computed_by_hand() {
+        // Rows ±1 with signs ±1, no other column: by symmetry the intercept is 0 and w minimises ½w² + 2c(1 − w)²,
         // so w = 4c / (1 + 4c); c = 1 gives 0.8.
         let rows = Matrix::from_values(1, vec![1.0, -1.0]).unwrap();
         let config = SvmConfig { tolerance: 1e-10, ..SvmConfig::default() };
-        let side = |row: usize| if row == 0 { 1.0 } else { -1.0 };
-        let weights = config.descend(&rows, &[0, 1], side, |_| 1.0);
+        let sign = |row: usize| if row == 0 { 1.0 } else { -1.0 };
+        let weights = config.descend(&rows, &[0, 1], sign, |_| 1.0);
         assert!((weights[0] - 0.8).abs() < 1e-8 && weights[1].abs() < 1e-8, "{weights:?}");
     }
 
     #[test]
-    fn rows_of_a_high_cost_stay_on_their_side() {
-        // At 0 one row of side 1 against two of side −1: the intercept b minimises ½b² + c (1 − b)² + 2 (1 + b)², so
+    fn rows_with_a_high_cost_are_classified_correctly() {
+        // At 0 one row of sign 1 against two of sign −1: the intercept b minimises ½b² + c (1 − b)² + 2 (1 + b)², so
         // b = (2c − 4) / (1 + 2c + 4).
         let rows = Matrix::from_values(1, vec![0.0; 3]).unwrap();
         let config = SvmConfig { tolerance: 1e-10, ..SvmConfig::default() };
         for high in [1.0, 10.0] {
-            let side = |row: usize| if row == 0 { 1.0 } else { -1.0 };
-            let weights = config.descend(&rows, &[0, 1, 2], side, |row| if row == 0 { high } else { 1.0 });
+            let sign = |row: usize| if row == 0 { 1.0 } else { -1.0 };
+            let weights = config.descend(&rows, &[0, 1, 2], sign, |row| if row == 0 { high } else { 1.0 });
             assert!((weights[1] - (2.0 * high - 4.0) / (5.0 + 2.0 * high)).abs() < 1e-8, "{high}: {weights:?}");
         }
     }
 
     #[test]
-    fn lines_part_three_groups_and_a_circle_needs_the_kernel() {
+    fn lines_separate_three_groups_and_a_circle_needs_the_kernel() {
         let mut random = generator(2, 0);
         let values: Vec<f32> = (0..1200).map(|_| random.f32() * 2.0 - 1.0).collect();
         let rows = Matrix::from_values(2, values).unwrap();
@@ -238,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn one_and_two_threads_fit_the_same() {
+    fn the_fit_is_the_same_on_one_and_two_threads() {
         let mut random = generator(3, 0);
         let rows = Matrix::from_values(3, (0..3000).map(|_| random.f32()).collect()).unwrap();
         let labels: Vec<u32> = rows.iter().map(|row| u32::from(row[0] + random.f32() > 1.0)).collect();

@@ -1,4 +1,4 @@
-//! Every method under one roof: its name, its settings, what fitting makes of them.
+//! Names and settings → fitted methods: one enum each over all classifiers and scorers.
 
 #[cfg(test)]
 mod tests;
@@ -9,28 +9,27 @@ use lapwing_tables::Matrix;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BaggingConfig, Boosting, BoostingConfig, Dbscan, DbscanConfig, ForestConfig, IsolationForest,
+    BaggingConfig, Boosting, BoostingConfig, Dbscan, DbscanConfig, FitProgress, ForestConfig, IsolationForest,
     IsolationForestConfig, KMeans, KMeansConfig, Labels, Logistic, LogisticConfig, MethodError, Neighbours,
-    NeighboursConfig, Pca, PcaConfig, Progress, Svm, SvmConfig, TreeConfig, Trees, Voting, VotingConfig,
+    NeighboursConfig, Pca, PcaConfig, Svm, SvmConfig, TreeConfig, Trees, Voting, VotingConfig,
 };
 
-/// Names of methods, as commands and configuration files use them.
+/// A method, by its name on command lines and in configuration files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names of the variants document them")]
 pub enum Method {
     /// One classification tree.
     DecisionTree,
-    /// Many trees on resampled rows and columns.
+    /// Trees on resampled rows, with random columns at each split.
     RandomForest,
-    /// Many trees on resampled rows.
+    /// Trees on resampled rows.
     Bagging,
     /// Mean of several methods' probabilities.
     Voting,
-    /// Multinomial logistic regression.
     LogisticRegression,
-    /// Support vector machine.
     Svm,
-    /// Trees that each correct those before.
+    /// Trees that each correct the previous ones.
     GradientBoosting,
     /// Rows that random cuts isolate early.
     IsolationForest,
@@ -45,7 +44,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// All of them.
+    /// Every method, in the order of the declaration.
     pub const ALL: [Self; 12] = [
         Self::DecisionTree,
         Self::RandomForest,
@@ -61,7 +60,7 @@ impl Method {
         Self::KMeans,
     ];
 
-    /// The name on command lines, such as `random-forest`.
+    /// The name on command lines, e.g. `random-forest`.
     pub fn name(self) -> &'static str {
         match self {
             Self::DecisionTree => "decision-tree",
@@ -79,7 +78,7 @@ impl Method {
         }
     }
 
-    /// Default settings where this is a classifier.
+    /// Default settings if this is a classifier.
     pub fn classifier(self) -> Option<ClassifierConfig> {
         Some(match self {
             Self::DecisionTree => ClassifierConfig::DecisionTree(TreeConfig::default()),
@@ -93,7 +92,7 @@ impl Method {
         })
     }
 
-    /// Default settings where this scores anomalies.
+    /// Default settings if this is an anomaly scorer.
     pub fn scorer(self) -> Option<ScorerConfig> {
         Some(match self {
             Self::IsolationForest => ScorerConfig::IsolationForest(IsolationForestConfig::default()),
@@ -123,39 +122,29 @@ impl FromStr for Method {
     }
 }
 
-/// Settings of a classifier; in files a table with `method = "random-forest"` and that method's settings.
+/// Settings of a classifier; in files, a table with `method = "random-forest"` and the settings of that method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names of the variants document them")]
 pub enum ClassifierConfig {
-    /// See [`TreeConfig`].
     DecisionTree(TreeConfig),
-    /// See [`ForestConfig`].
     RandomForest(ForestConfig),
-    /// See [`BaggingConfig`].
     Bagging(BaggingConfig),
-    /// See [`VotingConfig`].
     Voting(VotingConfig),
-    /// See [`LogisticConfig`].
     LogisticRegression(LogisticConfig),
-    /// See [`SvmConfig`].
     Svm(SvmConfig),
-    /// See [`BoostingConfig`].
     GradientBoosting(BoostingConfig),
 }
 
-/// Settings of an anomaly scorer; in files a table with `method = "isolation-forest"` and that method's settings.
+/// Settings of an anomaly scorer; in files, a table with `method = "isolation-forest"` and the settings of that method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names of the variants document them")]
 pub enum ScorerConfig {
-    /// See [`IsolationForestConfig`].
     IsolationForest(IsolationForestConfig),
-    /// See [`PcaConfig`].
     Pca(PcaConfig),
-    /// See [`DbscanConfig`].
     Dbscan(DbscanConfig),
-    /// See [`NeighboursConfig`].
     Neighbours(NeighboursConfig),
-    /// See [`KMeansConfig`].
     KMeans(KMeansConfig),
 }
 
@@ -173,16 +162,16 @@ impl ClassifierConfig {
         }
     }
 
-    /// Learns classes from rows × columns and one label a row.
+    /// Fits a classifier to rows × columns with one label per row.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing, constant, of one class, or not finite.
+    /// An invalid setting; no rows; rows that are constant, of one class, or not finite.
     pub fn fit(
         &self,
         rows: &Matrix,
         labels: Labels<'_>,
         seed: u64,
-        progress: Progress<'_>,
+        progress: FitProgress<'_>,
     ) -> Result<Classifier, MethodError> {
         Ok(match self {
             Self::DecisionTree(config) => Classifier::DecisionTree(config.fit(rows, labels, seed, progress)?),
@@ -208,11 +197,11 @@ impl ScorerConfig {
         }
     }
 
-    /// Learns what is ordinary from benign rows × columns.
+    /// Fits a scorer to benign rows × columns.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing, constant, or not finite.
-    pub fn fit(&self, benign: &Matrix, seed: u64, progress: Progress<'_>) -> Result<Scorer, MethodError> {
+    /// An invalid setting; no rows; rows that are constant or not finite.
+    pub fn fit(&self, benign: &Matrix, seed: u64, progress: FitProgress<'_>) -> Result<Scorer, MethodError> {
         Ok(match self {
             Self::IsolationForest(config) => Scorer::IsolationForest(config.fit(benign, seed, progress)?),
             Self::Pca(config) => Scorer::Pca(config.fit(benign, progress)?),
@@ -226,36 +215,26 @@ impl ScorerConfig {
 /// A fitted classifier.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names of the variants document them")]
 pub enum Classifier {
-    /// By [`TreeConfig::fit`].
     DecisionTree(Trees),
-    /// By [`ForestConfig::fit`].
     RandomForest(Trees),
-    /// By [`BaggingConfig::fit`].
     Bagging(Trees),
-    /// By [`VotingConfig::fit`].
     Voting(Voting),
-    /// By [`LogisticConfig::fit`].
     LogisticRegression(Logistic),
-    /// By [`SvmConfig::fit`].
     Svm(Svm),
-    /// By [`BoostingConfig::fit`].
     GradientBoosting(Boosting),
 }
 
 /// A fitted anomaly scorer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names of the variants document them")]
 pub enum Scorer {
-    /// By [`IsolationForestConfig::fit`].
     IsolationForest(IsolationForest),
-    /// By [`PcaConfig::fit`].
     Pca(Pca),
-    /// By [`DbscanConfig::fit`].
     Dbscan(Dbscan),
-    /// By [`NeighboursConfig::fit`].
     Neighbours(Neighbours),
-    /// By [`KMeansConfig::fit`].
     KMeans(KMeans),
 }
 
@@ -284,7 +263,7 @@ impl Classifier {
         }
     }
 
-    /// Columns that rows must have.
+    /// Number of columns that rows must have.
     pub fn columns(&self) -> usize {
         match self {
             Self::DecisionTree(trees) | Self::RandomForest(trees) | Self::Bagging(trees) => trees.columns(),
@@ -298,7 +277,7 @@ impl Classifier {
     /// Class probabilities, rows × classes; each row sums to 1.
     ///
     /// # Errors
-    /// Rows of another width, or a value that is not finite.
+    /// Rows with another number of columns, or a value that is not finite.
     pub fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
         match self {
             Self::DecisionTree(trees) | Self::RandomForest(trees) | Self::Bagging(trees) => trees.probabilities(rows),
@@ -309,8 +288,7 @@ impl Classifier {
         }
     }
 
-    /// Share of each column in what was learnt, summing to 1 (all 0 when nothing was); nothing where the method has
-    /// none.
+    /// Importance of each column, summing to 1 (all 0 if no column was used); `None` if the method has no importances.
     ///
     /// Trees: decrease in impurity. Boosting: gain. Linear methods: sum of absolute weights on standardised columns.
     pub fn importance(&self) -> Option<Vec<f64>> {
@@ -338,7 +316,7 @@ impl Scorer {
         }
     }
 
-    /// Columns that rows must have.
+    /// Number of columns that rows must have.
     pub fn columns(&self) -> usize {
         match self {
             Self::IsolationForest(fitted) => fitted.columns(),
@@ -349,10 +327,10 @@ impl Scorer {
         }
     }
 
-    /// One score a row, higher = more anomalous.
+    /// One score per row; higher is more anomalous.
     ///
     /// # Errors
-    /// Rows of another width, or a value that is not finite.
+    /// Rows with another number of columns, or a value that is not finite.
     pub fn scores(&self, rows: &Matrix) -> Result<Vec<f32>, MethodError> {
         match self {
             Self::IsolationForest(fitted) => fitted.scores(rows),

@@ -1,4 +1,4 @@
-//! What holds for every method alike.
+//! Properties that hold for every method.
 
 use super::*;
 use crate::{input::generator, metrics::auc, silent};
@@ -11,7 +11,7 @@ fn rows(count: usize) -> (Matrix, Vec<u32>) {
 }
 
 #[test]
-fn every_method_is_either_a_classifier_or_a_scorer_and_found_by_its_name() {
+fn every_method_has_a_name_and_is_a_classifier_or_a_scorer() {
     for method in Method::ALL {
         assert_eq!(method.name().parse::<Method>().unwrap(), method);
         assert!(method.classifier().is_some() != method.scorer().is_some());
@@ -27,7 +27,7 @@ fn every_method_is_either_a_classifier_or_a_scorer_and_found_by_its_name() {
 }
 
 #[test]
-fn every_classifier_learns_is_written_and_read_again_with_the_same_answers() {
+fn every_classifier_learns_and_survives_serialization() {
     let (rows, labels) = rows(600);
     let labels = Labels::new(&labels, 4).unwrap();
     for config in Method::ALL.into_iter().filter_map(Method::classifier) {
@@ -49,10 +49,10 @@ fn every_classifier_learns_is_written_and_read_again_with_the_same_answers() {
 }
 
 #[test]
-fn every_scorer_learns_is_written_and_read_again_with_the_same_scores() {
+fn every_scorer_learns_and_survives_serialization() {
     let (mut rows, _) = rows(400);
     for row in 0..400 {
-        // Ordinary rows lie near a plane; odd ones do not.
+        // Benign rows lie near a plane, attacks do not.
         let sum = rows.row(row)[0] + rows.row(row)[1];
         rows.row_mut(row)[2] = if row < 300 { sum } else { sum + 15.0 };
     }
@@ -74,7 +74,7 @@ fn every_scorer_learns_is_written_and_read_again_with_the_same_scores() {
 }
 
 #[test]
-fn every_method_refuses_what_it_cannot_learn_from() {
+fn every_method_rejects_unusable_rows() {
     let nan = Matrix::from_values(2, vec![1.0, f32::NAN, 2.0, 3.0]).unwrap();
     let labels = Labels::new(&[0, 1], 2).unwrap();
     for config in Method::ALL.into_iter().filter_map(Method::classifier) {

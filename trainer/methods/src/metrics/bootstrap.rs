@@ -1,5 +1,6 @@
-//! A figure on resampled rows → the interval it may lie in: percentile bootstrap, Efron and Tibshirani 1993, chapter 13.
+//! A metric on resampled rows → its confidence interval: percentile bootstrap (Efron and Tibshirani 1993, chapter 13).
 
+use lapwing_tables::stats::quantile;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -7,33 +8,31 @@ use crate::{
     input::{check_setting, generator},
 };
 
-/// An interval around a figure.
+/// A confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Interval {
-    /// Lower end.
     pub low: f64,
-    /// Upper end.
     pub high: f64,
-    /// Share of resamples inside, such as 0.95.
-    pub confidence: f64,
-    /// Resamples on which the figure stood.
-    pub resamples: usize,
-    /// Resamples on which it did not (such as an AUC on one class only).
-    pub failed: usize,
+    /// Share of resamples inside, e.g. 0.95.
+    pub(crate) confidence: f64,
+    /// Resamples on which the metric was defined.
+    pub(crate) resamples: usize,
+    /// Resamples on which it was undefined (e.g. the AUC of one class).
+    pub(crate) failed: usize,
 }
 
-/// The percentile interval of `figure`, called with row numbers drawn with replacement from `0..rows`.
-///
-/// `figure` gives nothing where it does not stand. Resamples run one after the other, in a fixed order.
+/// The percentile interval of `metric`, which is called with row numbers drawn with replacement from `0..rows` and
+/// returns `None` where it is undefined. Resamples run one after the other, in a fixed order.
 ///
 /// # Errors
-/// No rows, no resamples, a confidence outside 0..1, a figure that stands on no resample.
+/// No rows, no resamples, a confidence outside 0..1, a metric that is undefined on every resample.
 pub fn bootstrap_interval(
     rows: usize,
     resamples: usize,
     confidence: f64,
     seed: u64,
-    mut figure: impl FnMut(&[usize]) -> Option<f64>,
+    mut metric: impl FnMut(&[usize]) -> Option<f64>,
 ) -> Result<Interval, MethodError> {
     check_setting("resamples", resamples, resamples > 0, "at least 1")?;
     check_setting("confidence", confidence, confidence > 0.0 && confidence < 1.0, "between 0 and 1")?;
@@ -41,30 +40,25 @@ pub fn bootstrap_interval(
         return Err(MethodError::NoRows { what: "a bootstrap", needed: 1 });
     }
     let mut drawn = vec![0; rows];
-    let mut figures: Vec<f64> = (0..resamples)
+    let mut values: Vec<f64> = (0..resamples)
         .filter_map(|resample| {
             let mut random = generator(seed, resample as u64);
             drawn.fill_with(|| random.usize(..rows));
-            figure(&drawn).filter(|value| value.is_finite())
+            metric(&drawn).filter(|value| value.is_finite())
         })
         .collect();
-    if figures.is_empty() {
-        let why = format!("the figure stands on none of {resamples} resamples");
+    if values.is_empty() {
+        let why = format!("the metric is undefined on all {resamples} resamples");
         return Err(MethodError::Numeric { what: "a bootstrap", why });
     }
-    figures.sort_unstable_by(f64::total_cmp);
-    let at = |share: f64| {
-        let place = share * (figures.len() - 1) as f64;
-        let (below, part) = (place as usize, place.fract());
-        figures[below] * (1.0 - part) + figures[(below + 1).min(figures.len() - 1)] * part
-    };
+    values.sort_unstable_by(f64::total_cmp);
     let tail = (1.0 - confidence) / 2.0;
     Ok(Interval {
-        low: at(tail),
-        high: at(1.0 - tail),
+        low: quantile(&values, tail),
+        high: quantile(&values, 1.0 - tail),
         confidence,
-        resamples: figures.len(),
-        failed: resamples - figures.len(),
+        resamples: values.len(),
+        failed: resamples - values.len(),
     })
 }
 
@@ -73,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_of_a_mean_is_that_of_theory() {
+    fn the_interval_of_a_mean_matches_theory() {
         // 400 values 0/1, half each: standard error 0.025, so 95 % lies in 0.5 ± 0.049.
         let values: Vec<f64> = (0..400).map(|at| f64::from(at % 2)).collect();
         let mean = |rows: &[usize]| Some(rows.iter().map(|row| values[*row]).sum::<f64>() / rows.len() as f64);
@@ -84,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_that_do_not_stand_are_counted() {
+    fn undefined_resamples_are_counted() {
         let interval = bootstrap_interval(2, 200, 0.9, 3, |rows| (rows[0] != rows[1]).then_some(1.0)).unwrap();
         assert_eq!(interval.failed + interval.resamples, 200);
         assert!(interval.failed > 50 && interval.resamples > 50);

@@ -1,24 +1,22 @@
-//! Results of several methods on the same rows, folds or seeds → is the difference more than chance?
+//! Results of several methods on the same rows, folds or seeds → whether they differ significantly.
 //!
 //! McNemar 1947 for two classifiers on the same rows; Wilcoxon 1945 (signed ranks) for two methods over folds; Friedman
-//! 1937 for several methods over folds: the choice of tests that Demšar 2006 ("Statistical comparisons of classifiers
-//! over multiple data sets", JMLR 7) argues for. Folds of one data set share training rows, so that p-values over them
-//! are too small rather than too large.
+//! 1937 for several methods over folds, as Demšar 2006 recommends ("Statistical comparisons of classifiers over
+//! multiple data sets", JMLR 7). Folds of one data set share training rows, so p-values over folds are too small rather
+//! than too large.
 
+use lapwing_tables::stats::ranks;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    distribution::{chi_squared_upper, fair_binomial_two_sided, normal_two_sided},
-    ranks,
-};
+use super::distribution::{chi_squared_upper, fair_binomial_two_sided, normal_two_sided};
 use crate::{MethodError, input::check_length};
 
 /// Result of [`mcnemar`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct McNemar {
-    /// Rows that only the left method has right.
+    /// Rows that only the left method classified correctly.
     pub only_left: u64,
-    /// Rows that only the right method has right.
+    /// Rows that only the right method classified correctly.
     pub only_right: u64,
     /// Two-sided, exact (binomial).
     pub p_value: f64,
@@ -28,13 +26,13 @@ pub struct McNemar {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Wilcoxon {
     /// Pairs that differ.
-    pub pairs: usize,
+    pub(crate) pairs: usize,
     /// The smaller of the two rank sums.
-    pub statistic: f64,
+    pub(crate) statistic: f64,
     /// Two-sided; 1 when no pair differs.
     pub p_value: f64,
-    /// Whether the p-value counts all sign patterns (up to 25 pairs) or takes the normal curve.
-    pub exact: bool,
+    /// Whether the p-value is exact (up to 25 pairs) or by the normal approximation.
+    pub(crate) exact: bool,
 }
 
 /// Result of [`friedman`].
@@ -43,14 +41,15 @@ pub struct Friedman {
     /// Mean rank of each method, 1 = lowest values.
     pub mean_ranks: Vec<f64>,
     /// Chi-squared statistic, corrected for ties.
-    pub statistic: f64,
-    /// From the chi-squared curve: rough below ten blocks.
+    pub(crate) statistic: f64,
+    /// From the chi-squared distribution; inaccurate below ten blocks.
     pub p_value: f64,
-    /// Mean ranks further apart than this differ at 5 % (Nemenyi 1963); nothing beyond ten methods.
+    /// Mean ranks that differ by more are significantly different at 5 % (Nemenyi 1963); `None` beyond ten methods.
     pub critical_difference: Option<f64>,
 }
 
-/// Do two classifiers err on different rows of the same test set? `left` and `right`: row called rightly or not.
+/// McNemar's test of two classifiers on the same test rows; `left` and `right` say for each row whether it was
+/// classified correctly.
 ///
 /// # Errors
 /// No rows, lists that differ in length.
@@ -59,13 +58,14 @@ pub fn mcnemar(left: &[bool], right: &[bool]) -> Result<McNemar, MethodError> {
     if left.is_empty() {
         return Err(MethodError::NoRows { what: "McNemar's test", needed: 1 });
     }
-    let count = |wanted: bool| left.iter().zip(right).filter(|(l, r)| l != r && **l == wanted).count() as u64;
+    let count =
+        |left_correct: bool| left.iter().zip(right).filter(|(l, r)| l != r && **l == left_correct).count() as u64;
     let (only_left, only_right) = (count(true), count(false));
     let p_value = fair_binomial_two_sided(only_left.min(only_right), only_left + only_right);
     Ok(McNemar { only_left, only_right, p_value })
 }
 
-/// Is one of two methods better over paired results (folds, seeds)? Equal pairs are left out.
+/// Wilcoxon's signed-rank test of two methods over paired results (folds, seeds); equal pairs are left out.
 ///
 /// # Errors
 /// No pairs, lists that differ in length, a result that is not finite.
@@ -96,7 +96,8 @@ pub fn wilcoxon_signed_rank(left: &[f64], right: &[f64]) -> Result<Wilcoxon, Met
     Ok(Wilcoxon { pairs, statistic, p_value, exact })
 }
 
-/// Share of the 2^n sign patterns with a rank sum this small, twice. Ranks are halves, so sums are counted in halves.
+/// Twice the share of the 2^n sign patterns with a rank sum this small. Ranks are multiples of ½, so doubled sums are
+/// integers.
 fn exact_tail(ranks: &[f64], statistic: f64) -> f64 {
     let doubled: Vec<usize> = ranks.iter().map(|rank| (2.0 * rank) as usize).collect();
     let mut patterns = vec![0.0; doubled.iter().sum::<usize>() + 1];
@@ -110,7 +111,8 @@ fn exact_tail(ranks: &[f64], statistic: f64) -> f64 {
     (2.0 * below / libm::exp2(ranks.len() as f64)).min(1.0)
 }
 
-/// Do several methods differ over the same blocks (folds, seeds)? `blocks`: one list a block, one result a method.
+/// Friedman's test of several methods over the same blocks (folds, seeds); `blocks` has one list per block with one
+/// result per method.
 ///
 /// # Errors
 /// Fewer than two blocks or methods, blocks that differ in length, a result that is not finite.
@@ -130,7 +132,7 @@ pub fn friedman(blocks: &[Vec<f64>]) -> Result<Friedman, MethodError> {
         for (sum, rank) in sums.iter_mut().zip(&ranks) {
             *sum += rank;
         }
-        // Each group of t equal values adds t³ − t: t² − 1 for each of its members.
+        // Each group of t equal values adds t³ − t, which is t² − 1 for each value.
         let equals = |value: &f64| block.iter().filter(|other| *other == value).count() as f64;
         ties += block.iter().map(|value| equals(value) * equals(value) - 1.0).sum::<f64>();
     }
@@ -157,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mcnemar_is_the_binomial_of_the_rows_that_differ() {
+    fn mcnemar_is_the_binomial_test_of_the_differing_rows() {
         let mut left = vec![true; 20];
         let mut right = vec![true; 20];
         left[..2].fill(false);
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn five_wins_of_five_are_one_pattern_in_sixteen() {
+    fn five_wins_of_five_have_a_p_value_of_one_in_sixteen() {
         let test = wilcoxon_signed_rank(&[1.0, 2.0, 3.0, 4.0, 5.0], &[0.0; 5]).unwrap();
         assert_eq!((test.statistic, test.p_value, test.exact), (0.0, 2.0 / 32.0, true));
         let same = wilcoxon_signed_rank(&[1.0; 4], &[1.0; 4]).unwrap();
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signed_rank_test_agrees_with_a_worked_example() {
+    fn the_signed_rank_test_matches_a_worked_example() {
         // Differences 15 −7 5 20 0 −9 17 −12 5 −10 (Wikipedia's example): W+ = 27, W− = 18, nine pairs.
         let left = [125.0, 115.0, 130.0, 140.0, 140.0, 115.0, 140.0, 125.0, 140.0, 135.0];
         let right = [110.0, 122.0, 125.0, 120.0, 140.0, 124.0, 123.0, 137.0, 135.0, 145.0];
@@ -187,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn many_pairs_take_the_normal_curve() {
+    fn many_pairs_use_the_normal_approximation() {
         let left: Vec<f64> = (0..40).map(|at| f64::from(at % 7) - 1.0).collect();
         let test = wilcoxon_signed_rank(&left, &[0.0; 40]).unwrap();
         assert!(!test.exact && test.p_value < 1e-4, "{test:?}");
     }
 
     #[test]
-    fn friedman_of_a_table_by_hand() {
+    fn friedman_matches_a_calculation_by_hand() {
         // Three methods in the same order in all four blocks: mean ranks 1 2 3, statistic 12·224/48 − 48 = 8.
         let blocks = vec![vec![1.0, 2.0, 3.0]; 4];
         let test = friedman(&blocks).unwrap();

@@ -1,8 +1,9 @@
 //! Scores and truth → receiver operating characteristic and precision-recall curve, with their areas.
 //!
-//! Rows of equal score move together, so that a tie counts one half in the ROC area, as in the Mann-Whitney statistic
+//! Rows of equal score are one point, so a tie counts one half in the ROC area, as in the Mann-Whitney statistic
 //! (Fawcett 2006, "An introduction to ROC analysis"); average precision is the step sum of Davis and Goadrich 2006.
 
+use lapwing_tables::stats;
 use serde::{Deserialize, Serialize};
 
 use crate::{MethodError, input::check_length};
@@ -10,54 +11,53 @@ use crate::{MethodError, input::check_length};
 /// One point of a [`Roc`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RocPoint {
-    /// Rows scored at least this are called positive; nothing at the curve's first point.
+    /// Rows with at least this score are predicted positive; `None` at the first point of the curve.
     pub threshold: Option<f32>,
-    /// Share of negative rows called positive.
+    /// Share of negative rows predicted positive.
     pub false_positive_rate: f64,
-    /// Share of positive rows called positive.
+    /// Share of positive rows predicted positive.
     pub true_positive_rate: f64,
 }
 
-/// A receiver operating characteristic, from (0, 0) to (1, 1), one point a distinct score.
+/// A receiver operating characteristic from (0, 0) to (1, 1), with one point per distinct score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Roc {
-    /// Descending thresholds.
+    /// By descending threshold.
     pub points: Vec<RocPoint>,
-    /// Area under it; 0.5 is chance.
+    /// Area under the curve; 0.5 is chance level.
     pub auc: f64,
 }
 
 /// One point of a [`PrecisionRecall`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PrecisionRecallPoint {
-    /// Rows scored at least this are called positive.
+    /// Rows with at least this score are predicted positive.
     pub threshold: f32,
-    /// Share of rows called positive that are.
+    /// Share of the rows predicted positive that are positive.
     pub precision: f64,
-    /// Share of positive rows called positive.
+    /// Share of positive rows predicted positive.
     pub recall: f64,
 }
 
-/// A precision-recall curve, one point a distinct score.
+/// A precision-recall curve with one point per distinct score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PrecisionRecall {
-    /// Descending thresholds, ascending recall.
+    /// By descending threshold and ascending recall.
     pub points: Vec<PrecisionRecallPoint>,
-    /// Sum of precision × step in recall; the share of positive rows is chance.
+    /// Sum of precision × step in recall; chance level is the share of positive rows.
     pub average_precision: f64,
     /// Share of positive rows.
     pub positive_share: f64,
 }
 
-/// Rows at least as high as one distinct score.
+/// Numbers of rows with at least a given score.
 struct Level {
     threshold: f32,
     positives: u64,
     negatives: u64,
 }
 
-/// Cumulative counts at each distinct score, highest first; both classes must be there.
-fn levels(scores: &[f32], positive: &[bool]) -> Result<Vec<Level>, MethodError> {
+fn check(scores: &[f32], positive: &[bool]) -> Result<(), MethodError> {
     check_length("truth", positive.len(), scores.len())?;
     if scores.is_empty() {
         return Err(MethodError::NoRows { what: "a curve", needed: 2 });
@@ -67,8 +67,18 @@ fn levels(scores: &[f32], positive: &[bool]) -> Result<Vec<Level>, MethodError> 
         return Err(MethodError::NotFiniteAt { what: "score", position, value });
     }
     if positive.iter().all(|is| *is == positive[0]) {
-        return Err(MethodError::OneClass { what: "a curve", rows: scores.len(), class: u32::from(positive[0]) });
+        return Err(one_class(positive));
     }
+    Ok(())
+}
+
+fn one_class(positive: &[bool]) -> MethodError {
+    MethodError::OneClass { what: "a curve", rows: positive.len(), class: u32::from(positive[0]) }
+}
+
+/// Cumulative counts at each distinct score, highest first.
+fn levels(scores: &[f32], positive: &[bool]) -> Result<Vec<Level>, MethodError> {
+    check(scores, positive)?;
     let mut order: Vec<(f32, bool)> = scores.iter().copied().zip(positive.iter().copied()).collect();
     order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let mut levels: Vec<Level> = Vec::new();
@@ -84,7 +94,7 @@ fn levels(scores: &[f32], positive: &[bool]) -> Result<Vec<Level>, MethodError> 
     Ok(levels)
 }
 
-/// The curve over all thresholds.
+/// The ROC curve over all thresholds.
 ///
 /// # Errors
 /// No rows, lists that differ in length, rows of one class only, a score that is not finite.
@@ -98,29 +108,19 @@ pub fn roc(scores: &[f32], positive: &[bool]) -> Result<Roc, MethodError> {
         false_positive_rate: level.negatives as f64 / negatives,
         true_positive_rate: level.positives as f64 / positives,
     }));
-    Ok(Roc { points, auc: area(&levels) })
+    Ok(Roc { points, auc: auc(scores, positive)? })
 }
 
-/// The area alone, without keeping the curve; errors as [`roc`].
+/// Area under the ROC curve, without building the curve.
 ///
 /// # Errors
 /// As [`roc`].
 pub fn auc(scores: &[f32], positive: &[bool]) -> Result<f64, MethodError> {
-    Ok(area(&levels(scores, positive)?))
+    check(scores, positive)?;
+    stats::auc(scores, positive).ok_or_else(|| one_class(positive))
 }
 
-/// Pairs of a positive above a negative row, and half of the ties, over all pairs: exact in integers up to 2^127.
-fn area(levels: &[Level]) -> f64 {
-    let (mut twice, mut below) = (0u128, (0u64, 0u64));
-    for level in levels {
-        let (positives, negatives) = (level.positives - below.0, level.negatives - below.1);
-        twice += u128::from(negatives) * (2 * u128::from(below.0) + u128::from(positives));
-        below = (level.positives, level.negatives);
-    }
-    twice as f64 / (2.0 * below.0 as f64 * below.1 as f64)
-}
-
-/// Precision against recall over all thresholds.
+/// The precision-recall curve over all thresholds.
 ///
 /// # Errors
 /// As [`roc`].
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_area_counts_pairs_by_hand() {
+    fn the_area_counts_ordered_pairs() {
         // Positives .9 .6 .4, negatives .7 .3: of six pairs (.9>.7, .9>.3, .6>.3, .4>.3) four are in order.
         let roc = roc(&[0.9, 0.7, 0.6, 0.4, 0.3], &[true, false, true, true, false]).unwrap();
         assert!((roc.auc - 4.0 / 6.0).abs() < 1e-12);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn average_precision_is_the_step_sum() {
+    fn average_precision_matches_scikit_learn() {
         // scikit-learn's documented example: y = 0 0 1 1, scores .1 .4 .35 .8 give .8333...
         let curve = precision_recall(&[0.1, 0.4, 0.35, 0.8], &[false, false, true, true]).unwrap();
         assert!((curve.average_precision - 0.833_333_333).abs() < 1e-8);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn one_class_a_nan_and_a_missing_label_are_refused() {
+    fn one_class_a_nan_and_a_missing_label_are_rejected() {
         assert!(matches!(roc(&[1.0, 2.0], &[true, true]), Err(MethodError::OneClass { class: 1, .. })));
         assert!(matches!(roc(&[f32::NAN, 2.0], &[true, false]), Err(MethodError::NotFiniteAt { position: 0, .. })));
         assert!(matches!(roc(&[1.0], &[true, false]), Err(MethodError::LengthDiffers { .. })));

@@ -1,4 +1,4 @@
-//! Tail probabilities of the normal, chi-squared and binomial distributions, as the tests in `compare` need them.
+//! Test statistics → tail probabilities of the normal, chi-squared and binomial distributions, for `compare`.
 
 /// P(|Z| ≥ |z|) of a standard normal Z.
 pub(super) fn normal_two_sided(z: f64) -> f64 {
@@ -26,7 +26,7 @@ pub(super) fn chi_squared_upper(value: f64, degrees: f64) -> f64 {
         }
         return (1.0 - front * sum).clamp(0.0, 1.0);
     }
-    // Lentz's method; `tiny` stands for a zero denominator.
+    // Lentz's method; `tiny` replaces a zero denominator.
     let tiny = 1e-300;
     let mut b = x + 1.0 - shape;
     let (mut c, mut d) = (1.0 / tiny, 1.0 / b);
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tails_are_those_of_printed_tables() {
+    fn tail_probabilities_match_published_tables() {
         assert!((normal_two_sided(1.959_963_985) - 0.05).abs() < 1e-9);
         assert!((chi_squared_upper(3.841_458_821, 1.0) - 0.05).abs() < 1e-9);
         assert!((chi_squared_upper(18.307_038_05, 10.0) - 0.05).abs() < 1e-9);

@@ -1,6 +1,6 @@
-//! Scores, predictions and truth → figures: curves, tables, thresholds, neighbourhoods, intervals, tests.
+//! Scores, predictions and truth → metrics: curves, confusion matrices, thresholds, neighbourhoods, intervals, tests.
 //!
-//! Higher scores mean "more positive" (more anomalous) everywhere. Figures are `f64` in 0..=1 unless said otherwise.
+//! A higher score is more positive (more anomalous) everywhere. Metrics are `f64` in 0..=1 unless documented otherwise.
 
 mod bootstrap;
 mod compare;
@@ -16,5 +16,5 @@ pub use compare::{Friedman, McNemar, Wilcoxon, friedman, mcnemar, wilcoxon_signe
 pub use confusion::{Averages, ClassFigures, ConfusionMatrix, most_probable};
 pub use curves::{PrecisionRecall, PrecisionRecallPoint, Roc, RocPoint, auc, precision_recall, roc};
 pub use neighbours::{Sampled, neighbour_purity, silhouette};
-pub use rank::{ranks, spearman};
+pub use rank::spearman;
 pub use threshold::{KindRecall, Rates, rates_at, recall_by_kind, threshold_at};

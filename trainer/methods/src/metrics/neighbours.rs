@@ -1,6 +1,6 @@
-//! Points and classes → how well classes keep to themselves: k-NN purity and silhouette (Rousseeuw 1987).
+//! Points and classes → how well the classes separate: k-NN purity and silhouette (Rousseeuw 1987).
 //!
-//! Both are quadratic, so both look at a sample of rows drawn with a seed, and say how many they looked at.
+//! Both take quadratic time, so both use a random sample of rows and report its size.
 
 use lapwing_tables::Matrix;
 use serde::{Deserialize, Serialize};
@@ -11,18 +11,17 @@ use crate::{
     input::{check_length, check_rows, check_setting, generator, sample},
 };
 
-/// A figure computed on a sample of rows.
+/// A metric computed on a sample of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Sampled {
-    /// The figure.
     pub value: f64,
-    /// Rows looked at.
     pub rows: usize,
-    /// Rows there were.
+    /// Number of rows before sampling.
     pub of: usize,
 }
 
-/// Points and classes of a sample of `limit` rows.
+/// Points and classes of a sample of at most `limit` rows.
 fn sampled(
     what: &'static str,
     points: &Matrix,
@@ -37,7 +36,7 @@ fn sampled(
     Ok((points.select_rows(&rows), rows.iter().map(|row| classes[*row]).collect()))
 }
 
-/// Mean share of each point's `neighbours` nearest other points that are of its class (Euclidean), 0..=1.
+/// Mean share of the `neighbours` nearest other points (Euclidean) that have a point's own class, 0..=1.
 ///
 /// # Errors
 /// Fewer rows than `neighbours` + 1, lists that differ in length, values that are not finite.
@@ -54,10 +53,10 @@ pub fn neighbour_purity(
     if kept.rows() <= neighbours {
         return Err(MethodError::TooFewRows { what, rows: kept.rows(), needed: neighbours + 1 });
     }
-    // One more than asked for: a point is a neighbour of itself, though not always the first among equals.
-    let found = nearest(&kept, &kept, neighbours + 1);
+    // One extra: a point is its own neighbour, though not always the first among equals.
+    let neighbourhoods = nearest(&kept, &kept, neighbours + 1);
     let mut same = 0usize;
-    for (row, near) in found.iter().enumerate() {
+    for (row, near) in neighbourhoods.iter().enumerate() {
         let others = near.iter().filter(|other| other.row != row).take(neighbours);
         same += others.filter(|other| classes[other.row] == classes[row]).count();
     }
@@ -67,7 +66,7 @@ pub fn neighbour_purity(
 
 /// Mean silhouette, −1..=1: (nearest other class − own class) / the larger, of mean Euclidean distances.
 ///
-/// A point alone in its class counts 0, as Rousseeuw proposes.
+/// The only point of a class counts 0, as Rousseeuw proposes.
 ///
 /// # Errors
 /// Fewer than two classes among the sampled rows, lists that differ in length, values that are not finite.
@@ -111,8 +110,8 @@ mod tests {
     }
 
     #[test]
-    fn purity_of_two_pairs_and_a_stray_by_hand() {
-        // Nearest of 0 and 1 is of their class, of 10 and 11 too; the stray's at 12 is of the other.
+    fn purity_of_two_pairs_and_an_outlier_by_hand() {
+        // The nearest points of 0, 1, 10 and 11 have the same class, that of the outlier at 12.5 has the other.
         let points = line(&[0.0, 1.0, 10.0, 11.0, 12.5]);
         let purity = neighbour_purity(&points, &[0, 0, 1, 1, 0], 1, 100, 1).unwrap();
         assert_eq!((purity.value, purity.rows, purity.of), (0.8, 5, 5));
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_says_how_many_it_looked_at() {
+    fn a_sampled_metric_reports_the_sample_size() {
         let points = line(&(0..500).map(|at| (at % 2 * 100 + at / 2 % 5) as f32).collect::<Vec<_>>());
         let classes: Vec<u32> = (0..500).map(|at| at % 2).collect();
         let found = silhouette(&points, &classes, 50, 7).unwrap();

@@ -1,4 +1,4 @@
-//! Scores of validation normals → a threshold; scores and a threshold → rates, for all and by kind of attack.
+//! Scores of benign validation rows → a threshold; scores and a threshold → rates, overall and by attack class.
 
 use std::collections::BTreeMap;
 
@@ -6,35 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::{MethodError, input::check_length, input::check_setting};
 
-/// What a threshold does.
+/// Rates at a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
-    /// Rows scored above this are called positive.
+    /// Rows with a higher score are predicted positive.
     pub threshold: f32,
-    /// Share of positive rows called positive; nothing without positive rows.
+    /// Share of positive rows predicted positive; `None` without positive rows.
     pub recall: Option<f64>,
-    /// Share of negative rows called positive; nothing without negative rows.
+    /// Share of negative rows predicted positive; `None` without negative rows.
     pub false_positive_rate: Option<f64>,
-    /// Share of rows called positive that are; nothing when none is called so.
+    /// Share of the rows predicted positive that are positive; `None` when no row is.
     pub precision: Option<f64>,
 }
 
-/// How much of one kind is caught.
+/// Recall of one attack class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct KindRecall {
-    /// Name of the kind.
+    /// Name of the class.
     pub kind: String,
-    /// Its rows.
     pub rows: usize,
-    /// Those scored above the threshold.
-    pub caught: usize,
+    /// Rows with a score above the threshold.
+    pub(crate) caught: usize,
     /// `caught / rows`.
     pub recall: f64,
 }
 
-/// The lowest score of `normals` above which at most a share of `false_positive_rate` of them lies.
+/// The lowest score among `normals` that at most a share of `false_positive_rate` of them exceeds.
 ///
-/// `normals` are validation rows known to be benign: never test rows, never attacks.
+/// `normals` are the scores of benign validation rows, never of test rows or attacks.
 ///
 /// # Errors
 /// No rows, a score that is not finite, a rate outside 0..1.
@@ -50,12 +50,12 @@ pub fn threshold_at(normals: &[f32], false_positive_rate: f64) -> Result<f32, Me
     }
     let mut sorted = normals.to_vec();
     sorted.sort_unstable_by(f32::total_cmp);
-    // The tolerance keeps 0.05 × 100 at five rows although 0.05 is no binary fraction.
+    // The tolerance keeps 0.05 × 100 at five rows, although 0.05 has no exact binary form.
     let allowed = (false_positive_rate * sorted.len() as f64 + 1e-9) as usize;
     Ok(sorted[sorted.len() - 1 - allowed.min(sorted.len() - 1)])
 }
 
-/// What calling every row scored above `threshold` positive does.
+/// Rates when every row with a score above `threshold` is predicted positive.
 ///
 /// # Errors
 /// No rows, lists that differ in length.
@@ -77,7 +77,7 @@ pub fn rates_at(scores: &[f32], positive: &[bool], threshold: f32) -> Result<Rat
     })
 }
 
-/// Share of each kind's rows scored above `threshold`, by name; for the benign kind this is the false-positive rate.
+/// Share of each class's rows with a score above `threshold`, by name; for benign rows this is the false-positive rate.
 ///
 /// # Errors
 /// Lists that differ in length.
@@ -87,19 +87,19 @@ pub fn recall_by_kind<S: AsRef<str>>(
     threshold: f32,
 ) -> Result<Vec<KindRecall>, MethodError> {
     check_length("kinds", kinds.len(), scores.len())?;
-    let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (score, kind) in scores.iter().zip(kinds) {
-        let (rows, caught) = found.entry(kind.as_ref()).or_default();
+        let (rows, caught) = counts.entry(kind.as_ref()).or_default();
         *rows += 1;
         *caught += usize::from(*score > threshold);
     }
-    let told = |(kind, (rows, caught)): (&str, (usize, usize))| KindRecall {
+    let recall = |(kind, (rows, caught)): (&str, (usize, usize))| KindRecall {
         kind: kind.to_owned(),
         rows,
         caught,
         recall: caught as f64 / rows as f64,
     };
-    Ok(found.into_iter().map(told).collect())
+    Ok(counts.into_iter().map(recall).collect())
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_threshold_lets_exactly_the_share_pass() {
+    fn exactly_the_given_share_exceeds_the_threshold() {
         let normals: Vec<f32> = (0..100).map(|at| at as f32).collect();
         let threshold = threshold_at(&normals, 0.05).unwrap();
         assert_eq!(threshold, 94.0);
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn ties_never_raise_the_rate_above_the_share() {
+    fn ties_never_raise_the_rate_above_the_limit() {
         let normals = [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0];
         let threshold = threshold_at(&normals, 0.3).unwrap();
         assert_eq!(normals.iter().filter(|score| **score > threshold).count(), 0);
     }
 
     #[test]
-    fn rates_and_kinds_by_hand() {
+    fn rates_and_recall_by_class_match_hand_counts() {
         let (scores, truth) = ([0.1, 0.9, 0.8, 0.2], [false, false, true, true]);
         let rates = rates_at(&scores, &truth, 0.5).unwrap();
         assert_eq!((rates.recall, rates.false_positive_rate, rates.precision), (Some(0.5), Some(0.5), Some(0.5)));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_one_and_no_normals_are_refused() {
+    fn a_rate_of_one_and_no_rows_are_rejected() {
         assert!(matches!(threshold_at(&[1.0], 1.0), Err(MethodError::Setting { .. })));
         assert!(matches!(threshold_at(&[], 0.1), Err(MethodError::NoRows { .. })));
     }

@@ -1,13 +1,13 @@
 //! Row-major `f32` rows → columns of ranks, on which trees are grown.
 //!
-//! A column with at most `bins` distinct values keeps them all: each rank is one value and splits are exact. Others are
-//! cut at quantiles of the training rows into at most `bins` ranks. Thresholds of splits are the middle between the
-//! largest value of one rank and the smallest of the next that occurs in the node.
+//! In a column with at most `bins` distinct values each rank is one value and splits are exact. Other columns are
+//! binned by quantiles of the training rows into at most `bins` ranks. The threshold of a split is halfway between the
+//! largest value of one rank and the smallest value of the next rank that occurs in the node.
 
 use lapwing_tables::Matrix;
 use rayon::prelude::*;
 
-/// One column's ranks, and the values that each rank stands for.
+/// One column's ranks, and the range of values of each rank.
 #[derive(Debug)]
 pub(crate) struct Column {
     /// Rank of each row.
@@ -25,7 +25,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Ranks every column; values must be finite and `bins` between 2 and 65,535.
+    /// Ranks every column; expects finite values and `bins` between 2 and 65,535.
     pub(crate) fn new(rows: &Matrix, bins: usize) -> Self {
         let columns = (0..rows.columns()).into_par_iter().map(|column| Column::new(rows, column, bins)).collect();
         Self { columns }
@@ -42,7 +42,7 @@ impl Columns {
 
 impl Column {
     fn new(rows: &Matrix, column: usize, bins: usize) -> Self {
-        // Adding zero turns −0 into 0, so that the two are one value.
+        // Adding zero turns −0 into 0, so that both are one value.
         let values: Vec<f32> = rows.iter().map(|row| row[column] + 0.0).collect();
         let mut sorted = values.clone();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -51,20 +51,19 @@ impl Column {
         Self { ranks, lowest, highest }
     }
 
-    /// Number of ranks.
     pub(crate) fn count(&self) -> usize {
         self.highest.len()
     }
 
-    /// A threshold t with: values of rank `left` ≤ t < values of rank `right`.
+    /// A threshold t with (values of rank `left`) ≤ t < (values of rank `right`).
     pub(crate) fn between(&self, left: u16, right: u16) -> f32 {
         let (low, high) = (self.highest[usize::from(left)], self.lowest[usize::from(right)]);
-        // Halves first: the sum of two large numbers may overflow.
+        // Halving first avoids overflow.
         keep_below(low / 2.0 + high / 2.0, low, high)
     }
 
-    /// A random value between the smallest of rank `first` and the largest of `last` → (rank to the left of the cut,
-    /// rank to its right, threshold).
+    /// Cuts at a random value between the smallest of rank `first` and the largest of rank `last`; returns the last
+    /// rank on the left and the threshold.
     pub(crate) fn random_cut(&self, first: u16, last: u16, random: f32) -> (u16, f32) {
         let (low, high) = (self.lowest[usize::from(first)], self.highest[usize::from(last)]);
         let cut = low * (1.0 - random) + high * random;
@@ -90,7 +89,7 @@ fn ranges(sorted: &[f32], bins: usize) -> (Vec<f32>, Vec<f32>) {
     let (mut lowest, mut highest) = (Vec::new(), Vec::new());
     let (mut left, mut filled, mut target) = (sorted.len(), 0, 0);
     for run in distinct {
-        // A rank is full when it has its share of the rows that were left; the last takes all.
+        // A rank is full when it has its share of the remaining rows; the last rank takes all.
         if filled >= target && highest.len() < bins {
             left -= filled;
             (filled, target) = (0, left.div_ceil(bins - highest.len()));
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn many_values_are_cut_at_quantiles() {
+    fn many_values_are_binned_by_quantiles() {
         let values: Vec<f32> = (0..1000).rev().map(|at| at as f32).collect();
         let ranked = column(&values, 10);
         assert_eq!(ranked.count(), 10);
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_fills_most_of_a_column_has_a_rank_of_its_own() {
+    fn a_dominant_value_has_its_own_rank() {
         let mut values = vec![0.0; 900];
         values.extend((1..=100).map(|at| at as f32));
         let ranked = column(&values, 11);
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_and_huge_values_have_a_threshold_that_parts_them() {
+    fn adjacent_and_huge_values_have_a_separating_threshold() {
         let next = f32::from_bits(1.0f32.to_bits() + 1);
         let ranked = column(&[1.0, next], 4);
         let threshold = ranked.between(0, 1);
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_cut_parts_the_ranks_it_was_asked_for() {
+    fn a_random_cut_lies_between_the_given_ranks() {
         let ranked = column(&[0.0, 1.0, 2.0, 10.0], 4);
         assert_eq!(ranked.random_cut(0, 3, 0.0), (0, 0.0));
         assert_eq!(ranked.random_cut(0, 3, 0.5), (2, 5.0));

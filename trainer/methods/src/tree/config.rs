@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Labels, MethodError, input::check_setting};
 
-/// How many columns each split looks at.
+/// Number of columns that each split considers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ColumnShare {
@@ -20,12 +20,12 @@ pub enum ColumnShare {
 impl ColumnShare {
     /// Number of columns out of `columns`, at least 1.
     pub(crate) fn of(self, columns: usize) -> usize {
-        let wanted = match self {
+        let count = match self {
             Self::All => columns,
             Self::SquareRoot => libm::sqrt(columns as f64) as usize,
             Self::Share(share) => (share * columns as f64) as usize,
         };
-        wanted.clamp(1, columns.max(1))
+        count.clamp(1, columns.max(1))
     }
 
     pub(crate) fn check(self) -> Result<(), MethodError> {
@@ -36,23 +36,23 @@ impl ColumnShare {
     }
 }
 
-/// How much a row of each class counts.
+/// Weight of a row, by class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClassWeights {
-    /// All rows the same.
+    /// Every row has weight 1.
     #[default]
     Uniform,
-    /// All classes the same: rows / (classes with rows × rows of the class).
+    /// Every class has the same total weight: rows / (classes with rows × rows of the class) for each row.
     Balanced,
-    /// Half way to that: the square roots of the balanced weights.
+    /// Square roots of the balanced weights.
     HalfBalanced,
-    /// One weight a class, above 0.
+    /// One weight per class, above 0.
     Given(Vec<f64>),
 }
 
 impl ClassWeights {
-    /// One weight a class.
+    /// One weight per class.
     pub(crate) fn of(&self, labels: Labels<'_>) -> Result<Vec<f64>, MethodError> {
         match self {
             Self::Uniform => Ok(vec![1.0; labels.classes()]),
@@ -80,20 +80,20 @@ impl ClassWeights {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TreeConfig {
-    /// Most splits from root to leaf; no limit by default.
+    /// Maximum number of splits from root to leaf. Default: unlimited.
     pub max_depth: Option<usize>,
-    /// Fewest rows that are split further.
+    /// Minimum number of rows to split a node.
     pub min_split_rows: usize,
-    /// Fewest rows in a leaf.
+    /// Minimum number of rows in a leaf.
     pub min_leaf_rows: usize,
-    /// Columns that each split looks at.
+    /// Columns that each split considers.
     pub columns: ColumnShare,
-    /// Most distinct values told apart in a column, 2..=65,535. Columns with fewer are split exactly; others at
-    /// quantiles of the training rows.
+    /// Maximum number of distinct values per column, 2 to 65,535. Columns with fewer are split exactly; others are
+    /// binned by quantiles of the training rows.
     pub bins: usize,
-    /// Weight of rows by class.
+    /// Weight of each row, by class.
     pub class_weights: ClassWeights,
-    /// One random cut a column instead of the best: extremely randomised trees (Geurts, Ernst, Wehenkel 2006).
+    /// One random cut per column instead of the best one: extremely randomised trees (Geurts, Ernst, Wehenkel 2006).
     pub random_cuts: bool,
 }
 
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn balanced_weights_make_classes_equal() {
+    fn balanced_weights_give_classes_equal_total_weight() {
         let labels = Labels::new(&[0, 0, 0, 2], 3).unwrap();
         assert_eq!(ClassWeights::Balanced.of(labels).unwrap(), [4.0 / 6.0, 1.0, 2.0]);
         assert_eq!(ClassWeights::HalfBalanced.of(labels).unwrap(), [libm::sqrt(4.0 / 6.0), 1.0, libm::sqrt(2.0)]);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_outside_their_range_are_refused() {
+    fn settings_out_of_range_are_rejected() {
         for wrong in [
             TreeConfig { max_depth: Some(0), ..TreeConfig::default() },
             TreeConfig { min_split_rows: 1, ..TreeConfig::default() },

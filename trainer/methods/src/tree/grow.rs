@@ -1,14 +1,14 @@
 //! Ranked columns and labels → nodes, greedily, left branch first.
 //!
-//! A split maximises Σ l²/L + Σ r²/R over weighted class counts l, r of the two sides with totals L, R: the least Gini
-//! impurity. Counts are whole numbers (each draw of a row counts one), so that sums do not depend on their order; class
-//! weights enter as factors. Of equal splits the first found is kept.
+//! A split maximises Σ l²/L + Σ r²/R over the weighted class counts l, r of its two sides with totals L, R, which
+//! minimises Gini impurity. Counts are integers (each draw of a row counts one), so sums do not depend on their order;
+//! class weights are factors. Of equally good splits the first one wins.
 
 use fastrand::Rng;
 
 use super::{Columns, TreeConfig, columns::Column, nodes::Nodes};
 
-/// A row as a tree sees it: where, what, and how often it was drawn.
+/// A row of a tree's sample: its number, its class, and how often it was drawn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     pub(crate) row: u32,
@@ -16,18 +16,18 @@ pub(crate) struct Sample {
     pub(crate) draws: u16,
 }
 
-/// A question that parts a node's rows.
+/// A split of a node's rows.
 #[derive(Clone, Copy, Debug)]
 struct Split {
     column: usize,
-    /// Ranks up to this go left.
+    /// Last rank that goes left.
     left: u16,
     threshold: f32,
     /// Σ l²/L + Σ r²/R.
     merit: f64,
 }
 
-/// A node still to be grown: its rows, and how deep it lies.
+/// A node still to be grown: its range of rows, and its depth.
 struct Open {
     node: usize,
     from: usize,
@@ -35,23 +35,23 @@ struct Open {
     depth: usize,
 }
 
-/// Grows one tree; its scratch space is used again at each node.
+/// Grows one tree; scratch space is reused at each node.
 pub(crate) struct Grower<'a> {
     columns: &'a Columns,
     config: &'a TreeConfig,
     weights: &'a [f64],
     random: Rng,
-    /// Columns in the order they are looked at.
+    /// Columns in the order in which they are considered.
     order: Vec<u32>,
-    /// Draws by class in the present node, and on the left of the present cut.
+    /// Draws by class in the current node, and left of the current cut.
     here: Vec<u32>,
     left: Vec<u32>,
     /// Draws by rank and class.
     histogram: Vec<u32>,
-    /// Rank, class, draws of each row, packed to be sorted.
+    /// Rank, class and draws of each row, packed for sorting.
     keys: Vec<u64>,
     importance: Vec<f64>,
-    /// Leaves of one class only, once made.
+    /// Index of the pure leaf of each class, once it exists.
     pure: Vec<Option<u32>>,
 }
 
@@ -72,29 +72,24 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// The tree, and each column's share of the decrease in impurity (summing to 1, or all 0 without splits).
+    /// Returns the tree and each column's share of the decrease in impurity (summing to 1, or all 0 without splits).
     pub(crate) fn grow(mut self, samples: &mut [Sample]) -> (Nodes, Vec<f64>) {
         let mut nodes = Nodes::new(self.weights.len());
         let mut open = vec![Open { node: 0, from: 0, to: samples.len(), depth: 0 }];
         while let Some(next) = open.pop() {
             let part = &mut samples[next.from..next.to];
             let deep = self.config.max_depth.is_some_and(|most| next.depth >= most);
-            match if deep {
-                self.count(part);
-                None
-            } else {
-                self.question(part)
-            } {
-                None => self.answer(&mut nodes, next.node),
-                Some(split) => {
-                    let ranks = &self.columns.column(split.column).ranks;
-                    let middle = next.from + partition(part, |sample| ranks[sample.row as usize] <= split.left);
-                    let child = nodes.split(next.node, split.column, split.threshold);
-                    let depth = next.depth + 1;
-                    open.push(Open { node: child + 1, from: middle, to: next.to, depth });
-                    open.push(Open { node: child, from: next.from, to: middle, depth });
-                }
-            }
+            self.count(part);
+            let Some(split) = (if deep { None } else { self.best_split(part) }) else {
+                self.leaf(&mut nodes, next.node);
+                continue;
+            };
+            let ranks = &self.columns.column(split.column).ranks;
+            let middle = next.from + partition(part, |sample| ranks[sample.row as usize] <= split.left);
+            let child = nodes.split(next.node, split.column, split.threshold);
+            let depth = next.depth + 1;
+            open.push(Open { node: child + 1, from: middle, to: next.to, depth });
+            open.push(Open { node: child, from: next.from, to: middle, depth });
         }
         let sum: f64 = self.importance.iter().sum();
         if sum > 0.0 {
@@ -103,6 +98,7 @@ impl<'a> Grower<'a> {
         (nodes, self.importance)
     }
 
+    /// Counts the draws of the current node by class.
     fn count(&mut self, part: &[Sample]) {
         self.here.fill(0);
         for sample in part {
@@ -110,8 +106,8 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Weighted class shares of the present node.
-    fn answer(&mut self, nodes: &mut Nodes, node: usize) {
+    /// Turns the current node into a leaf with its weighted class shares.
+    fn leaf(&mut self, nodes: &mut Nodes, node: usize) {
         let mut present = self.here.iter().enumerate().filter(|(_, draws)| **draws > 0).map(|(class, _)| class);
         let only = present.next().filter(|_| present.next().is_none());
         if let Some(place) = only.and_then(|class| self.pure[class]) {
@@ -125,20 +121,19 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// The best split of the present node, if it is to be split at all.
-    fn question(&mut self, part: &[Sample]) -> Option<Split> {
-        self.count(part);
+    /// The best split of the current node, or `None` when it is not to be split.
+    fn best_split(&mut self, part: &[Sample]) -> Option<Split> {
         let draws: u32 = self.here.iter().sum();
         let pure = self.here.iter().filter(|draws| **draws > 0).count() < 2;
         if pure || (draws as usize) < self.config.min_split_rows {
             return None;
         }
-        let wanted = self.config.columns.of(self.order.len());
-        let in_order = wanted == self.order.len() && !self.config.random_cuts;
+        let count = self.config.columns.of(self.order.len());
+        let in_order = count == self.order.len() && !self.config.random_cuts;
         let (mut best, mut useful): (Option<Split>, usize) = (None, 0);
         for place in 0..self.order.len() {
-            // As many columns as wanted, and on until one is not constant here.
-            if place >= wanted && useful > 0 {
+            // Continues beyond `count` while all columns so far were constant in this node.
+            if place >= count && useful > 0 {
                 break;
             }
             if !in_order {
@@ -146,9 +141,9 @@ impl<'a> Grower<'a> {
                 self.order.swap(place, other);
             }
             let column = self.order[place] as usize;
-            let Some(found) = self.cut(part, column) else { continue };
+            let Some(cut) = self.cut(part, column) else { continue };
             useful += 1;
-            if let Some(split) = found
+            if let Some(split) = cut
                 && best.is_none_or(|best| split.merit > best.merit)
             {
                 best = Some(split);
@@ -162,7 +157,8 @@ impl<'a> Grower<'a> {
         best
     }
 
-    /// The best cut of one column: nothing when it is constant here, `Some(None)` when no cut leaves enough rows.
+    /// The best cut of one column: `None` when the column is constant in this node, `Some(None)` when every cut leaves
+    /// too few rows on a side.
     fn cut(&mut self, part: &[Sample], column: usize) -> Option<Option<Split>> {
         let ranked = self.columns.column(column);
         if ranked.count() < 2 {
@@ -172,7 +168,7 @@ impl<'a> Grower<'a> {
             return self.random_cut(part, column, ranked);
         }
         let cells = ranked.count() * self.weights.len();
-        // Sorting costs about n log n, counting n and a walk over all cells.
+        // Sorting takes about n log n steps, counting n and a pass over all cells.
         let sorting = part.len() * (usize::BITS - part.len().leading_zeros()) as usize;
         if cells <= sorting {
             self.count_and_cut(part, column, ranked)
@@ -199,9 +195,9 @@ impl<'a> Grower<'a> {
                 }
             }
         }
-        let found = walk.found();
+        let best = walk.best();
         self.histogram = histogram;
-        found
+        best
     }
 
     fn sort_and_cut(&mut self, part: &[Sample], column: usize, ranked: &Column) -> Option<Option<Split>> {
@@ -219,9 +215,9 @@ impl<'a> Grower<'a> {
             walk.reach((key >> 32) as u16);
             walk.take(usize::from((key >> 16) as u16), u32::from(*key as u16));
         }
-        let found = walk.found();
+        let best = walk.best();
         self.keys = keys;
-        found
+        best
     }
 
     fn random_cut(&mut self, part: &[Sample], column: usize, ranked: &Column) -> Option<Option<Split>> {
@@ -244,12 +240,11 @@ impl<'a> Grower<'a> {
             walk.take(class, *draws);
         }
         walk.reach(last);
-        let found = walk.found();
-        Some(found?.map(|split| Split { left, threshold, ..split }))
+        Some(walk.best()?.map(|split| Split { left, threshold, ..split }))
     }
 }
 
-/// A walk over one column's ranks, moving rows from right to left.
+/// A pass over one column's ranks that moves rows from the right side to the left.
 struct Walk<'a> {
     column: usize,
     ranked: &'a Column,
@@ -257,9 +252,9 @@ struct Walk<'a> {
     here: &'a [u32],
     left: &'a mut [u32],
     least: u64,
-    /// Draws on the left, and altogether.
-    draws: (u64, u64),
-    /// Weights, and sums of squared weights by class, of both sides.
+    left_draws: u64,
+    all_draws: u64,
+    /// Weights, and sums of squared weights by class, left and right.
     weight: [f64; 2],
     squares: [f64; 2],
     at: Option<u16>,
@@ -276,7 +271,8 @@ impl<'a> Walk<'a> {
             ranked,
             weights: grower.weights,
             least: grower.config.min_leaf_rows as u64,
-            draws: (0, grower.here.iter().map(|draws| u64::from(*draws)).sum()),
+            left_draws: 0,
+            all_draws: grower.here.iter().map(|draws| u64::from(*draws)).sum(),
             weight: [0.0, weighted.clone().sum()],
             squares: [0.0, weighted.map(|weight| weight * weight).sum()],
             at: None,
@@ -287,7 +283,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Comes to a rank; between it and the one before is a cut.
+    /// Advances to a rank and considers the cut before it.
     #[inline]
     fn reach(&mut self, rank: u16) {
         if self.at == Some(rank) {
@@ -295,7 +291,7 @@ impl<'a> Walk<'a> {
         }
         if let Some(before) = self.at {
             let merit = self.squares[0] / self.weight[0] + self.squares[1] / self.weight[1];
-            let enough = self.draws.0 >= self.least && self.draws.1 - self.draws.0 >= self.least;
+            let enough = self.left_draws >= self.least && self.all_draws - self.left_draws >= self.least;
             if enough && self.best.is_none_or(|best| merit > best.2) {
                 self.best = Some((before, rank, merit));
             }
@@ -316,10 +312,11 @@ impl<'a> Walk<'a> {
         self.weight[0] += moved;
         self.weight[1] -= moved;
         self.left[class] += draws;
-        self.draws.0 += u64::from(draws);
+        self.left_draws += u64::from(draws);
     }
 
-    fn found(self) -> Option<Option<Split>> {
+    /// As [`Grower::cut`].
+    fn best(self) -> Option<Option<Split>> {
         if self.ranks < 2 {
             return None;
         }
@@ -332,7 +329,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Brings the rows that go left to the front; gives their number.
+/// Moves the rows that go left to the front; returns their number.
 fn partition(part: &mut [Sample], goes_left: impl Fn(&Sample) -> bool) -> usize {
     let mut middle = 0;
     for at in 0..part.len() {

@@ -17,14 +17,14 @@ pub(crate) use grow::{Grower, Sample};
 pub(crate) use nodes::Nodes;
 
 use crate::{
-    Labels, MethodError, Progress, Step,
+    FitProgress, Labels, MethodError, Step,
     input::{check_labelled, check_setting, check_width, generator},
 };
 
-/// Rows that are answered together: their sums stay in cache while each tree's nodes are read once.
+/// Rows predicted together: their sums stay in cache while the nodes of each tree are read once.
 const BLOCK: usize = 512;
 
-/// One tree or several whose answers are averaged.
+/// One tree, or an ensemble of trees whose class probabilities are averaged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trees {
     columns: usize,
@@ -33,47 +33,55 @@ pub struct Trees {
     importance: Vec<f64>,
 }
 
-/// Which rows a tree sees.
+/// How the rows of each tree are sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Draw {
     /// Every row once.
     Once,
-    /// As many draws with replacement as there are rows.
+    /// Bootstrap sample: as many draws with replacement as there are rows.
     Bootstrap,
 }
 
+pub(crate) struct Plan<'a> {
+    /// The method's name, for errors.
+    pub(crate) what: &'static str,
+    pub(crate) tree: &'a TreeConfig,
+    pub(crate) trees: usize,
+    pub(crate) draw: Draw,
+}
+
 impl TreeConfig {
-    /// Grows one tree; `seed` matters only where columns or cuts are drawn.
+    /// Grows one tree; `seed` matters only when columns or cuts are random.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing, constant, of one class, or not finite.
+    /// An invalid setting; no rows; rows that are constant, of one class, or not finite.
     pub fn fit(
         &self,
         rows: &Matrix,
         labels: Labels<'_>,
         seed: u64,
-        progress: Progress<'_>,
+        progress: FitProgress<'_>,
     ) -> Result<Trees, MethodError> {
-        Trees::grow("decision-tree", self, (1, Draw::Once), rows, labels, seed, progress)
+        let plan = Plan { what: "decision-tree", tree: self, trees: 1, draw: Draw::Once };
+        Trees::grow(&plan, rows, labels, seed, progress)
     }
 }
 
 impl Trees {
-    /// Grows trees, each with a generator of its own.
+    /// Grows trees, each with its own random generator.
     pub(crate) fn grow(
-        what: &'static str,
-        config: &TreeConfig,
-        (trees, draw): (usize, Draw),
+        plan: &Plan<'_>,
         rows: &Matrix,
         labels: Labels<'_>,
         seed: u64,
-        progress: Progress<'_>,
+        progress: FitProgress<'_>,
     ) -> Result<Self, MethodError> {
+        let Plan { what, tree: config, trees, draw } = *plan;
         config.check()?;
         check_labelled(what, rows, labels)?;
         let classes = labels.classes();
         check_setting("classes", classes, classes <= 65_535, "at most 65535")?;
-        // Row numbers and draws are kept in 32 bits.
+        // Row numbers and draws are stored in 32 bits.
         if rows.rows() >= u32::MAX as usize {
             return Err(MethodError::TooManyRows { what, rows: rows.rows(), limit: u32::MAX as usize - 1 });
         }
@@ -102,35 +110,37 @@ impl Trees {
     }
 
     /// Number of classes.
-    pub fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.classes
     }
 
-    /// Columns that rows must have.
+    /// Number of columns that rows must have.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Each column's share of the decrease in impurity, summing to 1 (all 0 when nothing was split).
-    pub fn importance(&self) -> &[f64] {
+    /// Each column's share of the decrease in impurity, summing to 1 (all 0 without splits).
+    pub(crate) fn importance(&self) -> &[f64] {
         &self.importance
     }
 
-    /// Leaves of all trees together.
-    pub fn leaves(&self) -> usize {
+    /// Number of leaves of all trees.
+    #[cfg(test)]
+    pub(crate) fn leaves(&self) -> usize {
         self.trees.iter().map(Nodes::leaves).sum()
     }
 
-    /// Most splits from a root to a leaf.
-    pub fn depth(&self) -> usize {
+    /// Maximum number of splits from a root to a leaf.
+    #[cfg(test)]
+    pub(crate) fn depth(&self) -> usize {
         self.trees.iter().map(Nodes::depth).max().unwrap_or(0)
     }
 
     /// Class probabilities, rows × classes: the mean of the trees' leaf shares.
     ///
     /// # Errors
-    /// Rows of another width, or a value that is not finite.
-    pub fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
+    /// Rows with another number of columns, or a value that is not finite.
+    pub(crate) fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
         check_width(rows, self.columns)?;
         let blocks: Vec<Vec<f32>> = (0..rows.rows().div_ceil(BLOCK))
             .into_par_iter()

@@ -1,22 +1,22 @@
-//! A grown tree, flat: node → two nodes side by side, or class shares.
+//! A grown tree as a flat list of nodes: each node → its two children, or class probabilities.
 
 use serde::{Deserialize, Serialize};
 
 /// Marks a leaf in [`Node::column`].
 const LEAF: u32 = u32::MAX;
 
-/// A question or an answer.
+/// A split or a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Node {
-    /// Column that is asked for, or [`LEAF`].
+    /// Column that is compared with the threshold, or [`LEAF`].
     column: u32,
-    /// Values above it go right.
+    /// Larger values go right.
     threshold: f32,
-    /// Left node, the right one following; in a leaf, which of the class shares.
+    /// Index of the left child, followed by the right one; in a leaf, index of its class shares.
     next: u32,
 }
 
-/// One tree: nodes, root first, and the class shares of leaves (equal pure leaves share theirs).
+/// One tree: nodes with the root first, and the class shares of the leaves. Pure leaves of one class share an entry.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Nodes {
     classes: usize,
@@ -25,12 +25,12 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
-    /// A tree of one open node.
+    /// A tree of a single node.
     pub(crate) fn new(classes: usize) -> Self {
         Self { classes, nodes: vec![Node { column: LEAF, threshold: 0.0, next: 0 }], shares: Vec::new() }
     }
 
-    /// Makes a node a question; gives the number of its left node.
+    /// Turns a node into a split; returns the index of its left child.
     pub(crate) fn split(&mut self, node: usize, column: usize, threshold: f32) -> usize {
         let next = self.nodes.len();
         self.nodes[node] = Node { column: column as u32, threshold, next: next as u32 };
@@ -38,7 +38,7 @@ impl Nodes {
         next
     }
 
-    /// Makes a node an answer; gives its place, to be used again with [`Self::same_leaf`].
+    /// Turns a node into a leaf; returns the index of its shares, for [`Self::same_leaf`].
     pub(crate) fn leaf(&mut self, node: usize, shares: impl Iterator<Item = f32>) -> u32 {
         let place = (self.shares.len() / self.classes) as u32;
         self.shares.extend(shares);
@@ -46,12 +46,12 @@ impl Nodes {
         place
     }
 
-    /// Makes a node the same answer as an earlier one.
+    /// Turns a node into a leaf with the shares of an earlier one.
     pub(crate) fn same_leaf(&mut self, node: usize, place: u32) {
         self.nodes[node] = Node { column: LEAF, threshold: 0.0, next: place };
     }
 
-    /// Class shares of the leaf that a row falls into.
+    /// Class shares of the leaf that a row reaches.
     pub(crate) fn shares(&self, row: &[f32]) -> &[f32] {
         let mut node = self.nodes[0];
         while node.column != LEAF {
@@ -61,12 +61,13 @@ impl Nodes {
         &self.shares[node.next as usize * self.classes..][..self.classes]
     }
 
-    /// Number of leaves.
+    #[cfg(test)]
     pub(crate) fn leaves(&self) -> usize {
         self.nodes.len().div_ceil(2)
     }
 
-    /// Most splits from root to leaf.
+    /// Maximum number of splits from root to leaf.
+    #[cfg(test)]
     pub(crate) fn depth(&self) -> usize {
         let mut depths = vec![0usize; self.nodes.len()];
         let mut deepest = 0;

@@ -1,4 +1,4 @@
-//! Trees on rows small enough to be worked by hand, and on drawn ones.
+//! Trees on rows small enough to check by hand, and on random rows.
 
 use lapwing_tables::Matrix;
 
@@ -19,20 +19,20 @@ fn accuracy(trees: &Trees, rows: &Matrix, labels: &[u32]) -> f64 {
 }
 
 #[test]
-fn a_stump_takes_the_cut_of_least_impurity() {
-    // Gini of cuts by hand: after 2 (two 0s | 0 1 1 1) is 1/4, after 3 is 0, column 1 parts nothing as well.
+fn a_stump_takes_the_cut_with_the_least_impurity() {
+    // Gini of cuts by hand: after 2 (two 0s | 0 1 1 1) is 1/4, after 3 is 0, column 1 separates worse.
     let rows = Matrix::from_values(2, vec![1., 9., 2., 1., 3., 7., 4., 8., 5., 2., 6., 6.]).unwrap();
     let labels = [0, 0, 0, 1, 1, 1];
     let config = TreeConfig { max_depth: Some(1), ..TreeConfig::default() };
     let tree = config.fit(&rows, Labels::new(&labels, 2).unwrap(), 1, &silent).unwrap();
     assert_eq!((tree.leaves(), tree.depth()), (2, 1));
     assert_eq!(tree.importance(), [1.0, 0.0]);
-    let asked = Matrix::from_values(2, vec![3.4, 0.0, 3.5, 0.0, 3.6, 0.0]).unwrap();
-    assert_eq!(tree.probabilities(&asked).unwrap().values(), [1., 0., 1., 0., 0., 1.]);
+    let queries = Matrix::from_values(2, vec![3.4, 0.0, 3.5, 0.0, 3.6, 0.0]).unwrap();
+    assert_eq!(tree.probabilities(&queries).unwrap().values(), [1., 0., 1., 0., 0., 1.]);
 }
 
 #[test]
-fn a_full_tree_repeats_its_training_labels() {
+fn a_full_tree_reproduces_its_training_labels() {
     let (rows, labels) = exclusive_or(500, 1);
     let tree = TreeConfig::default().fit(&rows, Labels::new(&labels, 2).unwrap(), 1, &silent).unwrap();
     assert_eq!(accuracy(&tree, &rows, &labels), 1.0);
@@ -41,7 +41,7 @@ fn a_full_tree_repeats_its_training_labels() {
 }
 
 #[test]
-fn leaves_are_not_smaller_than_asked_for() {
+fn leaves_have_at_least_the_minimum_rows() {
     let (rows, labels) = exclusive_or(300, 1);
     let config = TreeConfig { min_leaf_rows: 60, ..TreeConfig::default() };
     let tree = config.fit(&rows, Labels::new(&labels, 2).unwrap(), 1, &silent).unwrap();
@@ -49,14 +49,14 @@ fn leaves_are_not_smaller_than_asked_for() {
 }
 
 #[test]
-fn class_weights_move_the_answer_of_a_leaf() {
-    // One column that parts nothing of four rows at 0: three of class 0, one of class 1, and another row elsewhere.
+fn class_weights_change_the_probabilities_of_a_leaf() {
+    // Four rows with the same value 0, three of class 0 and one of class 1, and one row with another value.
     let rows = Matrix::from_values(1, vec![0., 0., 0., 0., 1.]).unwrap();
     let labels = [0, 0, 0, 1, 1];
     let config = TreeConfig { class_weights: ClassWeights::Given(vec![1.0, 9.0]), ..TreeConfig::default() };
     let tree = config.fit(&rows, Labels::new(&labels, 2).unwrap(), 1, &silent).unwrap();
-    let asked = Matrix::from_values(1, vec![0.0]).unwrap();
-    assert_eq!(tree.probabilities(&asked).unwrap().values(), [0.25, 0.75]);
+    let queries = Matrix::from_values(1, vec![0.0]).unwrap();
+    assert_eq!(tree.probabilities(&queries).unwrap().values(), [0.25, 0.75]);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn counting_and_sorting_find_the_same_splits() {
     let labels: Vec<u32> = rows.iter().map(|row| ((row[0] + row[1] * 2.0) as u32 / 9 + random.u32(..2)) % 4).collect();
     let labels = Labels::new(&labels, 4).unwrap();
     let narrow = TreeConfig::default().fit(&rows, labels, 1, &silent).unwrap();
-    // A far-off row apart in a fifth column widens nothing but that column; duplicates of column 0 are never better.
+    // A fifth column that is constant must not change the splits.
     let mut wide = Matrix::zeros(rows.rows(), 5);
     for row in 0..rows.rows() {
         wide.row_mut(row)[..4].copy_from_slice(rows.row(row));
@@ -79,7 +79,7 @@ fn counting_and_sorting_find_the_same_splits() {
 }
 
 #[test]
-fn a_forest_is_better_than_a_tree_on_noise_and_repeats_for_its_seed() {
+fn a_forest_beats_a_tree_on_noise_and_is_reproducible() {
     let mut random = generator(4, 0);
     let mut draw = |rows: usize| {
         let values: Vec<f32> = (0..rows * 10).map(|_| random.f32() - 0.5).collect();
@@ -99,7 +99,7 @@ fn a_forest_is_better_than_a_tree_on_noise_and_repeats_for_its_seed() {
 }
 
 #[test]
-fn one_and_two_threads_grow_the_same_forest() {
+fn the_forest_is_the_same_on_one_and_two_threads() {
     let (rows, labels) = exclusive_or(400, 6);
     let labels = Labels::new(&labels, 2).unwrap();
     for random_cuts in [false, true] {
@@ -118,7 +118,7 @@ fn one_and_two_threads_grow_the_same_forest() {
 }
 
 #[test]
-fn bad_rows_are_refused() {
+fn bad_rows_are_rejected() {
     let rows = Matrix::from_values(1, vec![0.0, 1.0]).unwrap();
     let config = TreeConfig::default();
     let one = config.fit(&rows, Labels::new(&[1, 1], 2).unwrap(), 1, &silent);

@@ -1,10 +1,10 @@
-//! Benign rows → autoencoders → how badly a row is reconstructed: the anomaly score.
+//! Benign rows → ensemble of autoencoders → reconstruction error, the anomaly score.
 //!
-//! Several autoencoders from different first weights may be averaged. With contamination, a short first pass finds the
-//! rows that are reconstructed worst; the last pass starts anew without them. A column's squared residual is weighted by
-//! the inverse of its mean on validation rows, to a power: 0 counts columns alike, 1 makes all equally loud. With codes,
-//! the score is the product of that error and the squared distance to the nearest code: both must find a row ordinary,
-//! and neither needs a unit.
+//! Ensemble members differ in their initial weights. With contamination, a short first training finds the rows with the
+//! largest reconstruction error, and the final training excludes them. A column's squared residual is weighted by its
+//! inverse mean on validation rows, to a power: 0 gives all columns the same weight, 1 the same contribution. With a
+//! codebook, the score is the product of reconstruction error and squared distance to the nearest code, so that neither
+//! factor needs a unit.
 
 use super::codebook::{CODES, Codebook};
 use super::{Watcher, generator};
@@ -12,33 +12,34 @@ use crate::error::NeuralError;
 use crate::fit::{CurvePoint, FitConfig, Fitted, fit_validated};
 use crate::loss::Loss;
 use crate::network::FloatNetwork;
-use crate::rows::Rows;
 use crate::shape::NetworkShape;
+use crate::weighted_rows::Rows;
 use lapwing_tables::Matrix;
 use serde::{Deserialize, Serialize};
 
-/// The first pass takes this part of the epochs.
-const FIRST_PASS_PART: usize = 3;
-/// Mean squared residuals below this part of the columns' mean count as this: a constant column is not infinitely loud.
+/// The first training of a contaminated set runs this fraction of the epochs.
+const FIRST_PASS_DIVISOR: usize = 3;
+/// Lower limit of a column's mean squared residual, relative to the mean over columns. It limits the weight of constant
+/// columns.
 const RESIDUAL_FLOOR: f64 = 1e-3;
 
-/// Settings.
+/// Hyperparameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct AutoencoderConfig {
-    /// Widths of the hidden layers; the narrowest is the latent one.
+    /// Widths of the hidden layers; the narrowest is the latent layer.
     pub hidden: Vec<usize>,
-    /// ReLU on the latent layer, too.
+    /// Whether the latent layer has ReLU.
     pub latent_relu: bool,
-    /// How many are averaged, 1 to 50.
+    /// Ensemble size, 1 to 50.
     pub members: usize,
-    /// Share of the training rows, those reconstructed worst, that the last pass does without; 0 to 0.2.
+    /// Share of the training rows with the largest reconstruction error to exclude, 0 to 0.2.
     pub contamination: f64,
-    /// Power of the residuals' inverse in the score, 0 to 1.
+    /// Power of the inverse mean residual in a column's weight, 0 to 1.
     pub residual_power: f64,
-    /// Codes whose distance is the score's other factor, 0 (none) to [`CODES`].
+    /// Codebook size, at most `CODES`; 0: no codebook.
     pub codes: usize,
-    /// Training.
     pub fit: FitConfig,
 }
 
@@ -56,30 +57,30 @@ impl Default for AutoencoderConfig {
     }
 }
 
-/// The model.
+/// A fitted ensemble, with a codebook if configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Autoencoder {
     members: Vec<FloatNetwork>,
-    /// One a member and column.
+    /// One per member and column.
     weights: Vec<Vec<f32>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     codebook: Option<Codebook>,
 }
 
-/// What a fit came to.
+/// Course of a fit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AutoencoderReport {
-    /// Training rows left out as the worst-reconstructed ones, by member.
-    pub dropped_rows: Vec<usize>,
-    /// Losses by member.
+    /// Number of training rows excluded, by member.
+    pub(crate) dropped_rows: Vec<usize>,
+    /// Learning curves, by member.
     pub curves: Vec<Vec<CurvePoint>>,
 }
 
 impl AutoencoderConfig {
-    /// Learns from benign rows, and stops by other benign rows.
+    /// Trains on benign rows, with early stopping and column weights from benign validation rows.
     ///
     /// # Errors
-    /// [`NeuralError`] for settings out of range, rows that cannot be learnt from, or divergence.
+    /// [`NeuralError`] for settings out of range, invalid rows, or divergence.
     pub fn fit(
         &self,
         benign: &Matrix,
@@ -87,22 +88,13 @@ impl AutoencoderConfig {
         seed: u64,
         watcher: &mut Watcher<'_>,
     ) -> Result<(Autoencoder, AutoencoderReport), NeuralError> {
-        let setting = |holds: bool, name, found: String, expected: &str| {
-            if holds { Ok(()) } else { Err(NeuralError::setting(name, found, expected)) }
-        };
-        setting((1..=50).contains(&self.members), "members", self.members.to_string(), "1 to 50")?;
-        setting(!self.hidden.is_empty(), "hidden", format!("{:?}", self.hidden), "at least one width")?;
-        let dropped = self.contamination;
-        setting((0.0..=0.2).contains(&dropped), "contamination", dropped.to_string(), "0 to 0.2")?;
-        let power = self.residual_power;
-        setting((0.0..=1.0).contains(&power), "residual-power", power.to_string(), "0 to 1")?;
-        setting(self.codes <= CODES, "codes", self.codes.to_string(), "0 to 4096")?;
+        self.check()?;
         let codebook = if self.codes > 0 { Some(Codebook::fit(benign, self.codes, seed)?) } else { None };
         let mut model = Autoencoder { members: Vec::new(), weights: Vec::new(), codebook };
         let mut report = AutoencoderReport { dropped_rows: Vec::new(), curves: Vec::new() };
         for member in 0..self.members {
             let (fitted, dropped) = self.member(member, benign, validation, seed, watcher)?;
-            model.weights.push(score_weights(&fitted.network, validation, power));
+            model.weights.push(column_weights(&fitted.network, validation, self.residual_power));
             model.members.push(fitted.network);
             report.dropped_rows.push(dropped);
             report.curves.push(fitted.curve);
@@ -110,6 +102,20 @@ impl AutoencoderConfig {
         Ok((model, report))
     }
 
+    fn check(&self) -> Result<(), NeuralError> {
+        let setting = |holds: bool, name, found: String, expected: &str| {
+            if holds { Ok(()) } else { Err(NeuralError::setting(name, found, expected)) }
+        };
+        setting((1..=50).contains(&self.members), "members", self.members.to_string(), "1 to 50")?;
+        setting(!self.hidden.is_empty(), "hidden", format!("{:?}", self.hidden), "at least one width")?;
+        let share = self.contamination;
+        setting((0.0..=0.2).contains(&share), "contamination", share.to_string(), "0 to 0.2")?;
+        let power = self.residual_power;
+        setting((0.0..=1.0).contains(&power), "residual-power", power.to_string(), "0 to 1")?;
+        setting(self.codes <= CODES, "codes", self.codes.to_string(), "0 to 4096")
+    }
+
+    /// Trains one member; also returns the number of rows excluded.
     fn member(
         &self,
         member: usize,
@@ -119,83 +125,84 @@ impl AutoencoderConfig {
         watcher: &mut Watcher<'_>,
     ) -> Result<(Fitted, usize), NeuralError> {
         let shape = NetworkShape::autoencoder(benign.columns(), &self.hidden, self.latent_relu);
-        let mut pass = |rows: &Matrix, part: u64, config: &FitConfig| {
+        let mut train = |rows: &Matrix, part: u64, config: &FitConfig| {
             let mut rng = generator(seed, 2 * member as u64 + part);
             let mut progress = |point: &CurvePoint| (watcher.progress)(member, point);
-            let held = Rows::to_reconstruct(validation);
-            fit_validated(&shape, Rows::to_reconstruct(rows), held, config, &mut rng, &mut progress, watcher.clock)
+            let (rows, validation) = (Rows::to_reconstruct(rows), Rows::to_reconstruct(validation));
+            fit_validated(&shape, rows, validation, config, &mut rng, &mut progress, watcher.clock)
         };
         if self.contamination == 0.0 {
-            return Ok((pass(benign, 1, &self.fit)?, 0));
+            return Ok((train(benign, 1, &self.fit)?, 0));
         }
-        let short = FitConfig { epochs: self.fit.epochs.div_ceil(FIRST_PASS_PART), ..self.fit.clone() };
-        let first = pass(benign, 0, &short)?.network;
+        let short = FitConfig { epochs: self.fit.epochs.div_ceil(FIRST_PASS_DIVISOR), ..self.fit.clone() };
+        let first = train(benign, 0, &short)?.network;
         let errors = row_errors(&first, benign, &vec![1.0; benign.columns()]);
         let dropped = (benign.rows() as f64 * self.contamination).ceil() as usize;
         let mut order: Vec<usize> = (0..errors.len()).collect();
         order.sort_by(|a, b| errors[*a].total_cmp(&errors[*b]).then(a.cmp(b)));
         order.truncate(benign.rows().saturating_sub(dropped));
         order.sort_unstable();
-        Ok((pass(&benign.select_rows(&order), 1, &self.fit)?, benign.rows() - order.len()))
+        Ok((train(&benign.select_rows(&order), 1, &self.fit)?, benign.rows() - order.len()))
     }
 }
 
 impl Autoencoder {
-    /// Columns that rows must have.
+    /// Number of columns of the training rows.
     pub fn columns(&self) -> usize {
         self.weights.first().map_or(0, Vec::len)
     }
 
-    /// The networks.
+    /// The ensemble's networks.
     pub fn members(&self) -> &[FloatNetwork] {
         &self.members
     }
 
-    /// Weights of the squared residuals in the score: one a member and column.
+    /// Weights of the squared residuals: one per member and column.
     pub fn weights(&self) -> &[Vec<f32>] {
         &self.weights
     }
 
-    /// The codes, where the score has that factor.
+    /// The codebook, if the score uses one.
     pub fn codebook(&self) -> Option<&Codebook> {
         self.codebook.as_ref()
     }
 
-    /// True when every network fits its weights; whoever reads a model from a file asks this first.
+    /// True if networks, weights and codebook have matching sizes and finite values. Check this before using a model
+    /// read from a file.
     pub fn is_valid(&self) -> bool {
         let columns = self.columns();
-        let fits = |network: &FloatNetwork| network.is_valid(columns) && network.outputs() == columns;
-        let weights = |weights: &Vec<f32>| weights.len() == columns && weights.iter().all(|weight| weight.is_finite());
-        let paired = self.members.len() == self.weights.len() && !self.members.is_empty();
-        let coded = self.codebook.as_ref().is_none_or(|book| book.is_valid(columns));
-        coded && paired && self.members.iter().all(fits) && self.weights.iter().all(weights)
+        let network_fits = |network: &FloatNetwork| network.is_valid(columns) && network.outputs() == columns;
+        let weights_fit =
+            |weights: &Vec<f32>| weights.len() == columns && weights.iter().all(|value| value.is_finite());
+        self.codebook.as_ref().is_none_or(|codebook| codebook.is_valid(columns))
+            && self.members.len() == self.weights.len()
+            && !self.members.is_empty()
+            && self.members.iter().all(network_fits)
+            && self.weights.iter().all(weights_fit)
     }
 
-    /// One score a row, higher = more anomalous: the mean of the members' weighted squared residuals, times the squared
-    /// distance to the nearest code where there are codes.
+    /// One score per row, higher = more anomalous: the mean of the members' weighted squared residuals, times the
+    /// squared distance to the nearest code if there is a codebook.
     ///
     /// # Errors
     /// [`NeuralError::Rows`] for rows of another width.
     pub fn scores(&self, rows: &Matrix) -> Result<Vec<f32>, NeuralError> {
-        if rows.columns() != self.columns() {
-            let expected = format!("{}, as in training", self.columns());
-            return Err(NeuralError::Rows { what: "columns", found: rows.columns(), expected });
-        }
+        NeuralError::check_width(rows.columns(), self.columns())?;
         let mut scores = vec![0.0_f32; rows.rows()];
         for (network, weights) in self.members.iter().zip(&self.weights) {
             let errors = row_errors(network, rows, weights);
             scores.iter_mut().zip(errors).for_each(|(sum, error)| *sum += error / self.members.len() as f32);
         }
-        if let Some(book) = &self.codebook {
-            scores.iter_mut().zip(rows.iter()).for_each(|(score, row)| *score *= book.distance(row));
+        if let Some(codebook) = &self.codebook {
+            scores.iter_mut().zip(rows.iter()).for_each(|(score, row)| *score *= codebook.distance(row));
         }
         Ok(scores)
     }
 
-    /// The latent values of the first member: rows × latent values.
+    /// Latent representation by the first member: rows × latent values.
     ///
     /// # Panics
-    /// When rows are not as wide as in training: a mistake of the program; [`Self::scores`] refuses them.
+    /// If the rows do not have [`Self::columns`] columns, which is a programming error.
     pub fn latent(&self, rows: &Matrix) -> Matrix {
         self.members.first().map(|network| network.latent_of(rows)).unwrap_or_default()
     }
@@ -205,15 +212,15 @@ impl Autoencoder {
 fn row_errors(network: &FloatNetwork, rows: &Matrix, weights: &[f32]) -> Vec<f32> {
     let outputs = network.outputs_of(rows);
     let error = |(row, output): (&[f32], &[f32])| {
-        let parts = row.iter().zip(output).zip(weights);
-        let sum: f64 = parts.map(|((value, output), weight)| f64::from(weight * (value - output).powi(2))).sum();
+        let terms = row.iter().zip(output).zip(weights);
+        let sum: f64 = terms.map(|((value, output), weight)| f64::from(weight * (value - output).powi(2))).sum();
         (sum / weights.len().max(1) as f64) as f32
     };
     rows.iter().zip(outputs.iter()).map(error).collect()
 }
 
-/// Inverse mean squared residuals to a power, with mean 1.
-fn score_weights(network: &FloatNetwork, rows: &Matrix, power: f64) -> Vec<f32> {
+/// Inverse mean squared residuals to a power, scaled to mean 1.
+fn column_weights(network: &FloatNetwork, rows: &Matrix, power: f64) -> Vec<f32> {
     let outputs = network.outputs_of(rows);
     let mut means = vec![0.0_f64; rows.columns()];
     for (row, output) in rows.iter().zip(outputs.iter()) {

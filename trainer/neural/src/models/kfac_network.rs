@@ -1,41 +1,40 @@
-//! Attack or benign by residual networks under K-FAC: one network a fold of a cross-validation, their mean as the model.
+//! Encoded rows → probability of an attack: an ensemble of residual networks trained with K-FAC, one per
+//! cross-validation fold.
 //!
-//! Each fold: rows of its part are held out, the larger class of the others is undersampled, a random forest on them
-//! picks the columns, a residual network learns with early stopping on what is held out. Everything learnt thus comes
-//! from training rows, and every training row is once judged by a network that has not seen it. Rows with equal keys
-//! (equal features) are held out together. Inputs are encoded already, best as normal quantiles.
+//! For each fold, the rows outside it are undersampled, a random forest selects the columns, and a residual network
+//! trains with early stopping on the fold's held-out rows. Rows with equal keys (equal features) are in the same fold.
+//! Scaling to normal quantiles works best.
 
 use super::{Watcher, generator, mixed};
 use crate::error::NeuralError;
 use crate::fit::{CurvePoint, FitConfig, Fitted, Optimizer, fit_validated};
 use crate::kfac::KfacConfig;
 use crate::network::{FloatNetwork, sigmoid};
-use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::shape::{DROPOUT, NetworkShape};
+use crate::weighted_rows::Rows;
 use fastrand::Rng;
 use lapwing_methods::metrics::ConfusionMatrix;
 use lapwing_methods::{ClassifierConfig, ForestConfig, Labels, TreeConfig, silent};
 use lapwing_tables::Matrix;
 use serde::{Deserialize, Serialize};
 
-/// Settings.
+/// Hyperparameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct KfacNetworkConfig {
-    /// Folds, and networks in the model; 2 to 20.
-    pub folds: usize,
-    /// Undersampling: at most this many rows of the larger class for each of the smaller; 0: as they are.
+    /// Number of folds and ensemble size, 2 to 20.
+    pub(crate) folds: usize,
+    /// Undersampling: maximum ratio of the larger to the smaller class; 0: no undersampling.
     pub class_ratio: f64,
-    /// Columns that each network gets, the most important ones first; more than there are: all.
+    /// Maximum number of columns per network, by importance.
     pub columns: usize,
-    /// The forest that says which are important.
-    pub forest: ForestConfig,
+    /// The forest that computes the importance.
+    pub(crate) forest: ForestConfig,
     /// Width of the first three layers.
     pub width: usize,
-    /// Share of values that dropout takes.
-    pub dropout: f32,
-    /// Training.
+    pub(crate) dropout: f32,
     pub fit: FitConfig,
 }
 
@@ -53,8 +52,7 @@ impl Default for KfacNetworkConfig {
                 epochs: 20,
                 batch_rows: 128,
                 optimizer: Optimizer::Kfac(KfacConfig::default()),
-                // Steps along the natural gradient are long or short by the curvature already: the same triangle as
-                // for Adam, at a hundred times its rates.
+                // The curvature already scales natural gradient steps, so rates are a hundred times those of Adam.
                 schedule: Schedule::Cyclic { lowest: 1e-2, highest: 1e-1, half_cycle_steps: 2_000 },
                 patience: 6,
                 ..FitConfig::default()
@@ -63,10 +61,10 @@ impl Default for KfacNetworkConfig {
     }
 }
 
-/// The model.
+/// One fitted network per fold; their outputs (logits) are averaged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacNetwork {
-    /// Columns that rows must have.
+    /// Number of columns of the training rows.
     inputs: usize,
     members: Vec<Member>,
 }
@@ -74,37 +72,65 @@ pub struct KfacNetwork {
 /// One fold's network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Member {
-    /// Input columns that it sees.
+    /// Selected input columns.
     columns: Vec<usize>,
     network: FloatNetwork,
 }
 
-/// What a fold came to, on the rows held out.
+/// Results of one fold on its held-out rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct FoldReport {
-    /// Rows trained on after undersampling.
-    pub training_rows: usize,
-    /// True × called: benign, attack.
-    pub confusion: ConfusionMatrix,
-    /// Share of them called right.
+    /// Number of training rows after undersampling.
+    pub(crate) training_rows: usize,
+    /// True × predicted class: benign, attack.
+    pub(crate) confusion: ConfusionMatrix,
+    /// Share of rows classified correctly.
     pub accuracy: f64,
-    /// Share of the rows called attacks that are.
+    /// Share of rows classified as attacks that are attacks.
     pub precision: f64,
-    /// Share of the attacks called so.
+    /// Share of attacks classified as attacks.
     pub recall: f64,
-    /// Epoch of the weights kept.
-    pub best_epoch: usize,
-    /// Input columns that the network sees, the most important first.
+    /// Epoch with the lowest validation loss, from 1.
+    pub(crate) best_epoch: usize,
+    /// Selected input columns, the most important first.
     pub columns: Vec<usize>,
-    /// Losses by step and second.
     pub curve: Vec<CurvePoint>,
 }
 
+/// Rows with their labels.
+struct Labelled {
+    rows: Matrix,
+    attacks: Vec<bool>,
+}
+
+impl Labelled {
+    fn select(rows: &Matrix, attacks: &[bool], indices: &[usize]) -> Self {
+        Self { rows: rows.select_rows(indices), attacks: indices.iter().map(|row| attacks[*row]).collect() }
+    }
+
+    fn select_columns(&self, columns: &[usize]) -> Self {
+        Self { rows: self.rows.select_columns(columns), attacks: self.attacks.clone() }
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows::flagged(&self.rows, &self.attacks)
+    }
+}
+
+/// Rows of one fold.
+struct Fold {
+    index: usize,
+    training: Labelled,
+    held_out: Labelled,
+}
+
 impl KfacNetworkConfig {
-    /// Learns from encoded rows, which of them are attacks, and one key a row.
+    /// Trains on encoded rows; `attacks` and `keys` have one element per row.
     ///
     /// # Errors
-    /// [`NeuralError`] for lists that differ in length, settings out of range, a fold with one class only, or divergence.
+    /// [`NeuralError`] for lists of different lengths, settings out of range, a fold with a single class, or
+    /// divergence.
     pub fn fit(
         &self,
         rows: &Matrix,
@@ -116,62 +142,48 @@ impl KfacNetworkConfig {
         if !(2..=20).contains(&self.folds) {
             return Err(NeuralError::setting("folds", self.folds, "2 to 20"));
         }
-        for (what, found) in [("labels", attacks.len()), ("keys", keys.len())] {
-            if found != rows.rows() {
-                let expected = format!("{}, as many as rows", rows.rows());
-                return Err(NeuralError::Rows { what, found, expected });
-            }
-        }
+        NeuralError::check_length("labels", attacks.len(), rows.rows())?;
+        NeuralError::check_length("keys", keys.len(), rows.rows())?;
         let fold_of: Vec<usize> =
             keys.iter().map(|key| (mixed(key ^ mixed(seed)) % self.folds as u64) as usize).collect();
         let (mut members, mut reports) = (Vec::new(), Vec::new());
-        for fold in 0..self.folds {
-            let mut rng = generator(seed, fold as u64);
-            let part = |held: bool| (0..keys.len()).filter(|row| (fold_of[*row] == fold) == held).collect::<Vec<_>>();
-            let training = undersample(part(false), attacks, self.class_ratio, &mut rng);
-            let (member, report) = self.fold(fold, (rows, attacks), (&training, &part(true)), &mut rng, watcher)?;
+        for index in 0..self.folds {
+            let mut rng = generator(seed, index as u64);
+            let (held_out, training): (Vec<usize>, _) = (0..keys.len()).partition(|row| fold_of[*row] == index);
+            let training = undersample(training, attacks, self.class_ratio, &mut rng);
+            let select = |indices: &[usize]| Labelled::select(rows, attacks, indices);
+            let fold = Fold { index, training: select(&training), held_out: select(&held_out) };
+            let (member, report) = self.fit_fold(&fold, &mut rng, watcher)?;
             members.push(member);
             reports.push(report);
         }
         Ok((KfacNetwork { inputs: rows.columns(), members }, reports))
     }
 
-    fn fold(
+    fn fit_fold(
         &self,
-        fold: usize,
-        (rows, attacks): (&Matrix, &[bool]),
-        (training, held): (&[usize], &[usize]),
+        fold: &Fold,
         rng: &mut Rng,
         watcher: &mut Watcher<'_>,
     ) -> Result<(Member, FoldReport), NeuralError> {
-        let of = |places: &[usize]| -> (Matrix, Vec<bool>) {
-            (rows.select_rows(places), places.iter().map(|row| attacks[*row]).collect())
-        };
-        let ((input, flags), (held_input, held_flags)) = (of(training), of(held));
-        let columns = self.important(&input, &flags, rng.u64(..))?;
-        let (input, held_input) = (input.select_columns(&columns), held_input.select_columns(&columns));
+        let columns = self.important_columns(&fold.training, rng.u64(..))?;
+        let training = fold.training.select_columns(&columns);
+        let held_out = fold.held_out.select_columns(&columns);
         let shape = NetworkShape::residual(columns.len(), self.width, 1, self.dropout);
-        let mut progress = |point: &CurvePoint| (watcher.progress)(fold, point);
-        let held_rows = Rows::flagged(&held_input, &held_flags);
-        let fitted = fit_validated(
-            &shape,
-            Rows::flagged(&input, &flags),
-            held_rows,
-            &self.fit,
-            rng,
-            &mut progress,
-            watcher.clock,
-        )?;
-        let report = report(training.len(), &fitted, &columns, &held_input, &held_flags)?;
+        let mut progress = |point: &CurvePoint| (watcher.progress)(fold.index, point);
+        let (rows, validation, clock) = (training.rows(), held_out.rows(), watcher.clock);
+        let fitted = fit_validated(&shape, rows, validation, &self.fit, rng, &mut progress, clock)?;
+        let report = report(&training, &held_out, &fitted, &columns)?;
         Ok((Member { columns, network: fitted.network }, report))
     }
 
-    /// The columns that a forest parts the rows by, the most important first.
-    fn important(&self, rows: &Matrix, attacks: &[bool], seed: u64) -> Result<Vec<usize>, NeuralError> {
-        let labels: Vec<u32> = attacks.iter().map(|attack| u32::from(*attack)).collect();
+    /// The columns that a forest finds most important, the most important first.
+    fn important_columns(&self, training: &Labelled, seed: u64) -> Result<Vec<usize>, NeuralError> {
+        let labels: Vec<u32> = training.attacks.iter().map(|attack| u32::from(*attack)).collect();
         let forest = ClassifierConfig::RandomForest(self.forest.clone());
-        let importance = forest.fit(rows, Labels::new(&labels, 2)?, seed, &silent)?.importance().unwrap_or_default();
-        let mut columns: Vec<usize> = (0..rows.columns()).collect();
+        let fitted = forest.fit(&training.rows, Labels::new(&labels, 2)?, seed, &silent)?;
+        let importance = fitted.importance().unwrap_or_default();
+        let mut columns: Vec<usize> = (0..training.rows.columns()).collect();
         columns.sort_by(|a, b| importance[*b].total_cmp(&importance[*a]).then(a.cmp(b)));
         columns.truncate(self.columns.max(1));
         Ok(columns)
@@ -179,12 +191,12 @@ impl KfacNetworkConfig {
 }
 
 impl KfacNetwork {
-    /// Columns that rows must have.
+    /// Number of columns of the training rows.
     pub fn columns(&self) -> usize {
         self.inputs
     }
 
-    /// True when every network fits its columns; whoever reads a model from a file asks this first.
+    /// True if every network fits its columns. Check this before using a model read from a file.
     pub fn is_valid(&self) -> bool {
         let fits = |member: &Member| {
             let inside = member.columns.iter().all(|column| *column < self.inputs);
@@ -198,10 +210,7 @@ impl KfacNetwork {
     /// # Errors
     /// [`NeuralError::Rows`] for rows of another width.
     pub fn probabilities(&self, rows: &Matrix) -> Result<Vec<f32>, NeuralError> {
-        if rows.columns() != self.inputs {
-            let expected = format!("{}, as in training", self.inputs);
-            return Err(NeuralError::Rows { what: "columns", found: rows.columns(), expected });
-        }
+        NeuralError::check_width(rows.columns(), self.inputs)?;
         let mut logits = vec![0.0_f32; rows.rows()];
         for member in &self.members {
             let outputs = member.network.outputs_of(&rows.select_columns(&member.columns));
@@ -211,14 +220,14 @@ impl KfacNetwork {
     }
 }
 
-/// Takes rows of the larger class out until there are at most `ratio` for each of the smaller one.
+/// Removes random rows of the larger class until it has at most `ratio` times the rows of the smaller one.
 fn undersample(rows: Vec<usize>, attacks: &[bool], ratio: f64, rng: &mut Rng) -> Vec<usize> {
     let (mut attack, mut benign): (Vec<usize>, Vec<usize>) = rows.into_iter().partition(|row| attacks[*row]);
     if ratio > 0.0 {
-        let most = (attack.len().min(benign.len()) as f64 * ratio.max(1.0)) as usize;
+        let limit = (attack.len().min(benign.len()) as f64 * ratio.max(1.0)) as usize;
         for class in [&mut attack, &mut benign] {
             rng.shuffle(class);
-            class.truncate(most);
+            class.truncate(limit);
         }
     }
     attack.append(&mut benign);
@@ -227,19 +236,18 @@ fn undersample(rows: Vec<usize>, attacks: &[bool], ratio: f64, rng: &mut Rng) ->
 }
 
 fn report(
-    training_rows: usize,
+    training: &Labelled,
+    held_out: &Labelled,
     fitted: &Fitted,
     columns: &[usize],
-    held: &Matrix,
-    attacks: &[bool],
 ) -> Result<FoldReport, NeuralError> {
-    let called: Vec<u32> =
-        fitted.network.outputs_of(held).values().iter().map(|logit| u32::from(*logit > 0.0)).collect();
-    let truth: Vec<u32> = attacks.iter().map(|attack| u32::from(*attack)).collect();
-    let confusion = ConfusionMatrix::new(&truth, &called, 2)?;
+    let logits = fitted.network.outputs_of(&held_out.rows);
+    let predicted: Vec<u32> = logits.values().iter().map(|logit| u32::from(*logit > 0.0)).collect();
+    let truth: Vec<u32> = held_out.attacks.iter().map(|attack| u32::from(*attack)).collect();
+    let confusion = ConfusionMatrix::new(&truth, &predicted, 2)?;
     let attack = confusion.per_class()[1];
     Ok(FoldReport {
-        training_rows,
+        training_rows: training.attacks.len(),
         accuracy: confusion.accuracy(),
         precision: attack.precision,
         recall: attack.recall,

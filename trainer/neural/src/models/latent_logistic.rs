@@ -1,8 +1,8 @@
-//! Attack or benign from what a benign-only autoencoder makes of a row: logistic regression on the latent values.
+//! Labelled rows → probability of an attack: logistic regression on an autoencoder's latent values.
 //!
-//! The autoencoder sees benign rows only; the head sees labelled rows, as latent values and, where asked, the
-//! reconstruction score beside them (as ln). Logistic regression on the inputs themselves is always fitted beside it, so
-//! that what the latent space is worth can be read off.
+//! The autoencoder trains on benign rows only. The head trains on labelled rows, represented by their latent values and
+//! optionally the logarithm of the reconstruction error. A baseline, logistic regression on the inputs, shows the
+//! benefit of the latent space.
 
 use super::Watcher;
 use super::autoencoder::{Autoencoder, AutoencoderConfig, AutoencoderReport};
@@ -11,21 +11,21 @@ use lapwing_methods::{Classifier, ClassifierConfig, Labels, LogisticConfig, sile
 use lapwing_tables::Matrix;
 use serde::{Deserialize, Serialize};
 
-/// Settings.
+/// Hyperparameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct LatentLogisticConfig {
-    /// The autoencoder.
     pub autoencoder: AutoencoderConfig,
-    /// The reconstruction score is one more input of the head.
+    /// Whether the reconstruction error is an input of the head.
     pub with_score: bool,
-    /// Logistic regression, of the head and of the one beside it.
+    /// Logistic regression of the head and of the baseline.
     pub head: LogisticConfig,
 }
 
 impl Default for LatentLogisticConfig {
-    /// A wide latent layer and the score beside it, as chosen on UNSW-NB15's validation rows. Eight latent values hold
-    /// as much for a forest, but not in a way that a linear head can part.
+    /// A wide latent layer and the reconstruction error, chosen on UNSW-NB15's validation rows. Eight latent values are
+    /// enough for a forest, but their classes are not linearly separable.
     fn default() -> Self {
         Self {
             autoencoder: AutoencoderConfig { hidden: vec![256, 64, 256], ..AutoencoderConfig::default() },
@@ -35,20 +35,21 @@ impl Default for LatentLogisticConfig {
     }
 }
 
-/// The model.
+/// A fitted autoencoder and a logistic regression on its latent values.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LatentLogistic {
     autoencoder: Autoencoder,
     with_score: bool,
     head: Classifier,
-    beside: Classifier,
+    #[serde(rename = "beside")]
+    baseline: Classifier,
 }
 
 impl LatentLogisticConfig {
-    /// Learns from labelled rows and benign validation rows.
+    /// Trains on labelled rows, with early stopping on benign validation rows.
     ///
     /// # Errors
-    /// [`NeuralError`] for lists that differ in length, one class only, settings out of range, or divergence.
+    /// [`NeuralError`] for lists of different lengths, a single class, settings out of range, or divergence.
     pub fn fit(
         &self,
         rows: &Matrix,
@@ -57,10 +58,7 @@ impl LatentLogisticConfig {
         seed: u64,
         watcher: &mut Watcher<'_>,
     ) -> Result<(LatentLogistic, AutoencoderReport), NeuralError> {
-        if attacks.len() != rows.rows() {
-            let expected = format!("{}, as many as rows", rows.rows());
-            return Err(NeuralError::Rows { what: "labels", found: attacks.len(), expected });
-        }
+        NeuralError::check_length("labels", attacks.len(), rows.rows())?;
         let benign: Vec<usize> = (0..attacks.len()).filter(|row| !attacks[*row]).collect();
         let (autoencoder, report) =
             self.autoencoder.fit(&rows.select_rows(&benign), benign_validation, seed, watcher)?;
@@ -68,13 +66,13 @@ impl LatentLogisticConfig {
         let labels = Labels::new(&labels, 2)?;
         let config = ClassifierConfig::LogisticRegression(self.head.clone());
         let head = config.fit(&head_rows(&autoencoder, self.with_score, rows)?, labels, seed, &silent)?;
-        let beside = config.fit(rows, labels, seed, &silent)?;
-        Ok((LatentLogistic { autoencoder, with_score: self.with_score, head, beside }, report))
+        let baseline = config.fit(rows, labels, seed, &silent)?;
+        Ok((LatentLogistic { autoencoder, with_score: self.with_score, head, baseline }, report))
     }
 }
 
 impl LatentLogistic {
-    /// Columns that rows must have.
+    /// Number of columns of the training rows.
     pub fn columns(&self) -> usize {
         self.autoencoder.columns()
     }
@@ -87,15 +85,15 @@ impl LatentLogistic {
         attack_column(&self.head.probabilities(&head_rows(&self.autoencoder, self.with_score, rows)?)?)
     }
 
-    /// The same by logistic regression on the inputs themselves.
+    /// Probabilities of the baseline, logistic regression on the inputs.
     ///
     /// # Errors
     /// As [`Self::probabilities`].
-    pub fn probabilities_beside(&self, rows: &Matrix) -> Result<Vec<f32>, NeuralError> {
-        attack_column(&self.beside.probabilities(rows)?)
+    pub fn baseline_probabilities(&self, rows: &Matrix) -> Result<Vec<f32>, NeuralError> {
+        attack_column(&self.baseline.probabilities(rows)?)
     }
 
-    /// The autoencoder, whose latent values a projection shows.
+    /// The part that was fitted on benign rows.
     pub fn autoencoder(&self) -> &Autoencoder {
         &self.autoencoder
     }

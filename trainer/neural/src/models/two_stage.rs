@@ -1,8 +1,9 @@
-//! Attack or benign first, then what kind of attack, or "unknown".
+//! Encoded rows → benign, an attack class, or "unknown": an attack detector, then an attack classifier.
 //!
-//! Stage one gives a probability of an attack; its threshold lets a stated share of benign validation rows pass as
-//! attacks. Stage two was trained on attack rows only and names the kind; where its best probability is below a
-//! threshold, that kind would be wrong more often than stated on validation attacks, and it answers "unknown".
+//! The detector returns the probability of an attack. Its threshold gives the configured false-positive rate on benign
+//! validation rows. The classifier trains on attack rows only and predicts their class. If the probability of the most
+//! likely class is below a threshold, the answer is "unknown". That threshold makes the configured share of the
+//! validation attacks unknown.
 
 use crate::error::NeuralError;
 use lapwing_methods::metrics::{ConfusionMatrix, Rates, rates_at, threshold_at};
@@ -10,43 +11,42 @@ use lapwing_methods::{BoostingConfig, ClassWeights, Classifier, ClassifierConfig
 use lapwing_tables::Matrix;
 use serde::{Deserialize, Serialize};
 
-/// What naming came to, over the kinds that rows truly are.
+/// Quality of the attack classes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NamingFigures {
-    /// Share of the attack rows that got an answer other than "unknown".
-    pub answered: f64,
-    /// F1 by kind, weighted by rows; rows answered "unknown" left out.
+pub struct ClassFigures {
+    /// Share of the attack rows with an answer other than "unknown".
+    pub(crate) answered: f64,
+    /// F1 per class, weighted by rows; without rows answered "unknown".
     pub weighted_f1: f64,
-    /// F1 by kind, each kind alike; rows answered "unknown" left out.
-    pub macro_f1: f64,
-    /// F1 by kind, weighted by rows, with "unknown" counted as wrong.
-    pub strict_weighted_f1: f64,
+    /// Unweighted mean F1 over classes; without rows answered "unknown".
+    pub(crate) macro_f1: f64,
+    /// F1 per class, weighted by rows; "unknown" counts as wrong.
+    pub(crate) strict_weighted_f1: f64,
 }
 
-/// What two stages came to on labelled rows.
+/// Results on labelled rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct TwoStageFigures {
-    /// Stage one.
     pub detection: Rates,
-    /// Stage two on all true attacks, detected or not.
-    pub true_attacks: NamingFigures,
-    /// Both stages: a missed attack counts as called benign, a false alarm as a row called what it is not.
-    pub end_to_end: NamingFigures,
-    /// True × told, end to end: kinds from 0 (benign), then "unknown" as the last.
+    /// The classifier on all attacks, detected or not.
+    pub true_attacks: ClassFigures,
+    /// Both stages: a missed attack counts as classified benign, a false alarm as a misclassified benign row.
+    pub end_to_end: ClassFigures,
+    /// True × predicted class, end to end: 0 is benign, the last is "unknown".
     pub confusion: ConfusionMatrix,
 }
 
-/// Settings.
+/// Hyperparameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct TwoStageConfig {
-    /// Attack or benign.
     pub detector: ClassifierConfig,
-    /// Which kind.
-    pub namer: ClassifierConfig,
-    /// Share of benign validation rows that may be called attacks, 0 to less than 1.
+    pub classifier: ClassifierConfig,
+    /// Target false-positive rate on benign validation rows, 0 to less than 1.
     pub false_positives: f64,
-    /// Share of the validation attacks, the least sure ones, that are answered "unknown"; 0 to less than 1.
+    /// Share of the validation attacks, those with the lowest probability, to answer "unknown"; 0 to less than 1.
     pub unknown: f64,
 }
 
@@ -54,63 +54,65 @@ impl Default for TwoStageConfig {
     fn default() -> Self {
         Self {
             detector: ClassifierConfig::GradientBoosting(BoostingConfig::default()),
-            namer: ClassifierConfig::GradientBoosting(Self::boosted_namer()),
+            classifier: ClassifierConfig::GradientBoosting(Self::boosted_classifier()),
             false_positives: 0.025,
             unknown: 0.2,
         }
     }
 }
 
-/// Labelled rows: kind 0 is benign, others count from 1.
+/// Labelled rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Kinds<'a> {
     /// Rows × columns.
     pub rows: &'a Matrix,
-    /// The kind of each row.
+    /// Class of each row: 0 is benign, attack classes count from 1.
     pub kinds: &'a [u32],
 }
 
-/// The model.
+/// A fitted detector of attacks and a classifier of the detected rows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TwoStage {
     detector: Classifier,
-    namer: Classifier,
+    #[serde(rename = "namer")]
+    classifier: Classifier,
     attack_threshold: f32,
-    name_threshold: f32,
+    #[serde(rename = "name_threshold")]
+    class_threshold: f32,
 }
 
-/// What is said of a row.
+/// Predicted class of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
-    /// Nothing to tell.
+    /// Not an attack.
     Benign,
-    /// An attack of this kind.
+    /// An attack of this class, from 1.
     Attack(u32),
-    /// An attack of no kind that stage two is sure of.
+    /// An attack whose class is uncertain.
     Unknown,
 }
 
-/// One row's answer, and how sure it is.
+/// Prediction for one row.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Named {
-    /// The answer.
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct Prediction {
     pub answer: Answer,
     /// Probability of an attack.
     pub probability: f32,
-    /// The kind that is most probable if it is one, told or not.
+    /// Most likely attack class, from 1, whatever the answer.
     pub likeliest: u32,
-    /// Probability of that kind if it is one.
-    pub likeliest_probability: f32,
+    /// Probability of that class if the row is an attack.
+    pub(crate) likeliest_probability: f32,
 }
 
 impl TwoStageConfig {
-    /// Boosting as it names kinds best: chosen by weighted F1 of UNSW-NB15's validation attacks.
+    /// The boosting settings with the highest weighted F1 on UNSW-NB15's validation attacks.
     ///
-    /// Kinds are as unequal as 350 to 1: unweighted, the rare ones are hardly named; balanced, they cost the common ones
-    /// more than they bring. Equal rows often have different kinds, so that small steps on parts of rows and columns do
-    /// better than large ones.
-    pub fn boosted_namer() -> BoostingConfig {
+    /// Class sizes differ by up to 350 to 1. Without class weights, rare classes are hardly ever predicted; with fully
+    /// balanced weights, common classes lose more than rare ones gain. Equal rows often have different classes, so
+    /// small steps on subsamples of rows and columns work better than large ones.
+    pub fn boosted_classifier() -> BoostingConfig {
         BoostingConfig {
             trees: 200,
             learning_rate: 0.05,
@@ -123,62 +125,67 @@ impl TwoStageConfig {
         }
     }
 
-    /// Learns both stages from training rows, and both thresholds from validation rows.
+    /// Trains both stages on training rows and sets both thresholds on validation rows.
     ///
     /// # Errors
-    /// [`NeuralError`] for lists that differ in length, a side without benign or attack rows, settings out of range.
+    /// [`NeuralError`] for lists of different lengths, a split without benign or attack rows, or settings out of range.
     pub fn fit(&self, training: Kinds<'_>, validation: Kinds<'_>, seed: u64) -> Result<TwoStage, NeuralError> {
-        let kinds = training.kinds.iter().chain(validation.kinds).max().map_or(0, |kind| *kind as usize);
-        for side in [&training, &validation] {
-            if side.kinds.len() != side.rows.rows() {
-                let expected = format!("{}, as many as rows", side.rows.rows());
-                return Err(NeuralError::Rows { what: "labels", found: side.kinds.len(), expected });
-            }
+        for rows in [&training, &validation] {
+            NeuralError::check_length("labels", rows.kinds.len(), rows.rows.rows())?;
         }
+        let classes = training.kinds.iter().chain(validation.kinds).max().map_or(0, |kind| *kind as usize);
         let flags: Vec<u32> = training.kinds.iter().map(|kind| u32::from(*kind != 0)).collect();
         let detector = self.detector.fit(training.rows, Labels::new(&flags, 2)?, seed, &silent)?;
-        let (attacks, names) = training.attacks();
-        let namer = self.namer.fit(&attacks, Labels::new(&names, kinds)?, seed.wrapping_add(1), &silent)?;
-        let mut model = TwoStage { detector, namer, attack_threshold: 0.0, name_threshold: 0.0 };
+        let (attacks, labels) = training.attacks();
+        let labels = Labels::new(&labels, classes)?;
+        let classifier = self.classifier.fit(&attacks, labels, seed.wrapping_add(1), &silent)?;
+        let mut model = TwoStage { detector, classifier, attack_threshold: 0.0, class_threshold: 0.0 };
         let benign = model.attack_probabilities(&validation.benign())?;
         model.attack_threshold = threshold_at(&benign, self.false_positives)?;
-        let sure: Vec<f32> = model.namings(&validation.attacks().0)?.iter().map(|(_, sure)| -sure).collect();
-        // The least sure ones stand above the threshold of their negatives.
-        model.name_threshold = -threshold_at(&sure, self.unknown)?;
+        let (attacks, _) = validation.attacks();
+        // Negated, because `threshold_at` leaves the given share above the threshold.
+        let negated: Vec<f32> = model.likeliest(&attacks)?.iter().map(|likeliest| -likeliest.probability).collect();
+        model.class_threshold = -threshold_at(&negated, self.unknown)?;
         Ok(model)
     }
 }
 
 impl Kinds<'_> {
     fn benign(&self) -> Matrix {
-        let places: Vec<usize> = (0..self.kinds.len()).filter(|row| self.kinds[*row] == 0).collect();
-        self.rows.select_rows(&places)
+        let indices: Vec<usize> = (0..self.kinds.len()).filter(|row| self.kinds[*row] == 0).collect();
+        self.rows.select_rows(&indices)
     }
 
-    /// Attack rows, and their kinds from 0.
+    /// Attack rows and their classes from 0.
     fn attacks(&self) -> (Matrix, Vec<u32>) {
-        let places: Vec<usize> = (0..self.kinds.len()).filter(|row| self.kinds[*row] != 0).collect();
-        (self.rows.select_rows(&places), places.iter().map(|row| self.kinds[*row] - 1).collect())
+        let indices: Vec<usize> = (0..self.kinds.len()).filter(|row| self.kinds[*row] != 0).collect();
+        (self.rows.select_rows(&indices), indices.iter().map(|row| self.kinds[*row] - 1).collect())
     }
 }
 
+/// Most likely attack class of a row, from 1.
+struct Likeliest {
+    class: u32,
+    probability: f32,
+}
+
 impl TwoStage {
-    /// Columns that rows must have.
+    /// Number of columns of the training rows.
     pub fn columns(&self) -> usize {
         self.detector.columns()
     }
 
-    /// Probability of an attack above which a row is called one.
+    /// Probability above which a row counts as an attack.
     pub fn attack_threshold(&self) -> f32 {
         self.attack_threshold
     }
 
-    /// Probability of every kind for every row taken as an attack; place 0 is kind 1.
+    /// Probability of every attack class for every row, assuming that it is an attack; column 0 is class 1.
     ///
     /// # Errors
     /// As [`Self::attack_probabilities`].
     pub fn kind_probabilities(&self, rows: &Matrix) -> Result<Matrix, NeuralError> {
-        Ok(self.namer.probabilities(rows)?)
+        Ok(self.classifier.probabilities(rows)?)
     }
 
     /// Probability of an attack for every row.
@@ -189,78 +196,79 @@ impl TwoStage {
         Ok(self.detector.probabilities(rows)?.iter().map(|row| row[1]).collect())
     }
 
-    /// The most probable kind (from 1) of every row taken as an attack, and its probability.
-    ///
-    /// # Errors
-    /// As [`Self::attack_probabilities`].
-    pub fn namings(&self, rows: &Matrix) -> Result<Vec<(u32, f32)>, NeuralError> {
+    fn likeliest(&self, rows: &Matrix) -> Result<Vec<Likeliest>, NeuralError> {
         let likeliest = |row: &[f32]| {
             let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]).then(b.cmp(a))).unwrap_or(0);
-            (best as u32 + 1, row.get(best).copied().unwrap_or(0.0))
+            Likeliest { class: best as u32 + 1, probability: row.get(best).copied().unwrap_or(0.0) }
         };
         Ok(self.kind_probabilities(rows)?.iter().map(likeliest).collect())
     }
 
-    /// The answer for every row.
+    /// Prediction for every row.
     ///
     /// # Errors
     /// As [`Self::attack_probabilities`].
-    pub fn answers(&self, rows: &Matrix) -> Result<Vec<Named>, NeuralError> {
-        let named = |(probability, (likeliest, sure)): (f32, (u32, f32))| {
-            let answer = match (probability > self.attack_threshold, sure >= self.name_threshold) {
+    pub fn answers(&self, rows: &Matrix) -> Result<Vec<Prediction>, NeuralError> {
+        let prediction = |(probability, likeliest): (f32, Likeliest)| {
+            let is_attack = probability > self.attack_threshold;
+            let answer = match (is_attack, likeliest.probability >= self.class_threshold) {
                 (false, _) => Answer::Benign,
-                (true, true) => Answer::Attack(likeliest),
+                (true, true) => Answer::Attack(likeliest.class),
                 (true, false) => Answer::Unknown,
             };
-            Named { answer, probability, likeliest, likeliest_probability: sure }
+            Prediction { answer, probability, likeliest: likeliest.class, likeliest_probability: likeliest.probability }
         };
-        Ok(self.attack_probabilities(rows)?.into_iter().zip(self.namings(rows)?).map(named).collect())
+        Ok(self.attack_probabilities(rows)?.into_iter().zip(self.likeliest(rows)?).map(prediction).collect())
     }
 
-    /// Figures on labelled rows.
+    /// Evaluates the model on labelled rows.
     ///
     /// # Errors
-    /// [`NeuralError`] for no rows, rows of another width, or labels that differ in number.
-    pub fn judge(&self, rows: Kinds<'_>) -> Result<TwoStageFigures, NeuralError> {
-        let answers = self.answers(rows.rows)?;
-        let scores: Vec<f32> = answers.iter().map(|named| named.probability).collect();
+    /// [`NeuralError`] for no rows, rows of another width, or lists of different lengths.
+    pub fn evaluate(&self, rows: Kinds<'_>) -> Result<TwoStageFigures, NeuralError> {
+        let predictions = self.answers(rows.rows)?;
+        let scores: Vec<f32> = predictions.iter().map(|prediction| prediction.probability).collect();
         let attacks: Vec<bool> = rows.kinds.iter().map(|kind| *kind != 0).collect();
         let detection = rates_at(&scores, &attacks, self.attack_threshold)?;
-        let unknown = rows.kinds.iter().copied().max().unwrap_or(0).max(self.namer.classes() as u32) + 1;
-        let told = |named: &Named| match named.answer {
+        let unknown = rows.kinds.iter().copied().max().unwrap_or(0).max(self.classifier.classes() as u32) + 1;
+        let answer = |prediction: &Prediction| match prediction.answer {
             Answer::Benign => 0,
-            Answer::Attack(kind) => kind,
+            Answer::Attack(class) => class,
             Answer::Unknown => unknown,
         };
-        let both: Vec<u32> = answers.iter().map(told).collect();
-        let second = |named: &Named| {
-            if named.likeliest_probability >= self.name_threshold { named.likeliest } else { unknown }
+        let both_stages: Vec<u32> = predictions.iter().map(answer).collect();
+        let classified = |prediction: &Prediction| {
+            let is_sure = prediction.likeliest_probability >= self.class_threshold;
+            if is_sure { prediction.likeliest } else { unknown }
         };
-        let true_attacks = answers.iter().zip(rows.kinds).filter(|(_, kind)| **kind != 0);
-        let (named, truth): (Vec<u32>, Vec<u32>) = true_attacks.map(|(named, kind)| (second(named), *kind)).unzip();
+        let true_attacks = predictions.iter().zip(rows.kinds).filter(|(_, kind)| **kind != 0);
+        let (second_stage, truth): (Vec<u32>, Vec<u32>) =
+            true_attacks.map(|(prediction, kind)| (classified(prediction), *kind)).unzip();
         Ok(TwoStageFigures {
             detection,
-            true_attacks: naming(&truth, &named, unknown)?,
-            end_to_end: naming(rows.kinds, &both, unknown)?,
-            confusion: ConfusionMatrix::new(rows.kinds, &both, unknown as usize + 1)?,
+            true_attacks: class_figures(&truth, &second_stage, unknown)?,
+            end_to_end: class_figures(rows.kinds, &both_stages, unknown)?,
+            confusion: ConfusionMatrix::new(rows.kinds, &both_stages, unknown as usize + 1)?,
         })
     }
 }
 
-fn naming(truth: &[u32], told: &[u32], unknown: u32) -> Result<NamingFigures, NeuralError> {
-    let attacks = truth.iter().filter(|kind| **kind != 0).count();
-    let silent = truth.iter().zip(told).filter(|(kind, told)| **kind != 0 && **told == unknown).count();
-    let (some, of): (Vec<u32>, Vec<u32>) = truth.iter().zip(told).filter(|(_, told)| **told != unknown).unzip();
-    let [weighted_f1, macro_f1] = kind_f1(&ConfusionMatrix::new(&some, &of, unknown as usize + 1)?);
-    let [strict_weighted_f1, _] = kind_f1(&ConfusionMatrix::new(truth, told, unknown as usize + 1)?);
-    let answered = (attacks - silent) as f64 / attacks.max(1) as f64;
-    Ok(NamingFigures { answered, weighted_f1, macro_f1, strict_weighted_f1 })
+fn class_figures(truth: &[u32], predicted: &[u32], unknown: u32) -> Result<ClassFigures, NeuralError> {
+    let pairs = || truth.iter().zip(predicted);
+    let attacks = truth.iter().filter(|class| **class != 0).count();
+    let unanswered = pairs().filter(|(class, answer)| **class != 0 && **answer == unknown).count();
+    let (known_truth, known): (Vec<u32>, Vec<u32>) = pairs().filter(|(_, answer)| **answer != unknown).unzip();
+    let [weighted_f1, macro_f1] = attack_f1(&ConfusionMatrix::new(&known_truth, &known, unknown as usize + 1)?);
+    let [strict_weighted_f1, _] = attack_f1(&ConfusionMatrix::new(truth, predicted, unknown as usize + 1)?);
+    let answered = (attacks - unanswered) as f64 / attacks.max(1) as f64;
+    Ok(ClassFigures { answered, weighted_f1, macro_f1, strict_weighted_f1 })
 }
 
-/// Means of F1 over attack kinds with true rows: by rows, and each alike.
-fn kind_f1(confusion: &ConfusionMatrix) -> [f64; 2] {
-    let kinds: Vec<_> = confusion.per_class().into_iter().filter(|kind| kind.class != 0 && kind.rows > 0).collect();
-    let rows: u64 = kinds.iter().map(|kind| kind.rows).sum();
-    let weighted = kinds.iter().map(|kind| kind.f1 * kind.rows as f64).sum::<f64>() / rows.max(1) as f64;
-    [weighted, kinds.iter().map(|kind| kind.f1).sum::<f64>() / kinds.len().max(1) as f64]
+/// Mean F1 over the attack classes that occur: weighted by rows, and unweighted.
+fn attack_f1(confusion: &ConfusionMatrix) -> [f64; 2] {
+    let classes: Vec<_> =
+        confusion.per_class().into_iter().filter(|class| class.class != 0 && class.rows > 0).collect();
+    let rows: u64 = classes.iter().map(|class| class.rows).sum();
+    let weighted = classes.iter().map(|class| class.f1 * class.rows as f64).sum::<f64>() / rows.max(1) as f64;
+    [weighted, classes.iter().map(|class| class.f1).sum::<f64>() / classes.len().max(1) as f64]
 }

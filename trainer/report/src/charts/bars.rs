@@ -1,60 +1,59 @@
-//! Recall by attack kind, with confidence intervals.
+//! Shares by category → horizontal bars with confidence intervals.
 
-use crate::canvas::{SMALL, Side, WIDTH, Words, picture, short, width};
+use crate::canvas::{Align, SMALL, TextStyle, WIDTH, picture, short, width};
 use crate::error::ReportError;
 use crate::palette::{BLUE, INK};
 use crate::picture::Picture;
 use crate::plot::Plot;
 use crate::scale::{Scale, grouped};
 
-const KINDS: usize = 40;
+/// Maximum number of bars.
+const BARS: usize = 40;
 const ROW: i32 = 50;
 const TOP: i32 = 16;
 
-/// One kind.
+/// A share of one category, drawn as a bar.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Bar {
-    /// Kind.
+    /// Category, e.g. an attack type.
     pub name: String,
-    /// Rows of that kind.
     pub rows: usize,
-    /// Value, 0 to 1.
+    /// Share, 0 to 1.
     pub value: f64,
-    /// Confidence interval, where there is one.
     pub interval: Option<(f64, f64)>,
 }
 
-/// Bars of shares by kind.
+/// Shares by category, e.g. recall by attack type.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Recalls {
-    /// Heading.
     pub title: String,
-    /// Name of the axis.
     pub axis: String,
-    /// What a reader must know, like how the interval was made.
+    /// Start of the caption, e.g. how the interval was computed.
     pub note: String,
-    /// Kinds, in the order drawn.
+    /// Bars, in drawing order.
     pub bars: Vec<Bar>,
 }
 
 impl Recalls {
-    /// Draws it.
+    /// Draws the chart.
     ///
     /// # Errors
-    /// When there is no finite value.
+    /// If no value is finite.
     pub fn picture(&self) -> Result<Picture, ReportError> {
         let bars: Vec<&Bar> = self.bars.iter().filter(|bar| bar.value.is_finite()).collect();
         if bars.is_empty() {
-            return Err(ReportError::Empty { picture: self.title.clone(), expected: "one kind" });
+            return Err(ReportError::Empty { picture: self.title.clone(), expected: "one value" });
         }
         let mut caption = self.note.clone();
         if bars.len() < self.bars.len() {
-            caption += &format!(" {} kinds without a value are left out.", self.bars.len() - bars.len());
+            caption += &format!(" {} categories without a value are omitted.", self.bars.len() - bars.len());
         }
-        if bars.len() > KINDS {
-            caption += &format!(" Only the first {KINDS} of {} kinds are drawn.", bars.len());
+        if bars.len() > BARS {
+            caption += &format!(" Only the first {BARS} of {} categories are drawn.", bars.len());
         }
-        let bars: Vec<&Bar> = bars.into_iter().take(KINDS).collect();
+        let bars: Vec<&Bar> = bars.into_iter().take(BARS).collect();
         let name = |bar: &Bar| format!("{} ({})", short(&bar.name, 24), grouped(&bar.rows.to_string()));
         let left = bars.iter().map(|bar| width(&name(bar), SMALL)).max().unwrap_or(0) + 20;
         let bottom = TOP + ROW * bars.len() as i32;
@@ -63,10 +62,10 @@ impl Recalls {
         let plot = Plot { left, top: TOP, right: WIDTH - 120, bottom, x, y };
         picture(&self.title, &caption, bottom + 90, |canvas| {
             plot.axes(canvas);
-            for (place, bar) in bars.iter().enumerate() {
-                let y = TOP + ROW * place as i32 + ROW / 2;
+            for (index, bar) in bars.iter().enumerate() {
+                let y = TOP + ROW * index as i32 + ROW / 2;
                 let at = |value: f64| plot.at(value, 0.0).0;
-                canvas.words(&name(bar), (left - 12, y), Words::new(Side::Right).small());
+                canvas.text(&name(bar), (left - 12, y), TextStyle::new(Align::Right).small());
                 canvas.fill([(left, y - 15), (at(bar.value), y + 15)], BLUE, 0.55);
                 let mut end = at(bar.value);
                 if let Some((low, high)) = bar.interval {
@@ -77,7 +76,7 @@ impl Recalls {
                     end = end.max(high);
                 }
                 let text = format!("{:.3}", bar.value);
-                canvas.words(&text, (end + 14, y), Words::new(Side::Left).small());
+                canvas.text(&text, (end + 14, y), TextStyle::new(Align::Left).small());
             }
         })
     }

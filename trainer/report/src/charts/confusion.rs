@@ -1,73 +1,98 @@
-//! Confusion matrix: counts, and the share of each true class.
+//! Counts by true and predicted class → confusion matrix.
 
-use crate::canvas::{SMALL, Side, WIDTH, Words, picture, short, width};
+use crate::canvas::{Align, Canvas, SMALL, TextStyle, WIDTH, picture, short, width};
 use crate::error::ReportError;
 use crate::palette::{BLUE, FAINT};
 use crate::picture::Picture;
 use crate::scale::grouped;
 
-/// Most classes that are drawn.
+/// Maximum number of classes.
 const CLASSES: usize = 16;
+/// Maximum length of a class name, characters.
+const NAME: usize = 16;
 
-/// Counts by true and by answered class.
+/// Confusion matrix.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Confusion {
-    /// Heading.
     pub title: String,
     /// True classes, by row.
     pub truth: Vec<String>,
-    /// Answers, by column: the classes, and where the method can say so "unknown".
+    /// Predicted classes, by column; may include "unknown".
     pub answers: Vec<String>,
-    /// Counts, truth × answers.
+    /// Counts, true × predicted.
     pub counts: Vec<Vec<u64>>,
 }
 
+/// Sizes and positions, canvas units.
+struct Layout {
+    rows: usize,
+    columns: usize,
+    left: i32,
+    top: i32,
+    cell_width: i32,
+    cell_height: i32,
+    /// Column names are vertical.
+    vertical: bool,
+}
+
+impl Layout {
+    fn new(confusion: &Confusion) -> Self {
+        let rows = confusion.truth.len().min(CLASSES);
+        let columns = confusion.answers.len().min(CLASSES);
+        let widest = |names: &[String]| names.iter().map(|name| width(&short(name, NAME), SMALL)).max().unwrap_or(0);
+        let left = widest(&confusion.truth) + 84;
+        let cell_width = ((WIDTH - left - 20) / columns as i32).min(230);
+        let cell_height = cell_width.min(if rows > 6 { 74 } else { 110 });
+        let name_width = widest(&confusion.answers);
+        let vertical = name_width > cell_width - 8;
+        let name_height = if vertical { name_width } else { 30 };
+        let top = name_height + 74;
+        Self { rows, columns, left, top, cell_width, cell_height, vertical }
+    }
+
+    fn bottom(&self) -> i32 {
+        self.top + self.cell_height * self.rows as i32
+    }
+
+    fn corner(&self, row: usize, column: usize) -> (i32, i32) {
+        (self.left + self.cell_width * column as i32, self.top + self.cell_height * row as i32)
+    }
+}
+
 impl Confusion {
-    /// Draws it.
+    /// Draws the chart.
     ///
     /// # Errors
-    /// When the counts do not fit the names, or there are none.
+    /// If the counts do not fit the names, or are all 0.
     pub fn picture(&self) -> Result<Picture, ReportError> {
         self.check()?;
-        let rows = self.truth.len().min(CLASSES);
-        let columns = self.answers.len().min(CLASSES);
-        let widest = self.truth.iter().map(|name| width(&short(name, 16), SMALL)).max().unwrap_or(0);
-        let left = widest + 84;
-        let cell = ((WIDTH - left - 20) / columns as i32).min(230);
-        let tall = cell.min(if rows > 6 { 74 } else { 110 });
-        let upright = self.answers.iter().any(|name| width(&short(name, 16), SMALL) > cell - 8);
-        let names =
-            if upright { self.answers.iter().map(|n| width(&short(n, 16), SMALL)).max().unwrap_or(0) } else { 30 };
-        let top = names + 74;
-        picture(&self.title, &self.caption(), top + tall * rows as i32 + 20, |canvas| {
-            let middle = left + cell * columns as i32 / 2;
-            canvas.words("answer", (middle, 24), Words::new(Side::Middle));
-            canvas.words("truth", (26, top + tall * rows as i32 / 2), Words::new(Side::Middle).upright());
-            for (column, name) in self.answers.iter().take(columns).enumerate() {
-                let x = left + cell * column as i32 + cell / 2;
-                let words = Words::new(if upright { Side::Left } else { Side::Middle }).small();
-                canvas.words(&short(name, 16), (x, top - 24), if upright { words.upright() } else { words });
-            }
-            for (row, name) in self.truth.iter().take(rows).enumerate() {
-                let y = top + tall * row as i32;
-                canvas.words(&short(name, 16), (left - 14, y + tall / 2), Words::new(Side::Right).small());
-                let sum: u64 = self.counts[row].iter().sum();
-                for column in 0..columns {
-                    let x = left + cell * column as i32;
-                    let count = self.counts[row][column];
-                    let share = count as f64 / sum.max(1) as f64;
-                    let corners = [(x, y), (x + cell, y + tall)];
-                    // Never darker than this, so that words on it stay readable on light and dark pages.
-                    canvas.fill(corners, BLUE, 0.02 + 0.48 * share);
-                    canvas.outline(corners, FAINT);
-                    let size = if cell < 96 { 19.0 } else { SMALL };
-                    let words = |bold: bool| Words { size, bold, ..Words::new(Side::Middle) };
-                    let centre = x + cell / 2;
-                    canvas.words(&grouped(&count.to_string()), (centre, y + tall / 2 - 15), words(count > 0));
-                    canvas.words(&percent(share, count), (centre, y + tall / 2 + 16), words(false));
+        let layout = Layout::new(self);
+        picture(&self.title, &self.caption(), layout.bottom() + 20, |canvas| {
+            self.draw_names(canvas, &layout);
+            for row in 0..layout.rows {
+                let total: u64 = self.counts[row].iter().sum();
+                for column in 0..layout.columns {
+                    draw_cell(canvas, &layout, layout.corner(row, column), self.counts[row][column], total);
                 }
             }
         })
+    }
+
+    fn draw_names(&self, canvas: &mut Canvas<'_>, layout: &Layout) {
+        let Layout { rows, columns, left, top, cell_width, cell_height, vertical } = *layout;
+        let middle = left + cell_width * columns as i32 / 2;
+        canvas.text("predicted class", (middle, 24), TextStyle::new(Align::Middle));
+        canvas.text("true class", (26, top + cell_height * rows as i32 / 2), TextStyle::new(Align::Middle).vertical());
+        for (column, name) in self.answers.iter().take(columns).enumerate() {
+            let x = left + cell_width * column as i32 + cell_width / 2;
+            let style = TextStyle::new(if vertical { Align::Left } else { Align::Middle }).small();
+            canvas.text(&short(name, NAME), (x, top - 24), if vertical { style.vertical() } else { style });
+        }
+        for (row, name) in self.truth.iter().take(rows).enumerate() {
+            let y = top + cell_height * row as i32 + cell_height / 2;
+            canvas.text(&short(name, NAME), (left - 14, y), TextStyle::new(Align::Right).small());
+        }
     }
 
     fn check(&self) -> Result<(), ReportError> {
@@ -87,17 +112,30 @@ impl Confusion {
     fn caption(&self) -> String {
         let rows: u64 = self.counts.iter().flatten().sum();
         let mut caption = format!(
-            "{rows} rows. Upper number: rows; lower: share of the rows of that true class, which sets the shade."
+            "{rows} rows. Each cell shows the number of rows and their share of the true class, which sets the shade."
         );
         let hidden = self.truth.len().saturating_sub(CLASSES) + self.answers.len().saturating_sub(CLASSES);
         if hidden > 0 {
-            caption += &format!(" {hidden} rows and columns beyond the first {CLASSES} are not drawn.");
+            caption += &format!(" {hidden} classes after the first {CLASSES} in each direction are not drawn.");
         }
         caption
     }
 }
 
-/// A share that never reads as 0 or 100 % unless it is.
+fn draw_cell(canvas: &mut Canvas<'_>, layout: &Layout, (x, y): (i32, i32), count: u64, total: u64) {
+    let share = count as f64 / total.max(1) as f64;
+    let corners = [(x, y), (x + layout.cell_width, y + layout.cell_height)];
+    // Half opacity at most, so that text stays readable on light and dark pages.
+    canvas.fill(corners, BLUE, 0.02 + 0.48 * share);
+    canvas.outline(corners, FAINT);
+    let size = if layout.cell_width < 96 { 19.0 } else { SMALL };
+    let style = |bold: bool| TextStyle { size, bold, ..TextStyle::new(Align::Middle) };
+    let (middle, centre) = (y + layout.cell_height / 2, x + layout.cell_width / 2);
+    canvas.text(&grouped(&count.to_string()), (centre, middle - 15), style(count > 0));
+    canvas.text(&percent(share, count), (centre, middle + 16), style(false));
+}
+
+/// A share in percent; only exact values are shown as 0 % and 100 %.
 fn percent(share: f64, count: u64) -> String {
     let percent = share * 100.0;
     match () {

@@ -1,48 +1,48 @@
-//! Counts a day, stacked by who they are of.
+//! Daily counts by series → stacked bars.
 
-use crate::canvas::{Canvas, Side, Words, picture};
+use crate::canvas::{Align, Canvas, TextStyle, picture};
 use crate::error::ReportError;
-use crate::palette::{FAINT, Look, look};
+use crate::palette::{FAINT, SeriesStyle, series_style};
 use crate::picture::Picture;
-use crate::plot::{BELOW, Legend, Plot, Sample};
+use crate::plot::{BELOW, Legend, Plot, Swatch};
 use crate::scale::{Scale, grouped};
 
-/// Series drawn in a colour of their own: the largest ones; the others are drawn as one.
+/// Maximum number of series with their own colour, the largest ones; the rest are combined.
 const NAMED: usize = 7;
-/// Days drawn, the last ones.
+/// Maximum number of days, the last ones.
 const DAYS: usize = 92;
 const TOP: i32 = 40;
 const AREA: i32 = 260;
 
-/// Counts of one series, one for each day.
+/// Daily counts of one series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DaySeries {
-    /// Name.
+    /// Name, e.g. of the agent.
     pub name: String,
     /// Counts, in the order of the days.
     pub counts: Vec<u64>,
 }
 
-/// Counts a day.
+/// Counts per day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Days {
-    /// Heading.
     pub title: String,
-    /// What is counted.
+    /// What is counted, e.g. "alerts".
     pub counted: String,
-    /// What a reader must know.
+    /// End of the caption.
     pub note: String,
-    /// Days, as they are written under the axis.
+    /// Labels of the days.
     pub days: Vec<String>,
-    /// Who the counts are of.
+    /// Series, stacked in each bar.
     pub series: Vec<DaySeries>,
 }
 
 impl Days {
-    /// Draws it.
+    /// Draws the chart.
     ///
     /// # Errors
-    /// Without a day.
+    /// If there are no days.
     pub fn picture(&self) -> Result<Picture, ReportError> {
         if self.days.is_empty() {
             return Err(ReportError::Empty { picture: self.title.clone(), expected: "one day" });
@@ -55,7 +55,7 @@ impl Days {
         let x = Scale::bare();
         let y = Scale::counts(self.counted.clone(), totals.iter().copied().max().unwrap_or(0));
         let plot = Plot::new(x, y, TOP, TOP + AREA);
-        let legend = Legend::new(stacks.iter().map(|(name, _, look)| (name.clone(), *look)), Sample::Patch);
+        let legend = Legend::new(stacks.iter().map(|(name, _, style)| (name.clone(), *style)), Swatch::Patch);
         let caption = self.caption(days, &totals, skipped);
         picture(&self.title, &caption, plot.bottom + BELOW - 30 + legend.height(), |canvas| {
             plot.axes(canvas);
@@ -67,18 +67,18 @@ impl Days {
                     canvas,
                     &plot,
                     (edge(0.14), edge(0.86)),
-                    stacks.iter().map(|(_, counts, look)| (counts[day], *look)),
+                    stacks.iter().map(|(_, counts, style)| (counts[day], *style)),
                 );
                 if (days.len() - 1 - day).is_multiple_of(every) {
-                    canvas.words(name, (edge(0.5), plot.bottom + 26), Words::new(Side::Middle).small());
+                    canvas.text(name, (edge(0.5), plot.bottom + 26), TextStyle::new(Align::Middle).small());
                 }
             }
             legend.draw(canvas, plot.bottom + BELOW - 40);
         })
     }
 
-    /// The largest series and all others together, with one count a drawn day each; none that is all zero.
-    fn stacks(&self, skipped: usize) -> Vec<(String, Vec<u64>, Look)> {
+    /// The largest series, and the sum of the rest, with one count per drawn day. Series of zeros are omitted.
+    fn stacks(&self, skipped: usize) -> Vec<(String, Vec<u64>, SeriesStyle)> {
         let days = self.days.len() - skipped;
         let counts = |series: &DaySeries| -> Vec<u64> {
             series.counts.iter().skip(skipped).copied().chain(std::iter::repeat(0)).take(days).collect()
@@ -89,11 +89,11 @@ impl Days {
         all.retain(|(_, counts)| total(counts) > 0);
         all.sort_by(|a, b| total(&b.1).cmp(&total(&a.1)).then_with(|| a.0.cmp(&b.0)));
         let others = all.split_off(all.len().min(NAMED));
-        let mut stacks: Vec<(String, Vec<u64>, Look)> =
-            all.into_iter().enumerate().map(|(place, (name, counts))| (name, counts, look(place))).collect();
+        let mut stacks: Vec<(String, Vec<u64>, SeriesStyle)> =
+            all.into_iter().enumerate().map(|(index, (name, counts))| (name, counts, series_style(index))).collect();
         if !others.is_empty() {
             let sum = (0..days).map(|day| others.iter().map(|(_, counts)| counts[day]).sum()).collect();
-            stacks.push((format!("{} others", others.len()), sum, Look { colour: FAINT, ..look(0) }));
+            stacks.push((format!("{} others", others.len()), sum, SeriesStyle { colour: FAINT, ..series_style(0) }));
         }
         stacks
     }
@@ -101,31 +101,36 @@ impl Days {
     fn caption(&self, days: &[String], totals: &[u64], skipped: usize) -> String {
         let (first, last) = (days.first().map_or("", String::as_str), days.last().map_or("", String::as_str));
         let mut caption = format!(
-            "{} {} from {first} to {last}; from the bottom up in the order of the names. {}",
+            "{} {} from {first} to {last}. Series are stacked from the bottom in the order of the legend. {}",
             grouped(&totals.iter().sum::<u64>().to_string()),
             self.counted,
             self.note
         );
         if skipped > 0 {
-            caption += &format!(" {skipped} earlier days are left out.");
+            caption += &format!(" {skipped} earlier days are omitted.");
         }
         caption
     }
 }
 
-/// One day's counts on top of each other, their sum above them.
-fn stack(canvas: &mut Canvas<'_>, plot: &Plot, (left, right): (i32, i32), counts: impl Iterator<Item = (u64, Look)>) {
+/// Draws the stacked counts of one day with their sum above.
+fn stack(
+    canvas: &mut Canvas<'_>,
+    plot: &Plot,
+    (left, right): (i32, i32),
+    counts: impl Iterator<Item = (u64, SeriesStyle)>,
+) {
     let height = |count: u64| plot.at(0.0, count as f64).1;
     let mut below = 0;
-    for (count, look) in counts {
+    for (count, style) in counts {
         let (from, to) = (height(below), height(below + count));
         below += count;
         if from > to {
-            canvas.fill([(left, to), (right, from)], look.colour, 0.9);
+            canvas.fill([(left, to), (right, from)], style.colour, 0.9);
         }
     }
     if below > 0 {
         let at = ((left + right) / 2, height(below) - 16);
-        canvas.words(&grouped(&below.to_string()), at, Words::new(Side::Middle).small());
+        canvas.text(&grouped(&below.to_string()), at, TextStyle::new(Align::Middle).small());
     }
 }

@@ -1,13 +1,14 @@
-//! How far each feature moved, as bars, with the threshold from which it counts.
+//! Distance of each feature's distribution from its reference → horizontal bars with the drift threshold.
 
-use super::left_out;
-use crate::canvas::{SMALL, Side, WIDTH, Words, picture, short, width};
+use super::omitted;
+use crate::canvas::{Align, SMALL, TextStyle, WIDTH, picture, short, width};
 use crate::error::ReportError;
 use crate::palette::{BLUE, INK, VERMILLION};
 use crate::picture::Picture;
 use crate::plot::Plot;
-use crate::scale::{Scale, plain};
+use crate::scale::{Scale, short_number};
 
+/// Maximum number of bars, without [`Distances::always`].
 const DRAWN: usize = 24;
 const ROW: i32 = 42;
 const TOP: i32 = 54;
@@ -17,32 +18,32 @@ const TOP: i32 = 54;
 pub struct Distance {
     /// Feature, or the score.
     pub name: String,
-    /// How far it moved, 0 and more.
+    /// Distance, 0 or more.
     pub value: f64,
 }
 
-/// Distances, the farthest first.
+/// Distances, the largest first.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Distances {
-    /// Heading.
     pub title: String,
-    /// Name of the distance, with its unit.
+    /// Axis title with the unit.
     pub axis: String,
-    /// What a reader must know.
+    /// Start of the caption.
     pub note: String,
-    /// Features.
+    /// Features, in any order.
     pub bars: Vec<Distance>,
-    /// Distance from which it counts.
+    /// Distance above which a feature has drifted.
     pub threshold: f64,
-    /// The one that is always drawn, after the others where it is not among the farthest.
+    /// Name that is always drawn, last if it is not among the largest.
     pub always: String,
 }
 
 impl Distances {
-    /// Draws it.
+    /// Draws the chart.
     ///
     /// # Errors
-    /// When no distance is finite.
+    /// If no distance is finite.
     pub fn picture(&self) -> Result<Picture, ReportError> {
         let mut bars: Vec<&Distance> = self.bars.iter().filter(|bar| bar.value.is_finite()).collect();
         if bars.is_empty() {
@@ -52,34 +53,34 @@ impl Distances {
         let drawn: Vec<&Distance> = bars
             .iter()
             .enumerate()
-            .filter(|(place, bar)| *place < DRAWN || bar.name == self.always)
+            .filter(|(index, bar)| *index < DRAWN || bar.name == self.always)
             .map(|(_, bar)| *bar)
             .collect();
         let over = bars.iter().filter(|bar| bar.value > self.threshold).count();
-        let mut caption = format!("{} {over} of {} are over the threshold.", self.note, bars.len());
+        let mut caption = format!("{} {over} of {} are above the threshold.", self.note, bars.len());
         if drawn.len() < bars.len() {
-            caption += &format!(" The {} farthest are drawn", DRAWN.min(bars.len()));
+            caption += &format!(" Only the {} largest are drawn", DRAWN.min(bars.len()));
             caption += &if drawn.len() > DRAWN { format!(", and {}.", self.always) } else { ".".into() };
         }
-        caption += &left_out(self.bars.len() - bars.len());
+        caption += &omitted(self.bars.len() - bars.len());
         let left = drawn.iter().map(|bar| width(&short(&bar.name, 32), SMALL)).max().unwrap_or(0) + 24;
         let bottom = TOP + ROW * drawn.len() as i32;
         let x = Scale::around(&*self.axis, drawn.iter().map(|bar| bar.value).chain([self.threshold]));
         let plot = Plot { left, top: TOP, right: WIDTH - 120, bottom, x, y: Scale::bare() };
         picture(&self.title, caption.trim(), bottom + 90, |canvas| {
             plot.axes(canvas);
-            for (place, bar) in drawn.iter().enumerate() {
-                let y = TOP + ROW * place as i32 + ROW / 2;
+            for (index, bar) in drawn.iter().enumerate() {
+                let y = TOP + ROW * index as i32 + ROW / 2;
                 let end = plot.at(bar.value, 0.0).0;
                 let colour = if bar.value > self.threshold { VERMILLION } else { BLUE };
-                canvas.words(&short(&bar.name, 32), (left - 12, y), Words::new(Side::Right).small());
+                canvas.text(&short(&bar.name, 32), (left - 12, y), TextStyle::new(Align::Right).small());
                 canvas.fill([(left, y - 13), (end, y + 13)], colour, 0.6);
-                canvas.words(&plain(bar.value), (end + 14, y), Words::new(Side::Left).small());
+                canvas.text(&short_number(bar.value), (end + 14, y), TextStyle::new(Align::Left).small());
             }
             let (x, _) = plot.at(self.threshold, 0.0);
             canvas.dashed((x, TOP), (x, bottom), INK);
-            let name = format!("threshold {}", plain(self.threshold));
-            canvas.words(&name, (x, TOP - 24), Words::new(Side::Middle).small());
+            let name = format!("threshold {}", short_number(self.threshold));
+            canvas.text(&name, (x, TOP - 24), TextStyle::new(Align::Middle).small());
         })
     }
 }

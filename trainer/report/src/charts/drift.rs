@@ -1,16 +1,16 @@
-//! Distance of each feature's present distribution from that of training, over time.
+//! Distance of each feature's current distribution from training, by time → line chart.
 
-use super::left_out;
+use super::omitted;
 use crate::canvas::picture;
 use crate::error::ReportError;
-use crate::palette::{FAINT, INK, look};
+use crate::palette::{FAINT, INK, series_style};
 use crate::picture::Picture;
-use crate::plot::{BELOW, Legend, Plot, Sample};
-use crate::scale::{Scale, extent, plain};
+use crate::plot::{BELOW, Legend, Plot, Swatch};
+use crate::scale::{Scale, extent, short_number};
 
-/// Features drawn in colour: the most distant ones.
+/// Maximum number of coloured features, those with the largest distance.
 const NAMED: usize = 7;
-/// Features drawn at all.
+/// Maximum number of features.
 const DRAWN: usize = 60;
 const TOP: i32 = 24;
 const AREA: i32 = 520;
@@ -20,26 +20,26 @@ const AREA: i32 = 520;
 pub struct DriftLine {
     /// Feature, or the score.
     pub name: String,
-    /// (hours since the start, distance).
+    /// (Hours since the start, distance).
     pub points: Vec<(f64, f64)>,
 }
 
 /// Drift over time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Drift {
-    /// Name of the distance, with its unit.
+    /// Axis title of the distance with its unit.
     pub distance: String,
     /// Features.
     pub lines: Vec<DriftLine>,
-    /// Distance from which it counts as drift.
+    /// Distance above which a feature has drifted.
     pub threshold: f64,
 }
 
 impl Drift {
-    /// Draws it.
+    /// Draws the chart.
     ///
     /// # Errors
-    /// When no distance is finite.
+    /// If no distance is finite.
     pub fn picture(&self) -> Result<Picture, ReportError> {
         let title = "Drift since training";
         let finite = |point: &&(f64, f64)| point.0.is_finite() && point.1.is_finite();
@@ -55,28 +55,35 @@ impl Drift {
         let (first, last) = extent(points().map(|point| point.0));
         let x = Scale::linear("hours since the start", first, last);
         let y = Scale::around(&*self.distance, points().map(|point| point.1).chain([self.threshold]));
-        let named = order.iter().take(NAMED).enumerate().map(|(place, line)| (line.name.clone(), look(place)));
-        let legend = Legend::new(named, Sample::Line);
+        let named = order.iter().take(NAMED).enumerate().map(|(index, line)| (line.name.clone(), series_style(index)));
+        let legend = Legend::new(named, Swatch::Line);
         let plot = Plot::new(x, y, TOP, TOP + AREA);
-        let caption = format!(
-            "{over} of {} features went over the threshold of {}. The {} most distant ones are coloured, the others grey.{}{}",
-            self.lines.len(),
-            plain(self.threshold),
-            NAMED.min(order.len()),
-            if order.len() > DRAWN { format!(" Only the {DRAWN} most distant are drawn.") } else { String::new() },
-            left_out(points().count() - usable)
-        );
+        let caption = self.caption(over) + &omitted(points().count() - usable);
         picture(title, &caption, plot.bottom + BELOW + legend.height(), |canvas| {
             plot.axes(canvas);
             for line in order.iter().take(DRAWN).skip(NAMED) {
-                let grey = crate::palette::Look { colour: FAINT, ..look(0) };
+                let grey = crate::palette::SeriesStyle { colour: FAINT, ..series_style(0) };
                 plot.draw_line(canvas, &line.points, grey);
             }
-            for (place, line) in order.iter().take(NAMED).enumerate().rev() {
-                plot.draw_line(canvas, &line.points, look(place));
+            for (index, line) in order.iter().take(NAMED).enumerate().rev() {
+                plot.draw_line(canvas, &line.points, series_style(index));
             }
-            plot.threshold_y(canvas, self.threshold, &format!("threshold {}", plain(self.threshold)), INK);
+            plot.threshold_y(canvas, self.threshold, &format!("threshold {}", short_number(self.threshold)), INK);
             legend.draw(canvas, plot.bottom + BELOW);
         })
+    }
+
+    fn caption(&self, over: usize) -> String {
+        let count = self.lines.len();
+        let mut caption = format!(
+            "{over} of {count} features exceeded the threshold of {}. The {} with the largest distance are coloured, the \
+             others grey.",
+            short_number(self.threshold),
+            NAMED.min(count)
+        );
+        if count > DRAWN {
+            caption += &format!(" Only the {DRAWN} with the largest distance are drawn.");
+        }
+        caption
     }
 }

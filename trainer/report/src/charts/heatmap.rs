@@ -1,29 +1,31 @@
-//! Correlation of features as a grid of colours.
+//! Correlation matrix of features → heat map.
 
-use crate::canvas::{Side, WIDTH, Words, picture, short, width};
+use crate::canvas::{Align, TextStyle, WIDTH, picture, short, width};
 use crate::error::ReportError;
 use crate::palette::{BLUE, VERMILLION};
 use crate::picture::Picture;
 
+/// Maximum number of features.
 const FEATURES: usize = 50;
+/// Maximum length of a feature name, characters.
 const NAME: usize = 24;
 
 /// Correlations, −1 to 1.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct HeatMap {
-    /// Heading.
     pub title: String,
     /// Features.
     pub names: Vec<String>,
-    /// Square, in the order of the names.
+    /// Square matrix in the order of the names.
     pub values: Vec<Vec<f64>>,
 }
 
 impl HeatMap {
-    /// Draws it.
+    /// Draws the chart.
     ///
     /// # Errors
-    /// When the values are not square, or there are none.
+    /// If there are no features, or the matrix does not fit their number.
     pub fn picture(&self) -> Result<Picture, ReportError> {
         let count = self.names.len();
         if count == 0 {
@@ -42,9 +44,13 @@ impl HeatMap {
         picture(&self.title, &self.caption(drawn), bottom + left + 60, |canvas| {
             for (row, name) in names.iter().enumerate() {
                 let middle = 16 + cell * row as i32 + cell / 2;
-                canvas.words(name, (left - 8, middle), Words { size, ..Words::new(Side::Right) });
+                canvas.text(name, (left - 8, middle), TextStyle { size, ..TextStyle::new(Align::Right) });
                 let across = left + cell * row as i32 + cell / 2;
-                canvas.words(name, (across, bottom + 10), Words { size, upright: true, ..Words::new(Side::Right) });
+                canvas.text(
+                    name,
+                    (across, bottom + 10),
+                    TextStyle { size, vertical: true, ..TextStyle::new(Align::Right) },
+                );
                 for column in 0..drawn {
                     self.cell(canvas, (row, column), (left + cell * column as i32, 16 + cell * row as i32), cell);
                 }
@@ -64,9 +70,9 @@ impl HeatMap {
         canvas.fill(corners, colour, (value.abs() * 0.85).clamp(0.03, 0.85));
         if cell >= 64 {
             let middle = (at.0 + cell / 2, at.1 + cell / 2);
-            canvas.words(&format!("{value:.2}"), middle, Words { size: 21.0, ..Words::new(Side::Middle) });
+            canvas.text(&format!("{value:.2}"), middle, TextStyle { size: 21.0, ..TextStyle::new(Align::Middle) });
         } else if value <= -0.5 {
-            // A minus sign, so that strong negative correlation is seen without colour.
+            // A minus sign, so that strong negative correlation is visible without colour.
             let middle = at.1 + cell / 2;
             canvas.line(&[(at.0 + cell / 4, middle), (at.0 + cell * 3 / 4, middle)], crate::palette::INK, 2);
         }
@@ -74,11 +80,11 @@ impl HeatMap {
 
     fn caption(&self, drawn: usize) -> String {
         let mut caption = String::from(
-            "Blue: rises together; orange: one rises as the other falls (from −0.5 on with a dash); struck cells: a \
-             feature that does not vary.",
+            "Blue: positive correlation; orange: negative correlation, with a dash at −0.5 and below; crossed-out \
+             cells: a constant feature.",
         );
         if drawn < self.names.len() {
-            caption += &format!(" The first {drawn} of {} features are drawn.", self.names.len());
+            caption += &format!(" Only the first {drawn} of {} features are drawn.", self.names.len());
         }
         caption
     }
@@ -91,6 +97,6 @@ fn key(canvas: &mut crate::canvas::Canvas<'_>, left: i32, y: i32) {
         let colour = if step < 0 { VERMILLION } else { BLUE };
         canvas.fill([(x, y - 12), (x + 23, y + 12)], colour, (value.abs() * 0.85).clamp(0.03, 0.85));
     }
-    canvas.words("−1", (left - 8, y), Words::new(Side::Right).small());
-    canvas.words("1", (left + 21 * 24 + 8, y), Words::new(Side::Left).small());
+    canvas.text("−1", (left - 8, y), TextStyle::new(Align::Right).small());
+    canvas.text("1", (left + 21 * 24 + 8, y), TextStyle::new(Align::Left).small());
 }

@@ -1,46 +1,46 @@
-//! Distributions of a score, one outline for each group of rows, with the threshold.
+//! Scores by group of rows → overlaid histograms with the threshold.
 
-use super::left_out;
+use super::omitted;
 use crate::canvas::picture;
 use crate::error::ReportError;
-use crate::palette::{INK, look};
+use crate::palette::{INK, series_style};
 use crate::picture::Picture;
-use crate::plot::{BELOW, Legend, Plot, Sample};
-use crate::scale::{Scale, extent, plain};
+use crate::plot::{BELOW, Legend, Plot, Swatch};
+use crate::scale::{Scale, extent, short_number};
 
 const BINS: usize = 60;
 const TOP: i32 = 24;
 const AREA: i32 = 520;
 
-/// Rows of one sort.
+/// Scores of one group of rows.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Group {
-    /// What they are.
+    /// Name, e.g. "benign".
     pub name: String,
-    /// Their scores.
     pub scores: Vec<f64>,
 }
 
 /// Score histogram.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Histogram {
-    /// Heading.
     pub title: String,
-    /// Name of the score, with its unit.
+    /// Axis title of the score with its unit.
     pub score: String,
-    /// Groups, each drawn as shares of itself.
+    /// Groups; the bins of each add up to 100 %.
     pub groups: Vec<Group>,
-    /// Score from which a row is flagged.
+    /// Score above which a row is flagged.
     pub threshold: Option<f64>,
-    /// Logarithmic axis; scores of 0 and less then count in the first bin.
+    /// Logarithmic axis; scores of 0 or less are in the first bin.
     pub log: bool,
 }
 
 impl Histogram {
-    /// Draws it.
+    /// Draws the chart.
     ///
     /// # Errors
-    /// When no score is finite.
+    /// If no score is finite.
     pub fn picture(&self) -> Result<Picture, ReportError> {
         let all = || self.groups.iter().flat_map(|group| group.scores.iter().copied());
         let finite = all().filter(|score| score.is_finite()).count();
@@ -51,26 +51,27 @@ impl Histogram {
         let shares: Vec<Vec<f64>> = self.groups.iter().map(|group| bins(&group.scores, &x)).collect();
         let highest = shares.iter().flatten().copied();
         let y = Scale::around("share of the group's rows per bin", highest).percent();
-        let named =
-            |(place, group): (usize, &Group)| (format!("{} ({} rows)", group.name, group.scores.len()), look(place));
-        let legend = Legend::new(self.groups.iter().enumerate().map(named), Sample::Patch);
+        let named = |(index, group): (usize, &Group)| {
+            (format!("{} ({} rows)", group.name, group.scores.len()), series_style(index))
+        };
+        let legend = Legend::new(self.groups.iter().enumerate().map(named), Swatch::Patch);
         let plot = Plot::new(x, y, TOP, TOP + AREA);
         let caption = self.caption(all().count() - finite);
         picture(&self.title, &caption, plot.bottom + BELOW + legend.height(), |canvas| {
             plot.axes(canvas);
-            for (place, shares) in shares.iter().enumerate() {
+            for (index, shares) in shares.iter().enumerate() {
                 let outline = outline(&plot, shares);
-                canvas.polygon(&outline, look(place).colour, 0.18);
-                canvas.series(&outline[1..outline.len() - 1], look(place), 4);
+                canvas.polygon(&outline, series_style(index).colour, 0.18);
+                canvas.series(&outline[1..outline.len() - 1], series_style(index), 4);
             }
             if let Some(threshold) = self.threshold {
-                plot.threshold_x(canvas, threshold, &format!("threshold {}", plain(threshold)), INK);
+                plot.threshold_x(canvas, threshold, &format!("threshold {}", short_number(threshold)), INK);
             }
             legend.draw(canvas, plot.bottom + BELOW);
         })
     }
 
-    /// Over all but the widest few scores, so that one outlier does not squeeze the rest into one bin.
+    /// Excludes the most extreme scores, so that a single outlier does not compress the rest into one bin.
     fn axis(&self) -> Scale {
         let mut sorted: Vec<f64> = self
             .groups
@@ -90,17 +91,17 @@ impl Histogram {
         Scale::close(self.score.clone(), ends)
     }
 
-    fn caption(&self, odd: usize) -> String {
+    fn caption(&self, not_finite: usize) -> String {
         let mut caption =
-            String::from("Each group's bars add up to 100 %, so that groups of different size can be compared.");
+            String::from("The bins of each group add up to 100 %, so that groups of different sizes are comparable.");
         if self.threshold.is_some() {
-            caption += " Rows right of the dashed line are flagged; it was set on benign validation rows.";
+            caption += " Rows to the right of the dashed threshold are flagged; it was set on benign validation rows.";
         }
         if self.log {
             caption += " The horizontal axis is logarithmic.";
         }
-        caption += " Scores beyond the ends count in the outermost bins.";
-        caption + &left_out(odd)
+        caption += " The outermost bins include all scores beyond the axis.";
+        caption + &omitted(not_finite)
     }
 }
 
@@ -108,8 +109,8 @@ fn bins(scores: &[f64], axis: &Scale) -> Vec<f64> {
     let mut counts = vec![0_usize; BINS];
     let mut total = 0_usize;
     for score in scores.iter().filter(|score| score.is_finite()) {
-        let place = (axis.place(*score).clamp(0.0, 1.0) * BINS as f64) as usize;
-        counts[place.min(BINS - 1)] += 1;
+        let index = (axis.position(*score).clamp(0.0, 1.0) * BINS as f64) as usize;
+        counts[index.min(BINS - 1)] += 1;
         total += 1;
     }
     counts.iter().map(|count| *count as f64 / total.max(1) as f64).collect()
@@ -117,7 +118,7 @@ fn bins(scores: &[f64], axis: &Scale) -> Vec<f64> {
 
 fn outline(plot: &Plot, shares: &[f64]) -> Vec<(i32, i32)> {
     let edge = |bin: usize| plot.left + ((plot.right - plot.left) as usize * bin / shares.len()) as i32;
-    let (low, _) = plot.y.ends();
+    let (low, _) = plot.y.limits();
     let mut points = vec![(plot.left, plot.at(low, 0.0).1)];
     for (bin, share) in shares.iter().enumerate() {
         let (_, y) = plot.at(0.0, *share);

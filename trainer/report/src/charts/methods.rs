@@ -1,45 +1,46 @@
-//! Methods side by side: each run a dot, the mean and its interval.
+//! Results of several methods → one row per method with runs, mean and interval.
 
-use crate::canvas::{SMALL, Side, WIDTH, Words, picture, short, width};
+use crate::canvas::{Align, SMALL, TextStyle, WIDTH, picture, short, width};
 use crate::error::ReportError;
-use crate::palette::{BLUE, GRID, INK, look};
+use crate::palette::{BLUE, GRID, INK, series_style};
 use crate::picture::Picture;
 use crate::plot::Plot;
 use crate::scale::Scale;
 
+/// Maximum number of methods.
 const METHODS: usize = 40;
 const ROW: i32 = 54;
 const TOP: i32 = 16;
 
-/// One method.
+/// Results of one method: a dot for each run and the interval of their mean.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct MethodRow {
-    /// Method.
     pub name: String,
     /// Result of each run.
     pub runs: Vec<f64>,
     /// Mean of the runs.
     pub mean: f64,
-    /// Interval of the mean, where there are runs enough.
+    /// Confidence interval of the mean; `None` for too few runs.
     pub interval: Option<(f64, f64)>,
 }
 
-/// Comparison of methods by one measure.
+/// Comparison of methods by one metric.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Methods {
-    /// Name of the measure.
+    /// Name of the metric.
     pub measure: String,
-    /// What a reader must know, like the number of seeds and how the interval was made.
+    /// Start of the caption, e.g. the number of seeds and how the interval was computed.
     pub note: String,
-    /// Methods, in the order drawn.
+    /// Methods, in drawing order.
     pub rows: Vec<MethodRow>,
 }
 
 impl Methods {
-    /// Draws it.
+    /// Draws the chart.
     ///
     /// # Errors
-    /// When no mean is finite.
+    /// If no mean is finite.
     pub fn picture(&self) -> Result<Picture, ReportError> {
         let title = format!("Methods by {}", self.measure);
         let rows: Vec<&MethodRow> = self.rows.iter().filter(|row| row.mean.is_finite()).take(METHODS).collect();
@@ -54,26 +55,26 @@ impl Methods {
         let x = Scale::close(&*self.measure, all.iter().copied());
         let y = Scale::bare();
         let plot = Plot { left, top: TOP, right: WIDTH - 140, bottom, x, y };
-        let mut caption = format!("{} The axis does not begin at 0.", self.note);
+        let mut caption = format!("{} The axis does not start at 0.", self.note);
         if rows.len() < self.rows.len() {
             caption += &format!(" {} of {} methods are drawn.", rows.len(), self.rows.len());
         }
         picture(&title, caption.trim(), bottom + 90, |canvas| {
             plot.axes(canvas);
-            for (place, row) in rows.iter().enumerate() {
-                let y = TOP + ROW * place as i32 + ROW / 2;
+            for (index, row) in rows.iter().enumerate() {
+                let y = TOP + ROW * index as i32 + ROW / 2;
                 let at = |value: f64| (plot.at(value, 0.0).0, y);
-                canvas.words(&short(&row.name, 32), (left - 12, y), Words::new(Side::Right).small());
+                canvas.text(&short(&row.name, 32), (left - 12, y), TextStyle::new(Align::Right).small());
                 canvas.line(&[(left, y), (plot.right, y)], GRID, 2);
                 if let Some((low, high)) = row.interval {
                     canvas.fill([(at(low).0, y - 8), (at(high).0, y + 8)], BLUE, 0.3);
                 }
                 for run in row.runs.iter().filter(|run| run.is_finite()) {
-                    canvas.marker(at(*run), crate::palette::Look { colour: INK, ..look(6) }, 7, 0.8);
+                    canvas.marker(at(*run), crate::palette::SeriesStyle { colour: INK, ..series_style(6) }, 7, 0.8);
                 }
-                canvas.marker(at(row.mean), look(0), 11, 1.0);
+                canvas.marker(at(row.mean), series_style(0), 11, 1.0);
                 let text = format!("{:.4}", row.mean);
-                canvas.words(&text, (plot.right + 14, y), Words::new(Side::Left).small());
+                canvas.text(&text, (plot.right + 14, y), TextStyle::new(Align::Left).small());
             }
         })
     }

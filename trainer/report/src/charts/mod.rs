@@ -1,7 +1,7 @@
-//! Charts: each takes plain numbers and gives one [`Picture`](crate::Picture).
+//! Numbers → charts; each returns one [`Picture`](crate::Picture).
 //!
-//! Values that are not finite are left out and counted in the caption. Numbers of drawn points and rows are bounded;
-//! what was left out is told in the caption, too.
+//! Values that are not finite are omitted. The numbers of drawn points and rows are limited. Captions state what is
+//! omitted.
 
 mod bars;
 mod confusion;
@@ -31,11 +31,11 @@ pub use learning::{Learning, LearningCurve, LearningPoint};
 pub use methods::{MethodRow, Methods};
 pub use scatter::{Panel, Scatter};
 
-/// " 3 values that are not finite are left out.", or nothing.
-pub(crate) fn left_out(count: usize) -> String {
+/// Caption sentence for omitted values; empty for 0.
+pub(crate) fn omitted(count: usize) -> String {
     match count {
         0 => String::new(),
-        1 => " One value that is not finite is left out.".into(),
-        _ => format!(" {count} values that are not finite are left out."),
+        1 => " One value that is not finite is omitted.".into(),
+        _ => format!(" {count} values that are not finite are omitted."),
     }
 }

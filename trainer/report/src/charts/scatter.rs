@@ -1,50 +1,50 @@
-//! Points in the plane by group, in panels side by side: t-SNE maps and clusters.
+//! Points in the plane by group → one to three scatter plots, e.g. t-SNE maps and clusters.
 
-use super::left_out;
-use crate::canvas::{Side, WIDTH, Words, picture};
+use super::omitted;
+use crate::canvas::{Align, TextStyle, WIDTH, picture};
 use crate::error::ReportError;
-use crate::palette::{FAINT, look};
+use crate::palette::{FAINT, series_style};
 use crate::picture::Picture;
-use crate::plot::{BELOW, Legend, Plot, Sample, heading};
+use crate::plot::{BELOW, Legend, Plot, Swatch, heading};
 use crate::scale::Scale;
 use crate::thin;
 use std::collections::BTreeMap;
 
-/// Most points of one panel.
+/// Maximum number of points per panel.
 const POINTS: usize = 2_000;
 const TOP: i32 = 64;
 
-/// One panel.
+/// One projection of the rows, with axes of its own.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Panel {
-    /// What is seen.
     pub title: String,
-    /// A number to judge it by, like "5-NN purity 0.93"; drawn below the panel.
+    /// Text below the panel, e.g. "5-NN purity 0.93".
     pub note: String,
-    /// (x, y, place of the group).
+    /// (x, y, index of the group).
     pub points: Vec<(f64, f64, usize)>,
 }
 
-/// Panels with one legend.
+/// Panels with a common legend.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Scatter {
-    /// Heading.
     pub title: String,
-    /// What a reader must know.
+    /// Start of the caption.
     pub note: String,
     /// Names of the groups.
     pub groups: Vec<String>,
     /// One to three panels.
     pub panels: Vec<Panel>,
-    /// Names of the axes; none where they mean nothing, as in t-SNE.
+    /// Axis titles; `None` if the axes have no meaning, as in t-SNE.
     pub axes: Option<(String, String)>,
 }
 
 impl Scatter {
-    /// Draws it.
+    /// Draws the chart.
     ///
     /// # Errors
-    /// When there is no finite point, or more than three panels.
+    /// If no point is finite, or there are more than three panels.
     pub fn picture(&self) -> Result<Picture, ReportError> {
         if self.panels.len() > 3 {
             let (found, picture) = (self.panels.len(), self.title.clone());
@@ -59,19 +59,19 @@ impl Scatter {
         let count = self.panels.len() as i32;
         let area = if count == 1 { 760 } else { WIDTH / count - 40 };
         let bottom = TOP + area;
-        let names = self.groups.iter().enumerate().map(|(place, name)| (name.clone(), look(place)));
-        let legend = Legend::new(names, Sample::Point);
+        let names = self.groups.iter().enumerate().map(|(index, name)| (name.clone(), series_style(index)));
+        let legend = Legend::new(names, Swatch::Point);
         let below = if self.axes.is_some() { BELOW + 30 } else { 56 };
         let mut caption = self.note.clone();
         let widest = self.panels.iter().map(|panel| panel.points.len()).max().unwrap_or(0);
-        caption += &thin::told(widest.min(POINTS), widest, "points of each panel");
-        caption += &left_out(all - usable);
+        caption += &thin::note(widest.min(POINTS), widest, "points of each panel");
+        caption += &omitted(all - usable);
         picture(&self.title, &caption, bottom + below + legend.height(), |canvas| {
-            for (place, panel) in self.panels.iter().enumerate() {
-                let edges = (WIDTH / count * place as i32, WIDTH / count * (place as i32 + 1));
+            for (index, panel) in self.panels.iter().enumerate() {
+                let edges = (WIDTH / count * index as i32, WIDTH / count * (index as i32 + 1));
                 self.panel(canvas, panel, edges, bottom);
                 let middle = (edges.0 + edges.1) / 2;
-                canvas.words(&panel.note, (middle, bottom + below - 26), Words::new(Side::Middle).small());
+                canvas.text(&panel.note, (middle, bottom + below - 26), TextStyle::new(Align::Middle).small());
             }
             legend.draw(canvas, bottom + below);
         })
@@ -92,25 +92,25 @@ impl Scatter {
         }
         heading(canvas, &panel.title, (plot.left, TOP - 28));
         let size = if points.len() > 600 { 5 } else { 8 };
-        for (x, y, group) in thinned(&points) {
-            canvas.marker(plot.at(x, y), look(group), size, 0.7);
+        for (x, y, group) in subsampled(&points) {
+            canvas.marker(plot.at(x, y), series_style(group), size, 0.7);
         }
     }
 }
 
-/// At most [`POINTS`] of them, of each group its share: a stride over all rows could miss a group that recurs in step.
-fn thinned(points: &[&(f64, f64, usize)]) -> Vec<(f64, f64, usize)> {
+/// At most [`POINTS`] points, stratified by group: a fixed stride over all rows could miss a periodic group.
+fn subsampled(points: &[&(f64, f64, usize)]) -> Vec<(f64, f64, usize)> {
     let mut by_group: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (place, point) in points.iter().enumerate() {
-        by_group.entry(point.2).or_default().push(place);
+    for (index, point) in points.iter().enumerate() {
+        by_group.entry(point.2).or_default().push(index);
     }
-    let mut kept: Vec<usize> = Vec::new();
-    for places in by_group.values() {
-        let share = if points.len() <= POINTS { places.len() } else { (places.len() * POINTS / points.len()).max(1) };
-        kept.extend(thin::spread(places.len(), share).into_iter().map(|place| places[place]));
+    let mut chosen: Vec<usize> = Vec::new();
+    for indices in by_group.values() {
+        let share = if points.len() <= POINTS { indices.len() } else { (indices.len() * POINTS / points.len()).max(1) };
+        chosen.extend(thin::subsample(indices.len(), share).into_iter().map(|index| indices[index]));
     }
-    // In the rows' own order, so that no group lies on top of all others.
-    kept.sort_unstable();
-    kept.truncate(POINTS);
-    kept.into_iter().map(|place| *points[place]).collect()
+    // In row order, so that no group covers the others.
+    chosen.sort_unstable();
+    chosen.truncate(POINTS);
+    chosen.into_iter().map(|index| *points[index]).collect()
 }

@@ -1,4 +1,4 @@
-//! What a builder counts and refuses.
+//! What a builder counts and rejects.
 
 use super::*;
 
@@ -14,23 +14,23 @@ fn infinities_and_nan_become_missing_and_are_counted() {
 }
 
 #[test]
-fn a_column_of_identifiers_is_refused_as_category() {
+fn a_column_of_identifiers_is_rejected_as_category() {
     let mut builder = TableBuilder::new([("id", ColumnType::Category)]).unwrap();
     let mut last = Ok(());
     for id in 0..=MAX_CATEGORIES {
         last = builder.push(&[Value::Category(&id.to_string())], &Row::default());
     }
-    assert!(last.unwrap_err().to_string().contains("65536 categories a column"));
+    assert!(last.unwrap_err().to_string().contains("65536 categories per column"));
 }
 
 #[test]
-fn a_table_without_rows_is_refused() {
+fn a_table_without_rows_is_rejected() {
     let builder = TableBuilder::new([("a", ColumnType::Number)]).unwrap();
     assert!(builder.finish().unwrap_err().to_string().contains("a table needs rows"));
 }
 
 #[test]
-fn text_for_a_number_is_refused_with_its_place() {
+fn text_for_a_number_is_rejected_with_its_place() {
     let mut builder = TableBuilder::new([("a", ColumnType::Number)]).unwrap();
     let error = builder.push(&[Value::Category("x")], &Row { file_row: 7, ..Row::default() }).unwrap_err();
     assert!(error.to_string().contains("row 7, column a"), "{error}");

@@ -3,24 +3,32 @@
 use super::scale::Scale;
 use super::surprisal::{Combination, surprisals};
 use super::{CategoryCoding, Coding, DroppedColumn, Encoder, EncoderOptions, Input};
+use crate::column::Values;
 use crate::error::TableError;
 use crate::split::TrainingRows;
-use crate::table::{Table, Values};
+use crate::stats::upper_median;
+use crate::table::Table;
 
-/// Most columns of one one-hot feature.
+/// Reason why a number without any training value is dropped.
+const ALL_MISSING: &str = "missing in every training row";
+/// Maximum number of columns of one one-hot feature.
 const MAX_ONE_HOT: usize = 1024;
 
 pub(super) fn fit(table: &Table, training: &TrainingRows, options: &EncoderOptions) -> Result<Encoder, TableError> {
     if training.is_empty() {
-        return Err(unfit("an encoder needs training rows", "there are none", "use more rows or another split"));
+        return Err(unfit("an encoder needs training rows", "the split has none", "use more rows or another split"));
     }
     if training.as_slice().iter().any(|row| *row >= table.rows()) {
-        return Err(unfit("training rows must be the table's", "some lie beyond it", "split this very table"));
+        return Err(unfit("training rows must belong to the table", "some are out of range", "split this table"));
     }
     if let CategoryCoding::OneHot { limit } = options.categories
         && !(1..=MAX_ONE_HOT).contains(&limit)
     {
-        return Err(unfit("one-hot coding takes 1 to 1,024 columns a feature", "the limit is another", "change it"));
+        return Err(unfit(
+            "one-hot coding needs a limit of 1 to 1,024 columns",
+            "the limit is out of range",
+            "change it",
+        ));
     }
     let (mut inputs, mut dropped) = (Vec::new(), Vec::new());
     let mut scratch = Vec::with_capacity(training.len());
@@ -36,17 +44,21 @@ pub(super) fn fit(table: &Table, training: &TrainingRows, options: &EncoderOptio
     }
     for features in &options.combinations {
         let combination = Combination::fit(table, training, features)?;
-        let lacking = features.iter().find(|feature| !inputs.iter().any(|input| input.name == **feature));
-        if let Some(feature) = lacking {
+        let unavailable = features.iter().find(|feature| !inputs.iter().any(|input| input.name == **feature));
+        if let Some(feature) = unavailable {
             let found = format!("`{feature}` was left out, as constant or missing in training");
-            return Err(unfit("a combination needs features that are inputs", &found, "leave it out there, too"));
+            return Err(unfit(
+                "a combination needs features that are inputs",
+                &found,
+                "remove it from the combination",
+            ));
         }
         inputs.push(Input { name: combination.name(), coding: Coding::Combination(combination) });
     }
     assemble(options.clone(), inputs, dropped)
 }
 
-/// Names the output columns; refuses an encoder without any.
+/// Names the output columns; rejects an encoder without columns.
 pub(super) fn assemble(
     options: EncoderOptions,
     inputs: Vec<Input>,
@@ -55,8 +67,8 @@ pub(super) fn assemble(
     if inputs.is_empty() {
         return Err(TableError::Unfit {
             needs: "an encoder needs a feature that varies among the training rows".into(),
-            found: format!("all {} were left out as constant, missing or unselected", dropped.len()),
-            advice: "look at the table with `lapwing-trainer import`".into(),
+            found: format!("all {} are constant, missing or not selected", dropped.len()),
+            advice: "inspect the table with the import command".into(),
         });
     }
     let mut names = Vec::new();
@@ -85,16 +97,12 @@ fn number(
     scratch.clear();
     scratch.extend(training.as_slice().iter().map(|row| numbers[*row]).filter(|value| !value.is_nan()));
     let missing = scratch.len() < training.len();
-    if scratch.is_empty() {
-        return Err("missing in every training row");
-    }
-    let first = scratch[0];
+    let Some(first) = scratch.first().copied() else { return Err(ALL_MISSING) };
     let indicator = options.missing_indicators && missing;
     if scratch.iter().all(|value| *value == first) && !options.keep_constant && !indicator {
         return Err("one value in all training rows");
     }
-    let middle = scratch.len() / 2;
-    let fill = *scratch.select_nth_unstable_by(middle, f32::total_cmp).1;
+    let Some(fill) = upper_median(scratch) else { return Err(ALL_MISSING) };
     Ok(Coding::Number { fill, scale: Scale::fit(options.scaling, scratch), indicator })
 }
 
@@ -105,7 +113,7 @@ fn category(
     options: &EncoderOptions,
 ) -> Result<Coding, &'static str> {
     let limit = match options.categories {
-        CategoryCoding::Drop => return Err("categories are left out"),
+        CategoryCoding::Drop => return Err("categories are excluded"),
         CategoryCoding::OneHot { limit } => limit,
         CategoryCoding::Ordinal | CategoryCoding::Surprisal => usize::MAX,
     };

@@ -1,31 +1,30 @@
-//! Feature rows → the numbers that methods take. Everything learned (fill-ins, scales, categories, which columns are
-//! constant) comes from training rows and is stored in the encoder, which is saved with the model.
+//! Feature rows → numbers for the methods. Everything learned (fill values, scales, categories, constant columns) comes
+//! from training rows and is stored in the encoder, which is saved with the model.
 //!
-//! Output columns stand in the table's order: a number gives one column (and one more where
-//! [`EncoderOptions::missing_indicators`] asks for it), a category one for each common value; combinations of features
-//! follow them. Columns and categories
-//! are found by name, so that an encoder serves every table that has them, in whatever order.
+//! Output columns follow the table's order: a number gives one column (two with
+//! [`EncoderOptions::missing_indicators`]), a category one for each common value; combinations of features come last.
+//! Columns and categories are matched by name, so an encoder works on every table that has them, in any order.
 
 mod fit;
 mod normal;
 mod scale;
 mod surprisal;
 
+use crate::column::Values;
 use crate::error::{TableError, listed};
 use crate::matrix::Matrix;
 use crate::split::TrainingRows;
-use crate::table::{Table, Values};
+use crate::table::Table;
 use scale::Scale;
-pub(crate) use scale::quantile;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use surprisal::Combination;
 
-/// How numbers are scaled. Spreads of zero count as 1.
+/// How numbers are scaled. A spread of zero counts as 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scaling {
-    /// As they are, for trees.
+    /// Unscaled, for trees.
     None,
     /// (x − mean) / standard deviation.
     #[default]
@@ -36,9 +35,9 @@ pub enum Scaling {
     Robust,
     /// sign(x) ln(1 + |x|), then standard: for counts and times that span decades.
     LogStandard,
-    /// Share of training values below, 0 to 1, by at most 1,000 stored knots.
+    /// Share of smaller training values, 0 to 1, from at most 1,000 stored knots.
     QuantileUniform,
-    /// The same as a normal deviate, −5.2 to 5.2.
+    /// The same share as a normal deviate, −5.2 to 5.2.
     QuantileNormal,
 }
 
@@ -46,37 +45,35 @@ pub enum Scaling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CategoryCoding {
-    /// One column of 0 and 1 for each of the `limit` most frequent values, and one for the others where training has
-    /// others. A value that training never had gives zeros everywhere.
+    /// One column of 0 and 1 for each of the `limit` most frequent values, and one for all others if training has more.
+    /// A value without training rows gives zeros.
     OneHot {
-        /// Most columns for one feature, `other` not counted; 1 to 1,024.
+        /// Maximum number of columns for one feature, without `other`; 1 to 1,024.
         limit: usize,
     },
-    /// The value's rank by frequency, 0 for the commonest; unseen values get the next number. Never scaled.
+    /// The value's rank by frequency, 0 for the most frequent; unseen values get the next number. Never scaled.
     Ordinal,
-    /// One column: how rare the value is, −ln of its share of the training rows, standardised over them. A value that
-    /// training never had counts as half a row. However many values a feature has, it stays one input.
+    /// One column with the surprisal of the value: −ln of its share of the training rows, standardised over them. A
+    /// value without training rows counts as half a row.
     Surprisal,
     /// Categories are left out.
     Drop,
 }
 
-/// What an encoder does.
+/// Options of an encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct EncoderOptions {
-    /// Numbers.
     pub scaling: Scaling,
-    /// Categories.
     pub categories: CategoryCoding,
-    /// Scaled numbers beyond ± this become this; nothing leaves them.
+    /// Scaled numbers are clamped to ± this. Default: not clamped.
     pub clip: Option<f32>,
-    /// One more column of 0 and 1 for each number that training rows lack somewhere.
+    /// Adds a column of 0 and 1 for each number with missing values in training.
     pub missing_indicators: bool,
-    /// Keep columns that have one value only in training. They tell nothing there, but for anomaly detection another
-    /// value later does.
+    /// Keeps columns with a single value in training: for anomaly detection a different value is informative.
     pub keep_constant: bool,
-    /// One more column for each of these combinations of features: how rare their values are together.
+    /// Adds a column for each of these combinations of features with the surprisal of their values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub combinations: Vec<Vec<String>>,
 }
@@ -94,16 +91,15 @@ impl Default for EncoderOptions {
     }
 }
 
-/// A feature that gives no input.
+/// A feature that is not an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct DroppedColumn {
-    /// Its name.
     pub name: String,
-    /// Why.
     pub reason: String,
 }
 
-/// A feature that gives inputs.
+/// A feature with its coding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Input {
     name: String,
@@ -112,15 +108,15 @@ struct Input {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Coding {
-    /// Missing values become `fill`; `indicator` adds a column that says so.
+    /// Missing values become `fill`; `indicator` adds a column that marks them.
     Number { fill: f32, scale: Scale, indicator: bool },
-    /// Values in the order of their columns; `other` adds one for the rest of those that training had.
+    /// Values in the order of their columns; `other` lists the remaining training values, which share a column.
     OneHot { names: Vec<String>, other: Vec<String> },
     /// Values by rank.
     Ordinal { names: Vec<String> },
-    /// Values with how rare they are; `unseen` for all others.
+    /// Values with their surprisals; `unseen` for all others.
     Surprisal { names: Vec<String>, surprisals: Vec<f32>, unseen: f32 },
-    /// Values of several features with how rare they are together.
+    /// Combined values of several features with their surprisals.
     Combination(Combination),
 }
 
@@ -144,7 +140,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Learns from training rows, and from nothing else.
+    /// Fits an encoder to training rows.
     ///
     /// # Errors
     /// No training rows, or no feature that varies among them.
@@ -152,10 +148,10 @@ impl Encoder {
         fit::fit(table, training, options)
     }
 
-    /// The given rows of a table as numbers: `rows.len()` × [`Self::names`], every value finite.
+    /// Encodes the given rows of a table: `rows.len()` × [`Self::names`], every value finite.
     ///
     /// # Errors
-    /// A feature that the table lacks or that has another type there, or a row that it does not have.
+    /// A feature that is missing or has another type, or a row that is out of range.
     pub fn transform(&self, table: &Table, rows: &[usize]) -> Result<Matrix, TableError> {
         if let Some(row) = rows.iter().find(|row| **row >= table.rows()) {
             return Err(TableError::Index { row: *row, problem: "is not in the table" });
@@ -182,6 +178,7 @@ impl Encoder {
         Ok(matrix)
     }
 
+    /// Writes one feature's columns, from column `at` on.
     fn fill(
         &self,
         matrix: &mut Matrix,
@@ -190,9 +187,9 @@ impl Encoder {
         values: &Values,
         rows: &[usize],
     ) -> Result<(), TableError> {
+        let clip = self.options.clip.unwrap_or(f32::MAX).abs();
         match (&input.coding, values) {
             (Coding::Number { fill, scale, indicator }, Values::Numbers(numbers)) => {
-                let clip = self.options.clip.unwrap_or(f32::MAX).abs();
                 for (to, row) in rows.iter().enumerate() {
                     let (value, to) = (numbers[*row], matrix.row_mut(to));
                     to[at] = scale.apply(if value.is_nan() { *fill } else { value }).clamp(-clip, clip);
@@ -201,84 +198,89 @@ impl Encoder {
                     }
                 }
             }
-            (Coding::OneHot { names, other }, Values::Categories { names: there, codes }) => {
-                let places = places(there, names, other);
+            (Coding::OneHot { names, other }, Values::Categories { names: present, codes }) => {
+                let places = places(present, names, other);
                 for (to, row) in rows.iter().enumerate() {
                     if let Some(place) = places[usize::from(codes[*row])] {
                         matrix.row_mut(to)[at + place] = 1.0;
                     }
                 }
             }
-            (Coding::Ordinal { names }, Values::Categories { names: there, codes }) => {
-                let places = places(there, names, &[]);
-                for (to, row) in rows.iter().enumerate() {
-                    matrix.row_mut(to)[at] = places[usize::from(codes[*row])].unwrap_or(names.len()) as f32;
-                }
+            (Coding::Ordinal { names }, Values::Categories { names: present, codes }) => {
+                let rank = |place: Option<usize>| place.unwrap_or(names.len()) as f32;
+                let ranks: Vec<f32> = places(present, names, &[]).into_iter().map(rank).collect();
+                fill_codes(matrix, at, rows, codes, &ranks);
             }
-            (Coding::Surprisal { names, surprisals, unseen }, Values::Categories { names: there, codes }) => {
-                let clip = self.options.clip.unwrap_or(f32::MAX).abs();
+            (Coding::Surprisal { names, surprisals, unseen }, Values::Categories { names: present, codes }) => {
                 let surprisal = |place: Option<usize>| place.and_then(|place| surprisals.get(place)).unwrap_or(unseen);
-                let places = places(there, names, &[]);
-                for (to, row) in rows.iter().enumerate() {
-                    matrix.row_mut(to)[at] = surprisal(places[usize::from(codes[*row])]).clamp(-clip, clip);
-                }
+                let clipped = |place| surprisal(place).clamp(-clip, clip);
+                let surprisals: Vec<f32> = places(present, names, &[]).into_iter().map(clipped).collect();
+                fill_codes(matrix, at, rows, codes, &surprisals);
             }
             _ => return Err(other_type(&input.name, values)),
         }
         Ok(())
     }
 
-    /// Names of the output columns: the feature's, `feature=value` for categories, `feature=missing` for indicators.
+    /// Names of the output columns: `feature`, `feature=value` for categories, `feature=missing` for indicators.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Per output column the feature that it comes from; a combination stands for itself.
+    /// The feature of each output column; for a combination its own name.
     pub fn features(&self) -> Vec<&str> {
         self.inputs.iter().flat_map(|input| vec![input.name.as_str(); input.coding.width()]).collect()
     }
 
-    /// Features that gave no input, and why.
+    /// Features that are not inputs, with the reason.
     pub fn dropped(&self) -> &[DroppedColumn] {
         &self.dropped
     }
 
-    /// Features that a table must have, with whether they are numbers.
+    /// Features that a table must have, and whether they are numbers.
     pub fn needs(&self) -> Vec<(&str, bool)> {
         let needs = self.inputs.iter().filter(|input| !matches!(input.coding, Coding::Combination(_)));
         needs.map(|input| (input.name.as_str(), matches!(input.coding, Coding::Number { .. }))).collect()
     }
 
-    /// What it was fitted with.
+    /// The options that it was fitted with.
     pub fn options(&self) -> &EncoderOptions {
         &self.options
     }
 
-    /// Takes output columns out (feature selection): keeps those at these places of [`Self::names`], by feature. A
-    /// categorical feature stays whole when one of its columns is named; a combination stays while its features do.
+    /// Feature selection: keeps the features of the output columns with these indices of [`Self::names`]. A categorical
+    /// feature keeps all its columns; a combination is kept if all its features are.
     ///
     /// # Errors
-    /// When nothing would be left.
+    /// No column left.
     pub fn select(&self, keep: &[usize]) -> Result<Self, TableError> {
         let features = self.features();
         let kept: Vec<&str> = keep.iter().filter_map(|place| features.get(*place).copied()).collect();
-        let (inputs, out): (Vec<Input>, Vec<Input>) =
+        let (inputs, removed): (Vec<Input>, Vec<Input>) =
             self.inputs.iter().cloned().partition(|input| match &input.coding {
                 Coding::Combination(combination) => combination.features.iter().all(|f| kept.contains(&f.as_str())),
                 _ => kept.contains(&input.name.as_str()),
             });
         let mut dropped = self.dropped.clone();
-        dropped.extend(out.into_iter().map(|input| DroppedColumn { name: input.name, reason: "not selected".into() }));
+        dropped
+            .extend(removed.into_iter().map(|input| DroppedColumn { name: input.name, reason: "not selected".into() }));
         fit::assemble(self.options.clone(), inputs, dropped)
     }
 }
 
-/// Per category of a table its output column, by name.
-fn places(there: &[String], names: &[String], other: &[String]) -> Vec<Option<usize>> {
+/// Writes the number of each row's category into one column.
+fn fill_codes(matrix: &mut Matrix, at: usize, rows: &[usize], codes: &[u16], numbers: &[f32]) {
+    for (to, row) in rows.iter().enumerate() {
+        matrix.row_mut(to)[at] = numbers[usize::from(codes[*row])];
+    }
+}
+
+/// The output column of each category of a table, by name.
+fn places(present: &[String], names: &[String], other: &[String]) -> Vec<Option<usize>> {
     let known: HashMap<&str, usize> = names.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
     let place =
         |name: &String| known.get(name.as_str()).copied().or_else(|| other.contains(name).then_some(names.len()));
-    there.iter().map(place).collect()
+    present.iter().map(place).collect()
 }
 
 fn other_type(name: &str, values: &Values) -> TableError {
@@ -286,7 +288,7 @@ fn other_type(name: &str, values: &Values) -> TableError {
     TableError::Unfit {
         needs: format!("column `{name}` needs {needs}, as in training"),
         found: format!("it holds {found}"),
-        advice: "read both tables by the same schema".into(),
+        advice: "read both tables with the same schema".into(),
     }
 }
 

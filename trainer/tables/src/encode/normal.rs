@@ -1,6 +1,6 @@
-//! A share → the normal deviate that this share of values lies below.
+//! A share → the standard normal quantile.
 //!
-//! Rational approximation by P. J. Acklam (2003), relative error 1.15e-9, in `libm` arithmetic.
+//! Rational approximation by P. J. Acklam (2003), relative error 1.15e-9, with `libm` functions.
 
 const A: [f64; 6] = [
     -3.969683028665376e1,
@@ -21,10 +21,10 @@ const C: [f64; 6] = [
     2.938163982698783,
 ];
 const D: [f64; 4] = [7.784695709041462e-3, 3.224671290700398e-1, 2.445134137142996, 3.754408661907416];
-/// Shares below this, and above one minus it, are tails.
+/// Shares below this, and above one minus this, are tails.
 const LOW: f64 = 0.02425;
 
-/// Deviate of a share between 0 and 1, both excluded.
+/// Normal quantile of a share in the open interval (0, 1).
 pub(super) fn deviate(share: f64) -> f64 {
     let polynomial = |factors: &[f64], x: f64| factors.iter().fold(0.0, |sum, factor| sum * x + factor);
     let tail = |share: f64| {
@@ -47,7 +47,7 @@ mod tests {
     use super::deviate;
 
     #[test]
-    fn deviates_are_those_of_the_tables() {
+    fn deviates_match_published_tables() {
         for (share, expected) in
             [(0.5, 0.0), (0.975, 1.959963984540), (0.001, -3.090232306168), (1e-7, -5.199337582193)]
         {

@@ -1,27 +1,28 @@
-//! Training values of one feature → how its values are scaled.
+//! Training values of one feature → a scale for its values.
 //!
-//! Sums run in `f64`; logarithms are `libm`'s, which give the same bits on every processor.
+//! Sums run in `f64`; logarithms come from `libm`, which gives the same bits on every processor.
 
 use super::Scaling;
 use super::normal::deviate;
+use crate::stats::quantile;
 use serde::{Deserialize, Serialize};
 
-/// Most knots of a quantile transform.
+/// Maximum number of knots of a quantile transform.
 const KNOTS: usize = 1000;
-/// Shares are kept this far from 0 and 1 before they become normal deviates: ±5.2.
+/// Shares are clamped to this distance from 0 and 1 before they become normal deviates, which limits those to ±5.2.
 const TAIL: f64 = 1e-7;
 
 /// A fitted scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Scale {
-    /// (x − centre) · factor, after sign(x) ln(1 + |x|) where `log`.
+    /// (x − centre) · factor, with `log` after sign(x) ln(1 + |x|).
     Linear { log: bool, centre: f64, factor: f64 },
-    /// Training quantiles at equal steps, ascending; `normal` turns the share into a deviate.
+    /// Training quantiles at equal steps, ascending; `normal` turns the share into a normal deviate.
     Quantile { knots: Vec<f32>, normal: bool },
 }
 
 impl Scale {
-    /// Learns from values without NaN, at least one; may reorder them.
+    /// Fits to at least one value, without NaN; can reorder the values.
     pub(super) fn fit(scaling: Scaling, values: &mut [f32]) -> Self {
         let linear = |log, centre, spread: f64| {
             let factor = if spread > 0.0 && spread.is_finite() { 1.0 / spread } else { 1.0 };
@@ -55,7 +56,7 @@ impl Scale {
         }
     }
 
-    /// A finite value, scaled; finite for finite input.
+    /// Scales a value; the result of a finite value is finite.
     pub(super) fn apply(&self, value: f32) -> f32 {
         match self {
             Self::Linear { log, centre, factor } => {
@@ -81,15 +82,7 @@ fn moments(values: &[f32], of: impl Fn(f32) -> f64) -> (f64, f64) {
     (mean, variance.sqrt())
 }
 
-/// Quantile of ascending values, between neighbours in proportion.
-pub(crate) fn quantile(sorted: &[f32], share: f64) -> f64 {
-    let at = share * (sorted.len() - 1) as f64;
-    let (low, part) = (at.floor() as usize, at.fract());
-    let high = (low + 1).min(sorted.len() - 1);
-    f64::from(sorted[low]) * (1.0 - part) + f64::from(sorted[high]) * part
-}
-
-/// Where a value stands among ascending knots, 0 to 1; the middle of its run where knots repeat, as scikit-learn does.
+/// Position of a value among ascending knots, 0 to 1; the middle of the run if knots repeat, as in scikit-learn.
 fn share(knots: &[f32], value: f32) -> f64 {
     let last = (knots.len() - 1) as f64;
     let below = knots.partition_point(|knot| *knot < value);

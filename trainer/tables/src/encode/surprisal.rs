@@ -1,41 +1,42 @@
-//! How rare values are: −ln of their share of the training rows, standardised over these rows.
+//! Training rows → the rarity of values: −ln of their share of the training rows, standardised over these rows.
 //!
-//! A category may become its surprisal, and so may a combination of features, numbers by their exact value: what is
-//! ordinary feature by feature may hardly ever stand together. A value or combination that training never had counts as
+//! A category can be encoded as its surprisal, and so can a combination of features (numbers by their exact value):
+//! values that are common on their own can be rare together. A value or combination without training rows counts as
 //! half a row.
 
+use crate::column::Column;
 use crate::error::{TableError, listed};
 use crate::keys::row_keys;
 use crate::split::TrainingRows;
-use crate::table::{Column, Table};
+use crate::table::Table;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// Every value counts so many rows more than training has, so that one that it lacks is rare and not impossible.
+/// Added to the row count of every value, so that an unseen value is rare but not impossible.
 const UNSEEN_ROWS: f64 = 0.5;
-/// Most combinations that are remembered, the commonest; the others count as never seen.
+/// Maximum number of stored combinations; the most frequent are kept, the others count as unseen.
 const COMBINATIONS: usize = 8192;
-/// Most features of one combination.
+/// Maximum number of features of one combination.
 const MAX_PARTS: usize = 8;
 
 /// A combination of features with the surprisal of its values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Combination {
-    /// What is combined.
     pub(super) features: Vec<String>,
-    /// Hash of the values and their surprisal, ascending by hash.
-    known: Vec<(u64, f32)>,
+    /// Hashes of the values with their surprisal, ascending by hash.
+    #[serde(rename = "known")]
+    surprisals: Vec<(u64, f32)>,
     unseen: f32,
 }
 
 impl Combination {
-    /// Learns from training rows.
+    /// Fits to training rows.
     pub(super) fn fit(table: &Table, training: &TrainingRows, features: &[String]) -> Result<Self, TableError> {
         if !(1..=MAX_PARTS).contains(&features.len()) {
             return Err(TableError::Unfit {
-                needs: format!("a combination takes 1 to {MAX_PARTS} features"),
+                needs: format!("a combination needs 1 to {MAX_PARTS} features"),
                 found: format!("one has {}", features.len()),
-                advice: "name fewer".into(),
+                advice: "change the combination".into(),
             });
         }
         let keys = keys_of(table, features)?;
@@ -44,10 +45,10 @@ impl Combination {
         let mut counts: Vec<(u64, usize)> = counts.into_iter().collect();
         counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         let (surprisals, unseen) = surprisals(&counts.iter().map(|(_, count)| *count).collect::<Vec<_>>());
-        let mut known: Vec<(u64, f32)> = counts.iter().map(|(key, _)| *key).zip(surprisals).collect();
-        known.truncate(COMBINATIONS);
-        known.sort_unstable_by_key(|(key, _)| *key);
-        Ok(Self { features: features.to_vec(), known, unseen })
+        let mut by_hash: Vec<(u64, f32)> = counts.iter().map(|(key, _)| *key).zip(surprisals).collect();
+        by_hash.truncate(COMBINATIONS);
+        by_hash.sort_unstable_by_key(|(key, _)| *key);
+        Ok(Self { features: features.to_vec(), surprisals: by_hash, unseen })
     }
 
     /// Name of the input.
@@ -55,12 +56,12 @@ impl Combination {
         format!("rarity({})", self.features.join("+"))
     }
 
-    /// One value a given row of a table.
+    /// Surprisals of the given rows of a table.
     pub(super) fn of(&self, table: &Table, rows: &[usize]) -> Result<Vec<f32>, TableError> {
         let keys = keys_of(table, &self.features)?;
         let surprisal = |row: &usize| {
-            let place = self.known.binary_search_by_key(&keys[*row], |(key, _)| *key);
-            place.map_or(self.unseen, |place| self.known[place].1)
+            let place = self.surprisals.binary_search_by_key(&keys[*row], |(key, _)| *key);
+            place.map_or(self.unseen, |place| self.surprisals[place].1)
         };
         Ok(rows.iter().map(surprisal).collect())
     }
@@ -78,8 +79,8 @@ fn keys_of(table: &Table, features: &[String]) -> Result<Vec<u64>, TableError> {
     Ok(row_keys(columns, table.rows()))
 }
 
-/// Surprisal of values with these numbers of training rows, mean 0 and deviation 1 over the rows; and that of a value
-/// without any.
+/// Surprisals of values with these numbers of training rows, standardised to mean 0 and deviation 1 over the rows, and
+/// the surprisal of an unseen value.
 pub(super) fn surprisals(counts: &[usize]) -> (Vec<f32>, f32) {
     let rows = counts.iter().sum::<usize>() as f64;
     let of = |count: f64| -libm::log((count + UNSEEN_ROWS) / rows);
@@ -88,7 +89,7 @@ pub(super) fn surprisals(counts: &[usize]) -> (Vec<f32>, f32) {
     };
     let mean = mean_of(&|surprisal| surprisal);
     let deviation = mean_of(&|surprisal| (surprisal - mean).powi(2)).sqrt();
-    // Values that are all equally frequent differ in nothing; an unseen one still does.
+    // With equally frequent values the deviation is 0; only an unseen value differs then.
     let factor = if deviation > f64::EPSILON { 1.0 / deviation } else { 1.0 };
     let scaled = |count: f64| ((of(count) - mean) * factor) as f32;
     (counts.iter().map(|count| scaled(*count as f64)).collect(), scaled(0.0))

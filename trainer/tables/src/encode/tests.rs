@@ -1,4 +1,4 @@
-//! What an encoder learns, from whom, and what it refuses.
+//! What an encoder learns from training rows, and what it rejects.
 
 use super::*;
 use crate::builder::{ColumnType, Row, TableBuilder, Value};
@@ -29,7 +29,7 @@ fn column(matrix: &Matrix, index: usize) -> Vec<f32> {
 }
 
 #[test]
-fn only_training_rows_teach() {
+fn only_training_rows_are_fitted() {
     let before = table(&[(1.0, "a"), (3.0, "b"), (100.0, "z")]);
     let after = table(&[(1.0, "a"), (3.0, "b"), (-9e9, "y")]);
     assert_eq!(fit(&before, 2, Scaling::Standard), fit(&after, 2, Scaling::Standard));
@@ -37,7 +37,7 @@ fn only_training_rows_teach() {
 }
 
 #[test]
-fn each_scaling_gives_its_values() {
+fn each_scaling_matches_hand_calculation() {
     let table = table(&[(0.0, "a"), (1.0, "a"), (2.0, "b"), (9.0, "b"), (4.0, "b")]);
     let scaled = |scaling| {
         let matrix = fit(&table, 4, scaling).transform(&table, &[0, 1, 2, 3, 4]).unwrap();
@@ -61,7 +61,7 @@ fn each_scaling_gives_its_values() {
 }
 
 #[test]
-fn repeated_values_stand_in_the_middle_of_their_run() {
+fn repeated_values_get_the_middle_of_their_run() {
     let mut values: Vec<f32> = vec![0.0; 50];
     values.extend((1..=50).map(|value| value as f32));
     let scale = Scale::fit(Scaling::QuantileUniform, &mut values);
@@ -70,7 +70,7 @@ fn repeated_values_stand_in_the_middle_of_their_run() {
 }
 
 #[test]
-fn missing_values_become_the_training_median_and_can_be_told_apart() {
+fn missing_values_become_the_training_median_with_indicators() {
     let table = table(&[(1.0, "a"), (f32::NAN, "b"), (2.0, "a"), (50.0, "b")]);
     let options = EncoderOptions { scaling: Scaling::None, missing_indicators: true, ..EncoderOptions::default() };
     let encoder = Encoder::fit(&table, &training(&table, 4), &options).unwrap();
@@ -95,7 +95,7 @@ fn rare_categories_share_a_column_and_unseen_ones_have_none() {
 }
 
 #[test]
-fn a_category_becomes_how_rare_it_is_among_training_rows() {
+fn a_category_becomes_its_surprisal_among_training_rows() {
     let table = table(&[(1.0, "a"), (2.0, "a"), (3.0, "a"), (4.0, "b"), (5.0, "z"), (6.0, "y")]);
     let fitted = |clip| {
         let options = EncoderOptions { categories: CategoryCoding::Surprisal, clip, ..EncoderOptions::default() };
@@ -111,7 +111,7 @@ fn a_category_becomes_how_rare_it_is_among_training_rows() {
 }
 
 #[test]
-fn a_combination_is_rare_though_its_parts_are_not() {
+fn a_combination_can_be_rare_although_its_parts_are_not() {
     let rows = [(1.0, "a"), (1.0, "a"), (2.0, "b"), (2.0, "b"), (1.0, "b")];
     let table = table(&rows);
     let combinations = vec![vec!["n".to_string(), "c".to_string()]];
@@ -129,15 +129,15 @@ fn a_combination_is_rare_though_its_parts_are_not() {
     assert_eq!(back, encoder);
     assert_eq!(encoder.select(&[0, 1, 2]).unwrap().names(), ["n", "c=a", "c=b", "rarity(n+c)"]);
     assert_eq!(encoder.select(&[0]).unwrap().names(), ["n"]);
-    let refused =
+    let rejected =
         |names: &[&str]| fitted(vec![names.iter().map(|name| name.to_string()).collect()]).unwrap_err().to_string();
-    assert!(refused(&["n", "nowhere"]).contains("nowhere"));
-    assert!(refused(&["k"]).contains("`k` was left out"));
-    assert!(refused(&[]).contains("1 to 8 features"));
+    assert!(rejected(&["n", "nowhere"]).contains("nowhere"));
+    assert!(rejected(&["k"]).contains("`k` was left out"));
+    assert!(rejected(&[]).contains("1 to 8 features"));
 }
 
 #[test]
-fn constant_columns_are_dropped_and_named() {
+fn constant_columns_are_dropped_and_reported() {
     let table = table(&[(1.0, "a"), (2.0, "a")]);
     let encoder = fit(&table, 2, Scaling::Standard);
     assert_eq!(encoder.names(), ["n"]);
@@ -147,7 +147,7 @@ fn constant_columns_are_dropped_and_named() {
 }
 
 #[test]
-fn nothing_but_missing_and_constant_values_is_an_error() {
+fn only_missing_and_constant_values_are_an_error() {
     let table = table(&[(f32::NAN, "a"), (f32::NAN, "a")]);
     let rows = Split::unchecked_for_tests(vec![0, 1]);
     let error = Encoder::fit(&table, &rows, &EncoderOptions::default()).unwrap_err().to_string();
@@ -157,7 +157,7 @@ fn nothing_but_missing_and_constant_values_is_an_error() {
 }
 
 #[test]
-fn an_encoder_finds_columns_and_categories_by_name_after_a_round_trip() {
+fn a_deserialized_encoder_finds_columns_by_name() {
     let table = table(&[(1.0, "a"), (2.0, "b"), (4.0, "a")]);
     let encoder = fit(&table, 3, Scaling::QuantileNormal);
     let text = serde_json::to_string(&encoder).unwrap();
@@ -170,7 +170,7 @@ fn an_encoder_finds_columns_and_categories_by_name_after_a_round_trip() {
 }
 
 #[test]
-fn a_table_without_a_needed_column_or_of_another_type_is_refused() {
+fn a_missing_column_or_one_of_another_type_is_rejected() {
     let encoder = fit(&table(&[(1.0, "a"), (2.0, "b")]), 2, Scaling::Standard);
     let mut builder = TableBuilder::new([("n", ColumnType::Category), ("c", ColumnType::Category)]).unwrap();
     builder.push(&[Value::Category("1"), Value::Category("b")], &Row::default()).unwrap();
@@ -183,7 +183,7 @@ fn a_table_without_a_needed_column_or_of_another_type_is_refused() {
 }
 
 #[test]
-fn selection_keeps_whole_features() {
+fn selecting_a_column_keeps_its_whole_feature() {
     let encoder = fit(&table(&[(1.0, "a"), (2.0, "b"), (3.0, "c")]), 3, Scaling::None);
     assert_eq!(encoder.names(), ["n", "c=a", "c=b", "c=c"]);
     assert_eq!(encoder.select(&[2]).unwrap().names(), ["c=a", "c=b", "c=c"]);
@@ -191,7 +191,7 @@ fn selection_keeps_whole_features() {
 }
 
 #[test]
-fn every_output_is_finite_whatever_the_input() {
+fn every_output_is_finite_for_any_input() {
     let table = table(&[(f32::MAX, "a"), (f32::MIN, "b"), (f32::NAN, "c"), (1e-40, "d"), (f32::INFINITY, "e")]);
     for scaling in [Scaling::Standard, Scaling::MinMax, Scaling::Robust, Scaling::LogStandard, Scaling::QuantileNormal]
     {

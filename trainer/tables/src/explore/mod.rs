@@ -1,27 +1,24 @@
-//! A labelled table → how its features differ between benign and attack rows: summaries by kind, hypothesis tests with
-//! correction for their number, rank correlations. Plain figures; pictures are drawn elsewhere.
+//! A labelled table → how its features differ between benign and attack rows: summaries by kind, hypothesis tests
+//! corrected for their number, rank correlations. Charts are drawn elsewhere.
 //!
-//! The tests take rows as independent draws. Flow tables are not: rows repeat and come in bursts. So each distinct
-//! feature row counts once, at most [`ExploreOptions::rows`] of each class are drawn, and the effect size (how often an
-//! attack row has the larger value) says more than any p-value: with enough rows every difference is significant.
+//! The tests assume independent rows, but rows of flow tables repeat and come in bursts. So each distinct feature row
+//! counts once and at most [`ExploreOptions::rows`] of each class are sampled. Prefer the effect size (how often an
+//! attack row has the larger value) to p-values: with enough rows every difference is significant.
 
-mod hypothesis;
-
-pub use hypothesis::{holm, kolmogorov_smirnov, mann_whitney};
-
-use crate::encode::quantile;
+use crate::column::Values;
 use crate::error::TableError;
-use crate::table::{Table, Values};
+use crate::stats::{holm, kolmogorov_smirnov, mann_whitney, quantile, standard_ranks};
+use crate::table::Table;
 use serde::Serialize;
 use std::collections::HashSet;
 
-/// What to explore.
+/// Options of the exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExploreOptions {
-    /// Most distinct rows of each class that tests and correlations take.
+    /// Maximum number of distinct rows of each class for tests and correlations.
     pub rows: usize,
-    /// Which ones.
-    pub seed: u64,
+    /// Seed of the sample.
+    pub(crate) seed: u64,
 }
 
 impl Default for ExploreOptions {
@@ -30,47 +27,48 @@ impl Default for ExploreOptions {
     }
 }
 
-/// The figures.
+/// Results of an exploration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Exploration {
-    /// Distinct benign and attack rows that tests and correlations took.
+    /// Number of distinct benign and of attack rows in tests and correlations.
     pub tested: (usize, usize),
-    /// Numeric features by kind, in the table's order.
+    /// Distribution of each numeric feature by kind, in the table's order.
     pub by_kind: Vec<FeatureByKind>,
-    /// Tests of numeric features, benign against attack, largest effect first.
+    /// Tests of each numeric feature, benign against attack, largest effect first.
     pub tests: Vec<FeatureTest>,
-    /// Numeric features that vary, as rows and columns of `correlations`.
+    /// Numeric features that vary: the rows and columns of `correlations`.
     pub correlated: Vec<String>,
     /// Spearman's rank correlation, −1 to 1.
     pub correlations: Vec<Vec<f64>>,
 }
 
-/// One feature by kind.
+/// Distribution of one feature by kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct FeatureByKind {
-    /// The feature.
     pub name: String,
-    /// One for each kind of the table; none where it has no value there.
+    /// One entry for each kind of the table; `None` for kinds without values.
     pub kinds: Vec<Option<Spread>>,
 }
 
-/// Where values lie.
+/// Distribution of values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Spread {
-    /// Values, without missing ones.
+    /// Number of values that are not missing.
     pub rows: usize,
-    /// Mean.
     pub mean: f64,
     /// 5th, 25th, 50th, 75th and 95th percentile.
     pub percentiles: [f64; 5],
 }
 
-/// One feature's tests.
+/// Tests of one feature.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct FeatureTest {
-    /// The feature.
     pub name: String,
-    /// Share of pairs (attack, benign) in which the attack row has the larger value, ties half: 0.5 is no difference.
+    /// Share of (attack, benign) pairs in which the attack row has the larger value, ties one half; 0.5 is no
+    /// difference.
     pub larger_in_attack: f64,
     /// Largest distance between the two distribution functions, 0 to 1.
     pub ks_distance: f64,
@@ -81,20 +79,20 @@ pub struct FeatureTest {
 }
 
 impl Table {
-    /// Explores these rows: training rows, where something is fitted afterwards.
+    /// Explores these rows; use training rows if something is fitted afterwards.
     ///
     /// # Errors
-    /// Rows beyond the table, or of one class only.
+    /// Rows out of range, or of one class only.
     pub fn explore(&self, rows: &[usize], options: &ExploreOptions) -> Result<Exploration, TableError> {
         if let Some(row) = rows.iter().find(|row| **row >= self.rows()) {
             return Err(TableError::Index { row: *row, problem: "is not in the table" });
         }
-        let (benign, attack) = self.drawn(rows, options);
+        let (benign, attack) = self.sampled(rows, options);
         if benign.is_empty() || attack.is_empty() {
             return Err(TableError::Unfit {
-                needs: "exploring needs benign and attack rows".into(),
-                found: format!("{} and {} distinct ones are there", benign.len(), attack.len()),
-                advice: "use labelled rows of both".into(),
+                needs: "an exploration needs benign and attack rows".into(),
+                found: format!("there are {} and {} distinct ones", benign.len(), attack.len()),
+                advice: "use labelled rows of both classes".into(),
             });
         }
         let columns =
@@ -109,8 +107,8 @@ impl Table {
         Ok(Exploration { tested: (benign.len(), attack.len()), by_kind, tests, correlated, correlations })
     }
 
-    /// Distinct rows of both classes, drawn by seed.
-    fn drawn(&self, rows: &[usize], options: &ExploreOptions) -> (Vec<usize>, Vec<usize>) {
+    /// Distinct rows of both classes, sampled by seed.
+    fn sampled(&self, rows: &[usize], options: &ExploreOptions) -> (Vec<usize>, Vec<usize>) {
         let mut seen = HashSet::new();
         let distinct = rows.iter().copied().filter(|row| seen.insert((self.keys[*row], self.kind[*row] != 0)));
         let (mut benign, mut attack): (Vec<usize>, Vec<usize>) = distinct.partition(|row| self.kind[*row] == 0);
@@ -140,16 +138,15 @@ impl Table {
         FeatureByKind { name: name.into(), kinds: values.into_iter().map(spread).collect() }
     }
 
-    /// Spearman's rank correlation of the numeric features that vary over these rows, each within the table: names, and
-    /// a square of values from −1 to 1. A missing value ranks before all others.
+    /// Spearman's rank correlations of the numeric features that vary over these rows (which must be in the table):
+    /// names, and a square matrix of values from −1 to 1. Missing values rank lowest.
     pub fn correlations(&self, rows: &[usize]) -> (Vec<String>, Vec<Vec<f64>>) {
         let mut names = Vec::new();
         let mut ranked: Vec<Vec<f64>> = Vec::new();
         for column in &self.columns {
             let Values::Numbers(numbers) = &column.values else { continue };
-            let values: Vec<f32> =
-                rows.iter().map(|row| if numbers[*row].is_nan() { f32::NEG_INFINITY } else { numbers[*row] }).collect();
-            if let Some(ranks) = hypothesis::standard_ranks(&values) {
+            let value = |row: &usize| if numbers[*row].is_nan() { f64::NEG_INFINITY } else { numbers[*row].into() };
+            if let Some(ranks) = standard_ranks(&rows.iter().map(value).collect::<Vec<f64>>()) {
                 names.push(column.name.clone());
                 ranked.push(ranks);
             }
@@ -167,7 +164,7 @@ impl Table {
     }
 }
 
-/// Nothing for a feature without values in one of the classes.
+/// Tests a feature; `None` without values in one of the classes.
 fn test(name: &str, numbers: &[f32], benign: &[usize], attack: &[usize]) -> Option<FeatureTest> {
     let sorted = |rows: &[usize]| {
         let mut values: Vec<f32> = rows.iter().map(|row| numbers[*row]).filter(|value| !value.is_nan()).collect();
@@ -194,7 +191,7 @@ mod tests {
     use crate::builder::{ColumnType, Row, TableBuilder, Value};
 
     #[test]
-    fn a_feature_that_differs_is_told_from_one_that_does_not() {
+    fn features_that_differ_are_found_and_others_are_not() {
         let names = ["same", "shifted", "copy", "constant"];
         let mut builder = TableBuilder::new(names.map(|name| (name, ColumnType::Number))).unwrap();
         let mut random = fastrand::Rng::with_seed(3);

@@ -1,17 +1,17 @@
-//! CIC-IDS2017 (Sharafaldin et al. 2018), as published with 79 or 85 columns, and as corrected by Liu, Engelen et al.
+//! CIC-IDS2017 (Sharafaldin et al. 2018), as published with 79 or 85 columns, or as corrected by Liu, Engelen et al.
 //! (2022) with 91.
 //!
-//! Features are every column but identifiers, addresses, ports, time and labels; the protocol is a category. Names
-//! differ between the releases, so files of one table must come from one release. The corrected release calls flows of
-//! an attack tool that never did harm `… - Attempted`; its authors count them as benign, and so does the default.
-//! In the published release `Fwd Header Length` stands twice (the second is named `.1` here), a dash in `Web Attack`
-//! labels is not ASCII, and afternoon hours are written without PM: hours 1 to 7 count as 13 to 19, because the testbed
-//! ran from 8 to 17 o'clock.
+//! All columns are features except identifiers, addresses, ports, time and labels; the protocol is a category. Names
+//! differ between the releases, so the files of one table must come from one release. The corrected release labels
+//! harmless flows of an attack tool `… - Attempted`; its authors count them as benign, which is the default here. In
+//! the published release `Fwd Header Length` occurs twice (the second becomes `.1` here), a dash in `Web Attack` labels
+//! is not ASCII, and afternoon hours lack PM: hours 1 to 7 are read as 13 to 19, because the testbed ran from 8:00 to
+//! 17:00.
 
 use super::{ADDRESS, IDENTIFIER, Label, Layout, PORT, Role, squeezed, time};
 use serde::{Deserialize, Serialize};
 
-/// What attempted attacks count as.
+/// How to label attempted attacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Attempted {
@@ -20,11 +20,11 @@ pub enum Attempted {
     Benign,
     /// The attack that was attempted.
     Attack,
-    /// Neither: dropped and counted.
+    /// Dropped and counted.
     Drop,
 }
 
-/// Labels, squeezed, and the name that they get.
+/// Normalized labels and their attack names.
 const ATTACKS: [(&str, &str); 17] = [
     ("bot", "Botnet"),
     ("botnet", "Botnet"),
@@ -60,7 +60,7 @@ impl Layout for Cic {
             "dstip" | "destinationip" | "externalip" => Role::LeftOut(ADDRESS),
             "srcport" | "sourceport" | "dstport" | "destinationport" => Role::LeftOut(PORT),
             "id" | "flowid" => Role::LeftOut(IDENTIFIER),
-            "attemptedcategory" => Role::LeftOut("says more of the label"),
+            "attemptedcategory" => Role::LeftOut("part of the label"),
             "protocol" => Role::Category,
             _ => Role::Number,
         }
@@ -75,7 +75,7 @@ impl Layout for Cic {
     }
 
     fn category<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
-        // Tables that went through pandas or Parquet write the protocol as 6.0.
+        // pandas and Parquet can turn the protocol into 6.0.
         std::borrow::Cow::Borrowed(text.strip_suffix(".0").unwrap_or(text))
     }
 
@@ -114,7 +114,7 @@ impl Layout for Cic {
     }
 
     fn day_of_time(&self, time: f64) -> Option<String> {
-        Some(time::weekday(time).to_owned())
+        time::weekday(time)
     }
 
     fn day_of_file(&self, name: &str) -> Option<String> {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_of_all_releases_have_one_name() {
+    fn labels_of_all_releases_map_to_the_same_names() {
         let cic = Cic { attempted: Attempted::Benign };
         for (label, kind) in [
             ("Web Attack \u{fffd} Sql Injection", "Web Attack - SQL Injection"),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn attempted_attacks_count_as_asked() {
+    fn attempted_attacks_are_labelled_as_configured() {
         let label = |attempted| Cic { attempted }.label("DoS Hulk - Attempted", "3").unwrap();
         assert_eq!(label(Attempted::Benign).kind, None);
         assert!(label(Attempted::Benign).relabelled.is_some());
@@ -161,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn afternoons_without_pm_come_after_mornings() {
+    fn afternoon_times_without_pm_are_corrected() {
         let cic = Cic { attempted: Attempted::Benign };
         let (morning, afternoon) = (cic.time("7/7/2017 11:59").unwrap(), cic.time("7/7/2017 3:30").unwrap());
         assert_eq!(afternoon - morning, 3.0 * 3600.0 + 31.0 * 60.0);
         assert_eq!(cic.day_of_time(afternoon).as_deref(), Some("friday"));
         assert_eq!(cic.day_of_file("Friday-WorkingHours-Afternoon-DDos.pcap_ISCX.csv").as_deref(), Some("friday"));
-        // The corrected files have whole days.
+        // The corrected files have 24-hour times.
         assert_eq!(cic.time("2017-07-07 03:30:00").unwrap() + 43_200.0, afternoon);
     }
 }

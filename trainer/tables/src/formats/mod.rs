@@ -1,8 +1,8 @@
-//! What the columns and labels of each known kind of file mean.
+//! Names and labels in a file → their meaning, for each supported format.
 //!
-//! A column is a feature only where it describes traffic. Identifiers, addresses, ports and times are metadata: in
-//! every public data set they give the attack away (one attacker's address, one victim's port, one hour), so a model
-//! that sees them learns the testbed. They still serve for groups, days and time order.
+//! A column is a feature only if it describes traffic. Identifiers, addresses, ports and times are metadata: in every
+//! public data set they give the attack away (one attacker's address, one victim's port, one hour), so a model with
+//! them learns the testbed. They are still used for groups, days and time order.
 
 mod cic;
 mod nsl;
@@ -16,21 +16,21 @@ pub use schema::{Others, Schema};
 
 use std::borrow::Cow;
 
-/// What files hold.
+/// Format of the files.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
     /// CIC-IDS2017: the public CSV files with 79 or 85 columns, or the corrected ones with 91.
     CicIds2017 {
-        /// What attempted attacks of the corrected files count as.
+        /// How to label attempted attacks of the corrected files.
         attempted: Attempted,
     },
-    /// UNSW-NB15: the partition files with a header, or the four raw ones with 49 columns and none.
+    /// UNSW-NB15: the partition files with a header, or the four raw files with 49 columns and no header.
     UnswNb15,
     /// NSL-KDD: 41 features, attack name, difficulty; no header.
     NslKdd,
-    /// Zeek's `conn.log`, as TSV, CSV or JSON lines, also with IoT-23's labels.
+    /// Zeek's `conn.log` as TSV, CSV or JSON lines, optionally with IoT-23's labels.
     ZeekConn,
-    /// Any table that a schema describes.
+    /// Any table, described by a schema.
     Table(Box<Schema>),
 }
 
@@ -57,39 +57,39 @@ impl Format {
     }
 }
 
-/// What a column is for.
+/// Role of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Number,
     Category,
     Label,
-    /// The label's second column.
+    /// The second label column.
     Detail,
     Time,
     Day,
     Group,
     Source,
-    /// No feature, and why.
+    /// Not a feature, with the reason.
     LeftOut(&'static str),
-    /// A column that should not be there.
+    /// A column that the format does not allow.
     Unexpected,
 }
 
-/// Why columns of several formats are no features.
+/// Reasons why columns are not features, shared by several formats.
 pub(crate) const IDENTIFIER: &str = "an identifier";
-pub(crate) const ADDRESS: &str = "an address: it names the testbed's hosts";
-pub(crate) const PORT: &str = "a port: it gives away the testbed's attacked service";
+pub(crate) const ADDRESS: &str = "an address: it identifies hosts of the testbed";
+pub(crate) const PORT: &str = "a port: it identifies the attacked service of the testbed";
 
-/// What a row's label says.
+/// Meaning of a row's label.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Label {
-    /// Attack kind, nothing for benign.
+    /// Attack kind; `None` for benign.
     pub(crate) kind: Option<String>,
-    /// Finer attack name.
+    /// Specific attack name.
     pub(crate) detail: Option<String>,
-    /// The rule that changed it.
+    /// The rule that changed the label.
     pub(crate) relabelled: Option<String>,
-    /// Why the row is left out.
+    /// Why the row is dropped.
     pub(crate) drop: Option<String>,
 }
 
@@ -103,37 +103,37 @@ impl Label {
     }
 }
 
-/// How one format reads.
+/// Rules of one format.
 pub(crate) trait Layout {
-    /// A column's name, from the name in a header.
+    /// Normalizes a column name of a header.
     fn name(&self, raw: &str) -> String {
         raw.trim().to_owned()
     }
 
-    /// What a column is for.
+    /// Role of a column.
     fn role(&self, name: &str) -> Role;
 
-    /// Columns that every file must have.
+    /// Columns that every file must contain.
     fn required(&self) -> Vec<String>;
 
-    /// Names of a file's columns where it has no header; 0 asks for all that there may be.
+    /// Column names for a file without a header, by its number of fields; 0 returns all possible names.
     fn headerless(&self, fields: usize) -> Option<Vec<String>> {
         let _ = fields;
         None
     }
 
-    /// Whether a text is one of the names in a header; asked only where files may have none.
-    fn known(&self, raw: &str) -> bool {
+    /// Whether a text is a column name; used to detect a missing header.
+    fn has_column(&self, raw: &str) -> bool {
         let _ = raw;
         false
     }
 
-    /// Whether a header may have a name twice.
+    /// Whether a header may contain a name twice.
     fn repeats_names(&self) -> bool {
         false
     }
 
-    /// Separator, where it is not found out.
+    /// Separator; `None` detects it.
     fn delimiter(&self) -> Option<u8> {
         None
     }
@@ -154,46 +154,45 @@ pub(crate) trait Layout {
         false
     }
 
-    /// More texts that stand for no number.
+    /// Whether a text means a missing number, in addition to the usual ones.
     fn missing(&self, text: &str) -> bool {
         let _ = text;
         false
     }
 
-    /// A category as it is kept.
+    /// Normalizes a category.
     fn category<'a>(&self, text: &'a str) -> Cow<'a, str> {
         Cow::Borrowed(text)
     }
 
-    /// What a label says, from its two columns.
+    /// Meaning of a label, from its two columns.
     ///
     /// # Errors
-    /// What was expected, where it is unknown.
+    /// An unknown label; returns what was expected.
     fn label(&self, label: &str, detail: &str) -> Result<Label, String>;
 
-    /// Seconds since 1970.
+    /// Parses a time into seconds since 1970.
     fn time(&self, text: &str) -> Option<f64> {
         time::parse(text)
     }
 
-    /// What a time looks like, for messages.
+    /// The expected time format, for messages.
     fn time_format(&self) -> &'static str {
-        "seconds since 1970, or a date like 2017-07-03 08:55:58"
+        "seconds since 1970, or a date like 2017-07-03 08:55:58, 2017/07/03 or 03/07/2017"
     }
 
-    /// Day of a time.
     fn day_of_time(&self, time: f64) -> Option<String> {
         time::date(time)
     }
 
-    /// Day that a file's name tells.
+    /// Day in a file name.
     fn day_of_file(&self, name: &str) -> Option<String> {
         let _ = name;
         None
     }
 }
 
-/// Letters and digits of a text in lower case: labels are written in many ways.
+/// Letters and digits of a text in lower case, to compare spellings of labels.
 pub(crate) fn squeezed(text: &str) -> String {
     text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
 }

@@ -1,8 +1,9 @@
 //! NSL-KDD (Tavallaee et al. 2009): 41 features, attack name, difficulty; no header.
 //!
-//! The kind is the attack's family (`dos`, `probe`, `r2l`, `u2r`), the detail its name, also for the attacks that only
-//! the test file has. Difficulty is left out: it was computed from other models' answers. `su_attempted` is a flag that
-//! has a stray 2, which becomes 1; `num_outbound_cmds` is constant and encoders drop it.
+//! The kind is the family of the attack (`dos`, `probe`, `r2l`, `u2r`), the detail its name, including attacks that
+//! occur only in the test file. Difficulty is left out: it was computed from the predictions of other models.
+//! `su_attempted` is a flag with some values of 2, which become 1; `num_outbound_cmds` is constant and dropped by
+//! encoders.
 
 use super::{Label, Layout, Role};
 
@@ -97,7 +98,7 @@ pub(super) struct Nsl;
 impl Layout for Nsl {
     fn name(&self, raw: &str) -> String {
         match raw.trim().to_lowercase().as_str() {
-            // As headers that others added write them.
+            // Spellings in headers that others added.
             "label" | "class" | "outcome" | "attack_type" => "attack".into(),
             "level" | "difficulty_level" => "difficulty".into(),
             name => name.into(),
@@ -108,7 +109,7 @@ impl Layout for Nsl {
         match name {
             "protocol_type" | "service" | "flag" => Role::Category,
             "attack" => Role::Label,
-            "difficulty" => Role::LeftOut("computed from other models' answers"),
+            "difficulty" => Role::LeftOut("computed from the predictions of other models"),
             name if NAMES.contains(&name) => Role::Number,
             _ => Role::Unexpected,
         }
@@ -122,7 +123,7 @@ impl Layout for Nsl {
         (42..=43).contains(&fields).then(|| NAMES[..fields].iter().map(|name| (*name).to_owned()).collect())
     }
 
-    fn known(&self, raw: &str) -> bool {
+    fn has_column(&self, raw: &str) -> bool {
         NAMES.contains(&self.name(raw).as_str())
     }
 
@@ -136,8 +137,7 @@ impl Layout for Nsl {
             return Ok(Label::benign());
         }
         let family = FAMILIES.iter().find(|(_, attacks)| attacks.contains(&name.as_str()));
-        let (family, _) =
-            family.ok_or_else(|| "normal, or an attack of NSL-KDD such as neptune or satan".to_owned())?;
+        let (family, _) = family.ok_or_else(|| "normal, or an attack of NSL-KDD, e.g. neptune or satan".to_owned())?;
         Ok(Label { detail: Some(name), ..Label::attack(family) })
     }
 }

@@ -1,19 +1,19 @@
-//! A small TOML file → how to read any table.
+//! A TOML file → the schema of a table.
 //!
 //! ```toml
-//! label = "class"              # without it the table is unlabelled
-//! benign = ["normal", "ok"]    # labels that are no attack
-//! kinds = ["flood", "scan"]    # labels that are attacks; without it every other label is one
+//! label = "class"              # default: the table is unlabelled
+//! benign = ["normal", "ok"]    # labels that are benign
+//! kinds = ["flood", "scan"]    # labels that are attacks; default: every other label
 //! categories = ["proto"]
 //! numbers = ["bytes", "packets"]
 //! ignore = ["id"]
-//! others = "refuse"            # or "numbers", "categories", "ignore": columns named nowhere here
+//! others = "refuse"            # or "numbers", "categories", "ignore": columns that are not listed here
 //! time = "start"               # seconds since 1970, or a date and time
 //! day = "day"
-//! group = "device"             # rows of one device stay on one side of a group split
+//! group = "device"             # a group split keeps the rows of a device together
 //! source = "address"
 //! names = ["class", "bytes"]   # for files without a header
-//! missing = ["unknown"]        # texts that stand for no number, besides the usual
+//! missing = ["unknown"]        # texts that mean a missing number, in addition to the usual ones
 //! ```
 
 use super::{Label, Layout, Role};
@@ -21,37 +21,37 @@ use crate::error::TableError;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Longest schema file, bytes.
+/// Maximum size of a schema file, bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What columns are that a schema does not name.
+/// How to treat columns that the schema does not list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Others {
-    /// An error.
+    /// They are an error.
     #[default]
     Refuse,
-    /// Numbers.
+    /// They are numbers.
     Numbers,
-    /// Categories.
+    /// They are categories.
     Categories,
-    /// Left out.
+    /// They are left out.
     Ignore,
 }
 
-/// How a table is read.
+/// Meaning of the columns of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Schema {
     /// Column with the label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Column with a finer attack name.
+    /// Column with the specific attack name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// Labels that are benign, in any case; none stands for benign, normal and 0.
+    /// Labels that are benign, case-insensitive. Default: benign, normal, 0.
     pub benign: Vec<String>,
-    /// Labels that are attacks; none lets every other label be one.
+    /// Labels that are attacks. Default: every other label.
     pub kinds: Vec<String>,
     /// Features that are numbers.
     pub numbers: Vec<String>,
@@ -59,7 +59,7 @@ pub struct Schema {
     pub categories: Vec<String>,
     /// Columns to leave out.
     pub ignore: Vec<String>,
-    /// Columns named nowhere.
+    /// Columns that are not listed.
     pub others: Others,
     /// Column with the time.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,12 +70,12 @@ pub struct Schema {
     /// Column with the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// Column with the initiator.
+    /// Column with the source address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Columns of files without a header.
+    /// Column names of files without a header.
     pub names: Vec<String>,
-    /// More texts that stand for no number.
+    /// Additional texts that mean a missing number.
     pub missing: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl Schema {
     /// Reads a schema file.
     ///
     /// # Errors
-    /// A file that cannot be read, is no schema, or gives one column two roles.
+    /// The file cannot be read, is not a valid schema, or gives a column two roles.
     pub fn load(path: &Path) -> Result<Self, TableError> {
         let failed = |source| TableError::Read { path: path.into(), source };
         let wrong = |found: String| TableError::Format {
@@ -112,7 +112,7 @@ impl Schema {
         let lists = [
             (&self.numbers, Role::Number),
             (&self.categories, Role::Category),
-            (&self.ignore, Role::LeftOut("left out by the schema")),
+            (&self.ignore, Role::LeftOut("ignored by the schema")),
         ];
         let single = single.into_iter().filter_map(|(name, role)| name.as_deref().map(|name| (name, role)));
         single
@@ -124,7 +124,7 @@ impl Schema {
         let roles = self.roles();
         for (index, (name, role)) in roles.iter().enumerate() {
             if let Some((_, other)) = roles[..index].iter().find(|(earlier, _)| earlier == name) {
-                return Err(format!("column `{name}` as {other:?} and as {role:?}"));
+                return Err(format!("column `{name}` as both {other:?} and {role:?}"));
             }
         }
         if self.numbers.is_empty()
@@ -144,7 +144,7 @@ impl Layout for Schema {
             Others::Refuse => Role::Unexpected,
             Others::Numbers => Role::Number,
             Others::Categories => Role::Category,
-            Others::Ignore => Role::LeftOut("named nowhere in the schema"),
+            Others::Ignore => Role::LeftOut("not listed in the schema"),
         })
     }
 
@@ -157,7 +157,7 @@ impl Layout for Schema {
         (!self.names.is_empty() && fields == self.names.len()).then(|| self.names.clone())
     }
 
-    fn known(&self, raw: &str) -> bool {
+    fn has_column(&self, raw: &str) -> bool {
         self.names.iter().any(|name| name == raw.trim())
     }
 

@@ -1,34 +1,38 @@
-//! Texts → seconds since 1970, and seconds → dates. Times without a zone count as UTC.
+//! Texts → seconds since 1970, and seconds → dates. Times without a zone are UTC.
 
+use time::{Date, Month};
+
+/// Seconds of a day.
 const DAY: f64 = 86_400.0;
+/// Julian day number of 1970-01-01.
+const EPOCH: i32 = 2_440_588;
 
-/// `2017-07-03 08:55:58.25`, with `T` or blank and perhaps `Z`; `03/07/2017 08:55` with the day first, perhaps `PM`;
-/// or seconds since 1970.
+/// Parses `2017-07-03 08:55:58.25` or `2017/07/03 08:55:58.25` (separated by a blank or `T`, optionally with `Z`),
+/// `03/07/2017 08:55` (day first, optionally with `AM` or `PM`), or seconds since 1970.
 pub(super) fn parse(text: &str) -> Option<f64> {
     if let Ok(seconds) = text.parse::<f64>() {
         return (seconds.is_finite() && seconds.abs() < 1e12).then_some(seconds);
     }
     let (date, rest) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
-    let (year, month, day) = if date.contains('/') {
-        let [day, month, year] = three(date, '/')?;
-        (year, month, day)
-    } else {
-        let [year, month, day] = three(date, '-')?;
-        (year, month, day)
-    };
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(1900..=9999).contains(&year) {
+    let separator = if date.contains('/') { '/' } else { '-' };
+    let [first, month, last] = three(date, separator)?;
+    let day_first = separator == '/' && first <= 31;
+    let (year, day) = if day_first { (last, first) } else { (first, last) };
+    if !(1900..=9999).contains(&year) {
         return None;
     }
-    Some(days(year, month, day) as f64 * DAY + clock(rest)?)
+    let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
+    let date = Date::from_calendar_date(year, month, u8::try_from(day).ok()?).ok()?;
+    Some(f64::from(date.to_julian_day() - EPOCH) * DAY + clock(rest)?)
 }
 
-fn three(date: &str, separator: char) -> Option<[i64; 3]> {
-    let mut parts = date.split(separator).map(|part| part.parse::<i64>().ok());
+fn three(date: &str, separator: char) -> Option<[i32; 3]> {
+    let mut parts = date.split(separator).map(|part| part.parse::<i32>().ok());
     let parsed = [parts.next()??, parts.next()??, parts.next()??];
     parts.next().is_none().then_some(parsed)
 }
 
-/// Seconds of the day.
+/// Parses a time of day into seconds.
 fn clock(text: &str) -> Option<f64> {
     let text = text.trim().trim_end_matches('Z').trim_end_matches("+00:00");
     let (text, afternoon) = match text.rsplit_once(' ') {
@@ -51,35 +55,21 @@ fn clock(text: &str) -> Option<f64> {
     Some(f64::from(hours * 3600 + minutes * 60) + seconds)
 }
 
-/// Days since 1970-01-01 in the Gregorian calendar (H. Hinnant, `days_from_civil`).
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+/// The date of a time; `None` for NaN and for times outside the years −1199 to 5138.
+fn day(time: f64) -> Option<Date> {
+    let days = (-1e11..1e11).contains(&time).then(|| (time / DAY).floor() as i32)?;
+    Date::from_julian_day(EPOCH + days).ok()
 }
 
-/// `2017-07-03`.
+/// The date of a time as `2017-07-03`.
 pub(super) fn date(time: f64) -> Option<String> {
-    if !(-1e11..1e11).contains(&time) {
-        return None;
-    }
-    let shifted = (time / DAY).floor() as i64 + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    Some(format!("{year:04}-{month:02}-{day:02}"))
+    let (year, month, day) = day(time)?.to_calendar_date();
+    Some(format!("{year:04}-{:02}-{day:02}", u8::from(month)))
 }
 
-/// `monday` to `sunday`.
-pub(super) fn weekday(time: f64) -> &'static str {
-    const NAMES: [&str; 7] = ["thursday", "friday", "saturday", "sunday", "monday", "tuesday", "wednesday"];
-    NAMES[((time / DAY).floor() as i64).rem_euclid(7) as usize]
+/// The weekday of a time, `monday` to `sunday`.
+pub(super) fn weekday(time: f64) -> Option<String> {
+    Some(day(time)?.weekday().to_string().to_lowercase())
 }
 
 #[cfg(test)]
@@ -87,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_in_each_way_that_data_writes_them() {
+    fn times_are_parsed_in_each_format_of_the_data() {
         // 2017-07-03 08:55:58 UTC, by `date -ud`.
         let expected = 1_499_072_158.0;
         for text in ["2017-07-03 08:55:58", "2017-07-03T08:55:58Z", "03/07/2017 08:55:58", "3/7/2017 8:55:58 AM"] {
@@ -96,21 +86,37 @@ mod tests {
         assert_eq!(parse("1499072158"), Some(expected));
         assert_eq!(parse("2017-07-03 20:55:58.5"), parse("3/7/2017 8:55:58.5 PM"));
         assert_eq!(parse("2000-02-29"), Some(951_782_400.0));
+        // CTU-13's, by `date -ud`.
+        assert_eq!(parse("2011/08/10 09:46:59.5"), Some(1_312_969_619.5));
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn invalid_times_are_rejected() {
         for text in ["", "monday", "2017-13-03 08:00", "2017-07-03 25:00", "1/2", "nan", "inf", "2017-07-03 8:00 XM"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        for text in [
+            "2017/13/03",
+            "32/01/2017",
+            "08/2017/10",
+            "2017-02-29",
+            "31/04/2017 08:00",
+            "1899-12-31",
+            "2017-00-01",
+            "2017-07-00",
+            "-2017-07-03",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }
 
     #[test]
-    fn dates_and_weekdays_follow() {
+    fn times_have_dates_and_weekdays() {
         assert_eq!(date(1_499_072_158.0).as_deref(), Some("2017-07-03"));
         assert_eq!(date(951_782_400.0).as_deref(), Some("2000-02-29"));
         assert_eq!(date(-1.0).as_deref(), Some("1969-12-31"));
         assert_eq!(date(f64::NAN), None);
-        assert_eq!(weekday(1_499_072_158.0), "monday");
+        assert_eq!(weekday(1_499_072_158.0).as_deref(), Some("monday"));
+        assert_eq!((weekday(-1.0).as_deref(), weekday(1e12)), (Some("wednesday"), None));
     }
 }

@@ -1,9 +1,11 @@
-//! UNSW-NB15 (Moustafa and Slay 2015): partition files with a header, and the four raw files with 49 columns and none.
+//! UNSW-NB15 (Moustafa and Slay 2015): partition files with a header, or the four raw files with 49 columns and no
+//! header.
 //!
-//! Raw columns get the partition's names, so that one model serves both; the raw files lack `rate`. Raw addresses,
-//! ports and times are metadata. `sttl`, `dttl` and `ct_state_ttl` nearly give the label away (testbed artefact) and
-//! `stcpb`, `dtcpb` are random by design; all stay features here, because earlier work kept them: take them out with
-//! [`crate::Table::without`] for the fair figure. `is_ftp_login` is a flag that some rows count up: above 1 is 1.
+//! Raw columns get the names of the partition files, so one model works on both; the raw files lack `rate`. Raw
+//! addresses, ports and times are metadata. `sttl`, `dttl` and `ct_state_ttl` nearly reveal the label (a testbed
+//! artefact), and `stcpb` and `dtcpb` are random by design. They are features here because earlier work used them;
+//! remove them with [`crate::Table::without`] for a fair evaluation. `is_ftp_login` is a flag with some larger counts,
+//! which become 1.
 
 use super::{ADDRESS, IDENTIFIER, Label, Layout, PORT, Role};
 
@@ -105,8 +107,8 @@ const RAW: [&str; 49] = [
     "attack_cat",
     "label",
 ];
-/// Names that headers of the raw files write otherwise.
-const OTHERWISE: [(&str, &str); 6] = [
+/// Other spellings in headers of the raw files.
+const SPELLINGS: [(&str, &str); 6] = [
     ("smeansz", "smean"),
     ("dmeansz", "dmean"),
     ("res_bdy_len", "response_body_len"),
@@ -122,7 +124,7 @@ pub(super) struct Unsw;
 impl Layout for Unsw {
     fn name(&self, raw: &str) -> String {
         let name = raw.trim().to_lowercase();
-        OTHERWISE.iter().find(|(written, _)| *written == name).map_or(name, |(_, name)| (*name).to_owned())
+        SPELLINGS.iter().find(|(written, _)| *written == name).map_or(name, |(_, name)| (*name).to_owned())
     }
 
     fn role(&self, name: &str) -> Role {
@@ -132,7 +134,7 @@ impl Layout for Unsw {
             "dstip" => Role::LeftOut(ADDRESS),
             "sport" | "dsport" => Role::LeftOut(PORT),
             "stime" => Role::Time,
-            "ltime" => Role::LeftOut("a time: attacks ran at known hours"),
+            "ltime" => Role::LeftOut("a time: it identifies the hours of the attacks"),
             "proto" | "service" | "state" => Role::Category,
             "attack_cat" => Role::Detail,
             "label" => Role::Label,
@@ -152,7 +154,7 @@ impl Layout for Unsw {
         }
     }
 
-    fn known(&self, raw: &str) -> bool {
+    fn has_column(&self, raw: &str) -> bool {
         let name = self.name(raw);
         PARTITION.contains(&name.as_str()) || RAW.contains(&name.as_str())
     }
@@ -167,14 +169,14 @@ impl Layout for Unsw {
             "1" | "1.0" => true,
             _ => return Err("0 or 1".into()),
         };
-        // The raw files write `Backdoors`, ` Fuzzers ` and nothing for normal rows.
+        // The raw files contain `Backdoors`, ` Fuzzers `, and an empty text for normal rows.
         let name = detail.strip_suffix("Backdoors").map_or(detail, |_| "Backdoor");
         let kind = ATTACKS.iter().find(|kind| kind.eq_ignore_ascii_case(name));
         match (attack, kind) {
             (false, None) if detail.is_empty() || detail.eq_ignore_ascii_case("normal") => Ok(Label::benign()),
             (true, Some(kind)) => Ok(Label::attack(kind)),
-            (false, _) => Err(format!("1, because attack_cat is `{detail}`; or attack_cat Normal")),
-            (true, None) => Err(format!("a row whose attack_cat (here `{detail}`) is one of {}", ATTACKS.join(", "))),
+            (false, _) => Err(format!("1, because attack_cat is `{detail}`, or attack_cat Normal")),
+            (true, None) => Err(format!("an attack_cat of {} (it is `{detail}`)", ATTACKS.join(", "))),
         }
     }
 }
@@ -184,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_the_files_have_the_same_features_but_rate() {
+    fn raw_and_partition_files_share_all_features_but_rate() {
         let features = |names: &[&str]| {
             let mut names: Vec<String> = names.iter().map(|name| Unsw.name(name)).collect();
             names.retain(|name| matches!(Unsw.role(name), Role::Number | Role::Category));
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_contradict_each_other_are_refused() {
+    fn contradictory_labels_are_rejected() {
         assert_eq!(Unsw.label("0", "").unwrap(), Label::benign());
         assert_eq!(Unsw.label("1", "Backdoors").unwrap(), Label::attack("Backdoor"));
         assert!(Unsw.label("0", "DoS").unwrap_err().contains("`DoS`"));

@@ -1,10 +1,10 @@
-//! Zeek's `conn.log` (docs.zeek.org, `Conn::Info`): TSV with `#fields`, the same as CSV, or JSON lines; also IoT-23's
-//! `conn.log.labeled`, whose last three fields are separated by three blanks.
+//! Zeek's `conn.log` (docs.zeek.org, `Conn::Info`) as TSV with `#fields`, CSV or JSON lines, and IoT-23's
+//! `conn.log.labeled`, whose last three fields are separated by three spaces.
 //!
 //! Features are protocol, service, state and history of the connection as categories, and duration, octets and packets
-//! of both sides as numbers. Addresses and ports are metadata: in IoT-23 one host is infected and one port is the
-//! command server's. `local_orig` and `local_resp` depend on Zeek's configuration. A log without labels is read as
-//! benign and says so.
+//! of both directions as numbers. Addresses and ports are metadata: in IoT-23 one host is infected and one port belongs
+//! to the command server. `local_orig` and `local_resp` depend on Zeek's configuration. A log without labels counts as
+//! benign and is marked as unlabelled.
 
 use super::{ADDRESS, IDENTIFIER, Label, Layout, PORT, Role};
 
@@ -50,7 +50,7 @@ impl Layout for Zeek {
             | "resp_ip_bytes" => Role::Number,
             "label" => Role::Label,
             "detailed-label" => Role::Detail,
-            _ => Role::LeftOut("no field of conn.log that is read"),
+            _ => Role::LeftOut("not a supported field of conn.log"),
         }
     }
 
@@ -59,7 +59,7 @@ impl Layout for Zeek {
     }
 
     fn headerless(&self, fields: usize) -> Option<Vec<String>> {
-        // JSON lines name their fields themselves: a log without labels lacks the last two throughout.
+        // JSON lines name their own fields; a log without labels lacks the last two in every row.
         (fields == 0).then(|| FIELDS.map(Into::into).into())
     }
 

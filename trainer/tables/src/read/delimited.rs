@@ -1,7 +1,7 @@
-//! Text with separators → records of fields, with the line that each starts on.
+//! Delimited text → records of fields, each with its first line number.
 //!
-//! Handles a UTF-8 BOM, CRLF, quotes, and Zeek's `#fields` header. A record never takes more memory than
-//! [`Limits::row_bytes`], however long a quote stays open.
+//! Handles a UTF-8 BOM, CRLF, quotes and Zeek's `#fields` header. A record never takes more memory than
+//! [`Limits::row_bytes`], even with an unclosed quote.
 
 use super::Limits;
 use super::fill::{Cell, Record};
@@ -12,7 +12,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-/// Between the last fields of IoT-23's labelled logs, which are otherwise separated by tabs.
+/// Separator of the last fields of IoT-23's labelled logs; the other fields are separated by tabs.
 const THREE_SPACES: &[u8] = b"   ";
 
 pub(super) struct Delimited<'a> {
@@ -22,7 +22,7 @@ pub(super) struct Delimited<'a> {
     limits: Limits,
     names: Vec<String>,
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    field_ends: Vec<usize>,
     fields: Vec<(usize, usize)>,
     split_last: bool,
     pending: bool,
@@ -30,7 +30,7 @@ pub(super) struct Delimited<'a> {
     lines_before: u64,
 }
 
-/// One record's fields.
+/// Fields of one record.
 pub(super) struct Fields<'a> {
     bytes: &'a [u8],
     fields: &'a [(usize, usize)],
@@ -55,7 +55,7 @@ impl<'a> Delimited<'a> {
     ) -> Result<Self, TableError> {
         let zeek = input.starts_with(b"#");
         let zeek_header = if zeek && layout.zeek() { Some(zeek_header(path, &mut input, limits)?) } else { None };
-        let delimiter = if zeek_header.is_some() { b'\t' } else { sniff(input.head(), layout) };
+        let delimiter = if zeek_header.is_some() { b'\t' } else { detect_delimiter(input.head(), layout) };
         let mut builder = ReaderBuilder::new();
         builder.delimiter(delimiter);
         if zeek_header.is_some() {
@@ -69,7 +69,7 @@ impl<'a> Delimited<'a> {
             limits: *limits,
             names: Vec::new(),
             bytes: vec![0; limits.row_bytes.min(1 << 14)],
-            ends: vec![0; limits.columns + 1],
+            field_ends: vec![0; limits.columns + 1],
             fields: Vec::new(),
             split_last: fields.len() > 1,
             pending: false,
@@ -81,21 +81,21 @@ impl<'a> Delimited<'a> {
         Ok(this)
     }
 
-    /// Column names: the header's, or the layout's own for a file without one.
+    /// Column names, from the header or, without a header, from the layout.
     pub(super) fn names(&self) -> &[String] {
         &self.names
     }
 
     fn header(&mut self, layout: &dyn Layout) -> Result<Vec<String>, TableError> {
         if !self.record()? {
-            let found = "nothing but empty lines".to_owned();
+            let found = "only empty lines".to_owned();
             return Err(TableError::Empty { path: self.path.into(), found, expected: "rows".into() });
         }
         let first = self.current();
         let names: Vec<String> = (0..first.len()).map(|index| first.text(index).trim().to_owned()).collect();
-        let known = names.iter().filter(|name| layout.known(name)).count();
+        let expected = names.iter().filter(|name| layout.has_column(name)).count();
         if let Some(own) = layout.headerless(names.len())
-            && known * 2 < names.len()
+            && expected * 2 < names.len()
         {
             self.pending = true;
             return Ok(own);
@@ -103,7 +103,7 @@ impl<'a> Delimited<'a> {
         Ok(names)
     }
 
-    /// The next record and the line it starts on, from 1.
+    /// The next record and its first line number, from 1.
     pub(super) fn next(&mut self) -> Result<Option<(Fields<'_>, u64)>, TableError> {
         if !std::mem::take(&mut self.pending) && !self.record()? {
             return Ok(None);
@@ -115,7 +115,7 @@ impl<'a> Delimited<'a> {
         Fields { bytes: &self.bytes, fields: &self.fields }
     }
 
-    /// Reads one record into `bytes` and `fields`; false at the end.
+    /// Reads one record into `bytes` and `fields`; false at the end of the file.
     fn record(&mut self) -> Result<bool, TableError> {
         let (mut used, mut ended) = (0, 0);
         self.row = 0;
@@ -127,10 +127,10 @@ impl<'a> Delimited<'a> {
                 let newlines = empty.filter(|byte| **byte == b'\n').count();
                 self.row = self.lines_before + self.parser.line() + newlines as u64;
             }
-            let (result, read, written, ends) =
-                self.parser.read_record(chunk, &mut self.bytes[used..], &mut self.ends[ended..]);
+            let (result, read, written, field_ends) =
+                self.parser.read_record(chunk, &mut self.bytes[used..], &mut self.field_ends[ended..]);
             source.consume(read);
-            (used, ended) = (used + written, ended + ends);
+            (used, ended) = (used + written, ended + field_ends);
             match result {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull if self.bytes.len() < self.limits.row_bytes => {
@@ -146,7 +146,7 @@ impl<'a> Delimited<'a> {
         }
         self.fields.clear();
         let mut from = 0;
-        for end in &self.ends[..ended] {
+        for end in &self.field_ends[..ended] {
             self.fields.push((from, *end));
             from = *end;
         }
@@ -170,7 +170,7 @@ impl<'a> Delimited<'a> {
             at: format!("{}, row {}", self.path.display(), self.row),
             what: "a row".into(),
             limit: format!("{} bytes", self.limits.row_bytes),
-            advice: "is a quote left open, or is this no table?".into(),
+            advice: "check for an unclosed quote, or whether the file is a table".into(),
         }
     }
 
@@ -179,7 +179,7 @@ impl<'a> Delimited<'a> {
             at: format!("{}, row {}", self.path.display(), self.row),
             what: "fields".into(),
             limit: format!("{} columns", self.limits.columns),
-            advice: "is this the right file? else cut columns before reading".into(),
+            advice: "check that this is the right file, or remove columns before reading".into(),
         }
     }
 
@@ -189,8 +189,8 @@ impl<'a> Delimited<'a> {
     }
 }
 
-/// The separator that the first line has most of; a comma where there is none.
-fn sniff(head: &[u8], layout: &dyn Layout) -> u8 {
+/// The most frequent separator of the first line; a comma by default.
+fn detect_delimiter(head: &[u8], layout: &dyn Layout) -> u8 {
     if let Some(delimiter) = layout.delimiter() {
         return delimiter;
     }
@@ -209,7 +209,7 @@ fn sniff(head: &[u8], layout: &dyn Layout) -> u8 {
     b",;\t"[best]
 }
 
-/// Zeek's `#` lines before the first row: how many there are, and the names on `#fields`.
+/// Reads Zeek's `#` lines before the first row; returns their number and the names of `#fields`.
 fn zeek_header(path: &Path, input: &mut Input, limits: &Limits) -> Result<(u64, Vec<String>), TableError> {
     let failed = |source| TableError::Read { path: PathBuf::from(path), source };
     let (mut lines, mut fields) = (0, Vec::new());
@@ -229,15 +229,15 @@ fn zeek_header(path: &Path, input: &mut Input, limits: &Limits) -> Result<(u64, 
                 path: path.into(),
                 row: lines,
                 found: format!("`{}`", shown(line.trim_ascii_end())),
-                expected: "`#separator \\x09`: a log with tabs".into(),
+                expected: "`#separator \\x09` (tabs)".into(),
             });
         }
     }
     if fields.is_empty() || fields.len() > limits.columns {
         return Err(TableError::Format {
             path: path.into(),
-            found: format!("{lines} lines that start with # and name {} columns", fields.len()),
-            expected: format!("a `#fields` line with 1 to {} names, as Zeek writes it", limits.columns),
+            found: format!("{lines} lines starting with # that name {} columns", fields.len()),
+            expected: format!("a `#fields` line with 1 to {} names", limits.columns),
         });
     }
     Ok((lines, fields))

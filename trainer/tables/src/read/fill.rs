@@ -1,7 +1,7 @@
-//! Records → rows of the table, by a plan: parse all of a record first, then keep or drop it whole.
+//! Records → rows of the table, by a plan: parses a whole record, then keeps or drops it.
 
 use super::plan::Plan;
-use super::{BadRows, Progress, ReadOptions};
+use super::{BadRows, ReadOptions, ReadProgress};
 use crate::builder::{ColumnType, Row, TableBuilder, Value};
 use crate::error::{TableError, shown};
 use crate::formats::{Label, Layout};
@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Rows between two reports of progress, and two looks at memory.
+/// Rows between two progress reports and memory checks.
 const EVERY: u64 = 1 << 14;
-/// Most distinct labels that are remembered; more are looked up each time.
+/// Maximum number of cached labels.
 const LABELS: usize = 4096;
 
 /// One field.
@@ -37,10 +37,16 @@ pub(super) trait Record {
     }
 }
 
-/// Why a row is dropped, or else the error it is.
+/// The reason to drop a row, and the error if bad rows are not dropped.
 struct Bad {
     reason: &'static str,
     error: TableError,
+}
+
+/// The progress callback and the size of all files.
+pub(super) struct Report<'a> {
+    pub(super) progress: &'a mut dyn FnMut(ReadProgress<'_>),
+    pub(super) bytes_total: u64,
 }
 
 pub(super) struct Fill<'a> {
@@ -50,12 +56,13 @@ pub(super) struct Fill<'a> {
     plan: Plan,
     flags: Vec<bool>,
     builder: TableBuilder,
-    progress: &'a mut dyn FnMut(Progress<'_>),
-    numbers: Vec<f32>,
+    report: Report<'a>,
+    /// Numbers of the current record.
+    numbers: Vec<Parsed>,
     labels: HashMap<(String, String), Label>,
     day: Option<String>,
-    bytes_total: u64,
-    some_label: bool,
+    /// Whether a row had a label.
+    labelled: bool,
     rows: u64,
 }
 
@@ -66,7 +73,7 @@ impl<'a> Fill<'a> {
         layout: &'a dyn Layout,
         plan: Plan,
         builder: TableBuilder,
-        progress: (&'a mut dyn FnMut(Progress<'_>), u64),
+        report: Report<'a>,
     ) -> Self {
         let flags = plan.features.iter().map(|(at, _)| layout.flag(&plan.names[*at])).collect();
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -76,9 +83,8 @@ impl<'a> Fill<'a> {
             layout,
             flags,
             builder,
-            progress: progress.0,
-            bytes_total: progress.1,
-            some_label: false,
+            report,
+            labelled: false,
             numbers: Vec::new(),
             labels: HashMap::new(),
             day: layout.day_of_file(&name),
@@ -87,9 +93,9 @@ impl<'a> Fill<'a> {
         }
     }
 
-    /// The table so far. A label column without any label makes it unlabelled.
+    /// Returns the table so far, as unlabelled if the label column is empty.
     pub(super) fn finish(mut self) -> TableBuilder {
-        if !self.some_label {
+        if !self.labelled {
             self.builder.unlabelled();
         }
         self.builder
@@ -107,9 +113,9 @@ impl<'a> Fill<'a> {
         if self.rows.is_multiple_of(EVERY) {
             self.check_memory(row)?;
             let rows = self.builder.rows();
-            (self.progress)(Progress {
+            (self.report.progress)(ReadProgress {
                 file: self.path,
-                bytes_total: self.bytes_total,
+                bytes_total: self.report.bytes_total,
                 bytes_read: bytes_read(),
                 rows,
             });
@@ -138,14 +144,14 @@ impl<'a> Fill<'a> {
 
     fn check_memory(&self, row: u64) -> Result<(), TableError> {
         let limit = self.options.limits.memory_bytes;
-        if self.builder.rows().saturating_mul(self.builder.bytes_a_row()) <= limit {
+        if self.builder.bytes() <= limit {
             return Ok(());
         }
         Err(TableError::Limit {
             at: format!("{}, row {row}", self.path.display()),
             what: "the table's memory".into(),
             limit: format!("{} MiB", limit >> 20),
-            advice: "raise the limit, read fewer files, or cut columns".into(),
+            advice: "raise the limit, read fewer files, or remove columns".into(),
         })
     }
 
@@ -154,7 +160,7 @@ impl<'a> Fill<'a> {
         record.len() == self.plan.names.len() && (0..record.len().min(3)).all(same)
     }
 
-    /// Parses numbers into `numbers`, and the label.
+    /// Parses the numbers of a record into `numbers`; returns its label.
     fn parse<R: Record + ?Sized>(&mut self, record: &R, row: u64) -> Result<Label, Bad> {
         if record.len() != self.plan.names.len() {
             return Err(Bad {
@@ -200,7 +206,7 @@ impl<'a> Fill<'a> {
         let Some(at) = self.plan.label else { return Ok(Label::benign()) };
         let detail = self.plan.detail.map(|at| record.text(at).into_owned()).unwrap_or_default();
         let key = (record.text(at).into_owned(), detail);
-        self.some_label |= !missing(key.0.trim());
+        self.labelled |= !missing(key.0.trim());
         if let Some(label) = self.labels.get(&key) {
             return Ok(label.clone());
         }
@@ -243,7 +249,7 @@ impl<'a> Fill<'a> {
         })
     }
 
-    /// Nothing where a row has no time; text that is no time is bad.
+    /// Parses the time of a row; `None` if it has none. Invalid text is an error.
     fn time<R: Record + ?Sized>(&self, record: &R, row: u64) -> Result<Option<f64>, Bad> {
         let Some(at) = self.plan.time else { return Ok(None) };
         let text = record.text(at);
@@ -259,8 +265,11 @@ impl<'a> Fill<'a> {
         for (index, (at, kind)) in self.plan.features.iter().enumerate() {
             match kind {
                 ColumnType::Number => {
-                    let number = numbers.next().copied().unwrap_or(f32::NAN);
-                    self.builder.push_number(index, number, self.flags[index]);
+                    let number = numbers.next().copied().unwrap_or(Parsed::MISSING);
+                    if number.is_rounded() {
+                        self.builder.push_exact(index, number.exact);
+                    }
+                    self.builder.push_number(index, number.value, self.flags[index]);
                 }
                 ColumnType::Category => {
                     let text = record.text(*at);
@@ -282,22 +291,42 @@ fn blank(cell: Cell<'_>) -> bool {
     }
 }
 
-/// Whether a text stands for no value.
+/// Whether a text means a missing value.
 pub(crate) fn missing(text: &str) -> bool {
     const WORDS: [&str; 9] = ["", "-", "?", "na", "n/a", "nan", "null", "none", "(empty)"];
     text.len() <= 7 && WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
-/// A field as number, NaN where it is missing; nothing where it is text.
-fn number(cell: Cell<'_>, layout: &dyn Layout) -> Option<f32> {
+/// A number of a file.
+#[derive(Clone, Copy)]
+struct Parsed {
+    value: f32,
+    /// The same; differs from `value` only if that is at least [`EXACT_FROM`].
+    exact: f64,
+}
+
+/// From here on, `f32` does not contain every whole number.
+const EXACT_FROM: f32 = 16_777_216.0;
+
+impl Parsed {
+    const MISSING: Self = Self { value: f32::NAN, exact: f64::NAN };
+
+    fn is_rounded(self) -> bool {
+        self.value.is_finite() && self.value.abs() >= EXACT_FROM && f64::from(self.value) != self.exact
+    }
+}
+
+/// A field as a number: NaN if missing, `None` if it is text.
+fn number(cell: Cell<'_>, layout: &dyn Layout) -> Option<Parsed> {
     match cell {
-        Cell::Missing => Some(f32::NAN),
-        Cell::Number(number) => Some(number as f32),
+        Cell::Missing => Some(Parsed::MISSING),
+        Cell::Number(exact) => Some(Parsed { value: exact as f32, exact }),
         Cell::Text(text) => {
             let text = std::str::from_utf8(text.trim_ascii()).ok()?;
-            match text.parse() {
-                Ok(number) => Some(number),
-                Err(_) => (missing(text) || layout.missing(text)).then_some(f32::NAN),
+            match text.parse::<f32>() {
+                Ok(value) if value.abs() >= EXACT_FROM => Some(Parsed { value, exact: text.parse().ok()? }),
+                Ok(value) => Some(Parsed { value, exact: f64::from(value) }),
+                Err(_) => (missing(text) || layout.missing(text)).then_some(Parsed::MISSING),
             }
         }
     }

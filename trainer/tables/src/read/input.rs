@@ -1,8 +1,8 @@
-//! A path → the files it stands for; a file → its bytes, unpacked, with their digest and how many were read.
+//! A path → its files; a file → its decompressed bytes, with digest and progress.
 
+use super::gzip::Members;
 use crate::error::TableError;
 use crate::keys::hex;
-use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -10,20 +10,19 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// Endings of files that are read from folders, before `.gz`.
+/// Endings of files to read from folders, optionally followed by `.gz`.
 const ENDINGS: [&str; 8] = ["csv", "txt", "tsv", "parquet", "log", "labeled", "json", "jsonl"];
-/// Most files below one folder, folders counted too.
+/// Maximum number of files and folders below one folder.
 const MAX_FILES: usize = 100_000;
 const BUFFER: usize = 1 << 18;
 
-/// What the first bytes say.
+/// Content type, by the first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Text,
     Parquet,
 }
 
-/// An open file.
 pub(super) struct Input {
     pub(super) content: Content,
     path: PathBuf,
@@ -32,7 +31,7 @@ pub(super) struct Input {
     raw: Rc<Raw>,
 }
 
-/// The bytes as they lie on disk.
+/// The file on disk, still compressed.
 struct Raw {
     read: Cell<u64>,
     hash: RefCell<Sha256>,
@@ -50,7 +49,7 @@ impl Read for Tap {
     }
 }
 
-/// Tells how many bytes of the file were read.
+/// Number of bytes read from the file on disk.
 #[derive(Clone)]
 pub(super) struct Counter(Rc<Raw>);
 
@@ -72,7 +71,7 @@ impl Input {
         }
         let content = if start.starts_with(b"PAR1") { Content::Parquet } else { Content::Text };
         let mut text: Box<dyn BufRead> = if start.starts_with(&[0x1f, 0x8b]) {
-            Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(packed)))
+            Box::new(BufReader::with_capacity(BUFFER, Members::new(packed)))
         } else {
             Box::new(packed)
         };
@@ -85,13 +84,13 @@ impl Input {
             return Err(TableError::Format {
                 path: path.into(),
                 found: "UTF-16 text".into(),
-                expected: "UTF-8 or another superset of ASCII; convert it with `iconv -f UTF-16 -t UTF-8`".into(),
+                expected: "UTF-8 or another superset of ASCII; convert the file with `iconv -f UTF-16 -t UTF-8`".into(),
             });
         }
         Ok(Self { content, path: path.into(), text, head, raw })
     }
 
-    /// The first bytes, unpacked; at most 64 KiB.
+    /// The first decompressed bytes, at most 64 KiB.
     pub(super) fn head(&self) -> &[u8] {
         self.head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.head)
     }
@@ -108,7 +107,7 @@ impl Input {
         &mut self.text
     }
 
-    /// Reads what is left and gives the SHA-256 of the file as it lies on disk.
+    /// Reads the rest and returns the SHA-256 of the file on disk.
     pub(super) fn digest(mut self) -> Result<String, TableError> {
         let mut tap = Tap(self.raw.clone());
         io::copy(&mut tap, &mut io::sink()).map_err(|source| TableError::Read { path: self.path.clone(), source })?;
@@ -122,7 +121,7 @@ fn empty(path: &Path) -> TableError {
     TableError::Empty { path: path.into(), found: "an empty file".into(), expected: "rows".into() }
 }
 
-/// The file itself, or the files below a folder with a known ending, by path.
+/// The file itself, or the files below a folder that have a known ending, sorted by path.
 pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, TableError> {
     let failed = |path: &Path, source| TableError::Read { path: path.into(), source };
     if !path.metadata().map_err(|source| failed(path, source))?.is_dir() {
@@ -133,10 +132,10 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, TableError> {
         for entry in folder.read_dir().map_err(|source| failed(&folder, source))? {
             let entry = entry.map_err(|source| failed(&folder, source))?;
             let kind = entry.file_type().map_err(|source| failed(&entry.path(), source))?;
-            // Links to folders are not followed: they could go round.
+            // Links to folders are not followed, to avoid cycles.
             if kind.is_dir() {
                 open.push(entry.path());
-            } else if known(&entry.path()) {
+            } else if has_known_ending(&entry.path()) {
                 found.push(entry.path());
             }
             seen += 1;
@@ -145,7 +144,7 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, TableError> {
                     at: path.display().to_string(),
                     what: "files".into(),
                     limit: format!("{MAX_FILES}"),
-                    advice: "name a folder further down".into(),
+                    advice: "choose a subfolder".into(),
                 });
             }
         }
@@ -155,13 +154,13 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, TableError> {
         return Err(TableError::Empty {
             path: path.into(),
             found: "a folder without tables".into(),
-            expected: format!("files that end in {}, or these with .gz", ENDINGS.join(", ")),
+            expected: format!("files that end in {}, optionally with .gz", ENDINGS.join(", ")),
         });
     }
     Ok(found)
 }
 
-fn known(path: &Path) -> bool {
+fn has_known_ending(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     !name.starts_with('.') && name.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending))

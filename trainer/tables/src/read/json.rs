@@ -1,4 +1,4 @@
-//! JSON lines, one object a row, as Zeek writes them → records with the fields that a layout names, in its order.
+//! JSON lines, one object per row, as Zeek writes them → records with the fields of the layout, in its order.
 
 use super::Limits;
 use super::fill::{Cell, Record};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-/// One object's fields; texts that are not numbers are kept as they stand.
+/// Fields of one object.
 struct Object {
     fields: Vec<Field>,
 }
@@ -33,7 +33,7 @@ impl Record for Object {
     }
 }
 
-/// Gives each line's object to `row`, with its line number; the file's SHA-256 at the end.
+/// Calls `row` with the object and the number of each line; returns the SHA-256 of the file.
 pub(super) fn read(
     path: &Path,
     mut input: Input,
@@ -55,7 +55,7 @@ pub(super) fn read(
                 at: format!("{}, row {number}", path.display()),
                 what: "a row".into(),
                 limit: format!("{} bytes", limits.row_bytes),
-                advice: "write one object a line".into(),
+                advice: "write one object per line".into(),
             });
         }
         let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();

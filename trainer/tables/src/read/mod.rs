@@ -1,17 +1,18 @@
-//! Files and folders → one [`Table`], row by row, so that memory holds the columns and one row of text.
+//! Files and folders → one [`Table`], row by row: memory holds the columns and one row of text.
 //!
-//! Text (CSV with `,`, `;` or tab, Zeek logs, JSON lines), gzip of it, and Parquet are told apart by their first
-//! bytes, not by their name. What a value or row that is no good leads to:
+//! Text (CSV with `,`, `;` or tab, Zeek logs, JSON lines), gzipped text and Parquet are recognized by their first
+//! bytes, not by name. Handling of unusable values and rows:
 //!
-//! | found | done |
+//! | found | result |
 //! |---|---|
 //! | infinity, `NaN`, empty, `-`, `?`, `NA`, `null` in a number | missing, counted by column |
-//! | a flag above 1 where the format knows it for a flag | 1, counted by column |
-//! | a row whose fields are all empty, the header once more | dropped, counted |
-//! | text in a number, another number of fields, an unknown label | error; with [`BadRows::Drop`] dropped and counted |
+//! | a flag above 1 in a column that the format defines as a flag | 1, counted by column |
+//! | a row of empty fields, a repeated header | dropped, counted |
+//! | text in a number, a wrong number of fields, an unknown label | error; with [`BadRows::Drop`] dropped and counted |
 
 mod delimited;
 mod fill;
+mod gzip;
 mod input;
 mod json;
 mod parquet;
@@ -22,31 +23,31 @@ use crate::error::TableError;
 use crate::formats::{Format, Layout};
 use crate::table::Table;
 use delimited::Delimited;
-use fill::Fill;
+use fill::{Fill, Report};
 use input::{Content, Input};
 use plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// What happens to rows that cannot be read.
+/// How to handle rows that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BadRows {
-    /// The first ends reading.
+    /// The first one is an error.
     #[default]
     Refuse,
     /// They are dropped and counted by reason.
     Drop,
 }
 
-/// What keeps memory bounded.
+/// Memory limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Most columns of a file.
+    /// Maximum number of columns of a file.
     pub columns: usize,
-    /// Longest row of a text file, bytes.
+    /// Maximum length of a row of a text file, bytes.
     pub row_bytes: usize,
-    /// Most memory for the table, bytes.
+    /// Maximum memory for the table, bytes.
     pub memory_bytes: usize,
 }
 
@@ -56,47 +57,47 @@ impl Default for Limits {
     }
 }
 
-/// How to read.
+/// Format of the files, and what to do with bad rows and too many rows.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct ReadOptions {
-    /// What the files hold.
+    /// Format of the files.
     pub format: Format,
-    /// Rows that cannot be read.
+    /// Handling of rows that cannot be read.
     pub bad_rows: BadRows,
-    /// Bounds.
     pub limits: Limits,
 }
 
 impl ReadOptions {
-    /// This format, bad rows refused, default limits.
+    /// Options with this format and default limits; bad rows are errors.
     pub fn new(format: Format) -> Self {
         Self { format, bad_rows: BadRows::Refuse, limits: Limits::default() }
     }
 }
 
-/// How far reading is.
+/// Progress of reading.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
+pub struct ReadProgress<'a> {
     /// The file being read.
     pub file: &'a Path,
-    /// Bytes of all files, as they lie on disk.
+    /// Size of all files on disk, bytes.
     pub bytes_total: u64,
-    /// Of them, read.
+    /// Bytes read so far.
     pub bytes_read: u64,
-    /// Rows kept.
+    /// Rows kept so far.
     pub rows: usize,
 }
 
-/// Reads training files, and test files where a given split has some, as one table. Folders stand for the files in
-/// them that have a known ending, in the order of their paths.
+/// Reads training files, and test files for a given split, as one table. A folder means its files with a known ending,
+/// in the order of their paths.
 ///
 /// # Errors
-/// The first thing that the table at the head of this module does not repair, with file, row and column.
+/// The first unusable value or row that is an error (see the table in the module documentation), with its place.
 pub fn read(
     training: &[PathBuf],
     test: &[PathBuf],
     options: &ReadOptions,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(ReadProgress<'_>),
 ) -> Result<Table, TableError> {
     let mut files = Vec::new();
     for (part, paths) in [(0, training), (1, test)] {
@@ -107,12 +108,12 @@ pub fn read(
     if files.is_empty() {
         return Err(TableError::Empty {
             path: PathBuf::new(),
-            found: "no file is named".into(),
+            found: "no files given".into(),
             expected: "at least one".into(),
         });
     }
     let mut reader = Reader { options, layout: options.format.layout(), builder: None, progress };
-    let sizes: Vec<u64> = files.iter().map(|(_, path)| path.metadata().map_or(0, |about| about.len())).collect();
+    let sizes: Vec<u64> = files.iter().map(|(_, path)| path.metadata().map_or(0, |metadata| metadata.len())).collect();
     let (total, mut before) = (sizes.iter().sum(), 0);
     for ((part, path), size) in files.iter().zip(sizes) {
         reader.file(path, *part, Span { total, before, size })?;
@@ -125,7 +126,7 @@ fn nothing(path: &Path) -> TableError {
     TableError::Empty { path: path.into(), found: "no rows".into(), expected: "at least one".into() }
 }
 
-/// Where a file stands among the bytes of all.
+/// Position of a file in the bytes of all files.
 #[derive(Clone, Copy)]
 struct Span {
     total: u64,
@@ -137,7 +138,7 @@ struct Reader<'a> {
     options: &'a ReadOptions,
     layout: Box<dyn Layout>,
     builder: Option<TableBuilder>,
-    progress: &'a mut dyn FnMut(Progress<'_>),
+    progress: &'a mut dyn FnMut(ReadProgress<'_>),
 }
 
 impl Reader<'_> {
@@ -151,7 +152,7 @@ impl Reader<'_> {
         };
         let Some(builder) = &mut self.builder else { return Ok(()) };
         builder.file_digest(digest);
-        (self.progress)(Progress {
+        (self.progress)(ReadProgress {
             file: path,
             bytes_total: span.total,
             bytes_read: span.before + span.size,
@@ -194,7 +195,7 @@ impl Reader<'_> {
         text.digest()
     }
 
-    /// Makes the table from the first file's columns, or fits this file's columns to the table's.
+    /// Starts the table with the columns of the first file, or maps the columns of this file to the table.
     fn fill<'b>(&'b mut self, path: &'b Path, names: &[String], part: u8, span: Span) -> Result<Fill<'b>, TableError> {
         let plan = Plan::new(path, names, self.layout.as_ref(), self.builder.as_ref())?;
         let mut builder = match self.builder.take() {
@@ -203,10 +204,11 @@ impl Reader<'_> {
         };
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         builder.file(&name, "", part)?;
-        plan.note(&mut builder);
-        Ok(Fill::new(path, self.options, self.layout.as_ref(), plan, builder, (self.progress, span.total)))
+        plan.record(&mut builder);
+        let report = Report { progress: self.progress, bytes_total: span.total };
+        Ok(Fill::new(path, self.options, self.layout.as_ref(), plan, builder, report))
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

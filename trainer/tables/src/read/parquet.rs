@@ -1,4 +1,4 @@
-//! Parquet files of flat columns → records, a batch of rows at a time.
+//! Parquet files with flat columns → records, read in batches.
 
 use super::Limits;
 use super::fill::{Cell, Record};
@@ -11,9 +11,9 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use std::fs::File;
 use std::path::Path;
 
-/// Rows held at a time, at most.
+/// Maximum number of rows in memory.
 const BATCH: usize = 4096;
-/// Values held at a time, at most.
+/// Maximum number of values in memory.
 const BATCH_VALUES: usize = 1 << 18;
 
 enum Value {
@@ -51,35 +51,35 @@ fn broken(path: &Path, error: &ParquetError) -> TableError {
     TableError::Format {
         path: path.into(),
         found: format!("Parquet that cannot be read ({error})"),
-        expected: "a whole file of flat columns, packed with snappy, gzip or zstd".into(),
+        expected: "a complete file with flat columns, uncompressed or compressed with snappy, gzip or zstd".into(),
     }
 }
 
-/// Column names, and how many rows there are.
+/// Column names and number of rows.
 pub(super) fn names(path: &Path, limits: &Limits) -> Result<(Vec<String>, u64), TableError> {
     let reader = open(path)?;
-    let about = reader.metadata().file_metadata();
-    let schema = about.schema_descr();
+    let metadata = reader.metadata().file_metadata();
+    let schema = metadata.schema_descr();
     if schema.num_columns() > limits.columns {
         return Err(TableError::Limit {
             at: path.display().to_string(),
             what: format!("{} columns", schema.num_columns()),
             limit: format!("{} columns", limits.columns),
-            advice: "is this the right file? else cut columns before reading".into(),
+            advice: "check that this is the right file, or remove columns before reading".into(),
         });
     }
     if let Some(nested) = schema.columns().iter().find(|column| column.max_rep_level() > 0) {
         return Err(TableError::Format {
             path: path.into(),
             found: format!("column `{}` with lists", nested.path()),
-            expected: "one value a row and column".into(),
+            expected: "one value per row and column".into(),
         });
     }
     let names = schema.columns().iter().map(|column| column.path().string()).collect();
-    Ok((names, u64::try_from(about.num_rows()).unwrap_or(0)))
+    Ok((names, u64::try_from(metadata.num_rows()).unwrap_or(0)))
 }
 
-/// Gives each row to `row`, numbered from 1.
+/// Calls `row` with each row and its number, from 1.
 pub(super) fn read(
     path: &Path,
     row: &mut dyn FnMut(&dyn Record, u64) -> Result<(), TableError>,
@@ -104,19 +104,19 @@ pub(super) fn read(
 }
 
 struct Columns {
-    readers: Vec<(ColumnReader, Nature)>,
+    readers: Vec<(ColumnReader, Conversion)>,
     batch: Vec<Vec<Value>>,
     rows: usize,
 }
 
-/// What a column's values need besides their physical type.
+/// How to convert the values of a column, in addition to their physical type.
 #[derive(Clone, Copy)]
-struct Nature {
-    /// Definition level of a value that is there; 0 where none can be missing.
+struct Conversion {
+    /// Definition level of a value that is present; 0 if values cannot be missing.
     present: i16,
-    /// Stored units in one second, for timestamps.
+    /// Units per second, for timestamps.
     units: Option<f64>,
-    /// Integers are unsigned.
+    /// Whether integers are unsigned.
     unsigned: bool,
 }
 
@@ -124,15 +124,15 @@ impl Columns {
     fn open(group: &dyn RowGroupReader) -> Result<Self, ParquetError> {
         let mut readers = Vec::new();
         for index in 0..group.num_columns() {
-            let about = group.metadata().column(index).column_descr();
+            let column = group.metadata().column(index).column_descr();
             let (mut units, mut unsigned) = (None, false);
-            match about.logical_type_ref() {
+            match column.logical_type_ref() {
                 Some(LogicalType::Timestamp(time)) => units = Some(per_second(&time.unit)),
                 Some(LogicalType::Integer(integer)) => unsigned = !integer.is_signed,
                 _ => {}
             }
-            let nature = Nature { present: about.max_def_level(), units, unsigned };
-            readers.push((group.get_column_reader(index)?, nature));
+            let conversion = Conversion { present: column.max_def_level(), units, unsigned };
+            readers.push((group.get_column_reader(index)?, conversion));
         }
         let rows = BATCH.min(BATCH_VALUES / readers.len().max(1)).max(16);
         let batch = readers.iter().map(|_| Vec::new()).collect();
@@ -141,9 +141,9 @@ impl Columns {
 
     fn next_batch(&mut self) -> Result<usize, ParquetError> {
         let mut rows = None;
-        for ((reader, nature), into) in self.readers.iter_mut().zip(&mut self.batch) {
+        for ((reader, conversion), into) in self.readers.iter_mut().zip(&mut self.batch) {
             into.clear();
-            read_column(reader, *nature, self.rows, into)?;
+            read_column(reader, *conversion, self.rows, into)?;
             if *rows.get_or_insert(into.len()) != into.len() {
                 return Err(ParquetError::General("columns of different lengths".into()));
             }
@@ -162,41 +162,41 @@ fn per_second(unit: &parquet::basic::TimeUnit) -> f64 {
 
 fn read_column(
     reader: &mut ColumnReader,
-    nature: Nature,
+    conversion: Conversion,
     rows: usize,
     into: &mut Vec<Value>,
 ) -> Result<(), ParquetError> {
-    let scale = nature.units.unwrap_or(1.0);
+    let scale = conversion.units.unwrap_or(1.0);
     match reader {
         ColumnReader::BoolColumnReader(reader) => {
-            fetch(reader, nature, rows, into, |value| Value::Number(f64::from(u8::from(value))))
+            fetch(reader, conversion, rows, into, |value| Value::Number(f64::from(u8::from(value))))
         }
-        ColumnReader::Int32ColumnReader(reader) => fetch(reader, nature, rows, into, |value| {
-            Value::Number(if nature.unsigned { f64::from(value as u32) } else { f64::from(value) })
+        ColumnReader::Int32ColumnReader(reader) => fetch(reader, conversion, rows, into, |value| {
+            Value::Number(if conversion.unsigned { f64::from(value as u32) } else { f64::from(value) })
         }),
-        ColumnReader::Int64ColumnReader(reader) => fetch(reader, nature, rows, into, |value| {
-            Value::Number(if nature.unsigned { value as u64 as f64 } else { value as f64 } / scale)
+        ColumnReader::Int64ColumnReader(reader) => fetch(reader, conversion, rows, into, |value| {
+            Value::Number(if conversion.unsigned { value as u64 as f64 } else { value as f64 } / scale)
         }),
         ColumnReader::Int96ColumnReader(reader) => {
-            fetch(reader, nature, rows, into, |value| Value::Number(value.to_millis() as f64 / 1e3))
+            fetch(reader, conversion, rows, into, |value| Value::Number(value.to_millis() as f64 / 1e3))
         }
         ColumnReader::FloatColumnReader(reader) => {
-            fetch(reader, nature, rows, into, |value| Value::Number(f64::from(value)))
+            fetch(reader, conversion, rows, into, |value| Value::Number(f64::from(value)))
         }
-        ColumnReader::DoubleColumnReader(reader) => fetch(reader, nature, rows, into, Value::Number),
+        ColumnReader::DoubleColumnReader(reader) => fetch(reader, conversion, rows, into, Value::Number),
         ColumnReader::ByteArrayColumnReader(reader) => {
-            fetch(reader, nature, rows, into, |value| Value::Text(value.data().to_vec()))
+            fetch(reader, conversion, rows, into, |value| Value::Text(value.data().to_vec()))
         }
         ColumnReader::FixedLenByteArrayColumnReader(reader) => {
-            fetch(reader, nature, rows, into, |value| Value::Text(value.data().to_vec()))
+            fetch(reader, conversion, rows, into, |value| Value::Text(value.data().to_vec()))
         }
     }
 }
 
-/// Reads up to `rows` values; a lower definition level stands for a missing one.
+/// Reads up to `rows` values; a lower definition level means a missing value.
 fn fetch<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
-    nature: Nature,
+    conversion: Conversion,
     rows: usize,
     into: &mut Vec<Value>,
     of: impl Fn(T::T) -> Value,
@@ -205,15 +205,15 @@ fn fetch<T: DataType>(
     while into.len() < rows {
         values.clear();
         levels.clear();
-        let wanted = rows - into.len();
-        let optional = nature.present > 0;
-        let (records, ..) = reader.read_records(wanted, optional.then_some(&mut levels), None, &mut values)?;
+        let count = rows - into.len();
+        let optional = conversion.present > 0;
+        let (records, ..) = reader.read_records(count, optional.then_some(&mut levels), None, &mut values)?;
         if records == 0 {
             break;
         }
         let mut values = values.drain(..).map(&of);
         if optional {
-            let value = |level: &i16| if *level == nature.present { values.next() } else { None };
+            let value = |level: &i16| if *level == conversion.present { values.next() } else { None };
             into.extend(levels.iter().map(value).map(|value| value.unwrap_or(Value::Missing)));
         } else {
             into.extend(values);

@@ -1,4 +1,4 @@
-//! Names in a file's header → what each of its columns is for, and where its values go.
+//! Column names of a file → the role of each column, and the feature that its values belong to.
 
 use crate::builder::{ColumnType, TableBuilder};
 use crate::error::{TableError, listed};
@@ -8,9 +8,9 @@ use std::path::Path;
 
 /// Columns of one file.
 pub(super) struct Plan {
-    /// Names as the layout has them.
+    /// Column names, normalized by the layout.
     pub(super) names: Vec<String>,
-    /// Per feature of the table the file's column, in the table's order, and what it holds.
+    /// Column of the file and type of each feature, in the table's order.
     pub(super) features: Vec<(usize, ColumnType)>,
     pub(super) label: Option<usize>,
     pub(super) detail: Option<usize>,
@@ -76,7 +76,7 @@ impl Plan {
         }
     }
 
-    /// The table's columns in this file; what else the file has is left out, by name.
+    /// Maps the table's columns to this file; its other features are left out, by name.
     fn fit(
         &mut self,
         path: &Path,
@@ -94,19 +94,19 @@ impl Plan {
         }
         for (at, _) in features {
             if !used.contains(at) {
-                self.left_out.push((names[*at].clone(), "the first file has no such column".into()));
+                self.left_out.push((names[*at].clone(), "missing in the first file".into()));
             }
         }
         Ok(fitted)
     }
 
-    /// Names and types of the table that this file would make.
+    /// Names and types of the features, for a new table.
     pub(super) fn features(&self) -> Vec<(String, ColumnType)> {
         self.features.iter().map(|(at, kind)| (self.names[*at].clone(), *kind)).collect()
     }
 
-    /// Tells the table what is left out, and whether it has labels.
-    pub(super) fn note(&self, builder: &mut TableBuilder) {
+    /// Records in the table which columns are left out, and a missing label column.
+    pub(super) fn record(&self, builder: &mut TableBuilder) {
         if self.label.is_none() {
             builder.unlabelled();
         }
@@ -115,7 +115,7 @@ impl Plan {
     }
 }
 
-/// Refuses names that stand twice, except where a format is known for it: there the second gets `.1`, as pandas does.
+/// Rejects repeated names, except for formats that have them: there the second gets `.1`, as in pandas.
 fn distinct(path: &Path, mut names: Vec<String>, layout: &dyn Layout) -> Result<Vec<String>, TableError> {
     let mut seen = HashSet::new();
     for (at, name) in names.iter_mut().enumerate() {
@@ -126,8 +126,8 @@ fn distinct(path: &Path, mut names: Vec<String>, layout: &dyn Layout) -> Result<
             return Err(TableError::Row {
                 path: path.into(),
                 row: 1,
-                found: format!("`{name}` once more as name of column {}", at + 1),
-                expected: "names that differ".into(),
+                found: format!("repeated name `{name}` of column {}", at + 1),
+                expected: "distinct names".into(),
             });
         }
         *name = format!("{name}.1");
@@ -145,6 +145,6 @@ fn unexpected(path: &Path, name: &str) -> TableError {
         path: path.into(),
         row: 1,
         found: format!("column `{name}`"),
-        expected: "columns that the schema names; add it there, or set `others`".into(),
+        expected: "only columns of the schema; add it there, or set `others`".into(),
     }
 }

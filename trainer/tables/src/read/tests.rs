@@ -1,11 +1,12 @@
-//! Good and bad files, made here.
+//! Reading of valid and invalid files.
 
 use super::*;
+use crate::column::Column;
 use crate::formats::{Attempted, Others, Schema};
-use crate::table::{Column, Repairs};
+use crate::table::Repairs;
 use std::io::Write;
 
-/// A folder of its own that goes when the test ends.
+/// A temporary folder, removed when the test ends.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -63,7 +64,7 @@ fn numbers<'a>(table: &'a Table, name: &str) -> &'a [f32] {
 }
 
 #[test]
-fn every_way_of_writing_a_table_gives_the_same_rows() {
+fn every_encoding_of_a_table_gives_the_same_rows() {
     let folder = Folder::new("ways");
     let plain = "a,b,proto,class\n1,2,tcp,normal\n3,4,udp,flood\n";
     let files = [
@@ -77,6 +78,8 @@ fn every_way_of_writing_a_table_gives_the_same_rows() {
         folder.file("order.csv", "class, proto ,b,a\nnormal,tcp,2,1\n flood,udp , 4,3 \n"),
         folder.file("empty-lines.csv", plain.replace("\n3", "\n\n\n3")),
         folder.file("packed.csv.gz", gzip(plain.as_bytes())),
+        folder.file("padded.csv.gz", [gzip(plain.as_bytes()), vec![0; 700]].concat()),
+        folder.file("members.csv.gz", [gzip(&plain.as_bytes()[..20]), gzip(&plain.as_bytes()[20..])].concat()),
     ];
     for path in files {
         let table = one(&path, schema()).unwrap();
@@ -90,7 +93,30 @@ fn every_way_of_writing_a_table_gives_the_same_rows() {
 }
 
 #[test]
-fn several_files_make_one_table_and_its_digest_names_them() {
+fn data_after_a_gzip_member_other_than_zeros_is_rejected() {
+    let folder = Folder::new("garbage");
+    let path = folder.file("a.csv.gz", [&gzip(b"a,b,proto,class\n1,2,tcp,normal\n")[..], &[0, 0, 7, 7]].concat());
+    assert!(one(&path, schema()).is_err());
+}
+
+#[test]
+fn rows_of_argus_as_in_ctu_13_are_read_with_their_time() {
+    let folder = Folder::new("argus");
+    let path = folder.file(
+        "ctu13.csv",
+        "StartTime,Dur,Proto,SrcAddr,Sport,Label\n2011/08/10 09:46:59.607825,1.026539,tcp,192.0.2.127,1577,normal\n\
+         2011/08/10 09:47:03.100000,0.000000,icmp,192.0.2.9,0x0303,flood\n",
+    );
+    let text =
+        "label='Label'\nnumbers=['Dur']\ncategories=['Proto']\nignore=['Sport']\nsource='SrcAddr'\ntime='StartTime'\n";
+    let schema = Schema::load(&folder.file("s.toml", text)).unwrap();
+    let table = one(&path, Format::Table(Box::new(schema))).unwrap();
+    assert_eq!(table.times().unwrap(), [1_312_969_619.607_825, 1_312_969_623.1]);
+    assert_eq!(table.days().unwrap().of(1), "2011-08-10");
+}
+
+#[test]
+fn several_files_make_one_table_with_a_common_digest() {
     let folder = Folder::new("several");
     folder.file("2.csv", "b,a,proto,class\n4,3,udp,flood\n");
     folder.file("1.csv", "a,b,proto,class\n1,2,tcp,normal\n");
@@ -108,7 +134,7 @@ fn several_files_make_one_table_and_its_digest_names_them() {
 }
 
 #[test]
-fn test_files_stay_apart_from_training_files() {
+fn test_files_are_marked_in_the_table() {
     let folder = Folder::new("parts");
     let train = folder.file("train.csv", "a,b,proto,class\n1,2,tcp,normal\n");
     let test = folder.file("test.csv", "a,b,proto,class\n3,4,udp,flood\n");
@@ -117,7 +143,7 @@ fn test_files_stay_apart_from_training_files() {
 }
 
 #[test]
-fn values_without_use_become_missing_and_are_counted() {
+fn unusable_values_become_missing_and_are_counted() {
     let folder = Folder::new("repairs");
     let path = folder.file("a.csv", "a,b,proto,class\n1,Infinity,tcp,normal\n-,-inf,,flood\nNaN,,udp,flood\n");
     let table = one(&path, schema()).unwrap();
@@ -128,19 +154,19 @@ fn values_without_use_become_missing_and_are_counted() {
 }
 
 #[test]
-fn bad_tables_end_in_an_error_that_names_place_and_reason() {
+fn invalid_files_give_an_error_with_place_and_reason() {
     let folder = Folder::new("bad");
     let wide = (0..1_000_000).map(|at| at.to_string()).collect::<Vec<_>>().join(",");
     let head = "a,b,proto,class\n";
     for (name, content, parts) in [
         ("empty.csv", String::new(), vec!["empty.csv", "an empty file"]),
-        ("lines.csv", "\n\n\n".into(), vec!["nothing but empty lines"]),
+        ("lines.csv", "\n\n\n".into(), vec!["only empty lines"]),
         ("header.csv", head.into(), vec!["header.csv", "no rows"]),
         ("column.csv", "a,proto,class\n1,tcp,normal\n".into(), vec!["no column `b`", "a, proto, class"]),
         ("text.csv", format!("{head}1,2,tcp,normal\n1,x2,tcp,normal\n"), vec!["row 3, column b", "`x2`", "a number"]),
         ("short.csv", format!("{head}1,2,tcp\n"), vec!["row 2", "3 fields", "4, as in the header"]),
         ("label.csv", format!("{head}1,2,tcp,\n"), vec!["row 2, column class", "a label"]),
-        ("twice.csv", "a,a,proto,class\n".into(), vec!["`a` once more"]),
+        ("twice.csv", "a,a,proto,class\n".into(), vec!["repeated name `a`"]),
         ("more.csv", "a,b,c,proto,class\n".into(), vec!["column `c`", "schema"]),
         ("wide.csv", format!("{wide}\n"), vec!["wide.csv, row 1", "4096 columns"]),
         ("wide-row.csv", format!("{head}{wide}\n"), vec!["row 2", "4096 columns"]),
@@ -163,7 +189,7 @@ fn bad_tables_end_in_an_error_that_names_place_and_reason() {
 }
 
 #[test]
-fn bad_rows_are_dropped_on_request_only_and_by_reason() {
+fn bad_rows_are_dropped_only_if_configured() {
     let folder = Folder::new("drop");
     let text = "a,b,proto,class\n1,2,tcp,normal\n,,,\na,b,proto,class\n1,x,tcp,normal\n1,2\n3,4,udp,flood\n";
     let path = folder.file("a.csv", text);
@@ -178,7 +204,7 @@ fn bad_rows_are_dropped_on_request_only_and_by_reason() {
 }
 
 #[test]
-fn a_table_beyond_its_memory_is_refused() {
+fn a_table_over_the_memory_limit_is_rejected() {
     let folder = Folder::new("memory");
     let path = folder.file("a.csv", format!("a,b,proto,class\n{}", "1,2,tcp,normal\n".repeat(40_000)));
     let mut options = ReadOptions::new(schema());
@@ -188,7 +214,7 @@ fn a_table_beyond_its_memory_is_refused() {
 }
 
 #[test]
-fn reading_tells_how_far_it_is() {
+fn reading_reports_progress() {
     let folder = Folder::new("progress");
     let path = folder.file("a.csv", format!("a,b,proto,class\n{}", "1,2,tcp,normal\n".repeat(40_000)));
     let mut seen = Vec::new();
@@ -198,7 +224,7 @@ fn reading_tells_how_far_it_is() {
 }
 
 #[test]
-fn cic_files_of_both_releases_are_read_with_their_labels_and_days() {
+fn cic_files_of_both_releases_have_labels_and_days() {
     let folder = Folder::new("cic");
     let published = folder.file(
         "Friday-WorkingHours-Afternoon-DDos.pcap_ISCX.csv",
@@ -228,7 +254,7 @@ fn cic_files_of_both_releases_are_read_with_their_labels_and_days() {
 }
 
 #[test]
-fn nsl_rows_are_read_without_a_header_and_stray_flags_counted() {
+fn nsl_rows_need_no_header_and_stray_flags_are_counted() {
     let folder = Folder::new("nsl");
     let row =
         |su: &str, attack: &str| format!("0,tcp,http,SF,{},{su},{}{attack},20\n", ["0"; 10].join(","), "0,".repeat(26));
@@ -248,7 +274,7 @@ const ZEEK: &str = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n
 const ZEEK_ROW: &str = "1538478769.5\tCx\t10.0.0.1\t99\t10.0.0.2\t53\tudp\tdns\t-\t78\t0\tS0\t0\tD\t2\t134\t0\t0\t";
 
 #[test]
-fn zeek_logs_are_read_as_tsv_labelled_or_not_and_as_json() {
+fn zeek_logs_are_read_as_tsv_with_and_without_labels_and_as_json() {
     let folder = Folder::new("zeek");
     let plain = folder.file("conn.log", format!("{ZEEK}\n#types\ttime\n{ZEEK_ROW}(empty)\n#close\t2018\n"));
     let table = one(&plain, Format::ZeekConn).unwrap();
@@ -277,7 +303,7 @@ fn zeek_logs_are_read_as_tsv_labelled_or_not_and_as_json() {
 }
 
 #[test]
-fn unsw_partitions_are_read_with_bom_and_raw_files_without_header() {
+fn unsw_raw_files_are_read_without_header() {
     let folder = Folder::new("unsw");
     let raw = (0..3)
         .map(|at| {
@@ -299,10 +325,10 @@ fn unsw_partitions_are_read_with_bom_and_raw_files_without_header() {
 }
 
 #[test]
-fn a_schema_with_mistakes_is_refused_and_a_whole_one_read() {
+fn an_invalid_schema_is_rejected_and_a_valid_one_read() {
     let folder = Folder::new("schema");
     let load = |text: &str| Schema::load(&folder.file("s.toml", text));
-    assert!(load("numbers = ['a']\nlabel = 'a'\n").unwrap_err().to_string().contains("`a` as"));
+    assert!(load("numbers = ['a']\nlabel = 'a'\n").unwrap_err().to_string().contains("`a` as both"));
     assert!(load("numbrs = ['a']\n").unwrap_err().to_string().contains("numbrs"));
     assert!(load("label = 'a'\n").unwrap_err().to_string().contains("no feature"));
     let schema =
@@ -318,7 +344,7 @@ fn a_schema_with_mistakes_is_refused_and_a_whole_one_read() {
 }
 
 #[test]
-fn a_written_table_reads_back_the_same_from_csv_and_parquet() {
+fn a_table_round_trips_through_csv_and_parquet() {
     let folder = Folder::new("written");
     let path = folder.file(
         "monday.csv",
@@ -342,7 +368,7 @@ fn a_written_table_reads_back_the_same_from_csv_and_parquet() {
 }
 
 #[test]
-fn a_summary_counts_kinds_repeats_contradictions_and_constants() {
+fn a_summary_counts_repeats_contradictions_and_constants() {
     let folder = Folder::new("summary");
     let text = "a,b,proto,class\n1,7,tcp,normal\n1,7,tcp,flood\n2,7,udp,normal\n2,7,udp,normal\n-,7,udp,scan\n";
     let table = one(&folder.file("a.csv", text), schema()).unwrap();

@@ -1,23 +1,23 @@
-//! Bundles of rows that must stay together → sides, in shares, each kind spread over all sides.
+//! Bundles of rows that must stay together → subsets of given shares, stratified by kind.
 
 use crate::table::Table;
 
-/// Rows that go to one side together, as a range of [`Bundles::rows`].
+/// Rows grouped into bundles; each bundle goes to one subset as a whole.
 pub(super) struct Bundles {
     /// All rows, bundle after bundle.
     rows: Vec<usize>,
-    /// Where each bundle ends in `rows`.
-    ends: Vec<usize>,
+    /// End of each bundle in `rows`.
+    bundle_ends: Vec<usize>,
 }
 
 impl Bundles {
     /// One bundle for each row.
     pub(super) fn single(rows: &[usize]) -> Self {
-        Self { rows: rows.to_vec(), ends: (1..=rows.len()).collect() }
+        Self { rows: rows.to_vec(), bundle_ends: (1..=rows.len()).collect() }
     }
 
-    /// One bundle for each distinct key. Bundles come in the order of their first row, so that the result depends on
-    /// the rows and not on hash values.
+    /// One bundle for each distinct key. Bundles are ordered by their first row, so the result does not depend on hash
+    /// values.
     pub(super) fn by_key(rows: &[usize], key: impl Fn(usize) -> u64) -> Self {
         let mut first = std::collections::HashMap::with_capacity(rows.len() / 2);
         let mut order: Vec<(u32, usize)> = Vec::with_capacity(rows.len());
@@ -26,47 +26,50 @@ impl Bundles {
             order.push((*first.entry(key(*row)).or_insert(next), *row));
         }
         order.sort_unstable();
-        let mut ends: Vec<usize> = (1..order.len()).filter(|at| order[*at].0 != order[at - 1].0).collect();
+        let mut bundle_ends: Vec<usize> = (1..order.len()).filter(|at| order[*at].0 != order[at - 1].0).collect();
         if !order.is_empty() {
-            ends.push(order.len());
+            bundle_ends.push(order.len());
         }
-        Self { rows: order.into_iter().map(|(_, row)| row).collect(), ends }
+        Self { rows: order.into_iter().map(|(_, row)| row).collect(), bundle_ends }
     }
 
     fn len(&self) -> usize {
-        self.ends.len()
+        self.bundle_ends.len()
     }
 
     fn bundle(&self, index: usize) -> &[usize] {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.rows[start..self.ends[index]]
+        let start = if index == 0 { 0 } else { self.bundle_ends[index - 1] };
+        &self.rows[start..self.bundle_ends[index]]
     }
 }
 
-/// Gives each bundle to the side that lacks most of its share of the bundle's kind (that of its first row), in an
-/// order drawn by seed. A kind with few bundles goes to the sides in order: name training first, then test.
+/// Assigns each bundle, in an order drawn by seed, to the subset that is furthest below its share of the bundle's kind
+/// (the kind of its first row). A kind with few bundles fills the subsets in order, so pass training first, then test.
 pub(super) fn assign(table: &Table, bundles: &Bundles, shares: &[f64], seed: u64) -> Vec<Vec<usize>> {
-    let mut of_kind = vec![Vec::new(); table.kinds().len()];
+    let mut by_kind = vec![Vec::new(); table.kinds().len()];
     for index in 0..bundles.len() {
         let first = bundles.bundle(index).first();
         if let Some(row) = first {
-            of_kind[usize::from(table.kind()[*row])].push(index);
+            by_kind[usize::from(table.kind()[*row])].push(index);
         }
     }
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut sides = vec![Vec::new(); shares.len()];
-    for indices in &mut of_kind {
+    let mut subsets = vec![Vec::new(); shares.len()];
+    for indices in &mut by_kind {
         random.shuffle(indices);
         let total: usize = indices.iter().map(|index| bundles.bundle(*index).len()).sum();
-        let mut given = vec![0.0; shares.len()];
+        let mut assigned = vec![0.0; shares.len()];
         for index in indices {
             let bundle = bundles.bundle(*index);
-            let lack = |side: usize| 1.0 - given[side] / (shares[side] * total as f64);
-            let open = (0..shares.len()).filter(|side| shares[*side] > 0.0);
-            let Some(side) = open.reduce(|best, side| if lack(side) > lack(best) { side } else { best }) else { break };
-            given[side] += bundle.len() as f64;
-            sides[side].extend_from_slice(bundle);
+            let deficit = |subset: usize| 1.0 - assigned[subset] / (shares[subset] * total as f64);
+            let open = (0..shares.len()).filter(|subset| shares[*subset] > 0.0);
+            let Some(subset) = open.reduce(|best, subset| if deficit(subset) > deficit(best) { subset } else { best })
+            else {
+                break;
+            };
+            assigned[subset] += bundle.len() as f64;
+            subsets[subset].extend_from_slice(bundle);
         }
     }
-    sides
+    subsets
 }

@@ -1,4 +1,4 @@
-//! Does a split let the model see what it is judged by? Feature rows are compared by their keys.
+//! A split → whether validation or test rows repeat training rows. Feature rows are compared by their keys.
 
 use super::Split;
 use crate::error::TableError;
@@ -6,19 +6,19 @@ use crate::table::Table;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 
-/// Rows whose features also stand in training.
+/// Numbers of rows with the features of a training row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RepeatCount {
-    /// Validation rows.
+    /// Number of validation rows.
     pub validation: usize,
-    /// Of them, rows seen in training.
-    pub validation_repeats: usize,
-    /// Test rows.
+    /// Those with the features of a training row.
+    pub(crate) validation_repeats: usize,
+    /// Number of test rows.
     pub test: usize,
-    /// Of them, rows seen in training.
+    /// Those with the features of a training row.
     pub test_repeats: usize,
-    /// Rows of the whole table that repeat an earlier row.
-    pub table_repeats: usize,
+    /// Number of rows of the table that repeat an earlier row.
+    pub(crate) table_repeats: usize,
 }
 
 fn training_keys(table: &Table, split: &Split) -> HashSet<u64> {
@@ -37,13 +37,14 @@ pub(super) fn repeats(table: &Table, split: &Split) -> RepeatCount {
     }
 }
 
-/// Rows that repeat an earlier row of the table.
+/// Number of rows that repeat an earlier row of the table.
 pub(crate) fn table_repeats(table: &Table) -> usize {
     let mut seen = HashSet::with_capacity(table.rows());
     table.keys().iter().filter(|key| !seen.insert(**key)).count()
 }
 
-pub(super) fn set_aside(table: &Table, split: &mut Split) -> usize {
+/// Removes validation and test rows that repeat a training row; returns their number.
+pub(super) fn remove_repeats(table: &Table, split: &mut Split) -> usize {
     let seen = training_keys(table, split);
     let before = split.validation.len() + split.test.len();
     split.validation.retain(|row| !seen.contains(&table.keys()[*row]));
@@ -53,27 +54,27 @@ pub(super) fn set_aside(table: &Table, split: &mut Split) -> usize {
 
 pub(super) fn check(table: &Table, split: &Split) -> Result<(), TableError> {
     let seen: HashMap<u64, usize> = split.training.as_slice().iter().map(|row| (table.keys()[*row], *row)).collect();
-    for (side, rows) in [("validation", &split.validation), ("test", &split.test)] {
-        let mut leaked = rows.iter().filter_map(|row| seen.get(&table.keys()[*row]).map(|first| (*row, *first)));
-        if let Some((row, first)) = leaked.next() {
+    for (subset, rows) in [("validation", &split.validation), ("test", &split.test)] {
+        let mut repeats = rows.iter().filter_map(|row| seen.get(&table.keys()[*row]).map(|first| (*row, *first)));
+        if let Some((row, first)) = repeats.next() {
             return Err(TableError::Leak {
-                side,
-                rows: leaked.count() + 1,
+                side: subset,
+                rows: repeats.count() + 1,
                 of: rows.len(),
-                first: format!("{} is {}", table.origin(row), table.origin(first)),
+                first: format!("{} equals {}", table.origin(row), table.origin(first)),
             });
         }
     }
     Ok(())
 }
 
-/// Refuses row numbers out of range, and rows on two sides or twice on one.
+/// Rejects row numbers that are out of range or occur twice.
 pub(super) fn check_rows(table: &Table, split: &Split) -> Result<(), TableError> {
     let mut taken = vec![false; table.rows()];
     for row in split.training.as_slice().iter().chain(&split.validation).chain(&split.test) {
         match taken.get_mut(*row) {
             None => return Err(TableError::Index { row: *row, problem: "is not in the table" }),
-            Some(true) => return Err(TableError::Index { row: *row, problem: "stands twice in the split" }),
+            Some(true) => return Err(TableError::Index { row: *row, problem: "occurs twice in the split" }),
             Some(taken) => *taken = true,
         }
     }

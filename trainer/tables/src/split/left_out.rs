@@ -1,19 +1,19 @@
-//! A split → the same split with attack kinds that nobody learns from, and a check that it is so.
+//! A split → the same split without some attack classes in training and validation, and a check of that.
 //!
-//! "Of the kind" is told by label and by features: an attack row of another kind with equal features gives the answer
-//! away as well. Features are compared by their keys.
+//! A row belongs to a left-out class by its label or by its features: an attack row with another label but equal
+//! features would give the answer away. Features are compared by their keys.
 
 use super::Split;
 use crate::error::TableError;
 use crate::table::Table;
 use std::collections::HashSet;
 
-/// Which rows of a left-out kind are tested.
+/// Which rows of a left-out class are tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// Those of the test side: where its rows differ from the others by day, time, file or group.
+    /// Those in the test subset: for rules that separate test rows by day, time, file or group.
     TestSide,
-    /// All of them, wherever the split had put them: where sides are drawn by chance.
+    /// All of them, including those from training and validation: for random rules.
     Every,
 }
 
@@ -25,10 +25,10 @@ pub(super) fn leave_out(table: &Table, split: &Split, kinds: &[u16], held: Held)
         test.sort_unstable();
     }
     let tested = tested_keys(table, &test, kinds);
-    let new = |row: usize| !tells(table, &tested, kinds, row);
+    let unseen = |row: usize| !reveals(table, &tested, kinds, row);
     Split {
-        training: split.training.keep(new),
-        validation: split.validation.iter().copied().filter(|row| new(*row)).collect(),
+        training: split.training.keep(unseen),
+        validation: split.validation.iter().copied().filter(|row| unseen(*row)).collect(),
         test,
         set_aside: split.set_aside,
     }
@@ -36,10 +36,10 @@ pub(super) fn leave_out(table: &Table, split: &Split, kinds: &[u16], held: Held)
 
 pub(super) fn check(table: &Table, split: &Split, kinds: &[u16]) -> Result<(), TableError> {
     let tested = tested_keys(table, &split.test, kinds);
-    for (side, rows) in [("training", split.training.as_slice()), ("validation", &split.validation)] {
-        let mut telling = rows.iter().filter(|row| tells(table, &tested, kinds, **row));
-        if let Some(first) = telling.next() {
-            return Err(TableError::LeftOut { side, rows: telling.count() + 1, first: table.origin(*first) });
+    for (subset, rows) in [("training", split.training.as_slice()), ("validation", &split.validation)] {
+        let mut revealing = rows.iter().filter(|row| reveals(table, &tested, kinds, **row));
+        if let Some(first) = revealing.next() {
+            return Err(TableError::LeftOut { side: subset, rows: revealing.count() + 1, first: table.origin(*first) });
         }
     }
     Ok(())
@@ -50,8 +50,8 @@ fn tested_keys(table: &Table, test: &[usize], kinds: &[u16]) -> HashSet<u64> {
     of_kind.map(|row| table.keys()[*row]).collect()
 }
 
-/// Whether learning from the row shows what a left-out kind looks like.
-fn tells(table: &Table, tested: &HashSet<u64>, kinds: &[u16], row: usize) -> bool {
+/// Whether training on the row reveals a left-out class.
+fn reveals(table: &Table, tested: &HashSet<u64>, kinds: &[u16], row: usize) -> bool {
     let kind = table.kind()[row];
     kind != 0 && (kinds.contains(&kind) || tested.contains(&table.keys()[row]))
 }

@@ -1,8 +1,8 @@
-//! A table → rows to train on, to set thresholds and stop on (validation), and to judge by (test).
+//! A table → rows to train on, rows for thresholds and early stopping (validation), and rows to evaluate on (test).
 //!
-//! Sides never share a row. Under the `group` rule they share no feature row either: rows with equal features go to one
-//! side together. The other rules may repeat feature rows across sides; [`Split::repeats`] says how many, and
-//! [`Repeats::SetAside`] takes them out of validation and test.
+//! The three subsets never share a row. Under the `group` rule they share no feature row either: rows with equal
+//! features are in the same subset. Other rules can repeat feature rows across subsets; [`Split::repeats`] counts them,
+//! and [`Repeats::SetAside`] removes them from validation and test.
 
 mod assign;
 mod folds;
@@ -21,34 +21,34 @@ use crate::error::TableError;
 use crate::table::Table;
 use serde::{Deserialize, Serialize};
 
-/// How rows are parted.
+/// How rows are split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitRule {
-    /// Test files were given apart from training files; validation is parted from the training files by group.
+    /// Test files are given separately; validation rows are split from the training files by group.
     Given,
-    /// Row by row, in equal shares of each kind. Flatters where rows repeat.
+    /// Row by row, stratified by kind. Overly optimistic if rows repeat.
     Random,
-    /// As random, but equal feature rows stay together, and so do rows of a named group where the table has one.
+    /// As random, but rows with equal features stay together, or rows of a named group if the table has groups.
     Group,
-    /// First rows train, later validate, latest test.
+    /// By time: the earliest rows train, later ones validate, the latest test.
     Time,
-    /// Named days test; validation is other named days, or parted from the rest by group.
+    /// Named days test; validation uses other named days, or a split of the rest by group.
     Day,
 }
 
-/// What happens to validation and test rows whose features also stand in training.
+/// What to do with validation and test rows that repeat the features of a training row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Repeats {
-    /// They stay, and are counted.
+    /// Keep and count them.
     #[default]
     Keep,
-    /// They are taken out, and counted.
+    /// Remove and count them.
     SetAside,
 }
 
-/// Shares of the rows; training gets the rest.
+/// Shares of the subsets; training gets the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fractions {
     /// Share of validation rows, 0 to 0.9. Under `given` and `day`: of the training rows.
@@ -63,25 +63,25 @@ impl Default for Fractions {
     }
 }
 
-/// What [`Split::make`] goes by.
+/// Options of [`Split::make`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct SplitOptions {
-    /// The rule.
     pub rule: SplitRule,
-    /// Same seed, same sides.
+    /// The same seed gives the same subsets.
     pub seed: u64,
-    /// Shares.
+    /// Shares of validation and test.
     pub fractions: Fractions,
-    /// Rows seen in training.
+    /// Rows that repeat training rows.
     pub repeats: Repeats,
     /// `day`: days to test on.
     pub test_days: Vec<String>,
-    /// `day`: days to validate on; none parts validation from the training days by group.
+    /// `day`: days to validate on; empty: validation rows are split from the training days by group.
     pub validation_days: Vec<String>,
 }
 
 impl SplitOptions {
-    /// This rule and seed, default shares, repeats kept.
+    /// Options with this rule and seed, default shares, and repeats kept.
     pub fn new(rule: SplitRule, seed: u64) -> Self {
         Self {
             rule,
@@ -94,7 +94,7 @@ impl SplitOptions {
     }
 }
 
-/// Rows by side, each side in the table's order.
+/// Row numbers of the three subsets, each ascending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     training: TrainingRows,
@@ -104,20 +104,19 @@ pub struct Split {
 }
 
 impl Split {
-    /// Parts a table.
+    /// Splits a table.
     ///
     /// # Errors
-    /// What the rule needs is not in the table (times, days, test files), shares are out of range, or a side that
-    /// should have rows has none.
+    /// The table lacks what the rule needs (times, days, test files), shares are out of range, or a subset is empty
+    /// that should not be.
     pub fn make(table: &Table, options: &SplitOptions) -> Result<Self, TableError> {
         rules::make(table, options)
     }
 
-    /// Sides of somebody else's making. This is where a planted leak ends.
+    /// A split from given rows; rejects leaks.
     ///
     /// # Errors
-    /// A row that the table does not have or that stands on two sides, or a feature row of training that stands again
-    /// in validation or test.
+    /// A row that is out of range or used twice, or a validation or test row with the features of a training row.
     pub fn from_rows(
         table: &Table,
         training: Vec<usize>,
@@ -131,8 +130,8 @@ impl Split {
     }
 
     fn unchecked(mut training: Vec<usize>, mut validation: Vec<usize>, mut test: Vec<usize>) -> Self {
-        for side in [&mut training, &mut validation, &mut test] {
-            side.sort_unstable();
+        for rows in [&mut training, &mut validation, &mut test] {
+            rows.sort_unstable();
         }
         Self { training: TrainingRows::new(training), validation, test, set_aside: 0 }
     }
@@ -147,17 +146,17 @@ impl Split {
         &self.validation
     }
 
-    /// Rows to judge by, once.
+    /// Rows to evaluate on, once.
     pub fn test(&self) -> &[usize] {
         &self.test
     }
 
-    /// Validation and test rows that were taken out because training has the same feature row.
+    /// Number of validation and test rows that were removed because they repeat the features of a training row.
     pub fn set_aside(&self) -> usize {
         self.set_aside
     }
 
-    /// Refuses a split with equal feature rows on both sides of training.
+    /// Rejects a split whose validation or test rows repeat the features of a training row.
     ///
     /// # Errors
     /// [`TableError::Leak`], with the first pair.
@@ -165,25 +164,24 @@ impl Split {
         leak::check(table, self)
     }
 
-    /// How many rows of validation and test have the features of a training row: to be told beside every figure.
+    /// Counts validation and test rows with the features of a training row; report it with every metric.
     pub fn repeats(&self, table: &Table) -> RepeatCount {
         leak::repeats(table, self)
     }
 
-    /// Takes rows that repeat a training row out of validation and test.
-    pub fn set_repeats_aside(&mut self, table: &Table) {
-        self.set_aside += leak::set_aside(table, self);
+    /// Removes validation and test rows that repeat the features of a training row.
+    pub(crate) fn remove_repeats(&mut self, table: &Table) {
+        self.set_aside += leak::remove_repeats(table, self);
     }
 
-    /// The same split with these attack kinds new to whoever learns from it: training and validation have no row of
-    /// them, and no other attack row with the features of one (under another name the answer would be known). Benign
-    /// rows with such features stay: they make the kind harder to tell, not easier. With [`Held::Every`] the rows taken
-    /// out are tested, too.
+    /// The same split without these attack kinds in training and validation: no row of them, and no other attack row
+    /// with the features of one, which would give the answer away under another label. Benign rows with such features
+    /// stay; they make the kind harder to detect. With [`Held::Every`] the removed rows are tested as well.
     pub fn leave_out(&self, table: &Table, kinds: &[u16], held: Held) -> Self {
         left_out::leave_out(table, self, kinds, held)
     }
 
-    /// Refuses a split that shows one of these attack kinds before the test.
+    /// Rejects a split with rows of these attack kinds in training or validation.
     ///
     /// # Errors
     /// [`TableError::LeftOut`], with the first row.

@@ -1,9 +1,9 @@
-//! Sides that share nothing they should not.
+//! Subsets share no rows, and no feature rows where the rule forbids it.
 
 use super::*;
 use crate::builder::{ColumnType, Row, TableBuilder, Value};
 
-/// `rows` rows of which each feature row stands `copies` times; every fifth is an attack of one of two kinds.
+/// `rows` rows with `copies` of each feature row; every fifth is an attack of one of two kinds.
 fn table(rows: usize, copies: usize) -> Table {
     let mut builder = TableBuilder::new([("a", ColumnType::Number), ("b", ColumnType::Category)]).unwrap();
     for row in 0..rows {
@@ -25,25 +25,25 @@ fn table(rows: usize, copies: usize) -> Table {
     builder.finish().unwrap()
 }
 
-fn whole(split: &Split) -> Vec<usize> {
+fn all_rows(split: &Split) -> Vec<usize> {
     let mut rows = [split.training().as_slice(), split.validation(), split.test()].concat();
     rows.sort_unstable();
     rows
 }
 
 #[test]
-fn a_group_split_has_no_feature_row_on_two_sides_and_loses_none() {
+fn a_group_split_shares_no_feature_row_and_loses_none() {
     let table = table(3000, 3);
     let split = Split::make(&table, &SplitOptions::new(SplitRule::Group, 7)).unwrap();
     split.check(&table).unwrap();
-    assert_eq!(whole(&split), (0..3000).collect::<Vec<_>>());
+    assert_eq!(all_rows(&split), (0..3000).collect::<Vec<_>>());
     assert!((540..=660).contains(&split.test().len()), "{}", split.test().len());
     let validation: std::collections::HashSet<u64> = split.validation().iter().map(|r| table.keys()[*r]).collect();
     assert!(split.test().iter().all(|row| !validation.contains(&table.keys()[*row])));
 }
 
 #[test]
-fn a_random_split_of_repeating_rows_leaks_and_says_how_much() {
+fn a_random_split_of_repeating_rows_leaks_and_counts_it() {
     let table = table(3000, 3);
     let mut split = Split::make(&table, &SplitOptions::new(SplitRule::Random, 7)).unwrap();
     let repeats = split.repeats(&table);
@@ -52,13 +52,13 @@ fn a_random_split_of_repeating_rows_leaks_and_says_how_much() {
     assert!((0.78..0.90).contains(&share), "{share}");
     assert_eq!(repeats.table_repeats, 2000);
     assert!(matches!(split.check(&table), Err(TableError::Leak { .. })));
-    split.set_repeats_aside(&table);
+    split.remove_repeats(&table);
     split.check(&table).unwrap();
-    assert_eq!(whole(&split).len() + split.set_aside(), 3000);
+    assert_eq!(all_rows(&split).len() + split.set_aside(), 3000);
 }
 
 #[test]
-fn a_planted_leak_is_refused_with_both_places() {
+fn a_planted_leak_is_rejected_with_both_rows() {
     let table = table(30, 3);
     let rows = |from: usize, to: usize| (from..to).collect::<Vec<_>>();
     Split::from_rows(&table, rows(0, 15), rows(15, 21), rows(21, 30)).unwrap();
@@ -66,7 +66,7 @@ fn a_planted_leak_is_refused_with_both_places() {
     let error = Split::from_rows(&table, rows(0, 14), rows(14, 21), rows(21, 30)).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, TableError::Leak { side: "validation", rows: 1, of: 7, .. }), "{text}");
-    assert!(text.contains("row 16 is rows, row 15"), "{text}");
+    assert!(text.contains("row 16 equals rows, row 15"), "{text}");
     let twice = Split::from_rows(&table, rows(0, 15), rows(14, 21), rows(21, 30)).unwrap_err();
     assert!(matches!(twice, TableError::Index { row: 14, .. }));
     let beyond = Split::from_rows(&table, rows(0, 15), Vec::new(), rows(21, 31)).unwrap_err();
@@ -74,13 +74,13 @@ fn a_planted_leak_is_refused_with_both_places() {
 }
 
 #[test]
-fn every_kind_reaches_every_side_and_the_seed_decides_which_rows() {
+fn every_kind_is_in_every_subset_and_the_seed_selects_rows() {
     let table = table(1000, 2);
     for rule in [SplitRule::Random, SplitRule::Group] {
         let split = Split::make(&table, &SplitOptions::new(rule, 1)).unwrap();
-        for side in [split.training().as_slice(), split.validation(), split.test()] {
+        for subset in [split.training().as_slice(), split.validation(), split.test()] {
             for kind in 0..3 {
-                assert!(side.iter().any(|row| table.kind()[*row] == kind), "{rule:?} {kind}");
+                assert!(subset.iter().any(|row| table.kind()[*row] == kind), "{rule:?} {kind}");
             }
         }
         assert_eq!(split, Split::make(&table, &SplitOptions::new(rule, 1)).unwrap());
@@ -115,13 +115,13 @@ fn a_day_split_tests_on_the_named_day_only() {
 }
 
 #[test]
-fn a_given_split_without_test_files_says_what_to_do() {
+fn a_given_split_without_test_files_names_the_option() {
     let error = Split::make(&table(10, 1), &SplitOptions::new(SplitRule::Given, 0)).unwrap_err().to_string();
     assert!(error.contains("--test"), "{error}");
 }
 
 #[test]
-fn shares_that_leave_nothing_to_train_on_are_refused() {
+fn shares_that_leave_no_training_rows_are_rejected() {
     let mut options = SplitOptions::new(SplitRule::Random, 0);
     options.fractions = Fractions { validation: 0.5, test: 0.5 };
     assert!(Split::make(&table(100, 1), &options).is_err());
@@ -130,7 +130,7 @@ fn shares_that_leave_nothing_to_train_on_are_refused() {
 }
 
 #[test]
-fn folds_test_every_row_once_and_group_folds_do_not_leak() {
+fn folds_test_each_row_once_and_group_folds_do_not_leak() {
     let table = table(900, 3);
     for rule in [SplitRule::Random, SplitRule::Group] {
         let folds = folds(&table, rule, 5, 0.1, 3).unwrap();
@@ -143,7 +143,7 @@ fn folds_test_every_row_once_and_group_folds_do_not_leak() {
 }
 
 #[test]
-fn a_left_out_kind_is_tested_whole_and_a_planted_row_of_it_is_refused() {
+fn a_left_out_kind_is_only_tested_and_a_planted_row_is_rejected() {
     let table = table(1000, 1);
     let scan = table.kind_named("scan").unwrap();
     let made = Split::make(&table, &SplitOptions::new(SplitRule::Group, 1)).unwrap();
@@ -164,7 +164,7 @@ fn a_left_out_kind_is_tested_whole_and_a_planted_row_of_it_is_refused() {
 }
 
 #[test]
-fn an_attack_of_another_name_with_the_same_features_shows_a_left_out_kind_and_a_benign_row_does_not() {
+fn attacks_with_the_features_of_a_left_out_kind_are_removed() {
     let mut builder = TableBuilder::new([("a", ColumnType::Number)]).unwrap();
     for (value, attack) in [(1.0, Some("scan")), (1.0, Some("flood")), (1.0, None), (2.0, Some("flood")), (3.0, None)] {
         builder.push(&[Value::Number(value)], &Row { attack, ..Row::default() }).unwrap();
@@ -172,21 +172,19 @@ fn an_attack_of_another_name_with_the_same_features_shows_a_left_out_kind_and_a_
     let table = builder.finish().unwrap();
     let scan = table.kind_named("scan").unwrap();
     let split = Split::unchecked(vec![1, 2, 3], vec![4], vec![0]);
-    let told = split.check_left_out(&table, &[scan]).unwrap_err().to_string();
-    assert!(told.contains("1 training rows") && told.contains("row "), "{told}");
+    let error = split.check_left_out(&table, &[scan]).unwrap_err().to_string();
+    assert!(error.contains("1 training rows") && error.contains("row "), "{error}");
     let split = split.leave_out(&table, &[scan], Held::TestSide);
     split.check_left_out(&table, &[scan]).unwrap();
     assert_eq!((split.training().as_slice(), split.test()), (&[2, 3][..], &[0][..]));
 }
 
 #[test]
-fn undersampling_evens_the_classes() {
+fn undersampling_balances_the_classes() {
     let table = table(1000, 1);
     let split = Split::make(&table, &SplitOptions::new(SplitRule::Group, 1)).unwrap();
     let even = split.training().undersample(&table, 1.0, 5);
     let benign = even.benign(&table).len();
     assert_eq!(benign * 2, even.len());
     assert_eq!(even, split.training().undersample(&table, 1.0, 5));
-    let capped = split.training().cap_kinds(&table, 10, 5);
-    assert_eq!(capped.len(), 30);
 }

@@ -1,4 +1,5 @@
-//! Rows that may be fitted on. Only splits make them; they can become fewer, never others.
+//! A split → its training rows, the only rows that may be fitted on. Only splits create them; they can be reduced,
+//! never extended.
 
 use crate::table::Table;
 
@@ -18,22 +19,22 @@ impl TrainingRows {
         &self.rows
     }
 
-    /// How many.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Those rows that `keep` says yes to.
+    /// The rows for which `keep` returns true.
     pub fn keep(&self, keep: impl Fn(usize) -> bool) -> Self {
         Self { rows: self.rows.iter().copied().filter(|row| keep(*row)).collect() }
     }
 
-    /// Benign rows only.
+    /// Without the rows of attacks.
     pub fn benign(&self, table: &Table) -> Self {
         self.keep(|row| table.kind()[row] == 0)
     }
@@ -47,24 +48,15 @@ impl TrainingRows {
         Self { rows }
     }
 
-    /// Undersampling: of either class (benign, attack) at most `ratio` times as many rows as the smaller class
-    /// has. With `ratio` 1 both classes get equally many rows; attack kinds keep their shares among them.
+    /// Undersamples the larger of the classes benign and attack to at most `ratio` times the rows of the smaller one.
+    /// With
+    /// `ratio` 1 both have the same size; attack kinds keep their shares.
     pub fn undersample(&self, table: &Table, ratio: f64, seed: u64) -> Self {
         let benign = self.benign(table);
         let attack = self.keep(|row| table.kind()[row] != 0);
         let limit = (benign.len().min(attack.len()) as f64 * ratio.max(1.0)) as usize;
         let mut rows = benign.sample(limit, seed).rows;
         rows.extend(attack.sample(limit, seed.wrapping_add(1)).rows);
-        rows.sort_unstable();
-        Self { rows }
-    }
-
-    /// At most `limit` rows of each kind, drawn by seed.
-    pub fn cap_kinds(&self, table: &Table, limit: usize, seed: u64) -> Self {
-        let kinds = table.kinds().len() as u16;
-        let of =
-            |kind| self.keep(|row| table.kind()[row] == kind).sample(limit, seed.wrapping_add(u64::from(kind))).rows;
-        let mut rows: Vec<usize> = (0..kinds).flat_map(of).collect();
         rows.sort_unstable();
         Self { rows }
     }

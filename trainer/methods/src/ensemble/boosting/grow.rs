@@ -1,31 +1,31 @@
-//! Derivatives of a loss, one pair a row → one regression tree, the leaf with most to gain first.
+//! Derivatives of a loss, one pair per row → one regression tree, grown best leaf first.
 //!
-//! A leaf answers −rate · t/(T + λ), t and T the sums of its rows' first and second derivatives. Of two children only the
-//! smaller one's rows are summed by rank; the other's sums are the parent's less those.
+//! The value of a leaf is −rate · t/(T + λ), with t and T the sums of its rows' first and second derivatives. Only the
+//! smaller of two children is summed by rank; the sums of the larger one are the parent's minus those.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{cmp::Ordering, collections::BinaryHeap, ops::Range};
 
-use super::histogram::{Cut, Histogram, Histograms, Slopes, Sums};
+use super::histogram::{Cut, Derivatives, Histogram, Histograms, Sums};
 use crate::{
     BoostingConfig,
     tree::{Columns, Nodes},
 };
 
-/// Rows `from..to` that have come to one node.
+/// A leaf that may still be split.
 struct Leaf {
     node: usize,
-    from: usize,
-    to: usize,
+    /// Range in [`Grown::rows`].
+    rows: Range<usize>,
     depth: usize,
     sums: Sums,
-    /// Empty where the leaf is not to be split.
+    /// Empty when the leaf cannot be split.
     histogram: Histogram,
     best: Option<Cut>,
 }
 
 impl Leaf {
-    fn new(node: usize, (from, to): (usize, usize), depth: usize, sums: Sums) -> Self {
-        Self { node, from, to, depth, sums, histogram: Histogram::new(), best: None }
+    fn new(node: usize, rows: Range<usize>, depth: usize, sums: Sums) -> Self {
+        Self { node, rows, depth, sums, histogram: Histogram::new(), best: None }
     }
 
     fn gain(&self) -> f64 {
@@ -53,14 +53,14 @@ impl Ord for Leaf {
     }
 }
 
-/// One tree, and where the rows that it was grown on have come to.
+/// One tree, and the leaf that each of its training rows reached.
 pub(super) struct Grown {
     pub(super) nodes: Nodes,
     /// Row numbers, leaf by leaf.
     pub(super) rows: Vec<u32>,
-    /// Rows from, to, and the answer of each leaf.
-    pub(super) leaves: Vec<(usize, usize, f32)>,
-    /// Columns that were asked for, with the gain.
+    /// Range of rows and value of each leaf.
+    pub(super) leaves: Vec<(Range<usize>, f32)>,
+    /// Column and gain of each split.
     pub(super) gains: Vec<(usize, f64)>,
 }
 
@@ -71,12 +71,12 @@ pub(super) struct Grower<'a> {
     histograms: Histograms<'a>,
 }
 
-/// What one tree is grown from.
-struct Ground<'a> {
-    slopes: &'a [Slopes],
-    /// Columns that may be asked for, ascending.
-    asked: &'a [usize],
-    /// Histograms to be used again.
+/// State of one tree's growth.
+struct Growth<'a> {
+    derivatives: &'a [Derivatives],
+    /// Columns that may be split, ascending.
+    candidates: &'a [usize],
+    /// Histograms for reuse.
     spare: Vec<Histogram>,
     leaves: usize,
 }
@@ -86,84 +86,85 @@ impl<'a> Grower<'a> {
         Self { config, columns, histograms: Histograms::new(columns) }
     }
 
-    /// A tree on the given rows, which asks for the given columns only.
-    pub(super) fn grow(&self, slopes: &[Slopes], rows: Vec<u32>, asked: &[usize]) -> Grown {
-        let mut root = Leaf::new(0, (0, rows.len()), 0, Sums::of(slopes, &rows));
+    /// A tree on the given rows that splits the candidate columns only.
+    pub(super) fn grow(&self, derivatives: &[Derivatives], rows: Vec<u32>, candidates: &[usize]) -> Grown {
+        let mut root = Leaf::new(0, 0..rows.len(), 0, Sums::of(derivatives, &rows));
         let mut grown = Grown { nodes: Nodes::new(1), rows, leaves: Vec::new(), gains: Vec::new() };
-        let mut ground = Ground { slopes, asked, spare: Vec::new(), leaves: 1 };
-        if self.may_split(&root, &ground) {
-            self.histograms.fill(&mut root.histogram, slopes, &grown.rows, asked);
-            root.best = self.histograms.best(&root.histogram, root.sums, self.config, asked);
+        let mut growth = Growth { derivatives, candidates, spare: Vec::new(), leaves: 1 };
+        if self.may_split(&root, &growth) {
+            self.histograms.fill(&mut root.histogram, derivatives, &grown.rows, candidates);
+            root.best = self.histograms.best(&root.histogram, root.sums, self.config, candidates);
         }
         let mut open = BinaryHeap::from([root]);
         while let Some(mut leaf) = open.pop() {
-            let Some(cut) = leaf.best.filter(|_| ground.leaves < self.config.max_leaves) else {
-                self.answer(&mut grown, &leaf);
+            let Some(cut) = leaf.best.filter(|_| growth.leaves < self.config.max_leaves) else {
+                self.finish(&mut grown, &leaf);
                 continue;
             };
-            ground.leaves += 1;
+            growth.leaves += 1;
             grown.gains.push((cut.column, cut.gain));
-            let mut children = self.part(&mut grown, &leaf, cut);
-            self.look(&mut children, std::mem::take(&mut leaf.histogram), &grown.rows, &mut ground);
+            let mut children = self.split(&mut grown, &leaf, cut);
+            self.find_cuts(&mut children, std::mem::take(&mut leaf.histogram), &grown.rows, &mut growth);
             open.extend(children);
         }
         grown
     }
 
-    fn may_split(&self, leaf: &Leaf, ground: &Ground<'_>) -> bool {
+    fn may_split(&self, leaf: &Leaf, growth: &Growth<'_>) -> bool {
         let deep = self.config.max_depth.is_some_and(|most| leaf.depth >= most);
         let enough = leaf.sums.rows as usize >= self.config.min_leaf_rows.max(1).saturating_mul(2);
-        enough && !deep && ground.leaves < self.config.max_leaves
+        enough && !deep && growth.leaves < self.config.max_leaves
     }
 
-    /// Parts a leaf's rows.
-    fn part(&self, grown: &mut Grown, leaf: &Leaf, cut: Cut) -> [Leaf; 2] {
+    /// Splits a leaf's rows.
+    fn split(&self, grown: &mut Grown, leaf: &Leaf, cut: Cut) -> [Leaf; 2] {
         let ranked = self.columns.column(cut.column);
         let node = grown.nodes.split(leaf.node, cut.column, ranked.between(cut.left, cut.right));
-        let rows = &mut grown.rows[leaf.from..leaf.to];
-        let middle = leaf.from + partition(rows, |row| ranked.ranks[row as usize] <= cut.left);
+        let rows = &mut grown.rows[leaf.rows.clone()];
+        let middle = leaf.rows.start + partition(rows, |row| ranked.ranks[row as usize] <= cut.left);
         [
-            Leaf::new(node, (leaf.from, middle), leaf.depth + 1, cut.sums),
-            Leaf::new(node + 1, (middle, leaf.to), leaf.depth + 1, leaf.sums.without(cut.sums)),
+            Leaf::new(node, leaf.rows.start..middle, leaf.depth + 1, cut.sums),
+            Leaf::new(node + 1, middle..leaf.rows.end, leaf.depth + 1, leaf.sums.without(cut.sums)),
         ]
     }
 
     /// Finds the best cuts of two children, given their parent's histogram.
-    fn look(&self, children: &mut [Leaf; 2], mut parent: Histogram, rows: &[u32], ground: &mut Ground<'_>) {
-        let wanted = children.each_ref().map(|child| self.may_split(child, ground));
+    fn find_cuts(&self, children: &mut [Leaf; 2], mut parent: Histogram, rows: &[u32], growth: &mut Growth<'_>) {
+        let splittable = children.each_ref().map(|child| self.may_split(child, growth));
         let small = usize::from(children[1].sums.rows < children[0].sums.rows);
-        if wanted != [false; 2] {
-            let mut fewer = ground.spare.pop().unwrap_or_default();
-            let part = &rows[children[small].from..children[small].to];
-            self.histograms.fill(&mut fewer, ground.slopes, part, ground.asked);
-            if wanted[1 - small] {
-                self.histograms.take_off(&mut parent, &fewer, ground.asked);
+        if splittable != [false; 2] {
+            let mut fewer = growth.spare.pop().unwrap_or_default();
+            let part = &rows[children[small].rows.clone()];
+            self.histograms.fill(&mut fewer, growth.derivatives, part, growth.candidates);
+            if splittable[1 - small] {
+                self.histograms.subtract(&mut parent, &fewer, growth.candidates);
                 children[1 - small].histogram = std::mem::take(&mut parent);
             }
             children[small].histogram = fewer;
         }
-        ground.spare.extend((!parent.is_empty()).then_some(parent));
-        for (child, wanted) in children.iter_mut().zip(wanted) {
-            if wanted {
-                child.best = self.histograms.best(&child.histogram, child.sums, self.config, ground.asked);
+        growth.spare.extend((!parent.is_empty()).then_some(parent));
+        for (child, splittable) in children.iter_mut().zip(splittable) {
+            if splittable {
+                child.best = self.histograms.best(&child.histogram, child.sums, self.config, growth.candidates);
             }
             if child.best.is_none() && !child.histogram.is_empty() {
-                ground.spare.push(std::mem::take(&mut child.histogram));
+                growth.spare.push(std::mem::take(&mut child.histogram));
             }
         }
     }
 
-    fn answer(&self, grown: &mut Grown, leaf: &Leaf) {
+    /// Computes the value of a leaf that is not split further.
+    fn finish(&self, grown: &mut Grown, leaf: &Leaf) {
         let second = leaf.sums.second + f64::from(self.config.l2);
-        let answer = (-f64::from(self.config.learning_rate) * leaf.sums.first / second) as f32;
-        // Both sums may have come to 0, where nothing is left to learn.
-        let answer = if answer.is_finite() { answer } else { 0.0 };
-        grown.nodes.leaf(leaf.node, std::iter::once(answer));
-        grown.leaves.push((leaf.from, leaf.to, answer));
+        let value = (-f64::from(self.config.learning_rate) * leaf.sums.first / second) as f32;
+        // Both sums can be 0 when nothing is left to learn.
+        let value = if value.is_finite() { value } else { 0.0 };
+        grown.nodes.leaf(leaf.node, std::iter::once(value));
+        grown.leaves.push((leaf.rows.clone(), value));
     }
 }
 
-/// Brings the rows that go left to the front, each side in its order; gives their number.
+/// Moves the rows that go left to the front, keeping the order within each side; returns their number.
 fn partition(rows: &mut [u32], goes_left: impl Fn(u32) -> bool) -> usize {
     let mut right = Vec::with_capacity(rows.len());
     let mut middle = 0;

@@ -1,20 +1,19 @@
-//! Derivatives of rows → sums by column and rank → the question with the largest gain.
+//! Derivatives of rows → sums by column and rank → the split with the largest gain.
 //!
 //! The gain of a split is l²/(L + λ) + r²/(R + λ) − t²/(T + λ) over sums of first (l, r, t) and second (L, R, T)
-//! derivatives of the left side, the right side and both (Chen and Guestrin 2016). Each column is summed in the rows'
-//! order by one thread, so that any number of threads gives the same sums.
+//! derivatives of the left side, the right side and both (Chen and Guestrin 2016). One thread sums a column, in row
+//! order, so the sums do not depend on the number of threads.
 
 use rayon::prelude::*;
 
 use crate::{BoostingConfig, tree::Columns};
 
-/// Fewest additions that are worth sharing among threads.
-const SHARED_WORK: usize = 1 << 17;
+/// Number of additions from which several threads are worthwhile.
+const PARALLEL_WORK: usize = 1 << 17;
 
-/// First and second derivative of the loss of one row by its score.
-pub(super) type Slopes = [f32; 2];
+/// First and second derivative of one row's loss by its score.
+pub(super) type Derivatives = [f32; 2];
 
-/// Sums over rows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
     pub(super) first: f64,
@@ -23,14 +22,14 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    pub(super) fn of(slopes: &[Slopes], rows: &[u32]) -> Self {
+    pub(super) fn of(derivatives: &[Derivatives], rows: &[u32]) -> Self {
         let mut sums = Self::default();
-        rows.iter().for_each(|row| sums.take(slopes[*row as usize]));
+        rows.iter().for_each(|row| sums.take(derivatives[*row as usize]));
         sums
     }
 
     #[inline]
-    fn take(&mut self, [first, second]: Slopes) {
+    fn take(&mut self, [first, second]: Derivatives) {
         self.first += f64::from(first);
         self.second += f64::from(second);
         self.rows = self.rows.wrapping_add(1);
@@ -55,26 +54,26 @@ impl Sums {
     }
 }
 
-/// A question that parts a node's rows.
+/// A split of a node's rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     pub(super) column: usize,
-    /// Ranks up to this go left.
+    /// Last rank that goes left.
     pub(super) left: u16,
     /// The next rank that occurs.
     pub(super) right: u16,
     pub(super) gain: f64,
-    /// Of the rows that go left.
+    /// Sums of the rows that go left.
     pub(super) sums: Sums,
 }
 
-/// Sums by column and rank, the columns one after the other.
+/// Sums by column and rank, column after column.
 pub(super) type Histogram = Vec<Sums>;
 
-/// The columns of a fit, as histograms have them.
+/// Layout of the histograms of a fit.
 pub(super) struct Histograms<'a> {
     columns: &'a Columns,
-    /// Where each column's ranks begin, and the end.
+    /// Start of each column in a histogram, and the end of the last.
     offsets: Vec<usize>,
 }
 
@@ -87,37 +86,43 @@ impl<'a> Histograms<'a> {
         Self { columns, offsets }
     }
 
-    /// Sums over some rows, of the columns asked for (ascending); others are left as they are.
-    pub(super) fn fill(&self, histogram: &mut Histogram, slopes: &[Slopes], rows: &[u32], asked: &[usize]) {
+    /// Sums over the given rows for the candidate columns (ascending); the entries of other columns are not changed.
+    pub(super) fn fill(
+        &self,
+        histogram: &mut Histogram,
+        derivatives: &[Derivatives],
+        rows: &[u32],
+        candidates: &[usize],
+    ) {
         histogram.resize(self.offsets.last().copied().unwrap_or(0), Sums::default());
-        let slopes: Vec<Slopes> = rows.iter().map(|row| slopes[*row as usize]).collect();
+        let derivatives: Vec<Derivatives> = rows.iter().map(|row| derivatives[*row as usize]).collect();
         let one = |(column, sums): (usize, &mut [Sums])| {
             let ranks = &self.columns.column(column).ranks;
             sums.fill(Sums::default());
-            for (row, slopes) in rows.iter().zip(&slopes) {
-                sums[usize::from(ranks[*row as usize])].take(*slopes);
+            for (row, derivatives) in rows.iter().zip(&derivatives) {
+                sums[usize::from(ranks[*row as usize])].take(*derivatives);
             }
         };
-        let mut parts = Vec::with_capacity(asked.len());
+        let mut parts = Vec::with_capacity(candidates.len());
         let mut rest = histogram.as_mut_slice();
         for column in 0..self.columns.count() {
             let ranks = self.offsets[column + 1] - self.offsets[column];
             let (part, behind) = std::mem::take(&mut rest).split_at_mut(ranks);
             rest = behind;
-            if asked.binary_search(&column).is_ok() {
+            if candidates.binary_search(&column).is_ok() {
                 parts.push((column, part));
             }
         }
-        if rows.len() * asked.len() < SHARED_WORK {
+        if rows.len() * candidates.len() < PARALLEL_WORK {
             parts.into_iter().for_each(one);
         } else {
             parts.into_par_iter().for_each(one);
         }
     }
 
-    /// Takes the sums of some of a histogram's rows off.
-    pub(super) fn take_off(&self, from: &mut Histogram, less: &Histogram, asked: &[usize]) {
-        for column in asked {
+    /// Subtracts the sums of a subset of a histogram's rows.
+    pub(super) fn subtract(&self, from: &mut Histogram, less: &Histogram, candidates: &[usize]) {
+        for column in candidates {
             let ranks = self.offsets[*column]..self.offsets[*column + 1];
             for (sums, less) in from[ranks.clone()].iter_mut().zip(&less[ranks]) {
                 *sums = sums.without(*less);
@@ -125,15 +130,15 @@ impl<'a> Histograms<'a> {
         }
     }
 
-    /// The cut with the largest gain over 0; of equal ones that of the first column and rank.
+    /// The cut with the largest positive gain; among equal ones the first by column and rank.
     pub(super) fn best(
         &self,
         histogram: &Histogram,
         all: Sums,
         config: &BoostingConfig,
-        asked: &[usize],
+        candidates: &[usize],
     ) -> Option<Cut> {
-        let cuts = asked.iter().filter_map(|column| {
+        let cuts = candidates.iter().filter_map(|column| {
             let ranks = self.offsets[*column]..self.offsets[*column + 1];
             best_of(*column, &histogram[ranks], all, config)
         });

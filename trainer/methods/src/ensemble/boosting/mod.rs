@@ -1,9 +1,9 @@
-//! Gradient boosting of trees on a logistic loss: Friedman 2001, with histograms of derivatives as in LightGBM (Ke and
-//! others 2017).
+//! Gradient boosting of trees on a logistic loss: Friedman 2001, with histograms of derivatives as in LightGBM (Ke et
+//! al. 2017).
 //!
-//! With two classes there is one tree a round, on the log-odds of the second; with more one tree a class and round, on the
-//! derivatives of the softmax over all of them, so that classes compete for a row. The first scores are the log shares of
-//! the classes. A class without rows has probability 0.
+//! For two classes a round grows one tree, on the log-odds of the second class; for more it grows one tree per class,
+//! on the derivatives of their softmax. The initial scores are the log shares of the classes. A class without rows has
+//! probability 0.
 
 mod grow;
 mod histogram;
@@ -14,16 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     grow::{Grower, Grown},
-    histogram::Slopes,
+    histogram::Derivatives,
 };
 use crate::{
-    BoostingConfig, Labels, MethodError, Progress, Step,
+    BoostingConfig, FitProgress, Labels, MethodError, Step,
     input::{check_labelled, check_width, generator, sample},
     tree::{Columns, Nodes},
 };
 
 const WHAT: &str = "gradient-boosting";
-/// Rows that are answered together: their scores stay in cache while each tree's nodes are read once.
+/// Rows predicted together: their scores stay in cache while the nodes of each tree are read once.
 const BLOCK: usize = 512;
 
 /// A fitted booster.
@@ -31,20 +31,20 @@ const BLOCK: usize = 512;
 pub struct Boosting {
     columns: usize,
     classes: usize,
-    /// Classes that have rows.
+    /// Classes with training rows.
     present: Vec<u32>,
-    /// First scores: one for the second of two present classes, or one for each.
+    /// Initial scores: one for the second of two present classes, or one for each.
     start: Vec<f64>,
-    /// As many in each round as there are first scores.
+    /// Round after round, one for each score.
     trees: Vec<Nodes>,
     importance: Vec<f64>,
 }
 
-/// What the rounds of a fit work on.
+/// State of a fit, updated by each round.
 struct Fit<'a> {
     config: &'a BoostingConfig,
     rows: &'a Matrix,
-    /// Place of each row's class among those present.
+    /// Index of each row's class in the list of present classes.
     truth: Vec<u32>,
     weights: Vec<f32>,
     /// Rows × scores.
@@ -56,24 +56,24 @@ impl BoostingConfig {
     /// Fits the trees.
     ///
     /// # Errors
-    /// A setting outside its range; rows that are missing, constant, of one class, or not finite.
+    /// An invalid setting; no rows; rows that are constant, of one class, or not finite.
     pub fn fit(
         &self,
         rows: &Matrix,
         labels: Labels<'_>,
         seed: u64,
-        progress: Progress<'_>,
+        progress: FitProgress<'_>,
     ) -> Result<Boosting, MethodError> {
         self.check()?;
         check_labelled(WHAT, rows, labels)?;
-        // Row numbers are kept in 32 bits.
+        // Row numbers are stored in 32 bits.
         if rows.rows() >= u32::MAX as usize {
             return Err(MethodError::TooManyRows { what: WHAT, rows: rows.rows(), limit: u32::MAX as usize - 1 });
         }
         let counts = labels.counts();
         let present: Vec<u32> = (0..labels.classes() as u32).filter(|class| counts[*class as usize] > 0).collect();
         let class_weights = self.class_weights.of(labels)?;
-        let start = starts(&present, &counts, &class_weights);
+        let start = initial_scores(&present, &counts, &class_weights);
         let place = |class: &u32| present.binary_search(class).unwrap_or_default() as u32;
         let mut fit = Fit {
             config: self,
@@ -88,8 +88,8 @@ impl BoostingConfig {
     }
 }
 
-/// Log-odds of the second of two classes, or log shares of several.
-fn starts(present: &[u32], counts: &[usize], weights: &[f64]) -> Vec<f64> {
+/// Log-odds of the second of two classes, or log shares of more.
+fn initial_scores(present: &[u32], counts: &[usize], weights: &[f64]) -> Vec<f64> {
     let mass: Vec<f64> =
         present.iter().map(|class| counts[*class as usize] as f64 * weights[*class as usize]).collect();
     match mass[..] {
@@ -100,16 +100,16 @@ fn starts(present: &[u32], counts: &[usize], weights: &[f64]) -> Vec<f64> {
 
 impl Fit<'_> {
     /// All trees, and each column's share of the gain.
-    fn rounds(&mut self, seed: u64, progress: Progress<'_>) -> (Vec<Nodes>, Vec<f64>) {
+    fn rounds(&mut self, seed: u64, progress: FitProgress<'_>) -> (Vec<Nodes>, Vec<f64>) {
         let columns = Columns::new(self.rows, usize::from(self.config.bins));
         let grower = Grower::new(self.config, &columns);
         let useful: Vec<usize> = (0..columns.count()).filter(|at| columns.column(*at).count() > 1).collect();
         let (mut trees, mut importance) = (Vec::new(), vec![0.0; columns.count()]);
         for round in 0..self.config.trees {
-            let grown = self.round(&grower, &useful, (seed, round as u64));
+            let grown = self.round(&grower, &useful, generator(seed, round as u64));
             for (output, grown) in grown.into_iter().enumerate() {
                 grown.gains.iter().for_each(|(column, gain)| importance[*column] += gain);
-                self.take(output, &grown);
+                self.add(output, &grown);
                 trees.push(grown.nodes);
             }
             progress(Step { what: "rounds", done: round + 1, total: self.config.trees });
@@ -120,45 +120,47 @@ impl Fit<'_> {
     }
 
     /// One tree for each score.
-    fn round(&self, grower: &Grower<'_>, useful: &[usize], (seed, round): (u64, u64)) -> Vec<Grown> {
-        let mut random = generator(seed, round);
+    fn round(&self, grower: &Grower<'_>, useful: &[usize], mut random: fastrand::Rng) -> Vec<Grown> {
         let of = |total: usize, share: f64| ((total as f64 * share).round() as usize).max(1);
         let rows = sample(self.rows.rows(), of(self.rows.rows(), self.config.row_share.into()), &mut random);
         let rows: Vec<u32> = rows.into_iter().map(|row| row as u32).collect();
-        let asked: Vec<Vec<usize>> = (0..self.outputs)
+        let candidates: Vec<Vec<usize>> = (0..self.outputs)
             .map(|_| sample(useful.len(), of(useful.len(), self.config.column_share), &mut random))
             .map(|places| places.into_iter().map(|place| useful[place]).collect())
             .collect();
-        let slopes = self.slopes();
-        let grow = |(slopes, asked): (&Vec<Slopes>, &Vec<usize>)| grower.grow(slopes, rows.clone(), asked);
-        slopes.par_iter().zip(&asked).map(grow).collect()
+        let derivatives = self.derivatives();
+        let grow = |(derivatives, candidates): (&Vec<Derivatives>, &Vec<usize>)| {
+            grower.grow(derivatives, rows.clone(), candidates)
+        };
+        derivatives.par_iter().zip(&candidates).map(grow).collect()
     }
 
     /// Derivatives of the loss by each score, row by row.
-    fn slopes(&self) -> Vec<Vec<Slopes>> {
-        let slope = |probability: f64, hit: bool, weight: f32| {
+    fn derivatives(&self) -> Vec<Vec<Derivatives>> {
+        let derivative = |probability: f64, hit: bool, weight: f32| {
             let second = (probability * (1.0 - probability)) as f32;
             [(probability - f64::from(u8::from(hit))) as f32 * weight, second * weight]
         };
         if self.outputs == 1 {
-            let one = |row: usize| slope(logistic(self.scores[row]), self.truth[row] == 1, self.weights[row]);
+            let one = |row: usize| derivative(logistic(self.scores[row]), self.truth[row] == 1, self.weights[row]);
             return vec![(0..self.truth.len()).into_par_iter().map(one).collect()];
         }
         let shares: Vec<f32> = self.scores.par_chunks(self.outputs).flat_map_iter(softmax).collect();
         let one = |output: usize| {
             let shares = shares.iter().skip(output).step_by(self.outputs);
             let rows = shares.zip(&self.truth).zip(&self.weights);
-            rows.map(|((share, truth), weight)| slope((*share).into(), *truth as usize == output, *weight)).collect()
+            rows.map(|((share, truth), weight)| derivative((*share).into(), *truth as usize == output, *weight))
+                .collect()
         };
         (0..self.outputs).into_par_iter().map(one).collect()
     }
 
-    /// Adds a tree's answers to the scores.
-    fn take(&mut self, output: usize, grown: &Grown) {
+    /// Adds the values of a tree to the scores.
+    fn add(&mut self, output: usize, grown: &Grown) {
         if grown.rows.len() == self.rows.rows() {
-            for (from, to, answer) in &grown.leaves {
-                for row in &grown.rows[*from..*to] {
-                    self.scores[*row as usize * self.outputs + output] += f64::from(*answer);
+            for (rows, value) in &grown.leaves {
+                for row in &grown.rows[rows.clone()] {
+                    self.scores[*row as usize * self.outputs + output] += f64::from(*value);
                 }
             }
             return;
@@ -173,7 +175,6 @@ fn logistic(score: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-score))
 }
 
-/// Shares of e to the scores.
 fn softmax(scores: &[f64]) -> Vec<f32> {
     let largest = scores.iter().copied().fold(f64::MIN, f64::max);
     let powers: Vec<f64> = scores.iter().map(|score| libm::exp(score - largest)).collect();
@@ -183,25 +184,25 @@ fn softmax(scores: &[f64]) -> Vec<f32> {
 
 impl Boosting {
     /// Number of classes.
-    pub fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.classes
     }
 
-    /// Columns that rows must have.
+    /// Number of columns that rows must have.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
     /// Each column's share of the gain.
-    pub fn importance(&self) -> &[f64] {
+    pub(crate) fn importance(&self) -> &[f64] {
         &self.importance
     }
 
     /// Class probabilities, rows × classes.
     ///
     /// # Errors
-    /// Rows of another width, or a value that is not finite.
-    pub fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
+    /// Rows with another number of columns, or a value that is not finite.
+    pub(crate) fn probabilities(&self, rows: &Matrix) -> Result<Matrix, MethodError> {
         check_width(rows, self.columns)?;
         let blocks: Vec<Vec<f32>> = (0..rows.rows().div_ceil(BLOCK))
             .into_par_iter()
@@ -237,7 +238,7 @@ mod tests {
     use super::*;
     use crate::{ClassWeights, metrics::most_probable, silent};
 
-    /// Rings around the origin: class by distance, which no line parts.
+    /// Rings around the origin: class by distance, not linearly separable.
     fn rings(rows: usize, classes: u32, seed: u64) -> (Matrix, Vec<u32>) {
         let mut random = generator(seed, 0);
         let values: Vec<f32> = (0..rows * 3).map(|_| random.f32() * 2.0 - 1.0).collect();
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn rings_are_learnt_with_two_and_with_four_classes() {
+    fn two_and_four_rings_are_learned() {
         for classes in [2, 4] {
             let ((rows, labels), (test, truth)) = (rings(3000, classes, 1), rings(1000, classes, 2));
             let labels = Labels::new(&labels, classes as usize).unwrap();
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_step_of_two_classes_is_newtons_by_hand() {
+    fn the_first_step_of_two_classes_matches_a_newton_step() {
         // Share 3/8; left: t = 6·3/8 − 1 = 5/4, T = 6·15/64; right: t = 2·3/8 − 2 = −5/4, T = 2·15/64.
         let (rows, labels) = by_hand(0);
         let fitted = one_stump().fit(&rows, Labels::new(&labels, 2).unwrap(), 1, &silent).unwrap();
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_step_of_three_classes_is_newtons_on_the_softmax_by_hand() {
+    fn the_first_step_of_three_classes_matches_a_newton_step() {
         // Shares 5/12, 3/12, 4/12; of class k, row by row, t = share − hit, T = share (1 − share).
         let (rows, labels) = by_hand(4);
         let fitted = one_stump().fit(&rows, Labels::new(&labels, 3).unwrap(), 1, &silent).unwrap();
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_stay_within_what_was_asked_for() {
+    fn trees_respect_the_leaf_and_depth_limits() {
         let (rows, labels) = rings(600, 2, 4);
         let labels = Labels::new(&labels, 2).unwrap();
         let least = BoostingConfig { min_leaf_rows: 250, trees: 3, ..BoostingConfig::default() };
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn one_and_two_threads_fit_the_same() {
+    fn the_fit_is_the_same_on_one_and_two_threads() {
         for classes in [2, 3] {
             let (rows, labels) = rings(3000, classes, 5);
             let weights = ClassWeights::Balanced;
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_without_rows_and_a_constant_column_do_no_harm() {
+    fn a_class_without_rows_and_a_constant_column_are_accepted() {
         let mut rows = Matrix::zeros(60, 2);
         let labels: Vec<u32> = (0..60).map(|row| if row < 30 { 0 } else { 2 }).collect();
         for row in 0..60 {

@@ -6,13 +6,13 @@
 'require ui';
 'require tools.widgets as widgets';
 
-/* Status and alerts of the running agent, every five seconds, above its settings. E() makes text nodes of strings, so
- * nothing that the agent says is read as HTML. */
+/* Status and alerts of the running agent, refreshed every five seconds, above its settings. E() turns strings into text
+ * nodes, so the agent's output is never parsed as HTML. */
 
 const AGENT = '/usr/sbin/lapwing-agent';
 const SOCKET = '/var/run/lapwing/agent.sock';
 
-function ask() {
+function fetchStatus() {
 	return fs.exec_direct(AGENT, [ 'status', '--json', '--socket', SOCKET ], 'json').catch(() => null);
 }
 
@@ -27,7 +27,7 @@ function release(report) {
 	if (!report.release)
 		return _('none');
 	return report.release + (report.on_trial ? ' ' + _('(on trial)') : '') +
-		(report.learning ? ' ' + _('(still learning what is ordinary here)') : '');
+		(report.learning ? ' ' + _('(still learning normal traffic)') : '');
 }
 
 function interfaces(report) {
@@ -46,55 +46,58 @@ function alertRow(alert) {
 
 function render(report) {
 	if (!report)
-		return [ E('p', {}, [ _('The agent is not running. The system log says why.') ]) ];
+		return [ E('p', {}, [ _('The agent is not running. See the system log (logread -e lapwing) for the reason.') ]) ];
 	const nodes = [ E('table', { 'class': 'table' }, [
 		row(_('Version'), report.agent_version),
 		row(_('Interfaces'), interfaces(report)),
-		row(_('Packets a second'), Math.round(report.packets_per_second)),
+		row(_('Packets per second'), Math.round(report.packets_per_second)),
 		row(_('Coverage'), report.coverage_degraded || _('good')),
-		row(_('Part of the flows looked at'), '%.1f %%'.format(report.sampled_permille / 10)),
+		row(_('Share of flows metered'), '%.1f %%'.format(report.sampled_permille / 10)),
 		row(_('Flow table'), '%d / %d'.format(report.flows.held, report.flows.capacity)),
 		row(_('Release'), release(report)),
 		row(_('Broker'), report.connection)
 	]) ];
 	const alerts = report.last_alerts || [];
-	nodes.push(E('h3', {}, [ _('Last alerts') ]));
+	nodes.push(E('h3', {}, [ _('Recent alerts') ]));
 	nodes.push(alerts.length ? E('table', { 'class': 'table' }, [
 		E('tr', { 'class': 'tr table-titles' }, [ _('Host'), _('Role'), _('State'), _('Since'), _('Reasons') ].map(
 			title => E('th', { 'class': 'th left' }, [ title ])))
-	].concat(alerts.map(alertRow))) : E('p', {}, [ _('None since the start.') ]));
+	].concat(alerts.map(alertRow))) : E('p', {}, [ _('No alerts since the agent started.') ]));
 	return nodes;
 }
 
 return view.extend({
 	load: function() {
-		return ask();
+		return fetchStatus();
 	},
 
 	render: function(report) {
 		const status = E('div', { 'class': 'cbi-section' }, render(report));
 		const map = new form.Map('lapwing', _('Lapwing'),
-			_('Watches packets, learns what is ordinary here, and says which host behaves oddly.'));
+			_('Watches packets, learns normal traffic, and reports hosts that behave anomalously.'));
 		const settings = map.section(form.NamedSection, 'main', 'agent', _('Settings'));
 		settings.anonymous = true;
 		let option = settings.option(form.Flag, 'enabled', _('Enabled'));
 		option.default = '1';
 		option.rmempty = false;
 		option = settings.option(widgets.DeviceSelect, 'interface', _('Interfaces'),
-			_('Not a bridge and one of its ports. None: the LAN bridge is looked for.'));
+			_('Do not select both a bridge and one of its ports. None selected: the agent finds the LAN bridge.'));
 		option.multiple = true;
 		option.noaliases = true;
 		option = settings.option(form.Value, 'broker', _('Broker'),
-			_('mqtts://user:password@host:8883; empty: nothing leaves this router.'));
+			_('E.g. mqtts://user:password@host:8883. Empty: disabled, nothing leaves this router.'));
 		option.password = true;
 		option.validate = (id, value) => !value || /^mqtts?:\/\/\S+$/.test(value) || _('Expected mqtts://… or mqtt://…');
+		option = settings.option(form.DynamicList, 'more_brokers', _('Further brokers'),
+			_('Of the same site, at most 3; used if the agent cannot reach the one that its name determines.'));
+		option.validate = (id, value) => !value || /^mqtts?:\/\/\S+$/.test(value) || _('Expected mqtts://… or mqtt://…');
 		option = settings.option(form.DynamicList, 'key', _('Signing keys'),
-			_('Files with the public keys of those who may sign releases.'));
+			_('Files with public keys that may sign releases.'));
 		option.datatype = 'file';
-		option = settings.option(form.Value, 'alerts_per_day', _('False alerts a day that you accept'));
+		option = settings.option(form.Value, 'alerts_per_day', _('False alerts per day that you accept'));
 		option.datatype = 'and(ufloat,range(0.001,1000))';
 		option.default = '1';
-		poll.add(() => ask().then(fresh => status.replaceChildren(...render(fresh))), 5);
+		poll.add(() => fetchStatus().then(fresh => status.replaceChildren(...render(fresh))), 5);
 		return map.render().then(settings => E('div', {}, [ E('h2', {}, [ _('Status') ]), status, E('button', {
 			'class': 'btn',
 			'click': ui.createHandlerFn(this, () => fs.exec(AGENT, [ 'test-alert', '--socket', SOCKET ]))

@@ -1,0 +1,177 @@
+//! The packet side's two ends of the network thread: [`Reporter`] sends alerts, samples and verdicts; [`Remote`] brings
+//! releases and sends health.
+
+use super::{FromPipeline, ToPipeline};
+use crate::clock;
+use crate::detector::Engine;
+use crate::monitor::{Figures, Monitor};
+use crate::pipeline::{Change, Control, PacketCounters};
+use crate::report::SharedReport;
+use crate::response::Responder;
+use crate::scoring::{Installed, Listener, ScoringCounters};
+use lapwing_live::Shared;
+use lapwing_shared::flow::record::FlowRecord;
+use lapwing_shared::messages::{Alert, DetectorCounters, Health, Samples};
+use lapwing_shared::release::trial::{TrialLimits, TrialMonitor, TrialVerdict};
+use lapwing_shared::units::Timestamp;
+use std::sync::mpsc::Receiver;
+use tokio::sync::mpsc;
+
+/// Releases for the scoring thread.
+pub(super) type Installs = Receiver<ToPipeline<Box<dyn Engine>>>;
+
+/// Interval between two health messages, milliseconds.
+const HEALTH_MS: u64 = 10_000;
+
+/// Sends alerts, samples and trial verdicts to the network thread.
+pub(crate) struct Reporter {
+    to_network: Option<mpsc::Sender<FromPipeline>>,
+    report: SharedReport,
+    /// Of a live source, for wall-clock times.
+    shared: Option<Shared>,
+    responder: Responder,
+}
+
+impl Reporter {
+    pub(super) fn new(to_network: Option<mpsc::Sender<FromPipeline>>, monitor: &Monitor, responder: Responder) -> Self {
+        let (report, shared) = (monitor.report.clone(), monitor.shared.clone());
+        Self { to_network, report, shared, responder }
+    }
+
+    /// Waits for room in the channel, which the network thread drains even without a connection. Only the scoring thread
+    /// calls this, so the packet thread does not wait.
+    fn send(&mut self, message: FromPipeline) {
+        if let Some(sender) = &self.to_network {
+            // Fails only if the network thread has ended; its error is in the summary.
+            let _ = sender.blocking_send(message);
+        }
+    }
+}
+
+impl Listener for Reporter {
+    fn alert(&mut self, mut alert: Box<Alert>) {
+        // Frame times of a live source are steady; people read wall-clock times, once the clock is set.
+        if let (Some(shared), Some(_)) = (&self.shared, clock::wall_s()) {
+            let (to_wall, _) = shared.clock();
+            let shifted = |at: Timestamp| Timestamp::from_nanos(at.as_nanos().saturating_add_signed(to_wall));
+            (alert.since, alert.at) = (shifted(alert.since), shifted(alert.at));
+        }
+        self.responder.alert(&alert);
+        if self.to_network.is_some() {
+            self.send(FromPipeline::Alert((*alert).clone()));
+        }
+        self.report.add_alert(alert);
+    }
+
+    fn record(&mut self, record: &FlowRecord) {
+        self.responder.record(record);
+    }
+
+    fn samples(&mut self, samples: Samples) {
+        self.send(FromPipeline::Samples(samples));
+    }
+
+    fn trial(&mut self, version: u64, verdict: TrialVerdict) {
+        self.send(FromPipeline::TrialVerdict { version, verdict });
+    }
+}
+
+/// Brings releases to the scoring thread, and sends health to the network thread.
+pub(crate) struct Remote {
+    to_network: Option<mpsc::Sender<FromPipeline>>,
+    installs: Option<Installs>,
+    /// When health was last sent, milliseconds; 0 before the first time.
+    sent_ms: u64,
+    last: Option<Health>,
+    monitor: Monitor,
+    /// Whether the network thread must still learn that the wall clock was set.
+    clock_unset: bool,
+}
+
+impl Remote {
+    pub(super) fn new(
+        to_network: Option<mpsc::Sender<FromPipeline>>,
+        installs: Option<Installs>,
+        monitor: Monitor,
+    ) -> Self {
+        let clock_unset = clock::wall_s().is_none();
+        Self { to_network, installs, sent_ms: 0, last: None, monitor, clock_unset }
+    }
+}
+
+impl Control for Remote {
+    fn next_change(&mut self) -> Option<Change> {
+        match self.installs.as_ref()?.try_recv().ok()? {
+            ToPipeline::Install(release) => {
+                self.monitor.report.set_release(release.manifest.version, release.on_trial, release.engine.name());
+                let trial = release.on_trial.then(|| Box::new(TrialMonitor::new(TrialLimits::default())));
+                Some(Change::Use(Installed { manifest: release.manifest, engine: release.engine, trial }))
+            }
+            ToPipeline::Remove => {
+                self.monitor.report.set_release(0, false, "");
+                Some(Change::Stop)
+            }
+        }
+    }
+
+    fn retire(&mut self, installed: Installed) {
+        drop(installed);
+    }
+
+    fn progress(&mut self, progress: &PacketCounters, scoring: ScoringCounters) {
+        let now_ms = clock::monotonic_ms();
+        let figures = self.monitor.update(progress, &scoring, now_ms);
+        let Some(sender) = &self.to_network else { return };
+        match clock::wall_s() {
+            // A set clock may be lost again.
+            None => self.clock_unset = true,
+            // Retried if the channel is full.
+            Some(now_s) if self.clock_unset => {
+                let message = FromPipeline::ClockSet { shift_ns: figures.to_wall, now_s };
+                self.clock_unset = sender.try_send(message).is_err();
+            }
+            Some(_) => {}
+        }
+        let health = health(progress, scoring, &figures, now_ms);
+        if self.sent_ms == 0 || now_ms.saturating_sub(self.sent_ms) >= HEALTH_MS {
+            self.sent_ms = now_ms.max(1);
+            // If the channel is full, the next message has the same counters.
+            let _ = sender.try_send(FromPipeline::Health(health.clone()));
+        }
+        self.last = Some(health);
+    }
+}
+
+/// Sends the final counters.
+impl Drop for Remote {
+    fn drop(&mut self) {
+        if let (Some(sender), Some(health)) = (&self.to_network, self.last.take()) {
+            let _ = sender.try_send(FromPipeline::Health(health));
+        }
+    }
+}
+
+fn health(progress: &PacketCounters, scoring: ScoringCounters, figures: &Figures, now_ms: u64) -> Health {
+    Health {
+        at: progress.at,
+        uptime_s: now_ms / 1000,
+        packets: progress.flows.packets + progress.refusals.total(),
+        octets: progress.flows.network_octets,
+        refused: progress.refusals.total(),
+        flows: progress.flows.records,
+        flow_evictions: progress.flows.evictions,
+        host_evictions: progress.host_evictions + scoring.tracker.evictions,
+        scored: scoring.scored,
+        unscored: scoring.engine_faults + progress.left_out,
+        alerts: scoring.tracker.episodes + scoring.concealment.episodes,
+        kernel_drops: figures.kernel_drops,
+        refused_by_reason: progress.refusals.iter().map(|(_, count)| count).collect(),
+        seen_octets: figures.seen_octets,
+        moved_octets: figures.moved_octets,
+        coverage_degraded: figures.degraded,
+        sampled_permille: figures.sampled_permille,
+        clock_set: figures.clock_set,
+        detector: DetectorCounters { damaged_blocks: figures.damaged_blocks, ..progress.detector(&scoring.tracker) },
+        ..Health::default()
+    }
+}

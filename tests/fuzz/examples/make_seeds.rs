@@ -1,0 +1,40 @@
+//! The seed inputs of the targets `signed_manifest` and `update_state` → corpus/. Run it in tests/fuzz, by hand, when a
+//! format changes: `cargo run --example make_seeds`.
+
+use lapwing_shared::release::manifest::MANIFEST_BYTES;
+use lapwing_shared::release::testing::{manifest, signed};
+use lapwing_shared::release::update::{CHECKSUM_BYTES, HeldRelease, STATE_BYTES, UpdateState};
+use std::error::Error;
+use std::path::Path;
+
+fn write(target: &str, name: &str, parts: &[&[u8]]) -> Result<(), Box<dyn Error>> {
+    let folder = Path::new("corpus").join(target);
+    std::fs::create_dir_all(&folder)?;
+    Ok(std::fs::write(folder.join(name), parts.concat())?)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut room = vec![0; MANIFEST_BYTES];
+    let encoded = manifest(3).encode(&mut room).map_err(|error| error.to_string())?;
+    write("signed_manifest", "genuine", &[&[0], &signed(&manifest(3), 1)])?;
+    write("signed_manifest", "replayed", &[&[0], &signed(&manifest(2), 1)])?;
+    write("signed_manifest", "trusted-key", &[&[1], encoded])?;
+    write("signed_manifest", "other-key", &[&[2], encoded])?;
+    write("signed_manifest", "changed", &[&[3, 0, 80, 1, 4, 0, 9]])?;
+    let key = lapwing_shared::release::testing::trusted("k1", 1);
+    let line = key.iter().map(|key| format!("# a key\n{key}\n")).collect::<String>();
+    write("signed_manifest", "key-file", &[&[4], line.as_bytes()])?;
+
+    let mut state = UpdateState::new("home".try_into()?);
+    let release = |state: &UpdateState, version| HeldRelease { slot: state.spare_slot(), version, digest: [7; 32] };
+    state.stage(release(&state, 1))?;
+    state.confirm()?;
+    state.stage(release(&state, 2))?;
+    state.boot();
+    state.refuse(9, [9; 32]);
+    let mut room = [0; STATE_BYTES];
+    let bytes = state.encode(&mut room).map_err(|error| error.to_string())?;
+    let body = &bytes[..bytes.len() - CHECKSUM_BYTES];
+    write("update_state", "on-trial", &[&[body.len() as u8], body, &[2, 0, 2, 0, 2, 0, 0, 5, 3, 0]])?;
+    write("update_state", "new", &[&[0, 0, 1, 2, 0, 3, 0, 0, 2, 2, 0, 2, 0, 2, 0, 2, 0, 6, 1, 1, 8]])
+}

@@ -1,0 +1,168 @@
+//! The trainer's program under hostile clients and with few open files: it keeps running, within its memory, and serves
+//! agents and dashboard.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use lapwing_system_tests::load::{self, LoadOptions};
+use lapwing_system_tests::stage::{Folder, PATIENCE, wait_for};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+/// Open files that the trainer may have: fewer than the idle connections of the test.
+const OPEN_FILES: usize = 400;
+/// Resident memory that it may reach, KiB; a build without optimisation included.
+const MEMORY_KIB: u64 = 300 * 1024;
+
+struct Trainer {
+    child: Child,
+    broker: SocketAddr,
+    dashboard: SocketAddr,
+}
+
+impl Trainer {
+    fn start(folder: &Folder) -> Self {
+        let limited = format!("ulimit -n {OPEN_FILES} && exec \"$0\" \"$@\"");
+        let child = Command::new("sh")
+            .args(["-c", &limited, env!("CARGO_BIN_EXE_lapwing-load"), "trainer", "serve", "--log", "error"])
+            .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store"])
+            .arg(folder.join("store.sqlite"))
+            .arg("--address-file")
+            .arg(folder.join("broker"))
+            .arg("--http-address-file")
+            .arg(folder.join("dashboard"))
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut trainer = Self { child, broker: ([0; 4], 0).into(), dashboard: ([0; 4], 0).into() };
+        let [broker, dashboard] = ["broker", "dashboard"].map(|file| {
+            wait_for(file, folder.path(), || {
+                assert_eq!(trainer.child.try_wait().unwrap(), None, "the trainer exited at once");
+                fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
+            })
+        });
+        (trainer.broker, trainer.dashboard) = (broker, dashboard);
+        trainer
+    }
+
+    /// Highest resident memory so far, KiB.
+    fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Drop for Trainer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&(text.len() as u16).to_be_bytes(), text.as_bytes()].concat()
+}
+
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![first];
+    let mut length = body.len();
+    while length > 0x7f {
+        out.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    [&out, body].concat()
+}
+
+fn connect(client: &str) -> Vec<u8> {
+    packet(0x10, &[&text("MQTT")[..], &[5, 2, 0, 60, 0], &text(client)].concat())
+}
+
+fn publish(first: u8, topic: &str, payload: &[u8]) -> Vec<u8> {
+    packet(first, &[&text(topic)[..], &[0, 1], &[0], payload].concat())
+}
+
+fn subscribe(filter: &str) -> Vec<u8> {
+    packet(0x82, &[&[0, 5, 0][..], &text(filter), &[1]].concat())
+}
+
+fn open(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Sends until the server closes the connection or everything is sent, and reads what it answers.
+fn send_all(address: SocketAddr, packets: impl Iterator<Item = Vec<u8>>) {
+    let mut stream = open(address);
+    let mut reader = stream.try_clone().unwrap();
+    let answers = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()).unwrap_or_default());
+    for packet in packets {
+        if stream.write_all(&packet).is_err() {
+            break;
+        }
+    }
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    answers.join().unwrap();
+}
+
+fn abuse(broker: SocketAddr) {
+    for bytes in [b"\x20\x01\0".as_slice(), b"\xb0\x01\0", b"\x90\x03\0\x01\0", b"GET / HTTP/1.1\r\n\r\n"] {
+        send_all(broker, [bytes.to_vec()].into_iter());
+    }
+    let payload = vec![7; 60_000];
+    let hello = |client: &str| std::iter::once(connect(client));
+    let share = ["$share/lapwing-collectors-alert/lapwing/v1/agent/+/alert", "é/#"].map(subscribe);
+    send_all(broker, hello("lapwing-collector").chain(share));
+    send_all(broker, hello("lapwing-releases").chain([publish(0x33, "é", &payload)]));
+    let retained = |number: u32| publish(0x33, &format!("lapwing/v1/agent/flood/x{number}"), &payload);
+    send_all(broker, hello("flood").chain((0..2_000).map(retained)));
+    let twice = |_| publish(0x34, "lapwing/v1/agent/flood/alert", &payload);
+    send_all(broker, hello("flood").chain((0..2_000).map(twice)));
+    let filter = |number: u32| subscribe(&format!("lapwing/{number}/{}/#", "x".repeat(90)));
+    send_all(broker, hello("flood").chain((0..20_000).map(filter)));
+    for number in 0..200 {
+        send_all(broker, hello(&format!("{number}{}", "n".repeat(60_000))));
+        send_all(broker, hello(&format!("{number}{}", "n".repeat(100))));
+    }
+}
+
+fn page(dashboard: SocketAddr) -> String {
+    let mut stream = open(dashboard);
+    stream.write_all(b"GET /agents HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page
+}
+
+#[test]
+fn hostile_clients_end_neither_the_trainer_nor_its_service_to_agents() {
+    let folder = Folder::new("hostile");
+    let mut trainer = Trainer::start(&folder);
+    let idle: Vec<TcpStream> = (0..800).filter_map(|_| TcpStream::connect(trainer.broker).ok()).collect();
+    abuse(trainer.broker);
+    let options = LoadOptions {
+        brokers: vec![trainer.broker],
+        agents: 20,
+        rate: 400,
+        seconds: 2,
+        rows: 1,
+        alert_every: 2,
+        look_ms: 100,
+        window: 64,
+        patience_seconds: 60,
+        run: 1,
+        ledger: None,
+        report_every: 0,
+    };
+    let report = load::run(&options).unwrap();
+    assert!(report.sent > 400 && report.unacknowledged == 0, "{report}");
+    assert!(page(trainer.dashboard).contains("load-7"), "the dashboard lists the agents");
+    assert_eq!(trainer.child.try_wait().unwrap(), None);
+    let memory = trainer.memory_kib();
+    assert!(memory < MEMORY_KIB, "{memory} KiB");
+    println!("{memory} KiB, {report}");
+    drop(idle);
+}

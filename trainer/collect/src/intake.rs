@@ -1,0 +1,150 @@
+//! Publication → message for the store; a bad one is counted by reason and logged at a limited rate.
+
+use super::counts::{Count, Counts};
+use super::link::{Delivery, Receipt};
+use super::link_state::LinkState;
+use super::rate::Rates;
+use super::routes::{Routes, Sign, Verdict};
+use lapwing_shared::messages::topics::{Kind, Topic};
+use lapwing_shared::messages::{Body, Message};
+use lapwing_store::Received;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Interval between two logs of bad messages.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// Pairs of agent and reason that are logged separately per interval, at most.
+const MAX_REASONS: usize = 64;
+
+/// A publication on its way to the store.
+pub(super) struct Item {
+    /// The message; `None` if it was rejected and only the receipt remains.
+    pub(super) received: Option<Received>,
+    /// To confirm to the broker.
+    pub(super) receipt: Option<Receipt>,
+    /// Index of the link that it came from.
+    pub(super) link: usize,
+}
+
+impl Item {
+    /// Bytes of its payload.
+    pub(super) fn bytes(&self) -> usize {
+        self.received.as_ref().map_or(0, |received| received.payload.len())
+    }
+}
+
+/// What the intakes of all links share.
+pub(super) struct Agents {
+    rates: Rates,
+    /// `None` with one link.
+    routes: Option<Routes>,
+}
+
+impl Agents {
+    pub(super) fn new(agent_rate: u32, links: usize) -> Arc<Mutex<Self>> {
+        let routes = (links > 1).then(Routes::default);
+        Arc::new(Mutex::new(Self { rates: Rates::new(agent_rate), routes }))
+    }
+}
+
+/// Decodes the publications of one link and counts the bad ones by agent and reason.
+pub(super) struct Intake {
+    counts: Arc<Counts>,
+    agents: Arc<Mutex<Agents>>,
+    link: usize,
+    state: Arc<LinkState>,
+    bad: BTreeMap<(String, String), u64>,
+    last_log: Option<Instant>,
+}
+
+impl Intake {
+    pub(super) fn new(counts: Arc<Counts>, agents: Arc<Mutex<Agents>>, (link, state): (usize, Arc<LinkState>)) -> Self {
+        Self { counts, agents, link, state, bad: BTreeMap::new(), last_log: None }
+    }
+
+    fn allows(&self, agent: &str, now: Instant) -> bool {
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        agents.rates.allow(agent, now)
+    }
+
+    /// True if a status says how its agent left this broker for another one.
+    fn is_stale(&self, agent: &str, message: &Message) -> bool {
+        let sign = match &message.body {
+            Body::Health(_) => Sign::Alive,
+            Body::Status(status) if status.online => Sign::Online,
+            Body::Status(_) => Sign::Offline,
+            _ => return false,
+        };
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(routes) = &mut agents.routes else { return false };
+        match routes.see(agent, self.link, sign, (message.run, message.sent_s)) {
+            Verdict::Current => false,
+            Verdict::Moved => {
+                self.counts.agent_moves.add(1);
+                false
+            }
+            Verdict::Stale => {
+                self.counts.stale_statuses.add(1);
+                true
+            }
+        }
+    }
+
+    pub(super) fn accept(&mut self, delivery: Delivery, now: Instant) -> Item {
+        let Delivery { topic, payload, receipt } = delivery;
+        self.counts.received.add(1);
+        self.state.received.add(1);
+        let counts = Arc::clone(&self.counts);
+        let received = match Topic::parse(&topic) {
+            Some(Topic::Agent(agent, _)) if !self.allows(&agent, now) => {
+                self.reject(&counts.throttled, &agent, "above the rate collect.agent-rate".into(), now)
+            }
+            Some(Topic::Agent(agent, kind)) => match Message::decode(&payload) {
+                Ok(message) if !fits(kind, &message) => self.reject(
+                    &counts.bad_kind,
+                    &agent,
+                    format!("message type or number does not fit topic …/{}", kind.as_str()),
+                    now,
+                ),
+                Ok(message) if self.is_stale(&agent, &message) => None,
+                Ok(message) => Some(Received::new(agent, message, payload)),
+                Err(error) => self.reject(&counts.bad_message, &agent, error.to_string(), now),
+            },
+            _ => self.reject(&counts.bad_topic, "", "not an agent's topic".into(), now),
+        };
+        Item { received, receipt, link: self.link }
+    }
+
+    fn reject(&mut self, count: &Count, agent: &str, reason: String, now: Instant) -> Option<Received> {
+        count.add(1);
+        if self.bad.len() < MAX_REASONS || self.bad.contains_key(&(agent.to_owned(), reason.clone())) {
+            *self.bad.entry((agent.to_owned(), reason)).or_default() += 1;
+        }
+        self.log(now);
+        None
+    }
+
+    /// Logs the bad messages since the last log, once per interval.
+    fn log(&mut self, now: Instant) {
+        if self.last_log.is_some_and(|at| now.duration_since(at) < LOG_INTERVAL) {
+            return;
+        }
+        self.last_log = Some(now);
+        for ((agent, reason), count) in std::mem::take(&mut self.bad) {
+            tracing::warn!(agent, reason, count, broker = self.state.broker(), "rejected messages");
+        }
+    }
+}
+
+/// True if the message type matches the topic, and the message has a number if its type is acknowledged.
+fn fits(kind: Kind, message: &Message) -> bool {
+    let numbered = message.number > 0;
+    match &message.body {
+        Body::Alert(_) => kind == Kind::Alert && numbered,
+        Body::Samples(_) => kind == Kind::Sample && numbered,
+        Body::Update(_) => kind == Kind::Update && numbered,
+        Body::Health(_) => kind == Kind::Health,
+        Body::Status(_) => kind == Kind::Status,
+    }
+}

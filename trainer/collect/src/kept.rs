@@ -1,0 +1,77 @@
+//! Retained messages of an outside broker → those that it does not have as published.
+
+use lapwing_shared::release::digest::sha256;
+use lapwing_shared::release::manifest::Digest;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// A topic, and the digest of the payload that was published on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Topic of a release or a chunk.
+    pub topic: String,
+    /// SHA-256 of the payload.
+    pub sha256: Digest,
+}
+
+impl Expected {
+    /// Of a payload.
+    pub fn new(topic: &str, payload: &[u8]) -> Self {
+        Self { topic: topic.to_owned(), sha256: sha256(payload) }
+    }
+
+    /// Filter that selects it: one for all chunks of an artifact.
+    pub(super) fn filter(&self) -> String {
+        match self.topic.rsplit_once('/') {
+            Some((artifact, chunk)) if chunk.bytes().all(|byte| byte.is_ascii_digit()) => format!("{artifact}/+"),
+            _ => self.topic.clone(),
+        }
+    }
+}
+
+/// Topics that the broker has not returned yet; as many as a release has chunks.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<HashMap<String, Digest>>);
+
+impl Kept {
+    pub(super) fn expect(&self, expected: Vec<Expected>) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *waiting = expected.into_iter().map(|expected| (expected.topic, expected.sha256)).collect();
+    }
+
+    /// A retained message that the broker returned.
+    pub(super) fn returned(&self, topic: &str, payload: &[u8]) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.get(topic).is_some_and(|expected| *expected == sha256(payload)) {
+            waiting.remove(topic);
+        }
+    }
+
+    /// Topics that are missing.
+    pub(super) fn missing(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_with_another_payload_is_missing() {
+        let kept = Kept::default();
+        kept.expect(vec![Expected::new("a/artifact/0", b"zero"), Expected::new("a/group/home/release", b"manifest")]);
+        kept.returned("a/artifact/0", b"other");
+        kept.returned("a/artifact/1", b"zero");
+        kept.returned("a/group/home/release", b"manifest");
+        assert_eq!(kept.missing(), ["a/artifact/0"]);
+        kept.returned("a/artifact/0", b"zero");
+        assert!(kept.missing().is_empty());
+    }
+
+    #[test]
+    fn one_filter_selects_all_chunks_of_an_artifact() {
+        assert_eq!(Expected::new("a/artifact/12", b"").filter(), "a/artifact/+");
+        assert_eq!(Expected::new("a/group/home/release", b"").filter(), "a/group/home/release");
+    }
+}

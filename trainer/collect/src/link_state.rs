@@ -1,0 +1,164 @@
+//! The link to one broker → its state and counters, which any thread can read.
+
+use super::counts::Count;
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// State of one link.
+#[derive(Debug, Default)]
+pub struct LinkState {
+    /// URL without the login.
+    broker: String,
+    is_external: bool,
+    connected: AtomicBool,
+    /// Connections, including reconnections.
+    pub connections: Count,
+    /// Failed attempts to connect, and connections that ended.
+    pub failures: Count,
+    /// Publications read from this broker.
+    pub received: Count,
+    /// Acknowledgements sent through this broker.
+    pub acknowledgements: Count,
+    /// Publications that this broker refused.
+    pub refusals: Count,
+    /// Times that this broker lacked parts of the current release, which were then published.
+    pub refills: Count,
+    /// Times that it lacked them again afterwards.
+    pub releases_missing: Count,
+    /// Parts of the current release that this broker lacked when it was last checked.
+    missing: AtomicU64,
+    /// Retained publications without an answer.
+    unanswered: AtomicU64,
+}
+
+/// Values of [`LinkState`] at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "`LinkState` documents them")]
+pub struct LinkSnapshot {
+    pub broker: String,
+    pub connected: bool,
+    pub connections: u64,
+    pub failures: u64,
+    pub received: u64,
+    pub acknowledgements: u64,
+    pub refusals: u64,
+    pub refills: u64,
+    pub releases_missing: u64,
+    pub missing_parts: u64,
+}
+
+impl LinkState {
+    /// Of a broker that is not connected yet; `url` may contain a login, which is left out.
+    pub fn new(url: &str) -> Self {
+        Self { broker: without_login(url), is_external: true, ..Self::default() }
+    }
+
+    /// Of the embedded broker.
+    pub(super) fn embedded(address: SocketAddr) -> Self {
+        let state = Self { broker: format!("embedded, {address}"), ..Self::default() };
+        state.connected();
+        state
+    }
+
+    /// True of a broker that may lose what was published, and must be checked.
+    pub fn is_external(&self) -> bool {
+        self.is_external
+    }
+
+    /// The URL without the login.
+    pub fn broker(&self) -> &str {
+        &self.broker
+    }
+
+    /// True while there is a connection.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// The broker accepted a connection.
+    pub fn connected(&self) {
+        self.connections.add(1);
+        self.connected.store(true, Ordering::Relaxed);
+    }
+
+    /// An attempt failed, or the connection ended; returns whether there was one.
+    pub fn disconnected(&self) -> bool {
+        self.failures.add(1);
+        self.connected.swap(false, Ordering::Relaxed)
+    }
+
+    /// Result of a check.
+    pub fn set_missing(&self, parts: usize) {
+        self.missing.store(parts as u64, Ordering::Relaxed);
+    }
+
+    /// Retained publications that the broker has not answered.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn asked(&self) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn answered(&self) {
+        let less = |unanswered: u64| Some(unanswered.saturating_sub(1));
+        // Never fails: the closure always returns a value.
+        let _ = self.unanswered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// The client has dropped what it had not sent.
+    pub(super) fn forgotten(&self) {
+        self.unanswered.store(0, Ordering::Relaxed);
+    }
+
+    /// Values now; not all of the same moment.
+    pub fn snapshot(&self) -> LinkSnapshot {
+        LinkSnapshot {
+            broker: self.broker.clone(),
+            connected: self.is_connected(),
+            connections: self.connections.get(),
+            failures: self.failures.get(),
+            received: self.received.get(),
+            acknowledgements: self.acknowledgements.get(),
+            refusals: self.refusals.get(),
+            refills: self.refills.get(),
+            releases_missing: self.releases_missing.get(),
+            missing_parts: self.missing.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn without_login(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_broker_has_no_login() {
+        for (url, shown) in [
+            ("mqtt://me:p@ss@host:1884", "mqtt://host:1884"),
+            ("mqtts://host", "mqtts://host"),
+            ("127.0.0.1:1883", "127.0.0.1:1883"),
+        ] {
+            assert_eq!(LinkState::new(url).broker(), shown);
+        }
+    }
+
+    #[test]
+    fn answers_never_outnumber_requests() {
+        let state = LinkState::new("mqtt://host");
+        state.asked();
+        state.answered();
+        state.answered();
+        assert_eq!(state.unanswered(), 0);
+    }
+}

@@ -1,0 +1,19 @@
+//! Facts about agents, groups, episodes, jobs and releases → decisions; plain types and rules.
+//!
+//! Nothing here reads a clock, a file, a socket or a database: the time and the facts are arguments. So every rule is
+//! tested for any time and any order of events, and every store and every process applies the same ones.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod episode;
+mod group;
+mod job;
+mod now;
+mod release;
+
+pub use agent::{AgentState, SILENT_S};
+pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNKNOWN_CLASS};
+pub use group::{Cause, Demand, Schedule, Training};
+pub use job::{Job, JobState};
+pub use now::Now;
+pub use release::{HeldRelease, HeldState, Release, next_version};

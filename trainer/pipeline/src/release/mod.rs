@@ -1,0 +1,14 @@
+//! A quantized network with its calibration → a signed release file; a release file → its parts.
+
+pub mod build;
+mod golden;
+pub mod keys;
+mod classes;
+mod read;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use classes::class_profiles;
+pub use read::{ReadError, read};

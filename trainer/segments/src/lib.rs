@@ -1,0 +1,34 @@
+//! Sampled feature rows ↔ Parquet files, called segments, that pandas, DuckDB and Polars read as they are.
+//!
+//! A [`SegmentWriter`] collects sample batches of one group of agents and writes a segment to a [`Place`] when a limit of
+//! [`Limits`] is reached. A segment is complete and durable before its [`Segment`], the description that an index keeps,
+//! is returned. A [`SegmentReader`] checks a file against its description and returns the rows that a [`Filter`] selects,
+//! one row group in memory at a time. Time is an argument everywhere.
+#![forbid(unsafe_code)]
+
+mod columns;
+mod description;
+mod error;
+mod filter;
+mod index;
+mod place;
+mod reader;
+mod row;
+mod writer;
+
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod round_trip_tests;
+#[cfg(test)]
+mod testing;
+
+pub use columns::{FORMAT, ROW_GROUP_ROWS};
+pub use description::Segment;
+pub use error::SegmentError;
+pub use filter::{Filter, Sample};
+pub use index::{INDEX_BYTES, Index};
+pub use place::{Folder, Place};
+pub use reader::{FILE_BYTES, SegmentReader};
+pub use row::Row;
+pub use writer::{Limits, SEGMENT_AGE_S, SEGMENT_BYTES, SEGMENT_ROWS, SegmentWriter};

@@ -1,0 +1,113 @@
+//! The store of a running `serve` → releases that the gate holds back, and an operator's decision: `approve`.
+
+use super::store_args::StoreArgs;
+use super::user;
+use clap::Args;
+use lapwing_common::clock;
+use lapwing_common::format::ago;
+use lapwing_common::output::write_json;
+use lapwing_common::print_line;
+use lapwing_store::{HeldRelease, HeldState, StoreHandle};
+use std::path::PathBuf;
+
+/// `approve`.
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// Store.
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Version to decide about [default: none, list the releases that wait].
+    version: Option<u64>,
+    /// Reject the release instead: it is never signed.
+    #[arg(long, requires = "version")]
+    reject: bool,
+    /// Group of agents [default: the configuration's].
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Name of the person who decides [default: the user's name].
+    #[arg(long, value_name = "NAME")]
+    who: Option<String>,
+    /// Include releases that are decided, newest first.
+    #[arg(long, conflicts_with = "version")]
+    all: bool,
+    /// Write the list to this file as JSON; `-` is standard output.
+    #[arg(long, value_name = "FILE", conflicts_with = "version")]
+    json: Option<PathBuf>,
+}
+
+/// Releases listed at most.
+const LISTED: u32 = 100;
+
+/// `approve`.
+pub(crate) fn run_approve(args: &ApproveArgs) -> anyhow::Result<()> {
+    let config = args.store.configuration()?;
+    let group = args.group.clone().unwrap_or(config.retrain.group);
+    let handle = StoreHandle::open(&config.store.path)?;
+    let Some(version) = args.version else { return list(&handle, &group, args) };
+    let who = args.who.clone().unwrap_or_else(user);
+    handle.decide_held(&group, version, !args.reject, &who, clock::now_s())?;
+    if args.reject {
+        print_line!("release {version} of group {group} is rejected");
+    } else {
+        print_line!("release {version} of group {group} is approved; a running `serve` publishes it within a second");
+    }
+    Ok(())
+}
+
+fn list(handle: &StoreHandle, group: &str, args: &ApproveArgs) -> anyhow::Result<()> {
+    let mut held = handle.held_releases(group, LISTED)?;
+    held.retain(|held| args.all || held.state == HeldState::Waiting);
+    if let Some(path) = &args.json {
+        return write_json(path, &held);
+    }
+    if held.is_empty() {
+        print_line!("no release of group {group} waits for approval");
+    }
+    let now_s = clock::now_s();
+    for HeldRelease { version, made_s, file, reason, findings, state, who, .. } in &held {
+        let by = who.as_ref().map_or(String::new(), |who| format!(" by {who}"));
+        let (state, age) = (state.as_str(), ago(now_s.saturating_sub(*made_s)));
+        print_line!("release {version}: {state}{by}, made {age} ago ({reason}); {}", file.display());
+        findings.lines().for_each(|finding| print_line!("    {finding}"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::FromArgMatches;
+    use lapwing_store::testing::Folder;
+    use lapwing_store::{Limits, Store};
+
+    #[test]
+    fn an_operator_decides_about_a_waiting_release_once() {
+        let folder = Folder::new();
+        let handle = Store::open(folder.store(), Limits::default()).unwrap().handle().unwrap();
+        let held = HeldRelease {
+            group: "default".into(),
+            version: 4,
+            made_s: 5,
+            file: "default-4.held".into(),
+            reason: "schedule".into(),
+            findings: "one\ntwo".into(),
+            state: HeldState::Waiting,
+            who: None,
+        };
+        handle.hold_release(&held).unwrap();
+        let store = folder.store();
+        let run = |words: &[&str]| {
+            let command = ApproveArgs::augment_args(clap::Command::new("test").no_binary_name(true));
+            let words = [&["--store", store.to_str().unwrap(), "--who", "an operator"], words].concat();
+            run_approve(&ApproveArgs::from_arg_matches(&command.get_matches_from(words)).unwrap())
+        };
+        let json = folder.path().join("held.json");
+        run(&["--json", json.to_str().unwrap()]).unwrap();
+        let listed: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+        assert_eq!((&listed[0]["version"], &listed[0]["state"]), (&4.into(), &"waiting".into()));
+        run(&["4", "--reject"]).unwrap();
+        let decided = &handle.held_releases("default", 9).unwrap()[0];
+        assert_eq!((decided.state, decided.who.as_deref()), (HeldState::Rejected, Some("an operator")));
+        assert!(run(&["4"]).unwrap_err().to_string().contains("waits for approval"));
+    }
+}

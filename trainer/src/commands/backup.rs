@@ -1,0 +1,188 @@
+//! Store, releases and key of a trainer ↔ a folder: `backup` and `restore`.
+//!
+//! A backup has `store.sqlite`, the release files of the group in `releases/`, and, if asked for, `release.key`. It is
+//! written to `FOLDER.partial` and renamed at the end, so that an interrupted backup never looks like a complete one.
+
+use super::store_args::StoreArgs;
+use crate::config::Config;
+use crate::serve::ReleaseDir;
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use lapwing_common::{print_line, private_file};
+use lapwing_pipeline::release::keys::ReleaseKey;
+use lapwing_pipeline::release::read;
+use lapwing_store::StoreHandle;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+const STORE: &str = "store.sqlite";
+const RELEASES: &str = "releases";
+const KEY: &str = "release.key";
+
+/// `backup`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// New folder for the backup.
+    folder: PathBuf,
+    /// Configuration, or store.
+    #[command(flatten)]
+    paths: PathArgs,
+    /// Include the secret key that signs releases. Without it, keep a copy elsewhere: agents accept no other key.
+    #[arg(long)]
+    with_key: bool,
+}
+
+/// `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// Folder of the backup.
+    folder: PathBuf,
+    /// Configuration, or store.
+    #[command(flatten)]
+    paths: PathArgs,
+}
+
+/// Paths of a trainer.
+#[derive(Debug, Args)]
+struct PathArgs {
+    /// Store.
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Folder of release files; overrides the configuration [default: releases].
+    #[arg(long, value_name = "FOLDER")]
+    releases: Option<PathBuf>,
+    /// Secret key that signs releases; overrides the configuration [default: none].
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+impl PathArgs {
+    fn configuration(&self) -> anyhow::Result<Config> {
+        let mut config = self.store.configuration()?;
+        config.retrain.releases = self.releases.clone().unwrap_or(config.retrain.releases);
+        config.retrain.key = self.key.clone().or(config.retrain.key);
+        Ok(config)
+    }
+}
+
+/// `backup`.
+pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
+    let (config, folder) = (args.paths.configuration()?, &args.folder);
+    ensure!(!folder.exists(), "{} exists; a backup needs a new folder", folder.display());
+    let partial = with_ending(folder, ".partial");
+    if partial.exists() {
+        // Of a backup that was interrupted.
+        fs::remove_dir_all(&partial).with_context(|| format!("cannot remove {}", partial.display()))?;
+    }
+    private_file::create_folder(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+    let handle = StoreHandle::open(&config.store.path)?;
+    // First the releases: a release that is made meanwhile is then in the store without a file, not the reverse.
+    let releases = copy_releases(&config.retrain.releases, &partial.join(RELEASES), &config.retrain.group)?;
+    handle.backup_into(&partial.join(STORE))?;
+    if args.with_key {
+        let key = config.retrain.key.as_ref().context("no key is configured; leave --with-key out, or set --key")?;
+        ReleaseKey::load(key)?;
+        copy(key, &partial.join(KEY))?;
+    }
+    sync_folder(&partial)?;
+    fs::rename(&partial, folder)
+        .with_context(|| format!("cannot rename {} to {}", partial.display(), folder.display()))?;
+    let key = if args.with_key { " and the signing key" } else { "; the signing key is not included" };
+    print_line!("{}: store, {releases} files of releases{key}", folder.display());
+    Ok(())
+}
+
+/// `restore`.
+pub(crate) fn run_restore(args: &RestoreArgs) -> anyhow::Result<()> {
+    let (config, folder) = (args.paths.configuration()?, &args.folder);
+    let (store, releases) = (config.store.path.file()?, &config.retrain.releases);
+    ensure!(folder.join(STORE).exists(), "{} has no {STORE}: it is not a backup", folder.display());
+    for ending in ["", "-wal", "-shm"] {
+        let path = with_ending(store, ending);
+        ensure!(!path.exists(), "{} exists; stop `serve` and move the old store away first", path.display());
+    }
+    let newest = check_releases(&folder.join(RELEASES), &config.retrain.group)?;
+    let key = folder.join(KEY);
+    let key_to = match (&config.retrain.key, key.exists()) {
+        (Some(to), true) if !to.exists() => Some(to),
+        (None, true) => bail!("the backup has a signing key: set retrain.key, or --key, to the file for it"),
+        _ => None,
+    };
+    let partial = with_ending(store, ".partial");
+    if let Some(parent) = store.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        private_file::create_folder(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    copy(&folder.join(STORE), &partial)?;
+    let handle = StoreHandle::open(&partial)?;
+    let listed = handle.releases(&config.retrain.group, 1)?.first().map_or(0, |release| release.version);
+    handle.settle_restored(newest.max(listed)).inspect_err(|_| drop(fs::remove_file(&partial)))?;
+    drop(handle);
+    let files = copy_releases(&folder.join(RELEASES), releases, &config.retrain.group)?;
+    if let Some(to) = key_to {
+        copy(&key, to)?;
+    }
+    // Last, so that an interrupted restore can be repeated.
+    fs::rename(&partial, store).with_context(|| format!("cannot rename {}", partial.display()))?;
+    print_line!("{}: restored, with {files} files of releases in {}", store.display(), releases.display());
+    Ok(())
+}
+
+/// Reads every release file of a backup; returns the newest version, 0 without files.
+fn check_releases(folder: &Path, group: &str) -> anyhow::Result<u64> {
+    let releases = ReleaseDir::new(folder, group);
+    let versions = releases.versions();
+    for version in &versions {
+        read(&releases.read(*version)?).with_context(|| format!("{}", releases.path(*version).display()))?;
+    }
+    Ok(versions.last().copied().unwrap_or(0))
+}
+
+/// Copies the files of a group, with mode 600; existing ones must be equal. Returns their number.
+fn copy_releases(from: &Path, to: &Path, group: &str) -> anyhow::Result<usize> {
+    private_file::create_folder(to).with_context(|| format!("cannot create {}", to.display()))?;
+    let entries = match fs::read_dir(from) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", from.display())),
+    };
+    let mut copied = 0;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot read {}", from.display()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let complete = [".lwr", ".held", ".card.html", ".card.json"].iter().any(|ending| name.ends_with(ending));
+        if complete && name.starts_with(&format!("{group}-")) {
+            copy(&entry.path(), &to.join(&name))?;
+            copied += 1;
+        }
+    }
+    sync_folder(to)?;
+    Ok(copied)
+}
+
+/// Copies a file with mode 600 and syncs it to disk; an existing copy must be equal.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let context = || format!("cannot copy {} to {}", from.display(), to.display());
+    if to.exists() {
+        let equal = fs::read(from).with_context(context)? == fs::read(to).with_context(context)?;
+        ensure!(equal, "{} exists and differs from the backup; move it away first", to.display());
+        return Ok(());
+    }
+    let mut target = private_file::create(to).with_context(context)?;
+    io::copy(&mut File::open(from).with_context(context)?, &mut target).with_context(context)?;
+    target.sync_all().with_context(context)
+}
+
+fn sync_folder(folder: &Path) -> anyhow::Result<()> {
+    File::open(folder).and_then(|file| file.sync_all()).with_context(|| format!("cannot sync {}", folder.display()))
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+#[cfg(test)]
+#[path = "backup_tests.rs"]
+mod tests;

@@ -1,0 +1,113 @@
+//! Backups of a store in use, restored into new folders.
+
+use super::{BackupArgs, RestoreArgs, run_backup, run_restore};
+use crate::serve::ReleaseDir;
+use crate::serve::testing::release;
+use clap::{Args, FromArgMatches};
+use lapwing_pipeline::release::keys::ReleaseKey;
+use lapwing_shared::release::signature::KeyUse;
+use lapwing_store::testing::{Folder, SCHEMA, received, samples};
+use lapwing_store::{BACKUP_VERSIONS, Counter, Limits, Store, StoreHandle};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+fn arguments<A: Args + FromArgMatches>(text: &[&Path]) -> A {
+    let command = A::augment_args(clap::Command::new("test").no_binary_name(true));
+    A::from_arg_matches(&command.get_matches_from(text)).unwrap()
+}
+
+/// A trainer's files in one folder, and a configuration that names them.
+fn trainer(folder: &Path) -> PathBuf {
+    std::fs::create_dir_all(folder).unwrap();
+    let config = folder.join("trainer.toml");
+    let text = format!(
+        "[store]\npath = '{0}/store.sqlite'\n[retrain]\ngroup = 'home'\nreleases = '{0}/releases'\nkey = '{0}/key'\n",
+        folder.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    config
+}
+
+fn backup(folder: &Path, config: &Path, more: &[&str]) -> anyhow::Result<()> {
+    let mut words = vec![folder, Path::new("--config"), config];
+    words.extend(more.iter().map(Path::new));
+    run_backup(&arguments::<BackupArgs>(&words))
+}
+
+fn restore(folder: &Path, config: &Path) -> anyhow::Result<()> {
+    run_restore(&arguments::<RestoreArgs>(&[folder, Path::new("--config"), config]))
+}
+
+#[test]
+fn a_backup_of_a_store_in_use_restores_into_a_new_folder() {
+    let folder = Folder::new();
+    let (old, new, copy) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("copy"));
+    let config = trainer(&old);
+    let mut store = Store::open(old.join("store.sqlite"), Limits::default()).unwrap();
+    ReleaseKey::generate("site").unwrap().save(&old.join("key"), &old.join("pub"), KeyUse::Any, None).unwrap();
+    ReleaseDir::new(&old.join("releases"), "home").write(3, &release(3)).unwrap();
+    let mut write = |number| {
+        store.commit(&[received("gw", &samples(1, number, &[(number, false)]))], 5).unwrap();
+    };
+    (1..=50).for_each(&mut write);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (51..=150).for_each(&mut write));
+        backup(&copy, &config, &["--with-key"]).unwrap();
+        writer.join().unwrap();
+    });
+    let error = backup(&copy, &config, &[]).unwrap_err().to_string();
+    assert!(error.contains("needs a new folder"), "{error}");
+    let config = trainer(&new);
+    restore(&copy, &config).unwrap();
+    let handle = StoreHandle::open(new.join("store.sqlite")).unwrap();
+    let rows: Vec<u64> = handle.training_rows(&SCHEMA).unwrap().map(|row| row.unwrap().at.as_secs()).collect();
+    assert!((50..=150).contains(&rows.len()), "{} rows", rows.len());
+    assert_eq!(rows, (1..=rows.len() as u64).collect::<Vec<_>>());
+    assert_eq!(handle.counter(Counter::ReleaseVersionFloor).unwrap(), 3 + BACKUP_VERSIONS);
+    assert_eq!(ReleaseDir::new(&new.join("releases"), "home").versions(), [3]);
+    assert_eq!(ReleaseKey::load(&new.join("key")).unwrap().name(), "site");
+    for file in ["store.sqlite", "releases/home-3.lwr", "key"] {
+        for root in [&new, &copy] {
+            let path = if file == "key" && *root == copy { root.join("release.key") } else { root.join(file) };
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+        }
+    }
+    let error = restore(&copy, &config).unwrap_err().to_string();
+    assert!(error.contains("stop `serve` and move the old store away"), "{error}");
+}
+
+#[test]
+fn a_backup_without_the_key_restores_without_one() {
+    let folder = Folder::new();
+    let (old, new, copy) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("copy"));
+    let config = trainer(&old);
+    drop(Store::open(old.join("store.sqlite"), Limits::default()).unwrap());
+    let error = backup(&copy, &config, &["--with-key"]).unwrap_err().to_string();
+    assert!(error.contains("key"), "{error}");
+    assert!(!copy.exists(), "an incomplete backup has another name");
+    backup(&copy, &config, &[]).unwrap();
+    assert!(!copy.join("release.key").exists());
+    restore(&copy, &trainer(&new)).unwrap();
+    assert!(new.join("store.sqlite").exists() && !new.join("key").exists());
+}
+
+#[test]
+fn a_damaged_release_or_another_folder_is_not_restored() {
+    let folder = Folder::new();
+    let (old, new, copy) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("copy"));
+    let config = trainer(&old);
+    drop(Store::open(old.join("store.sqlite"), Limits::default()).unwrap());
+    ReleaseDir::new(&old.join("releases"), "home").write(3, &release(3)).unwrap();
+    backup(&copy, &config, &[]).unwrap();
+    let file = copy.join("releases/home-3.lwr");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let config = trainer(&new);
+    let error = format!("{:#}", restore(&copy, &config).unwrap_err());
+    assert!(error.contains("home-3.lwr") && error.contains("does not match"), "{error}");
+    assert!(!new.join("store.sqlite").exists());
+    let error = restore(&old.join("releases"), &config).unwrap_err().to_string();
+    assert!(error.contains("not a backup"), "{error}");
+}

@@ -1,0 +1,93 @@
+//! `store`: a store → its problems, or the current schema version; feature rows are in `store_rows`.
+
+use super::store_args::StoreArgs;
+use super::store_rows::{ExportArgs, ImportArgs, export, import};
+use anyhow::ensure;
+use clap::Subcommand;
+use lapwing_common::print_line;
+use lapwing_store::StoreHandle;
+
+/// Actions on a whole store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Check every page, and whether counts and derived columns match the rows; also while `serve` runs.
+    #[command(after_help = "Example:\n  lapwing-trainer store check --store /var/lib/lapwing-trainer/store.sqlite")]
+    Check(StoreArgs),
+    /// Migrate the store of an older version, which `serve` also does when it starts. Make a backup first.
+    #[command(after_help = "Example:\n  lapwing-trainer store migrate --config /etc/lapwing-trainer/trainer.toml")]
+    Migrate(StoreArgs),
+    /// Copy the feature rows to a folder of Parquet files, also while `serve` runs. Repeated, it adds the newer rows.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer store export --out rows --store /var/lib/lapwing-trainer/store.sqlite"
+    )]
+    Export(ExportArgs),
+    /// Add the feature rows of such a folder to a store that no `serve` uses. Rows that the store has received are
+    /// skipped.
+    #[command(after_help = "Example:\n  lapwing-trainer store import rows --store new.sqlite")]
+    Import(ImportArgs),
+}
+
+/// `store`.
+pub(crate) fn run_store(command: &StoreCommand) -> anyhow::Result<()> {
+    match command {
+        StoreCommand::Check(args) => check(args),
+        StoreCommand::Migrate(args) => migrate(args),
+        StoreCommand::Export(args) => export(args),
+        StoreCommand::Import(args) => import(args),
+    }
+}
+
+fn check(args: &StoreArgs) -> anyhow::Result<()> {
+    let url = args.url()?;
+    let handle = StoreHandle::open_reading(&url)?;
+    let problems = handle.check()?;
+    problems.iter().for_each(|problem| print_line!("{url}: {problem}"));
+    ensure!(
+        problems.is_empty(),
+        "{url} has problems; restore a backup, or run this command again with a newer version"
+    );
+    let [alerts, batches, updates] = handle.message_counts()?;
+    let version = handle.version()?;
+    print_line!(
+        "{url}: schema version {version}, {alerts} alert messages, {batches} sample batches, {updates} update reports; \
+         no problems"
+    );
+    Ok(())
+}
+
+fn migrate(args: &StoreArgs) -> anyhow::Result<()> {
+    let url = args.url()?;
+    let before = StoreHandle::open_reading(&url)?.version()?;
+    let after = StoreHandle::open(&url)?.version()?;
+    match before == after {
+        true => print_line!("{url}: schema version {after} is current"),
+        false => print_line!("{url}: migrated from schema version {before} to {after}"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapwing_shared::messages::AlertState;
+    use lapwing_store::old_store::{OLD_VERSIONS, write_old_store};
+    use lapwing_store::testing::{Folder, alert, received};
+
+    #[test]
+    fn an_old_store_is_migrated_and_passes_the_check() {
+        for version in OLD_VERSIONS {
+            let folder = Folder::new();
+            let messages = [received("gw", &alert(1, 1, 5, AlertState::Opened, (1, 2)))];
+            write_old_store(&folder.store(), version, &messages, 5, &[], [0, 0]);
+            let args = || StoreArgs { config: None, store: Some(folder.store().into()) };
+            let version_now = || StoreHandle::open_reading(folder.store()).unwrap().version().unwrap();
+            assert_eq!(version_now() as usize, version);
+            let error = run_store(&StoreCommand::Check(args())).unwrap_err().to_string();
+            assert!(error.contains("store migrate"), "{error}");
+            run_store(&StoreCommand::Migrate(args())).unwrap();
+            assert_eq!(version_now() as usize, OLD_VERSIONS.end() + 1);
+            run_store(&StoreCommand::Check(args())).unwrap();
+            run_store(&StoreCommand::Migrate(args())).unwrap();
+        }
+    }
+}

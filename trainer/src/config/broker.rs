@@ -1,0 +1,153 @@
+//! `[broker]`: the embedded broker, or a list of outside ones.
+
+use super::{Config, ConfigError};
+use lapwing_collect::broker::BrokerLimits;
+use lapwing_collect::outside::Outside;
+use lapwing_shared::messages::broker_url::BrokerUrl;
+use lapwing_shared::release::name::parse_name;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Limit on outside brokers: each has two threads and at most 3,072 messages in its queue.
+const MAX_BROKERS: usize = 16;
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct BrokerSection {
+    /// Address of the embedded broker.
+    pub(crate) listen: SocketAddr,
+    /// Use this broker instead of the embedded one.
+    pub(crate) url: Option<String>,
+    /// Use these brokers, in addition to `url`: every agent may use any of them.
+    pub(crate) urls: Vec<String>,
+    /// PEM file with the certificate authority of an `mqtts` broker. Default: the system's authorities.
+    pub(crate) authority: Option<PathBuf>,
+    /// MQTT client identifier at every outside broker; each collector needs its own.
+    pub(crate) client: String,
+    /// Name of the shared subscriptions at an outside broker: collectors with the same name divide the messages between
+    /// them, and each stores a part. Default: the number of the store, so that each trainer receives all messages.
+    pub(crate) share: Option<String>,
+    /// Let the embedded broker listen on other addresses than the loopback.
+    pub(crate) insecure: bool,
+    /// Maximum number of connections to the embedded broker.
+    pub(crate) connections: usize,
+    /// Maximum number of connections from one address to the embedded broker; unlimited on the loopback.
+    pub(crate) address_connections: usize,
+    /// Messages that the embedded broker queues for the collector, MiB.
+    pub(crate) held_mib: usize,
+}
+
+impl BrokerSection {
+    /// Outside brokers.
+    fn urls(&self) -> impl Iterator<Item = &String> {
+        self.url.iter().chain(&self.urls)
+    }
+
+    pub(super) fn is_external(&self) -> bool {
+        self.urls().next().is_some()
+    }
+}
+
+impl Default for BrokerSection {
+    fn default() -> Self {
+        let limits = BrokerLimits::default();
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            url: None,
+            urls: Vec::new(),
+            authority: None,
+            client: "lapwing-trainer".into(),
+            share: None,
+            insecure: false,
+            connections: limits.connections,
+            address_connections: limits.address_connections,
+            held_mib: limits.held_bytes >> 20,
+        }
+    }
+}
+
+impl Config {
+    /// Checks the share name, and that only the loopback reaches the embedded broker unless the operator allows more.
+    pub(super) fn check_broker(&self) -> Result<(), ConfigError> {
+        let BrokerSection { listen, share, insecure, .. } = &self.broker;
+        if let Some(share) = share.as_ref().filter(|share| parse_name(share).is_none()) {
+            return Err(ConfigError::value("broker.share", share, "expected 1 to 32 of a-z A-Z 0-9 - _ ."));
+        }
+        self.check_urls()?;
+        if !self.broker.is_external() && !listen.ip().is_loopback() && !insecure {
+            let why = "the embedded broker has no passwords and no TLS, so it listens on the loopback only; use an \
+                       external broker (broker.url), or set broker.insecure = true (--broker-insecure)";
+            return Err(ConfigError::value("broker.listen", listen, why));
+        }
+        Ok(())
+    }
+
+    /// Two links to one broker would take the connection from each other.
+    fn check_urls(&self) -> Result<(), ConfigError> {
+        let count = self.broker.urls().count();
+        if count > MAX_BROKERS {
+            return Err(ConfigError::value("broker.urls", count, format!("expected at most {MAX_BROKERS} brokers")));
+        }
+        let mut places = BTreeSet::new();
+        for url in self.broker.urls() {
+            // An invalid URL is reported when the link is started.
+            let Ok(url) = url.parse::<BrokerUrl>() else { continue };
+            if !places.insert((url.host.clone(), url.port)) {
+                return Err(ConfigError::value("broker.urls", url, "expected each broker once"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The embedded broker's limits.
+    pub(crate) fn broker_limits(&self) -> BrokerLimits {
+        let BrokerSection { connections, address_connections, held_mib, .. } = self.broker;
+        let held_bytes = held_mib << 20;
+        BrokerLimits { connections, address_connections, held_bytes, ..BrokerLimits::default() }
+    }
+
+    /// The outside brokers; empty for the embedded one. The store's number is the default share name.
+    pub(crate) fn outside(&self, store_id: u64) -> Vec<Outside> {
+        let BrokerSection { client, authority, share, .. } = &self.broker;
+        let share = share.clone().unwrap_or_else(|| format!("{store_id:x}"));
+        let outside = |url: &String| {
+            let (url, share) = (url.clone(), share.clone());
+            Outside { url, client: client.clone(), authority: authority.clone(), share }
+        };
+        self.broker.urls().map(outside).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::load;
+    use super::*;
+
+    #[test]
+    fn the_embedded_broker_leaves_the_loopback_only_on_request() {
+        for listen in ["0.0.0.0:1883", "192.0.2.1:1883", "[::]:1883"] {
+            let error = load(&format!("[broker]\nlisten = '{listen}'\n")).unwrap_err().to_string();
+            assert!(error.contains("loopback only") && error.contains("broker.insecure = true"), "{error}");
+            assert!(load(&format!("[broker]\nlisten = '{listen}'\ninsecure = true\n")).is_ok());
+            assert!(load(&format!("[broker]\nlisten = '{listen}'\nurl = 'mqtt://host'\n")).is_ok());
+        }
+        assert!(load("[broker]\nlisten = '[::1]:1883'\n").is_ok());
+        assert!(load("[broker]\nshare = 'a/b'\n").unwrap_err().to_string().contains("broker.share = a/b"));
+    }
+
+    #[test]
+    fn several_brokers_are_a_list_and_each_may_be_named_once() {
+        let config = load("[broker]\nurl = 'mqtt://a'\nurls = ['mqtt://b:1884', 'mqtts://b']\nshare = 's'\n").unwrap();
+        let outside = config.outside(7);
+        let urls: Vec<&str> = outside.iter().map(|outside| outside.url.as_str()).collect();
+        assert_eq!(urls, ["mqtt://a", "mqtt://b:1884", "mqtts://b"]);
+        assert!(outside.iter().all(|outside| outside.share == "s"));
+        assert!(Config::default().outside(7).is_empty());
+        let error = load("[broker]\nurls = ['mqtt://me:secret@a', 'mqtt://a:1883']\n").unwrap_err().to_string();
+        assert_eq!(error, "broker.urls = mqtt://a:1883: expected each broker once");
+        let many = (0..17).map(|number| format!("'mqtt://b{number}'")).collect::<Vec<_>>().join(", ");
+        assert!(load(&format!("[broker]\nurls = [{many}]\n")).unwrap_err().to_string().contains("at most 16"));
+    }
+}

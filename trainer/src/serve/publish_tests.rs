@@ -1,0 +1,181 @@
+//! The publisher with brokers that fail, lose what they have, or are away.
+
+use super::super::testing::{manifest, release};
+use super::*;
+use lapwing_collect::{LinkState, Outlet, Receipt};
+use lapwing_common::clock;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// Parts of a release: three chunks and the manifest.
+const PARTS: usize = 4;
+
+/// An outside broker in memory.
+#[derive(Default)]
+struct Broker {
+    retained: BTreeMap<String, Vec<u8>>,
+    published: Vec<String>,
+    /// Publications that it takes now.
+    room: usize,
+    expected: Vec<Expected>,
+}
+
+struct FakeOutlet(Arc<Mutex<Broker>>);
+
+impl Outlet for FakeOutlet {
+    fn publish(&mut self, topic: &str, payload: Vec<u8>, retain: bool) -> Result<(), LinkError> {
+        assert!(retain);
+        let mut broker = self.0.lock().unwrap();
+        broker.room = broker.room.checked_sub(1).ok_or(LinkError::Full)?;
+        broker.published.push(topic.to_owned());
+        if payload.is_empty() {
+            broker.retained.remove(topic);
+        } else {
+            broker.retained.insert(topic.to_owned(), payload);
+        }
+        Ok(())
+    }
+
+    fn confirm(&mut self, _receipts: &[Receipt]) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    fn check(&mut self, expected: Vec<Expected>) -> Result<(), LinkError> {
+        self.0.lock().unwrap().expected = expected;
+        Ok(())
+    }
+
+    fn missing(&self) -> Vec<String> {
+        let broker = self.0.lock().unwrap();
+        let is_kept = |expected: &Expected| {
+            let payload = broker.retained.get(&expected.topic);
+            payload.is_some_and(|payload| Expected::new(&expected.topic, payload) == *expected)
+        };
+        broker.expected.iter().filter(|expected| !is_kept(expected)).map(|expected| expected.topic.clone()).collect()
+    }
+}
+
+/// A publisher of these brokers, and time in seconds.
+struct Scene {
+    publisher: Publisher,
+    brokers: Vec<Arc<Mutex<Broker>>>,
+    states: Vec<Arc<LinkState>>,
+    counts: Counts,
+    start: Instant,
+}
+
+impl Scene {
+    fn new(brokers: usize) -> Self {
+        let states: Vec<_> = (0..brokers).map(|index| Arc::new(LinkState::new(&format!("mqtt://b{index}")))).collect();
+        let broker = || Broker { room: usize::MAX, ..Broker::default() };
+        let brokers: Vec<_> = (0..brokers).map(|_| Arc::new(Mutex::new(broker()))).collect();
+        let outlet = |(broker, state): (&Arc<Mutex<Broker>>, &Arc<LinkState>)| Releases {
+            outlet: Box::new(FakeOutlet(Arc::clone(broker))),
+            state: Arc::clone(state),
+        };
+        let publisher = Publisher::new(brokers.iter().zip(&states).map(outlet).collect());
+        Self { publisher, brokers, states, counts: Counts::default(), start: clock::monotonic() }
+    }
+
+    fn replace(&mut self, version: u64, second: u64) {
+        self.publisher.replace(&release(version), self.start + Duration::from_secs(second)).unwrap();
+    }
+
+    /// Passes at each of these seconds; returns how many parts each broker has.
+    fn pass(&mut self, seconds: std::ops::RangeInclusive<u64>) -> Vec<usize> {
+        for second in seconds {
+            self.publisher.pass(&self.counts, self.start + Duration::from_secs(second));
+        }
+        self.brokers.iter().map(|broker| broker.lock().unwrap().retained.len()).collect()
+    }
+}
+
+#[test]
+fn a_broker_that_lost_the_release_gets_it_again_and_the_others_nothing() {
+    let mut scene = Scene::new(3);
+    scene.states.iter().for_each(|state| state.connected());
+    scene.replace(7, 0);
+    assert_eq!(scene.pass(0..=15), [PARTS; 3]);
+    assert!(scene.states.iter().all(|state| state.refills.get() == 1), "none had it at the first connection");
+    let published =
+        |scene: &Scene| scene.brokers.iter().map(|broker| broker.lock().unwrap().published.len()).collect::<Vec<_>>();
+    assert_eq!(published(&scene), [PARTS; 3], "once");
+    scene.brokers[1].lock().unwrap().retained.clear();
+    scene.states[1].disconnected();
+    assert_eq!(scene.pass(20..=25), [PARTS, 0, PARTS]);
+    scene.states[1].connected();
+    assert_eq!(scene.pass(26..=40), [PARTS; 3]);
+    assert_eq!(published(&scene), [PARTS, 2 * PARTS, PARTS]);
+    let last = scene.brokers[1].lock().unwrap().published.last().cloned();
+    assert!(last.unwrap().ends_with("/release"), "the manifest comes last");
+    assert_eq!((scene.states[1].refills.get(), scene.counts.releases_missing.get()), (2, 0));
+    assert_eq!(scene.states[1].snapshot().missing_parts, 0);
+}
+
+#[test]
+fn a_broker_that_lost_one_chunk_gets_only_this_chunk() {
+    let mut scene = Scene::new(1);
+    scene.states[0].connected();
+    scene.replace(7, 0);
+    scene.pass(0..=15);
+    let topic = chunk_topic(&manifest(7).artifacts[0].sha256, 1).to_string();
+    scene.brokers[0].lock().unwrap().retained.insert(topic.clone(), b"other".to_vec());
+    scene.states[0].connected();
+    assert_eq!(scene.pass(20..=40), [PARTS]);
+    let broker = scene.brokers[0].lock().unwrap();
+    assert_eq!(broker.published[PARTS..], [topic]);
+}
+
+#[test]
+fn a_broker_that_is_away_delays_no_other_and_gets_only_the_newest_release_later() {
+    let mut scene = Scene::new(2);
+    scene.states.iter().for_each(|state| state.connected());
+    scene.replace(1, 0);
+    assert_eq!(scene.pass(0..=15), [PARTS; 2]);
+    scene.states[1].disconnected();
+    for version in 2..=40 {
+        scene.replace(version, version * 20);
+        if version > 2 {
+            let kept = [&manifest(version), &manifest(version - 1)];
+            scene.publisher.clear(&manifest(version - 2), &kept);
+        }
+        scene.pass(version * 20..=version * 20 + 12);
+    }
+    let old = &scene.publisher.sites[1].old;
+    assert_eq!(old.len(), 38 * 3, "chunks of the releases 1 to 38 wait to be cleared");
+    assert_eq!(scene.pass(900..=901), [2 * PARTS - 1, PARTS], "the current and the previous release; release 1");
+    scene.states[1].connected();
+    assert_eq!(scene.pass(902..=930), [2 * PARTS - 1, PARTS]);
+    let broker = scene.brokers[1].lock().unwrap();
+    assert!(scene.publisher.sites[1].old.is_empty());
+    let expected: Vec<&String> = scene.publisher.parts.iter().map(|part| &part.expected.topic).collect();
+    assert!(expected.iter().all(|topic| broker.retained.contains_key(*topic)), "{:?}", broker.retained.keys());
+    assert_eq!(broker.published.len(), 2 * PARTS + 38 * 3, "release 1, release 40, and what it clears");
+}
+
+#[test]
+fn topics_to_clear_are_bounded_and_never_those_of_the_current_release() {
+    let mut scene = Scene::new(1);
+    for version in 1..2_000 {
+        scene.publisher.clear(&manifest(version), &[]);
+    }
+    assert_eq!(scene.publisher.sites[0].old.len(), CLEARS);
+    scene.replace(1_999, 0);
+    assert_eq!(scene.publisher.sites[0].old.len(), CLEARS - 3);
+}
+
+#[test]
+fn parts_that_the_link_cannot_take_are_sent_later_in_order() {
+    let mut scene = Scene::new(1);
+    scene.states[0].connected();
+    scene.replace(7, 0);
+    scene.brokers[0].lock().unwrap().room = 0;
+    assert_eq!(scene.pass(0..=20), [0]);
+    for (second, expected) in [(21, 1), (22, 2), (23, 3), (24, 4)] {
+        scene.brokers[0].lock().unwrap().room = 1;
+        assert_eq!(scene.pass(second..=second), [expected]);
+    }
+    let topics: Vec<String> = scene.publisher.parts.iter().map(|part| part.expected.topic.clone()).collect();
+    assert_eq!(scene.brokers[0].lock().unwrap().published, topics);
+}

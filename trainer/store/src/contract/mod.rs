@@ -1,0 +1,103 @@
+//! The tests that every implementation of a store must pass.
+//!
+//! `lapwing_store::contract_tests!(MyStore)` in a module of tests makes one test of each.
+
+pub mod episodes;
+pub mod floods;
+pub mod jobs;
+pub mod messages;
+pub mod releases;
+
+use crate::testing::Folder;
+use crate::{Limits, Store, StoreHandle, StoreUrl};
+
+/// An empty store for one test.
+pub trait TestStore {
+    /// Several writers may have it open.
+    const SEVERAL_WRITERS: bool;
+
+    /// A store that does not exist yet, or is empty.
+    fn new() -> Self;
+
+    /// Where it is.
+    fn url(&self) -> StoreUrl;
+
+    /// Opens a writer.
+    #[expect(clippy::unwrap_used, reason = "a test fails if its store cannot be opened")]
+    fn open(&self, limits: Limits) -> Store {
+        Store::open(self.url(), limits).unwrap()
+    }
+
+    /// Opens a handle.
+    #[expect(clippy::unwrap_used, reason = "a test fails if its store cannot be opened")]
+    fn handle(&self) -> StoreHandle {
+        StoreHandle::open(self.url()).unwrap()
+    }
+}
+
+/// An SQLite file in a temporary folder.
+impl TestStore for Folder {
+    const SEVERAL_WRITERS: bool = false;
+
+    fn new() -> Self {
+        Self::new()
+    }
+
+    fn url(&self) -> StoreUrl {
+        self.store().into()
+    }
+}
+
+/// One `#[test]` for each test of the contract, with an implementation of [`TestStore`].
+#[macro_export]
+macro_rules! contract_tests {
+    ($store:ty) => {
+        $crate::contract_tests! { $store;
+            messages::a_message_is_stored_once_even_after_a_restart,
+            messages::a_second_writer_is_refused_or_takes_no_message_of_the_first,
+            messages::batches_are_paged_in_order_of_arrival_and_other_schemas_counted,
+            messages::progress_survives_a_restart_with_its_gaps,
+            messages::the_least_recently_used_run_is_forgotten_beyond_the_limit,
+            messages::the_oldest_samples_are_dropped_and_counted_beyond_the_limit,
+            messages::sample_bytes_alerts_updates_and_agents_are_limited,
+            messages::rows_of_an_episode_are_kept_out_until_an_operator_calls_it_benign,
+            messages::marked_rows_without_an_alert_are_returned_as_suspect,
+            messages::a_row_in_two_episodes_needs_both_labelled_benign,
+            messages::rows_of_another_schema_are_excluded_and_counted,
+            episodes::labelling_a_missing_episode_names_the_list_command,
+            episodes::the_alert_list_shows_the_newest_message_of_each_episode,
+            episodes::late_messages_leave_the_newest_state,
+            episodes::pages_are_filtered_and_continue,
+            episodes::a_label_of_a_later_operator_replaces_the_earlier,
+            episodes::the_queue_of_the_classifier_empties_and_fills_with_messages_and_rows,
+            episodes::counts_of_open_episodes_and_days_follow_the_messages,
+            jobs::waiting_jobs_finish_together,
+            jobs::waiting_jobs_are_limited,
+            jobs::a_job_is_claimed_by_one_server_only,
+            releases::releases_are_listed_newest_first_for_each_group,
+            releases::a_held_release_is_decided_once,
+            releases::counters_add_up_and_are_replaced,
+            floods::a_flood_of_one_agent_displaces_its_own_messages_only,
+            floods::labelled_episodes_outlive_newer_unlabelled_ones,
+            floods::a_forged_message_with_a_huge_number_suppresses_no_later_alert,
+            floods::an_alert_whose_number_a_forged_message_took_is_stored_and_counted,
+            floods::made_up_names_lock_real_agents_out_for_minutes_only,
+            floods::a_forgotten_agent_is_removed_while_the_writer_runs_and_may_return,
+            floods::batches_without_rows_and_many_schemas_are_rejected_but_acknowledged,
+            floods::every_store_has_its_own_id,
+        }
+    };
+    ($store:ty; $($group:ident :: $name:ident,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::contract::$group::$name::<$store>();
+            }
+        )*
+    };
+}
+
+#[cfg(test)]
+mod sqlite {
+    contract_tests!(crate::testing::Folder);
+}

@@ -1,0 +1,65 @@
+//! Named counters of the store, which survive a restart.
+
+/// A counter in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Sample rows dropped by a limit.
+    SampleRowsDropped,
+    /// Sample batches dropped by a limit.
+    SampleBatchesDropped,
+    /// Alert messages dropped by a limit.
+    AlertsDropped,
+    /// Update reports dropped by a limit.
+    UpdatesDropped,
+    /// Messages refused because the table of agents is full.
+    AgentsRefused,
+    /// Missing message numbers given up, because their run had too many gaps or the gap was too old.
+    NumbersGivenUp,
+    /// Runs forgotten because an agent had too many.
+    RunsForgotten,
+    /// Duplicates, which are not stored again.
+    Duplicates,
+    /// Sample rows stored since the store was created.
+    SampleRowsStored,
+    /// Value of `SampleRowsStored` when training of the last release began.
+    SampleRowsTrained,
+    /// Duplicates of alerts, among the duplicates.
+    DuplicateAlerts,
+    /// Alerts with the number of another stored message, stored nevertheless.
+    ConflictingAlerts,
+    /// Messages rejected because their number was too far beyond the highest stored one.
+    NumbersRejected,
+    /// Sample batches rejected because they had no rows or one schema too many.
+    BatchesRejected,
+    /// Agents that an operator removed.
+    AgentsForgotten,
+    /// Silent agents with few messages, removed to make room for new ones.
+    AgentsEvicted,
+    /// Versions up to this one may be in use although the store does not list them: it was restored from a backup.
+    ReleaseVersionFloor,
+}
+
+impl Counter {
+    /// Key in the table.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::SampleRowsDropped => "sample-rows-dropped",
+            Self::SampleBatchesDropped => "sample-batches-dropped",
+            Self::AlertsDropped => "alerts-dropped",
+            Self::UpdatesDropped => "updates-dropped",
+            Self::AgentsRefused => "agents-refused",
+            Self::NumbersGivenUp => "numbers-given-up",
+            Self::RunsForgotten => "runs-forgotten",
+            Self::Duplicates => "duplicates",
+            Self::SampleRowsStored => "sample-rows-stored",
+            Self::SampleRowsTrained => "sample-rows-trained",
+            Self::DuplicateAlerts => "duplicate-alerts",
+            Self::ConflictingAlerts => "conflicting-alerts",
+            Self::NumbersRejected => "numbers-rejected",
+            Self::BatchesRejected => "batches-rejected",
+            Self::AgentsForgotten => "agents-forgotten",
+            Self::AgentsEvicted => "agents-evicted",
+            Self::ReleaseVersionFloor => "release-version-floor",
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! SQLite and file errors → store errors that name the operator's next step.
+
+use rusqlite::ErrorCode;
+use std::path::{Path, PathBuf};
+
+/// Why an operation on the store failed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages document the fields")]
+pub enum StoreError {
+    /// The file cannot be opened or created.
+    #[error("cannot open the store {}: {reason}; check that its folder exists and is writable", path.display())]
+    Open {
+        /// The store's file.
+        path: PathBuf,
+        /// The system's error.
+        reason: String,
+    },
+    /// Other accounts can read a file of the store, and this one may not change that.
+    #[error(
+        "cannot make {} private to its owner: {reason}; give it to the account that runs the trainer (chown)",
+        path.display()
+    )]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        reason: String,
+    },
+    /// The file is not SQLite, or its pages are damaged.
+    #[error(
+        "the store {} is damaged: {reason}; restore a backup, or move the file and its -wal and -shm files away and \
+         restart: agents resend every message that was not acknowledged",
+        path.display()
+    )]
+    Damaged { path: PathBuf, reason: String },
+    /// An SQLite file of another program.
+    #[error("{} is an SQLite file but not a Lapwing store; choose another path", path.display())]
+    Foreign { path: PathBuf },
+    /// The file has a newer schema version than this trainer.
+    #[error(
+        "the store {} has schema version {found}, this trainer supports versions up to {known}; use a newer trainer or \
+         choose another path",
+        path.display()
+    )]
+    NewerVersion {
+        path: PathBuf,
+        /// Version in the file.
+        found: u32,
+        /// Newest supported version.
+        known: u32,
+    },
+    /// A read-only handle on a store that must be migrated first.
+    #[error(
+        "the store {store} has schema version {found}, this trainer needs {known}; run `lapwing-trainer store migrate`"
+    )]
+    OlderVersion {
+        /// Path or address, without a password.
+        store: String,
+        /// Version in the store.
+        found: u32,
+        /// Needed version.
+        known: u32,
+    },
+    /// Another process writes to the store.
+    #[error("the store {} is in use by another trainer; stop that trainer or choose another path", path.display())]
+    InUse { path: PathBuf },
+    /// The disk is full or reports an I/O error; no message of the batch was stored.
+    #[error("cannot write to the store {}: {reason}; free some space on its disk, the trainer retries", path.display())]
+    NoSpace { path: PathBuf, reason: String },
+    /// The requested item does not exist.
+    #[error("the store has no {what}; run `lapwing-trainer {list}` for a list")]
+    Missing {
+        what: String,
+        /// Subcommand that lists such items.
+        list: &'static str,
+    },
+    /// A store of a kind that this program was built without.
+    #[error("cannot open the store {store}: this program is built without PostgreSQL; use the path of an SQLite file")]
+    NotBuilt { store: String },
+    /// Any other error of the database.
+    #[error("query of the store {store} failed: {source}")]
+    Sql {
+        /// Path or address, without a password.
+        store: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// The same call may succeed later.
+        is_temporary: bool,
+    },
+}
+
+impl StoreError {
+    /// Groups SQLite errors by what the operator can do about them.
+    pub(crate) fn from_sql(path: &Path, source: rusqlite::Error) -> Self {
+        let (path, reason) = (path.to_path_buf(), source.to_string());
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged { path, reason },
+            Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => Self::NoSpace { path, reason },
+            Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                Self::Open { path, reason }
+            }
+            code => {
+                let is_temporary = matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked));
+                Self::Sql { store: path.display().to_string(), source: source.into(), is_temporary }
+            }
+        }
+    }
+
+    /// True if the same call may succeed later (disk full, store busy).
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::NoSpace { .. } | Self::Sql { is_temporary: true, .. })
+    }
+}

@@ -1,0 +1,68 @@
+//! Agents' messages, operators' labels and requests, and releases ↔ a store.
+//!
+//! [`traits`] says what the trainer needs of a store, by concern; [`StoreUrl`] selects an implementation; [`Store`] and
+//! [`StoreHandle`] are an open one. All implementations pass the same tests, the module `contract`.
+#![forbid(unsafe_code)]
+
+mod committed;
+mod counter;
+mod episode_features;
+mod error;
+mod received;
+mod rows;
+mod sqlite;
+mod store;
+mod stored_numbers;
+pub mod traits;
+mod training_rows;
+mod url;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+#[cfg(any(test, feature = "testing"))]
+pub use sqlite::old_store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use committed::{Committed, Rejection};
+pub use counter::Counter;
+pub use error::StoreError;
+pub use lapwing_fleet::{
+    Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
+};
+pub use received::{Content, Received, SampleBatch};
+pub use rows::{
+    AgentRow, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage,
+    EpisodeSpan, MAX_AGENTS, MAX_EPISODES_SCANNED, StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
+};
+pub use store::{Store, StoreHandle, is_store};
+pub use stored_numbers::StoredNumbers;
+pub use training_rows::{RowSummary, TrainingRow, TrainingRows};
+pub use url::StoreUrl;
+
+/// Limits of the tables. Above a limit, the store drops the oldest rows of the agents with the most rows and counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Payload bytes of stored sample batches.
+    pub sample_bytes: u64,
+    /// Feature rows in stored sample batches.
+    pub sample_rows: u64,
+    /// Alert messages.
+    pub alerts: u64,
+    /// Update reports.
+    pub updates: u64,
+    /// Agents. Messages of further agents are refused, unless a silent agent with few messages can be removed.
+    pub agents: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sample_bytes: 2 * 1024 * 1024 * 1024,
+            sample_rows: 5_000_000,
+            alerts: 500_000,
+            updates: 100_000,
+            agents: 20_000,
+        }
+    }
+}

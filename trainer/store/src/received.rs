@@ -1,0 +1,71 @@
+//! A decoded message → the parts that the store and its queues need.
+
+use lapwing_shared::features::SchemaId;
+use lapwing_shared::messages::{AgentName, Alert, Body, Message, Update};
+use lapwing_shared::units::Timestamp;
+
+/// A decoded message and its encoded bytes.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Sender, from the topic.
+    pub agent: AgentName,
+    /// Run number of the agent.
+    pub run: u64,
+    /// Message number within the run, 0 for message types without acknowledgement.
+    pub number: u64,
+    /// The parts of the body that the store needs.
+    pub content: Content,
+    /// Encoded message, stored unchanged.
+    pub payload: Vec<u8>,
+}
+
+/// The parts of a message body that the store needs; small, because queues hold many of them.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the variants document them")]
+pub enum Content {
+    Alert(Box<Alert>),
+    Samples(SampleBatch),
+    Health,
+    Status,
+    Update(Box<Update>),
+}
+
+/// Header of a sample batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct SampleBatch {
+    /// Schema of its rows.
+    pub(crate) schema: SchemaId,
+    pub rows: u32,
+    /// Times of the first and last row of a host in an episode; `None` without such rows.
+    pub(crate) suspects: Option<(Timestamp, Timestamp)>,
+}
+
+impl Received {
+    /// Extracts what the store needs from a decoded message.
+    pub fn new(agent: AgentName, message: Message, payload: Vec<u8>) -> Self {
+        let Message { run, number, body, .. } = message;
+        let content = match body {
+            Body::Alert(alert) => Content::Alert(Box::new(alert)),
+            Body::Samples(samples) => {
+                let suspects = || samples.rows.iter().filter(|row| row.in_episode).map(|row| row.at);
+                let suspects = suspects().min().zip(suspects().max());
+                Content::Samples(SampleBatch { schema: samples.schema, rows: samples.rows.len() as u32, suspects })
+            }
+            Body::Health(_) => Content::Health,
+            Body::Status(_) => Content::Status,
+            Body::Update(update) => Content::Update(Box::new(update)),
+        };
+        Self { agent, run, number, content, payload }
+    }
+
+    /// True for message types that are numbered, stored one by one and acknowledged.
+    pub fn is_acknowledged(&self) -> bool {
+        !matches!(self.content, Content::Health | Content::Status)
+    }
+}
+
+/// A time as stored: times beyond signed 64-bit numbers become the largest one.
+pub(crate) fn stored_ns(at: Timestamp) -> i64 {
+    at.as_nanos().min(i64::MAX.cast_unsigned()).cast_signed()
+}

@@ -1,0 +1,177 @@
+//! What pages, lists and commands read from a store, and how they select it; plain types without SQL.
+
+use lapwing_fleet::Episode;
+use lapwing_shared::messages::{Health, Status};
+use serde::Serialize;
+
+/// One agent, as `agents` lists it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct StoredAgent {
+    pub name: String,
+    /// Highest run number received.
+    pub run: u64,
+    /// When its last message arrived, seconds since the epoch.
+    pub last_seen_s: u64,
+    /// Feature rows received in total.
+    pub sample_rows: u64,
+    /// Alert messages received in total.
+    pub alerts: u64,
+    /// Last status; `None` if the agent has not sent one or it no longer decodes.
+    #[serde(skip)]
+    pub status: Option<Box<Status>>,
+    /// Last health; `None` if the agent has not sent one or it no longer decodes.
+    #[serde(skip)]
+    pub health: Option<Box<Health>>,
+}
+
+/// Selects episodes.
+#[derive(Clone, Debug, Default)]
+pub struct AlertFilter {
+    /// Only episodes of this agent.
+    pub agent: Option<String>,
+    /// Only episodes without a label.
+    pub unlabelled: bool,
+    /// Episodes to return, at most.
+    pub limit: u32,
+}
+
+/// Agents that one query returns, at most.
+pub const MAX_AGENTS: u32 = 20_000;
+
+/// One step of an agent's update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredUpdate {
+    /// Release version, 0 if the manifest could not be read.
+    pub release: u64,
+    /// `downloading`, `verified`, `trial`, `confirmed`, `refused` or `rolled-back`.
+    pub step: String,
+    /// Why the release was refused or rolled back.
+    pub reason: Option<String>,
+    /// When the store received it, seconds since the epoch.
+    pub received_s: u64,
+}
+
+/// Episodes that one agent opened on one day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct DayCount {
+    /// Days since the epoch.
+    pub day: i64,
+    pub agent: String,
+    pub episodes: u64,
+}
+
+/// One agent, as the dashboard shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentRow {
+    /// The same as in the list of agents.
+    pub line: StoredAgent,
+    /// The health message before the newest one, to compute rates.
+    pub health_before: Option<Box<Health>>,
+    /// Newest update report.
+    pub update: Option<StoredUpdate>,
+    /// Open episodes.
+    pub open_alerts: u64,
+}
+
+/// Episodes that one query looks at, at most. [`EpisodeFilter::before`] continues with older ones.
+pub const MAX_EPISODES_SCANNED: u32 = 5_000;
+
+/// Selects episodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EpisodeFilter {
+    /// Only episodes of this agent.
+    pub agent: Option<String>,
+    /// Only episodes with this [`Episode::shown_class`].
+    pub kind: Option<String>,
+    /// Only open (true) or only closed (false) episodes.
+    pub open: Option<bool>,
+    /// Earliest start, seconds since the epoch, capture time. With a start, episodes are ordered by it.
+    pub from_s: Option<u64>,
+    /// Latest start, seconds since the epoch, capture time. With a start, episodes are ordered by it.
+    pub to_s: Option<u64>,
+    /// Only episodes after this place: [`EpisodePage::next`] of the previous page.
+    pub before: Option<i64>,
+    /// Episodes per page, at most.
+    pub limit: u32,
+}
+
+/// One page of episodes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EpisodePage {
+    /// The episodes, newest first.
+    pub episodes: Vec<Episode>,
+    /// [`EpisodeFilter::before`] of the next page; `None` on the last page.
+    pub next: Option<i64>,
+}
+
+/// One alert message of an episode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpisodeMessage {
+    /// 0 opened, 1 updated, 2 closed.
+    pub state: u8,
+    /// Time of the message, seconds since the epoch, capture time.
+    pub at_s: u64,
+    /// Highest evidence so far, nats.
+    pub peak_nats: f64,
+    /// Flows so far.
+    pub flows: u32,
+    /// When the store received it, seconds since the epoch.
+    pub received_s: u64,
+}
+
+/// An episode to classify, and the time span of its flows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct EpisodeSpan {
+    pub(crate) id: i64,
+    pub(crate) agent: i64,
+    pub agent_name: String,
+    pub episode: u64,
+    pub(crate) first_ns: i64,
+    pub(crate) last_ns: i64,
+    /// Changes of the episode since it was classified, when it was read.
+    pub(crate) changes: i64,
+}
+
+/// A stored sample batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// Its position in the order of arrival.
+    pub arrival: u64,
+    /// Number of its agent in this store.
+    pub agent_id: i64,
+    /// Name of its agent.
+    pub agent: String,
+    /// Encoded message, as received.
+    pub payload: Vec<u8>,
+}
+
+/// Time from the first to the last message of an episode, for training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpisodeExtent {
+    /// Number of its agent in this store.
+    pub agent_id: i64,
+    /// Earliest start, nanoseconds.
+    pub first_ns: i64,
+    /// Latest message, nanoseconds.
+    pub last_ns: i64,
+    /// An operator labelled it benign.
+    pub benign: bool,
+}
+
+/// Alert episodes without a label. Their rows are excluded from training, although a release in use raises as many false
+/// alerts as its budget allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct Unlabelled {
+    pub episodes: u64,
+    /// Evidence limit that they exceeded, nats; the mean where there were several limits.
+    pub limit_nats: f32,
+}
+
+/// Versions that a restored store skips, because the agents may have releases that were made after the backup. Far below
+/// the largest step between two versions that an agent accepts.
+pub const BACKUP_VERSIONS: u64 = 1_000;

@@ -1,0 +1,58 @@
+//! One batch of messages → the changes that its commit makes to the writer's cache.
+
+use super::progress::RunProgress;
+use crate::committed::Committed;
+use crate::received::{Content, Received};
+use lapwing_shared::messages::AgentName;
+use std::collections::{BTreeMap, HashMap};
+
+/// Sizes of the tables that have a limit, of all agents or of one.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Totals {
+    pub(super) sample_bytes: u64,
+    pub(super) sample_rows: u64,
+    pub(super) alerts: u64,
+    pub(super) updates: u64,
+}
+
+/// Changes of an uncommitted batch to the writer's cache.
+#[derive(Default)]
+pub(super) struct PendingBatch {
+    pub(super) agents: HashMap<AgentName, i64>,
+    pub(super) schemas: HashMap<[u8; 32], i64>,
+    /// Numbers of the runs that the batch uses, by agent and run.
+    pub(super) progress: BTreeMap<(i64, u64), RunProgress>,
+    pub(super) forgotten_runs: Vec<(i64, u64)>,
+    pub(super) totals: Totals,
+    pub(super) usage: HashMap<i64, Totals>,
+    pub(super) evicted: Vec<(AgentName, i64)>,
+    /// Agents to remove for new ones, as far as needed.
+    pub(super) evictable: Option<Vec<(AgentName, i64)>>,
+    pub(super) activity: BTreeMap<i64, AgentActivity>,
+    /// Changes of the numbers of episodes, by day of their start and agent.
+    pub(super) days: BTreeMap<(i64, i64), i64>,
+    pub(super) result: Committed,
+}
+
+/// Messages of one agent in a batch: the newest state and counts.
+#[derive(Default)]
+pub(super) struct AgentActivity {
+    pub(super) run: u64,
+    pub(super) status: Option<Vec<u8>>,
+    pub(super) health: Option<Vec<u8>>,
+    pub(super) sample_rows: u64,
+    pub(super) alerts: u64,
+    /// Change of the number of open episodes.
+    pub(super) open_episodes: i64,
+}
+
+impl AgentActivity {
+    pub(super) fn add(&mut self, received: &Received) {
+        self.run = self.run.max(received.run);
+        match received.content {
+            Content::Status => self.status = Some(received.payload.clone()),
+            Content::Health => self.health = Some(received.payload.clone()),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Alert messages → rows of the table of episodes; rows → typed episodes.
+
+use super::write::BatchWriter;
+use crate::received::{Received, stored_ns};
+use lapwing_fleet::{Classification, Episode, EpisodeRecord, Label, MessageKey};
+use lapwing_shared::messages::{Alert, AlertState, Body, Message, Role};
+use lapwing_shared::units::{Address, NANOS_PER_SECOND, Timestamp};
+use lapwing_shared::verdict::alert::NO_HOST;
+use lapwing_shared::verdict::tracker::UPDATE_INTERVAL;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::BTreeSet;
+
+/// Columns that [`record`] reads, in this order.
+const RECORD: &str = "e.run, e.number, e.state, e.host, e.role, e.since_ns, e.at_ns, e.peak_nats, e.limit_nats, \
+     e.flows, e.odd_flows, e.service_port, e.resembles, e.release, e.first_ns, e.last_ns, e.open_ns, e.closed_ns, \
+     e.highest_limit_nats";
+/// Number of columns of [`RECORD`].
+const RECORD_COLUMNS: usize = 19;
+const DAY_NS: i64 = 86_400 * NANOS_PER_SECOND.cast_signed();
+
+/// A query for whole episodes that `condition` selects, each with its newest message.
+pub(super) fn select_episodes(condition: &str) -> String {
+    format!(
+        "SELECT {RECORD}, e.episode, agents.name, e.class, e.class_probability, e.class_rows, e.label, e.labelled_by, \
+         alerts.payload FROM episodes AS e JOIN agents ON agents.id = e.agent \
+         LEFT JOIN alerts ON alerts.id = e.message WHERE {condition}"
+    )
+}
+
+/// A row of [`select_episodes`], with its message decoded.
+pub(super) fn episode(row: &Row<'_>) -> rusqlite::Result<Episode> {
+    let next = |column: usize| RECORD_COLUMNS + column;
+    let class: Option<String> = row.get(next(2))?;
+    let probability = row.get(next(3))?;
+    let rows: Option<u32> = row.get(next(4))?;
+    let label: Option<String> = row.get(next(5))?;
+    let payload: Option<Vec<u8>> = row.get(next(7))?;
+    let message = payload.and_then(|payload| match Message::decode(&payload).ok()?.body {
+        Body::Alert(alert) => Some(Box::new(alert)),
+        _ => None,
+    });
+    Ok(Episode {
+        agent: row.get(next(1))?,
+        number: row.get::<_, i64>(next(0))?.cast_unsigned(),
+        record: record(row)?,
+        class: class.map(|class| Classification { class, probability, rows: rows.unwrap_or(0) }),
+        label: label.as_deref().and_then(Label::parse),
+        labelled_by: row.get(next(6))?,
+        message,
+    })
+}
+
+pub(super) fn alert_state(number: u8) -> AlertState {
+    match number {
+        0 => AlertState::Opened,
+        1 => AlertState::Updated,
+        _ => AlertState::Closed,
+    }
+}
+
+fn time(nanos: i64) -> Timestamp {
+    Timestamp::from_nanos(nanos.cast_unsigned())
+}
+
+/// The record in the first columns of a row.
+fn record(row: &Row<'_>) -> rusqlite::Result<EpisodeRecord> {
+    let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let at = |column| row.get(column).map(time);
+    Ok(EpisodeRecord {
+        newest: MessageKey { run: number(0)?, number: number(1)? },
+        state: alert_state(row.get(2)?),
+        host: Address(row.get(3)?),
+        role: if row.get::<_, u8>(4)? == Role::Source as u8 { Role::Source } else { Role::Target },
+        since: at(5)?,
+        at: at(6)?,
+        peak_nats: row.get(7)?,
+        limit_nats: row.get(8)?,
+        flows: row.get(9)?,
+        odd_flows: row.get(10)?,
+        service_port: row.get(11)?,
+        resembles: row.get(12)?,
+        release: number(13)?,
+        first: at(14)?,
+        last: at(15)?,
+        open_at: row.get::<_, Option<i64>>(16)?.map(time),
+        closed_at: row.get::<_, Option<i64>>(17)?.map(time),
+        highest_limit_nats: row.get(18)?,
+    })
+}
+
+/// Day of a stored time, since the epoch.
+pub(super) fn day_of(stored_ns: i64) -> i64 {
+    stored_ns / DAY_NS
+}
+
+/// A row to update.
+struct StoredEpisode {
+    id: i64,
+    message: i64,
+    class: Option<String>,
+    record: EpisodeRecord,
+}
+
+impl BatchWriter<'_> {
+    /// Adds an alert, stored in row `message` of the alerts, to its episode.
+    pub(super) fn add_to_episode(
+        &mut self,
+        agent: i64,
+        received: &Received,
+        alert: &Alert,
+        message: i64,
+    ) -> rusqlite::Result<()> {
+        let key = MessageKey { run: received.run, number: received.number };
+        let Some(stored) = self.stored_episode(agent, alert.episode)? else {
+            return self.insert_episode(agent, alert.episode, &EpisodeRecord::new(key, alert), message);
+        };
+        let mut record = stored.record.clone();
+        let is_newest = record.add(key, alert);
+        let message = if is_newest { message } else { stored.message };
+        self.update_episode(agent, &stored, &record, message)
+    }
+
+    fn stored_episode(&self, agent: i64, episode: u64) -> rusqlite::Result<Option<StoredEpisode>> {
+        let text = format!(
+            "SELECT {RECORD}, e.id, e.message, e.class FROM episodes AS e WHERE e.agent = ?1 AND e.episode = ?2"
+        );
+        let read = |row: &Row<'_>| {
+            let (id, message) = (row.get(RECORD_COLUMNS)?, row.get(RECORD_COLUMNS + 1)?);
+            Ok(StoredEpisode { id, message, class: row.get(RECORD_COLUMNS + 2)?, record: record(row)? })
+        };
+        self.transaction.prepare_cached(&text)?.query_row((agent, episode.cast_signed()), read).optional()
+    }
+
+    fn insert_episode(
+        &mut self,
+        agent: i64,
+        episode: u64,
+        record: &EpisodeRecord,
+        message: i64,
+    ) -> rusqlite::Result<()> {
+        let text = "INSERT INTO episodes (agent, episode, message, run, number, state, host, role, since_ns, at_ns, \
+                    peak_nats, limit_nats, flows, odd_flows, service_port, resembles, release, first_ns, last_ns, \
+                    open_ns, closed_ns, highest_limit_nats, is_open, shown_class, to_classify) VALUES (?1, ?2, ?3, ?4, \
+                    ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
+        self.transaction.prepare_cached(text)?.execute(params![
+            agent,
+            episode.cast_signed(),
+            message,
+            record.newest.run.cast_signed(),
+            record.newest.number.cast_signed(),
+            record.state as u8,
+            record.host.0,
+            record.role as u8,
+            stored_ns(record.since),
+            stored_ns(record.at),
+            record.peak_nats,
+            record.limit_nats,
+            record.flows,
+            record.odd_flows,
+            record.service_port,
+            record.resembles,
+            record.release.cast_signed(),
+            stored_ns(record.first),
+            stored_ns(record.last),
+            record.open_at.map(stored_ns),
+            record.closed_at.map(stored_ns),
+            record.highest_limit_nats,
+            record.is_open(),
+            record.shown_class(None),
+            needs_class(record),
+        ])?;
+        self.count_episode(agent, record, 1);
+        Ok(())
+    }
+
+    fn update_episode(
+        &mut self,
+        agent: i64,
+        stored: &StoredEpisode,
+        record: &EpisodeRecord,
+        message: i64,
+    ) -> rusqlite::Result<()> {
+        // Without the start, whose index needs no change then.
+        let text = "UPDATE episodes SET message = ?2, run = ?3, number = ?4, state = ?5, host = ?6, role = ?7, \
+                    at_ns = ?8, peak_nats = ?9, limit_nats = ?10, flows = ?11, odd_flows = ?12, service_port = ?13, \
+                    resembles = ?14, release = ?15, first_ns = ?16, last_ns = ?17, open_ns = ?18, closed_ns = ?19, \
+                    highest_limit_nats = ?20, is_open = ?21, shown_class = ?22, to_classify = to_classify + ?23 \
+                    WHERE id = ?1";
+        self.transaction.prepare_cached(text)?.execute(params![
+            stored.id,
+            message,
+            record.newest.run.cast_signed(),
+            record.newest.number.cast_signed(),
+            record.state as u8,
+            record.host.0,
+            record.role as u8,
+            stored_ns(record.at),
+            record.peak_nats,
+            record.limit_nats,
+            record.flows,
+            record.odd_flows,
+            record.service_port,
+            record.resembles,
+            record.release.cast_signed(),
+            stored_ns(record.first),
+            stored_ns(record.last),
+            record.open_at.map(stored_ns),
+            record.closed_at.map(stored_ns),
+            record.highest_limit_nats,
+            record.is_open(),
+            record.shown_class(stored.class.as_deref()),
+            needs_class(record),
+        ])?;
+        if record.since != stored.record.since {
+            let text = "UPDATE episodes SET since_ns = ?2 WHERE id = ?1";
+            self.transaction.prepare_cached(text)?.execute((stored.id, stored_ns(record.since)))?;
+        }
+        if (record.since, record.is_open()) != (stored.record.since, stored.record.is_open()) {
+            self.count_episode(agent, &stored.record, -1);
+            self.count_episode(agent, record, 1);
+        }
+        Ok(())
+    }
+
+    /// Adds an episode to the counts by day and of open ones, or subtracts it.
+    fn count_episode(&mut self, agent: i64, record: &EpisodeRecord, sign: i64) {
+        *self.pending.days.entry((day_of(stored_ns(record.since)), agent)).or_default() += sign;
+        self.activity(agent).open_episodes += sign * i64::from(record.is_open());
+    }
+
+    /// Queues the episodes of an agent that a batch of sample rows overlaps for classification. The last flow of an
+    /// episode may be up to one update interval newer than its newest message.
+    pub(super) fn queue_overlapped(&self, agent: i64, first_ns: i64, last_ns: i64) -> rusqlite::Result<()> {
+        let text = "UPDATE episodes SET to_classify = to_classify + 1 \
+                    WHERE agent = ?1 AND last_ns >= ?2 AND first_ns <= ?3 AND host <> ?4";
+        let first_ns = first_ns.saturating_sub(UPDATE_INTERVAL.0.cast_signed());
+        self.transaction.prepare_cached(text)?.execute((agent, first_ns, last_ns, NO_HOST.0)).map(drop)
+    }
+
+    /// Writes the changes of the counts by day.
+    pub(super) fn write_days(&self) -> rusqlite::Result<()> {
+        for ((day, agent), change) in self.pending.days.iter().filter(|(_, change)| **change != 0) {
+            change_day(&self.transaction, *day, *agent, *change)?;
+        }
+        Ok(())
+    }
+}
+
+/// Changes the number of episodes of an agent that began on a day; a number of 0 needs no row.
+fn change_day(connection: &Connection, day: i64, agent: i64, change: i64) -> rusqlite::Result<()> {
+    let text = "INSERT INTO episode_days (day, agent, episodes) VALUES (?1, ?2, ?3) \
+                ON CONFLICT (day, agent) DO UPDATE SET episodes = episodes + ?3";
+    connection.prepare_cached(text)?.execute((day, agent, change))?;
+    if change < 0 {
+        let text = "DELETE FROM episode_days WHERE day = ?1 AND agent = ?2 AND episodes <= 0";
+        connection.prepare_cached(text)?.execute((day, agent))?;
+    }
+    Ok(())
+}
+
+/// Removes the episodes of an agent among `episodes` that have no message left, with their counts. Of the others, shows the
+/// newest message that is left.
+pub(super) fn remove_empty(connection: &Connection, agent: i64, episodes: &BTreeSet<i64>) -> rusqlite::Result<()> {
+    let text = "DELETE FROM episodes WHERE agent = ?1 AND episode = ?2 AND NOT EXISTS \
+                (SELECT 1 FROM alerts WHERE alerts.agent = ?1 AND alerts.episode = ?2) RETURNING since_ns, is_open";
+    let mut open = 0;
+    for episode in episodes {
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let removed = connection.prepare_cached(text)?.query_row((agent, episode), read).optional()?;
+        let Some((since_ns, is_open)): Option<(i64, i64)> = removed else {
+            let text = "UPDATE episodes SET message = (SELECT id FROM alerts WHERE agent = ?1 AND episode = ?2 \
+                        ORDER BY run DESC, number DESC, id DESC LIMIT 1) WHERE agent = ?1 AND episode = ?2 \
+                        AND NOT EXISTS (SELECT 1 FROM alerts WHERE alerts.id = episodes.message)";
+            connection.prepare_cached(text)?.execute((agent, episode))?;
+            continue;
+        };
+        open += is_open;
+        change_day(connection, day_of(since_ns), agent, -1)?;
+    }
+    let text = "UPDATE agents SET open_episodes = open_episodes - ?2 WHERE id = ?1";
+    connection.prepare_cached(text)?.execute((agent, open)).map(drop)
+}
+
+/// 1 for an episode of a host; alerts about the whole site have no rows to classify.
+fn needs_class(record: &EpisodeRecord) -> i64 {
+    i64::from(record.host != NO_HOST)
+}

@@ -1,0 +1,160 @@
+//! Tables above their limits → deletes the oldest rows of the agents with the most rows, and counts them.
+//!
+//! The agents with the most rows are reduced to a common level, so an agent that floods the store displaces its own rows
+//! first. Alerts of labelled episodes are deleted only if nothing else is left.
+
+use super::batch::Totals;
+use super::counters;
+use super::episode_rows::remove_empty;
+use crate::Limits;
+use crate::counter::Counter;
+use rusqlite::Transaction;
+use std::collections::HashMap;
+
+/// Deletes an extra 1/64 of the limit each time, so that not every commit deletes.
+const PRUNE_SHARE: u64 = 64;
+
+/// Sizes of the tables within an open transaction.
+pub(super) struct Pruner<'a> {
+    pub(super) transaction: &'a Transaction<'a>,
+    pub(super) totals: &'a mut Totals,
+    /// Sizes by agent before the transaction.
+    pub(super) committed: &'a HashMap<i64, Totals>,
+    /// Sizes by agent that the transaction has changed.
+    pub(super) pending: &'a mut HashMap<i64, Totals>,
+}
+
+/// The level to which the largest shares must be reduced to remove at least `excess` in total.
+fn level(mut shares: Vec<u64>, excess: u64) -> u64 {
+    shares.sort_unstable_by(|a, b| b.cmp(a));
+    let mut sum = 0;
+    for (index, share) in shares.iter().enumerate() {
+        sum += share;
+        let level = sum.saturating_sub(excess) / (index as u64 + 1);
+        if shares.get(index + 1).is_none_or(|next| level >= *next) {
+            return level;
+        }
+    }
+    0
+}
+
+impl Pruner<'_> {
+    /// Deletes rows of each table above its limit.
+    pub(super) fn prune(&mut self, limits: Limits) -> rusqlite::Result<()> {
+        let keep = |limit: u64| limit - limit / PRUNE_SHARE;
+        if self.totals.sample_bytes > limits.sample_bytes {
+            self.prune_samples(keep(limits.sample_bytes), |usage| usage.sample_bytes)?;
+        }
+        if self.totals.sample_rows > limits.sample_rows {
+            self.prune_samples(keep(limits.sample_rows), |usage| usage.sample_rows)?;
+        }
+        if self.totals.alerts > limits.alerts {
+            self.prune_alerts(keep(limits.alerts))?;
+        }
+        if self.totals.updates > limits.updates {
+            self.prune_updates(keep(limits.updates))?;
+        }
+        Ok(())
+    }
+
+    /// Agents above the level that leaves `keep` in total, with their excess.
+    fn heaviest(&self, keep: u64, of: fn(&Totals) -> u64) -> Vec<(i64, u64)> {
+        let unchanged = self.committed.iter().filter(|(agent, _)| !self.pending.contains_key(agent));
+        let shares: Vec<(i64, u64)> =
+            unchanged.chain(self.pending.iter()).map(|(agent, usage)| (*agent, of(usage))).collect();
+        let excess = of(self.totals).saturating_sub(keep);
+        let level = level(shares.iter().map(|(_, share)| *share).collect(), excess);
+        let above = shares.into_iter().filter(|(_, share)| *share > level);
+        above.map(|(agent, share)| (agent, share - level)).collect()
+    }
+
+    fn removed(&mut self, agent: i64, less: &Totals) {
+        self.totals.subtract(less);
+        let committed = || self.committed.get(&agent).copied().unwrap_or_default();
+        self.pending.entry(agent).or_insert_with(committed).subtract(less);
+    }
+
+    fn prune_alerts(&mut self, keep: u64) -> rusqlite::Result<()> {
+        let before = self.totals.alerts;
+        let unlabelled = "AND NOT EXISTS (SELECT 1 FROM episodes WHERE episodes.agent = alerts.agent \
+                          AND episodes.episode = alerts.episode AND label IS NOT NULL)";
+        for condition in [unlabelled, ""] {
+            if self.totals.alerts <= keep {
+                break;
+            }
+            let text = format!(
+                "DELETE FROM alerts WHERE id IN \
+                 (SELECT id FROM alerts WHERE agent = ?1 {condition} ORDER BY id LIMIT ?2) RETURNING episode"
+            );
+            for (agent, excess) in self.heaviest(keep, |usage| usage.alerts) {
+                let mut statement = self.transaction.prepare_cached(&text)?;
+                let removed = statement.query_map((agent, excess.cast_signed()), |row| row.get(0))?;
+                let removed: Vec<i64> = removed.collect::<rusqlite::Result<_>>()?;
+                self.removed(agent, &Totals { alerts: removed.len() as u64, ..Totals::default() });
+                // An episode is deleted with its last message.
+                remove_empty(self.transaction, agent, &removed.into_iter().collect())?;
+            }
+        }
+        counters::add(self.transaction, Counter::AlertsDropped, before - self.totals.alerts)
+    }
+
+    fn prune_updates(&mut self, keep: u64) -> rusqlite::Result<()> {
+        let before = self.totals.updates;
+        let text = "DELETE FROM updates WHERE id IN (SELECT id FROM updates WHERE agent = ?1 ORDER BY id LIMIT ?2)";
+        let mut statement = self.transaction.prepare_cached(text)?;
+        for (agent, excess) in self.heaviest(keep, |usage| usage.updates) {
+            let updates = statement.execute((agent, excess.cast_signed()))? as u64;
+            self.removed(agent, &Totals { updates, ..Totals::default() });
+        }
+        counters::add(self.transaction, Counter::UpdatesDropped, before - self.totals.updates)
+    }
+
+    fn prune_samples(&mut self, keep: u64, of: fn(&Totals) -> u64) -> rusqlite::Result<()> {
+        let before = self.totals.sample_rows;
+        let mut batches = 0;
+        for (agent, excess) in self.heaviest(keep, of) {
+            let mut less = Totals::default();
+            let mut last = None;
+            let text = "SELECT id, rows, length(payload) FROM samples WHERE agent = ?1 ORDER BY id";
+            let mut statement = self.transaction.prepare_cached(text)?;
+            let mut oldest = statement.query([agent])?;
+            while of(&less) < excess {
+                let Some(row) = oldest.next()? else { break };
+                less.sample_rows += row.get::<_, i64>(1)?.cast_unsigned();
+                less.sample_bytes += row.get::<_, i64>(2)?.cast_unsigned();
+                last = Some(row.get::<_, i64>(0)?);
+                batches += 1;
+            }
+            drop(oldest);
+            if let Some(last) = last {
+                let text = "DELETE FROM samples WHERE agent = ?1 AND id <= ?2";
+                self.transaction.prepare_cached(text)?.execute((agent, last))?;
+                self.removed(agent, &less);
+            }
+        }
+        counters::add(self.transaction, Counter::SampleRowsDropped, before - self.totals.sample_rows)?;
+        counters::add(self.transaction, Counter::SampleBatchesDropped, batches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_removes_the_excess_from_the_largest_shares() {
+        for (shares, excess, expected) in [
+            (vec![10], 3, 7),
+            (vec![100, 10, 10], 50, 50),
+            (vec![100, 90, 10], 50, 70),
+            (vec![5, 5, 5], 1, 4),
+            (vec![1, 2, 3], 6, 0),
+            (vec![], 1, 0),
+        ] {
+            let found = level(shares.clone(), excess);
+            assert_eq!(found, expected, "{shares:?}");
+            let removed: u64 = shares.iter().map(|share| share.saturating_sub(found)).sum();
+            assert!(removed >= excess || shares.is_empty(), "{shares:?}");
+        }
+    }
+}

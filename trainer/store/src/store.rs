@@ -1,0 +1,129 @@
+//! A place → the implementation that speaks to it.
+
+use crate::error::StoreError;
+use crate::rows::EpisodeSpan;
+use crate::sqlite::{SqliteHandle, SqliteWriter, schema};
+use crate::traits::{Handle, Ingest};
+use crate::url::StoreUrl;
+use crate::{Limits, episode_features, training_rows};
+use lapwing_shared::features::{FeatureVector, SchemaId};
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+
+/// Whether this is a store: the address of a database, or a file that begins like an SQLite file.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn is_store(path: &Path) -> std::io::Result<bool> {
+    match path.into() {
+        StoreUrl::Sqlite(path) => schema::is_sqlite(&path),
+        StoreUrl::Postgres(_) => Ok(true),
+    }
+}
+
+/// A writer of messages, see [`Ingest`].
+pub struct Store {
+    url: StoreUrl,
+    writer: Box<dyn Ingest>,
+}
+
+impl Store {
+    /// Opens or creates a store.
+    ///
+    /// # Errors
+    /// When the store allows one writer and another one has it open; when it is damaged, foreign, of a newer version, or
+    /// cannot be written.
+    pub fn open(url: impl Into<StoreUrl>, limits: Limits) -> Result<Self, StoreError> {
+        let url = url.into();
+        let writer = Box::new(SqliteWriter::open(url.file()?, limits)?);
+        Ok(Self { url, writer })
+    }
+
+    /// Opens a [`StoreHandle`] on the same store.
+    ///
+    /// # Errors
+    /// As [`StoreHandle::open`].
+    pub fn handle(&self) -> Result<StoreHandle, StoreError> {
+        StoreHandle::open(&self.url)
+    }
+
+    /// Ends writing.
+    ///
+    /// # Errors
+    /// As [`Ingest::close`].
+    pub fn close(self) -> Result<(), StoreError> {
+        self.writer.close()
+    }
+}
+
+impl Deref for Store {
+    type Target = dyn Ingest;
+
+    fn deref(&self) -> &Self::Target {
+        self.writer.as_ref()
+    }
+}
+
+impl DerefMut for Store {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.writer.as_mut()
+    }
+}
+
+/// A reader and editor of everything but messages, see [`Handle`].
+pub struct StoreHandle {
+    handle: Box<dyn Handle>,
+}
+
+impl StoreHandle {
+    /// Opens an existing store beside a running `serve`, and migrates it if needed.
+    ///
+    /// # Errors
+    /// When it does not exist, or as for [`Store::open`].
+    pub fn open(url: impl Into<StoreUrl>) -> Result<Self, StoreError> {
+        let handle = Box::new(SqliteHandle::open(url.into().file()?)?);
+        Ok(Self { handle })
+    }
+
+    /// Opens an existing store of the current version read-only.
+    ///
+    /// # Errors
+    /// As [`StoreHandle::open`].
+    pub fn open_reading(url: impl Into<StoreUrl>) -> Result<Self, StoreError> {
+        let handle = Box::new(SqliteHandle::open_reading(url.into().file()?)?);
+        Ok(Self { handle })
+    }
+
+    /// Rows of one feature schema that are in the store now; the iterator skips rows that arrive later.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn training_rows(&self, schema: &SchemaId) -> Result<training_rows::TrainingRows<'_>, StoreError> {
+        training_rows::TrainingRows::new(self.handle.as_ref(), schema)
+    }
+
+    /// Rows of one feature schema by which to classify an episode: those in its alert messages, or else those in its
+    /// agent's samples of hosts in an episode during its time span. Skips batches that no longer decode.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn episode_rows(&self, span: &EpisodeSpan, schema: &SchemaId) -> Result<Vec<FeatureVector>, StoreError> {
+        episode_features::episode_rows(self.handle.as_ref(), span, schema)
+    }
+
+    /// Alert episodes without a label. Test alerts, which have no limit, do not count.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn unlabelled(&self) -> Result<crate::rows::Unlabelled, StoreError> {
+        self.handle.unlabelled_of(None)
+    }
+}
+
+impl Deref for StoreHandle {
+    type Target = dyn Handle;
+
+    fn deref(&self) -> &Self::Target {
+        self.handle.as_ref()
+    }
+}

@@ -1,0 +1,386 @@
+//! What the trainer needs of a store, by concern; each implementation speaks its own SQL.
+//!
+//! Collectors use [`Ingest`]; everything else uses the concerns together, as a [`Handle`]. All calls block. Times are
+//! arguments, in seconds since the epoch.
+
+use crate::committed::Committed;
+use crate::counter::Counter;
+use crate::error::StoreError;
+use crate::received::Received;
+use crate::rows::{
+    AgentRow, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan,
+    StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
+};
+use crate::stored_numbers::StoredNumbers;
+use lapwing_fleet::{Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release};
+use lapwing_shared::features::SchemaId;
+use lapwing_shared::messages::AgentName;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// A writer of agents' messages.
+pub trait Ingest: Send {
+    /// Stores a batch in one transaction, received at `now_s`. The numbers of each run are read and locked in the
+    /// transaction, so that no message is stored twice, whoever stored it first.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then no message of the batch is stored, and the caller may retry it.
+    fn commit(&mut self, batch: &[Received], now_s: u64) -> Result<Committed, StoreError>;
+
+    /// Numbers of the stored messages of an agent's run; `None` for an unknown agent or run.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn progress(&self, agent: &AgentName, run: u64) -> Result<Option<StoredNumbers>, StoreError>;
+
+    /// Ends writing.
+    ///
+    /// # Errors
+    /// When the end cannot be written; committed messages stay stored.
+    fn close(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// Agents, as they report themselves.
+pub trait Agents {
+    /// All agents, ordered by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn agents(&self) -> Result<Vec<StoredAgent>, StoreError>;
+
+    /// At most [`crate::MAX_AGENTS`] agents, ordered by name; with `name`, only that agent.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn agent_rows(&self, name: Option<&str>) -> Result<Vec<AgentRow>, StoreError>;
+
+    /// At most `limit` update reports of an agent, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn updates_of(&self, agent: &str, limit: u32) -> Result<Vec<StoredUpdate>, StoreError>;
+
+    /// At most `limit` agents, ordered by name, whose alerts cannot be classified: they send rows neither in their newest
+    /// alert nor in samples.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn agents_without_rows(&self, limit: u32) -> Result<Vec<String>, StoreError>;
+
+    /// Removes an agent with its alerts, labels, feature rows and reports. If it sends again, it is a new agent. A running
+    /// `serve` notices it at its next commit.
+    ///
+    /// # Errors
+    /// When there is no such agent, or the store cannot be written.
+    fn forget_agent(&self, name: &str) -> Result<(), StoreError>;
+}
+
+/// Alert episodes, their messages and labels.
+pub trait Episodes {
+    /// One page of episodes, from at most [`crate::MAX_EPISODES_SCANNED`] ones: newest message first, or newest start first if
+    /// the filter limits the start.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn episodes(&self, filter: &EpisodeFilter) -> Result<EpisodePage, StoreError>;
+
+    /// Episodes, newest message first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn alerts(&self, filter: &AlertFilter) -> Result<Vec<Episode>, StoreError>;
+
+    /// One episode, and at most `limit` of its messages, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn episode(
+        &self,
+        agent: &str,
+        number: u64,
+        limit: u32,
+    ) -> Result<Option<(Episode, Vec<EpisodeMessage>)>, StoreError>;
+
+    /// Labels an episode; a later label replaces an earlier one.
+    ///
+    /// # Errors
+    /// When the agent has no such episode, or the store cannot be written.
+    fn label(&self, agent: &str, episode: u64, label: Label, who: &str, now_s: u64) -> Result<(), StoreError>;
+
+    /// Episodes opened in a range of days since the epoch, counted by day and agent; with `agent`, only of that agent.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn opened_by_day(&self, days: RangeInclusive<i64>, agent: Option<&str>) -> Result<Vec<DayCount>, StoreError>;
+
+    /// Day since the epoch on which the newest episode began; with `agent`, its episode with the newest message.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn newest_day(&self, agent: Option<&str>) -> Result<Option<i64>, StoreError>;
+}
+
+/// The queue of episodes to classify, and their classes.
+pub trait Classes {
+    /// At most `limit` episodes whose messages or sample rows have changed since they were classified, in the order in
+    /// which they began to arrive. [`Classes::set_classes`] takes them from the queue.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn unclassified_episodes(&self, limit: u32) -> Result<Vec<EpisodeSpan>, StoreError>;
+
+    /// Stores classifications, `None` for an episode that could not be classified, and takes the episodes from the queue,
+    /// unless they have changed in the meantime; all in one transaction.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn set_classes(
+        &self,
+        classified: &[(EpisodeSpan, Option<Classification>)],
+        model: &str,
+        now_s: u64,
+    ) -> Result<(), StoreError>;
+
+    /// At most `limit` episodes with the label attack whose messages are stored, newest label first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn labelled_attacks(&self, limit: u32) -> Result<Vec<EpisodeSpan>, StoreError>;
+}
+
+/// Releases of every group.
+pub trait Releases {
+    /// Adds a release.
+    ///
+    /// # Errors
+    /// When the group already has this version, or the store cannot be written.
+    fn add_release(&self, line: &Release) -> Result<(), StoreError>;
+
+    /// At most `limit` releases of a group, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn releases(&self, group: &str, limit: u32) -> Result<Vec<Release>, StoreError>;
+
+    /// Releases of every group, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn all_releases(&self, limit: u32) -> Result<Vec<Release>, StoreError>;
+
+    /// One release of a group.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn release(&self, group: &str, version: u64) -> Result<Option<Release>, StoreError>;
+}
+
+/// Releases that the gate holds back, and the operator's decision.
+pub trait HeldReleases {
+    /// Adds a release that waits for an operator; it supersedes every undecided one of its group.
+    ///
+    /// # Errors
+    /// When the group already has this version, or the store cannot be written.
+    fn hold_release(&self, held: &HeldRelease) -> Result<(), StoreError>;
+
+    /// Marks every undecided release of a group as superseded, because a newer one exists.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn supersede_held(&self, group: &str) -> Result<(), StoreError>;
+
+    /// At most `limit` held-back releases of a group, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn held_releases(&self, group: &str, limit: u32) -> Result<Vec<HeldRelease>, StoreError>;
+
+    /// At most `limit` releases of all groups that wait for an operator, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn waiting_releases(&self, limit: u32) -> Result<Vec<HeldRelease>, StoreError>;
+
+    /// Approves or rejects a waiting release.
+    ///
+    /// # Errors
+    /// When no such release waits, or the store cannot be written.
+    fn decide_held(&self, group: &str, version: u64, approve: bool, who: &str, now_s: u64) -> Result<(), StoreError>;
+
+    /// The newest approved release of a group that is not published yet.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn approved_release(&self, group: &str) -> Result<Option<HeldRelease>, StoreError>;
+
+    /// Changes the state of a held-back release, if its present state allows it.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn set_held_state(&self, group: &str, version: u64, state: HeldState) -> Result<(), StoreError>;
+}
+
+/// Requests to retrain.
+pub trait Jobs {
+    /// Requests retraining; returns the job number.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn request_retraining(&self, who: &str, now_s: u64) -> Result<i64, StoreError>;
+
+    /// Claims all waiting jobs, because one training serves them all, in one statement: no other server gets them. Returns
+    /// the newest; [`Jobs::finish_jobs`] finishes the others with it.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn take_jobs(&self) -> Result<Option<Job>, StoreError>;
+
+    /// Finishes all running jobs up to this number.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn finish_jobs(&self, up_to: i64, result: Result<&str, &str>, now_s: u64) -> Result<(), StoreError>;
+
+    /// Returns jobs to the queue that were running when `serve` ended.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn requeue_jobs(&self) -> Result<(), StoreError>;
+
+    /// State of a job and its result.
+    ///
+    /// # Errors
+    /// When the job does not exist, or the store cannot be read.
+    fn job_state(&self, id: i64) -> Result<(JobState, Option<String>), StoreError>;
+}
+
+/// Counters and sizes.
+pub trait Counters {
+    /// Reads a counter.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn counter(&self, counter: Counter) -> Result<u64, StoreError>;
+
+    /// Replaces a counter.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn set_counter(&self, counter: Counter, value: u64) -> Result<(), StoreError>;
+
+    /// Numbers of stored alerts, sample batches and update reports.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn message_counts(&self) -> Result<[u64; 3], StoreError>;
+}
+
+/// Identity, backup and check of a store.
+pub trait Maintenance {
+    /// Version of the schema.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn version(&self) -> Result<u32, StoreError>;
+
+    /// Problems of a store of the current version: damage, and derived columns or counts that differ from the rows behind
+    /// them. Empty without any.
+    ///
+    /// # Errors
+    /// [`StoreError::OlderVersion`], or when the store cannot be read.
+    fn check(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Number that identifies this store, drawn when it was created.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    fn id(&self) -> Result<u64, StoreError>;
+
+    /// Copies the store, as it is at this moment, to a new file with mode 600. Writers continue: the copy is one read
+    /// transaction.
+    ///
+    /// # Errors
+    /// When the file exists, the store cannot be read, or the copy cannot be written.
+    fn backup_into(&self, copy: &Path) -> Result<(), StoreError>;
+
+    /// Checks every page of the file, and makes the next release skip [`crate::BACKUP_VERSIONS`] versions beyond `newest`.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], or when the store cannot be written.
+    fn settle_restored(&self, newest: u64) -> Result<(), StoreError>;
+}
+
+/// Sample batches and what training needs to know of episodes.
+pub trait Samples {
+    /// Position of the newest sample batch; 0 without batches.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn newest_batch(&self) -> Result<u64, StoreError>;
+
+    /// The first `limit` batches of a feature schema after one position and up to another one, in order of arrival.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn sample_batches(
+        &self,
+        schema: &SchemaId,
+        after: u64,
+        up_to: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredBatch>, StoreError>;
+
+    /// The newest batch of each agent up to a position, of any schema.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn newest_batches(&self, up_to: u64) -> Result<Vec<StoredBatch>, StoreError>;
+
+    /// Number of stored rows of other feature schemas.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn rows_of_other_schemas(&self, schema: &SchemaId) -> Result<u64, StoreError>;
+
+    /// Names of all agents by their number.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn agent_names(&self) -> Result<BTreeMap<i64, String>, StoreError>;
+
+    /// Every episode's extent.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn episode_extents(&self) -> Result<Vec<EpisodeExtent>, StoreError>;
+
+    /// Alert episodes without a label, of these agents only; `None`: of all. Test alerts, which have no limit, do not count.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn unlabelled_of(&self, agents: Option<&[String]>) -> Result<Unlabelled, StoreError>;
+
+    /// Payloads of at most `limit` newest messages of an episode, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn alert_payloads(&self, span: &EpisodeSpan, limit: u32) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// Payloads of at most `limit` sample batches of a schema that an episode overlaps, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn overlapping_batches(
+        &self,
+        span: &EpisodeSpan,
+        schema: &SchemaId,
+        limit: u32,
+    ) -> Result<Vec<Vec<u8>>, StoreError>;
+}
+
+/// Everything but writing messages.
+pub trait Handle:
+    Agents + Classes + Counters + Episodes + HeldReleases + Jobs + Maintenance + Releases + Samples + Send
+{
+}

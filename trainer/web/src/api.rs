@@ -1,0 +1,170 @@
+//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/brokers`, and the OpenAPI document of the whole API.
+
+use super::Shared;
+use super::drift::{DriftColumn, DriftView};
+use super::params::{AgentQuery, AlertQuery};
+use super::queries::{AgentList, AlertList, Counts, Fleet, ReleaseList};
+use super::store_reader::ReadError;
+use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
+use super::views::alerts::{AlertView, PeerView, ReasonView};
+use super::views::brokers::{BrokerList, BrokerView};
+use super::views::releases::{ReleaseView, WaitingView};
+use crate::predict::{self, Problem};
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Json, Response};
+use lapwing_models::{Prediction, Suspicious};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::sync::Arc;
+use utoipa::OpenApi;
+
+/// The OpenAPI document.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Lapwing trainer",
+        description = "Lists agents, alerts and releases of the fleet, and classifies flow rows with a saved model. Read-only."
+    ),
+    paths(predict::predict, predict::about, agents, alerts, releases, brokers),
+    components(schemas(
+        predict::Batch,
+        predict::Answer,
+        Prediction,
+        Suspicious,
+        Problem,
+        predict::About,
+        predict::AboutFeature,
+        AgentList,
+        Counts,
+        AgentView,
+        HealthView,
+        UpdateView,
+        ReleaseState,
+        AlertList,
+        AlertView,
+        PeerView,
+        ReasonView,
+        ReleaseList,
+        ReleaseView,
+        WaitingView,
+        DriftView,
+        DriftColumn,
+        BrokerList,
+        BrokerView
+    ))
+)]
+pub struct Document;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    #[error("{0}")]
+    Query(String),
+    /// No such agent, alert, release or page.
+    #[error("{0}")]
+    Missing(String),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Chart(#[from] lapwing_report::ReportError),
+}
+
+impl RequestError {
+    /// HTTP status, and `code` of the JSON error.
+    pub(crate) fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Query(_) => (StatusCode::BAD_REQUEST, "query"),
+            Self::Missing(_) => (StatusCode::NOT_FOUND, "missing"),
+            Self::Read(ReadError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Read(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
+            Self::Chart(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+        }
+    }
+}
+
+impl IntoResponse for RequestError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status();
+        if status.is_server_error() {
+            tracing::warn!(error = %self, "HTTP request failed");
+        }
+        let problem = Problem { code: code.into(), message: self.to_string(), ..Problem::default() };
+        (status, Json(problem)).into_response()
+    }
+}
+
+/// Parses a query string.
+pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, RequestError> {
+    // The library's prefix does not help the reader.
+    let invalid = |error: axum::extract::rejection::QueryRejection| {
+        let text = error.body_text();
+        RequestError::Query(text.trim_start_matches("Failed to deserialize query string: ").to_owned())
+    };
+    Query::try_from_uri(uri).map(|Query(parameters)| parameters).map_err(invalid)
+}
+
+pub(crate) fn fleet(shared: &Shared) -> Result<&Fleet, RequestError> {
+    let missing = || RequestError::Missing("no store; start `serve` with --store FILE".into());
+    shared.fleet.as_ref().ok_or_else(missing)
+}
+
+async fn json<T: Serialize>(answer: impl Future<Output = Result<T, RequestError>>) -> Response {
+    answer.await.map_or_else(IntoResponse::into_response, |value| Json(value).into_response())
+}
+
+/// Lists agents; those with problems come first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/agents",
+    params(AgentQuery),
+    responses(
+        (status = 200, description = "Agents.", body = AgentList),
+        (status = 400, description = "A parameter is unknown or invalid.", body = Problem),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn agents(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    json(async { Ok(fleet(&shared)?.agents(&query::<AgentQuery>(&uri)?).await?) }).await
+}
+
+/// Lists alert episodes, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/alerts",
+    params(AlertQuery),
+    responses(
+        (status = 200, description = "Alerts.", body = AlertList),
+        (status = 400, description = "A parameter is unknown or invalid.", body = Problem),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    json(async { Ok(fleet(&shared)?.alerts(&query::<AlertQuery>(&uri)?).await?) }).await
+}
+
+/// Lists releases, newest first, with the number of agents that run them, and drift since the newest.
+#[utoipa::path(
+    get,
+    path = "/api/v1/releases",
+    responses(
+        (status = 200, description = "Releases.", body = ReleaseList),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn releases(State(shared): State<Arc<Shared>>) -> Response {
+    json(async { Ok(fleet(&shared)?.releases().await?) }).await
+}
+
+/// Lists the brokers that the trainer reads, in the order of its configuration.
+#[utoipa::path(
+    get,
+    path = "/api/v1/brokers",
+    responses((status = 200, description = "Links to brokers; none in a process that does not collect.", body = BrokerList))
+)]
+pub(crate) async fn brokers(State(shared): State<Arc<Shared>>) -> Response {
+    Json(BrokerList { brokers: shared.brokers() }).into_response()
+}

@@ -1,0 +1,135 @@
+//! Newest release and stored rows → drift, measured when a page asks for it: at most once an hour for each release, one
+//! measurement at a time, on a low-priority thread.
+
+use lapwing_common::priority::lower_priority;
+use lapwing_pipeline::drift::DriftError;
+use lapwing_pipeline::drift::measure::{Moved, Threshold, measure};
+use lapwing_pipeline::drift::page::{foremost, summary};
+use lapwing_pipeline::drift::sampled_flows::{Scorer, read_store};
+use lapwing_store::{Release, StoreHandle, StoreUrl};
+use serde::Serialize;
+use std::sync::{Arc, Mutex, PoisonError};
+use utoipa::ToSchema;
+
+/// Age from which a measurement is repeated, seconds.
+const MAX_AGE_S: u64 = 3_600;
+/// Most rows of each side: enough for a distance of a tenth, and little memory.
+const ROWS: usize = 20_000;
+/// Columns to show besides the score.
+const COLUMNS: usize = 5;
+
+/// Change of the traffic since the newest release was created.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct DriftView {
+    /// Group of the release.
+    pub(crate) group: String,
+    /// Version of the release.
+    pub(crate) version: u64,
+    /// Time of the measurement, seconds since the epoch.
+    pub(crate) measured_s: u64,
+    /// Whether a column moved beyond the threshold; null if it could not be measured.
+    pub(crate) drift: Option<bool>,
+    /// The result as a sentence, or why it could not be measured.
+    pub(crate) summary: String,
+    /// Ratio above which a column has drifted.
+    pub(crate) threshold: Option<f64>,
+    /// The columns that moved most, and the score.
+    pub(crate) columns: Vec<DriftColumn>,
+}
+
+/// Change of one column.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct DriftColumn {
+    /// Feature name, or `score`.
+    pub(crate) name: String,
+    /// Distance as a multiple of the usual distance.
+    pub(crate) ratio: f64,
+    /// Median before the release was created.
+    pub(crate) reference_median: f64,
+    /// Median since the release was created.
+    pub(crate) present_median: f64,
+}
+
+#[derive(Default)]
+struct State {
+    latest: Option<DriftView>,
+    running: bool,
+}
+
+pub(crate) struct DriftMonitor {
+    store: StoreUrl,
+    state: Mutex<State>,
+}
+
+/// The reason for a missing result, in the terms of the dashboard.
+pub(crate) fn explain(error: &DriftError) -> String {
+    match error {
+        DriftError::FewRows { side, rows, expected } => {
+            let from = if *side == "reference" { "before" } else { "since" };
+            format!(
+                "{rows} rows collected {from} the release was created, by the agents' clocks; at least {expected} are needed"
+            )
+        }
+        other => other.to_string(),
+    }
+}
+
+impl DriftMonitor {
+    pub(crate) fn new(store: &StoreUrl) -> Arc<Self> {
+        Arc::new(Self { store: store.clone(), state: Mutex::default() })
+    }
+
+    /// The latest measurement of this release; starts a new one if it is missing or old.
+    pub(crate) fn latest(self: &Arc<Self>, newest: Option<&Release>, now_s: u64) -> Option<DriftView> {
+        let release = newest?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_release = |view: &DriftView| view.version == release.version && view.group == release.group;
+        let is_fresh = |view: &DriftView| of_release(view) && now_s.saturating_sub(view.measured_s) < MAX_AGE_S;
+        if !state.running && !state.latest.as_ref().is_some_and(is_fresh) {
+            let (monitor, release) = (Arc::clone(self), release.clone());
+            let run = move || {
+                lower_priority();
+                let view = monitor.view(&release, now_s);
+                let mut state = monitor.state.lock().unwrap_or_else(PoisonError::into_inner);
+                *state = State { latest: Some(view), running: false };
+            };
+            // If the thread cannot start, the next request retries.
+            state.running = std::thread::Builder::new().name("drift".into()).spawn(run).is_ok();
+        }
+        state.latest.clone().filter(of_release)
+    }
+
+    fn view(&self, release: &Release, now_s: u64) -> DriftView {
+        self.measure(release, now_s).unwrap_or_else(|error| DriftView {
+            group: release.group.clone(),
+            version: release.version,
+            measured_s: now_s,
+            drift: None,
+            summary: format!("not measured: {}", explain(&error)),
+            threshold: None,
+            columns: Vec::new(),
+        })
+    }
+
+    fn measure(&self, release: &Release, now_s: u64) -> Result<DriftView, DriftError> {
+        let scorer = Scorer::load(&release.file)?;
+        let handle = StoreHandle::open_reading(&self.store)?;
+        let [reference, present] = read_store(&handle, &scorer, scorer.created, ROWS)?;
+        let measured = measure(&reference, &present, Threshold::Margin(1.0))?;
+        let column = |moved: &Moved| DriftColumn {
+            name: moved.name.into(),
+            ratio: moved.ratio,
+            reference_median: moved.reference_median,
+            present_median: moved.present_median,
+        };
+        Ok(DriftView {
+            group: release.group.clone(),
+            version: release.version,
+            measured_s: now_s,
+            drift: Some(measured.drift),
+            summary: summary(&measured),
+            threshold: Some(measured.threshold),
+            columns: foremost(&measured, COLUMNS).map(column).collect(),
+        })
+    }
+}

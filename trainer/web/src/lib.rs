@@ -1,0 +1,115 @@
+//! Store and saved model → dashboard, JSON API and predictions over HTTP. Read-only.
+//!
+//! The server renders every page completely: no scripts, no cookies, nothing from other hosts. The number of rows,
+//! messages, concurrent queries and connections is bounded. Templates escape all text that agents sent.
+#![forbid(unsafe_code)]
+
+mod addresses;
+pub mod api;
+mod counters;
+mod drift;
+mod guard;
+mod pages;
+mod params;
+pub mod predict;
+mod queries;
+pub mod server;
+mod store_reader;
+mod views;
+
+#[cfg(test)]
+mod broker_tests;
+#[cfg(test)]
+mod large_fleet_tests;
+#[cfg(test)]
+mod limit_tests;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use counters::{Counter, CounterSource};
+pub use server::{ServerError, WebServer};
+pub use views::brokers::BrokerView;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::response::Json;
+use axum::routing::get;
+use counters::{HttpCounts, count_responses};
+use guard::{Hosts, guard};
+use lapwing_models::Model;
+use lapwing_store::StoreUrl;
+use predict::ApiLimits;
+use queries::Fleet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use utoipa::OpenApi;
+
+/// State of the link to each broker.
+pub type Brokers = Arc<dyn Fn() -> Vec<BrokerView> + Send + Sync>;
+
+/// What to serve.
+#[derive(Clone, Default)]
+pub struct Site {
+    /// Store of the fleet; `None` disables the dashboard and its JSON.
+    pub store: Option<StoreUrl>,
+    /// Model for predictions; `None` disables them.
+    pub model: Option<Arc<Model>>,
+    /// Limits of the prediction API.
+    pub limits: ApiLimits,
+    /// Feature rows needed for the first release; pages without a release show it.
+    pub min_rows: u64,
+    /// Reads the state of the link to each broker; `None` if the process has none.
+    pub brokers: Option<Brokers>,
+    /// Host names to answer to, besides the address that the server listens on.
+    pub names: Vec<String>,
+    /// Counters of the collector, if it runs in this program.
+    pub counters: Option<CounterSource>,
+}
+
+/// State of the dashboard and JSON handlers.
+pub(crate) struct Shared {
+    fleet: Option<Fleet>,
+    min_rows: u64,
+    brokers: Option<Brokers>,
+    counters: Option<CounterSource>,
+    http: Arc<HttpCounts>,
+}
+
+impl Shared {
+    fn brokers(&self) -> Vec<BrokerView> {
+        self.brokers.as_ref().map_or_else(Vec::new, |brokers| brokers())
+    }
+}
+
+/// Every route, behind the guard.
+fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
+    let shared = Arc::new(Shared {
+        fleet: site.store.as_ref().map(Fleet::new),
+        min_rows: site.min_rows,
+        brokers: site.brokers,
+        counters: site.counters,
+        http: Arc::clone(&http),
+    });
+    Router::new()
+        .route("/", get(pages::overview::overview))
+        .route("/agents", get(pages::agents::agents))
+        .route("/agents/{name}", get(pages::agents::agent))
+        .route("/alerts", get(pages::alerts::alerts))
+        .route("/alerts/{agent}/{episode}", get(pages::alerts::alert))
+        .route("/releases", get(pages::releases::releases))
+        .route("/releases/{group}/{version}/card", get(pages::releases::card))
+        .route("/metrics", get(counters::metrics))
+        .route("/style.css", get(pages::style))
+        .route("/api/v1/agents", get(api::agents))
+        .route("/api/v1/alerts", get(api::alerts))
+        .route("/api/v1/releases", get(api::releases))
+        .route("/api/v1/brokers", get(api::brokers))
+        .route("/api/v1/openapi.json", get(async || Json(api::Document::openapi())))
+        .fallback(pages::not_found)
+        .with_state(shared)
+        .merge(predict::router(site.model, site.limits))
+        .layer(from_fn_with_state(Hosts::new(address, &site.names), guard))
+        .layer(from_fn_with_state(http, count_responses))
+}

@@ -1,0 +1,111 @@
+//! Releases and drift → the release list, `/releases`, and model cards.
+
+use super::layout::Layout;
+use super::{MAKE_RELEASE, error_page, page};
+use crate::Shared;
+use crate::api::{RequestError, fleet, query};
+use crate::drift::{DriftColumn, DriftView};
+use crate::params::AgentQuery;
+use crate::views::releases::{ReleaseView, WaitingView};
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::{HeaderName, Uri, header};
+use axum::response::{Html, IntoResponse, Response};
+use lapwing_common::format::{count, value, when};
+use std::sync::Arc;
+
+/// Largest model card, bytes.
+const CARD_BYTES: u64 = 16 << 20;
+/// A card contains its own styles; everything else is forbidden.
+const CARD_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'";
+
+#[derive(Template)]
+#[template(path = "releases.html")]
+struct ReleasesPage {
+    layout: Layout,
+    releases: Vec<ReleaseView>,
+    waiting: Vec<WaitingView>,
+    min_rows: String,
+    make_release: &'static str,
+    drift: Option<DriftView>,
+}
+
+/// `/releases`.
+pub(crate) async fn releases(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    page(async {
+        let parameters: AgentQuery = query(&uri)?;
+        let list = fleet(&shared)?.releases().await?;
+        Ok(ReleasesPage {
+            layout: Layout::new("Releases", "/releases", parameters.refresh(), uri.query().unwrap_or_default()),
+            releases: list.releases,
+            waiting: list.waiting,
+            min_rows: count(shared.min_rows),
+            make_release: MAKE_RELEASE,
+            drift: list.drift,
+        })
+    })
+    .await
+}
+
+/// `/releases/{group}/{version}/card`: the model card stored next to the release file.
+pub(crate) async fn card(State(shared): State<Arc<Shared>>, Path((group, version)): Path<(String, u64)>) -> Response {
+    let card = async {
+        let missing = || RequestError::Missing(format!("Release {version} of group {group} has no model card."));
+        let path = fleet(&shared)?.card(&group, version).await?.ok_or_else(missing)?;
+        let readable = std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= CARD_BYTES);
+        if !readable {
+            return Err(missing());
+        }
+        let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
+        text.ok().and_then(Result::ok).ok_or_else(missing)
+    };
+    match card.await {
+        Ok(text) => {
+            let policy: (HeaderName, &str) = (header::CONTENT_SECURITY_POLICY, CARD_POLICY);
+            ([policy], Html(text)).into_response()
+        }
+        Err(error) => error_page(&error),
+    }
+}
+
+// Texts for the templates.
+impl ReleaseView {
+    pub(super) fn made(&self) -> String {
+        self.made_s.map_or_else(|| "–".into(), |made| format!("{} UTC", when(made)))
+    }
+
+    pub(super) fn run_by(&self) -> String {
+        let mut text = format!("{} confirmed", count(self.confirmed_by));
+        if self.on_trial_at > 0 {
+            text += &format!(", {} on trial", count(self.on_trial_at));
+        }
+        if self.failed_at > 0 {
+            text += &format!(", {} refused or rolled back", count(self.failed_at));
+        }
+        text
+    }
+}
+
+impl DriftView {
+    pub(super) fn measured(&self) -> String {
+        when(self.measured_s)
+    }
+
+    pub(super) fn threshold_text(&self) -> String {
+        self.threshold.map_or_else(String::new, value)
+    }
+}
+
+impl DriftColumn {
+    pub(super) fn distance(&self) -> String {
+        value(self.ratio)
+    }
+
+    pub(super) fn median_before(&self) -> String {
+        value(self.reference_median)
+    }
+
+    pub(super) fn median_since(&self) -> String {
+        value(self.present_median)
+    }
+}

@@ -1,0 +1,224 @@
+//! Filters → lists and details from the store, for pages and JSON alike.
+
+use super::drift::{DriftMonitor, DriftView};
+use super::params::{AgentQuery, AgentState, AlertQuery};
+use super::store_reader::{ReadError, StoreReader};
+use super::views::agents::{AgentView, UpdateView};
+use super::views::alerts::AlertView;
+use super::views::releases::{ReleaseView, WaitingView, list_releases};
+use lapwing_common::clock;
+use lapwing_report::charts::{DaySeries, Days};
+use lapwing_store::{DayCount, EpisodeMessage, MAX_AGENTS, MAX_EPISODES_SCANNED, StoreError, StoreHandle, StoreUrl};
+use serde::Serialize;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Releases read from the store.
+const RELEASES_READ: u32 = 1_000;
+const RELEASES_SHOWN: usize = 100;
+/// Most messages of an episode and most update reports of an agent on a page.
+const HISTORY: u32 = 50;
+/// Days of the chart.
+const DAYS: i64 = 14;
+
+/// Agents, those with problems listed first.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct AgentList {
+    /// Number of agents in each state, before filtering.
+    pub(crate) counts: Counts,
+    /// Agents that match the filter.
+    pub(crate) agents: Vec<AgentView>,
+    /// `after` of the next page; null on the last page.
+    pub(crate) next: Option<u32>,
+    /// The store has more than 20,000 agents; only the first 20,000 by name were read.
+    pub(crate) cut: bool,
+}
+
+/// Number of agents in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Counts {
+    /// Agents in total.
+    pub(crate) agents: u64,
+    /// Offline agents.
+    pub(crate) offline: u64,
+    /// Silent agents.
+    pub(crate) silent: u64,
+    /// Agents that have never sent their status.
+    pub(crate) unknown: u64,
+    /// Agents with degraded coverage.
+    pub(crate) degraded: u64,
+    /// Online agents without problems.
+    pub(crate) online: u64,
+    /// Agents without a release; they detect nothing.
+    pub(crate) without_release: u64,
+    /// Open alert episodes.
+    pub(crate) open_alerts: u64,
+}
+
+/// Alerts, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct AlertList {
+    /// Alerts that match the filter.
+    pub(crate) alerts: Vec<AlertView>,
+    /// `before` of the next page; null on the last page. A request looks at 5,000 alerts at most, so a page may be short
+    /// or empty and still have a next one.
+    pub(crate) next: Option<i64>,
+}
+
+/// Releases, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct ReleaseList {
+    /// Releases, at most 100.
+    pub(crate) releases: Vec<ReleaseView>,
+    /// Drift since the newest release; null until it is measured.
+    pub(crate) drift: Option<DriftView>,
+    /// Releases that wait for `lapwing-trainer approve`, at most 100.
+    pub(crate) waiting: Vec<WaitingView>,
+}
+
+/// An alert with its messages, newest first.
+pub(crate) type AlertDetails = (AlertView, Vec<EpisodeMessage>);
+
+/// Queries of one store.
+pub(crate) struct Fleet {
+    reader: Arc<StoreReader>,
+    drift: Arc<DriftMonitor>,
+}
+
+impl Fleet {
+    pub(crate) fn new(store: &StoreUrl) -> Self {
+        Self { reader: StoreReader::new(store), drift: DriftMonitor::new(store) }
+    }
+
+    pub(crate) async fn agents(&self, query: &AgentQuery) -> Result<AgentList, ReadError> {
+        let (query, now_s) = (query.clone(), clock::now_s());
+        self.reader.read(move |handle| Ok(agent_list(all_agents(handle, now_s)?, &query))).await
+    }
+
+    /// One agent and its update reports.
+    pub(crate) async fn agent(&self, name: &str) -> Result<Option<(AgentView, Vec<UpdateView>)>, ReadError> {
+        let (name, now_s) = (name.to_owned(), clock::now_s());
+        let query = move |handle: &StoreHandle| {
+            let Some(row) = handle.agent_rows(Some(&name))?.pop() else { return Ok(None) };
+            let updates = handle.updates_of(&name, HISTORY)?.iter().filter_map(UpdateView::new).collect();
+            Ok(Some((AgentView::new(&row, now_s), updates)))
+        };
+        self.reader.read(query).await
+    }
+
+    pub(crate) async fn alerts(&self, query: &AlertQuery) -> Result<AlertList, ReadError> {
+        let filter = query.filter();
+        let query = move |handle: &StoreHandle| {
+            let page = handle.episodes(&filter)?;
+            Ok(AlertList { alerts: page.episodes.iter().map(AlertView::new).collect(), next: page.next })
+        };
+        self.reader.read(query).await
+    }
+
+    pub(crate) async fn alert(&self, agent: &str, episode: u64) -> Result<Option<AlertDetails>, ReadError> {
+        let agent = agent.to_owned();
+        let query = move |handle: &StoreHandle| {
+            let details = handle.episode(&agent, episode, HISTORY)?;
+            Ok(details.map(|(line, messages)| (AlertView::new(&line), messages)))
+        };
+        self.reader.read(query).await
+    }
+
+    pub(crate) async fn releases(&self) -> Result<ReleaseList, ReadError> {
+        let now_s = clock::now_s();
+        let query = move |handle: &StoreHandle| {
+            let made = handle.all_releases(RELEASES_READ)?;
+            let agents = all_agents(handle, now_s)?;
+            let waiting = handle.waiting_releases(RELEASES_SHOWN as u32)?;
+            Ok((list_releases(&made, &agents, RELEASES_SHOWN), made.into_iter().next(), waiting))
+        };
+        let (releases, newest, waiting) = self.reader.read(query).await?;
+        let waiting = waiting.into_iter().map(WaitingView::from).collect();
+        Ok(ReleaseList { releases, drift: self.drift.latest(newest.as_ref(), now_s), waiting })
+    }
+
+    /// Path of the model card of a release.
+    pub(crate) async fn card(&self, group: &str, version: u64) -> Result<Option<PathBuf>, ReadError> {
+        let group = group.to_owned();
+        let query = move |handle: &StoreHandle| Ok(handle.release(&group, version)?.map(|line| line.file));
+        Ok(self.reader.read(query).await?.map(|file| file.with_extension("card.html")))
+    }
+
+    /// Alerts per day, of every agent or of one.
+    pub(crate) async fn days(&self, agent: Option<&str>) -> Result<Days, ReadError> {
+        let (agent, today) = (agent.map(str::to_owned), (clock::now_s() / 86_400).cast_signed());
+        self.reader.read(move |handle| days(handle, agent.as_deref(), today)).await
+    }
+}
+
+fn all_agents(handle: &StoreHandle, now_s: u64) -> Result<Vec<AgentView>, StoreError> {
+    Ok(handle.agent_rows(None)?.iter().map(|row| AgentView::new(row, now_s)).collect())
+}
+
+fn agent_list(mut agents: Vec<AgentView>, query: &AgentQuery) -> AgentList {
+    let cut = agents.len() >= MAX_AGENTS as usize;
+    let mut counts = Counts { agents: agents.len() as u64, ..Counts::default() };
+    for agent in &agents {
+        *match agent.state {
+            AgentState::Offline => &mut counts.offline,
+            AgentState::Silent => &mut counts.silent,
+            AgentState::Unknown => &mut counts.unknown,
+            AgentState::Degraded => &mut counts.degraded,
+            AgentState::Online => &mut counts.online,
+        } += 1;
+        counts.without_release += u64::from(agent.release == 0);
+        counts.open_alerts += agent.open_alerts;
+    }
+    agents.retain(|agent| {
+        query.agent.as_ref().is_none_or(|part| agent.name.contains(part.as_str()))
+            && query.group.as_ref().is_none_or(|group| agent.group == *group)
+            && query.state.is_none_or(|state| agent.state == state)
+    });
+    // They are sorted by name; the stable sort keeps that order among equals.
+    agents.sort_by_key(priority);
+    let (after, limit) = (query.after.unwrap_or(0), query.limit());
+    let next = after.saturating_add(limit);
+    let next = ((next as usize) < agents.len()).then_some(next);
+    let agents = agents.into_iter().skip(after as usize).take(limit as usize).collect();
+    AgentList { counts, agents, next, cut }
+}
+
+/// Sort key: most open alerts first, then the worst state; of disconnected agents the most recently seen first.
+fn priority(agent: &AgentView) -> (Reverse<u64>, AgentState, Reverse<u64>) {
+    let disconnected = matches!(agent.state, AgentState::Offline | AgentState::Silent | AgentState::Unknown);
+    (Reverse(agent.open_alerts), agent.state, Reverse(if disconnected { agent.last_seen_s } else { 0 }))
+}
+
+fn days(handle: &StoreHandle, agent: Option<&str>, today: i64) -> Result<Days, StoreError> {
+    let mut last = today;
+    let mut opened = handle.opened_by_day(last - DAYS + 1..=last, agent)?;
+    let mut note = format!("Alerts by start day, last {DAYS} days, UTC, by the agents' clocks.");
+    if opened.is_empty()
+        && let Some(newest) = handle.newest_day(agent)?
+    {
+        last = newest;
+        opened = handle.opened_by_day(last - DAYS + 1..=last, agent)?;
+        note = format!("No alerts in the last {DAYS} days; shown are the {DAYS} days up to the newest alert, UTC.");
+    }
+    let first = last - DAYS + 1;
+    let mut series: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for DayCount { day, agent, episodes } in opened {
+        let counts = series.entry(agent).or_insert_with(|| vec![0; DAYS as usize]);
+        if let Some(count_of_day) = usize::try_from(day - first).ok().and_then(|index| counts.get_mut(index)) {
+            *count_of_day += episodes;
+        }
+    }
+    let name = |day: i64| lapwing_common::format::day(u64::try_from(day).unwrap_or(0) * 86_400).split_off(5);
+    Ok(Days {
+        title: "Alerts per day".into(),
+        counted: "alerts".into(),
+        note,
+        days: (first..=last).map(name).collect(),
+        series: series.into_iter().map(|(name, counts)| DaySeries { name, counts }).collect(),
+    })
+}
+
+const _: () = assert!(MAX_AGENTS == 20_000 && MAX_EPISODES_SCANNED == 5_000, "the descriptions above state them");

@@ -1,0 +1,64 @@
+//! Queries → answers from the store, on blocking threads with read-only connections.
+
+use lapwing_store::{StoreError, StoreHandle, StoreUrl};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
+
+/// Concurrent queries, waiting ones included; more are rejected, so that many browsers cannot take much memory.
+const QUERIES: usize = 16;
+/// Idle connections kept open.
+const POOLED: usize = 4;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("{QUERIES} queries are already running; try again")]
+    Busy,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The thread panicked.
+    #[error("the query failed: {0}")]
+    Failed(String),
+}
+
+/// A pool of read-only connections to the store.
+pub(crate) struct StoreReader {
+    store: StoreUrl,
+    idle: Mutex<Vec<StoreHandle>>,
+    permits: Semaphore,
+}
+
+impl StoreReader {
+    /// The store must exist when the first query runs.
+    pub(crate) fn new(store: &StoreUrl) -> Arc<Self> {
+        Arc::new(Self { store: store.clone(), idle: Mutex::new(Vec::new()), permits: Semaphore::new(QUERIES) })
+    }
+
+    /// Runs `query` on a thread that may block.
+    pub(crate) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        query: impl FnOnce(&StoreHandle) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let _permit = self.permits.try_acquire().map_err(|_| ReadError::Busy)?;
+        let reader = Arc::clone(self);
+        let answer = tokio::task::spawn_blocking(move || {
+            let handle = reader.take()?;
+            let answer = query(&handle)?;
+            // After an error the connection is dropped instead.
+            reader.put_back(handle);
+            Ok::<T, StoreError>(answer)
+        });
+        Ok(answer.await.map_err(|error| ReadError::Failed(error.to_string()))??)
+    }
+
+    fn take(&self) -> Result<StoreHandle, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| StoreHandle::open_reading(&self.store), Ok)
+    }
+
+    fn put_back(&self, handle: StoreHandle) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < POOLED {
+            idle.push(handle);
+        }
+    }
+}

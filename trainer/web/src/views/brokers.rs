@@ -1,0 +1,120 @@
+//! Links to brokers → rows of the overview, JSON, and lines for Prometheus.
+
+use serde::Serialize;
+use std::fmt::Write;
+use utoipa::ToSchema;
+
+/// The trainer's link to one broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BrokerView {
+    /// URL without the login, or `embedded, ` and the address.
+    pub broker: String,
+    /// There is a connection.
+    pub connected: bool,
+    /// Connections since the start of the trainer, including reconnections.
+    pub connections: u64,
+    /// Failed attempts to connect, and connections that ended.
+    pub failures: u64,
+    /// Publications received.
+    pub received: u64,
+    /// Acknowledgements sent.
+    pub acknowledgements: u64,
+    /// Publications that the broker refused.
+    pub refusals: u64,
+    /// Times that the broker lacked parts of the current release, which were then published.
+    pub refills: u64,
+    /// Times that it lacked them again afterwards.
+    pub releases_missing: u64,
+    /// Parts of the current release that the broker lacked when it was last checked.
+    pub missing_parts: u64,
+}
+
+/// Response of `GET /api/v1/brokers`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct BrokerList {
+    /// In the order of the configuration.
+    pub(crate) brokers: Vec<BrokerView>,
+}
+
+impl BrokerView {
+    pub(crate) fn state(&self) -> &'static str {
+        if self.connected { "connected" } else { "not connected" }
+    }
+
+    pub(crate) fn class(&self) -> &'static str {
+        if self.connected { "online" } else { "offline" }
+    }
+
+    pub(crate) fn release(&self) -> String {
+        match self.missing_parts {
+            0 => "complete".into(),
+            parts => format!("{parts} parts missing"),
+        }
+    }
+
+    /// What an operator should look at.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let Self { broker, connected, missing_parts, .. } = self;
+        if !connected {
+            let agents =
+                "agents keep their messages, or use another broker; releases are published after the connection";
+            return Some(format!("No connection to {broker}: {agents}."));
+        }
+        let parts = Some(missing_parts).filter(|parts| **parts > 0)?;
+        Some(format!("{broker} lacks {parts} parts of the current release: check its access list and its limits."))
+    }
+}
+
+/// Prometheus text format 0.0.4.
+pub(crate) fn metrics(brokers: &[BrokerView], text: &mut String) {
+    if brokers.is_empty() {
+        return;
+    }
+    type Value = fn(&BrokerView) -> u64;
+    let metrics: [(&str, &str, &str, Value); 9] = [
+        ("connected", "gauge", "1 while there is a connection.", |view| view.connected.into()),
+        ("connections_total", "counter", "Connections, including reconnections.", |view| view.connections),
+        ("failures_total", "counter", "Failed attempts, and connections that ended.", |view| view.failures),
+        ("received_total", "counter", "Publications received.", |view| view.received),
+        ("acknowledgements_total", "counter", "Acknowledgements sent.", |view| view.acknowledgements),
+        ("refusals_total", "counter", "Publications refused.", |view| view.refusals),
+        ("refills_total", "counter", "Times that it lacked parts of the release.", |view| view.refills),
+        ("releases_missing_total", "counter", "Times that it lacked them again.", |view| view.releases_missing),
+        ("missing_parts", "gauge", "Parts of the release that it lacks.", |view| view.missing_parts),
+    ];
+    for (name, kind, help, value) in metrics {
+        let name = format!("lapwing_trainer_broker_{name}");
+        // Writing to a string does not fail.
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        for view in brokers {
+            let broker = view.broker.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = writeln!(text, "{name}{{broker=\"{broker}\"}} {}", value(view));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_a_value_for_each_broker_and_quoted_labels() {
+        let view = |broker: &str, received| BrokerView { broker: broker.into(), received, ..BrokerView::default() };
+        let mut text = String::new();
+        metrics(&[view("mqtt://a", 7), view("a\"b\\c\n", 0)], &mut text);
+        assert!(text.contains("# TYPE lapwing_trainer_broker_received_total counter\n"), "{text}");
+        assert!(text.contains("lapwing_trainer_broker_received_total{broker=\"mqtt://a\"} 7\n"), "{text}");
+        assert!(text.contains(r#"{broker="a\"b\\c\n"} 0"#), "{text}");
+        assert_eq!(text.lines().count(), 9 * 4);
+    }
+
+    #[test]
+    fn a_broker_that_is_away_or_lacks_the_release_has_a_warning() {
+        let fine = BrokerView { broker: "mqtt://a".into(), connected: true, ..BrokerView::default() };
+        assert_eq!(fine.warning(), None);
+        let away = BrokerView { connected: false, ..fine.clone() };
+        assert!(away.warning().unwrap().contains("No connection to mqtt://a"));
+        let lacking = BrokerView { missing_parts: 3, ..fine };
+        assert!(lacking.warning().unwrap().contains("lacks 3 parts"));
+    }
+}

@@ -1,0 +1,6 @@
+//! Stored messages → agents, alerts and releases as the JSON API returns them and the pages show them.
+
+pub(crate) mod agents;
+pub(crate) mod alerts;
+pub(crate) mod brokers;
+pub(crate) mod releases;

@@ -1,0 +1,99 @@
+//! Stored releases and running releases → releases with origin and number of agents.
+
+use super::agents::{AgentView, ReleaseState};
+use lapwing_store::{HeldRelease, Release};
+use serde::Serialize;
+use std::collections::HashMap;
+use utoipa::ToSchema;
+
+/// A release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ReleaseView {
+    /// Group.
+    pub(crate) group: String,
+    /// Version.
+    pub(crate) version: u64,
+    /// Time of creation, seconds since the epoch; null if this trainer did not create it.
+    pub(crate) made_s: Option<u64>,
+    /// Why it was created, or `not made by this trainer`.
+    pub(crate) origin: String,
+    /// Agents that run it after its trial.
+    pub(crate) confirmed_by: u64,
+    /// Agents that have it on trial.
+    pub(crate) on_trial_at: u64,
+    /// Agents that refused it or rolled it back, according to their latest update report.
+    pub(crate) failed_at: u64,
+    /// Path of its model card on this server; null without one.
+    pub(crate) card: Option<String>,
+}
+
+/// A release that the gate holds back until an operator approves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct WaitingView {
+    /// Group.
+    pub(crate) group: String,
+    /// Version.
+    pub(crate) version: u64,
+    /// Time of creation, seconds since the epoch.
+    pub(crate) made_s: u64,
+    /// Why it was created.
+    pub(crate) origin: String,
+    /// Why it is held back.
+    pub(crate) findings: Vec<String>,
+}
+
+impl From<HeldRelease> for WaitingView {
+    fn from(held: HeldRelease) -> Self {
+        let HeldRelease { group, version, made_s, reason, findings, .. } = held;
+        Self { group, version, made_s, origin: reason, findings: findings.lines().map(str::to_owned).collect() }
+    }
+}
+
+/// At most `limit` releases made by this trainer or run by its agents, newest first.
+pub(crate) fn list_releases(made: &[Release], agents: &[AgentView], limit: usize) -> Vec<ReleaseView> {
+    let mut views: HashMap<(String, u64), ReleaseView> =
+        made.iter().map(|stored| ((stored.group.clone(), stored.version), made_here(stored))).collect();
+    for agent in agents {
+        let mut view = |version: u64, count: fn(&mut ReleaseView)| {
+            if version > 0 {
+                let key = (agent.group.clone(), version);
+                count(views.entry(key).or_insert_with_key(|(group, version)| made_elsewhere(group, *version)));
+            }
+        };
+        match agent.release_state {
+            ReleaseState::Trial => view(agent.release, |view| view.on_trial_at += 1),
+            _ => view(agent.release, |view| view.confirmed_by += 1),
+        }
+        if matches!(agent.release_state, ReleaseState::Refused | ReleaseState::RolledBack) {
+            view(agent.update.as_ref().map_or(0, |update| update.release), |view| view.failed_at += 1);
+        }
+    }
+    let mut views: Vec<ReleaseView> = views.into_values().collect();
+    views.sort_by(|a, b| b.version.cmp(&a.version).then_with(|| a.group.cmp(&b.group)));
+    views.sort_by_key(|view| std::cmp::Reverse(view.made_s));
+    views.truncate(limit);
+    views
+}
+
+fn made_here(stored: &Release) -> ReleaseView {
+    let card = stored.file.with_extension("card.html").is_file();
+    ReleaseView {
+        made_s: Some(stored.made_s),
+        origin: stored.reason.clone().unwrap_or_else(|| "made by this trainer".into()),
+        card: card.then(|| format!("/releases/{}/{}/card", stored.group, stored.version)),
+        ..made_elsewhere(&stored.group, stored.version)
+    }
+}
+
+fn made_elsewhere(group: &str, version: u64) -> ReleaseView {
+    ReleaseView {
+        group: group.into(),
+        version,
+        made_s: None,
+        origin: "not made by this trainer".into(),
+        confirmed_by: 0,
+        on_trial_at: 0,
+        failed_at: 0,
+        card: None,
+    }
+}
