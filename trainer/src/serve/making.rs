@@ -1,7 +1,7 @@
 //! Requests, schedule and new rows → trainings; finished trainings and approvals → published releases.
 
 use super::training::{Made, TrainingJob, TrainingRequest};
-use super::{ProgressDisplay, ServeError, Server};
+use super::{HELD_BACK, ProgressDisplay, ServeError, Server};
 use lapwing_common::clock::Moment;
 use lapwing_common::private_file;
 use lapwing_fleet::{Demand, next_version};
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Agents whose share of a release is logged, largest shares first.
 const LOGGED_AGENTS: usize = 20;
+/// Newest held-back releases among which the last approved one is searched.
+const HELD_LOOKED_AT: u32 = 1_000;
 
 /// Group, version and creation time of a release.
 #[derive(Clone)]
@@ -77,10 +79,24 @@ impl Server {
             max_agent_share: retrain.max_agent_share,
             min_agent_rows: retrain.min_agent_rows,
             previous: on_disk.map(|version| self.releases.read(version)).transpose()?,
+            reference: self.reference()?,
             labelled: Vec::new(),
             hold: retrain.gate,
         };
         Ok(Order { group, version, created_s, expires_s, seed: retrain.seed, key, unlabelled, guard })
+    }
+
+    /// The newest release that an operator approved, or else the oldest one, of those that this version can read and whose
+    /// features are the present ones.
+    fn reference(&self) -> Result<Option<Vec<u8>>, MakeError> {
+        let held = self.handle.held_releases(&self.config.retrain.group, HELD_LOOKED_AT)?;
+        let approved = held.iter().filter(|held| held.state == HeldState::Published).map(|held| held.version);
+        let comparable = |version| {
+            let bytes = self.releases.read(version).ok()?;
+            let (_, manifest) = read(&bytes).ok()?;
+            (manifest.schema == self.maker.schema()).then_some(bytes)
+        };
+        Ok(approved.chain(self.releases.versions()).find_map(comparable))
     }
 
     /// Stores and publishes the release of a finished training, or holds it back, and records the result.
@@ -123,7 +139,7 @@ impl Server {
         let (group, state) = (order.group.to_string(), HeldState::Waiting);
         let (version, made_s) = (order.version, order.created_s);
         let text = format!("release {version} waits for approval: {}", made.gate.findings.join("; "));
-        tracing::warn!(version, findings, "release held back; run `lapwing-trainer approve` to decide");
+        tracing::warn!(version, findings, "{HELD_BACK}");
         self.handle.hold_release(&HeldRelease { group, version, made_s, file, reason, findings, state, who: None })?;
         Ok(text)
     }

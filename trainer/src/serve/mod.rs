@@ -40,6 +40,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use training::TrainingJob;
 
+/// What the log says about a release that the gate holds back.
+pub const HELD_BACK: &str = "release held back; run `lapwing-trainer approve` to decide";
 /// Interval of the loop.
 pub(crate) const TICK: Duration = Duration::from_millis(500);
 /// Releases before the current one whose chunks are cleared at the start, except those of the previous one.

@@ -4,7 +4,7 @@ use super::testing::{held, manifest, network, release};
 use super::*;
 use lapwing_pipeline::card::CardFiles;
 use lapwing_pipeline::gate::GateReport;
-use lapwing_pipeline::order::{MadeRelease, Order, StageProgress};
+use lapwing_pipeline::order::{Guard, MadeRelease, Order, StageProgress};
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::features::SchemaId;
 use lapwing_shared::messages::Acknowledgement;
@@ -217,7 +217,8 @@ fn a_held_release_is_signed_and_published_only_after_approval() {
     tick_and_train(&mut server);
     let (state, result) = handle.job_state(job).unwrap();
     assert_eq!((state.as_str(), result.unwrap().as_str()), ("done", "release 2 waits for approval: the limits moved"));
-    assert_eq!(maker.orders.lock().unwrap()[1].guard.previous, Some(release(1)));
+    let Guard { previous, reference, .. } = maker.orders.lock().unwrap()[1].guard.clone();
+    assert!(previous == Some(release(1)) && reference == previous);
     server.tick(clock::moment()).unwrap();
     assert_eq!(server.releases.versions(), [1], "not published without approval");
     let waiting = &handle.held_releases("home", 9).unwrap()[0];
@@ -229,6 +230,10 @@ fn a_held_release_is_signed_and_published_only_after_approval() {
     server.tick(clock::moment()).unwrap();
     assert_eq!(server.releases.versions(), [1, 2]);
     assert_eq!(handle.held_releases("home", 9).unwrap()[0].state, HeldState::Published);
+    let compared =
+        |server: &Server| (server.order(4).unwrap().guard.previous, server.order(4).unwrap().guard.reference);
+    let (previous, reference) = compared(&server);
+    assert!(previous != Some(release(1)) && reference == previous, "the approved release is the reference");
     let subscriber = Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str()]);
     let signed = subscriber.receive().1;
     assert_eq!(Manifest::decode(SignedManifest::decode(&signed).unwrap().manifest).unwrap(), manifest(2));
