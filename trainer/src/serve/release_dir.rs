@@ -20,6 +20,11 @@ impl ReleaseDir {
         Self { folder: folder.to_owned(), group: group.to_owned() }
     }
 
+    /// The group.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
     /// Path of a version's file.
     pub(crate) fn path(&self, version: u64) -> PathBuf {
         self.folder.join(format!("{}-{version}.lwr", self.group))

@@ -36,7 +36,7 @@ pub use rows::{
     EpisodePage, EpisodeSpan, GroupRows, MAX_AGENTS, MAX_EPISODES_SCANNED, StoredAgent, StoredBatch, StoredUpdate,
     Unlabelled,
 };
-pub use store::{Store, StoreHandle, is_store};
+pub use store::{Store, StoreHandle, StoreLock, is_store};
 pub use stored_numbers::StoredNumbers;
 pub use training_rows::{RowSummary, TrainingRow, TrainingRows};
 pub use url::StoreUrl;

@@ -3,13 +3,17 @@
 //! Collectors use [`Ingest`]; everything else uses the concerns together, as a [`Handle`]. All calls block. Times are
 //! arguments, in seconds since the epoch.
 
+mod groups;
+
+pub use groups::Groups;
+
 use crate::committed::Committed;
 use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::received::Received;
 use crate::rows::{
-    AgentRow, AgentsOfGroup, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage,
-    EpisodeSpan, GroupRows, StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
+    AgentRow, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan,
+    StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
 };
 use crate::stored_numbers::StoredNumbers;
 use lapwing_fleet::{Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release};
@@ -74,46 +78,6 @@ pub trait Agents {
     /// # Errors
     /// When there is no such agent, or the store cannot be written.
     fn forget_agent(&self, name: &str) -> Result<(), StoreError>;
-}
-
-/// Groups of agents. An agent's group is the one that an operator assigned, otherwise the one that its status reports.
-pub trait Groups {
-    /// Starts to count the feature rows of these groups, with those that their agents have sent so far. Groups that are
-    /// counted keep their numbers.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    fn add_groups(&self, groups: &[&str]) -> Result<(), StoreError>;
-
-    /// Feature rows of every group that is counted.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn group_rows(&self) -> Result<BTreeMap<String, GroupRows>, StoreError>;
-
-    /// Sets [`GroupRows::trained`] of a group.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    fn set_trained_rows(&self, group: &str, rows: u64) -> Result<(), StoreError>;
-
-    /// Numbers and names of a group's agents.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agents_of_group(&self, group: &str) -> Result<BTreeMap<i64, String>, StoreError>;
-
-    /// At most `limit` groups with agents, served or not, those with most agents first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agents_by_group(&self, limit: u32) -> Result<Vec<AgentsOfGroup>, StoreError>;
-
-    /// Assigns an agent to a group, whatever its status reports; `None` ends the assignment.
-    ///
-    /// # Errors
-    /// When there is no such agent, or the store cannot be written.
-    fn assign_group(&self, agent: &str, group: Option<&str>) -> Result<(), StoreError>;
 }
 
 /// Alert episodes, their messages and labels.

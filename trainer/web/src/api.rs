@@ -1,4 +1,4 @@
-//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/brokers`, and the OpenAPI document of the whole API.
+//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/brokers`, `/process`, and the OpenAPI document of the whole API.
 
 use super::Shared;
 use super::drift::{DriftColumn, DriftView};
@@ -13,7 +13,7 @@ use crate::predict::{self, Problem};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
-use lapwing_fleet::BrokerLink;
+use lapwing_fleet::{BrokerLink, LeaseState, ProcessState};
 use lapwing_models::{Prediction, Suspicious};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,7 +28,7 @@ use utoipa::OpenApi;
         title = "Lapwing trainer",
         description = "Lists agents, alerts and releases of the fleet, and classifies flow rows with a saved model. Read-only."
     ),
-    paths(predict::predict, predict::about, agents, alerts, releases, brokers),
+    paths(predict::predict, predict::about, agents, alerts, releases, brokers, process),
     components(schemas(
         predict::Batch,
         predict::Answer,
@@ -53,7 +53,9 @@ use utoipa::OpenApi;
         DriftView,
         DriftColumn,
         BrokerList,
-        BrokerLink
+        BrokerLink,
+        ProcessState,
+        LeaseState
     ))
 )]
 pub struct Document;
@@ -168,4 +170,14 @@ pub(crate) async fn releases(State(shared): State<Arc<Shared>>) -> Response {
 )]
 pub(crate) async fn brokers(State(shared): State<Arc<Shared>>) -> Response {
     Json(BrokerList { brokers: shared.brokers() }).into_response()
+}
+
+/// Roles of the process that answers, and the leases that it holds.
+#[utoipa::path(
+    get,
+    path = "/api/v1/process",
+    responses((status = 200, description = "Roles and leases.", body = ProcessState))
+)]
+pub(crate) async fn process(State(shared): State<Arc<Shared>>) -> Response {
+    Json(shared.process()).into_response()
 }

@@ -6,7 +6,7 @@ use crate::rows::{EpisodeExtent, EpisodeSpan, StoredBatch, Unlabelled};
 use crate::traits::Samples;
 use lapwing_shared::features::SchemaId;
 use rusqlite::Row;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Columns that [`batch`] reads, and their tables.
 const BATCH: &str = "samples.id, samples.agent, agents.name, samples.payload FROM samples \

@@ -3,4 +3,5 @@
 pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod brokers;
+pub(crate) mod process;
 pub(crate) mod releases;
