@@ -19,6 +19,8 @@ mod publishing;
 mod release_dir;
 pub(crate) mod roles;
 #[cfg(test)]
+mod group_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

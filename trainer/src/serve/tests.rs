@@ -1,17 +1,17 @@
 //! The server with a maker that returns small valid releases at once.
 
-use super::testing::{held, manifest, network, release};
+use super::testing::{held, manifest, network, release, release_of};
 use super::*;
 use lapwing_pipeline::card::CardFiles;
 use lapwing_pipeline::gate::GateReport;
 use lapwing_pipeline::order::{MadeRelease, Order, StageProgress};
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::features::SchemaId;
-use lapwing_shared::messages::Acknowledgement;
 use lapwing_shared::messages::topics::{Kind, agent_topic, chunk_topic, release_topic};
+use lapwing_shared::messages::{Acknowledgement, Body};
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
 use lapwing_shared::release::signature::{KeyUse, SignedManifest};
-use lapwing_store::testing::{Folder, SCHEMA, bytes, name, samples};
+use lapwing_store::testing::{Folder, SCHEMA, bytes, name, samples, status};
 use lapwing_store::{Counter, HeldState, TrainingRow};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
@@ -24,10 +24,10 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes releases and records the number of rows.
 #[derive(Default)]
-struct Maker {
-    rows: Mutex<Vec<usize>>,
+pub(super) struct Maker {
+    pub(super) rows: Mutex<Vec<usize>>,
     holds: AtomicBool,
-    orders: Mutex<Vec<Order>>,
+    pub(super) orders: Mutex<Vec<Order>>,
 }
 
 impl ReleaseMaker for Maker {
@@ -50,11 +50,14 @@ impl ReleaseMaker for Maker {
             let file = held(order.version);
             return Ok(MadeRelease { file, card: Some(card), gate, held: true, ..MadeRelease::default() });
         }
-        Ok(MadeRelease { file: release(order.version), card: Some(card), ..MadeRelease::default() })
+        // Groups have different artifacts.
+        let network = order.version + if order.group == name("home") { 0 } else { 1_000 };
+        let file = release_of(order.group.as_str(), order.version, network);
+        Ok(MadeRelease { file, card: Some(card), ..MadeRelease::default() })
     }
 }
 
-fn config(folder: &Folder) -> Config {
+pub(super) fn config(folder: &Folder) -> Config {
     let mut config = Config::default();
     config.store.path = folder.store().into();
     config.broker.listen = ([127, 0, 0, 1], 0).into();
@@ -67,28 +70,28 @@ fn config(folder: &Folder) -> Config {
 }
 
 /// Starts a server with all roles.
-fn serve(config: Config, maker: Arc<Maker>, now: Moment) -> Result<Server, ServeError> {
+pub(super) fn serve(config: Config, maker: Arc<Maker>, now: Moment) -> Result<Server, ServeError> {
     Server::start(config, &Roles::default(), maker, now)
 }
 
-fn learner(server: &mut Server) -> &mut Learner {
+pub(super) fn learner(server: &mut Server) -> &mut Learner {
     server.learner.as_mut().unwrap()
 }
 
 /// Versions of a group's release files.
-fn versions(server: &Server, group: &str) -> Vec<u64> {
+pub(super) fn versions(server: &Server, group: &str) -> Vec<u64> {
     let groups = &server.learner.as_ref().unwrap().groups;
     groups.iter().find(|own| own.settings.group == group).unwrap().releases.versions()
 }
 
 /// An MQTT client and the messages of its subscriptions.
-struct Subscriber {
-    client: Client,
+pub(super) struct Subscriber {
+    pub(super) client: Client,
     messages: Receiver<(String, Vec<u8>)>,
 }
 
 impl Subscriber {
-    fn new(server: &Server, id: &str, filters: &[&str]) -> Self {
+    pub(super) fn new(server: &Server, id: &str, filters: &[&str]) -> Self {
         let address = server.address().unwrap();
         let mut options = MqttOptions::new(id, address.ip().to_string(), address.port());
         options.set_max_packet_size(Some(70_000));
@@ -111,17 +114,17 @@ impl Subscriber {
         Self { client, messages }
     }
 
-    fn receive(&self) -> (String, Vec<u8>) {
+    pub(super) fn receive(&self) -> (String, Vec<u8>) {
         self.messages.recv_timeout(TIMEOUT).unwrap()
     }
 }
 
 /// Runs one pass of the loop, and waits for the training that it starts.
-fn tick_and_train(server: &mut Server) {
+pub(super) fn tick_and_train(server: &mut Server) {
     tick_and_train_at(server, clock::moment());
 }
 
-fn tick_and_train_at(server: &mut Server, now: Moment) {
+pub(super) fn tick_and_train_at(server: &mut Server, now: Moment) {
     server.tick(now).unwrap();
     let Some((job, _)) = server.learner.as_ref().and_then(|learner| learner.training.as_ref()) else { return };
     // The training thread drops its end of the channel when it is done.
@@ -137,8 +140,17 @@ fn tick_and_train_at(server: &mut Server, now: Moment) {
 
 /// Publishes rows of an agent and waits until the server acknowledges that they are stored.
 fn store_rows(server: &Server, numbers: std::ops::Range<u64>) {
-    let agent = name("gw-1");
-    let client = Subscriber::new(server, "gw-1", &[agent_topic(&agent, Kind::Ack).as_str()]);
+    store_rows_of(server, "gw-1", "home", numbers);
+}
+
+/// Publishes status and rows of an agent in a group and waits until the server acknowledges that they are stored.
+pub(super) fn store_rows_of(server: &Server, agent: &str, group: &str, numbers: std::ops::Range<u64>) {
+    let agent = name(agent);
+    let client = Subscriber::new(server, &agent, &[agent_topic(&agent, Kind::Ack).as_str()]);
+    let mut message = status(1);
+    let Body::Status(status) = &mut message.body else { unreachable!() };
+    status.group = name(group);
+    client.client.publish(agent_topic(&agent, Kind::Status).as_str(), QoS::AtLeastOnce, true, bytes(&message)).unwrap();
     let topic = agent_topic(&agent, Kind::Sample);
     for number in numbers.clone() {
         let payload = bytes(&samples(1, number, &[(number, false)]));
