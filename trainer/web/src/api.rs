@@ -1,4 +1,5 @@
-//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/brokers`, `/process`, and the OpenAPI document of the whole API.
+//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/groups`,
+//! `/brokers`, `/process`, and the OpenAPI document of the whole API.
 
 use super::Shared;
 use super::drift::{DriftColumn, DriftView};
@@ -8,6 +9,7 @@ use super::store_reader::ReadError;
 use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use super::views::alerts::{AlertView, PeerView, ReasonView};
 use super::views::brokers::BrokerList;
+use super::views::groups::{GroupList, GroupView};
 use super::views::releases::{ReleaseView, WaitingView};
 use crate::predict::{self, Problem};
 use axum::extract::{Query, State};
@@ -28,7 +30,7 @@ use utoipa::OpenApi;
         title = "Lapwing trainer",
         description = "Lists agents, alerts and releases of the fleet, and classifies flow rows with a saved model. Read-only."
     ),
-    paths(predict::predict, predict::about, agents, alerts, releases, brokers, process),
+    paths(predict::predict, predict::about, agents, alerts, releases, groups, brokers, process),
     components(schemas(
         predict::Batch,
         predict::Answer,
@@ -55,6 +57,8 @@ use utoipa::OpenApi;
         BrokerList,
         BrokerLink,
         ProcessState,
+        GroupList,
+        GroupView,
         LeaseState
     ))
 )]
@@ -160,6 +164,20 @@ pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
 )]
 pub(crate) async fn releases(State(shared): State<Arc<Shared>>) -> Response {
     json(async { Ok(fleet(&shared)?.releases().await?) }).await
+}
+
+/// Lists the groups of agents by name.
+#[utoipa::path(
+    get,
+    path = "/api/v1/groups",
+    responses(
+        (status = 200, description = "Groups that agents report, or that the trainer serves.", body = GroupList),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn groups(State(shared): State<Arc<Shared>>) -> Response {
+    json(async { Ok(fleet(&shared)?.groups().await?) }).await
 }
 
 /// Lists the brokers that the trainer reads, in the order of its configuration.

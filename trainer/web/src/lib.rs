@@ -118,6 +118,7 @@ fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
         .route("/api/v1/agents", get(api::agents))
         .route("/api/v1/alerts", get(api::alerts))
         .route("/api/v1/releases", get(api::releases))
+        .route("/api/v1/groups", get(api::groups))
         .route("/api/v1/brokers", get(api::brokers))
         .route("/api/v1/process", get(api::process))
         .route("/api/v1/openapi.json", get(async || Json(api::Document::openapi())))
