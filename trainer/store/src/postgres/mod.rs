@@ -1,0 +1,32 @@
+//! A store in a PostgreSQL database.
+//!
+//! Any number of [`PostgresWriter`]s and [`PostgresHandle`]s, in this process or others, use it at the same time.
+//!
+//! **Locks.** Whoever changes rows of an agent (its messages, numbers, episodes, sizes) first locks its row of `agents`,
+//! several of them in ascending order of their ids: [`lock_agents`](session::Session::lock_agents). Two transactions that
+//! follow this rule cannot deadlock. A label, which changes one row, needs no lock. Should PostgreSQL end a transaction
+//! because of a deadlock or a serialization failure nevertheless, it is repeated, see [`connection`].
+
+mod agents;
+mod classes;
+mod connection;
+mod counters;
+mod episode_pages;
+mod episodes;
+mod forget;
+mod held;
+mod ingest;
+mod insert;
+mod jobs;
+mod leases;
+mod maintenance;
+mod partitions;
+mod prune;
+mod releases;
+mod samples;
+mod schema;
+mod session;
+mod tls;
+
+pub(crate) use connection::PostgresHandle;
+pub(crate) use ingest::PostgresWriter;
