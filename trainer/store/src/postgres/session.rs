@@ -1,5 +1,6 @@
 //! Statements → rows, on one connection.
 
+use super::schema::{LOCKS, Lock};
 use postgres::types::ToSql;
 use postgres::{Client, CopyInWriter, Row, Statement};
 use std::collections::HashMap;
@@ -13,6 +14,9 @@ pub(super) enum QueryError {
     /// The server's or the connection's error.
     #[error(transparent)]
     Database(#[from] postgres::Error),
+    /// The transaction did not begin, so nothing of it was done.
+    #[error(transparent)]
+    NotBegun(postgres::Error),
     /// A value that the trainer cannot have written.
     #[error("unexpected value in the database: {0}")]
     Invalid(&'static str),
@@ -84,7 +88,7 @@ impl Session {
 
     /// Runs `work` between `begin` and `COMMIT`, or `ROLLBACK` after an error.
     pub(super) fn transaction<T>(&mut self, begin: &str, work: impl FnOnce(&mut Self) -> Queried<T>) -> Queried<T> {
-        self.batch(begin)?;
+        self.client.batch_execute(begin).map_err(QueryError::NotBegun)?;
         match work(self) {
             Ok(done) => self.batch("COMMIT").map(|()| done),
             Err(error) => {
@@ -93,6 +97,17 @@ impl Session {
                 Err(error)
             }
         }
+    }
+
+    /// Waits for an advisory lock, and holds it until the end of the transaction.
+    pub(super) fn lock(&mut self, lock: Lock) -> Queried<()> {
+        self.query("SELECT pg_advisory_xact_lock($1, $2)", &[&LOCKS, &(lock as i32)]).map(drop)
+    }
+
+    /// Takes an advisory lock until the end of the transaction; false if it is taken.
+    pub(super) fn try_lock(&mut self, lock: Lock) -> Queried<bool> {
+        let row = self.query_one("SELECT pg_try_advisory_xact_lock($1, $2)", &[&LOCKS, &(lock as i32)])?;
+        Ok(row.try_get(0)?)
     }
 
     /// Locks agents until the end of the transaction; see the module's rule.
