@@ -22,7 +22,7 @@ mod tests;
 pub use counts::{Count, Counts, Snapshot};
 pub use kept::Expected;
 pub use link::{Delivery, Ends, Inlet, Link, LinkError, Outlet, Receipt, Releases};
-pub use link_state::{LinkSnapshot, LinkState};
+pub use link_state::LinkState;
 
 use acknowledge::Acknowledger;
 use intake::{Agents, Intake, Item};

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod broker;
 mod episode;
 mod group;
 mod job;
@@ -12,6 +13,7 @@ mod now;
 mod release;
 
 pub use agent::{AgentState, SILENT_S};
+pub use broker::BrokerLink;
 pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNKNOWN_CLASS};
 pub use group::{Cause, Demand, Schedule, Training};
 pub use job::{Job, JobState};

@@ -6,11 +6,10 @@ use crate::config::{Config, Span};
 use crate::serve::{self, Server};
 use anyhow::Context;
 use clap::Args;
-use lapwing_collect::{LinkSnapshot, LinkState};
 use lapwing_models::Model;
 use lapwing_pipeline::order::ReleaseMaker;
 use lapwing_pipeline::release::keys::ReleaseKey;
-use lapwing_web::{BrokerView, Brokers, Counter, CounterSource, Site, WebServer, server};
+use lapwing_web::{Brokers, Counter, CounterSource, Site, WebServer, server};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -168,33 +167,7 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
 /// State of the server's links, for the dashboard.
 fn brokers(server: &Server) -> Brokers {
     let links = server.brokers().to_vec();
-    let view = |link: &Arc<LinkState>| {
-        let LinkSnapshot {
-            broker,
-            connected,
-            connections,
-            failures,
-            received,
-            acknowledgements,
-            refusals,
-            refills,
-            releases_missing,
-            missing_parts,
-        } = link.snapshot();
-        BrokerView {
-            broker,
-            connected,
-            connections,
-            failures,
-            received,
-            acknowledgements,
-            refusals,
-            refills,
-            releases_missing,
-            missing_parts,
-        }
-    };
-    Arc::new(move || links.iter().map(view).collect())
+    Arc::new(move || links.iter().map(|link| link.snapshot()).collect())
 }
 
 /// The collector's counters, for the dashboard.

@@ -7,12 +7,13 @@ use super::queries::{AgentList, AlertList, Counts, Fleet, ReleaseList};
 use super::store_reader::ReadError;
 use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use super::views::alerts::{AlertView, PeerView, ReasonView};
-use super::views::brokers::{BrokerList, BrokerView};
+use super::views::brokers::BrokerList;
 use super::views::releases::{ReleaseView, WaitingView};
 use crate::predict::{self, Problem};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
+use lapwing_fleet::BrokerLink;
 use lapwing_models::{Prediction, Suspicious};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,7 +53,7 @@ use utoipa::OpenApi;
         DriftView,
         DriftColumn,
         BrokerList,
-        BrokerView
+        BrokerLink
     ))
 )]
 pub struct Document;

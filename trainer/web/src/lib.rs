@@ -30,7 +30,6 @@ mod tests;
 
 pub use counters::{Counter, CounterSource};
 pub use server::{ServerError, WebServer};
-pub use views::brokers::BrokerView;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -38,6 +37,7 @@ use axum::response::Json;
 use axum::routing::get;
 use counters::{HttpCounts, count_responses};
 use guard::{Hosts, guard};
+use lapwing_fleet::BrokerLink;
 use lapwing_models::Model;
 use lapwing_store::StoreUrl;
 use predict::ApiLimits;
@@ -47,7 +47,7 @@ use std::sync::Arc;
 use utoipa::OpenApi;
 
 /// State of the link to each broker.
-pub type Brokers = Arc<dyn Fn() -> Vec<BrokerView> + Send + Sync>;
+pub type Brokers = Arc<dyn Fn() -> Vec<BrokerLink> + Send + Sync>;
 
 /// What to serve.
 #[derive(Clone, Default)]
@@ -78,7 +78,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn brokers(&self) -> Vec<BrokerView> {
+    fn brokers(&self) -> Vec<BrokerLink> {
         self.brokers.as_ref().map_or_else(Vec::new, |brokers| brokers())
     }
 }

@@ -2,6 +2,7 @@
 //! set, because forms send them.
 
 use lapwing_common::format::parse_when;
+use lapwing_fleet::AgentState;
 use lapwing_store::EpisodeFilter;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -105,59 +106,6 @@ impl FromStr for EpisodeState {
             "closed" => Ok(Self::Closed),
             _ => Err(format!("invalid state `{text}`, expected open or closed")),
         }
-    }
-}
-
-/// State of an agent, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AgentState {
-    /// It disconnected, or the broker published its last will.
-    Offline,
-    /// Its status is online, but it sent no message for two minutes.
-    Silent,
-    /// It has never sent its status.
-    Unknown,
-    /// It sees far less traffic than its interfaces carry, or the kernel drops packets.
-    Degraded,
-    /// Online without problems.
-    Online,
-}
-
-impl AgentState {
-    /// Every state, worst first.
-    pub(crate) const ALL: [Self; 5] = [Self::Offline, Self::Silent, Self::Unknown, Self::Degraded, Self::Online];
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Offline => "offline",
-            Self::Silent => "silent",
-            Self::Unknown => "unknown",
-            Self::Degraded => "degraded",
-            Self::Online => "online",
-        }
-    }
-}
-
-impl From<lapwing_fleet::AgentState> for AgentState {
-    fn from(state: lapwing_fleet::AgentState) -> Self {
-        use lapwing_fleet::AgentState as Fleet;
-        match state {
-            Fleet::Offline => Self::Offline,
-            Fleet::Silent => Self::Silent,
-            Fleet::Unknown => Self::Unknown,
-            Fleet::Degraded => Self::Degraded,
-            Fleet::Online => Self::Online,
-        }
-    }
-}
-
-impl FromStr for AgentState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let state = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        state.ok_or_else(|| format!("invalid state `{text}`, expected offline, silent, unknown, degraded or online"))
     }
 }
 

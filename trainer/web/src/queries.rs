@@ -1,12 +1,13 @@
 //! Filters → lists and details from the store, for pages and JSON alike.
 
 use super::drift::{DriftMonitor, DriftView};
-use super::params::{AgentQuery, AgentState, AlertQuery};
+use super::params::{AgentQuery, AlertQuery};
 use super::store_reader::{ReadError, StoreReader};
 use super::views::agents::{AgentView, UpdateView};
 use super::views::alerts::AlertView;
 use super::views::releases::{ReleaseView, WaitingView, list_releases};
 use lapwing_common::clock;
+use lapwing_fleet::AgentState;
 use lapwing_report::charts::{DaySeries, Days};
 use lapwing_store::{DayCount, EpisodeMessage, MAX_AGENTS, MAX_EPISODES_SCANNED, StoreError, StoreHandle, StoreUrl};
 use serde::Serialize;

@@ -36,8 +36,8 @@ pub(super) fn received_from(agent: &str, message: &Message) -> Received {
     Received { agent: Name::try_from(agent).unwrap(), ..received("gw", message) }
 }
 
-fn broker(name: &str, connected: bool) -> BrokerView {
-    BrokerView { broker: name.into(), connected, received: 7, ..BrokerView::default() }
+fn broker(name: &str, connected: bool) -> BrokerLink {
+    BrokerLink { broker: name.into(), connected, received: 7, ..BrokerLink::default() }
 }
 
 pub(super) struct Stage {

@@ -7,6 +7,7 @@ pub mod listener;
 pub mod mosquitto;
 pub mod releases;
 pub mod station;
+pub mod trainer;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use lapwing_shared::messages::{Alert, AlertState, Body, Message, Role};
 use lapwing_shared::units::{Address, NANOS_PER_SECOND, Timestamp};
 use lapwing_shared::verdict::alert::NO_HOST;
 use lapwing_shared::verdict::tracker::UPDATE_INTERVAL;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use std::collections::BTreeSet;
 
 /// Columns that [`record`] reads, in this order.
@@ -93,6 +93,45 @@ pub(super) fn day_of(stored_ns: i64) -> i64 {
     stored_ns / DAY_NS
 }
 
+/// Parameters that [`bind_record`] binds.
+const BOUND: usize = 22;
+
+/// Binds the first [`BOUND`] parameters of a statement that writes an episode: the row of its newest message, the columns
+/// of its record except the start, and the derived ones.
+fn bind_record(
+    statement: &mut Statement<'_>,
+    record: &EpisodeRecord,
+    message: i64,
+    class: Option<&str>,
+) -> rusqlite::Result<()> {
+    let values = params![
+        message,
+        record.newest.run.cast_signed(),
+        record.newest.number.cast_signed(),
+        record.state as u8,
+        record.host.0,
+        record.role as u8,
+        stored_ns(record.at),
+        record.peak_nats,
+        record.limit_nats,
+        record.flows,
+        record.odd_flows,
+        record.service_port,
+        record.resembles,
+        record.release.cast_signed(),
+        stored_ns(record.first),
+        stored_ns(record.last),
+        record.open_at.map(stored_ns),
+        record.closed_at.map(stored_ns),
+        record.highest_limit_nats,
+        record.is_open(),
+        record.shown_class(class),
+        needs_class(record),
+    ];
+    debug_assert_eq!(values.len(), BOUND);
+    (1..).zip(values).try_for_each(|(index, value)| statement.raw_bind_parameter(index, value))
+}
+
 /// A row to update.
 struct StoredEpisode {
     id: i64,
@@ -138,37 +177,18 @@ impl BatchWriter<'_> {
         record: &EpisodeRecord,
         message: i64,
     ) -> rusqlite::Result<()> {
-        let text = "INSERT INTO episodes (agent, episode, message, run, number, state, host, role, since_ns, at_ns, \
-                    peak_nats, limit_nats, flows, odd_flows, service_port, resembles, release, first_ns, last_ns, \
-                    open_ns, closed_ns, highest_limit_nats, is_open, shown_class, to_classify) VALUES (?1, ?2, ?3, ?4, \
-                    ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
-        self.transaction.prepare_cached(text)?.execute(params![
-            agent,
-            episode.cast_signed(),
-            message,
-            record.newest.run.cast_signed(),
-            record.newest.number.cast_signed(),
-            record.state as u8,
-            record.host.0,
-            record.role as u8,
-            stored_ns(record.since),
-            stored_ns(record.at),
-            record.peak_nats,
-            record.limit_nats,
-            record.flows,
-            record.odd_flows,
-            record.service_port,
-            record.resembles,
-            record.release.cast_signed(),
-            stored_ns(record.first),
-            stored_ns(record.last),
-            record.open_at.map(stored_ns),
-            record.closed_at.map(stored_ns),
-            record.highest_limit_nats,
-            record.is_open(),
-            record.shown_class(None),
-            needs_class(record),
-        ])?;
+        let text = "INSERT INTO episodes (message, run, number, state, host, role, at_ns, peak_nats, limit_nats, flows, \
+                    odd_flows, service_port, resembles, release, first_ns, last_ns, open_ns, closed_ns, \
+                    highest_limit_nats, is_open, shown_class, to_classify, agent, episode, since_ns) \
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+                    ?21, ?22, ?23, ?24, ?25)";
+        let mut statement = self.transaction.prepare_cached(text)?;
+        bind_record(&mut statement, record, message, None)?;
+        statement.raw_bind_parameter(BOUND + 1, agent)?;
+        statement.raw_bind_parameter(BOUND + 2, episode.cast_signed())?;
+        statement.raw_bind_parameter(BOUND + 3, stored_ns(record.since))?;
+        statement.raw_execute()?;
+        drop(statement);
         self.count_episode(agent, record, 1);
         Ok(())
     }
@@ -181,36 +201,16 @@ impl BatchWriter<'_> {
         message: i64,
     ) -> rusqlite::Result<()> {
         // Without the start, whose index needs no change then.
-        let text = "UPDATE episodes SET message = ?2, run = ?3, number = ?4, state = ?5, host = ?6, role = ?7, \
-                    at_ns = ?8, peak_nats = ?9, limit_nats = ?10, flows = ?11, odd_flows = ?12, service_port = ?13, \
-                    resembles = ?14, release = ?15, first_ns = ?16, last_ns = ?17, open_ns = ?18, closed_ns = ?19, \
-                    highest_limit_nats = ?20, is_open = ?21, shown_class = ?22, to_classify = to_classify + ?23 \
-                    WHERE id = ?1";
-        self.transaction.prepare_cached(text)?.execute(params![
-            stored.id,
-            message,
-            record.newest.run.cast_signed(),
-            record.newest.number.cast_signed(),
-            record.state as u8,
-            record.host.0,
-            record.role as u8,
-            stored_ns(record.at),
-            record.peak_nats,
-            record.limit_nats,
-            record.flows,
-            record.odd_flows,
-            record.service_port,
-            record.resembles,
-            record.release.cast_signed(),
-            stored_ns(record.first),
-            stored_ns(record.last),
-            record.open_at.map(stored_ns),
-            record.closed_at.map(stored_ns),
-            record.highest_limit_nats,
-            record.is_open(),
-            record.shown_class(stored.class.as_deref()),
-            needs_class(record),
-        ])?;
+        let text = "UPDATE episodes SET message = ?1, run = ?2, number = ?3, state = ?4, host = ?5, role = ?6, \
+                    at_ns = ?7, peak_nats = ?8, limit_nats = ?9, flows = ?10, odd_flows = ?11, service_port = ?12, \
+                    resembles = ?13, release = ?14, first_ns = ?15, last_ns = ?16, open_ns = ?17, closed_ns = ?18, \
+                    highest_limit_nats = ?19, is_open = ?20, shown_class = ?21, to_classify = to_classify + ?22 \
+                    WHERE id = ?23";
+        let mut statement = self.transaction.prepare_cached(text)?;
+        bind_record(&mut statement, record, message, stored.class.as_deref())?;
+        statement.raw_bind_parameter(BOUND + 1, stored.id)?;
+        statement.raw_execute()?;
+        drop(statement);
         if record.since != stored.record.since {
             let text = "UPDATE episodes SET since_ns = ?2 WHERE id = ?1";
             self.transaction.prepare_cached(text)?.execute((stored.id, stored_ns(record.since)))?;

@@ -4,7 +4,7 @@ use super::layout::Layout;
 use super::{Fact, NO_AGENTS, START_AGENT, page, path_segment, percent};
 use crate::Shared;
 use crate::api::{RequestError, fleet, query};
-use crate::params::{AgentQuery, AgentState, AlertQuery, with_parameter};
+use crate::params::{AgentQuery, AlertQuery, with_parameter};
 use crate::queries::Counts;
 use crate::views::agents::{AgentView, HealthView, ReleaseState, ReportedStep, UpdateView};
 use crate::views::alerts::AlertView;
@@ -13,6 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use lapwing_common::format::{ago, count, value, when};
+use lapwing_fleet::AgentState;
 use lapwing_report::Picture;
 use std::sync::Arc;
 

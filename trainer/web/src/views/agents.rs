@@ -1,6 +1,6 @@
 //! Stored status, health and update messages → agents with state, counters and updates.
 
-use crate::params::AgentState;
+use lapwing_fleet::AgentState;
 use lapwing_shared::messages::{Health, Status};
 use lapwing_store::{AgentRow, StoredUpdate};
 use serde::Serialize;
@@ -174,7 +174,7 @@ impl AgentView {
         let (status, health) = (line.status.as_deref(), line.health.as_deref());
         let update = row.update.as_ref().and_then(UpdateView::new);
         let silence_s = now_s.saturating_sub(line.last_seen_s);
-        let state = lapwing_fleet::AgentState::of(status, health, line.last_seen_s, now_s).into();
+        let state = AgentState::of(status, health, line.last_seen_s, now_s);
         let text = |get: fn(&Status) -> &str| status.map_or_else(String::new, |status| get(status).to_owned());
         Self {
             name: line.name.clone(),
