@@ -16,6 +16,6 @@ pub use agent::{AgentState, SILENT_S};
 pub use broker::BrokerLink;
 pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNKNOWN_CLASS};
 pub use group::{Cause, Demand, Schedule, Training};
-pub use job::{Job, JobState};
+pub use job::{Job, JobState, not_served};
 pub use now::Now;
 pub use release::{HeldRelease, HeldState, Release, next_version};

@@ -32,8 +32,9 @@ pub use lapwing_fleet::{
 };
 pub use received::{Content, Received, SampleBatch};
 pub use rows::{
-    AgentRow, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage,
-    EpisodeSpan, MAX_AGENTS, MAX_EPISODES_SCANNED, StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
+    AgentRow, AgentsOfGroup, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage,
+    EpisodePage, EpisodeSpan, GroupRows, MAX_AGENTS, MAX_EPISODES_SCANNED, StoredAgent, StoredBatch, StoredUpdate,
+    Unlabelled,
 };
 pub use store::{Store, StoreHandle, is_store};
 pub use stored_numbers::StoredNumbers;

@@ -65,6 +65,14 @@ impl Received {
     }
 }
 
+/// Group that an encoded status reports; `None` if it no longer decodes.
+pub(crate) fn reported_group(status: &[u8]) -> Option<String> {
+    match Message::decode(status).ok()?.body {
+        Body::Status(status) => Some(status.group.to_string()),
+        _ => None,
+    }
+}
+
 /// A time as stored: times beyond signed 64-bit numbers become the largest one.
 pub(crate) fn stored_ns(at: Timestamp) -> i64 {
     at.as_nanos().min(i64::MAX.cast_unsigned()).cast_signed()

@@ -18,12 +18,39 @@ pub struct StoredAgent {
     pub sample_rows: u64,
     /// Alert messages received in total.
     pub alerts: u64,
+    /// Group that an operator assigned instead of the reported one.
+    #[serde(skip)]
+    pub assigned_group: Option<String>,
     /// Last status; `None` if the agent has not sent one or it no longer decodes.
     #[serde(skip)]
     pub status: Option<Box<Status>>,
     /// Last health; `None` if the agent has not sent one or it no longer decodes.
     #[serde(skip)]
     pub health: Option<Box<Health>>,
+}
+
+impl StoredAgent {
+    /// Group that its rows train: the assigned one, otherwise the reported one; `None` until it sends its status.
+    pub fn group(&self) -> Option<&str> {
+        self.assigned_group.as_deref().or_else(|| self.status.as_ref().map(|status| status.group.as_str()))
+    }
+}
+
+/// Feature rows of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupRows {
+    /// Rows that arrived from agents while they were in the group.
+    pub stored: u64,
+    /// Value of `stored` when training of the last release began.
+    pub trained: u64,
+}
+
+/// Number of agents of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct AgentsOfGroup {
+    pub group: String,
+    pub agents: u64,
 }
 
 /// Selects episodes.

@@ -7,6 +7,7 @@ use crate::traits::{Handle, Ingest};
 use crate::url::StoreUrl;
 use crate::{Limits, episode_features, training_rows};
 use lapwing_shared::features::{FeatureVector, SchemaId};
+use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
@@ -99,7 +100,19 @@ impl StoreHandle {
     /// # Errors
     /// When the store cannot be read.
     pub fn training_rows(&self, schema: &SchemaId) -> Result<training_rows::TrainingRows<'_>, StoreError> {
-        training_rows::TrainingRows::new(self.handle.as_ref(), schema)
+        training_rows::TrainingRows::new(self.handle.as_ref(), schema, None)
+    }
+
+    /// As [`Self::training_rows`], but only rows of these agents, by number.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn training_rows_of(
+        &self,
+        schema: &SchemaId,
+        agents: BTreeSet<i64>,
+    ) -> Result<training_rows::TrainingRows<'_>, StoreError> {
+        training_rows::TrainingRows::new(self.handle.as_ref(), schema, Some(agents))
     }
 
     /// Rows of one feature schema by which to classify an episode: those in its alert messages, or else those in its

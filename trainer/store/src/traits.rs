@@ -8,8 +8,8 @@ use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::received::Received;
 use crate::rows::{
-    AgentRow, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan,
-    StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
+    AgentRow, AgentsOfGroup, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage,
+    EpisodeSpan, GroupRows, StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
 };
 use crate::stored_numbers::StoredNumbers;
 use lapwing_fleet::{Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release};
@@ -74,6 +74,46 @@ pub trait Agents {
     /// # Errors
     /// When there is no such agent, or the store cannot be written.
     fn forget_agent(&self, name: &str) -> Result<(), StoreError>;
+}
+
+/// Groups of agents. An agent's group is the one that an operator assigned, otherwise the one that its status reports.
+pub trait Groups {
+    /// Starts to count the feature rows of these groups, with those that their agents have sent so far. Groups that are
+    /// counted keep their numbers.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn add_groups(&self, groups: &[&str]) -> Result<(), StoreError>;
+
+    /// Feature rows of every group that is counted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn group_rows(&self) -> Result<BTreeMap<String, GroupRows>, StoreError>;
+
+    /// Sets [`GroupRows::trained`] of a group.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn set_trained_rows(&self, group: &str, rows: u64) -> Result<(), StoreError>;
+
+    /// Numbers and names of a group's agents.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn agents_of_group(&self, group: &str) -> Result<BTreeMap<i64, String>, StoreError>;
+
+    /// At most `limit` groups with agents, served or not, those with most agents first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn agents_by_group(&self, limit: u32) -> Result<Vec<AgentsOfGroup>, StoreError>;
+
+    /// Assigns an agent to a group, whatever its status reports; `None` ends the assignment.
+    ///
+    /// # Errors
+    /// When there is no such agent, or the store cannot be written.
+    fn assign_group(&self, agent: &str, group: Option<&str>) -> Result<(), StoreError>;
 }
 
 /// Alert episodes, their messages and labels.
@@ -223,24 +263,31 @@ pub trait HeldReleases {
 
 /// Requests to retrain.
 pub trait Jobs {
-    /// Requests retraining; returns the job number.
+    /// Requests retraining of a group, or of every group that the trainer serves; returns the job number.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn request_retraining(&self, who: &str, now_s: u64) -> Result<i64, StoreError>;
+    fn request_retraining(&self, group: Option<&str>, who: &str, now_s: u64) -> Result<i64, StoreError>;
 
-    /// Claims all waiting jobs, because one training serves them all, in one statement: no other server gets them. Returns
-    /// the newest; [`Jobs::finish_jobs`] finishes the others with it.
+    /// Makes a waiting job for every group a job for each of `groups`, the groups that the trainer serves; the first keeps
+    /// its number. Waiting jobs for other groups fail. All in one transaction.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn take_jobs(&self) -> Result<Option<Job>, StoreError>;
+    fn assign_jobs(&self, groups: &[&str], now_s: u64) -> Result<(), StoreError>;
 
-    /// Finishes all running jobs up to this number.
+    /// Claims all waiting jobs of a group, because one training serves them all, in one statement: no other server gets
+    /// them. Returns the newest; [`Jobs::finish_jobs`] finishes the others with it.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn finish_jobs(&self, up_to: i64, result: Result<&str, &str>, now_s: u64) -> Result<(), StoreError>;
+    fn take_jobs(&self, group: &str) -> Result<Option<Job>, StoreError>;
+
+    /// Finishes all running jobs of a group up to this number.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn finish_jobs(&self, group: &str, up_to: i64, result: Result<&str, &str>, now_s: u64) -> Result<(), StoreError>;
 
     /// Returns jobs to the queue that were running when `serve` ended.
     ///
@@ -381,6 +428,6 @@ pub trait Samples {
 
 /// Everything but writing messages.
 pub trait Handle:
-    Agents + Classes + Counters + Episodes + HeldReleases + Jobs + Maintenance + Releases + Samples + Send
+    Agents + Classes + Counters + Episodes + Groups + HeldReleases + Jobs + Maintenance + Releases + Samples + Send
 {
 }

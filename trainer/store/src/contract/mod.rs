@@ -4,6 +4,7 @@
 
 pub mod episodes;
 pub mod floods;
+pub mod groups;
 pub mod jobs;
 pub mod messages;
 pub mod releases;
@@ -74,6 +75,10 @@ macro_rules! contract_tests {
             jobs::waiting_jobs_finish_together,
             jobs::waiting_jobs_are_limited,
             jobs::a_job_is_claimed_by_one_server_only,
+            jobs::a_job_is_for_one_group_or_for_each,
+            groups::an_agent_is_in_the_group_that_it_reports_unless_an_operator_assigns_another,
+            groups::rows_are_counted_for_the_group_in_which_their_agent_was,
+            groups::training_rows_of_a_group_are_those_of_its_agents,
             releases::releases_are_listed_newest_first_for_each_group,
             releases::a_held_release_is_decided_once,
             releases::counters_add_up_and_are_replaced,

@@ -27,17 +27,17 @@ impl Agents for SqliteHandle {
         );
         let read = || {
             let row = |row: &rusqlite::Row<'_>| {
-                let release: Option<i64> = row.get(8)?;
+                let release: Option<i64> = row.get(9)?;
                 let update = |release: i64| -> rusqlite::Result<StoredUpdate> {
-                    let received_s = row.get::<_, i64>(11)?.cast_unsigned();
-                    let (step, reason) = (row.get(9)?, row.get(10)?);
+                    let received_s = row.get::<_, i64>(12)?.cast_unsigned();
+                    let (step, reason) = (row.get(10)?, row.get(11)?);
                     Ok(StoredUpdate { release: release.cast_unsigned(), step, reason, received_s })
                 };
                 Ok(AgentRow {
                     line: agent_line(row)?,
-                    health_before: decode_health(row.get(7)?),
+                    health_before: decode_health(row.get(8)?),
                     update: release.map(update).transpose()?,
-                    open_alerts: row.get::<_, i64>(12)?.cast_unsigned(),
+                    open_alerts: row.get::<_, i64>(13)?.cast_unsigned(),
                 })
             };
             let mut statement = self.connection.prepare_cached(&text)?;

@@ -62,7 +62,8 @@ impl SqliteHandle {
 }
 
 /// Columns that [`agent_line`] reads, in this order.
-pub(super) const AGENT_COLUMNS: &str = "agents.name, run, last_seen_s, sample_rows, alerts, status, health";
+pub(super) const AGENT_COLUMNS: &str =
+    "agents.name, run, last_seen_s, sample_rows, alerts, status, health, assigned_group";
 
 pub(super) fn agent_line(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredAgent> {
     let status = |payload: Vec<u8>| match Message::decode(&payload).ok()?.body {
@@ -77,6 +78,7 @@ pub(super) fn agent_line(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredAgen
         alerts: row.get::<_, i64>(4)?.cast_unsigned(),
         status: row.get::<_, Option<_>>(5)?.and_then(status),
         health: decode_health(row.get(6)?),
+        assigned_group: row.get(7)?,
     })
 }
 

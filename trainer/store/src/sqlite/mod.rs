@@ -15,6 +15,7 @@ mod counters;
 mod episode_pages;
 mod episode_rows;
 mod forget;
+mod groups;
 mod handle;
 mod held;
 mod insert;

@@ -81,12 +81,13 @@ impl Samples for SqliteHandle {
                     (SELECT agent, highest_limit_nats AS limit_nats FROM episodes \
                      WHERE label IS NULL AND highest_limit_nats > 0 ORDER BY agent, episode) AS open \
                     JOIN agents ON agents.id = open.agent GROUP BY agents.name";
+        let agents: Option<BTreeSet<&str>> = agents.map(|agents| agents.iter().map(String::as_str).collect());
         let mut statement = self.connection.prepare_cached(text).map_err(self.sql())?;
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let (mut episodes, mut nats) = (0, 0.0);
         for line in statement.query_map([], read).map_err(self.sql())? {
             let (name, count, sum): (String, i64, f64) = line.map_err(self.sql())?;
-            if agents.is_none_or(|agents| agents.contains(&name)) {
+            if agents.as_ref().is_none_or(|agents| agents.contains(name.as_str())) {
                 episodes += count.cast_unsigned();
                 nats += sum;
             }

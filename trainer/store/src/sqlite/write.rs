@@ -7,12 +7,12 @@ use super::batch::{AgentActivity, PendingBatch, Totals};
 use super::cache::WriterCache;
 use super::progress::{self, RunProgress};
 use super::prune::Pruner;
-use super::{counters, forget, schema};
+use super::{counters, forget, groups, schema};
 use crate::Limits;
 use crate::committed::{Committed, LISTED_REJECTIONS, MAX_SCHEMAS, Rejection};
 use crate::counter::Counter;
 use crate::error::StoreError;
-use crate::received::{Content, Received};
+use crate::received::{Content, Received, reported_group};
 use crate::stored_numbers::StoredNumbers;
 use crate::traits::Ingest;
 use lapwing_common::private_file;
@@ -293,13 +293,16 @@ impl<'a> BatchWriter<'a> {
         let text = "UPDATE agents SET run = max(run, ?2), last_seen_s = ?3, status = coalesce(?4, status), \
                     health_before = CASE WHEN ?5 IS NULL THEN health_before ELSE health END, \
                     health = coalesce(?5, health), sample_rows = sample_rows + ?6, alerts = alerts + ?7, \
-                    open_episodes = open_episodes + ?8 WHERE id = ?1";
+                    open_episodes = open_episodes + ?8, reported_group = coalesce(?9, reported_group) WHERE id = ?1";
         let mut statement = self.transaction.prepare_cached(text)?;
         for (agent, activity) in &self.pending.activity {
             let run = activity.run.cast_signed();
             let (rows, alerts) = (activity.sample_rows.cast_signed(), activity.alerts.cast_signed());
             let (status, health) = (&activity.status, &activity.health);
-            statement.execute((agent, run, self.now_s, status, health, rows, alerts, activity.open_episodes))?;
+            let group = status.as_deref().and_then(reported_group);
+            let values = (agent, run, self.now_s, status, health, rows, alerts, activity.open_episodes, group);
+            statement.execute(values)?;
+            groups::count_rows(&self.transaction, *agent, activity.sample_rows)?;
         }
         Ok(())
     }
