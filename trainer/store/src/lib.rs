@@ -8,8 +8,11 @@ mod committed;
 mod counter;
 mod episode_features;
 mod error;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod received;
 mod rows;
+mod shares;
 mod sqlite;
 mod store;
 mod stored_numbers;

@@ -7,12 +7,17 @@
 //! follow this rule cannot deadlock. A label, which changes one row, needs no lock. Should PostgreSQL end a transaction
 //! because of a deadlock or a serialization failure nevertheless, it is repeated, see [`connection`].
 
+mod address;
+mod agent_rows;
 mod agents;
+mod batch;
 mod classes;
 mod connection;
 mod counters;
 mod episode_pages;
+mod episode_rows;
 mod episodes;
+mod errors;
 mod forget;
 mod held;
 mod ingest;
@@ -21,11 +26,14 @@ mod jobs;
 mod leases;
 mod maintenance;
 mod partitions;
+mod progress;
 mod prune;
 mod releases;
 mod samples;
 mod schema;
+mod schemas;
 mod session;
+mod tally;
 mod tls;
 
 pub(crate) use connection::PostgresHandle;

@@ -5,7 +5,7 @@ use super::schema;
 use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::rows::StoredAgent;
-use crate::traits::{Counters, Handle};
+use crate::traits::{Counters, Handle, Lease, Leases};
 use lapwing_shared::messages::{Body, Health, Message};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,17 @@ pub(crate) struct SqliteHandle {
 }
 
 impl Handle for SqliteHandle {}
+
+/// The lock file lets one process write messages; that one holds every lease.
+impl Leases for SqliteHandle {
+    fn try_lease(&self, _: Lease) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    fn release_lease(&self, _: Lease) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
 
 impl Counters for SqliteHandle {
     fn counter(&self, counter: Counter) -> Result<u64, StoreError> {
