@@ -124,6 +124,27 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// An agent without this episode.
+    pub(crate) fn no_episode(agent: &str, episode: u64) -> Self {
+        Self::Missing { what: format!("alert episode {episode} of agent `{agent}`"), list: "alerts" }
+    }
+
+    /// No agent with this name.
+    pub(crate) fn no_agent(name: &str) -> Self {
+        Self::Missing { what: format!("agent `{name}`"), list: "agents" }
+    }
+
+    /// No release that an operator could decide on.
+    pub(crate) fn none_waits(group: &str, version: u64) -> Self {
+        let what = format!("release {version} of group `{group}` that waits for approval");
+        Self::Missing { what, list: "approve" }
+    }
+
+    /// No job with this number.
+    pub(crate) fn no_job(id: i64) -> Self {
+        Self::Missing { what: format!("job {id}"), list: "retrain" }
+    }
+
     /// Groups SQLite errors by what the operator can do about them.
     pub(crate) fn from_sql(path: &Path, source: rusqlite::Error) -> Self {
         let (path, reason) = (path.to_path_buf(), source.to_string());

@@ -8,7 +8,7 @@ use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::received::Received;
 use crate::rows::{
-    AgentRow, AgentsOfGroup, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage,
+    AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage,
     EpisodeSpan, GroupRows, StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
 };
 use crate::stored_numbers::StoredNumbers;
@@ -49,6 +49,9 @@ pub trait Ingest: Send {
     fn close(self: Box<Self>) -> Result<(), StoreError>;
 }
 
+/// Agents that one call of [`Agents::mark_silent`] changes, at most, so that no transaction is long.
+pub const MAX_SILENCED: u32 = 5_000;
+
 /// Agents, as they report themselves.
 pub trait Agents {
     /// All agents, ordered by name.
@@ -57,11 +60,30 @@ pub trait Agents {
     /// When the store cannot be read.
     fn agents(&self) -> Result<Vec<StoredAgent>, StoreError>;
 
-    /// At most [`crate::MAX_AGENTS`] agents, ordered by name; with `name`, only that agent.
+    /// One agent by its name.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn agent_rows(&self, name: Option<&str>) -> Result<Vec<AgentRow>, StoreError>;
+    fn agent_row(&self, name: &str) -> Result<Option<AgentRow>, StoreError>;
+
+    /// One page of agents.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn agent_page(&self, filter: &AgentFilter) -> Result<AgentPage, StoreError>;
+
+    /// Numbers of agents by state, group and release.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn agent_counts(&self) -> Result<Vec<AgentCount>, StoreError>;
+
+    /// Sets the state of connected agents that have been silent for longer than [`lapwing_fleet::SILENT_S`]; their next
+    /// message sets it back. Returns how many, at most [`MAX_SILENCED`]. Call it every few seconds.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn mark_silent(&self, now_s: u64) -> Result<u64, StoreError>;
 
     /// At most `limit` update reports of an agent, newest first.
     ///
@@ -126,8 +148,7 @@ pub trait Groups {
 
 /// Alert episodes, their messages and labels.
 pub trait Episodes {
-    /// One page of episodes, from at most [`crate::MAX_EPISODES_SCANNED`] ones: newest message first, or newest start first if
-    /// the filter limits the start.
+    /// One page of episodes: newest message first, or newest start first if the filter limits the start.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -137,7 +158,21 @@ pub trait Episodes {
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn alerts(&self, filter: &AlertFilter) -> Result<Vec<Episode>, StoreError>;
+    fn alerts(&self, filter: &AlertFilter) -> Result<Vec<Episode>, StoreError> {
+        const PAGE: u32 = 500;
+        let limit = filter.limit.min(PAGE);
+        let mut page = EpisodeFilter { agent: filter.agent.clone(), limit, ..EpisodeFilter::default() };
+        let mut found = Vec::new();
+        loop {
+            let EpisodePage { episodes, next } = self.episodes(&page)?;
+            found.extend(episodes.into_iter().filter(|episode| !filter.unlabelled || episode.label.is_none()));
+            found.truncate(filter.limit as usize);
+            page.before = next;
+            if next.is_none() || found.len() == filter.limit as usize {
+                return Ok(found);
+            }
+        }
+    }
 
     /// One episode, and at most `limit` of its messages, newest first.
     ///

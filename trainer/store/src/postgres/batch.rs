@@ -4,7 +4,7 @@ use super::progress::Runs;
 use super::tally::{Sizes, Tally};
 use crate::committed::{Committed, LISTED_REJECTIONS, Rejection};
 use crate::counter::Counter;
-use crate::received::{Content, Received, SampleBatch};
+use crate::received::{Content, HealthReport, Received, SampleBatch, StatusReport};
 use lapwing_shared::features::SchemaId;
 use lapwing_shared::messages::{Alert, Update};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -23,8 +23,8 @@ pub(super) struct Known<'a> {
 #[derive(Default)]
 pub(super) struct Activity<'a> {
     pub(super) run: u64,
-    pub(super) status: Option<&'a Received>,
-    pub(super) health: Option<&'a Received>,
+    pub(super) status: Option<(&'a Received, &'a StatusReport)>,
+    pub(super) health: Option<(&'a Received, HealthReport)>,
     /// The newest update report.
     pub(super) update: Option<(&'a Received, &'a Update)>,
     /// Change of the number of open episodes.
@@ -100,7 +100,7 @@ impl<'a> Changes<'a> {
                 self.activity.entry(agent).or_default().more.alerts += 1;
             }
             Content::Update(update) => self.update(agent, received, update),
-            Content::Health | Content::Status => {}
+            Content::Health(_) | Content::Status(_) => {}
         }
         self.result.stored += 1;
     }
@@ -148,9 +148,9 @@ impl<'a> Changes<'a> {
 impl<'a> Activity<'a> {
     fn add(&mut self, received: &'a Received) {
         self.run = self.run.max(received.run);
-        match received.content {
-            Content::Status => self.status = Some(received),
-            Content::Health => self.health = Some(received),
+        match &received.content {
+            Content::Status(status) => self.status = Some((received, status)),
+            Content::Health(health) => self.health = Some((received, *health)),
             _ => {}
         }
     }

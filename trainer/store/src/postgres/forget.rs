@@ -48,14 +48,14 @@ fn evict(session: &mut Session, names: &[&str], count: usize, now_s: i64) -> Que
                 ORDER BY sample_rows + alerts, last_seen_s LIMIT $4 FOR UPDATE SKIP LOCKED";
     let rows = session.query(text, &[&(now_s - SILENT_S), &FEW, &names, &i64::try_from(count).unwrap_or(0)])?;
     let agents = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Queried<Vec<i64>>>()?;
-    let mut tally = forget(session, &agents)?;
+    let mut tally = remove(session, &agents)?;
     tally.add(Counter::AgentsEvicted, agents.len() as u64);
     tally.write(session)?;
     Ok(agents.len())
 }
 
 /// Removes agents, which the transaction has locked, and everything of them. Returns the changes of the counters.
-pub(super) fn forget(session: &mut Session, agents: &[i64]) -> Queried<Tally> {
+pub(super) fn remove(session: &mut Session, agents: &[i64]) -> Queried<Tally> {
     let mut tally = Tally::default();
     if agents.is_empty() {
         return Ok(tally);
@@ -79,10 +79,10 @@ pub(super) fn forget(session: &mut Session, agents: &[i64]) -> Queried<Tally> {
 }
 
 /// Removes an agent at an operator's request; false if there is none.
-pub(super) fn forget_named(session: &mut Session, name: &str) -> Queried<bool> {
+pub(super) fn forget(session: &mut Session, name: &str) -> Queried<bool> {
     let row = session.query_opt("SELECT id FROM agents WHERE name = $1 FOR UPDATE", &[&name])?;
     let Some(row) = row else { return Ok(false) };
-    let mut tally = forget(session, &[row.try_get(0)?])?;
+    let mut tally = remove(session, &[row.try_get(0)?])?;
     tally.add(Counter::AgentsForgotten, 1);
     tally.write(session).map(|()| true)
 }

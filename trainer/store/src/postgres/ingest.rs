@@ -159,6 +159,7 @@ impl Request<'_> {
         let (given_up, forgotten) = progress::write(session, &changes.runs, self.now_s)?;
         changes.tally.add(crate::Counter::NumbersGivenUp, given_up);
         changes.tally.add(crate::Counter::RunsForgotten, forgotten);
+        agent_rows::count_group_rows(session, &changes)?;
         changes.tally.write(session)?;
         Ok(changes.result)
     }
