@@ -11,9 +11,12 @@ mod episode_features;
 mod episode_walk;
 mod error;
 mod fields;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod query;
 mod received;
 mod rows;
+mod shares;
 mod sqlite;
 mod statements;
 mod store;

@@ -1,7 +1,7 @@
 //! A decoded message → the parts that the store and its queues need.
 
 use lapwing_shared::features::SchemaId;
-use lapwing_shared::messages::{AgentName, Alert, Body, Health, Message, Status, Update};
+use lapwing_shared::messages::{AgentName, Alert, Body, Health, Message, Status, Update, UpdateStep};
 use lapwing_shared::units::Timestamp;
 
 /// A decoded message and its encoded bytes.
@@ -99,4 +99,16 @@ impl Received {
 /// A time as stored: times beyond signed 64-bit numbers become the largest one.
 pub(crate) fn stored_ns(at: Timestamp) -> i64 {
     at.as_nanos().min(i64::MAX.cast_unsigned()).cast_signed()
+}
+
+/// Name of a step of an update, and why it failed.
+pub(crate) fn step_names(step: &UpdateStep) -> (&'static str, Option<&str>) {
+    match step {
+        UpdateStep::Downloading => ("downloading", None),
+        UpdateStep::Verified => ("verified", None),
+        UpdateStep::Trial => ("trial", None),
+        UpdateStep::Confirmed => ("confirmed", None),
+        UpdateStep::Refused(why) => ("refused", Some(why.as_str())),
+        UpdateStep::RolledBack(why) => ("rolled-back", Some(why.as_str())),
+    }
 }

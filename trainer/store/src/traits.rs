@@ -34,6 +34,14 @@ pub trait Ingest: Send {
     /// When the store cannot be read.
     fn progress(&self, agent: &AgentName, run: u64) -> Result<Option<StoredNumbers>, StoreError>;
 
+    /// [`Ingest::progress`] of several runs, in their order; a database answers all with one query.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn progress_of(&self, runs: &[(AgentName, u64)]) -> Result<Vec<Option<StoredNumbers>>, StoreError> {
+        runs.iter().map(|(agent, run)| self.progress(agent, *run)).collect()
+    }
+
     /// Ends writing.
     ///
     /// # Errors
@@ -393,6 +401,36 @@ pub trait Maintenance {
     fn settle_restored(&self, newest: u64) -> Result<(), StoreError>;
 }
 
+/// Work that one process does at a time, however many use the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names of the variants document them")]
+pub enum Lease {
+    /// Trains, on schedule and at request, and classifies.
+    Scheduler = 1,
+    /// Writes feature rows to segments.
+    Segments = 2,
+    /// Publishes releases.
+    Publisher = 3,
+    /// Opens and closes incidents.
+    Incidents = 4,
+}
+
+/// Leases, which a process holds until it ends, its connection is lost, or it releases them.
+pub trait Leases {
+    /// True if this handle holds the lease, now or already. Ask before each step of the work: if the connection was lost,
+    /// another process may hold the lease.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    fn try_lease(&self, lease: Lease) -> Result<bool, StoreError>;
+
+    /// Ends a lease that this handle holds.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    fn release_lease(&self, lease: Lease) -> Result<(), StoreError>;
+}
+
 /// Sample batches and what training needs to know of episodes.
 pub trait Samples {
     /// Position of the newest sample batch; 0 without batches.
@@ -463,6 +501,6 @@ pub trait Samples {
 
 /// Everything but writing messages.
 pub trait Handle:
-    Agents + Classes + Counters + Episodes + Groups + HeldReleases + Jobs + Maintenance + Releases + Samples + Send
+    Agents + Classes + Counters + Episodes + Groups + HeldReleases + Jobs + Leases + Maintenance + Releases + Samples + Send
 {
 }

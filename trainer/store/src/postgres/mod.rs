@@ -7,13 +7,20 @@
 //! follow this rule cannot deadlock. A label, which changes one row, needs no lock. Should PostgreSQL end a transaction
 //! because of a deadlock or a serialization failure nevertheless, it is repeated, see [`connection`].
 
+mod address;
+mod agent_rows;
 mod agents;
+mod batch;
 mod classes;
 mod connection;
 mod counters;
 mod episode_pages;
+mod episode_rows;
 mod episodes;
+mod errors;
+mod fields;
 mod forget;
+mod groups;
 mod held;
 mod ingest;
 mod insert;
@@ -21,11 +28,15 @@ mod jobs;
 mod leases;
 mod maintenance;
 mod partitions;
+mod progress;
 mod prune;
+mod read;
 mod releases;
 mod samples;
 mod schema;
+mod schemas;
 mod session;
+mod tally;
 mod tls;
 
 pub(crate) use connection::PostgresHandle;

@@ -6,7 +6,10 @@ use crate::error::StoreError;
 use std::path::PathBuf;
 
 /// One script per version; a database of version n needs the scripts from index n on.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_store.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_store.sql"),
+    include_str!("../../migrations/postgres/0002_groups_and_pages.sql"),
+];
 
 /// Newest schema version.
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;

@@ -69,6 +69,11 @@ impl Session {
         Ok(self.client.query_opt(&statement, values)?)
     }
 
+    /// The boolean that a query returns, of a text that is not worth preparing.
+    pub(super) fn query_once(&mut self, text: &str) -> Queried<bool> {
+        Ok(self.client.query_one(text, &[])?.try_get(0)?)
+    }
+
     /// Runs a statement; returns the number of changed rows.
     pub(super) fn execute(&mut self, text: &str, values: Values<'_>) -> Queried<u64> {
         let statement = self.prepared(text)?;

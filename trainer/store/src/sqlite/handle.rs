@@ -4,7 +4,7 @@ use super::counters;
 use super::schema;
 use crate::counter::Counter;
 use crate::error::StoreError;
-use crate::traits::{Counters, Handle};
+use crate::traits::{Counters, Handle, Lease, Leases};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,17 @@ pub(crate) struct SqliteHandle {
 }
 
 impl Handle for SqliteHandle {}
+
+/// The lock file lets one process write messages; that one holds every lease.
+impl Leases for SqliteHandle {
+    fn try_lease(&self, _: Lease) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    fn release_lease(&self, _: Lease) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
 
 impl Counters for SqliteHandle {
     fn counter(&self, counter: Counter) -> Result<u64, StoreError> {

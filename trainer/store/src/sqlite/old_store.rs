@@ -100,7 +100,7 @@ impl OldStore {
             }
             Content::Samples(samples) => self.samples(agent, received, samples),
             Content::Update(update) => {
-                let (step, reason) = super::insert::step_names(&update.step);
+                let (step, reason) = crate::received::step_names(&update.step);
                 let text = "INSERT INTO updates (agent, run, number, release, step, reason, received_s) \
                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
                 let values = (agent, run, number, update.release.cast_signed(), step, reason, self.now_s);
