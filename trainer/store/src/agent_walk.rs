@@ -106,7 +106,8 @@ impl<'a> AgentWalk<'a> {
         }
         query.push_value(" AND name <", Value::Text(format!("{prefix}{AFTER_ALL}")));
         query.push(" ORDER BY name");
-        let limit = if self.filter.contains.is_some() { MAX_NAMES_SEARCHED.into() } else { i64::from(self.filter.limit) + 1 };
+        let limit =
+            if self.filter.contains.is_some() { MAX_NAMES_SEARCHED.into() } else { i64::from(self.filter.limit) + 1 };
         query.push_value(" LIMIT", Value::Integer(limit));
         query
     }

@@ -5,7 +5,8 @@ use crate::rows::{
     StoredBatch, StoredUpdate,
 };
 use lapwing_fleet::{
-    AgentState, Classification, Episode, EpisodeRecord, HeldRelease, HeldState, Job, JobState, Label, MessageKey, Release,
+    AgentState, Classification, Episode, EpisodeRecord, HeldRelease, HeldState, Job, JobState, Label, MessageKey,
+    Release,
 };
 use lapwing_shared::messages::{Alert, AlertState, Body, Health, Message, Role, Status};
 use lapwing_shared::units::{Address, NANOS_PER_SECOND, Timestamp};
@@ -82,7 +83,8 @@ pub(crate) fn agent<R: Fields>(row: &R) -> Result<StoredAgent, R::Error> {
 }
 
 /// Columns that [`agent_row`] reads after those of [`AGENT`], and the row id.
-pub(crate) const AGENT_ROW: &str = "health_before, update_release, update_step, update_reason, update_s, open_episodes, agents.id";
+pub(crate) const AGENT_ROW: &str =
+    "health_before, update_release, update_step, update_reason, update_s, open_episodes, agents.id";
 /// Position of the row id after the columns of [`AGENT`] and [`AGENT_ROW`].
 #[cfg(feature = "postgres")]
 pub(crate) const AGENT_ID: usize = 14;

@@ -36,13 +36,13 @@ pub use committed::{Committed, Rejection};
 pub use counter::Counter;
 pub use error::StoreError;
 pub use lapwing_fleet::{
-    AgentState,     Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
+    AgentState, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
 };
 pub use received::{Content, Received, SampleBatch};
 pub use rows::{
-    AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage,
-    EpisodePage, EpisodeSpan, GroupRows, MAX_NAMES_SEARCHED, StoredAgent, StoredBatch, StoredUpdate,
-    Unlabelled,
+    AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent,
+    EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan, GroupRows, MAX_NAMES_SEARCHED, StoredAgent, StoredBatch,
+    StoredUpdate, Unlabelled,
 };
 pub use store::{Store, StoreHandle, is_store};
 pub use stored_numbers::StoredNumbers;

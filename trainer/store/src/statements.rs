@@ -1,8 +1,6 @@
 //! Statements that both databases accept. Parameters are `?1`, `?2`, … in the order of their first use.
 
-use crate::fields::{
-    AGENT, AGENT_ROW, BATCH, EPISODE, EPISODE_MESSAGE, HELD, RECORD, RELEASE, SPAN, UPDATE,
-};
+use crate::fields::{AGENT, AGENT_ROW, BATCH, EPISODE, EPISODE_MESSAGE, HELD, RECORD, RELEASE, SPAN, UPDATE};
 use std::sync::LazyLock;
 
 /// Held-back releases of a group to remember; older ones are deleted.

@@ -8,8 +8,8 @@ use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::received::Received;
 use crate::rows::{
-    AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage,
-    EpisodeSpan, GroupRows, StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
+    AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter,
+    EpisodeMessage, EpisodePage, EpisodeSpan, GroupRows, StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
 };
 use crate::stored_numbers::StoredNumbers;
 use lapwing_fleet::{Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release};

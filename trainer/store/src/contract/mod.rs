@@ -17,6 +17,11 @@ pub trait TestStore {
     /// Several writers may have it open.
     const SEVERAL_WRITERS: bool;
 
+    /// False if it cannot be tested here, which is then listed as skipped.
+    fn is_available() -> bool {
+        true
+    }
+
     /// A store that does not exist yet, or is empty.
     fn new() -> Self;
 
@@ -96,7 +101,9 @@ macro_rules! contract_tests {
         $(
             #[test]
             fn $name() {
-                $crate::contract::$group::$name::<$store>();
+                if <$store as $crate::contract::TestStore>::is_available() {
+                    $crate::contract::$group::$name::<$store>();
+                }
             }
         )*
     };
@@ -105,4 +112,9 @@ macro_rules! contract_tests {
 #[cfg(test)]
 mod sqlite {
     contract_tests!(crate::testing::Folder);
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod postgres {
+    contract_tests!(crate::testing::postgres::Database);
 }

@@ -11,7 +11,8 @@ pub(super) fn write_status(
     payload: &[u8],
     report: &StatusReport,
 ) -> rusqlite::Result<()> {
-    let text = "UPDATE agents SET status = ?2, reported_group = ?3, online = ?4, release = ?5, on_trial = ?6 WHERE id = ?1";
+    let text =
+        "UPDATE agents SET status = ?2, reported_group = ?3, online = ?4, release = ?5, on_trial = ?6 WHERE id = ?1";
     let StatusReport { online, group, release, on_trial } = report;
     let values = (agent, payload, group, online, release.cast_signed(), on_trial);
     connection.prepare_cached(text)?.execute(values).map(drop)

@@ -10,7 +10,8 @@ use crate::fields;
 use crate::query::{Dialect, Query};
 use crate::rows::{AgentCount, AgentFilter, AgentPage, AgentRow, StoredAgent, StoredUpdate};
 use crate::statements::{
-    AGENT_COUNTS, AGENT_OF_NAME, AGENTS, AGENTS_WITHOUT_ROWS, ID_OF_AGENT, NAME_OF_AGENT, UPDATES_OF_AGENT, select_agent,
+    AGENT_COUNTS, AGENT_OF_NAME, AGENTS, AGENTS_WITHOUT_ROWS, ID_OF_AGENT, NAME_OF_AGENT, UPDATES_OF_AGENT,
+    select_agent,
 };
 use crate::traits::{Agents, MAX_SILENCED};
 use lapwing_fleet::SILENT_S;
@@ -19,11 +20,11 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params_from_
 
 impl Agents for SqliteHandle {
     fn agents(&self) -> Result<Vec<StoredAgent>, StoreError> {
-        self.rows(&AGENTS, [], fields::agent).map_err(self.sql())
+        self.rows(&AGENTS, [], |row| fields::agent(row)).map_err(self.sql())
     }
 
     fn agent_row(&self, name: &str) -> Result<Option<AgentRow>, StoreError> {
-        self.row(&AGENT_OF_NAME, [name], fields::agent_row).map_err(self.sql())
+        self.row(&AGENT_OF_NAME, [name], |row| fields::agent_row(row)).map_err(self.sql())
     }
 
     fn agent_page(&self, filter: &AgentFilter) -> Result<AgentPage, StoreError> {
@@ -33,11 +34,11 @@ impl Agents for SqliteHandle {
             let walk = AgentWalk::new(Dialect::Sqlite, filter);
             let name_of = |id: i64| self.row(&NAME_OF_AGENT, [id], |row| row.get(0));
             let name = walk.starts_after().map(name_of).transpose()?.flatten();
-            let read = |query: &Query| self.rows(&query.text, params_from_iter(&query.values), fields::pair);
+            let read = |query: &Query| self.rows(&query.text, params_from_iter(&query.values), |row| fields::pair(row));
             let rows = walk.page(name, read)?;
             let mut agents = Vec::with_capacity(rows.ids.len());
             for id in rows.ids {
-                agents.extend(self.row(&select_agent("id = ?1"), [id], fields::agent_row)?);
+                agents.extend(self.row(&select_agent("id = ?1"), [id], |row| fields::agent_row(row))?);
             }
             Ok(AgentPage { agents, next: rows.next })
         };
@@ -45,7 +46,7 @@ impl Agents for SqliteHandle {
     }
 
     fn agent_counts(&self) -> Result<Vec<AgentCount>, StoreError> {
-        self.rows(&AGENT_COUNTS, [], fields::agent_count).map_err(self.sql())
+        self.rows(&AGENT_COUNTS, [], |row| fields::agent_count(row)).map_err(self.sql())
     }
 
     fn mark_silent(&self, now_s: u64) -> Result<u64, StoreError> {
@@ -63,7 +64,7 @@ impl Agents for SqliteHandle {
     fn updates_of(&self, agent: &str, limit: u32) -> Result<Vec<StoredUpdate>, StoreError> {
         let read = || {
             let Some(agent) = self.agent_id(agent)? else { return Ok(Vec::new()) };
-            self.rows(&UPDATES_OF_AGENT, (agent, limit), fields::update)
+            self.rows(&UPDATES_OF_AGENT, (agent, limit), |row| fields::update(row))
         };
         read().map_err(self.sql())
     }

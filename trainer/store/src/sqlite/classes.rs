@@ -12,7 +12,7 @@ use rusqlite::{Transaction, TransactionBehavior};
 
 impl Classes for SqliteHandle {
     fn unclassified_episodes(&self, limit: u32) -> Result<Vec<EpisodeSpan>, StoreError> {
-        self.rows(&UNCLASSIFIED, [limit], fields::span).map_err(self.sql())
+        self.rows(&UNCLASSIFIED, [limit], |row| fields::span(row)).map_err(self.sql())
     }
 
     fn set_classes(
@@ -36,6 +36,6 @@ impl Classes for SqliteHandle {
     }
 
     fn labelled_attacks(&self, limit: u32) -> Result<Vec<EpisodeSpan>, StoreError> {
-        self.rows(&LABELLED_ATTACKS, (NO_HOST.0, limit), fields::span).map_err(self.sql())
+        self.rows(&LABELLED_ATTACKS, (NO_HOST.0, limit), |row| fields::span(row)).map_err(self.sql())
     }
 }

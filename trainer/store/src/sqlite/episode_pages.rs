@@ -7,7 +7,9 @@ use crate::fields::{self, day_of};
 use crate::query::{Dialect, Query};
 use crate::received::stored_ns;
 use crate::rows::{DayCount, EpisodeFilter, EpisodeMessage, EpisodePage};
-use crate::statements::{DAY_OF_AGENT, DAYS, LABEL, MESSAGES_OF_EPISODE, NEWEST_DAY, START_OF_EPISODE, select_episodes};
+use crate::statements::{
+    DAY_OF_AGENT, DAYS, LABEL, MESSAGES_OF_EPISODE, NEWEST_DAY, START_OF_EPISODE, select_episodes,
+};
 use crate::traits::Episodes;
 use lapwing_fleet::{Episode, Label};
 use rusqlite::params_from_iter;
@@ -31,8 +33,9 @@ impl Episodes for SqliteHandle {
             let Some(agent) = self.agent_id(agent)? else { return Ok(None) };
             let number = number.cast_signed();
             let text = select_episodes(MESSAGE, "e.agent = ?1 AND e.episode = ?2");
-            let Some(episode) = self.row(&text, (agent, number), fields::episode)? else { return Ok(None) };
-            let messages = self.rows(&MESSAGES_OF_EPISODE, (agent, number, limit), fields::episode_message)?;
+            let Some(episode) = self.row(&text, (agent, number), |row| fields::episode(row))? else { return Ok(None) };
+            let messages =
+                self.rows(&MESSAGES_OF_EPISODE, (agent, number, limit), |row| fields::episode_message(row))?;
             Ok(Some((episode, messages)))
         };
         read().map_err(self.sql())
@@ -49,10 +52,11 @@ impl Episodes for SqliteHandle {
     fn opened_by_day(&self, days: RangeInclusive<i64>, agent: Option<&str>) -> Result<Vec<DayCount>, StoreError> {
         let read = || {
             let Some(name) = agent else {
-                return self.rows(&DAYS, (days.start(), days.end()), fields::day_count);
+                return self.rows(&DAYS, (days.start(), days.end()), |row| fields::day_count(row));
             };
             let Some(agent) = self.agent_id(name)? else { return Ok(Vec::new()) };
-            let counts = days.filter_map(|day| self.row(&DAY_OF_AGENT, (day, agent), fields::day_count).transpose());
+            let counts =
+                days.filter_map(|day| self.row(&DAY_OF_AGENT, (day, agent), |row| fields::day_count(row)).transpose());
             counts.collect::<rusqlite::Result<_>>()
         };
         read().map_err(self.sql())
@@ -82,12 +86,12 @@ impl SqliteHandle {
         let walk = EpisodeWalk::new(Dialect::Sqlite, filter, agent);
         let start_of = |id: i64| self.row(&START_OF_EPISODE, [id], |row| row.get(0));
         let start = walk.starts_after().map(start_of).transpose()?.flatten();
-        let read = |query: &Query| self.rows(&query.text, params_from_iter(&query.values), fields::numbers);
+        let read = |query: &Query| self.rows(&query.text, params_from_iter(&query.values), |row| fields::numbers(row));
         let rows = walk.page(start, read)?;
         let text = select_episodes(MESSAGE, "e.id = ?1");
         let mut episodes = Vec::with_capacity(rows.ids.len());
         for id in rows.ids {
-            episodes.extend(self.row(&text, [id], fields::episode)?);
+            episodes.extend(self.row(&text, [id], |row| fields::episode(row))?);
         }
         Ok(EpisodePage { episodes, next: rows.next })
     }

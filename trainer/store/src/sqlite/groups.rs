@@ -17,7 +17,9 @@ impl Groups for SqliteHandle {
     }
 
     fn group_rows(&self) -> Result<BTreeMap<String, GroupRows>, StoreError> {
-        self.rows(&GROUP_ROWS, [], fields::group_rows).map(|rows| rows.into_iter().collect()).map_err(self.sql())
+        self.rows(&GROUP_ROWS, [], |row| fields::group_rows(row))
+            .map(|rows| rows.into_iter().collect())
+            .map_err(self.sql())
     }
 
     fn set_trained_rows(&self, group: &str, rows: u64) -> Result<(), StoreError> {
@@ -25,12 +27,12 @@ impl Groups for SqliteHandle {
     }
 
     fn agents_of_group(&self, group: &str) -> Result<BTreeMap<i64, String>, StoreError> {
-        let agents = self.rows(&AGENTS_OF_GROUP, [group], fields::pair);
+        let agents = self.rows(&AGENTS_OF_GROUP, [group], |row| fields::pair(row));
         agents.map(|agents| agents.into_iter().collect()).map_err(self.sql())
     }
 
     fn agents_by_group(&self, limit: u32) -> Result<Vec<AgentsOfGroup>, StoreError> {
-        self.rows(&AGENTS_BY_GROUP, [limit], fields::agents_of_group).map_err(self.sql())
+        self.rows(&AGENTS_BY_GROUP, [limit], |row| fields::agents_of_group(row)).map_err(self.sql())
     }
 
     fn assign_group(&self, agent: &str, group: Option<&str>) -> Result<(), StoreError> {

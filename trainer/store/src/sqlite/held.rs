@@ -24,11 +24,11 @@ impl HeldReleases for SqliteHandle {
     }
 
     fn held_releases(&self, group: &str, limit: u32) -> Result<Vec<HeldRelease>, StoreError> {
-        self.rows(&HELD_OF_GROUP, (group, limit), fields::held_release).map_err(self.sql())
+        self.rows(&HELD_OF_GROUP, (group, limit), |row| fields::held_release(row)).map_err(self.sql())
     }
 
     fn waiting_releases(&self, limit: u32) -> Result<Vec<HeldRelease>, StoreError> {
-        self.rows(&WAITING, [limit], fields::held_release).map_err(self.sql())
+        self.rows(&WAITING, [limit], |row| fields::held_release(row)).map_err(self.sql())
     }
 
     fn decide_held(&self, group: &str, version: u64, approve: bool, who: &str, now_s: u64) -> Result<(), StoreError> {
@@ -41,7 +41,7 @@ impl HeldReleases for SqliteHandle {
     }
 
     fn approved_release(&self, group: &str) -> Result<Option<HeldRelease>, StoreError> {
-        self.row(&APPROVED, [group], fields::held_release).map_err(self.sql())
+        self.row(&APPROVED, [group], |row| fields::held_release(row)).map_err(self.sql())
     }
 
     fn set_held_state(&self, group: &str, version: u64, state: HeldState) -> Result<(), StoreError> {

@@ -37,7 +37,7 @@ impl Jobs for SqliteHandle {
                 transaction.execute(&COPY_JOBS, [group])?;
             }
             transaction.execute(&ASSIGN_JOBS, [first])?;
-            for (id, group) in self.rows(&WAITING_JOBS, [], fields::pair)? {
+            for (id, group) in self.rows(&WAITING_JOBS, [], |row| fields::pair(row))? {
                 if !groups.contains(&group.as_str()) {
                     transaction.execute(&FAIL_JOB, (not_served(&group, groups), now_s.cast_signed(), id))?;
                 }
@@ -49,7 +49,7 @@ impl Jobs for SqliteHandle {
 
     fn take_jobs(&self, group: &str) -> Result<Option<Job>, StoreError> {
         let take = || -> rusqlite::Result<Vec<Job>> {
-            if self.is_any_waiting()? { self.rows(&TAKE_JOBS, [group], fields::job) } else { Ok(Vec::new()) }
+            if self.is_any_waiting()? { self.rows(&TAKE_JOBS, [group], |row| fields::job(row)) } else { Ok(Vec::new()) }
         };
         Ok(take().map_err(self.sql())?.into_iter().max_by_key(|job| job.id))
     }
@@ -66,7 +66,7 @@ impl Jobs for SqliteHandle {
     }
 
     fn job_state(&self, id: i64) -> Result<(JobState, Option<String>), StoreError> {
-        let state = self.row(&STATE_OF_JOB, [id], fields::job_state).map_err(self.sql())?;
+        let state = self.row(&STATE_OF_JOB, [id], |row| fields::job_state(row)).map_err(self.sql())?;
         state.ok_or_else(|| StoreError::no_job(id))
     }
 }

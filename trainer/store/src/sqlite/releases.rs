@@ -16,14 +16,14 @@ impl Releases for SqliteHandle {
     }
 
     fn releases(&self, group: &str, limit: u32) -> Result<Vec<Release>, StoreError> {
-        self.rows(&RELEASES, (group, limit), fields::release).map_err(self.sql())
+        self.rows(&RELEASES, (group, limit), |row| fields::release(row)).map_err(self.sql())
     }
 
     fn all_releases(&self, limit: u32) -> Result<Vec<Release>, StoreError> {
-        self.rows(&ALL_RELEASES, [limit], fields::release).map_err(self.sql())
+        self.rows(&ALL_RELEASES, [limit], |row| fields::release(row)).map_err(self.sql())
     }
 
     fn release(&self, group: &str, version: u64) -> Result<Option<Release>, StoreError> {
-        self.row(&ONE_RELEASE, (group, version.cast_signed()), fields::release).map_err(self.sql())
+        self.row(&ONE_RELEASE, (group, version.cast_signed()), |row| fields::release(row)).map_err(self.sql())
     }
 }

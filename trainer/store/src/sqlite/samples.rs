@@ -26,11 +26,11 @@ impl Samples for SqliteHandle {
         limit: u32,
     ) -> Result<Vec<StoredBatch>, StoreError> {
         let values = (schema, after.cast_signed(), up_to.cast_signed(), limit);
-        self.rows(&BATCHES, values, fields::batch).map_err(self.sql())
+        self.rows(&BATCHES, values, |row| fields::batch(row)).map_err(self.sql())
     }
 
     fn newest_batches(&self, up_to: u64) -> Result<Vec<StoredBatch>, StoreError> {
-        self.rows(&NEWEST_BATCHES, [up_to.cast_signed()], fields::batch).map_err(self.sql())
+        self.rows(&NEWEST_BATCHES, [up_to.cast_signed()], |row| fields::batch(row)).map_err(self.sql())
     }
 
     fn rows_of_other_schemas(&self, schema: &SchemaId) -> Result<u64, StoreError> {
@@ -39,15 +39,17 @@ impl Samples for SqliteHandle {
     }
 
     fn agent_names(&self) -> Result<BTreeMap<i64, String>, StoreError> {
-        self.rows(&AGENT_NAMES, [], fields::pair).map(|names| names.into_iter().collect()).map_err(self.sql())
+        self.rows(&AGENT_NAMES, [], |row| fields::pair(row))
+            .map(|names| names.into_iter().collect())
+            .map_err(self.sql())
     }
 
     fn episode_extents(&self) -> Result<Vec<EpisodeExtent>, StoreError> {
-        self.rows(&EXTENTS, [], fields::extent).map_err(self.sql())
+        self.rows(&EXTENTS, [], |row| fields::extent(row)).map_err(self.sql())
     }
 
     fn unlabelled_of(&self, agents: Option<&[String]>) -> Result<Unlabelled, StoreError> {
-        let lines = self.rows(&UNLABELLED_BY_AGENT, [], fields::unlabelled).map_err(self.sql())?;
+        let lines = self.rows(&UNLABELLED_BY_AGENT, [], |row| fields::unlabelled(row)).map_err(self.sql())?;
         Ok(Unlabelled::of(agents, lines))
     }
 
