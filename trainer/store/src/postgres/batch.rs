@@ -60,12 +60,12 @@ impl<'a> Changes<'a> {
                 None => changes.result.refused += 1,
             }
         }
-        let Self { result, tally, .. } = &mut changes;
+        let Self { result, tally, activity, .. } = &mut changes;
         tally.add(Counter::DuplicateAlerts, result.duplicate_alerts);
         tally.add(Counter::Duplicates, result.duplicates);
         tally.add(Counter::AgentsRefused, result.refused);
         tally.add(Counter::SampleRowsStored, result.sample_rows);
-        for activity in changes.activity.values() {
+        for activity in activity.values() {
             tally.add_sizes(&activity.more, 1);
         }
         changes
