@@ -94,7 +94,9 @@ pub enum StoreError {
     #[error("the database {store} has tables of another program; create a database for Lapwing (createdb)")]
     ForeignDatabase { store: String },
     /// A database that cannot store every text.
-    #[error("the database {store} has the encoding {found}; create one with UTF8 (createdb --encoding UTF8 -T template0)")]
+    #[error(
+        "the database {store} has the encoding {found}; create one with UTF8 (createdb --encoding UTF8 -T template0)"
+    )]
     Encoding { store: String, found: String },
     /// A database without a store.
     #[error("the database {store} has no Lapwing store; start `serve`, or run `lapwing-trainer store migrate`")]

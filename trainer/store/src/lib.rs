@@ -38,7 +38,7 @@ pub use error::StoreError;
 pub use lapwing_fleet::{
     AgentState, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
 };
-pub use received::{Content, Received, SampleBatch};
+pub use received::{Content, HealthReport, Received, SampleBatch, StatusReport};
 pub use rows::{
     AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent,
     EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan, GroupRows, MAX_NAMES_SEARCHED, StoredAgent, StoredBatch,

@@ -10,7 +10,8 @@ use crate::fields::{self, AGENT_ID, Fields};
 use crate::query::Dialect;
 use crate::rows::{AgentCount, AgentFilter, AgentPage, AgentRow, StoredAgent, StoredUpdate};
 use crate::statements::{
-    AGENT_COUNTS, AGENT_OF_NAME, AGENTS, AGENTS_WITHOUT_ROWS, ID_OF_AGENT, NAME_OF_AGENT, UPDATES_OF_AGENT, select_agent,
+    AGENT_COUNTS, AGENT_OF_NAME, AGENTS, AGENTS_WITHOUT_ROWS, ID_OF_AGENT, NAME_OF_AGENT, UPDATES_OF_AGENT,
+    select_agent,
 };
 use crate::traits::{Agents, MAX_SILENCED};
 use lapwing_fleet::SILENT_S;
@@ -22,7 +23,8 @@ use std::collections::HashMap;
 const MAX_COUNT_ROWS: i64 = 2_000;
 
 /// Connected agents whose last message is older than a time. Ordered, as everyone locks agents.
-const SILENT: &str = "SELECT id FROM agents WHERE state >= 3 AND seen_minute <= $1 / 60 AND last_seen_s < $1 ORDER BY id";
+const SILENT: &str =
+    "SELECT id FROM agents WHERE state >= 3 AND seen_minute <= $1 / 60 AND last_seen_s < $1 ORDER BY id";
 
 /// Adds the shards of each number of agents up.
 const ADD_UP: &str = "WITH taken AS (DELETE FROM agent_counts RETURNING *) \
@@ -52,7 +54,8 @@ impl Agents for PostgresHandle {
     fn mark_silent(&self, now_s: u64) -> Result<u64, StoreError> {
         let before_s = now_s.saturating_sub(SILENT_S).cast_signed();
         let (is_any, are_many) = self.read(|session| {
-            let rows = session.query("SELECT count(*) FROM (SELECT 1 FROM agent_counts LIMIT $1) AS rows", &[&MAX_COUNT_ROWS])?;
+            let rows = session
+                .query("SELECT count(*) FROM (SELECT 1 FROM agent_counts LIMIT $1) AS rows", &[&MAX_COUNT_ROWS])?;
             let rows = rows.first().map_or(Ok(0), |row| row.integer(0))?;
             let silent = session.query_opt(&format!("{SILENT} LIMIT 1"), &[&before_s])?;
             Ok((silent.is_some(), rows == MAX_COUNT_ROWS))
@@ -68,7 +71,8 @@ impl Agents for PostgresHandle {
         }
         let lock = format!("{SILENT} LIMIT {MAX_SILENCED} FOR NO KEY UPDATE");
         self.write(|session| {
-            let agents: Vec<i64> = session.query(&lock, &[&before_s])?.iter().map(|row| row.integer(0)).collect::<Queried<_>>()?;
+            let agents: Vec<i64> =
+                session.query(&lock, &[&before_s])?.iter().map(|row| row.integer(0)).collect::<Queried<_>>()?;
             session.execute("UPDATE agents SET silent = 1 WHERE id = ANY($1)", &[&agents])
         })
     }

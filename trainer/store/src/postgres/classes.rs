@@ -29,10 +29,8 @@ impl Classes for PostgresHandle {
             for (span, class) in classified {
                 if let Some(Classification { class, probability, rows }) = class {
                     let rows = i64::from(*rows);
-                    session.change(
-                        &CLASSIFY,
-                        &[class, probability, &rows, &model, &now_s, &UNKNOWN_CLASS, &span.id],
-                    )?;
+                    session
+                        .change(&CLASSIFY, &[class, probability, &rows, &model, &now_s, &UNKNOWN_CLASS, &span.id])?;
                 }
                 session.change(&LEAVE_QUEUE, &[&span.id, &span.changes])?;
             }

@@ -172,7 +172,8 @@ impl Connection {
                 Err(error) => error,
             };
             let is_lost = self.drop_if_lost(&error);
-            let may_repeat = if is_lost { matches!(error, QueryError::NotBegun(_)) } else { errors::is_conflict(&error) };
+            let may_repeat =
+                if is_lost { matches!(error, QueryError::NotBegun(_)) } else { errors::is_conflict(&error) };
             if !may_repeat || repeated == MAX_REPEATED {
                 return Err(errors::querying(&self.url, error));
             }

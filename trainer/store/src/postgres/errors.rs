@@ -85,5 +85,6 @@ pub(super) fn is_conflict(error: &QueryError) -> bool {
 /// True if the row belongs to no partition: retention of another process has dropped it.
 pub(super) fn lacks_partition(error: &QueryError) -> bool {
     let QueryError::Database(error) = error else { return false };
-    error.code() == Some(&SqlState::CHECK_VIOLATION) && error.as_db_error().is_some_and(|error| error.constraint().is_none())
+    error.code() == Some(&SqlState::CHECK_VIOLATION)
+        && error.as_db_error().is_some_and(|error| error.constraint().is_none())
 }

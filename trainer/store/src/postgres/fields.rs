@@ -60,13 +60,14 @@ impl Fields for Row {
 impl Query {
     /// Values of its parameters.
     pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
-        let parameter = |value: &'_ Value| -> &(dyn ToSql + Sync) {
-            match value {
-                Value::Integer(number) => number,
-                Value::Text(text) => text,
-            }
-        };
         self.values.iter().map(parameter).collect()
+    }
+}
+
+fn parameter(value: &Value) -> &(dyn ToSql + Sync) {
+    match value {
+        Value::Integer(number) => number,
+        Value::Text(text) => text,
     }
 }
 

@@ -186,7 +186,8 @@ impl Request<'_> {
                     AND a.run = m.run AND a.number = m.number AND a.payload = m.payload LIMIT 1) AS stored";
         let rows = session.query(text, &[&of, &episodes, &runs, &numbers, &payloads])?;
         let place = |row: &postgres::Row| -> Queried<usize> {
-            let place = usize::try_from(row.try_get::<_, i64>(0)?).ok().and_then(|place| possible.get(place.checked_sub(1)?));
+            let place =
+                usize::try_from(row.try_get::<_, i64>(0)?).ok().and_then(|place| possible.get(place.checked_sub(1)?));
             place.map(|(place, ..)| *place).ok_or(QueryError::Invalid("place in a batch"))
         };
         rows.iter().map(place).collect()

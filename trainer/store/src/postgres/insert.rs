@@ -44,7 +44,16 @@ pub(super) fn alerts(session: &mut Session, changes: &Changes<'_>, now_s: i64) -
                      state, role, service_port, peak_nats, limit_nats, host, resembles, payload) \
                      FROM STDIN (FORMAT binary)";
     let mut types = vec![Type::INT8; 11];
-    types.extend([Type::INT2, Type::INT2, Type::INT4, Type::FLOAT8, Type::FLOAT8, Type::BYTEA, Type::TEXT, Type::BYTEA]);
+    types.extend([
+        Type::INT2,
+        Type::INT2,
+        Type::INT4,
+        Type::FLOAT8,
+        Type::FLOAT8,
+        Type::BYTEA,
+        Type::TEXT,
+        Type::BYTEA,
+    ]);
     let rows = changes.alerts.iter().zip(&ids).map(|((agent, received, alert), id)| {
         let row: Vec<Box<dyn ToSql + Sync + '_>> = vec![
             Box::new(*id),
@@ -108,7 +117,8 @@ pub(super) fn updates(session: &mut Session, changes: &Changes<'_>, now_s: i64) 
         return Ok(());
     }
     let ids = draw_ids(session, "update_ids", changes.updates.len())?;
-    let statement = "COPY updates (id, agent, run, number, release, received_s, step, reason) FROM STDIN (FORMAT binary)";
+    let statement =
+        "COPY updates (id, agent, run, number, release, received_s, step, reason) FROM STDIN (FORMAT binary)";
     let mut types = vec![Type::INT8; 6];
     types.extend([Type::TEXT, Type::TEXT]);
     let rows = changes.updates.iter().zip(&ids).map(|((agent, received, update), id)| {

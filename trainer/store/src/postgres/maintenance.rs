@@ -86,7 +86,8 @@ impl Maintenance for PostgresHandle {
             let counted =
                 [counted.sample_bytes, counted.sample_rows, counted.sample_batches, counted.alerts, counted.updates];
             let found = (0..counted.len()).map(|column| Ok(row.try_get(column)?)).collect::<Queried<Vec<i64>>>()?;
-            problems.extend((found != counted).then(|| format!("sizes of the tables are {found:?}, counted {counted:?}")));
+            problems
+                .extend((found != counted).then(|| format!("sizes of the tables are {found:?}, counted {counted:?}")));
             Ok(problems)
         })
     }

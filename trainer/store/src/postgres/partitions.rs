@@ -7,7 +7,8 @@ use crate::error::StoreError;
 
 const DAY_S: i64 = 86_400;
 /// Tables of messages, the letter before the number of a period, and its length in seconds.
-const TABLES: [(&str, char, i64); 3] = [("alerts", 'w', 7 * DAY_S), ("updates", 'w', 7 * DAY_S), ("samples", 'd', DAY_S)];
+const TABLES: [(&str, char, i64); 3] =
+    [("alerts", 'w', 7 * DAY_S), ("updates", 'w', 7 * DAY_S), ("samples", 'd', DAY_S)];
 /// Latest time with a partition, so that a wrong clock overflows nothing: year 9999.
 const LATEST_S: i64 = 253_402_300_799;
 /// Partitions of a table that one pass looks at, at most.

@@ -28,7 +28,8 @@ fn numbers(row: &Row, column: usize) -> Queried<StoredNumbers> {
 /// The runs, those that are not stored with no numbers.
 pub(super) fn read(session: &mut Session, runs: &BTreeSet<(i64, u64)>) -> Queried<Runs> {
     let mut found: Runs = runs.iter().map(|key| (*key, RunProgress::default())).collect();
-    let (agents, numbers_of): (Vec<i64>, Vec<i64>) = runs.iter().map(|(agent, run)| (*agent, run.cast_signed())).unzip();
+    let (agents, numbers_of): (Vec<i64>, Vec<i64>) =
+        runs.iter().map(|(agent, run)| (*agent, run.cast_signed())).unzip();
     let text = "SELECT p.agent, p.run, p.up_to, p.beyond FROM unnest($1::bigint[], $2::bigint[]) AS r (agent, run) \
                 JOIN progress AS p ON p.agent = r.agent AND p.run = r.run";
     for row in session.query(text, &[&agents, &numbers_of])? {

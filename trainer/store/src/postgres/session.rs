@@ -10,7 +10,7 @@ pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// Why a query failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum QueryError {
+pub(crate) enum QueryError {
     /// The server's or the connection's error.
     #[error(transparent)]
     Database(#[from] postgres::Error),

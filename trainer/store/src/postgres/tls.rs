@@ -88,7 +88,9 @@ impl TlsConnect<Socket> for Connector {
     type Future = Pin<Box<dyn Future<Output = io::Result<Encrypted>> + Send>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
-        Box::pin(async move { self.connector.connect(self.host, socket).await.map(|stream| Encrypted(Box::new(stream))) })
+        Box::pin(
+            async move { self.connector.connect(self.host, socket).await.map(|stream| Encrypted(Box::new(stream))) },
+        )
     }
 }
 

@@ -52,7 +52,8 @@ impl Database {
 
     /// Its URL, with the password.
     fn address(&self) -> String {
-        let (before, parameters) = self.server.split_once('?').map_or((self.server.as_str(), None), |(a, b)| (a, Some(b)));
+        let (before, parameters) =
+            self.server.split_once('?').map_or((self.server.as_str(), None), |(a, b)| (a, Some(b)));
         let (host, _) = before.rsplit_once('/').unwrap();
         let parameters = parameters.map_or_else(String::new, |parameters| format!("?{parameters}"));
         format!("{host}/{}{parameters}", self.name)
