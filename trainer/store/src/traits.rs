@@ -401,34 +401,21 @@ pub trait Maintenance {
     fn settle_restored(&self, newest: u64) -> Result<(), StoreError>;
 }
 
-/// Work that one process does at a time, however many use the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names of the variants document them")]
-pub enum Lease {
-    /// Trains, on schedule and at request, and classifies.
-    Scheduler = 1,
-    /// Writes feature rows to segments.
-    Segments = 2,
-    /// Publishes releases.
-    Publisher = 3,
-    /// Opens and closes incidents.
-    Incidents = 4,
-}
-
-/// Leases, which a process holds until it ends, its connection is lost, or it releases them.
+/// Leases of work that one process does at a time, however many use the store. A process holds a lease until it ends, its
+/// connection is lost, or it releases the lease.
 pub trait Leases {
-    /// True if this handle holds the lease, now or already. Ask before each step of the work: if the connection was lost,
-    /// another process may hold the lease.
+    /// True if this handle holds the lease of this name, now or already. Ask before each step of the work: if the connection
+    /// was lost, another process may hold the lease.
     ///
     /// # Errors
-    /// When the store cannot be reached.
-    fn try_lease(&self, lease: Lease) -> Result<bool, StoreError>;
+    /// When the store cannot be reached; then no lease is held.
+    fn try_lease(&self, name: &str) -> Result<bool, StoreError>;
 
     /// Ends a lease that this handle holds.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    fn release_lease(&self, lease: Lease) -> Result<(), StoreError>;
+    fn release_lease(&self, name: &str) -> Result<(), StoreError>;
 }
 
 /// Sample batches and what training needs to know of episodes.

@@ -4,7 +4,7 @@ use super::counters;
 use super::schema;
 use crate::counter::Counter;
 use crate::error::StoreError;
-use crate::traits::{Counters, Handle, Lease, Leases};
+use crate::traits::{Counters, Handle, Leases};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,11 @@ impl Handle for SqliteHandle {}
 
 /// The lock file lets one process write messages; that one holds every lease.
 impl Leases for SqliteHandle {
-    fn try_lease(&self, _: Lease) -> Result<bool, StoreError> {
+    fn try_lease(&self, _: &str) -> Result<bool, StoreError> {
         Ok(true)
     }
 
-    fn release_lease(&self, _: Lease) -> Result<(), StoreError> {
+    fn release_lease(&self, _: &str) -> Result<(), StoreError> {
         Ok(())
     }
 }
