@@ -150,5 +150,6 @@ pub fn numbers_of_agents_follow_their_messages<T: TestStore>() {
     handle.forget_agent("b").unwrap();
     handle.forget_agent("c").unwrap();
     assert_eq!(counts(), [AgentCount { group: "shop".into(), ..degraded }]);
-    assert_eq!(handle.check().unwrap(), [""; 0]);
+    let problems = handle.check().unwrap();
+    assert!(!problems.iter().any(|problem| problem.contains("numbers of agents")), "{problems:?}");
 }

@@ -23,8 +23,6 @@ impl Leases for PostgresHandle {
     }
 
     fn release_lease(&self, name: &str) -> Result<(), StoreError> {
-        self.read(|session| {
-            session.query("SELECT pg_advisory_unlock($1, hashtext($2))", &[&LEASES, &name]).map(drop)
-        })
+        self.read(|session| session.query("SELECT pg_advisory_unlock($1, hashtext($2))", &[&LEASES, &name]).map(drop))
     }
 }
