@@ -5,6 +5,7 @@ use super::params::{AgentQuery, AlertQuery};
 use super::store_reader::{ReadError, StoreReader};
 use super::views::agents::{AgentView, UpdateView};
 use super::views::alerts::AlertView;
+use super::views::groups::{GroupList, groups};
 use super::views::releases::{ReleaseView, WaitingView, list_releases};
 use lapwing_common::clock;
 use lapwing_fleet::AgentState;
@@ -144,6 +145,10 @@ impl Fleet {
         let (releases, newest, waiting) = self.reader.read(query).await?;
         let waiting = waiting.into_iter().map(WaitingView::from).collect();
         Ok(ReleaseList { releases, drift: self.drift.latest(newest.as_ref(), now_s), waiting })
+    }
+
+    pub(crate) async fn groups(&self) -> Result<GroupList, ReadError> {
+        self.reader.read(groups).await
     }
 
     /// Path of the model card of a release.

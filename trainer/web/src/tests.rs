@@ -353,6 +353,8 @@ fn every_json_response_matches_the_openapi_document() {
         ("/api/v1/alerts", "/api/v1/alerts?limit=-1", 400),
         ("/api/v1/releases", "/api/v1/releases", 200),
         ("/api/v1/brokers", "/api/v1/brokers", 200),
+        ("/api/v1/groups", "/api/v1/groups", 200),
+        ("/api/v1/process", "/api/v1/process", 200),
         ("/api/v1/model", "/api/v1/model", 404),
     ] {
         let answer = ask(stage.server.address, "GET", query, "");
