@@ -26,7 +26,7 @@ fn broker(folder: &Folder) -> Option<Mosquitto> {
 
 fn link(broker: &Mosquitto, client: &str, share: &str, counts: &Arc<Counts>) -> Link {
     let (client, share) = (client.into(), share.into());
-    let outside = Outside { url: broker.url(), client, authority: None, share };
+    let outside = Outside { url: broker.url(), client, authority: None, share, collects: true };
     let link = outside::start(&outside, Arc::clone(counts)).unwrap();
     let deadline = clock::after(PATIENCE);
     while counts.connections.get() == 0 {

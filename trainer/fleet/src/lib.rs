@@ -10,6 +10,7 @@ mod episode;
 mod group;
 mod job;
 mod now;
+mod process;
 mod release;
 
 pub use agent::{AgentState, SILENT_S};
@@ -18,4 +19,5 @@ pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNK
 pub use group::{Cause, Demand, Schedule, Training};
 pub use job::{Job, JobState, not_served};
 pub use now::Now;
+pub use process::{LeaseState, ProcessState};
 pub use release::{HeldRelease, HeldState, Release, next_version};

@@ -62,7 +62,10 @@ pub enum StoreError {
         known: u32,
     },
     /// Another process writes to the store.
-    #[error("the store {} is in use by another trainer; stop that trainer or choose another path", path.display())]
+    #[error(
+        "the store {} is in use by another trainer; stop that trainer or choose another path. An SQLite file allows one \
+         process of the trainer: run all roles in it, without --roles, or use PostgreSQL", path.display()
+    )]
     InUse { path: PathBuf },
     /// The disk is full or reports an I/O error; no message of the batch was stored.
     #[error("cannot write to the store {}: {reason}; free some space on its disk, the trainer retries", path.display())]

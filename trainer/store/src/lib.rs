@@ -44,7 +44,7 @@ pub use rows::{
     EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan, GroupRows, MAX_NAMES_SEARCHED, StoredAgent, StoredBatch,
     StoredUpdate, Unlabelled,
 };
-pub use store::{Store, StoreHandle, is_store};
+pub use store::{Store, StoreHandle, StoreLock, is_store};
 pub use stored_numbers::StoredNumbers;
 pub use training_rows::{RowSummary, TrainingRow, TrainingRows};
 pub use url::StoreUrl;

@@ -4,12 +4,13 @@ use crate::error::StoreError;
 #[cfg(feature = "postgres")]
 use crate::postgres::{PostgresHandle, PostgresWriter};
 use crate::rows::EpisodeSpan;
-use crate::sqlite::{SqliteHandle, SqliteWriter, schema};
+use crate::sqlite::{self, SqliteHandle, SqliteWriter, schema};
 use crate::traits::{Handle, Ingest};
 use crate::url::StoreUrl;
 use crate::{Limits, episode_features, training_rows};
 use lapwing_shared::features::{FeatureVector, SchemaId};
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
@@ -21,6 +22,25 @@ pub fn is_store(path: &Path) -> std::io::Result<bool> {
     match path.into() {
         StoreUrl::Sqlite(path) => schema::is_sqlite(&path),
         StoreUrl::Postgres(_) => Ok(true),
+    }
+}
+
+/// Excludes other processes of the trainer from a store that allows one, without writing messages. A [`Store`] excludes them
+/// as well.
+pub struct StoreLock {
+    _file: File,
+}
+
+impl StoreLock {
+    /// Takes the lock until drop; `None` for a store that several processes may use.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while another process has it.
+    pub fn take(url: &StoreUrl) -> Result<Option<Self>, StoreError> {
+        match url {
+            StoreUrl::Sqlite(path) => Ok(Some(Self { _file: sqlite::lock(path)? })),
+            StoreUrl::Postgres(_) => Ok(None),
+        }
     }
 }
 

@@ -3,13 +3,18 @@
 //! Collectors use [`Ingest`]; everything else uses the concerns together, as a [`Handle`]. All calls block. Times are
 //! arguments, in seconds since the epoch.
 
+mod agents;
+mod groups;
+
+pub use agents::{Agents, MAX_SILENCED};
+pub use groups::Groups;
+
 use crate::committed::Committed;
 use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::received::Received;
 use crate::rows::{
-    AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter,
-    EpisodeMessage, EpisodePage, EpisodeSpan, GroupRows, StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
+    AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan, StoredBatch, Unlabelled,
 };
 use crate::stored_numbers::StoredNumbers;
 use lapwing_fleet::{Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release};
@@ -47,103 +52,6 @@ pub trait Ingest: Send {
     /// # Errors
     /// When the end cannot be written; committed messages stay stored.
     fn close(self: Box<Self>) -> Result<(), StoreError>;
-}
-
-/// Agents that one call of [`Agents::mark_silent`] changes, at most, so that no transaction is long.
-pub const MAX_SILENCED: u32 = 5_000;
-
-/// Agents, as they report themselves.
-pub trait Agents {
-    /// All agents, ordered by name.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agents(&self) -> Result<Vec<StoredAgent>, StoreError>;
-
-    /// One agent by its name.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agent_row(&self, name: &str) -> Result<Option<AgentRow>, StoreError>;
-
-    /// One page of agents.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agent_page(&self, filter: &AgentFilter) -> Result<AgentPage, StoreError>;
-
-    /// Numbers of agents by state, group and release.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agent_counts(&self) -> Result<Vec<AgentCount>, StoreError>;
-
-    /// Sets the state of connected agents that have been silent for longer than [`lapwing_fleet::SILENT_S`]; their next
-    /// message sets it back. Returns how many, at most [`MAX_SILENCED`]. Call it every few seconds.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    fn mark_silent(&self, now_s: u64) -> Result<u64, StoreError>;
-
-    /// At most `limit` update reports of an agent, newest first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn updates_of(&self, agent: &str, limit: u32) -> Result<Vec<StoredUpdate>, StoreError>;
-
-    /// At most `limit` agents, ordered by name, whose alerts cannot be classified: they send rows neither in their newest
-    /// alert nor in samples.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agents_without_rows(&self, limit: u32) -> Result<Vec<String>, StoreError>;
-
-    /// Removes an agent with its alerts, labels, feature rows and reports. If it sends again, it is a new agent. A running
-    /// `serve` notices it at its next commit.
-    ///
-    /// # Errors
-    /// When there is no such agent, or the store cannot be written.
-    fn forget_agent(&self, name: &str) -> Result<(), StoreError>;
-}
-
-/// Groups of agents. An agent's group is the one that an operator assigned, otherwise the one that its status reports.
-pub trait Groups {
-    /// Starts to count the feature rows of these groups, with those that their agents have sent so far. Groups that are
-    /// counted keep their numbers.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    fn add_groups(&self, groups: &[&str]) -> Result<(), StoreError>;
-
-    /// Feature rows of every group that is counted.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn group_rows(&self) -> Result<BTreeMap<String, GroupRows>, StoreError>;
-
-    /// Sets [`GroupRows::trained`] of a group.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    fn set_trained_rows(&self, group: &str, rows: u64) -> Result<(), StoreError>;
-
-    /// Numbers and names of a group's agents.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agents_of_group(&self, group: &str) -> Result<BTreeMap<i64, String>, StoreError>;
-
-    /// At most `limit` groups with agents, served or not, those with most agents first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agents_by_group(&self, limit: u32) -> Result<Vec<AgentsOfGroup>, StoreError>;
-
-    /// Assigns an agent to a group, whatever its status reports; `None` ends the assignment.
-    ///
-    /// # Errors
-    /// When there is no such agent, or the store cannot be written.
-    fn assign_group(&self, agent: &str, group: Option<&str>) -> Result<(), StoreError>;
 }
 
 /// Alert episodes, their messages and labels.

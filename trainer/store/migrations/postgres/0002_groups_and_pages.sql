@@ -30,7 +30,7 @@ ALTER TABLE agents
     ADD COLUMN seen_minute BIGINT GENERATED ALWAYS AS (last_seen_s / 60) STORED;
 CREATE INDEX agents_by_state ON agents (has_open, state, name);
 CREATE INDEX agents_of_group ON agents (group_name, has_open, state, name);
-CREATE INDEX agents_by_seen ON agents (seen_minute) WHERE state >= 3;
+CREATE INDEX agents_by_seen ON agents (seen_minute) WHERE online = 1 AND silent = 0;
 -- Numbers of agents and of their open episodes, kept by the trigger. They are sums of shards, so that writers do not wait for
 -- each other's commits; a shard alone may be negative.
 CREATE TABLE agent_counts (

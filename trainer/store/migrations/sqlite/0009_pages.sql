@@ -22,7 +22,7 @@ ALTER TABLE agents ADD COLUMN failed_release INTEGER GENERATED ALWAYS AS (
 ALTER TABLE agents ADD COLUMN seen_minute INTEGER GENERATED ALWAYS AS (last_seen_s / 60) VIRTUAL;
 CREATE INDEX agents_by_state ON agents (has_open, state, name);
 CREATE INDEX agents_of_group ON agents (group_name, has_open, state, name);
-CREATE INDEX agents_by_seen ON agents (seen_minute) WHERE state >= 3;
+CREATE INDEX agents_by_seen ON agents (seen_minute) WHERE online = 1 AND silent = 0;
 -- Numbers of agents and of their open episodes, kept by the triggers.
 CREATE TABLE agent_counts (
     state INTEGER NOT NULL, group_name TEXT NOT NULL, release INTEGER NOT NULL, on_trial INTEGER NOT NULL,

@@ -14,7 +14,9 @@ use std::path::PathBuf;
 /// Repetitions of a transaction that PostgreSQL ended because of other transactions, at most.
 const MAX_REPEATED: u32 = 5;
 /// Settings of every connection: a query or a lock that takes minutes means that something is broken.
-const READING: &str = "SET default_transaction_read_only = on; SET statement_timeout = '300s'; SET jit = off";
+/// Pages walk along an index; a bitmap of it would have to be sorted.
+const READING: &str = "SET default_transaction_read_only = on; SET statement_timeout = '300s'; SET jit = off; \
+     SET enable_bitmapscan = off";
 /// Acknowledged messages must be on disk, whatever the server's default is; a stronger setting stays. The statements of a
 /// writer select rows by their keys, which arrays of parameters carry, but the planner cannot know how many there are.
 const WRITING: &str = "SELECT set_config('synchronous_commit', 'on', false) \

@@ -10,7 +10,7 @@ use crate::traits::{Counters, Maintenance};
 use std::path::Path;
 
 /// What is counted, and the query that counts the rows that differ.
-const DERIVED: [(&str, &str); 7] = [
+const DERIVED: [(&str, &str); 8] = [
     (
         "agents with a wrong number of open episodes",
         "SELECT count(*) FROM agents WHERE open_episodes <> \
@@ -25,6 +25,13 @@ const DERIVED: [(&str, &str); 7] = [
          AS samples ON samples.agent = a.id WHERE (stored_alerts, stored_updates, stored_sample_rows, \
          stored_sample_bytes) <> (coalesce(alerts.n, 0), coalesce(updates.n, 0), coalesce(samples.n, 0), \
          coalesce(samples.bytes, 0))",
+    ),
+    (
+        "wrong numbers of agents by state, group and release",
+        "SELECT count(*) FROM (SELECT state, group_name, release, on_trial, failed_release, sum(agents), \
+         sum(open_episodes) FROM agent_counts GROUP BY 1, 2, 3, 4, 5 HAVING sum(agents) <> 0 OR sum(open_episodes) <> 0 \
+         EXCEPT SELECT state, group_name, release, on_trial, failed_release, count(*), sum(open_episodes) FROM agents \
+         GROUP BY 1, 2, 3, 4, 5) AS d",
     ),
     (
         "episodes with a wrong state or attack class",

@@ -27,6 +27,8 @@ mod insert;
 mod jobs;
 mod leases;
 mod maintenance;
+#[cfg(test)]
+mod page_tests;
 mod partitions;
 mod progress;
 mod prune;

@@ -98,4 +98,4 @@ impl SqliteHandle {
 
 /// Connected agents whose last message is older than a time.
 pub(super) const SILENT: &str = "SELECT id FROM agents INDEXED BY agents_by_seen \
-     WHERE state >= 3 AND seen_minute <= ?1 / 60 AND last_seen_s < ?1";
+     WHERE online = 1 AND silent = 0 AND seen_minute <= ?1 / 60 AND last_seen_s < ?1";

@@ -105,6 +105,7 @@ fn messages_that_arrive_late_leave_the_newest_state_of_the_episode() {
 #[test]
 fn the_check_names_derived_columns_and_counts_that_differ() {
     for (change, problem) in [
+        ("UPDATE agent_counts SET agents = 7", "1 wrong numbers of agents by state, group and release"),
         ("UPDATE agents SET open_episodes = 7", "1 agents with a wrong number of open episodes"),
         ("UPDATE episodes SET shown_class = 'flood'", "1 episodes with a wrong state or attack class"),
         ("DELETE FROM episode_days", "1 days with too few episodes counted"),

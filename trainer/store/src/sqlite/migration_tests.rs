@@ -145,6 +145,7 @@ fn a_migrated_store_continues_to_acknowledge_and_to_refuse_duplicates() {
         let folder = Folder::new();
         write_old_store(&folder.store(), version, &messages(), NOW_S.cast_signed(), &verdicts(version), [0, 0]);
         let mut store = Store::open(folder.store(), Limits::default()).unwrap();
+        assert_eq!(store.handle().unwrap().agents_of_group("home").unwrap().len(), 1, "by its stored status");
         let done = store.commit(&messages(), 6).unwrap();
         assert_eq!((done.stored, done.duplicates), (2, 13), "version {version}: status and health have no number");
         let closed = received("gw-3", &alert(7, 10, 1, AlertState::Closed, (100_000, 100_200)));

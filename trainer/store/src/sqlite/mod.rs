@@ -41,4 +41,4 @@ mod private_tests;
 mod tests;
 
 pub(crate) use handle::SqliteHandle;
-pub(crate) use write::SqliteWriter;
+pub(crate) use write::{SqliteWriter, lock};

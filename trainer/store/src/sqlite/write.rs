@@ -98,7 +98,7 @@ impl Ingest for SqliteWriter {
 }
 
 /// Takes the writer's lock on a file beside the store. The system releases it when the process ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let open = |error: std::io::Error| StoreError::Open { path: path.to_path_buf(), reason: error.to_string() };

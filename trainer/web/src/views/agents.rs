@@ -14,8 +14,11 @@ pub(crate) struct AgentView {
     /// State.
     #[schema(inline)]
     pub(crate) state: AgentState,
-    /// Group whose releases it installs; empty until it sends its status.
+    /// Group whose releases its rows train: the one that it reports and whose releases it installs, unless an operator
+    /// assigned another; empty until it sends its status.
     pub(crate) group: String,
+    /// An operator assigned the group.
+    pub(crate) group_assigned: bool,
     /// Inference engine, `tract` or `int8`; empty until it sends its status.
     pub(crate) engine: String,
     /// Version of the agent; empty until it sends its status.
@@ -179,7 +182,8 @@ impl AgentView {
         Self {
             name: line.name.clone(),
             state,
-            group: text(|status| &status.group),
+            group: line.group().unwrap_or_default().to_owned(),
+            group_assigned: line.assigned_group.is_some(),
             engine: text(|status| &status.engine),
             agent_version: text(|status| &status.agent_version),
             last_seen_s: line.last_seen_s,
