@@ -272,6 +272,9 @@ impl Committer {
                     self.counts.rejected.add(done.rejected);
                     self.counts.duplicate_alerts.add(done.duplicate_alerts);
                     self.log_rejections(&done, clock::monotonic());
+                    if let Some(error) = &done.retention_error {
+                        tracing::warn!(error, "cannot delete what exceeds the limits of the store; retrying");
+                    }
                     return Ok(());
                 }
                 Err(error) if error.is_temporary() && !self.stop.load(Ordering::Relaxed) => {

@@ -17,6 +17,7 @@ pub(crate) mod leases;
 mod progress;
 mod publishing;
 mod release_dir;
+mod silence;
 pub(crate) mod roles;
 #[cfg(test)]
 mod group_tests;
@@ -39,11 +40,12 @@ use lapwing_pipeline::order::{MakeError, ReleaseMaker};
 use lapwing_pipeline::release::ReadError;
 use lapwing_store::{Store, StoreError, StoreHandle, StoreLock};
 use learner::{Learner, ProcessClock};
-use leases::{Change, Leases, OneProcess};
+use leases::{Change, Leases};
 use progress::ProgressDisplay;
 use publish::Publisher;
 use publishing::Publishing;
 use roles::{Role, RoleError, Roles};
+use silence::SilenceCheck;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -104,6 +106,7 @@ pub(crate) struct Server {
     /// While this process holds the lease.
     learner: Option<Learner>,
     clock: ProcessClock,
+    silence: SilenceCheck,
     /// Last warning that the store cannot be used.
     store_warned: Option<Instant>,
     /// Links that deliver nothing, of a process without the role `collect`.
@@ -136,7 +139,7 @@ impl Server {
         let brokers = ends.iter().map(|ends| Arc::clone(&ends.state)).collect();
         let publishing = roles.has(Role::Publish).then(|| Publishing::new(Publisher::new(outlets), &config));
         let mut server = Self {
-            leases: Leases::new(Box::new(OneProcess), roles),
+            leases: Leases::new(Box::new(StoreHandle::open(&config.store.path)?), roles),
             maker,
             classifier,
             counts: Arc::clone(&counts),
@@ -147,6 +150,7 @@ impl Server {
             publishing,
             learner: None,
             clock: ProcessClock(now.monotonic),
+            silence: SilenceCheck::default(),
             store_warned: None,
             _idle: Vec::new(),
             _lock: lock,
@@ -204,6 +208,8 @@ impl Server {
         let learned =
             self.take_leases(now).and_then(|()| self.learner.as_mut().map_or(Ok(()), |learner| learner.pass(now)));
         self.tolerate(learned, now)?;
+        let looked = self.silence.pass(&self.handle, now.wall_s, now.monotonic);
+        self.tolerate(looked.map_err(Into::into), now)?;
         let published = self.publish(now);
         self.tolerate(published, now)
     }

@@ -1,6 +1,8 @@
 //! A place → the implementation that speaks to it.
 
 use crate::error::StoreError;
+#[cfg(feature = "postgres")]
+use crate::postgres::{PostgresHandle, PostgresWriter};
 use crate::rows::EpisodeSpan;
 use crate::sqlite::{self, SqliteHandle, SqliteWriter, schema};
 use crate::traits::{Handle, Ingest};
@@ -56,7 +58,13 @@ impl Store {
     /// cannot be written.
     pub fn open(url: impl Into<StoreUrl>, limits: Limits) -> Result<Self, StoreError> {
         let url = url.into();
-        let writer = Box::new(SqliteWriter::open(url.file()?, limits)?);
+        let writer: Box<dyn Ingest> = match &url {
+            StoreUrl::Sqlite(path) => Box::new(SqliteWriter::open(path, limits)?),
+            #[cfg(feature = "postgres")]
+            StoreUrl::Postgres(_) => Box::new(PostgresWriter::open(&url, limits)?),
+            #[cfg(not(feature = "postgres"))]
+            StoreUrl::Postgres(_) => return Err(StoreError::NotBuilt { store: url.to_string() }),
+        };
         Ok(Self { url, writer })
     }
 
@@ -102,7 +110,14 @@ impl StoreHandle {
     /// # Errors
     /// When it does not exist, or as for [`Store::open`].
     pub fn open(url: impl Into<StoreUrl>) -> Result<Self, StoreError> {
-        let handle = Box::new(SqliteHandle::open(url.into().file()?)?);
+        let url = url.into();
+        let handle: Box<dyn Handle> = match &url {
+            StoreUrl::Sqlite(path) => Box::new(SqliteHandle::open(path)?),
+            #[cfg(feature = "postgres")]
+            StoreUrl::Postgres(_) => Box::new(PostgresHandle::open(&url)?),
+            #[cfg(not(feature = "postgres"))]
+            StoreUrl::Postgres(_) => return Err(StoreError::NotBuilt { store: url.to_string() }),
+        };
         Ok(Self { handle })
     }
 
@@ -111,7 +126,14 @@ impl StoreHandle {
     /// # Errors
     /// As [`StoreHandle::open`].
     pub fn open_reading(url: impl Into<StoreUrl>) -> Result<Self, StoreError> {
-        let handle = Box::new(SqliteHandle::open_reading(url.into().file()?)?);
+        let url = url.into();
+        let handle: Box<dyn Handle> = match &url {
+            StoreUrl::Sqlite(path) => Box::new(SqliteHandle::open_reading(path)?),
+            #[cfg(feature = "postgres")]
+            StoreUrl::Postgres(_) => Box::new(PostgresHandle::open_reading(&url)?),
+            #[cfg(not(feature = "postgres"))]
+            StoreUrl::Postgres(_) => return Err(StoreError::NotBuilt { store: url.to_string() }),
+        };
         Ok(Self { handle })
     }
 

@@ -3,7 +3,7 @@
 
 use lapwing_common::format::parse_when;
 use lapwing_fleet::AgentState;
-use lapwing_store::EpisodeFilter;
+use lapwing_store::{AgentFilter, EpisodeFilter};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -60,6 +60,9 @@ pub(crate) struct AgentQuery {
     /// Part of the name.
     #[serde(deserialize_with = "given")]
     pub(crate) agent: Option<String>,
+    /// Beginning of the name. Faster than a part of the name.
+    #[serde(deserialize_with = "given")]
+    pub(crate) prefix: Option<String>,
     /// Group.
     #[serde(deserialize_with = "given")]
     pub(crate) group: Option<String>,
@@ -69,7 +72,7 @@ pub(crate) struct AgentQuery {
     pub(crate) state: Option<AgentState>,
     /// Start of the page: `next` of the previous page.
     #[serde(deserialize_with = "parsed")]
-    pub(crate) after: Option<u32>,
+    pub(crate) after: Option<u64>,
     /// Maximum number of entries to return, 1 to 500. Default: 50.
     #[serde(deserialize_with = "parsed")]
     pub(crate) limit: Option<u32>,
@@ -168,13 +171,21 @@ impl AlertQuery {
 }
 
 impl AgentQuery {
-    pub(crate) fn limit(&self) -> u32 {
-        rows(self.limit)
+    /// The filter in the form that the store takes.
+    pub(crate) fn filter(&self) -> AgentFilter {
+        AgentFilter {
+            prefix: self.prefix.clone(),
+            contains: self.agent.clone(),
+            group: self.group.clone(),
+            state: self.state,
+            after: self.after.map(|place| place.min(i64::MAX.cast_unsigned()).cast_signed()),
+            limit: rows(self.limit),
+        }
     }
 
-    /// Refresh interval of the page, seconds.
+    /// Refresh interval of the page, seconds; only the first page refreshes.
     pub(crate) fn refresh(&self) -> Option<u32> {
-        seconds(self.refresh)
+        seconds(self.refresh).filter(|_| self.after.is_none())
     }
 }
 

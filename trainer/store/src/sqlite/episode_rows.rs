@@ -1,97 +1,14 @@
 //! Alert messages → rows of the table of episodes; rows → typed episodes.
 
 use super::write::BatchWriter;
+use crate::fields::{RECORD, RECORD_COLUMNS, day_of, record};
 use crate::received::{Received, stored_ns};
-use lapwing_fleet::{Classification, Episode, EpisodeRecord, Label, MessageKey};
-use lapwing_shared::messages::{Alert, AlertState, Body, Message, Role};
-use lapwing_shared::units::{Address, NANOS_PER_SECOND, Timestamp};
+use lapwing_fleet::{EpisodeRecord, MessageKey};
+use lapwing_shared::messages::Alert;
 use lapwing_shared::verdict::alert::NO_HOST;
 use lapwing_shared::verdict::tracker::UPDATE_INTERVAL;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use std::collections::BTreeSet;
-
-/// Columns that [`record`] reads, in this order.
-const RECORD: &str = "e.run, e.number, e.state, e.host, e.role, e.since_ns, e.at_ns, e.peak_nats, e.limit_nats, \
-     e.flows, e.odd_flows, e.service_port, e.resembles, e.release, e.first_ns, e.last_ns, e.open_ns, e.closed_ns, \
-     e.highest_limit_nats";
-/// Number of columns of [`RECORD`].
-const RECORD_COLUMNS: usize = 19;
-const DAY_NS: i64 = 86_400 * NANOS_PER_SECOND.cast_signed();
-
-/// A query for whole episodes that `condition` selects, each with its newest message.
-pub(super) fn select_episodes(condition: &str) -> String {
-    format!(
-        "SELECT {RECORD}, e.episode, agents.name, e.class, e.class_probability, e.class_rows, e.label, e.labelled_by, \
-         alerts.payload FROM episodes AS e JOIN agents ON agents.id = e.agent \
-         LEFT JOIN alerts ON alerts.id = e.message WHERE {condition}"
-    )
-}
-
-/// A row of [`select_episodes`], with its message decoded.
-pub(super) fn episode(row: &Row<'_>) -> rusqlite::Result<Episode> {
-    let next = |column: usize| RECORD_COLUMNS + column;
-    let class: Option<String> = row.get(next(2))?;
-    let probability = row.get(next(3))?;
-    let rows: Option<u32> = row.get(next(4))?;
-    let label: Option<String> = row.get(next(5))?;
-    let payload: Option<Vec<u8>> = row.get(next(7))?;
-    let message = payload.and_then(|payload| match Message::decode(&payload).ok()?.body {
-        Body::Alert(alert) => Some(Box::new(alert)),
-        _ => None,
-    });
-    Ok(Episode {
-        agent: row.get(next(1))?,
-        number: row.get::<_, i64>(next(0))?.cast_unsigned(),
-        record: record(row)?,
-        class: class.map(|class| Classification { class, probability, rows: rows.unwrap_or(0) }),
-        label: label.as_deref().and_then(Label::parse),
-        labelled_by: row.get(next(6))?,
-        message,
-    })
-}
-
-pub(super) fn alert_state(number: u8) -> AlertState {
-    match number {
-        0 => AlertState::Opened,
-        1 => AlertState::Updated,
-        _ => AlertState::Closed,
-    }
-}
-
-fn time(nanos: i64) -> Timestamp {
-    Timestamp::from_nanos(nanos.cast_unsigned())
-}
-
-/// The record in the first columns of a row.
-fn record(row: &Row<'_>) -> rusqlite::Result<EpisodeRecord> {
-    let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    let at = |column| row.get(column).map(time);
-    Ok(EpisodeRecord {
-        newest: MessageKey { run: number(0)?, number: number(1)? },
-        state: alert_state(row.get(2)?),
-        host: Address(row.get(3)?),
-        role: if row.get::<_, u8>(4)? == Role::Source as u8 { Role::Source } else { Role::Target },
-        since: at(5)?,
-        at: at(6)?,
-        peak_nats: row.get(7)?,
-        limit_nats: row.get(8)?,
-        flows: row.get(9)?,
-        odd_flows: row.get(10)?,
-        service_port: row.get(11)?,
-        resembles: row.get(12)?,
-        release: number(13)?,
-        first: at(14)?,
-        last: at(15)?,
-        open_at: row.get::<_, Option<i64>>(16)?.map(time),
-        closed_at: row.get::<_, Option<i64>>(17)?.map(time),
-        highest_limit_nats: row.get(18)?,
-    })
-}
-
-/// Day of a stored time, since the epoch.
-pub(super) fn day_of(stored_ns: i64) -> i64 {
-    stored_ns / DAY_NS
-}
 
 /// Parameters that [`bind_record`] binds.
 const BOUND: usize = 22;

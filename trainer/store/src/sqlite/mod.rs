@@ -5,6 +5,7 @@
 //! the same time: with the write-ahead log, readers and the writer do not block each other, and a reader sees the file as
 //! it was when its query began. Every table has a limit and a counter of removed rows.
 
+mod agent_states;
 mod agents;
 mod backup;
 mod batch;
@@ -14,6 +15,7 @@ mod classes;
 mod counters;
 mod episode_pages;
 mod episode_rows;
+mod fields;
 mod forget;
 mod groups;
 mod handle;

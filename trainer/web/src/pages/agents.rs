@@ -26,7 +26,6 @@ struct AgentsPage {
     layout: Layout,
     query: AgentQuery,
     states: [AgentState; 5],
-    cut: bool,
     summary: String,
     agents: Vec<AgentView>,
     empty: &'static str,
@@ -54,7 +53,6 @@ pub(crate) async fn agents(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
         Ok(AgentsPage {
             layout: Layout::new("Agents", "/agents", parameters.refresh(), text),
             states: AgentState::ALL,
-            cut: list.cut,
             summary,
             agents: list.agents,
             empty,

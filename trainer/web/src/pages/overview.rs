@@ -119,9 +119,6 @@ fn warnings(list: &AgentList, brokers: &[BrokerLink]) -> Vec<String> {
             "{number} of {all} agents have no release: they collect data but detect nothing. {NO_RELEASE}"
         ));
     }
-    if list.cut {
-        warnings.push("There are more than 20,000 agents; only the first 20,000 by name are counted.".into());
-    }
     warnings
 }
 
