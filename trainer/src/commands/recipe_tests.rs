@@ -39,9 +39,7 @@ fn counts<'a>(roles: impl IntoIterator<Item = &'a Roles>) -> BTreeMap<&'static s
 fn every_process_of_the_compose_file_has_its_roles_and_a_client_of_its_own() {
     let text = std::fs::read_to_string(recipe("cluster/compose.yaml")).unwrap();
     let commands = text.lines().filter_map(|line| line.trim().strip_prefix("command: "));
-    let parsed: Vec<_> = commands
-        .map(|command| parse(serde_json::from_str::<Vec<&str>>(command).unwrap()))
-        .collect();
+    let parsed: Vec<_> = commands.map(|command| parse(serde_json::from_str::<Vec<&str>>(command).unwrap())).collect();
     let expected = [("collect", 3), ("publish", 1), ("train", 1), ("web", 2)];
     assert_eq!(counts(parsed.iter().map(|(_, _, roles)| roles)), BTreeMap::from(expected));
     let clients: BTreeSet<_> = parsed.iter().map(|(_, config, _)| config.broker.client.as_str()).collect();
