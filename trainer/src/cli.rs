@@ -85,7 +85,7 @@ pub(crate) enum Command {
     /// Print the contents of a release file and check that its parts match the manifest.
     #[command(after_help = "Example:\n  lapwing-trainer inspect releases/default-3.lwr --key site-1.pub")]
     Inspect(InspectArgs),
-    /// List the known agents, or remove some.
+    /// List the known agents, remove some, or assign one to a group.
     #[command(after_help = "Example:\n  lapwing-trainer agents --json agents.json")]
     Agents(AgentsArgs),
     /// List alert episodes, newest first.
@@ -187,7 +187,7 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
         Command::Agents(args) => lists::agents(&args.store.url()?, &args),
         Command::Alerts(args) => lists::alerts(&args.store.url()?, &args),
         Command::Label(args) => lists::label(&args.store.url()?, &args),
-        Command::Retrain(args) => lists::retrain(&args.store.url()?, args.who.as_deref()),
+        Command::Retrain(args) => lists::retrain(&args.store.url()?, &args),
         Command::Approve(args) => run_approve(&args),
         Command::Backup(args) => run_backup(&args),
         Command::Restore(args) => run_restore(&args),

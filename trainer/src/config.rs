@@ -3,11 +3,12 @@
 //! Unknown keys are rejected with a suggestion; durations have a unit (`60s`, `500ms`, `5m`, `1h`).
 
 mod broker;
+mod groups;
 
 pub(crate) use broker::BrokerSection;
+pub(crate) use groups::GroupSection;
 use lapwing_collect::Options;
 pub(crate) use lapwing_config::ConfigError;
-use lapwing_shared::release::manifest::Name;
 use lapwing_shared::release::name::parse_name;
 use lapwing_shared::units::Nanos;
 pub(crate) use lapwing_shared::units::Span;
@@ -17,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const NAME_RULE: &str = "expected 1 to 32 of a-z A-Z 0-9 - _ . with a letter or digit first";
+pub(crate) const NAME_RULE: &str = "expected 1 to 32 of a-z A-Z 0-9 - _ . with a letter or digit first";
 
 /// Whole configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -28,8 +29,10 @@ pub(crate) struct Config {
     pub(crate) broker: BrokerSection,
     /// Collecting messages.
     pub(crate) collect: CollectSection,
-    /// Making releases.
+    /// Making releases of the only group, or the defaults of all groups.
     pub(crate) retrain: RetrainSection,
+    /// Several groups. Default: none (one group, of all agents, by `retrain`).
+    pub(crate) groups: Vec<GroupSection>,
     /// Rights of agents.
     pub(crate) agents: AgentsSection,
     /// Classifying alerts.
@@ -96,7 +99,7 @@ impl Default for CollectSection {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct RetrainSection {
-    /// Group of agents to make releases for.
+    /// Group of agents to make releases for; not with `[[groups]]`.
     pub(crate) group: String,
     /// Secret key that signs releases; required for retraining.
     pub(crate) key: Option<PathBuf>,
@@ -198,9 +201,6 @@ impl Config {
             ("collect.agent-rate", self.collect.agent_rate.into(), 1, 1_000_000),
             ("collect.linger in ms", linger, 0, 10_000),
             ("collect.acknowledge-every in ms", millis(self.collect.acknowledge_every), 0, 60_000),
-            ("retrain.min-rows", u128::from(self.retrain.min_rows), 1, 1 << 40),
-            ("retrain.min-agent-rows", self.retrain.min_agent_rows as u128, 1, 1 << 40),
-            ("retrain.expires-after in ms", millis(self.retrain.expires_after), 1_000, 1 << 50),
         ];
         for (key, value, low, high) in ranges {
             if !(low..=high).contains(&value) {
@@ -208,24 +208,10 @@ impl Config {
             }
         }
         self.check_broker()?;
-        let share = self.retrain.max_agent_share;
-        if !(share > 0.0 && share <= 1.0) {
-            return Err(ConfigError::value("retrain.max-agent-share", share, "expected more than 0, at most 1"));
-        }
         for agent in self.agents.teach.iter().flatten() {
             parse_name(agent).ok_or_else(|| ConfigError::value("agents.teach", agent, NAME_RULE))?;
         }
-        self.group().map(drop)
-    }
-
-    /// The group's name.
-    ///
-    /// # Errors
-    /// When the name is invalid.
-    pub(crate) fn group(&self) -> Result<Name, ConfigError> {
-        let group = &self.retrain.group;
-        let wrong = || ConfigError::value("retrain.group", group, NAME_RULE);
-        parse_name(group).ok_or_else(wrong)
+        self.check_groups()
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -269,7 +255,7 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/trainer.toml");
         assert_eq!(Config::load(&path).unwrap(), Config::default());
         let text = std::fs::read_to_string(&path).unwrap();
-        let optional = ["url", "authority", "share", "linger", "key", "every", "teach", "model"];
+        let optional = ["url", "authority", "share", "linger", "key", "every", "name", "teach", "model"];
         assert!(optional.iter().all(|key| text.contains(&format!("# {key} = "))), "an optional key is not shown");
     }
 
@@ -277,9 +263,11 @@ mod tests {
     fn every_optional_key_of_the_example_is_valid_when_it_is_uncommented() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/trainer.toml");
         let text = std::fs::read_to_string(path).unwrap();
-        let lines = text.lines().map(|line| if line.contains(" = ") { line.trim_start_matches("# ") } else { line });
+        let is_optional = |line: &str| line.contains(" = ") || line.contains("# [[");
+        let lines = text.lines().map(|line| if is_optional(line) { line.trim_start_matches("# ") } else { line });
         let config = load(&lines.collect::<Vec<_>>().join("\n")).unwrap();
         assert!(config.broker.url.is_some() && config.retrain.every.is_some() && config.collect.linger.is_some());
+        assert_eq!(config.groups()[0].group, "shops");
     }
 
     #[test]

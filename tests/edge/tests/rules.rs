@@ -37,7 +37,7 @@ const CRATES: &[Crate] = &[
     may_use("fleet", &["shared"]),
     may_use("segments", &["shared", "common"]),
     may_use("store", &["shared", "common", "fleet"]),
-    may_use("collect", &["shared", "common", "store"]),
+    may_use("collect", &["shared", "common", "fleet", "store"]),
     may_use("models", &["shared", "config", "tables", "methods", "neural"]),
     may_use("pipeline", &["shared", "capture", "common", "tables", "methods", "neural", "report", "segments", "store"]),
     may_use("web", &["shared", "common", "fleet", "report", "store", "models", "pipeline"]),
@@ -129,7 +129,12 @@ fn a_crate_depends_only_on_the_crates_that_the_table_allows() {
 #[test]
 fn the_rules_of_the_fleet_read_no_clock_file_socket_or_database() {
     let manifest = read_manifest("trainer/fleet/Cargo.toml");
-    assert_eq!(dependencies(&manifest), ["lapwing-shared", "serde"], "plain types and rules need no more");
+    assert_eq!(dependencies(&manifest), ["lapwing-shared", "serde", "utoipa"], "plain types and rules need no more");
+    assert_eq!(
+        manifest["dependencies"]["utoipa"]["optional"].as_bool(),
+        Some(true),
+        "only the web server describes them"
+    );
     let files = rust_files(&root().join("trainer/fleet/src"));
     assert!(files.len() > 5, "found only {} files", files.len());
     let banned = ["std::fs", "std::net", "std::io", "std::thread", "std::env", "std::process", "Instant", "SystemTime"];

@@ -3,60 +3,53 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_system_tests::load::{self, LoadOptions};
+use lapwing_system_tests::stage::trainer::Trainer;
 use lapwing_system_tests::stage::{Folder, PATIENCE, wait_for};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 /// Open files that the trainer may have: fewer than the idle connections of the test.
 const OPEN_FILES: usize = 400;
 /// Resident memory that it may reach, KiB; a build without optimisation included.
 const MEMORY_KIB: u64 = 300 * 1024;
 
-struct Trainer {
-    child: Child,
+struct Site {
+    trainer: Trainer,
     broker: SocketAddr,
     dashboard: SocketAddr,
 }
 
-impl Trainer {
+impl Site {
     fn start(folder: &Folder) -> Self {
         let limited = format!("ulimit -n {OPEN_FILES} && exec \"$0\" \"$@\"");
-        let child = Command::new("sh")
+        let mut program = Command::new("sh");
+        program
             .args(["-c", &limited, env!("CARGO_BIN_EXE_lapwing-load"), "trainer", "serve", "--log", "error"])
             .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store"])
             .arg(folder.join("store.sqlite"))
             .arg("--address-file")
             .arg(folder.join("broker"))
             .arg("--http-address-file")
-            .arg(folder.join("dashboard"))
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let mut trainer = Self { child, broker: ([0; 4], 0).into(), dashboard: ([0; 4], 0).into() };
+            .arg(folder.join("dashboard"));
+        let trainer = Trainer::start(&mut program);
+        let mut site = Self { trainer, broker: ([0; 4], 0).into(), dashboard: ([0; 4], 0).into() };
         let [broker, dashboard] = ["broker", "dashboard"].map(|file| {
             wait_for(file, folder.path(), || {
-                assert_eq!(trainer.child.try_wait().unwrap(), None, "the trainer exited at once");
+                site.trainer.assert_running();
                 fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
             })
         });
-        (trainer.broker, trainer.dashboard) = (broker, dashboard);
-        trainer
+        (site.broker, site.dashboard) = (broker, dashboard);
+        site
     }
 
     /// Highest resident memory so far, KiB.
     fn memory_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.trainer.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-}
-
-impl Drop for Trainer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -140,11 +133,11 @@ fn page(dashboard: SocketAddr) -> String {
 #[test]
 fn hostile_clients_end_neither_the_trainer_nor_its_service_to_agents() {
     let folder = Folder::new("hostile");
-    let mut trainer = Trainer::start(&folder);
-    let idle: Vec<TcpStream> = (0..800).filter_map(|_| TcpStream::connect(trainer.broker).ok()).collect();
-    abuse(trainer.broker);
+    let mut site = Site::start(&folder);
+    let idle: Vec<TcpStream> = (0..800).filter_map(|_| TcpStream::connect(site.broker).ok()).collect();
+    abuse(site.broker);
     let options = LoadOptions {
-        brokers: vec![trainer.broker],
+        brokers: vec![site.broker],
         agents: 20,
         rate: 400,
         seconds: 2,
@@ -161,9 +154,9 @@ fn hostile_clients_end_neither_the_trainer_nor_its_service_to_agents() {
     };
     let report = load::run(&options).unwrap();
     assert!(report.sent > 400 && report.unacknowledged == 0, "{report}");
-    assert!(page(trainer.dashboard).contains("load-7"), "the dashboard lists the agents");
-    assert_eq!(trainer.child.try_wait().unwrap(), None);
-    let memory = trainer.memory_kib();
+    assert!(page(site.dashboard).contains("load-7"), "the dashboard lists the agents");
+    site.trainer.assert_running();
+    let memory = site.memory_kib();
     assert!(memory < MEMORY_KIB, "{memory} KiB");
     println!("{memory} KiB, {report}");
     drop(idle);

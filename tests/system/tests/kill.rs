@@ -4,43 +4,27 @@
 use lapwing_shared::messages::AgentName;
 use lapwing_store::{Limits, Store, StoreHandle};
 use lapwing_system_tests::load::{self, LoadOptions, Report};
+use lapwing_system_tests::stage::trainer::Trainer;
 use lapwing_system_tests::stage::{Folder, wait_for};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A trainer process; killed when dropped.
-struct Trainer(Child);
-
-impl Trainer {
-    fn start(folder: &Path, listen: &str) -> (Self, SocketAddr) {
-        let address = folder.join("address");
-        let _ = fs::remove_file(&address);
-        let child = Command::new(env!("CARGO_BIN_EXE_lapwing-load"))
-            .args(["trainer", "serve", "--log", "warn", "--listen", listen, "--store"])
-            .arg(folder.join("store.sqlite"))
-            .arg("--address-file")
-            .arg(&address)
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let mut trainer = Self(child);
-        let listening = wait_for("address of the trainer", folder, || {
-            assert_eq!(trainer.0.try_wait().unwrap(), None, "the trainer exited at once");
-            fs::read_to_string(&address).ok()?.trim().parse().ok()
-        });
-        (trainer, listening)
-    }
-}
-
-impl Drop for Trainer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts a trainer and waits until it listens.
+fn start(folder: &Path, listen: &str) -> (Trainer, SocketAddr) {
+    let address = folder.join("address");
+    let _ = fs::remove_file(&address);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-load"));
+    program.args(["trainer", "serve", "--log", "warn", "--listen", listen, "--store"]).arg(folder.join("store.sqlite"));
+    let mut trainer = Trainer::start(program.arg("--address-file").arg(&address));
+    let listening = wait_for("address of the trainer", folder, || {
+        trainer.assert_running();
+        fs::read_to_string(&address).ok()?.trim().parse().ok()
+    });
+    (trainer, listening)
 }
 
 fn options(broker: SocketAddr, ledger: PathBuf) -> LoadOptions {
@@ -85,8 +69,7 @@ fn kill_under_load(trainer: &mut Trainer, options: LoadOptions) -> JoinHandle<Re
         report
     });
     assert!(end_of_load.recv_timeout(Duration::from_secs(2)).is_err(), "the load ended before the kill");
-    trainer.0.kill().unwrap();
-    trainer.0.wait().unwrap();
+    trainer.kill();
     load
 }
 
@@ -102,7 +85,7 @@ fn acknowledged_and_total(folder: &Folder, ledger: &Path) -> (u64, u64) {
 #[test]
 fn a_killed_trainer_has_stored_every_acknowledged_message() {
     let folder = Folder::new("kill");
-    let (mut trainer, broker) = Trainer::start(folder.path(), "127.0.0.1:0");
+    let (mut trainer, broker) = start(folder.path(), "127.0.0.1:0");
     let ledger = folder.join("ledger");
     let load = kill_under_load(&mut trainer, options(broker, ledger.clone()));
     let report = load.join().unwrap();
@@ -114,11 +97,11 @@ fn a_killed_trainer_has_stored_every_acknowledged_message() {
 #[test]
 fn agents_lose_no_message_when_the_trainer_is_killed_and_restarted() {
     let folder = Folder::new("restart");
-    let (mut trainer, broker) = Trainer::start(folder.path(), "127.0.0.1:0");
+    let (mut trainer, broker) = start(folder.path(), "127.0.0.1:0");
     let ledger = folder.join("ledger");
     let options = LoadOptions { patience_seconds: 60, ..options(broker, ledger.clone()) };
     let load = kill_under_load(&mut trainer, options);
-    let (restarted, _) = Trainer::start(folder.path(), &broker.to_string());
+    let (restarted, _) = start(folder.path(), &broker.to_string());
     let report = load.join().unwrap();
     assert_eq!(report.unacknowledged, 0, "{report}");
     assert!(report.reconnections > 0, "{report}");

@@ -9,9 +9,10 @@ use lapwing_store::{Limits, Store, StoreHandle};
 use lapwing_system_tests::stage::listener::{Listener, name, retained};
 use lapwing_system_tests::stage::mosquitto::{Mosquitto, mosquitto};
 use lapwing_system_tests::stage::releases::{GROUP, Releases};
+use lapwing_system_tests::stage::trainer::Trainer;
 use lapwing_system_tests::stage::{Folder, PATIENCE};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ fn broker(folder: &Folder) -> Option<Mosquitto> {
 
 fn link(broker: &Mosquitto, client: &str, share: &str, counts: &Arc<Counts>) -> Link {
     let (client, share) = (client.into(), share.into());
-    let outside = Outside { url: broker.url(), client, authority: None, share };
+    let outside = Outside { url: broker.url(), client, authority: None, share, collects: true };
     let link = outside::start(&outside, Arc::clone(counts)).unwrap();
     let deadline = clock::after(PATIENCE);
     while counts.connections.get() == 0 {
@@ -110,16 +111,6 @@ fn a_second_trainer_takes_no_messages_from_the_first_and_both_report_the_other()
     collectors.into_iter().for_each(|collector| collector.stop().unwrap());
 }
 
-/// A trainer process; killed when dropped.
-struct Trainer(Child);
-
-impl Drop for Trainer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn releases_are_published_again_when_the_broker_lost_them() {
     let folder = Folder::new("retained-store");
@@ -132,7 +123,7 @@ fn releases_are_published_again_when_the_broker_lost_them() {
     let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-load"));
     program.args(["trainer", "serve", "--log", "warn", "--group", GROUP, "--broker", &broker.url()]);
     program.arg("--store").arg(folder.join("store.sqlite")).arg("--releases").arg(folder.join("releases"));
-    let trainer = Trainer(program.stderr(Stdio::inherit()).spawn().unwrap());
+    let trainer = Trainer::start(&mut program);
     let before = retained(&broker, "before", count);
     assert!(before.contains(&release_topic(&name(GROUP)).to_string()));
     broker.restart();

@@ -11,9 +11,10 @@ use lapwing_system_tests::stage::gateway::{Gateway, journal};
 use lapwing_system_tests::stage::listener::{Listener, name, retained};
 use lapwing_system_tests::stage::mosquitto::{Mosquitto, mosquitto};
 use lapwing_system_tests::stage::releases::{GROUP, Releases};
+use lapwing_system_tests::stage::trainer::Trainer;
 use lapwing_system_tests::stage::{Folder, PATIENCE, wait_for};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -38,7 +39,13 @@ impl Site {
         let counts = Arc::new(Counts::default());
         let (client, share) = (String::from("trainer"), String::from("site"));
         let link = |broker: &Mosquitto| {
-            let outside = Outside { url: broker.url(), client: client.clone(), authority: None, share: share.clone() };
+            let outside = Outside {
+                url: broker.url(),
+                client: client.clone(),
+                authority: None,
+                share: share.clone(),
+                collects: true,
+            };
             outside::start(&outside, Arc::clone(&counts)).unwrap().ends
         };
         let ends: Vec<_> = brokers.iter().map(link).collect();
@@ -129,16 +136,6 @@ fn a_broker_that_dies_delays_no_other_and_is_read_again_when_it_is_back() {
     assert_eq!(StoreHandle::open(&store).unwrap().message_counts().unwrap()[2], 301);
 }
 
-/// A trainer process; killed when dropped.
-struct Trainer(Child);
-
-impl Drop for Trainer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn every_broker_that_lost_the_release_is_refilled_also_while_another_is_away() {
     let folder = Folder::new("refill");
@@ -155,7 +152,7 @@ fn every_broker_that_lost_the_release_is_refilled_also_while_another_is_away() {
         program.args(["--broker", &broker.url()]);
     }
     program.arg("--store").arg(folder.join("store.sqlite")).arg("--releases").arg(folder.join("releases"));
-    let trainer = Trainer(program.stderr(Stdio::inherit()).spawn().unwrap());
+    let trainer = Trainer::start(&mut program);
     let before = retained(&brokers[0], "before", count);
     assert!(before.contains(&release_topic(&name(GROUP)).to_string()));
     assert_eq!(retained(&brokers[1], "before", count), before);

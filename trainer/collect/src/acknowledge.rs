@@ -7,12 +7,14 @@ use super::link_state::LinkState;
 use lapwing_shared::messages::ACKNOWLEDGEMENT_BYTES;
 use lapwing_shared::messages::topics::{Kind, agent_topic};
 use lapwing_shared::messages::{Acknowledgement, AgentName};
-use lapwing_store::{Received, Store};
+use lapwing_store::{Received, Store, StoredNumbers};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Numbers beyond `up_to` in one acknowledgement, at most.
 const MAX_ALSO: usize = 64;
+/// Runs whose numbers one query reads.
+const RUNS_PER_QUERY: usize = 1_000;
 
 /// Numbers to acknowledge through one link, by agent and run. Without a connection they wait: at most those of the messages
 /// that this link has delivered.
@@ -53,29 +55,45 @@ impl Acknowledger {
             return Ok(());
         }
         self.last_flush = Some(now);
-        while let Some(mut entry) = self.pending.first_entry() {
-            let (agent, run) = entry.key().clone();
-            // An agent beyond the store's limit has no progress and gets no acknowledgement.
-            let progress = match store.progress(&agent, run) {
+        let runs: Vec<(AgentName, u64)> = self.pending.keys().cloned().collect();
+        for part in runs.chunks(RUNS_PER_QUERY) {
+            let progress = match store.progress_of(part) {
                 Err(error) if error.is_temporary() => return Ok(()),
                 progress => progress?,
             };
-            if let Some(progress) = progress {
-                // Nor does a message that the store rejected.
-                entry.get_mut().retain(|number| progress.contains(*number));
-                let topic = agent_topic(&agent, Kind::Ack);
-                for payload in payloads(run, progress.up_to(), entry.get()) {
-                    match outlet.publish(&topic, payload, false) {
-                        Ok(()) => {
-                            counts.acknowledgements.add(1);
-                            state.acknowledgements.add(1);
-                        }
-                        Err(LinkError::Full) => return Ok(()),
-                        Err(error) => return Err(error.into()),
-                    }
+            for (run, progress) in part.iter().zip(progress) {
+                // An agent beyond the store's limit has no progress and gets no acknowledgement.
+                let Some(progress) = progress else {
+                    self.pending.remove(run);
+                    continue;
+                };
+                match self.acknowledge(run, &progress, outlet, (counts, state)) {
+                    Ok(()) => drop(self.pending.remove(run)),
+                    Err(LinkError::Full) => return Ok(()),
+                    Err(error) => return Err(error.into()),
                 }
             }
-            entry.remove();
+        }
+        Ok(())
+    }
+
+    /// Sends the acknowledgements of one run.
+    fn acknowledge(
+        &mut self,
+        key: &(AgentName, u64),
+        progress: &StoredNumbers,
+        outlet: &mut dyn Outlet,
+        (counts, state): (&Counts, &LinkState),
+    ) -> Result<(), LinkError> {
+        let Some(numbers) = self.pending.get_mut(key) else { return Ok(()) };
+        // A message that the store rejected gets none.
+        numbers.retain(|number| progress.contains(*number));
+        let (agent, run) = key;
+        let topic = agent_topic(agent, Kind::Ack);
+        for payload in payloads(*run, progress.up_to(), numbers) {
+            outlet.publish(&topic, payload, false)?;
+            counts.acknowledgements.add(1);
+            state.acknowledgements.add(1);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ mod tests;
 pub use counts::{Count, Counts, Snapshot};
 pub use kept::Expected;
 pub use link::{Delivery, Ends, Inlet, Link, LinkError, Outlet, Receipt, Releases};
-pub use link_state::{LinkSnapshot, LinkState};
+pub use link_state::LinkState;
 
 use acknowledge::Acknowledger;
 use intake::{Agents, Intake, Item};
@@ -272,6 +272,9 @@ impl Committer {
                     self.counts.rejected.add(done.rejected);
                     self.counts.duplicate_alerts.add(done.duplicate_alerts);
                     self.log_rejections(&done, clock::monotonic());
+                    if let Some(error) = &done.retention_error {
+                        tracing::warn!(error, "cannot delete what exceeds the limits of the store; retrying");
+                    }
                     return Ok(());
                 }
                 Err(error) if error.is_temporary() && !self.stop.load(Ordering::Relaxed) => {

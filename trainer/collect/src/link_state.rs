@@ -1,7 +1,7 @@
 //! The link to one broker → its state and counters, which any thread can read.
 
 use super::counts::Count;
-use serde::Serialize;
+use lapwing_fleet::BrokerLink;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -30,23 +30,6 @@ pub struct LinkState {
     missing: AtomicU64,
     /// Retained publications without an answer.
     unanswered: AtomicU64,
-}
-
-/// Values of [`LinkState`] at one time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "`LinkState` documents them")]
-pub struct LinkSnapshot {
-    pub broker: String,
-    pub connected: bool,
-    pub connections: u64,
-    pub failures: u64,
-    pub received: u64,
-    pub acknowledgements: u64,
-    pub refusals: u64,
-    pub refills: u64,
-    pub releases_missing: u64,
-    pub missing_parts: u64,
 }
 
 impl LinkState {
@@ -115,8 +98,8 @@ impl LinkState {
     }
 
     /// Values now; not all of the same moment.
-    pub fn snapshot(&self) -> LinkSnapshot {
-        LinkSnapshot {
+    pub fn snapshot(&self) -> BrokerLink {
+        BrokerLink {
             broker: self.broker.clone(),
             connected: self.is_connected(),
             connections: self.connections.get(),

@@ -197,7 +197,8 @@ fn invalid_broker_urls_are_explained() {
         ("mqtt://", "missing or invalid host"),
         ("mqtt://host:99999", "invalid port"),
     ] {
-        let outside = Outside { url: url.into(), client: "c".into(), authority: None, share: "s".into() };
+        let outside =
+            Outside { url: url.into(), client: "c".into(), authority: None, share: "s".into(), collects: true };
         let error = outside::start(&outside, Arc::default()).err().unwrap().to_string();
         assert!(error.contains(why), "{error}");
     }
@@ -206,6 +207,7 @@ fn invalid_broker_urls_are_explained() {
         client: "c".into(),
         authority: Some("nowhere.pem".into()),
         share: "s".into(),
+        collects: true,
     };
     let error = outside::start(&outside, Arc::default()).err().unwrap().to_string();
     assert!(error.contains("nowhere.pem"), "{error}");

@@ -1,16 +1,20 @@
 //! An agent's last status, health and message time → its state.
 
 use lapwing_shared::messages::{Health, Status};
+use serde::Serialize;
+use std::str::FromStr;
 
 /// Time without messages after which an online agent counts as silent, seconds. Agents report every ten seconds.
 pub const SILENT_S: u64 = 120;
 
 /// State of an agent, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
 pub enum AgentState {
     /// It disconnected, or the broker published its last will.
     Offline,
-    /// Its status is online, but it sent no message for [`SILENT_S`].
+    /// Its status is online, but it sent no message for two minutes.
     Silent,
     /// It has never sent its status.
     Unknown,
@@ -21,6 +25,20 @@ pub enum AgentState {
 }
 
 impl AgentState {
+    /// Every state, worst first.
+    pub const ALL: [Self; 5] = [Self::Offline, Self::Silent, Self::Unknown, Self::Degraded, Self::Online];
+
+    /// Its name in lists and queries.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Silent => "silent",
+            Self::Unknown => "unknown",
+            Self::Degraded => "degraded",
+            Self::Online => "online",
+        }
+    }
+
     /// The state of an agent at `now_s`, from its last status and health and the time of its last message.
     pub fn of(status: Option<&Status>, health: Option<&Health>, last_seen_s: u64, now_s: u64) -> Self {
         match status {
@@ -30,6 +48,15 @@ impl AgentState {
             Some(_) if health.is_some_and(|health| health.coverage_degraded) => Self::Degraded,
             Some(_) => Self::Online,
         }
+    }
+}
+
+impl FromStr for AgentState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let state = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        state.ok_or_else(|| format!("invalid state `{text}`, expected offline, silent, unknown, degraded or online"))
     }
 }
 

@@ -67,6 +67,8 @@ impl Training {
     pub fn due(&mut self, schedule: &Schedule, demand: Demand<'_>, now: Now) -> Option<Cause> {
         // A release made while the clock was ahead must not postpone the next one until the clock gets there.
         self.made_s = self.made_s.min(now.wall_s);
+        // A count that starts again, as in another store, must not postpone it until it reaches the old one.
+        self.trained_rows = self.trained_rows.min(demand.rows_seen);
         if let Some(job) = demand.job {
             return Some(Cause::Requested(job.who.clone()));
         }
@@ -175,6 +177,15 @@ mod tests {
         assert_eq!(training.due(&weekly(), none(), at(0, 0)), None);
         assert_eq!(training.due(&weekly(), none(), at(7 * DAY_S - 1, 1)), None);
         assert_eq!(training.due(&weekly(), none(), at(7 * DAY_S, 2)), Some(Cause::Schedule));
+    }
+
+    #[test]
+    fn a_count_of_rows_that_starts_again_delays_the_next_release_by_one_interval_only() {
+        let schedule = Schedule { after_rows: 10, ..Schedule::default() };
+        let mut training = Training::new(Some(START_S), 1_000, at(0, 0));
+        let seen = |rows_seen| Demand { rows_seen, job: None };
+        assert_eq!(training.due(&schedule, seen(3), at(0, 1)), None);
+        assert_eq!(training.due(&schedule, seen(13), at(0, 2)), Some(Cause::NewRows(10)));
     }
 
     #[test]

@@ -42,6 +42,14 @@ impl JobState {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 
+    /// The final state of a job with this result, and the text of the result.
+    pub const fn ended<'a>(result: Result<&'a str, &'a str>) -> (Self, &'a str) {
+        match result {
+            Ok(text) => (Self::Done, text),
+            Err(text) => (Self::Failed, text),
+        }
+    }
+
     /// True if a job may change from this state to `next`. A running job returns to waiting when its server ended.
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
@@ -49,6 +57,11 @@ impl JobState {
             (Self::Waiting, Self::Running) | (Self::Running, Self::Waiting | Self::Done | Self::Failed)
         )
     }
+}
+
+/// Why a job for a group fails that is none of `groups`, the groups that the trainer serves.
+pub fn not_served(group: &str, groups: &[&str]) -> String {
+    format!("this trainer has no group `{group}`; it has {}", groups.join(", "))
 }
 
 #[cfg(test)]

@@ -5,15 +5,19 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod broker;
 mod episode;
 mod group;
 mod job;
 mod now;
+mod process;
 mod release;
 
 pub use agent::{AgentState, SILENT_S};
+pub use broker::BrokerLink;
 pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNKNOWN_CLASS};
 pub use group::{Cause, Demand, Schedule, Training};
-pub use job::{Job, JobState};
+pub use job::{Job, JobState, not_served};
 pub use now::Now;
+pub use process::{LeaseState, ProcessState};
 pub use release::{HeldRelease, HeldState, Release, next_version};

@@ -2,6 +2,7 @@
 
 use super::store_args::StoreArgs;
 use super::user;
+use anyhow::bail;
 use clap::Args;
 use lapwing_common::clock;
 use lapwing_common::format::ago;
@@ -21,7 +22,7 @@ pub(crate) struct ApproveArgs {
     /// Reject the release instead: it is never signed.
     #[arg(long, requires = "version")]
     reject: bool,
-    /// Group of agents [default: the configuration's].
+    /// Group of agents [default: the configuration's, of several all].
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     /// Name of the person who decides [default: the user's name].
@@ -41,11 +42,17 @@ const LISTED: u32 = 100;
 /// `approve`.
 pub(crate) fn run_approve(args: &ApproveArgs) -> anyhow::Result<()> {
     let config = args.store.configuration()?;
-    let group = args.group.clone().unwrap_or(config.retrain.group);
+    let groups: Vec<String> = match &args.group {
+        Some(group) => vec![group.clone()],
+        None => config.groups().into_iter().map(|group| group.group).collect(),
+    };
     let handle = StoreHandle::open(&config.store.path)?;
-    let Some(version) = args.version else { return list(&handle, &group, args) };
+    let Some(version) = args.version else { return list(&handle, &groups, args) };
+    let [group] = &groups[..] else {
+        bail!("every group has its own versions; select one with --group: {}", groups.join(", "))
+    };
     let who = args.who.clone().unwrap_or_else(user);
-    handle.decide_held(&group, version, !args.reject, &who, clock::now_s())?;
+    handle.decide_held(group, version, !args.reject, &who, clock::now_s())?;
     if args.reject {
         print_line!("release {version} of group {group} is rejected");
     } else {
@@ -54,20 +61,23 @@ pub(crate) fn run_approve(args: &ApproveArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn list(handle: &StoreHandle, group: &str, args: &ApproveArgs) -> anyhow::Result<()> {
-    let mut held = handle.held_releases(group, LISTED)?;
+fn list(handle: &StoreHandle, groups: &[String], args: &ApproveArgs) -> anyhow::Result<()> {
+    let mut held = Vec::new();
+    for group in groups {
+        held.extend(handle.held_releases(group, LISTED)?);
+    }
     held.retain(|held| args.all || held.state == HeldState::Waiting);
     if let Some(path) = &args.json {
         return write_json(path, &held);
     }
     if held.is_empty() {
-        print_line!("no release of group {group} waits for approval");
+        print_line!("no release of group {} waits for approval", groups.join(", "));
     }
     let now_s = clock::now_s();
-    for HeldRelease { version, made_s, file, reason, findings, state, who, .. } in &held {
+    for HeldRelease { group, version, made_s, file, reason, findings, state, who, .. } in &held {
         let by = who.as_ref().map_or(String::new(), |who| format!(" by {who}"));
         let (state, age) = (state.as_str(), ago(now_s.saturating_sub(*made_s)));
-        print_line!("release {version}: {state}{by}, made {age} ago ({reason}); {}", file.display());
+        print_line!("release {version} of group {group}: {state}{by}, made {age} ago ({reason}); {}", file.display());
         findings.lines().for_each(|finding| print_line!("    {finding}"));
     }
     Ok(())
@@ -105,7 +115,12 @@ mod tests {
         run(&["--json", json.to_str().unwrap()]).unwrap();
         let listed: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
         assert_eq!((&listed[0]["version"], &listed[0]["state"]), (&4.into(), &"waiting".into()));
-        run(&["4", "--reject"]).unwrap();
+        let config = folder.path().join("trainer.toml");
+        std::fs::write(&config, "[[groups]]\nname = 'default'\n[[groups]]\nname = 'shop'\n").unwrap();
+        let config = ["--config", config.to_str().unwrap()];
+        let error = run(&[&["4"], &config[..]].concat()).unwrap_err().to_string();
+        assert!(error.contains("--group: default, shop"), "{error}");
+        run(&[&["4", "--reject", "--group", "default"], &config[..]].concat()).unwrap();
         let decided = &handle.held_releases("default", 9).unwrap()[0];
         assert_eq!((decided.state, decided.who.as_deref()), (HeldState::Rejected, Some("an operator")));
         assert!(run(&["4"]).unwrap_err().to_string().contains("waits for approval"));

@@ -1,6 +1,7 @@
 //! Store, releases and key of a trainer ↔ a folder: `backup` and `restore`.
 //!
-//! A backup has `store.sqlite`, the release files of the group in `releases/`, and, if asked for, `release.key`. It is
+//! A backup has `store.sqlite`, the release files of all groups in `releases/`, and, if asked for, `release.key`, or a key
+//! for each of several groups, `GROUP.key`. It is
 //! written to `FOLDER.partial` and renamed at the end, so that an interrupted backup never looks like a complete one.
 
 use super::store_args::StoreArgs;
@@ -12,6 +13,7 @@ use lapwing_common::{print_line, private_file};
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_pipeline::release::read;
 use lapwing_store::StoreHandle;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,12 +80,17 @@ pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
     private_file::create_folder(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
     let handle = StoreHandle::open(&config.store.path)?;
     // First the releases: a release that is made meanwhile is then in the store without a file, not the reverse.
-    let releases = copy_releases(&config.retrain.releases, &partial.join(RELEASES), &config.retrain.group)?;
+    let mut releases = 0;
+    for group in config.groups() {
+        releases += copy_releases(&group.releases, &partial.join(RELEASES), &group.group)?;
+    }
     handle.backup_into(&partial.join(STORE))?;
     if args.with_key {
-        let key = config.retrain.key.as_ref().context("no key is configured; leave --with-key out, or set --key")?;
-        ReleaseKey::load(key)?;
-        copy(key, &partial.join(KEY))?;
+        for (key, name) in keys(&config) {
+            let key = key.context("no key is configured; leave --with-key out, or set --key")?;
+            ReleaseKey::load(&key)?;
+            copy(&key, &partial.join(name))?;
+        }
     }
     sync_folder(&partial)?;
     fs::rename(&partial, folder)
@@ -96,36 +103,66 @@ pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
 /// `restore`.
 pub(crate) fn run_restore(args: &RestoreArgs) -> anyhow::Result<()> {
     let (config, folder) = (args.paths.configuration()?, &args.folder);
-    let (store, releases) = (config.store.path.file()?, &config.retrain.releases);
+    let store = config.store.path.file()?;
     ensure!(folder.join(STORE).exists(), "{} has no {STORE}: it is not a backup", folder.display());
     for ending in ["", "-wal", "-shm"] {
         let path = with_ending(store, ending);
         ensure!(!path.exists(), "{} exists; stop `serve` and move the old store away first", path.display());
     }
-    let newest = check_releases(&folder.join(RELEASES), &config.retrain.group)?;
-    let key = folder.join(KEY);
-    let key_to = match (&config.retrain.key, key.exists()) {
-        (Some(to), true) if !to.exists() => Some(to),
-        (None, true) => bail!("the backup has a signing key: set retrain.key, or --key, to the file for it"),
-        _ => None,
-    };
+    let mut newest = 0;
+    for group in config.groups() {
+        newest = newest.max(check_releases(&folder.join(RELEASES), &group.group)?);
+    }
+    let keys = keys_to_restore(&config, folder)?;
     let partial = with_ending(store, ".partial");
     if let Some(parent) = store.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         private_file::create_folder(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     }
     copy(&folder.join(STORE), &partial)?;
     let handle = StoreHandle::open(&partial)?;
-    let listed = handle.releases(&config.retrain.group, 1)?.first().map_or(0, |release| release.version);
-    handle.settle_restored(newest.max(listed)).inspect_err(|_| drop(fs::remove_file(&partial)))?;
+    for group in config.groups() {
+        let listed = handle.releases(&group.group, 1)?.first().map_or(0, |release| release.version);
+        newest = newest.max(listed);
+    }
+    handle.settle_restored(newest).inspect_err(|_| drop(fs::remove_file(&partial)))?;
     drop(handle);
-    let files = copy_releases(&folder.join(RELEASES), releases, &config.retrain.group)?;
-    if let Some(to) = key_to {
-        copy(&key, to)?;
+    let (mut files, mut folders) = (0, BTreeSet::new());
+    for group in config.groups() {
+        files += copy_releases(&folder.join(RELEASES), &group.releases, &group.group)?;
+        folders.insert(group.releases.display().to_string());
+    }
+    for (key, to) in &keys {
+        copy(key, to)?;
     }
     // Last, so that an interrupted restore can be repeated.
     fs::rename(&partial, store).with_context(|| format!("cannot rename {}", partial.display()))?;
-    print_line!("{}: restored, with {files} files of releases in {}", store.display(), releases.display());
+    let folders = folders.into_iter().collect::<Vec<_>>().join(", ");
+    print_line!("{}: restored, with {files} files of releases in {folders}", store.display());
     Ok(())
+}
+
+/// The key of each group, and its name in a backup.
+fn keys(config: &Config) -> Vec<(Option<PathBuf>, String)> {
+    let name = |group: &str| if config.has_one_group() { KEY.to_owned() } else { format!("{group}.key") };
+    config.groups().into_iter().map(|group| (group.key, name(&group.group))).collect()
+}
+
+/// Keys of a backup whose files do not exist, and where they belong.
+fn keys_to_restore(config: &Config, folder: &Path) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut found = Vec::new();
+    for (to, name) in keys(config) {
+        let key = folder.join(&name);
+        match to {
+            Some(to) if key.exists() && !to.exists() => found.push((key, to)),
+            None if key.exists() => {
+                bail!(
+                    "the backup has a signing key, {name}: set retrain.key, key of its group, or --key, to the file for it"
+                )
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// Reads every release file of a backup; returns the newest version, 0 without files.
@@ -146,12 +183,12 @@ fn copy_releases(from: &Path, to: &Path, group: &str) -> anyhow::Result<usize> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", from.display())),
     };
-    let mut copied = 0;
+    let (releases, mut copied) = (ReleaseDir::new(from, group), 0);
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot read {}", from.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let complete = [".lwr", ".held", ".card.html", ".card.json"].iter().any(|ending| name.ends_with(ending));
-        if complete && name.starts_with(&format!("{group}-")) {
+        if complete && releases.owns(&name) {
             copy(&entry.path(), &to.join(&name))?;
             copied += 1;
         }

@@ -2,7 +2,7 @@
 
 use super::{BackupArgs, RestoreArgs, run_backup, run_restore};
 use crate::serve::ReleaseDir;
-use crate::serve::testing::release;
+use crate::serve::testing::{release, release_of};
 use clap::{Args, FromArgMatches};
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::release::signature::KeyUse;
@@ -74,6 +74,41 @@ fn a_backup_of_a_store_in_use_restores_into_a_new_folder() {
     }
     let error = restore(&copy, &config).unwrap_err().to_string();
     assert!(error.contains("stop `serve` and move the old store away"), "{error}");
+}
+
+#[test]
+fn a_backup_has_releases_and_keys_of_every_group() {
+    let folder = Folder::new();
+    let (old, new, copy) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("copy"));
+    let trainer = |folder: &Path| {
+        let (config, at) = (trainer(folder), folder.display());
+        let groups = ["home", "home-2"].map(|group| {
+            format!("[[groups]]\nname = '{group}'\nreleases = '{at}/{group}'\nkey = '{at}/{group}.key'\n")
+        });
+        std::fs::write(&config, format!("[store]\npath = '{at}/store.sqlite'\n{}", groups.concat())).unwrap();
+        config
+    };
+    let config = trainer(&old);
+    drop(Store::open(old.join("store.sqlite"), Limits::default()).unwrap());
+    for group in ["home", "home-2"] {
+        let public = old.join(format!("{group}.pub"));
+        ReleaseKey::generate(group)
+            .unwrap()
+            .save(&old.join(format!("{group}.key")), &public, KeyUse::Any, None)
+            .unwrap();
+        ReleaseDir::new(&old.join(group), group).write(3, &release_of(group, 3, 3)).unwrap();
+    }
+    backup(&copy, &config, &["--with-key"]).unwrap();
+    restore(&copy, &trainer(&new)).unwrap();
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(new.join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((names("home"), names("home-2")), (vec!["home-3.lwr".into()], vec!["home-2-3.lwr".into()]));
+    for group in ["home", "home-2"] {
+        let key = |folder: &Path| std::fs::read(folder.join(format!("{group}.key"))).unwrap();
+        assert!(key(&old) == key(&new), "{group}");
+    }
 }
 
 #[test]

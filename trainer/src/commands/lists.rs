@@ -2,11 +2,14 @@
 
 use super::store_args::StoreArgs;
 use super::user;
+use crate::config::NAME_RULE;
+use anyhow::ensure;
 use clap::{Args, Subcommand, ValueEnum};
 use lapwing_common::clock;
 use lapwing_common::format::ago;
 use lapwing_common::output::write_json;
 use lapwing_common::print_line;
+use lapwing_shared::release::name::parse_name;
 use lapwing_store::{AlertFilter, Classification, Episode, Label, StoreHandle, StoreUrl, StoredAgent};
 use serde::Serialize;
 use std::iter;
@@ -38,6 +41,20 @@ pub(crate) enum AgentsAction {
         /// Names, as listed by `agents`.
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
+    },
+    /// Assign an agent to a group, whatever its status reports: its rows train releases of this group. The agent installs
+    /// the releases of the group in its own configuration.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer agents group gateway-1 shops --store /var/lib/lapwing/store.sqlite"
+    )]
+    Group {
+        /// Store.
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Name, as listed by `agents`.
+        name: String,
+        /// Group [default: none, the group that it reports].
+        group: Option<String>,
     },
 }
 
@@ -96,6 +113,9 @@ pub(crate) struct RetrainArgs {
     /// Name of the person who requests the release [default: the user's name].
     #[arg(long, value_name = "NAME")]
     pub(crate) who: Option<String>,
+    /// Group of agents [default: every group of the trainer].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
 }
 
 /// Maximum number of reasons printed per episode.
@@ -104,9 +124,11 @@ const REASONS: usize = 2;
 /// `agents`.
 pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> {
     let json = args.json.as_deref();
-    if let Some(AgentsAction::Forget { store: own, names }) = &args.action {
-        let is_given = own.store.is_some() || own.config.is_some();
-        return forget(&if is_given { own.url()? } else { store.to_owned() }, names);
+    let url = |own: &StoreArgs| if own.store.is_some() || own.config.is_some() { own.url() } else { Ok(store.clone()) };
+    match &args.action {
+        Some(AgentsAction::Forget { store: own, names }) => return forget(&url(own)?, names),
+        Some(AgentsAction::Group { store: own, name, group }) => return assign(&url(own)?, name, group.as_deref()),
+        None => {}
     }
     let agents = StoreHandle::open(store)?.agents()?;
     if let Some(path) = json {
@@ -116,7 +138,7 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
     print_line!("{:<32} {:>8} {:>10} {:>8} {:>8}  {:<8} group", "agent", "seen", "rows", "alerts", "release", "state");
     let now_s = clock::now_s();
     for agent in &agents {
-        let (release, state, group) = match &agent.status {
+        let (release, state) = match &agent.status {
             Some(status) => {
                 let state = if !status.online {
                     "offline"
@@ -125,13 +147,27 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
                 } else {
                     "online"
                 };
-                (status.release.to_string(), state, status.group.to_string())
+                (status.release.to_string(), state)
             }
-            None => ("-".into(), "unknown", String::new()),
+            None => ("-".into(), "unknown"),
         };
+        let group = agent.group().unwrap_or_default();
+        let assigned = if agent.assigned_group.is_some() { " (assigned)" } else { "" };
         let seen = ago(now_s.saturating_sub(agent.last_seen_s));
         let StoredAgent { name, sample_rows, alerts, .. } = agent;
-        print_line!("{name:<32} {seen:>8} {sample_rows:>10} {alerts:>8} {release:>8}  {state:<8} {group}");
+        print_line!("{name:<32} {seen:>8} {sample_rows:>10} {alerts:>8} {release:>8}  {state:<8} {group}{assigned}");
+    }
+    Ok(())
+}
+
+fn assign(store: &StoreUrl, name: &str, group: Option<&str>) -> anyhow::Result<()> {
+    if let Some(group) = group {
+        ensure!(parse_name(group).is_some(), "invalid group {group}: {NAME_RULE}");
+    }
+    StoreHandle::open(store)?.assign_group(name, group)?;
+    match group {
+        Some(group) => print_line!("agent {name} is in group {group}, whatever it reports"),
+        None => print_line!("agent {name} is in the group that it reports"),
     }
     Ok(())
 }
@@ -147,9 +183,12 @@ fn forget(store: &StoreUrl, names: &[String]) -> anyhow::Result<()> {
 
 fn with_status(agent: &StoredAgent) -> serde_json::Value {
     let mut value = serde_json::to_value(agent).unwrap_or_default();
+    if let (Some(fields), Some(group)) = (value.as_object_mut(), agent.group()) {
+        fields.insert("group".into(), group.into());
+    }
     if let (Some(fields), Some(status)) = (value.as_object_mut(), &agent.status) {
         fields.insert("online".into(), status.online.into());
-        fields.insert("group".into(), status.group.as_str().into());
+        fields.insert("reported-group".into(), status.group.as_str().into());
         fields.insert("release".into(), status.release.into());
         fields.insert("on-trial".into(), status.on_trial.into());
         fields.insert("engine".into(), status.engine.as_str().into());
@@ -267,9 +306,9 @@ pub(crate) fn label(store: &StoreUrl, args: &LabelArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) fn retrain(store: &StoreUrl, who: Option<&str>) -> anyhow::Result<()> {
-    let who = who.map_or_else(user, str::to_owned);
-    let job = StoreHandle::open(store)?.request_retraining(&who, clock::now_s())?;
+pub(crate) fn retrain(store: &StoreUrl, args: &RetrainArgs) -> anyhow::Result<()> {
+    let who = args.who.clone().unwrap_or_else(user);
+    let job = StoreHandle::open(store)?.request_retraining(args.group.as_deref(), &who, clock::now_s())?;
     print_line!("requested a new release (job {job}); a running `serve` starts training within a second");
     Ok(())
 }

@@ -3,17 +3,17 @@
 use super::store_args::StoreArgs;
 use super::write_address;
 use crate::config::{Config, Span};
+use crate::serve::roles::{Instance, Role, Roles};
 use crate::serve::{self, Server};
 use anyhow::Context;
 use clap::Args;
-use lapwing_collect::{LinkSnapshot, LinkState};
 use lapwing_models::Model;
 use lapwing_pipeline::order::ReleaseMaker;
 use lapwing_pipeline::release::keys::ReleaseKey;
-use lapwing_web::{BrokerView, Brokers, Counter, CounterSource, Site, WebServer, server};
+use lapwing_web::{Brokers, Counter, CounterSource, Process, Site, WebServer, server};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// `serve`. Options override the corresponding configuration keys.
 #[derive(Debug, Args)]
@@ -21,6 +21,14 @@ pub(crate) struct ServeArgs {
     /// Store.
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+    /// Parts of the trainer that this process runs, comma-separated. Several processes need PostgreSQL and external brokers
+    /// [default: all].
+    #[arg(long, value_name = "ROLE", value_delimiter = ',', conflicts_with = "instance")]
+    pub(crate) roles: Vec<Role>,
+    /// Name of this process among several: roles joined with `-`, and a number if several have the same, e.g. collect-1 or
+    /// train-publish. Sets --roles, and --client to lapwing-NAME [default: none].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<Instance>,
     /// Address of the embedded broker; port 0 picks a free port [default: 127.0.0.1:1883].
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "broker")]
     pub(crate) listen: Option<SocketAddr>,
@@ -31,10 +39,13 @@ pub(crate) struct ServeArgs {
     /// every agent may use any of them.
     #[arg(long, value_name = "URL")]
     pub(crate) broker: Vec<String>,
+    /// MQTT client identifier at external brokers; each process needs its own [default: lapwing-trainer].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) client: Option<String>,
     /// PEM file with the certificate authority of an mqtts broker [default: the system's authorities].
     #[arg(long, value_name = "FILE")]
     pub(crate) authority: Option<PathBuf>,
-    /// Group of agents to create releases for [default: default].
+    /// Group of agents to create releases for; several need [[groups]] in the configuration file [default: default].
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Option<String>,
     /// Secret key that signs releases; required for retraining [default: none].
@@ -93,7 +104,9 @@ impl ServeArgs {
             || self.group.is_some()
             || self.key.is_some()
             || self.releases.is_some()
-            || self.kinds_model.is_some();
+            || self.kinds_model.is_some()
+            || !self.roles.is_empty()
+            || self.instance.is_some();
         self.predict_model.as_ref().filter(|_| !collects)
     }
 
@@ -112,6 +125,8 @@ impl ServeArgs {
             (config.broker.url, config.broker.urls) = (None, self.broker.clone());
         }
         config.broker.authority = self.authority.clone().or(config.broker.authority);
+        let client = self.client.clone().or_else(|| self.instance.as_ref().map(Instance::client));
+        config.broker.client = client.unwrap_or(config.broker.client);
         config.retrain.group = self.group.clone().unwrap_or(config.retrain.group);
         config.retrain.key = self.key.clone().or(config.retrain.key);
         config.retrain.every = self.every.or(config.retrain.every);
@@ -125,6 +140,18 @@ impl ServeArgs {
         config.check()?;
         Ok(config)
     }
+
+    /// The roles, checked against the configuration, and the address of the dashboard or, without the role `web`, of the
+    /// metrics: the configuration's address belongs to the web server.
+    ///
+    /// # Errors
+    /// When a role lacks what it needs.
+    pub(crate) fn roles(&self, config: &Config) -> anyhow::Result<(Roles, Option<SocketAddr>)> {
+        let roles = Roles::new(self.instance.as_ref().map_or(&self.roles, |instance| &instance.roles));
+        let address = if roles.has(Role::Web) { config.http.listen } else { self.http };
+        roles.check(config, address)?;
+        Ok((roles, address))
+    }
 }
 
 /// Default HTTP address with `--predict-model`.
@@ -136,15 +163,18 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
         return serve_api(model, &args);
     }
     let config = args.configuration()?;
-    check_key(&config)?;
+    let (roles, address) = args.roles(&config)?;
+    if roles.has(Role::Train) {
+        check_keys(&config)?;
+    }
     if cfg!(panic = "abort") {
         tracing::warn!("this program ends at the first panic of any connection; build servers with --profile server");
     }
-    let address = config.http.listen.or(model.as_ref().map(|_| PREDICT_ADDRESS));
+    let address = address.or(model.as_ref().map(|_| PREDICT_ADDRESS));
     let site = Site {
-        store: Some(config.store.path.clone()),
+        store: roles.has(Role::Web).then(|| config.store.path.clone()),
         model,
-        min_rows: config.retrain.min_rows,
+        min_rows: config.groups().iter().map(|group| group.min_rows).min().unwrap_or(0),
         names: config.http.names.clone(),
         ..Site::default()
     };
@@ -152,14 +182,15 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
     let (mut web, mut written) = (Ok(None), Ok(()));
     // Runs once the store is open, so that the first request finds it.
     let ready = |server: &Server| {
-        let site = Site { counters: Some(counters(server)), brokers: Some(brokers(server)), ..site };
+        let counters = server.collects().then(|| counters(server));
+        let site = Site { counters, brokers: Some(brokers(server)), process: Some(process(server)), ..site };
         web = address.map(|address| WebServer::start(site, address)).transpose();
         let listening = web.as_ref().ok().and_then(Option::as_ref).map(|web| web.address);
         written = write_address(http_file.as_deref(), listening)
             .and_then(|()| write_address(broker_file.as_deref(), server.address()));
         web.is_ok()
     };
-    let served = serve::run(config, maker, ready);
+    let served = serve::run(config, &roles, maker, ready);
     web?.map(WebServer::stop).transpose()?;
     served?;
     written
@@ -168,33 +199,13 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
 /// State of the server's links, for the dashboard.
 fn brokers(server: &Server) -> Brokers {
     let links = server.brokers().to_vec();
-    let view = |link: &Arc<LinkState>| {
-        let LinkSnapshot {
-            broker,
-            connected,
-            connections,
-            failures,
-            received,
-            acknowledgements,
-            refusals,
-            refills,
-            releases_missing,
-            missing_parts,
-        } = link.snapshot();
-        BrokerView {
-            broker,
-            connected,
-            connections,
-            failures,
-            received,
-            acknowledgements,
-            refusals,
-            refills,
-            releases_missing,
-            missing_parts,
-        }
-    };
-    Arc::new(move || links.iter().map(view).collect())
+    Arc::new(move || links.iter().map(|link| link.snapshot()).collect())
+}
+
+/// Roles and leases, for the dashboard.
+fn process(server: &Server) -> Process {
+    let state = server.process();
+    Arc::new(move || state.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
 /// The collector's counters, for the dashboard.
@@ -205,10 +216,14 @@ fn counters(server: &Server) -> CounterSource {
     })
 }
 
-/// Reads the key that signs releases: a problem with it should not wait until the first training has ended.
-fn check_key(config: &Config) -> anyhow::Result<()> {
-    let Some(path) = &config.retrain.key else { return Ok(()) };
-    ReleaseKey::load(path).map(drop).context("--key (retrain.key) cannot sign releases")
+/// Reads the keys that sign releases: a problem with them should not wait until the first training has ended.
+fn check_keys(config: &Config) -> anyhow::Result<()> {
+    for group in config.groups() {
+        let Some(path) = &group.key else { continue };
+        let context = || format!("--key (retrain.key, or key of group {}) cannot sign releases", group.group);
+        ReleaseKey::load(path).map(drop).with_context(context)?;
+    }
+    Ok(())
 }
 
 fn serve_api(model: Option<Arc<Model>>, args: &ServeArgs) -> anyhow::Result<()> {
@@ -244,7 +259,7 @@ mod tests {
         let check = |name: &str| {
             let mut config = Config::default();
             config.retrain.key = Some(path(name));
-            check_key(&config).map_err(|error| format!("{error:#}"))
+            check_keys(&config).map_err(|error| format!("{error:#}"))
         };
         assert_eq!(check("site.key"), Ok(()));
         for name in ["missing.key", "site.pub"] {

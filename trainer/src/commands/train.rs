@@ -267,7 +267,7 @@ fn guard(args: &ReleaseArgs) -> anyhow::Result<Guard> {
     let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let previous = args.previous.as_ref().map(read).transpose()?;
     let labelled = match &args.rows.store {
-        Some(store) => labelled_attacks(&StoreHandle::open(store)?)?,
+        Some(store) => labelled_attacks(&StoreHandle::open(store)?, None)?,
         None => Vec::new(),
     };
     Ok(Guard { previous, labelled, hold: !args.approve, ..Guard::default() })

@@ -45,7 +45,7 @@ impl BrokerSection {
         self.url.iter().chain(&self.urls)
     }
 
-    pub(super) fn is_external(&self) -> bool {
+    pub(crate) fn is_external(&self) -> bool {
         self.urls().next().is_some()
     }
 }
@@ -108,13 +108,14 @@ impl Config {
         BrokerLimits { connections, address_connections, held_bytes, ..BrokerLimits::default() }
     }
 
-    /// The outside brokers; empty for the embedded one. The store's number is the default share name.
-    pub(crate) fn outside(&self, store_id: u64) -> Vec<Outside> {
+    /// The outside brokers; empty for the embedded one. The store's number is the default share name. A process that does
+    /// not collect publishes only.
+    pub(crate) fn outside(&self, store_id: u64, collects: bool) -> Vec<Outside> {
         let BrokerSection { client, authority, share, .. } = &self.broker;
         let share = share.clone().unwrap_or_else(|| format!("{store_id:x}"));
         let outside = |url: &String| {
             let (url, share) = (url.clone(), share.clone());
-            Outside { url, client: client.clone(), authority: authority.clone(), share }
+            Outside { url, client: client.clone(), authority: authority.clone(), share, collects }
         };
         self.broker.urls().map(outside).collect()
     }
@@ -140,11 +141,11 @@ mod tests {
     #[test]
     fn several_brokers_are_a_list_and_each_may_be_named_once() {
         let config = load("[broker]\nurl = 'mqtt://a'\nurls = ['mqtt://b:1884', 'mqtts://b']\nshare = 's'\n").unwrap();
-        let outside = config.outside(7);
+        let outside = config.outside(7, true);
         let urls: Vec<&str> = outside.iter().map(|outside| outside.url.as_str()).collect();
         assert_eq!(urls, ["mqtt://a", "mqtt://b:1884", "mqtts://b"]);
         assert!(outside.iter().all(|outside| outside.share == "s"));
-        assert!(Config::default().outside(7).is_empty());
+        assert!(Config::default().outside(7, true).is_empty());
         let error = load("[broker]\nurls = ['mqtt://me:secret@a', 'mqtt://a:1883']\n").unwrap_err().to_string();
         assert_eq!(error, "broker.urls = mqtt://a:1883: expected each broker once");
         let many = (0..17).map(|number| format!("'mqtt://b{number}'")).collect::<Vec<_>>().join(", ");

@@ -1,6 +1,7 @@
 //! The collector's counters → log lines, at most once a minute; an idle server logs none.
 
-use lapwing_collect::{Counts, LinkSnapshot, LinkState, Snapshot};
+use lapwing_collect::{Counts, LinkState, Snapshot};
+use lapwing_fleet::BrokerLink;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -70,7 +71,7 @@ impl CounterLog {
 }
 
 /// Logs the state and the counters of a link.
-fn log_link(link: &LinkSnapshot) {
+fn log_link(link: &BrokerLink) {
     tracing::info!(
         broker = link.broker,
         connected = link.connected,

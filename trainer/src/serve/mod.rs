@@ -1,8 +1,8 @@
-//! Configuration → a server that collects messages, trains when due and publishes releases.
+//! Configuration → a server that collects messages, trains when due and publishes releases, or one of these roles.
 //!
 //! One loop checks the clock, the requested jobs and the number of new rows twice a second; collecting and training run
-//! on their own threads. A release is made on request, when `every` has passed since the last one, or after
-//! `after-rows` new feature rows; one at a time. SIGTERM and SIGINT end the loop: received messages are committed and
+//! on their own threads. A release of a group is made on request, when `every` has passed since its last one, or after
+//! `after-rows` new feature rows of its agents; one at a time. SIGTERM and SIGINT end the loop: received messages are committed and
 //! acknowledged, a running training is aborted.
 
 pub(crate) mod publish;
@@ -11,9 +11,16 @@ pub mod classify;
 mod classify_tests;
 mod counter_log;
 mod keeper;
-mod release_dir;
-mod making;
+mod learn;
+mod learner;
+pub(crate) mod leases;
 mod progress;
+mod publishing;
+mod release_dir;
+mod silence;
+pub(crate) mod roles;
+#[cfg(test)]
+mod group_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -25,27 +32,30 @@ pub(crate) use release_dir::ReleaseDir;
 use crate::config::{Config, ConfigError};
 use classify::AlertClassifier;
 use counter_log::CounterLog;
-use lapwing_collect::{CollectError, Collector, Counts, Link, LinkError, LinkState};
+use lapwing_collect::{CollectError, Collector, Counts, Ends, Link, LinkError, LinkState};
 use lapwing_common::clock::{self, Moment};
-use lapwing_fleet::{Now, Schedule, Training};
+use lapwing_fleet::ProcessState;
 use lapwing_models::classify::ClassifierError;
 use lapwing_pipeline::order::{MakeError, ReleaseMaker};
-use lapwing_pipeline::release::{ReadError, read};
-use lapwing_shared::release::manifest::Manifest;
-use lapwing_store::{Counter, Store, StoreError, StoreHandle};
+use lapwing_pipeline::release::ReadError;
+use lapwing_store::{Store, StoreError, StoreHandle, StoreLock};
+use learner::{Learner, ProcessClock};
+use leases::{Change, Leases};
 use progress::ProgressDisplay;
 use publish::Publisher;
+use publishing::Publishing;
+use roles::{Role, RoleError, Roles};
+use silence::SilenceCheck;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use training::TrainingJob;
 
 /// What the log says about a release that the gate holds back.
 pub const HELD_BACK: &str = "release held back; run `lapwing-trainer approve` to decide";
 /// Interval of the loop.
 pub(crate) const TICK: Duration = Duration::from_millis(500);
-/// Releases before the current one whose chunks are cleared at the start, except those of the previous one.
-const OLD_RELEASES: usize = 8;
+/// Interval between two warnings that the store cannot be used.
+const STORE_WARNING: Duration = Duration::from_secs(60);
 
 /// Why the server did not start or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +63,9 @@ pub(crate) enum ServeError {
     /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A role lacks what it needs.
+    #[error(transparent)]
+    Role(#[from] RoleError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,72 +85,93 @@ pub(crate) enum ServeError {
     Publish { version: u64, source: ReadError },
 }
 
-pub(crate) struct Server {
-    config: Config,
-    maker: Arc<dyn ReleaseMaker>,
+/// The agents' side of a process with the role `collect`.
+struct Collecting {
     collector: Collector,
-    counts: Arc<Counts>,
-    publisher: Publisher,
-    /// State of the link to each broker.
-    brokers: Vec<Arc<LinkState>>,
-    releases: ReleaseDir,
-    handle: StoreHandle,
-    /// `None` without a model.
-    classifier: Option<AlertClassifier>,
-    address: Option<SocketAddr>,
-    training: Option<(TrainingJob, ProgressDisplay)>,
-    /// Past trainings of the group.
-    history: Training,
-    started: Instant,
     log: CounterLog,
 }
 
+/// A process of the trainer with its roles.
+pub(crate) struct Server {
+    config: Config,
+    maker: Arc<dyn ReleaseMaker>,
+    classifier: Option<Arc<AlertClassifier>>,
+    counts: Arc<Counts>,
+    /// State of the link to each broker.
+    brokers: Vec<Arc<LinkState>>,
+    address: Option<SocketAddr>,
+    handle: StoreHandle,
+    leases: Leases,
+    collecting: Option<Collecting>,
+    /// `None` without the role.
+    publishing: Option<Publishing>,
+    /// While this process holds the lease.
+    learner: Option<Learner>,
+    clock: ProcessClock,
+    silence: SilenceCheck,
+    /// Last warning that the store cannot be used.
+    store_warned: Option<Instant>,
+    /// Links that deliver nothing, of a process without the role `collect`.
+    _idle: Vec<Ends>,
+    /// Excludes another process, if the store allows one.
+    _lock: Option<StoreLock>,
+}
+
 impl Server {
-    /// Starts broker, store and collector at `now`, and publishes the newest release again.
+    /// Starts the roles at `now`, and publishes the newest releases again.
     ///
     /// # Errors
     /// The first part that cannot be started.
-    pub(crate) fn start(config: Config, maker: Arc<dyn ReleaseMaker>, now: Moment) -> Result<Self, ServeError> {
+    pub(crate) fn start(
+        config: Config,
+        roles: &Roles,
+        maker: Arc<dyn ReleaseMaker>,
+        now: Moment,
+    ) -> Result<Self, ServeError> {
         config.check()?;
-        let classifier = config.kinds.model.as_deref().map(AlertClassifier::load).transpose()?;
+        let model = config.kinds.model.as_deref().filter(|_| roles.has(Role::Train));
+        let classifier = model.map(AlertClassifier::load).transpose()?.map(Arc::new);
         let counts = Arc::new(Counts::default());
-        let store = Store::open(&config.store.path, config.limits())?;
-        let handle = store.handle()?;
-        handle.requeue_jobs()?;
-        if classifier.is_some() {
-            AlertClassifier::warn_of_agents_without_rows(&handle)?;
-        }
-        let (links, address) = links(&config, &counts, handle.id()?)?;
+        let writer = roles.has(Role::Collect).then(|| Store::open(&config.store.path, config.limits())).transpose()?;
+        // A writer has the lock itself.
+        let lock = if writer.is_none() { StoreLock::take(&config.store.path)? } else { None };
+        let handle = StoreHandle::open(&config.store.path)?;
+        let (links, address) = links(&config, roles, &counts, handle.id()?)?;
         let (ends, outlets): (Vec<_>, Vec<_>) = links.into_iter().map(|link| (link.ends, link.releases)).unzip();
         let brokers = ends.iter().map(|ends| Arc::clone(&ends.state)).collect();
-        let releases = ReleaseDir::new(&config.retrain.releases, &config.group()?);
-        releases.make_private()?;
-        let mut publisher = Publisher::new(outlets);
-        let made_s = handle.releases(&config.retrain.group, 1)?.first().map(|release| release.made_s);
-        // Before collecting starts, so that reconnecting agents see it at once.
-        republish(&mut publisher, &releases, now.monotonic)?;
-        publisher.pass(&counts, now.monotonic);
-        let collector = Collector::start(ends, store, config.options(), Arc::clone(&counts))?;
-        let trained_rows = handle.counter(Counter::SampleRowsTrained)?;
-        Ok(Self {
-            config,
+        let publishing = roles.has(Role::Publish).then(|| Publishing::new(Publisher::new(outlets), &config));
+        let mut server = Self {
+            leases: Leases::new(Box::new(StoreHandle::open(&config.store.path)?), roles),
             maker,
-            collector,
-            counts,
-            publisher,
-            brokers,
-            releases,
-            handle,
             classifier,
+            counts: Arc::clone(&counts),
+            brokers,
             address,
-            training: None,
-            history: Training::new(made_s, trained_rows, Now { wall_s: now.wall_s, elapsed: Duration::ZERO }),
-            started: now.monotonic,
-            log: CounterLog::new(now.monotonic),
-        })
+            handle,
+            collecting: None,
+            publishing,
+            learner: None,
+            clock: ProcessClock(now.monotonic),
+            silence: SilenceCheck::default(),
+            store_warned: None,
+            _idle: Vec::new(),
+            _lock: lock,
+            config,
+        };
+        // Before collecting starts, so that reconnecting agents see the releases at once.
+        server.take_leases(now)?;
+        server.publish(now)?;
+        match writer {
+            Some(store) => {
+                let collector = Collector::start(ends, store, server.config.options(), counts)?;
+                server.collecting = Some(Collecting { collector, log: CounterLog::new(now.monotonic) });
+            }
+            None => server._idle = ends,
+        }
+        Ok(server)
     }
 
-    /// Address of the embedded broker; `None` with an outside broker.
+    /// Address of the embedded broker; `None` without one.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
@@ -152,39 +186,88 @@ impl Server {
         &self.counts
     }
 
+    /// True with the role `collect`.
+    pub(crate) fn collects(&self) -> bool {
+        self.collecting.is_some()
+    }
+
+    /// Roles and leases, for other threads.
+    pub(crate) fn process(&self) -> Arc<Mutex<ProcessState>> {
+        self.leases.state()
+    }
+
     /// One pass of the loop at `now`; call it every [`TICK`].
     ///
     /// # Errors
     /// When the collector has stopped or the store cannot be used; the server must stop.
     pub(crate) fn tick(&mut self, now: Moment) -> Result<(), ServeError> {
-        if self.collector.has_ended() {
-            return Err(ServeError::Collect(CollectError::Thread("intake or committer")));
+        if let Some(Collecting { collector, log }) = &mut self.collecting {
+            if collector.has_ended() {
+                return Err(ServeError::Collect(CollectError::Thread("intake or committer")));
+            }
+            log.pass(&self.counts, &self.brokers, now.monotonic);
         }
-        self.log.pass(&self.counts, &self.brokers, now.monotonic);
-        self.publisher.pass(&self.counts, now.monotonic);
-        self.classify_alerts(now.wall_s)?;
-        self.publish_approved(now)?;
-        if let Some((job, display)) = self.training.as_mut() {
-            display.update(&job.reports);
+        let learned =
+            self.take_leases(now).and_then(|()| self.learner.as_mut().map_or(Ok(()), |learner| learner.pass(now)));
+        self.tolerate(learned, now)?;
+        let looked = self.silence.pass(&self.handle, now.wall_s, now.monotonic);
+        self.tolerate(looked.map_err(Into::into), now)?;
+        let published = self.publish(now);
+        self.tolerate(published, now)
+    }
+
+    /// Logs an error of the store that may pass, once a minute; the next pass tries again.
+    fn tolerate(&mut self, result: Result<(), ServeError>, now: Moment) -> Result<(), ServeError> {
+        let Err(ServeError::Store(error)) = &result else { return result };
+        if !error.is_temporary() {
+            return result;
         }
-        if self.training.as_ref().is_some_and(|(job, _)| job.is_finished()) {
-            return self.finish_training(now);
-        }
-        if self.training.is_none() {
-            self.train_if_due(now)?;
+        let is_recent = |at: Instant| now.monotonic.saturating_duration_since(at) < STORE_WARNING;
+        if !self.store_warned.is_some_and(is_recent) {
+            self.store_warned = Some(now.monotonic);
+            tracing::warn!(%error, "cannot use the store now; retrying");
         }
         Ok(())
     }
 
-    /// The moment as the rules of the fleet take it.
-    fn at(&self, now: Moment) -> Now {
-        Now { wall_s: now.wall_s, elapsed: now.monotonic.saturating_duration_since(self.started) }
+    /// Takes or keeps the leases, and starts or ends what depends on them.
+    fn take_leases(&mut self, now: Moment) -> Result<(), ServeError> {
+        if self.leases.has(Role::Train) {
+            match self.leases.pass(Role::Train)? {
+                Change::Gained | Change::Held if self.learner.is_none() => {
+                    let (maker, classifier) = (Arc::clone(&self.maker), self.classifier.clone());
+                    self.learner = Some(Learner::start(&self.config, maker, classifier, (self.clock, now))?);
+                }
+                Change::Gained | Change::Held => {}
+                Change::Lost | Change::Elsewhere => self.end_learner(),
+            }
+        }
+        if let Some(publishing) = &mut self.publishing {
+            match self.leases.pass(Role::Publish)? {
+                Change::Gained => publishing.restart(now.monotonic)?,
+                Change::Lost => publishing.stop(),
+                Change::Held | Change::Elsewhere => {}
+            }
+        }
+        Ok(())
     }
 
-    fn schedule(&self) -> Schedule {
-        let retrain = &self.config.retrain;
-        let every = retrain.every.map(|every| every.0.into());
-        Schedule { every, after_rows: retrain.after_rows, retry_pause: retrain.retry_pause.0.into() }
+    /// Another process trains now; a training that still runs is discarded.
+    fn end_learner(&mut self) {
+        let Some(learner) = self.learner.take() else { return };
+        tracing::warn!(
+            discarded = learner.training.as_ref().map(|(job, _)| job.request.order.version),
+            "another process has the lease of role train"
+        );
+    }
+
+    /// Publishes what is due, while this process holds the lease.
+    fn publish(&mut self, now: Moment) -> Result<(), ServeError> {
+        let is_held = self.leases.is_held(Role::Publish);
+        match self.publishing.as_mut().filter(|_| is_held) {
+            Some(publishing) => publishing.pass(&self.handle, &self.counts, now),
+            None => Ok(()),
+        }
     }
 
     /// Stops collecting, commits and closes the store.
@@ -192,49 +275,26 @@ impl Server {
     /// # Errors
     /// When the last messages cannot be committed, or the reason why the collector had stopped before.
     pub(crate) fn stop(self) -> Result<(), ServeError> {
-        if let Some((job, _)) = &self.training {
+        if let Some((job, _)) = self.learner.as_ref().and_then(|learner| learner.training.as_ref()) {
             tracing::warn!(version = job.request.order.version, "training aborted");
         }
-        self.collector.stop()?;
+        self.collecting.map_or(Ok(()), |collecting| collecting.collector.stop())?;
         Ok(())
     }
-
-    /// Classifies alerts that have new messages; if the store is busy, the next pass tries again.
-    fn classify_alerts(&mut self, now_s: u64) -> Result<(), ServeError> {
-        match self.classifier.as_ref().map_or(Ok(()), |classifier| classifier.pass(&self.handle, now_s)) {
-            Err(error) if error.is_temporary() => {
-                tracing::warn!(%error, "cannot classify alerts now; retrying");
-                Ok(())
-            }
-            result => Ok(result?),
-        }
-    }
 }
 
-/// Loads the newest release file for publication, and what to clear of older ones: a broker may have been unreachable when
-/// they were replaced.
-fn republish(publisher: &mut Publisher, releases: &ReleaseDir, now: Instant) -> Result<(), ServeError> {
-    let versions = releases.versions();
-    let Some(version) = versions.last().copied() else { return Ok(()) };
-    let manifest = publisher.replace(&releases.read(version)?, now);
-    let manifest = manifest.map_err(|source| ServeError::Publish { version, source })?;
-    tracing::info!(version, group = manifest.group.as_str(), "publishing the current release");
-    let older: Vec<Manifest> = versions
-        .iter()
-        .rev()
-        .skip(1)
-        .take(OLD_RELEASES)
-        .filter_map(|version| read(&releases.read(*version).ok()?).ok().map(|(_, manifest)| manifest))
-        .collect();
-    if let Some((previous, old)) = older.split_first() {
-        old.iter().for_each(|old| publisher.clear(old, &[&manifest, previous]));
+/// Connects to the outside brokers, or starts the embedded one and returns its address; nothing for roles without a broker.
+fn links(
+    config: &Config,
+    roles: &Roles,
+    counts: &Arc<Counts>,
+    store_id: u64,
+) -> Result<(Vec<Link>, Option<SocketAddr>), LinkError> {
+    let collects = roles.has(Role::Collect);
+    if !collects && !roles.has(Role::Publish) {
+        return Ok((Vec::new(), None));
     }
-    Ok(())
-}
-
-/// Connects to the outside brokers, or starts the embedded one and returns its address.
-fn links(config: &Config, counts: &Arc<Counts>, store_id: u64) -> Result<(Vec<Link>, Option<SocketAddr>), LinkError> {
-    let outside = config.outside(store_id);
+    let outside = config.outside(store_id, collects);
     if outside.is_empty() {
         let (link, address) =
             lapwing_collect::broker::start(config.broker.listen, config.broker_limits(), Arc::clone(counts))?;
@@ -252,12 +312,13 @@ fn links(config: &Config, counts: &Arc<Counts>, store_id: u64) -> Result<(Vec<Li
 /// As [`Server::start`], [`Server::tick`] and [`Server::stop`].
 pub(crate) fn run(
     config: Config,
+    roles: &Roles,
     maker: Arc<dyn ReleaseMaker>,
     ready: impl FnOnce(&Server) -> bool,
 ) -> Result<(), ServeError> {
     let failed = |error: std::io::Error| ServeError::Link(LinkError::Ended { reason: error.to_string() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let mut server = Server::start(config, maker, clock::moment())?;
+    let mut server = Server::start(config, roles, maker, clock::moment())?;
     if !ready(&server) {
         return server.stop();
     }

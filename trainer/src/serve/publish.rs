@@ -1,71 +1,113 @@
-//! Release file → retained messages at every broker: first every chunk of every artifact, then the signed manifest.
+//! Release files of every group → retained messages at every broker: of each release first every chunk of every artifact,
+//! then the signed manifest.
 //!
-//! So an agent that sees a manifest can always fetch its artifacts. The chunks of the previous release stay for agents
-//! that are still fetching it; older ones are cleared. A broker that cannot take them now gets them later and delays no
-//! other: nothing here waits.
+//! So an agent that sees a manifest can always fetch its artifacts. The chunks of each group's previous release stay for
+//! agents that are still fetching it; older ones are cleared, unless another group's release has the same artifact. A broker
+//! that cannot take them now gets them later and delays no other: nothing here waits.
 
 use super::keeper::{Facts, Keeper, Step};
 use lapwing_collect::{Count, Counts, Expected, LinkError, Releases};
 use lapwing_pipeline::release::{ReadError, read};
 use lapwing_shared::messages::topics::{chunk_topic, release_topic};
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Old topics that wait to be cleared at one broker, at most: 32 releases of the largest size. Older ones stay there.
 const CLEARS: usize = 4_096;
 
-/// A retained message of the current release.
+/// A retained message of a current release.
 struct Part {
+    group: String,
     expected: Expected,
     payload: Vec<u8>,
 }
 
-/// Publishes releases of one group at every broker.
+/// Parts of the current releases of all groups, by group.
+type Parts = BTreeMap<String, Vec<Arc<Part>>>;
+
+/// The releases of a group whose chunks the brokers keep.
+struct Kept {
+    current: Manifest,
+    previous: Option<Manifest>,
+}
+
+/// Publishes the releases of all groups at every broker.
 pub(crate) struct Publisher {
     sites: Vec<Site>,
-    /// The current release, at most 4 MiB and a manifest; empty without one.
-    parts: Vec<Part>,
+    /// The current releases, each at most 4 MiB and a manifest; a group without one is missing.
+    parts: Parts,
+    kept: BTreeMap<String, Kept>,
 }
 
 impl Publisher {
     pub(crate) fn new(brokers: Vec<Releases>) -> Self {
-        Self { sites: brokers.into_iter().map(Site::new).collect(), parts: Vec::new() }
+        let sites = brokers.into_iter().map(Site::new).collect();
+        Self { sites, parts: Parts::new(), kept: BTreeMap::new() }
     }
 
-    /// Replaces the current release, which [`Self::pass`] publishes.
+    /// Replaces the current release of the group that the file is for, which [`Self::pass`] publishes, and clears the
+    /// chunks of the one before the previous.
     ///
     /// # Errors
     /// When it is not a release file.
     pub(crate) fn replace(&mut self, bytes: &[u8], now: Instant) -> Result<Manifest, ReadError> {
         let (file, manifest) = read(bytes)?;
-        let part =
-            |topic: &str, payload: &[u8]| Part { expected: Expected::new(topic, payload), payload: payload.to_vec() };
-        self.parts.clear();
+        let group = manifest.group.to_string();
+        let part = |topic: &str, payload: &[u8]| {
+            let expected = Expected::new(topic, payload);
+            Arc::new(Part { group: group.clone(), expected, payload: payload.to_vec() })
+        };
+        let mut parts = Vec::new();
         for (artifact, bytes) in manifest.artifacts.iter().zip(&file.artifacts) {
             let chunks = (0..).zip(bytes.chunks(CHUNK_BYTES as usize));
-            self.parts.extend(chunks.map(|(number, chunk)| part(&chunk_topic(&artifact.sha256, number), chunk)));
+            parts.extend(chunks.map(|(number, chunk)| part(&chunk_topic(&artifact.sha256, number), chunk)));
         }
-        self.parts.push(part(&release_topic(&manifest.group), file.signed));
-        let topics: HashSet<&str> = self.parts.iter().map(|part| part.expected.topic.as_str()).collect();
+        parts.push(part(&release_topic(&manifest.group), file.signed));
+        let topics: HashSet<&str> = parts.iter().map(|part| part.expected.topic.as_str()).collect();
         for site in &mut self.sites {
-            site.unsent = (0..self.parts.len()).collect();
+            site.unsent.retain(|part| part.group != group);
+            site.unsent.extend(parts.iter().cloned());
             site.old.retain(|topic| !topics.contains(topic.as_str()));
             site.keeper.replaced(now);
+        }
+        self.parts.insert(group.clone(), parts);
+        let replaced = self.kept.remove(&group);
+        let (previous, old) = replaced.map_or((None, None), |kept| (Some(kept.current), kept.previous));
+        self.kept.insert(group, Kept { current: manifest.clone(), previous });
+        if let Some(old) = old {
+            self.clear(&old);
         }
         Ok(manifest)
     }
 
-    /// Clears the chunks of an old release, except those that the releases in `current` share.
-    pub(crate) fn clear(&mut self, old: &Manifest, current: &[&Manifest]) {
-        let shared: BTreeSet<_> =
-            current.iter().flat_map(|release| &release.artifacts).map(|artifact| artifact.sha256).collect();
+    /// Sets the previous release of a group that has a current one, after a start.
+    pub(crate) fn set_previous(&mut self, previous: Manifest) {
+        if let Some(kept) = self.kept.get_mut(previous.group.as_str()) {
+            kept.previous = Some(previous);
+        }
+    }
+
+    /// Clears the chunks of an old release, except those of artifacts that a group's current or previous release has, too.
+    pub(crate) fn clear(&mut self, old: &Manifest) {
+        let kept = self.kept.values().flat_map(|kept| [Some(&kept.current), kept.previous.as_ref()]).flatten();
+        let shared: BTreeSet<_> = kept.flat_map(|release| &release.artifacts).map(|artifact| artifact.sha256).collect();
         for artifact in old.artifacts.iter().filter(|artifact| !shared.contains(&artifact.sha256)) {
             for number in 0..artifact.chunks() {
                 let topic = chunk_topic(&artifact.sha256, number);
                 self.sites.iter_mut().for_each(|site| site.clear(topic.as_str()));
             }
+        }
+    }
+
+    /// Forgets every release: another process publishes now. What the brokers have stays.
+    pub(crate) fn forget(&mut self) {
+        self.parts.clear();
+        self.kept.clear();
+        for site in &mut self.sites {
+            site.unsent.clear();
+            site.old.clear();
         }
     }
 
@@ -77,12 +119,17 @@ impl Publisher {
     }
 }
 
+/// The parts of every group's release.
+fn every(parts: &Parts) -> impl Iterator<Item = &Arc<Part>> {
+    parts.values().flatten()
+}
+
 /// One broker.
 struct Site {
     broker: Releases,
     keeper: Keeper,
-    /// Indices of parts to send, in order.
-    unsent: VecDeque<usize>,
+    /// Parts to send, in order.
+    unsent: VecDeque<Arc<Part>>,
     /// Topics to clear.
     old: VecDeque<String>,
     /// A failure of the link was logged.
@@ -102,7 +149,7 @@ impl Site {
         self.old.push_back(topic.to_owned());
     }
 
-    fn pass(&mut self, parts: &[Part], lost: &Count, now: Instant) {
+    fn pass(&mut self, parts: &Parts, lost: &Count, now: Instant) {
         if parts.is_empty() {
             return;
         }
@@ -113,7 +160,7 @@ impl Site {
             lost.add(1);
         }
         if facts.is_connected {
-            self.send(parts);
+            self.send();
         }
     }
 
@@ -128,19 +175,19 @@ impl Site {
         }
     }
 
-    fn act(&mut self, step: Step, parts: &[Part], missing: usize) {
+    fn act(&mut self, step: Step, parts: &Parts, missing: usize) {
         let state = Arc::clone(&self.broker.state);
         let broker = state.broker();
         match step {
             Step::Wait => {}
-            Step::SendAll => self.unsent = (0..parts.len()).collect(),
+            Step::SendAll => self.unsent = every(parts).cloned().collect(),
             Step::Check => self.check(parts),
             Step::Complete => self.lacks(0),
             Step::Refill => {
                 state.refills.add(1);
                 self.lacks(missing);
-                let of = parts.len();
-                tracing::info!(broker, missing, of, "the broker does not have the current release; publishing it");
+                let of = every(parts).count();
+                tracing::info!(broker, missing, of, "the broker lacks parts of the current releases; publishing them");
                 self.resend(parts);
             }
             Step::Lost => {
@@ -149,7 +196,7 @@ impl Site {
                 tracing::warn!(
                     broker,
                     missing,
-                    "the broker does not keep the current release as published; check its access list and its limit of \
+                    "the broker does not keep the current releases as published; check its access list and its limit of \
                      retained messages"
                 );
             }
@@ -163,24 +210,24 @@ impl Site {
         self.broker.outlet.end_check();
     }
 
-    fn check(&mut self, parts: &[Part]) {
+    fn check(&mut self, parts: &Parts) {
         self.unsent.clear();
-        let checked = self.broker.outlet.check(parts.iter().map(|part| part.expected.clone()).collect());
+        let checked = self.broker.outlet.check(every(parts).map(|part| part.expected.clone()).collect());
         // The check then finds everything missing, and is repeated.
         if let Err(error) = checked {
-            tracing::warn!(broker = self.broker.state.broker(), %error, "cannot request the release from the broker");
+            tracing::warn!(broker = self.broker.state.broker(), %error, "cannot request the releases from the broker");
         }
     }
 
-    fn resend(&mut self, parts: &[Part]) {
+    fn resend(&mut self, parts: &Parts) {
         let missing: HashSet<String> = self.broker.outlet.missing().into_iter().collect();
-        self.unsent = (0..parts.len()).filter(|index| missing.contains(&parts[*index].expected.topic)).collect();
+        self.unsent = every(parts).filter(|part| missing.contains(&part.expected.topic)).cloned().collect();
     }
 
-    /// Sends as much as the link takes now; first the release, then what clears old topics.
-    fn send(&mut self, parts: &[Part]) {
+    /// Sends as much as the link takes now; first the releases, then what clears old topics.
+    fn send(&mut self) {
         let mut send = || -> Result<(), LinkError> {
-            while let Some(part) = self.unsent.front().and_then(|index| parts.get(*index)) {
+            while let Some(part) = self.unsent.front() {
                 self.broker.outlet.publish(&part.expected.topic, part.payload.clone(), true)?;
                 self.unsent.pop_front();
             }

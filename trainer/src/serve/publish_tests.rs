@@ -1,6 +1,6 @@
 //! The publisher with brokers that fail, lose what they have, or are away.
 
-use super::super::testing::{manifest, release};
+use super::super::testing::{manifest, release, release_of};
 use super::*;
 use lapwing_collect::{LinkState, Outlet, Receipt};
 use lapwing_common::clock;
@@ -78,6 +78,16 @@ impl Scene {
         Self { publisher, brokers, states, counts: Counts::default(), start: clock::monotonic() }
     }
 
+    /// A release of another group, with the artifacts of this group's release `network`.
+    fn replace_of(&mut self, group: &str, version: u64, network: u64, second: u64) {
+        let now = self.start + Duration::from_secs(second);
+        self.publisher.replace(&release_of(group, version, network), now).unwrap();
+    }
+
+    fn topics(&self) -> Vec<String> {
+        self.brokers[0].lock().unwrap().retained.keys().cloned().collect()
+    }
+
     fn replace(&mut self, version: u64, second: u64) {
         self.publisher.replace(&release(version), self.start + Duration::from_secs(second)).unwrap();
     }
@@ -136,10 +146,6 @@ fn a_broker_that_is_away_delays_no_other_and_gets_only_the_newest_release_later(
     scene.states[1].disconnected();
     for version in 2..=40 {
         scene.replace(version, version * 20);
-        if version > 2 {
-            let kept = [&manifest(version), &manifest(version - 1)];
-            scene.publisher.clear(&manifest(version - 2), &kept);
-        }
         scene.pass(version * 20..=version * 20 + 12);
     }
     let old = &scene.publisher.sites[1].old;
@@ -149,7 +155,7 @@ fn a_broker_that_is_away_delays_no_other_and_gets_only_the_newest_release_later(
     assert_eq!(scene.pass(902..=930), [2 * PARTS - 1, PARTS]);
     let broker = scene.brokers[1].lock().unwrap();
     assert!(scene.publisher.sites[1].old.is_empty());
-    let expected: Vec<&String> = scene.publisher.parts.iter().map(|part| &part.expected.topic).collect();
+    let expected: Vec<&String> = every(&scene.publisher.parts).map(|part| &part.expected.topic).collect();
     assert!(expected.iter().all(|topic| broker.retained.contains_key(*topic)), "{:?}", broker.retained.keys());
     assert_eq!(broker.published.len(), 2 * PARTS + 38 * 3, "release 1, release 40, and what it clears");
 }
@@ -158,7 +164,7 @@ fn a_broker_that_is_away_delays_no_other_and_gets_only_the_newest_release_later(
 fn topics_to_clear_are_bounded_and_never_those_of_the_current_release() {
     let mut scene = Scene::new(1);
     for version in 1..2_000 {
-        scene.publisher.clear(&manifest(version), &[]);
+        scene.publisher.clear(&manifest(version));
     }
     assert_eq!(scene.publisher.sites[0].old.len(), CLEARS);
     scene.replace(1_999, 0);
@@ -176,6 +182,58 @@ fn parts_that_the_link_cannot_take_are_sent_later_in_order() {
         scene.brokers[0].lock().unwrap().room = 1;
         assert_eq!(scene.pass(second..=second), [expected]);
     }
-    let topics: Vec<String> = scene.publisher.parts.iter().map(|part| part.expected.topic.clone()).collect();
+    let topics: Vec<String> = every(&scene.publisher.parts).map(|part| part.expected.topic.clone()).collect();
     assert_eq!(scene.brokers[0].lock().unwrap().published, topics);
+}
+
+#[test]
+fn a_new_release_of_one_group_leaves_those_of_the_others() {
+    let mut scene = Scene::new(1);
+    scene.states[0].connected();
+    scene.replace(1, 0);
+    scene.replace_of("shop", 1, 101, 0);
+    assert_eq!(scene.pass(0..=15), [2 * PARTS]);
+    let published = scene.brokers[0].lock().unwrap().published.len();
+    for version in 2..=4 {
+        scene.replace_of("shop", version, 100 + version, version * 20);
+        scene.pass(version * 20..=version * 20 + 15);
+    }
+    let topics = scene.topics();
+    assert_eq!(topics.len(), PARTS + PARTS + 3, "both current releases, and the shop's previous one");
+    assert!(topics.contains(&release_topic(&manifest(1).group).to_string()));
+    let sent = scene.brokers[0].lock().unwrap().published.len() - published;
+    assert_eq!(sent, 3 * PARTS + 2 * 3, "three releases of one group, and two clearings");
+}
+
+#[test]
+fn an_artifact_of_two_groups_stays_until_neither_has_it() {
+    let mut scene = Scene::new(1);
+    scene.states[0].connected();
+    scene.replace(1, 0);
+    scene.replace_of("shop", 1, 1, 0);
+    scene.pass(0..=15);
+    let chunk = chunk_topic(&manifest(1).artifacts[0].sha256, 0).to_string();
+    for version in 2..=3 {
+        scene.replace(version, version * 20);
+        scene.pass(version * 20..=version * 20 + 15);
+    }
+    assert!(scene.topics().contains(&chunk), "the other group has it");
+    for version in 2..=3 {
+        scene.replace_of("shop", version, 100 + version, 80 + version * 20);
+        scene.pass(80 + version * 20..=95 + version * 20);
+    }
+    assert!(!scene.topics().contains(&chunk));
+}
+
+#[test]
+fn a_publisher_that_forgets_its_releases_clears_nothing_and_publishes_nothing() {
+    let mut scene = Scene::new(1);
+    scene.states[0].connected();
+    scene.replace(1, 0);
+    scene.pass(0..=15);
+    scene.publisher.forget();
+    scene.states[0].disconnected();
+    scene.brokers[0].lock().unwrap().retained.clear();
+    scene.states[0].connected();
+    assert_eq!(scene.pass(20..=40), [0], "another process publishes them");
 }

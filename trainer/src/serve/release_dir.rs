@@ -20,6 +20,18 @@ impl ReleaseDir {
         Self { folder: folder.to_owned(), group: group.to_owned() }
     }
 
+    /// The group.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// True for the names of the group's files: group, version and an ending.
+    pub(crate) fn owns(&self, name: &str) -> bool {
+        let rest = name.strip_prefix(&self.group).and_then(|rest| rest.strip_prefix('-'));
+        let version = rest.and_then(|rest| rest.split_once('.')).map(|(version, _)| version);
+        version.is_some_and(|version| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
     /// Path of a version's file.
     pub(crate) fn path(&self, version: u64) -> PathBuf {
         self.folder.join(format!("{}-{version}.lwr", self.group))
@@ -68,8 +80,7 @@ impl ReleaseDir {
     /// When a mode cannot be changed.
     pub(crate) fn make_private(&self) -> Result<(), MakeError> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let prefix = format!("{}-", self.group);
-        for path in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+        for path in entries.filter(|entry| self.owns(&entry.file_name().to_string_lossy())) {
             let path = path.path();
             private_file::restrict(&path).map_err(|source| MakeError::File { path, source })?;
         }
@@ -123,6 +134,8 @@ mod tests {
         ReleaseDir::new(&folder.path().join("releases"), "home-2").write(77, b"x").unwrap();
         assert_eq!(releases.versions(), [1, 9, 10]);
         assert_eq!(releases.read(9).unwrap(), [9]);
+        assert!(["home-1.lwr", "home-12.card.html"].iter().all(|name| releases.owns(name)));
+        assert!(["home-2-77.lwr", "home-.lwr", "homes-1.lwr", "home-1"].iter().all(|name| !releases.owns(name)));
         assert!(releases.read(2).unwrap_err().to_string().contains("home-2.lwr"));
     }
 }

@@ -23,14 +23,22 @@ pub(crate) fn manifest(version: u64) -> Manifest {
 }
 
 pub(crate) fn release(version: u64) -> Vec<u8> {
+    signed(&manifest(version), version)
+}
+
+/// A release of a group, with the artifact of another version.
+pub(crate) fn release_of(group: &str, version: u64, network: u64) -> Vec<u8> {
+    signed(&Manifest { group: name(group), version, ..manifest(network) }, network)
+}
+
+fn signed(manifest: &Manifest, network: u64) -> Vec<u8> {
     let mut buffer = vec![0; MANIFEST_BYTES];
-    let manifest = manifest(version);
     let encoded = manifest.encode(&mut buffer).unwrap();
     let signature = SigningKey::from_bytes(&[3; 32]).sign(&signing_bytes(encoded)).to_bytes();
     let signed = SignedManifest { key: name("test"), signature, manifest: encoded };
     let mut buffer = vec![0; SIGNED_MANIFEST_BYTES];
     let signed = signed.encode(&mut buffer).unwrap();
-    file(signed, version)
+    file(signed, network)
 }
 
 /// The same release without a signature, as the gate holds it back.

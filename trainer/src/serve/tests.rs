@@ -1,18 +1,18 @@
 //! The server with a maker that returns small valid releases at once.
 
-use super::testing::{held, manifest, network, release};
+use super::testing::{held, manifest, network, release, release_of};
 use super::*;
 use lapwing_pipeline::card::CardFiles;
 use lapwing_pipeline::gate::GateReport;
 use lapwing_pipeline::order::{Guard, MadeRelease, Order, StageProgress};
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::features::SchemaId;
-use lapwing_shared::messages::Acknowledgement;
 use lapwing_shared::messages::topics::{Kind, agent_topic, chunk_topic, release_topic};
+use lapwing_shared::messages::{Acknowledgement, Body};
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
 use lapwing_shared::release::signature::{KeyUse, SignedManifest};
-use lapwing_store::testing::{Folder, SCHEMA, bytes, name, samples};
-use lapwing_store::{HeldState, TrainingRow};
+use lapwing_store::testing::{Folder, SCHEMA, bytes, name, samples, status};
+use lapwing_store::{Counter, HeldState, TrainingRow};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{Client, Event, MqttOptions};
@@ -24,10 +24,10 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes releases and records the number of rows.
 #[derive(Default)]
-struct Maker {
-    rows: Mutex<Vec<usize>>,
+pub(super) struct Maker {
+    pub(super) rows: Mutex<Vec<usize>>,
     holds: AtomicBool,
-    orders: Mutex<Vec<Order>>,
+    pub(super) orders: Mutex<Vec<Order>>,
 }
 
 impl ReleaseMaker for Maker {
@@ -50,11 +50,14 @@ impl ReleaseMaker for Maker {
             let file = held(order.version);
             return Ok(MadeRelease { file, card: Some(card), gate, held: true, ..MadeRelease::default() });
         }
-        Ok(MadeRelease { file: release(order.version), card: Some(card), ..MadeRelease::default() })
+        // Groups have different artifacts.
+        let network = order.version + if order.group == name("home") { 0 } else { 1_000 };
+        let file = release_of(order.group.as_str(), order.version, network);
+        Ok(MadeRelease { file, card: Some(card), ..MadeRelease::default() })
     }
 }
 
-fn config(folder: &Folder) -> Config {
+pub(super) fn config(folder: &Folder) -> Config {
     let mut config = Config::default();
     config.store.path = folder.store().into();
     config.broker.listen = ([127, 0, 0, 1], 0).into();
@@ -66,14 +69,29 @@ fn config(folder: &Folder) -> Config {
     config
 }
 
+/// Starts a server with all roles.
+pub(super) fn serve(config: Config, maker: Arc<Maker>, now: Moment) -> Result<Server, ServeError> {
+    Server::start(config, &Roles::default(), maker, now)
+}
+
+pub(super) fn learner(server: &mut Server) -> &mut Learner {
+    server.learner.as_mut().unwrap()
+}
+
+/// Versions of a group's release files.
+pub(super) fn versions(server: &Server, group: &str) -> Vec<u64> {
+    let groups = &server.learner.as_ref().unwrap().groups;
+    groups.iter().find(|own| own.settings.group == group).unwrap().releases.versions()
+}
+
 /// An MQTT client and the messages of its subscriptions.
-struct Subscriber {
-    client: Client,
+pub(super) struct Subscriber {
+    pub(super) client: Client,
     messages: Receiver<(String, Vec<u8>)>,
 }
 
 impl Subscriber {
-    fn new(server: &Server, id: &str, filters: &[&str]) -> Self {
+    pub(super) fn new(server: &Server, id: &str, filters: &[&str]) -> Self {
         let address = server.address().unwrap();
         let mut options = MqttOptions::new(id, address.ip().to_string(), address.port());
         options.set_max_packet_size(Some(70_000));
@@ -96,19 +114,19 @@ impl Subscriber {
         Self { client, messages }
     }
 
-    fn receive(&self) -> (String, Vec<u8>) {
+    pub(super) fn receive(&self) -> (String, Vec<u8>) {
         self.messages.recv_timeout(TIMEOUT).unwrap()
     }
 }
 
 /// Runs one pass of the loop, and waits for the training that it starts.
-fn tick_and_train(server: &mut Server) {
+pub(super) fn tick_and_train(server: &mut Server) {
     tick_and_train_at(server, clock::moment());
 }
 
-fn tick_and_train_at(server: &mut Server, now: Moment) {
+pub(super) fn tick_and_train_at(server: &mut Server, now: Moment) {
     server.tick(now).unwrap();
-    let Some((job, _)) = &server.training else { return };
+    let Some((job, _)) = server.learner.as_ref().and_then(|learner| learner.training.as_ref()) else { return };
     // The training thread drops its end of the channel when it is done.
     let end = loop {
         if let Err(error) = job.reports.recv_timeout(TIMEOUT) {
@@ -116,13 +134,23 @@ fn tick_and_train_at(server: &mut Server, now: Moment) {
         }
     };
     assert_eq!(end, RecvTimeoutError::Disconnected, "training timed out");
-    server.finish_training(now).unwrap();
+    learner(server).finish_training(now).unwrap();
+    server.publish(now).unwrap();
 }
 
 /// Publishes rows of an agent and waits until the server acknowledges that they are stored.
 fn store_rows(server: &Server, numbers: std::ops::Range<u64>) {
-    let agent = name("gw-1");
-    let client = Subscriber::new(server, "gw-1", &[agent_topic(&agent, Kind::Ack).as_str()]);
+    store_rows_of(server, "gw-1", "home", numbers);
+}
+
+/// Publishes status and rows of an agent in a group and waits until the server acknowledges that they are stored.
+pub(super) fn store_rows_of(server: &Server, agent: &str, group: &str, numbers: std::ops::Range<u64>) {
+    let agent = name(agent);
+    let client = Subscriber::new(server, &agent, &[agent_topic(&agent, Kind::Ack).as_str()]);
+    let mut message = status(1);
+    let Body::Status(status) = &mut message.body else { unreachable!() };
+    status.group = name(group);
+    client.client.publish(agent_topic(&agent, Kind::Status).as_str(), QoS::AtLeastOnce, true, bytes(&message)).unwrap();
     let topic = agent_topic(&agent, Kind::Sample);
     for number in numbers.clone() {
         let payload = bytes(&samples(1, number, &[(number, false)]));
@@ -139,11 +167,11 @@ fn store_rows(server: &Server, numbers: std::ops::Range<u64>) {
 fn a_requested_release_reaches_an_agent_in_chunks() {
     let folder = Folder::new();
     let maker = Arc::new(Maker::default());
-    let mut server = Server::start(config(&folder), Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
+    let mut server = serve(config(&folder), Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
     let subscriber = Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str()]);
     store_rows(&server, 1..6);
     let handle = StoreHandle::open(folder.store()).unwrap();
-    let job = handle.request_retraining("operator", 1).unwrap();
+    let job = handle.request_retraining(None, "operator", 1).unwrap();
     tick_and_train(&mut server);
     let (state, result) = handle.job_state(job).unwrap();
     assert_eq!((state.as_str(), result.as_deref()), ("done", Some("release 1")));
@@ -182,14 +210,14 @@ fn new_rows_trigger_a_release_and_old_chunks_are_cleared() {
     let maker = Arc::new(Maker::default());
     let mut config = config(&folder);
     config.retrain.after_rows = 5;
-    let mut server = Server::start(config, Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
+    let mut server = serve(config, Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
     let first_chunk = chunk_topic(&manifest(1).artifacts[0].sha256, 0);
     let subscriber =
         Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str(), first_chunk.as_str()]);
     for version in 1..=3 {
         store_rows(&server, version * 5 - 4..version * 5 + 1);
         tick_and_train(&mut server);
-        assert_eq!(server.releases.versions().last(), Some(&version));
+        assert_eq!(versions(&server, "home").last(), Some(&version));
     }
     let messages: Vec<_> = (0..5).map(|_| subscriber.receive()).collect();
     let cleared = messages.iter().position(|(topic, payload)| *topic == first_chunk.as_str() && payload.is_empty());
@@ -206,21 +234,21 @@ fn a_held_release_is_signed_and_published_only_after_approval() {
     let key = folder.path().join("key");
     ReleaseKey::generate("test").unwrap().save(&key, &folder.path().join("pub"), KeyUse::Any, None).unwrap();
     config.retrain.key = Some(key);
-    let mut server = Server::start(config, Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
+    let mut server = serve(config, Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
     store_rows(&server, 1..6);
     let handle = StoreHandle::open(folder.store()).unwrap();
-    handle.request_retraining("operator", 1).unwrap();
+    handle.request_retraining(None, "operator", 1).unwrap();
     tick_and_train(&mut server);
-    assert_eq!(server.releases.versions(), [1], "the gate had nothing to compare with");
+    assert_eq!(versions(&server, "home"), [1], "the gate had nothing to compare with");
     maker.holds.store(true, Ordering::Relaxed);
-    let job = handle.request_retraining("operator", 2).unwrap();
+    let job = handle.request_retraining(None, "operator", 2).unwrap();
     tick_and_train(&mut server);
     let (state, result) = handle.job_state(job).unwrap();
     assert_eq!((state.as_str(), result.unwrap().as_str()), ("done", "release 2 waits for approval: the limits moved"));
     let Guard { previous, reference, .. } = maker.orders.lock().unwrap()[1].guard.clone();
     assert!(previous == Some(release(1)) && reference == previous);
     server.tick(clock::moment()).unwrap();
-    assert_eq!(server.releases.versions(), [1], "not published without approval");
+    assert_eq!(versions(&server, "home"), [1], "not published without approval");
     let waiting = &handle.held_releases("home", 9).unwrap()[0];
     assert_eq!(
         (waiting.version, waiting.state, waiting.findings.as_str()),
@@ -228,11 +256,9 @@ fn a_held_release_is_signed_and_published_only_after_approval() {
     );
     handle.decide_held("home", 2, true, "an operator", 3).unwrap();
     server.tick(clock::moment()).unwrap();
-    assert_eq!(server.releases.versions(), [1, 2]);
+    assert_eq!(versions(&server, "home"), [1, 2]);
     assert_eq!(handle.held_releases("home", 9).unwrap()[0].state, HeldState::Published);
-    let compared =
-        |server: &Server| (server.order(4).unwrap().guard.previous, server.order(4).unwrap().guard.reference);
-    let (previous, reference) = compared(&server);
+    let Guard { previous, reference, .. } = learner(&mut server).order(0, 4).unwrap().0.guard;
     assert!(previous != Some(release(1)) && reference == previous, "the approved release is the reference");
     let subscriber = Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str()]);
     let signed = subscriber.receive().1;
@@ -245,15 +271,15 @@ fn a_rejected_release_is_never_signed_and_its_version_is_not_used_again() {
     let folder = Folder::new();
     let maker = Arc::new(Maker::default());
     maker.holds.store(true, Ordering::Relaxed);
-    let mut server = Server::start(config(&folder), Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
+    let mut server = serve(config(&folder), Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
     store_rows(&server, 1..6);
     let handle = StoreHandle::open(folder.store()).unwrap();
-    handle.request_retraining("operator", 1).unwrap();
+    handle.request_retraining(None, "operator", 1).unwrap();
     tick_and_train(&mut server);
     handle.decide_held("home", 1, false, "an operator", 2).unwrap();
     server.tick(clock::moment()).unwrap();
-    assert!(server.releases.versions().is_empty());
-    assert_eq!(server.order(1).unwrap().version, 2);
+    assert!(versions(&server, "home").is_empty());
+    assert_eq!(learner(&mut server).order(0, 1).unwrap().0.version, 2);
     server.stop().unwrap();
 }
 
@@ -263,15 +289,15 @@ fn only_agents_that_may_teach_train() {
     let maker = Arc::new(Maker::default());
     let mut config = config(&folder);
     config.agents.teach = Some(vec!["gw-9".into()]);
-    let mut server = Server::start(config, Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
+    let mut server = serve(config, Arc::<Maker>::clone(&maker), clock::moment()).unwrap();
     store_rows(&server, 1..6);
     let handle = StoreHandle::open(folder.store()).unwrap();
-    let job = handle.request_retraining("operator", 1).unwrap();
+    let job = handle.request_retraining(None, "operator", 1).unwrap();
     tick_and_train(&mut server);
     let error = handle.job_state(job).unwrap().1.unwrap();
     assert!(error.starts_with("not enough data: 0 feature rows"), "{error}");
-    server.config.agents.teach = Some(vec!["gw-9".into(), "gw-1".into()]);
-    handle.request_retraining("operator", 2).unwrap();
+    learner(&mut server).teach = Some(vec!["gw-9".into(), "gw-1".into()]);
+    handle.request_retraining(None, "operator", 2).unwrap();
     tick_and_train(&mut server);
     assert_eq!(*maker.rows.lock().unwrap(), [5]);
     server.stop().unwrap();
@@ -281,29 +307,37 @@ fn only_agents_that_may_teach_train() {
 fn start_up_republishes_the_release_and_continues_its_version() {
     let folder = Folder::new();
     ReleaseDir::new(&folder.path().join("releases"), "home").write(7, &release(7)).unwrap();
-    let server = Server::start(config(&folder), Arc::new(Maker::default()), clock::moment()).unwrap();
+    let mut server = serve(config(&folder), Arc::new(Maker::default()), clock::moment()).unwrap();
     let subscriber = Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str()]);
     let manifest_sent = Manifest::decode(SignedManifest::decode(&subscriber.receive().1).unwrap().manifest).unwrap();
     assert_eq!(manifest_sent.version, 7);
-    assert_eq!(server.order(1).unwrap().version, 8, "a new store continues with the versions on disk");
+    assert_eq!(
+        learner(&mut server).order(0, 1).unwrap().0.version,
+        8,
+        "a new store continues with the versions on disk"
+    );
     server.handle.set_counter(Counter::ReleaseVersionFloor, 1_007).unwrap();
-    assert_eq!(server.order(1).unwrap().version, 1_008, "a restored store skips versions that agents may have");
+    assert_eq!(
+        learner(&mut server).order(0, 1).unwrap().0.version,
+        1_008,
+        "a restored store skips versions that agents may have"
+    );
     server.stop().unwrap();
 }
 
 #[test]
 fn a_request_without_rows_or_key_fails_with_advice() {
     let folder = Folder::new();
-    let mut server = Server::start(config(&folder), Arc::new(Maker::default()), clock::moment()).unwrap();
+    let mut server = serve(config(&folder), Arc::new(Maker::default()), clock::moment()).unwrap();
     let handle = StoreHandle::open(folder.store()).unwrap();
-    let job = handle.request_retraining("operator", 1).unwrap();
+    let job = handle.request_retraining(None, "operator", 1).unwrap();
     tick_and_train(&mut server);
     let (state, error) = handle.job_state(job).unwrap();
     assert_eq!(state.as_str(), "failed");
     let error = error.unwrap();
     assert!(error.contains("0 feature rows") && error.contains("min-rows"), "{error}");
-    server.config.retrain.key = None;
-    let job = handle.request_retraining("operator", 2).unwrap();
+    learner(&mut server).groups[0].settings.key = None;
+    let job = handle.request_retraining(None, "operator", 2).unwrap();
     tick_and_train(&mut server);
     assert!(handle.job_state(job).unwrap().1.unwrap().contains("keys new NAME"));
     server.stop().unwrap();
@@ -316,7 +350,7 @@ fn a_damaged_release_file_stops_the_start() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     ReleaseDir::new(&folder.path().join("releases"), "home").write(2, &bytes).unwrap();
-    let error = Server::start(config(&folder), Arc::new(Maker::default()), clock::moment()).err().unwrap().to_string();
+    let error = serve(config(&folder), Arc::new(Maker::default()), clock::moment()).err().unwrap().to_string();
     assert_eq!(error, "release 2: artifact 0 of the release file does not match the manifest");
 }
 
@@ -333,10 +367,10 @@ fn a_weekly_schedule_trains_when_seven_days_have_passed_and_pauses_after_a_failu
         wall_s: start.wall_s + seconds,
         monotonic: start.monotonic + Duration::from_secs(seconds),
     };
-    let mut server = Server::start(config, Arc::<Maker>::clone(&maker), start).unwrap();
+    let mut server = serve(config, Arc::<Maker>::clone(&maker), start).unwrap();
     let attempts = |server: &mut Server, seconds| {
         tick_and_train_at(server, at(seconds));
-        (maker.rows.lock().unwrap().len(), server.releases.versions().len())
+        (maker.rows.lock().unwrap().len(), versions(&server, "home").len())
     };
     assert_eq!(attempts(&mut server, 7 * DAY_S - 1), (0, 0));
     // Too few rows: the maker is not even asked, and the next attempt waits.

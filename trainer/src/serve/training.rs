@@ -28,10 +28,14 @@ pub(super) struct TrainingRequest {
     pub(super) order: Order,
     /// Minimum number of rows.
     pub(super) min_rows: u64,
+    /// Its group is one of several: only rows of the group's agents train.
+    pub(super) only_group: bool,
     /// Agents whose rows train; `None`: all.
     pub(super) teach: Option<Vec<String>>,
     /// Why the release is made, for log and dashboard.
     pub(super) reason: String,
+    /// Number of its group in the server.
+    pub(super) group: usize,
     /// Newest of the jobs that requested it, if any.
     pub(super) job: Option<i64>,
     /// Feature rows ever stored at its start.
@@ -88,7 +92,11 @@ fn make(
     progress: &mut dyn FnMut(StageProgress),
 ) -> Result<Made, MakeError> {
     let handle = StoreHandle::open(store)?;
-    let mut stored = handle.training_rows(&maker.schema())?;
+    let agents = request.only_group.then(|| handle.agents_of_group(&request.order.group)).transpose()?;
+    let mut stored = match &agents {
+        Some(agents) => handle.training_rows_of(&maker.schema(), agents.keys().copied().collect())?,
+        None => handle.training_rows(&maker.schema())?,
+    };
     let mut rows = stored.by_ref().collect::<Result<Vec<_>, _>>()?;
     let summary = stored.summary().clone();
     let TrainingRequest { mut order, min_rows, teach, .. } = request;
@@ -100,7 +108,8 @@ fn make(
     if taught < min_rows {
         return Err(MakeError::TooFewRows { rows: taught, needed: min_rows });
     }
-    order.guard.labelled = labelled_attacks(&handle)?;
+    let names = agents.map(|agents| agents.into_values().collect());
+    order.guard.labelled = labelled_attacks(&handle, names.as_ref())?;
     let release = maker.make(&order, rows, progress)?;
     let not_teaching = summary.rows - taught;
     Ok(Made { release, summary, not_teaching })

@@ -23,6 +23,8 @@ pub struct Committed {
     pub rejected: u64,
     /// The first few of them.
     pub rejections: Vec<(AgentName, Rejection)>,
+    /// Why the limits of the store could not be enforced after the commit; the next one tries again.
+    pub retention_error: Option<String>,
 }
 
 /// Why a message was not stored, though its agent is known.

@@ -1,4 +1,4 @@
-//! SQLite and file errors → store errors that name the operator's next step.
+//! Errors of databases and files → store errors that name the operator's next step.
 
 use rusqlite::ErrorCode;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,10 @@ pub enum StoreError {
         known: u32,
     },
     /// Another process writes to the store.
-    #[error("the store {} is in use by another trainer; stop that trainer or choose another path", path.display())]
+    #[error(
+        "the store {} is in use by another trainer; stop that trainer or choose another path. An SQLite file allows one \
+         process of the trainer: run all roles in it, without --roles, or use PostgreSQL", path.display()
+    )]
     InUse { path: PathBuf },
     /// The disk is full or reports an I/O error; no message of the batch was stored.
     #[error("cannot write to the store {}: {reason}; free some space on its disk, the trainer retries", path.display())]
@@ -73,6 +76,43 @@ pub enum StoreError {
         what: String,
         /// Subcommand that lists such items.
         list: &'static str,
+    },
+    /// The server of a database cannot be reached, or rejects the connection.
+    #[error("cannot connect to the store {store}: {reason}; check that PostgreSQL runs there and admits this user")]
+    Connect {
+        /// Address, without a password.
+        store: String,
+        /// The server's or the system's error.
+        reason: String,
+        /// The same call may succeed later.
+        is_temporary: bool,
+    },
+    /// An invalid `postgres://` address; the reason is not shown, because it may be a part of the password.
+    #[error(
+        "the address of the store {store} is invalid; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special \
+         characters as %40 and a socket's folder as %2Frun%2Fpostgresql; other parameters are in docs/operations.md"
+    )]
+    Address { store: String },
+    /// A database of another program.
+    #[error("the database {store} has tables of another program; create a database for Lapwing (createdb)")]
+    ForeignDatabase { store: String },
+    /// A database that cannot store every text.
+    #[error(
+        "the database {store} has the encoding {found}; create one with UTF8 (createdb --encoding UTF8 -T template0)"
+    )]
+    Encoding { store: String, found: String },
+    /// A database without a store.
+    #[error("the database {store} has no Lapwing store; start `serve`, or run `lapwing-trainer store migrate`")]
+    NoTables { store: String },
+    /// An operation on files, of a store in a database.
+    #[error("the store {store} is a database: Lapwing does not {what} it; use {instead}")]
+    NotAFile {
+        /// Address, without a password.
+        store: String,
+        /// The operation.
+        what: &'static str,
+        /// The program for it.
+        instead: &'static str,
     },
     /// A store of a kind that this program was built without.
     #[error("cannot open the store {store}: this program is built without PostgreSQL; use the path of an SQLite file")]
@@ -89,6 +129,27 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// An agent without this episode.
+    pub(crate) fn no_episode(agent: &str, episode: u64) -> Self {
+        Self::Missing { what: format!("alert episode {episode} of agent `{agent}`"), list: "alerts" }
+    }
+
+    /// No agent with this name.
+    pub(crate) fn no_agent(name: &str) -> Self {
+        Self::Missing { what: format!("agent `{name}`"), list: "agents" }
+    }
+
+    /// No release that an operator could decide on.
+    pub(crate) fn none_waits(group: &str, version: u64) -> Self {
+        let what = format!("release {version} of group `{group}` that waits for approval");
+        Self::Missing { what, list: "approve" }
+    }
+
+    /// No job with this number.
+    pub(crate) fn no_job(id: i64) -> Self {
+        Self::Missing { what: format!("job {id}"), list: "retrain" }
+    }
+
     /// Groups SQLite errors by what the operator can do about them.
     pub(crate) fn from_sql(path: &Path, source: rusqlite::Error) -> Self {
         let (path, reason) = (path.to_path_buf(), source.to_string());
@@ -105,8 +166,11 @@ impl StoreError {
         }
     }
 
-    /// True if the same call may succeed later (disk full, store busy).
+    /// True if the same call may succeed later (disk full, store busy, database not reachable).
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::NoSpace { .. } | Self::Sql { is_temporary: true, .. })
+        matches!(
+            self,
+            Self::NoSpace { .. } | Self::Sql { is_temporary: true, .. } | Self::Connect { is_temporary: true, .. }
+        )
     }
 }

@@ -4,13 +4,21 @@
 //! [`StoreHandle`] are an open one. All implementations pass the same tests, the module `contract`.
 #![forbid(unsafe_code)]
 
+mod agent_walk;
 mod committed;
 mod counter;
 mod episode_features;
+mod episode_walk;
 mod error;
+mod fields;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod query;
 mod received;
 mod rows;
+mod shares;
 mod sqlite;
+mod statements;
 mod store;
 mod stored_numbers;
 pub mod traits;
@@ -28,14 +36,15 @@ pub use committed::{Committed, Rejection};
 pub use counter::Counter;
 pub use error::StoreError;
 pub use lapwing_fleet::{
-    Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
+    AgentState, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
 };
-pub use received::{Content, Received, SampleBatch};
+pub use received::{Content, HealthReport, Received, SampleBatch, StatusReport};
 pub use rows::{
-    AgentRow, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage,
-    EpisodeSpan, MAX_AGENTS, MAX_EPISODES_SCANNED, StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
+    AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent,
+    EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan, GroupRows, MAX_NAMES_SEARCHED, StoredAgent, StoredBatch,
+    StoredUpdate, Unlabelled,
 };
-pub use store::{Store, StoreHandle, is_store};
+pub use store::{Store, StoreHandle, StoreLock, is_store};
 pub use stored_numbers::StoredNumbers;
 pub use training_rows::{RowSummary, TrainingRow, TrainingRows};
 pub use url::StoreUrl;

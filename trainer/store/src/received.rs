@@ -1,7 +1,7 @@
 //! A decoded message → the parts that the store and its queues need.
 
 use lapwing_shared::features::SchemaId;
-use lapwing_shared::messages::{AgentName, Alert, Body, Message, Update};
+use lapwing_shared::messages::{AgentName, Alert, Body, Health, Message, Status, Update, UpdateStep};
 use lapwing_shared::units::Timestamp;
 
 /// A decoded message and its encoded bytes.
@@ -25,9 +25,40 @@ pub struct Received {
 pub enum Content {
     Alert(Box<Alert>),
     Samples(SampleBatch),
-    Health,
-    Status,
+    Health(HealthReport),
+    Status(Box<StatusReport>),
     Update(Box<Update>),
+}
+
+/// What lists of agents need of a health message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct HealthReport {
+    pub degraded: bool,
+}
+
+/// What lists of agents need of a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct StatusReport {
+    pub online: bool,
+    pub group: String,
+    /// 0 for none.
+    pub release: u64,
+    pub on_trial: bool,
+}
+
+impl From<&Health> for HealthReport {
+    fn from(health: &Health) -> Self {
+        Self { degraded: health.coverage_degraded }
+    }
+}
+
+impl From<&Status> for StatusReport {
+    fn from(status: &Status) -> Self {
+        let Status { online, release, on_trial, .. } = *status;
+        Self { online, group: status.group.to_string(), release, on_trial }
+    }
 }
 
 /// Header of a sample batch.
@@ -52,8 +83,8 @@ impl Received {
                 let suspects = suspects().min().zip(suspects().max());
                 Content::Samples(SampleBatch { schema: samples.schema, rows: samples.rows.len() as u32, suspects })
             }
-            Body::Health(_) => Content::Health,
-            Body::Status(_) => Content::Status,
+            Body::Health(health) => Content::Health((&health).into()),
+            Body::Status(status) => Content::Status(Box::new((&status).into())),
             Body::Update(update) => Content::Update(Box::new(update)),
         };
         Self { agent, run, number, content, payload }
@@ -61,11 +92,23 @@ impl Received {
 
     /// True for message types that are numbered, stored one by one and acknowledged.
     pub fn is_acknowledged(&self) -> bool {
-        !matches!(self.content, Content::Health | Content::Status)
+        !matches!(self.content, Content::Health(_) | Content::Status(_))
     }
 }
 
 /// A time as stored: times beyond signed 64-bit numbers become the largest one.
 pub(crate) fn stored_ns(at: Timestamp) -> i64 {
     at.as_nanos().min(i64::MAX.cast_unsigned()).cast_signed()
+}
+
+/// Name of a step of an update, and why it failed.
+pub(crate) fn step_names(step: &UpdateStep) -> (&'static str, Option<&str>) {
+    match step {
+        UpdateStep::Downloading => ("downloading", None),
+        UpdateStep::Verified => ("verified", None),
+        UpdateStep::Trial => ("trial", None),
+        UpdateStep::Confirmed => ("confirmed", None),
+        UpdateStep::Refused(why) => ("refused", Some(why.as_str())),
+        UpdateStep::RolledBack(why) => ("rolled-back", Some(why.as_str())),
+    }
 }

@@ -1,8 +1,9 @@
 //! What pages, lists and commands read from a store, and how they select it; plain types without SQL.
 
-use lapwing_fleet::Episode;
+use lapwing_fleet::{AgentState, Episode};
 use lapwing_shared::messages::{Health, Status};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// One agent, as `agents` lists it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,12 +19,39 @@ pub struct StoredAgent {
     pub sample_rows: u64,
     /// Alert messages received in total.
     pub alerts: u64,
+    /// Group that an operator assigned instead of the reported one.
+    #[serde(skip)]
+    pub assigned_group: Option<String>,
     /// Last status; `None` if the agent has not sent one or it no longer decodes.
     #[serde(skip)]
     pub status: Option<Box<Status>>,
     /// Last health; `None` if the agent has not sent one or it no longer decodes.
     #[serde(skip)]
     pub health: Option<Box<Health>>,
+}
+
+impl StoredAgent {
+    /// Group that its rows train: the assigned one, otherwise the reported one; `None` until it sends its status.
+    pub fn group(&self) -> Option<&str> {
+        self.assigned_group.as_deref().or_else(|| self.status.as_ref().map(|status| status.group.as_str()))
+    }
+}
+
+/// Feature rows of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupRows {
+    /// Rows that arrived from agents while they were in the group.
+    pub stored: u64,
+    /// Value of `stored` when training of the last release began.
+    pub trained: u64,
+}
+
+/// Number of agents of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct AgentsOfGroup {
+    pub group: String,
+    pub agents: u64,
 }
 
 /// Selects episodes.
@@ -37,8 +65,52 @@ pub struct AlertFilter {
     pub limit: u32,
 }
 
-/// Agents that one query returns, at most.
-pub const MAX_AGENTS: u32 = 20_000;
+/// Names that one query for a part of a name looks at, at most. [`AgentFilter::after`] continues.
+pub const MAX_NAMES_SEARCHED: u32 = 5_000;
+
+/// Selects agents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentFilter {
+    /// Only agents whose name begins with this text.
+    pub prefix: Option<String>,
+    /// Only agents whose name contains this text.
+    pub contains: Option<String>,
+    /// Only agents of this group.
+    pub group: Option<String>,
+    /// Only agents in this state.
+    pub state: Option<AgentState>,
+    /// Only agents after this place: [`AgentPage::next`] of the previous page.
+    pub after: Option<i64>,
+    /// Agents per page, at most.
+    pub limit: u32,
+}
+
+/// One page of agents.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AgentPage {
+    /// The agents: those with open alerts first, and in each half the worst state first, then by name.
+    pub agents: Vec<AgentRow>,
+    /// [`AgentFilter::after`] of the next page; `None` on the last page. With [`AgentFilter::contains`], a page may be
+    /// short or empty and still have a next one.
+    pub next: Option<i64>,
+}
+
+/// Number of agents that agree in these fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names and types of the fields document them")]
+pub struct AgentCount {
+    pub state: AgentState,
+    /// Empty until an agent sends its status.
+    pub group: String,
+    /// Release in use, 0 for none.
+    pub release: u64,
+    pub on_trial: bool,
+    /// Release that they refused or rolled back, 0 for none.
+    pub failed_release: u64,
+    pub agents: u64,
+    /// Their open alert episodes.
+    pub open_alerts: u64,
+}
 
 /// One step of an agent's update.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +147,6 @@ pub struct AgentRow {
     /// Open episodes.
     pub open_alerts: u64,
 }
-
-/// Episodes that one query looks at, at most. [`EpisodeFilter::before`] continues with older ones.
-pub const MAX_EPISODES_SCANNED: u32 = 5_000;
 
 /// Selects episodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,6 +239,21 @@ pub struct Unlabelled {
     pub episodes: u64,
     /// Evidence limit that they exceeded, nats; the mean where there were several limits.
     pub limit_nats: f32,
+}
+
+impl Unlabelled {
+    /// The sum over these agents, or over all; from the agents' names, numbers of episodes and sums of limits.
+    pub(crate) fn of(agents: Option<&[String]>, lines: Vec<(String, u64, f64)>) -> Self {
+        let agents: Option<BTreeSet<&str>> = agents.map(|agents| agents.iter().map(String::as_str).collect());
+        let (mut episodes, mut nats) = (0, 0.0);
+        for (name, count, sum) in lines {
+            if agents.as_ref().is_none_or(|agents| agents.contains(name.as_str())) {
+                episodes += count;
+                nats += sum;
+            }
+        }
+        Self { episodes, limit_nats: (nats / episodes.max(1) as f64) as f32 }
+    }
 }
 
 /// Versions that a restored store skips, because the agents may have releases that were made after the backup. Far below

@@ -1,12 +1,16 @@
 //! A place → the implementation that speaks to it.
 
 use crate::error::StoreError;
+#[cfg(feature = "postgres")]
+use crate::postgres::{PostgresHandle, PostgresWriter};
 use crate::rows::EpisodeSpan;
-use crate::sqlite::{SqliteHandle, SqliteWriter, schema};
+use crate::sqlite::{self, SqliteHandle, SqliteWriter, schema};
 use crate::traits::{Handle, Ingest};
 use crate::url::StoreUrl;
 use crate::{Limits, episode_features, training_rows};
 use lapwing_shared::features::{FeatureVector, SchemaId};
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
@@ -18,6 +22,25 @@ pub fn is_store(path: &Path) -> std::io::Result<bool> {
     match path.into() {
         StoreUrl::Sqlite(path) => schema::is_sqlite(&path),
         StoreUrl::Postgres(_) => Ok(true),
+    }
+}
+
+/// Excludes other processes of the trainer from a store that allows one, without writing messages. A [`Store`] excludes them
+/// as well.
+pub struct StoreLock {
+    _file: File,
+}
+
+impl StoreLock {
+    /// Takes the lock until drop; `None` for a store that several processes may use.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while another process has it.
+    pub fn take(url: &StoreUrl) -> Result<Option<Self>, StoreError> {
+        match url {
+            StoreUrl::Sqlite(path) => Ok(Some(Self { _file: sqlite::lock(path)? })),
+            StoreUrl::Postgres(_) => Ok(None),
+        }
     }
 }
 
@@ -35,7 +58,13 @@ impl Store {
     /// cannot be written.
     pub fn open(url: impl Into<StoreUrl>, limits: Limits) -> Result<Self, StoreError> {
         let url = url.into();
-        let writer = Box::new(SqliteWriter::open(url.file()?, limits)?);
+        let writer: Box<dyn Ingest> = match &url {
+            StoreUrl::Sqlite(path) => Box::new(SqliteWriter::open(path, limits)?),
+            #[cfg(feature = "postgres")]
+            StoreUrl::Postgres(_) => Box::new(PostgresWriter::open(&url, limits)?),
+            #[cfg(not(feature = "postgres"))]
+            StoreUrl::Postgres(_) => return Err(StoreError::NotBuilt { store: url.to_string() }),
+        };
         Ok(Self { url, writer })
     }
 
@@ -81,7 +110,14 @@ impl StoreHandle {
     /// # Errors
     /// When it does not exist, or as for [`Store::open`].
     pub fn open(url: impl Into<StoreUrl>) -> Result<Self, StoreError> {
-        let handle = Box::new(SqliteHandle::open(url.into().file()?)?);
+        let url = url.into();
+        let handle: Box<dyn Handle> = match &url {
+            StoreUrl::Sqlite(path) => Box::new(SqliteHandle::open(path)?),
+            #[cfg(feature = "postgres")]
+            StoreUrl::Postgres(_) => Box::new(PostgresHandle::open(&url)?),
+            #[cfg(not(feature = "postgres"))]
+            StoreUrl::Postgres(_) => return Err(StoreError::NotBuilt { store: url.to_string() }),
+        };
         Ok(Self { handle })
     }
 
@@ -90,7 +126,14 @@ impl StoreHandle {
     /// # Errors
     /// As [`StoreHandle::open`].
     pub fn open_reading(url: impl Into<StoreUrl>) -> Result<Self, StoreError> {
-        let handle = Box::new(SqliteHandle::open_reading(url.into().file()?)?);
+        let url = url.into();
+        let handle: Box<dyn Handle> = match &url {
+            StoreUrl::Sqlite(path) => Box::new(SqliteHandle::open_reading(path)?),
+            #[cfg(feature = "postgres")]
+            StoreUrl::Postgres(_) => Box::new(PostgresHandle::open_reading(&url)?),
+            #[cfg(not(feature = "postgres"))]
+            StoreUrl::Postgres(_) => return Err(StoreError::NotBuilt { store: url.to_string() }),
+        };
         Ok(Self { handle })
     }
 
@@ -99,7 +142,19 @@ impl StoreHandle {
     /// # Errors
     /// When the store cannot be read.
     pub fn training_rows(&self, schema: &SchemaId) -> Result<training_rows::TrainingRows<'_>, StoreError> {
-        training_rows::TrainingRows::new(self.handle.as_ref(), schema)
+        training_rows::TrainingRows::new(self.handle.as_ref(), schema, None)
+    }
+
+    /// As [`Self::training_rows`], but only rows of these agents, by number.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn training_rows_of(
+        &self,
+        schema: &SchemaId,
+        agents: BTreeSet<i64>,
+    ) -> Result<training_rows::TrainingRows<'_>, StoreError> {
+        training_rows::TrainingRows::new(self.handle.as_ref(), schema, Some(agents))
     }
 
     /// Rows of one feature schema by which to classify an episode: those in its alert messages, or else those in its

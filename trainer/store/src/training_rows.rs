@@ -13,7 +13,7 @@ use crate::traits::Samples;
 use lapwing_shared::features::{FeatureVector, SchemaId};
 use lapwing_shared::messages::{Body, Message, RowHosts, SampleRow};
 use lapwing_shared::units::Timestamp;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Extension of an episode's time span on both sides, nanoseconds.
 const SPAN_SLACK: i64 = 120 * 1_000_000_000;
@@ -81,6 +81,8 @@ struct Span {
 pub struct TrainingRows<'handle> {
     store: &'handle dyn Samples,
     schema: SchemaId,
+    /// Agents whose rows to return; `None`: of all.
+    only: Option<BTreeSet<i64>>,
     spans: BTreeMap<i64, Vec<Span>>,
     /// By agent id: up to this time, it is certain whether an alert followed a marked row.
     decided_ns: BTreeMap<i64, i64>,
@@ -92,14 +94,19 @@ pub struct TrainingRows<'handle> {
 }
 
 impl<'handle> TrainingRows<'handle> {
-    /// Rows of one feature schema that are in the store now.
-    pub(crate) fn new(store: &'handle dyn Samples, schema: &SchemaId) -> Result<Self, StoreError> {
+    /// Rows of one feature schema that are in the store now, of the agents in `only` or of all.
+    pub(crate) fn new(
+        store: &'handle dyn Samples,
+        schema: &SchemaId,
+        only: Option<BTreeSet<i64>>,
+    ) -> Result<Self, StoreError> {
         let up_to = store.newest_batch()?;
         let other_schema = store.rows_of_other_schemas(schema)?;
         let summary = RowSummary { agents: store.agent_names()?, other_schema, ..RowSummary::default() };
         Ok(Self {
             store,
             schema: *schema,
+            only,
             spans: spans(store)?,
             decided_ns: decided_ns(store, up_to)?,
             after: 0,
@@ -144,6 +151,9 @@ impl TrainingRows<'_> {
         let batches = self.store.sample_batches(&self.schema, self.after, self.up_to, PAGE)?;
         for batch in &batches {
             self.after = batch.arrival;
+            if self.only.as_ref().is_some_and(|only| !only.contains(&batch.agent_id)) {
+                continue;
+            }
             match Message::decode(&batch.payload).map(|message| message.body) {
                 Ok(Body::Samples(samples)) => {
                     let flows = samples.flows_seen as f32 / samples.rows.len().max(1) as f32;

@@ -3,13 +3,18 @@
 //! Collectors use [`Ingest`]; everything else uses the concerns together, as a [`Handle`]. All calls block. Times are
 //! arguments, in seconds since the epoch.
 
+mod agents;
+mod groups;
+pub use agents::{Agents, MAX_SILENCED};
+pub use groups::Groups;
+
 use crate::committed::Committed;
 use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::received::Received;
 use crate::rows::{
-    AgentRow, AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan,
-    StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
+    AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan, StoredBatch,
+    Unlabelled,
 };
 use crate::stored_numbers::StoredNumbers;
 use lapwing_fleet::{Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release};
@@ -34,6 +39,14 @@ pub trait Ingest: Send {
     /// When the store cannot be read.
     fn progress(&self, agent: &AgentName, run: u64) -> Result<Option<StoredNumbers>, StoreError>;
 
+    /// [`Ingest::progress`] of several runs, in their order; a database answers all with one query.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn progress_of(&self, runs: &[(AgentName, u64)]) -> Result<Vec<Option<StoredNumbers>>, StoreError> {
+        runs.iter().map(|(agent, run)| self.progress(agent, *run)).collect()
+    }
+
     /// Ends writing.
     ///
     /// # Errors
@@ -41,45 +54,9 @@ pub trait Ingest: Send {
     fn close(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-/// Agents, as they report themselves.
-pub trait Agents {
-    /// All agents, ordered by name.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agents(&self) -> Result<Vec<StoredAgent>, StoreError>;
-
-    /// At most [`crate::MAX_AGENTS`] agents, ordered by name; with `name`, only that agent.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agent_rows(&self, name: Option<&str>) -> Result<Vec<AgentRow>, StoreError>;
-
-    /// At most `limit` update reports of an agent, newest first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn updates_of(&self, agent: &str, limit: u32) -> Result<Vec<StoredUpdate>, StoreError>;
-
-    /// At most `limit` agents, ordered by name, whose alerts cannot be classified: they send rows neither in their newest
-    /// alert nor in samples.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn agents_without_rows(&self, limit: u32) -> Result<Vec<String>, StoreError>;
-
-    /// Removes an agent with its alerts, labels, feature rows and reports. If it sends again, it is a new agent. A running
-    /// `serve` notices it at its next commit.
-    ///
-    /// # Errors
-    /// When there is no such agent, or the store cannot be written.
-    fn forget_agent(&self, name: &str) -> Result<(), StoreError>;
-}
-
 /// Alert episodes, their messages and labels.
 pub trait Episodes {
-    /// One page of episodes, from at most [`crate::MAX_EPISODES_SCANNED`] ones: newest message first, or newest start first if
-    /// the filter limits the start.
+    /// One page of episodes: newest message first, or newest start first if the filter limits the start.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -89,7 +66,21 @@ pub trait Episodes {
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn alerts(&self, filter: &AlertFilter) -> Result<Vec<Episode>, StoreError>;
+    fn alerts(&self, filter: &AlertFilter) -> Result<Vec<Episode>, StoreError> {
+        const PAGE: u32 = 500;
+        let limit = filter.limit.min(PAGE);
+        let mut page = EpisodeFilter { agent: filter.agent.clone(), limit, ..EpisodeFilter::default() };
+        let mut found = Vec::new();
+        loop {
+            let EpisodePage { episodes, next } = self.episodes(&page)?;
+            found.extend(episodes.into_iter().filter(|episode| !filter.unlabelled || episode.label.is_none()));
+            found.truncate(filter.limit as usize);
+            page.before = next;
+            if next.is_none() || found.len() == filter.limit as usize {
+                return Ok(found);
+            }
+        }
+    }
 
     /// One episode, and at most `limit` of its messages, newest first.
     ///
@@ -223,24 +214,31 @@ pub trait HeldReleases {
 
 /// Requests to retrain.
 pub trait Jobs {
-    /// Requests retraining; returns the job number.
+    /// Requests retraining of a group, or of every group that the trainer serves; returns the job number.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn request_retraining(&self, who: &str, now_s: u64) -> Result<i64, StoreError>;
+    fn request_retraining(&self, group: Option<&str>, who: &str, now_s: u64) -> Result<i64, StoreError>;
 
-    /// Claims all waiting jobs, because one training serves them all, in one statement: no other server gets them. Returns
-    /// the newest; [`Jobs::finish_jobs`] finishes the others with it.
+    /// Makes a waiting job for every group a job for each of `groups`, the groups that the trainer serves; the first keeps
+    /// its number. Waiting jobs for other groups fail. All in one transaction.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn take_jobs(&self) -> Result<Option<Job>, StoreError>;
+    fn assign_jobs(&self, groups: &[&str], now_s: u64) -> Result<(), StoreError>;
 
-    /// Finishes all running jobs up to this number.
+    /// Claims all waiting jobs of a group, because one training serves them all, in one statement: no other server gets
+    /// them. Returns the newest; [`Jobs::finish_jobs`] finishes the others with it.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn finish_jobs(&self, up_to: i64, result: Result<&str, &str>, now_s: u64) -> Result<(), StoreError>;
+    fn take_jobs(&self, group: &str) -> Result<Option<Job>, StoreError>;
+
+    /// Finishes all running jobs of a group up to this number.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn finish_jobs(&self, group: &str, up_to: i64, result: Result<&str, &str>, now_s: u64) -> Result<(), StoreError>;
 
     /// Returns jobs to the queue that were running when `serve` ended.
     ///
@@ -309,6 +307,23 @@ pub trait Maintenance {
     /// # Errors
     /// [`StoreError::Damaged`], or when the store cannot be written.
     fn settle_restored(&self, newest: u64) -> Result<(), StoreError>;
+}
+
+/// Leases of work that one process does at a time, however many use the store. A process holds a lease until it ends, its
+/// connection is lost, or it releases the lease.
+pub trait Leases {
+    /// True if this handle holds the lease of this name, now or already. Ask before each step of the work: if the connection
+    /// was lost, another process may hold the lease.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; then no lease is held.
+    fn try_lease(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Ends a lease that this handle holds.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    fn release_lease(&self, name: &str) -> Result<(), StoreError>;
 }
 
 /// Sample batches and what training needs to know of episodes.
@@ -381,6 +396,6 @@ pub trait Samples {
 
 /// Everything but writing messages.
 pub trait Handle:
-    Agents + Classes + Counters + Episodes + HeldReleases + Jobs + Maintenance + Releases + Samples + Send
+    Agents + Classes + Counters + Episodes + Groups + HeldReleases + Jobs + Leases + Maintenance + Releases + Samples + Send
 {
 }

@@ -23,11 +23,15 @@ impl StoreUrl {
     /// The file of a store that is a file.
     ///
     /// # Errors
-    /// [`StoreError::NotBuilt`] for a database.
+    /// [`StoreError::NotAFile`] for a database.
     pub fn file(&self) -> Result<&Path, StoreError> {
         match self {
             Self::Sqlite(path) => Ok(path),
-            Self::Postgres(_) => Err(StoreError::NotBuilt { store: self.to_string() }),
+            Self::Postgres(_) => Err(StoreError::NotAFile {
+                store: self.to_string(),
+                what: "copy or restore",
+                instead: "pg_dump and pg_restore",
+            }),
         }
     }
 }
@@ -124,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_without_support_is_a_clear_error_without_the_password() {
+    fn a_database_is_not_a_file_and_errors_do_not_show_its_password() {
         for rest in
             ["lapwing:s3cr@s3cr/@hub/fleet?password=s3cret", "lapwing:s3cr?s3cr@hub/fleet", "hub?password=s3cr@s3cr"]
         {
@@ -135,8 +139,8 @@ mod tests {
         let error = url.file().unwrap_err().to_string();
         assert_eq!(
             error,
-            "cannot open the store postgres://hub:5433/fleet: this program is built without PostgreSQL; use the path of \
-             an SQLite file"
+            "the store postgres://hub:5433/fleet is a database: Lapwing does not copy or restore it; use pg_dump and \
+             pg_restore"
         );
         assert!(!format!("{url:?}").contains("s3cret"));
     }

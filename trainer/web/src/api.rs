@@ -1,4 +1,5 @@
-//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/brokers`, and the OpenAPI document of the whole API.
+//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/groups`,
+//! `/brokers`, `/process`, and the OpenAPI document of the whole API.
 
 use super::Shared;
 use super::drift::{DriftColumn, DriftView};
@@ -7,12 +8,14 @@ use super::queries::{AgentList, AlertList, Counts, Fleet, ReleaseList};
 use super::store_reader::ReadError;
 use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use super::views::alerts::{AlertView, PeerView, ReasonView};
-use super::views::brokers::{BrokerList, BrokerView};
+use super::views::brokers::BrokerList;
+use super::views::groups::{GroupList, GroupView};
 use super::views::releases::{ReleaseView, WaitingView};
 use crate::predict::{self, Problem};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
+use lapwing_fleet::{BrokerLink, LeaseState, ProcessState};
 use lapwing_models::{Prediction, Suspicious};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,7 +30,7 @@ use utoipa::OpenApi;
         title = "Lapwing trainer",
         description = "Lists agents, alerts and releases of the fleet, and classifies flow rows with a saved model. Read-only."
     ),
-    paths(predict::predict, predict::about, agents, alerts, releases, brokers),
+    paths(predict::predict, predict::about, agents, alerts, releases, groups, brokers, process),
     components(schemas(
         predict::Batch,
         predict::Answer,
@@ -52,7 +55,11 @@ use utoipa::OpenApi;
         DriftView,
         DriftColumn,
         BrokerList,
-        BrokerView
+        BrokerLink,
+        ProcessState,
+        GroupList,
+        GroupView,
+        LeaseState
     ))
 )]
 pub struct Document;
@@ -159,6 +166,20 @@ pub(crate) async fn releases(State(shared): State<Arc<Shared>>) -> Response {
     json(async { Ok(fleet(&shared)?.releases().await?) }).await
 }
 
+/// Lists the groups of agents by name.
+#[utoipa::path(
+    get,
+    path = "/api/v1/groups",
+    responses(
+        (status = 200, description = "Groups that agents report, or that the trainer serves.", body = GroupList),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn groups(State(shared): State<Arc<Shared>>) -> Response {
+    json(async { Ok(fleet(&shared)?.groups().await?) }).await
+}
+
 /// Lists the brokers that the trainer reads, in the order of its configuration.
 #[utoipa::path(
     get,
@@ -167,4 +188,14 @@ pub(crate) async fn releases(State(shared): State<Arc<Shared>>) -> Response {
 )]
 pub(crate) async fn brokers(State(shared): State<Arc<Shared>>) -> Response {
     Json(BrokerList { brokers: shared.brokers() }).into_response()
+}
+
+/// Roles of the process that answers, and the leases that it holds.
+#[utoipa::path(
+    get,
+    path = "/api/v1/process",
+    responses((status = 200, description = "Roles and leases.", body = ProcessState))
+)]
+pub(crate) async fn process(State(shared): State<Arc<Shared>>) -> Response {
+    Json(shared.process()).into_response()
 }

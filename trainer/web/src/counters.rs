@@ -2,7 +2,7 @@
 //! overview.
 
 use super::Shared;
-use super::views::brokers;
+use super::views::{brokers, process};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, header};
@@ -97,6 +97,7 @@ pub(crate) fn all(shared: &Shared) -> Vec<Counter> {
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let mut out = text(&all(&shared));
     brokers::metrics(&shared.brokers(), &mut out);
+    process::metrics(&shared.process(), &mut out);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out).into_response()
 }
 

@@ -6,7 +6,8 @@ use lapwing_pipeline::drift::DriftError;
 use lapwing_pipeline::drift::measure::{Moved, Threshold, measure};
 use lapwing_pipeline::drift::page::{foremost, summary};
 use lapwing_pipeline::drift::sampled_flows::{Scorer, read_store};
-use lapwing_store::{Release, StoreHandle, StoreUrl};
+use lapwing_shared::features::schema::schema_id;
+use lapwing_store::{Release, StoreError, StoreHandle, StoreUrl, TrainingRows};
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use utoipa::ToSchema;
@@ -74,6 +75,14 @@ pub(crate) fn explain(error: &DriftError) -> String {
     }
 }
 
+/// Rows of a group, or of all agents if the trainer serves one group.
+fn rows_of<'a>(handle: &'a StoreHandle, group: &str) -> Result<TrainingRows<'a>, StoreError> {
+    if !handle.group_rows()?.contains_key(group) {
+        return handle.training_rows(&schema_id());
+    }
+    handle.training_rows_of(&schema_id(), handle.agents_of_group(group)?.into_keys().collect())
+}
+
 impl DriftMonitor {
     pub(crate) fn new(store: &StoreUrl) -> Arc<Self> {
         Arc::new(Self { store: store.clone(), state: Mutex::default() })
@@ -114,7 +123,7 @@ impl DriftMonitor {
     fn measure(&self, release: &Release, now_s: u64) -> Result<DriftView, DriftError> {
         let scorer = Scorer::load(&release.file)?;
         let handle = StoreHandle::open_reading(&self.store)?;
-        let [reference, present] = read_store(&handle, &scorer, scorer.created, ROWS)?;
+        let [reference, present] = read_store(rows_of(&handle, &release.group)?, &scorer, scorer.created, ROWS)?;
         let measured = measure(&reference, &present, Threshold::Margin(1.0))?;
         let column = |moved: &Moved| DriftColumn {
             name: moved.name.into(),

@@ -30,7 +30,6 @@ mod tests;
 
 pub use counters::{Counter, CounterSource};
 pub use server::{ServerError, WebServer};
-pub use views::brokers::BrokerView;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -38,6 +37,7 @@ use axum::response::Json;
 use axum::routing::get;
 use counters::{HttpCounts, count_responses};
 use guard::{Hosts, guard};
+use lapwing_fleet::{BrokerLink, ProcessState};
 use lapwing_models::Model;
 use lapwing_store::StoreUrl;
 use predict::ApiLimits;
@@ -47,7 +47,10 @@ use std::sync::Arc;
 use utoipa::OpenApi;
 
 /// State of the link to each broker.
-pub type Brokers = Arc<dyn Fn() -> Vec<BrokerView> + Send + Sync>;
+pub type Brokers = Arc<dyn Fn() -> Vec<BrokerLink> + Send + Sync>;
+
+/// Roles of the process and the leases that it holds.
+pub type Process = Arc<dyn Fn() -> ProcessState + Send + Sync>;
 
 /// What to serve.
 #[derive(Clone, Default)]
@@ -62,6 +65,8 @@ pub struct Site {
     pub min_rows: u64,
     /// Reads the state of the link to each broker; `None` if the process has none.
     pub brokers: Option<Brokers>,
+    /// Reads roles and leases; `None` if the process has none.
+    pub process: Option<Process>,
     /// Host names to answer to, besides the address that the server listens on.
     pub names: Vec<String>,
     /// Counters of the collector, if it runs in this program.
@@ -73,13 +78,20 @@ pub(crate) struct Shared {
     fleet: Option<Fleet>,
     min_rows: u64,
     brokers: Option<Brokers>,
+    process: Option<Process>,
     counters: Option<CounterSource>,
     http: Arc<HttpCounts>,
 }
 
 impl Shared {
-    fn brokers(&self) -> Vec<BrokerView> {
+    fn brokers(&self) -> Vec<BrokerLink> {
         self.brokers.as_ref().map_or_else(Vec::new, |brokers| brokers())
+    }
+}
+
+impl Shared {
+    fn process(&self) -> ProcessState {
+        self.process.as_ref().map_or_else(ProcessState::default, |process| process())
     }
 }
 
@@ -89,6 +101,7 @@ fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
         fleet: site.store.as_ref().map(Fleet::new),
         min_rows: site.min_rows,
         brokers: site.brokers,
+        process: site.process,
         counters: site.counters,
         http: Arc::clone(&http),
     });
@@ -105,7 +118,9 @@ fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
         .route("/api/v1/agents", get(api::agents))
         .route("/api/v1/alerts", get(api::alerts))
         .route("/api/v1/releases", get(api::releases))
+        .route("/api/v1/groups", get(api::groups))
         .route("/api/v1/brokers", get(api::brokers))
+        .route("/api/v1/process", get(api::process))
         .route("/api/v1/openapi.json", get(async || Json(api::Document::openapi())))
         .fallback(pages::not_found)
         .with_state(shared)

@@ -67,15 +67,21 @@ fn a_list_has_fifty_rows_by_default_and_at_most_five_hundred() {
 }
 
 #[test]
-fn at_most_20_000_agents_are_read() {
-    let of = |number: u64| received(&format!("gw-{number}"), &status(1));
+fn every_agent_is_counted_and_a_search_for_a_part_of_a_name_continues() {
+    let of = |number: u64| received(&format!("gw-{number:05}"), &status(1));
     let limits = Limits { agents: 20_001, ..Limits::default() };
     let stage = Stage::with(&(1..=20_001).map(of).collect::<Vec<_>>(), limits, ConnectionLimits::default());
     let list = stage.json("/api/v1/agents?limit=1");
-    assert_eq!((list["counts"]["agents"].as_u64(), list["cut"].as_bool()), (Some(20_000), Some(true)));
-    for page in ["/", "/agents"] {
-        assert!(stage.page(page).contains("There are more than 20,000 agents"), "{page}");
+    assert_eq!((list["counts"]["agents"].as_u64(), list["cut"].as_bool()), (Some(20_001), Some(false)));
+    let (mut found, mut after) = (Vec::new(), 0);
+    for _ in 0..5 {
+        let list = stage.json(&format!("/api/v1/agents?agent=20001&after={after}"));
+        found.extend(list["agents"].as_array().unwrap().iter().map(|agent| agent["name"].clone()));
+        let Some(next) = list["next"].as_u64() else { break };
+        assert!(found.is_empty() && stage.page("/agents?agent=20001").contains("The search stopped after 5,000 names"));
+        after = next;
     }
+    assert_eq!(found, ["gw-20001"]);
     stage.end();
 }
 

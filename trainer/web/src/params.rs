@@ -2,7 +2,8 @@
 //! set, because forms send them.
 
 use lapwing_common::format::parse_when;
-use lapwing_store::EpisodeFilter;
+use lapwing_fleet::AgentState;
+use lapwing_store::{AgentFilter, EpisodeFilter};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -59,6 +60,9 @@ pub(crate) struct AgentQuery {
     /// Part of the name.
     #[serde(deserialize_with = "given")]
     pub(crate) agent: Option<String>,
+    /// Beginning of the name. Faster than a part of the name.
+    #[serde(deserialize_with = "given")]
+    pub(crate) prefix: Option<String>,
     /// Group.
     #[serde(deserialize_with = "given")]
     pub(crate) group: Option<String>,
@@ -68,7 +72,7 @@ pub(crate) struct AgentQuery {
     pub(crate) state: Option<AgentState>,
     /// Start of the page: `next` of the previous page.
     #[serde(deserialize_with = "parsed")]
-    pub(crate) after: Option<u32>,
+    pub(crate) after: Option<u64>,
     /// Maximum number of entries to return, 1 to 500. Default: 50.
     #[serde(deserialize_with = "parsed")]
     pub(crate) limit: Option<u32>,
@@ -105,59 +109,6 @@ impl FromStr for EpisodeState {
             "closed" => Ok(Self::Closed),
             _ => Err(format!("invalid state `{text}`, expected open or closed")),
         }
-    }
-}
-
-/// State of an agent, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AgentState {
-    /// It disconnected, or the broker published its last will.
-    Offline,
-    /// Its status is online, but it sent no message for two minutes.
-    Silent,
-    /// It has never sent its status.
-    Unknown,
-    /// It sees far less traffic than its interfaces carry, or the kernel drops packets.
-    Degraded,
-    /// Online without problems.
-    Online,
-}
-
-impl AgentState {
-    /// Every state, worst first.
-    pub(crate) const ALL: [Self; 5] = [Self::Offline, Self::Silent, Self::Unknown, Self::Degraded, Self::Online];
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Offline => "offline",
-            Self::Silent => "silent",
-            Self::Unknown => "unknown",
-            Self::Degraded => "degraded",
-            Self::Online => "online",
-        }
-    }
-}
-
-impl From<lapwing_fleet::AgentState> for AgentState {
-    fn from(state: lapwing_fleet::AgentState) -> Self {
-        use lapwing_fleet::AgentState as Fleet;
-        match state {
-            Fleet::Offline => Self::Offline,
-            Fleet::Silent => Self::Silent,
-            Fleet::Unknown => Self::Unknown,
-            Fleet::Degraded => Self::Degraded,
-            Fleet::Online => Self::Online,
-        }
-    }
-}
-
-impl FromStr for AgentState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let state = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        state.ok_or_else(|| format!("invalid state `{text}`, expected offline, silent, unknown, degraded or online"))
     }
 }
 
@@ -220,13 +171,21 @@ impl AlertQuery {
 }
 
 impl AgentQuery {
-    pub(crate) fn limit(&self) -> u32 {
-        rows(self.limit)
+    /// The filter in the form that the store takes.
+    pub(crate) fn filter(&self) -> AgentFilter {
+        AgentFilter {
+            prefix: self.prefix.clone(),
+            contains: self.agent.clone(),
+            group: self.group.clone(),
+            state: self.state,
+            after: self.after.map(|place| place.min(i64::MAX.cast_unsigned()).cast_signed()),
+            limit: rows(self.limit),
+        }
     }
 
-    /// Refresh interval of the page, seconds.
+    /// Refresh interval of the page, seconds; only the first page refreshes.
     pub(crate) fn refresh(&self) -> Option<u32> {
-        seconds(self.refresh)
+        seconds(self.refresh).filter(|_| self.after.is_none())
     }
 }
 

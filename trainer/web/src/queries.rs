@@ -1,16 +1,17 @@
 //! Filters → lists and details from the store, for pages and JSON alike.
 
 use super::drift::{DriftMonitor, DriftView};
-use super::params::{AgentQuery, AgentState, AlertQuery};
+use super::params::{AgentQuery, AlertQuery};
 use super::store_reader::{ReadError, StoreReader};
 use super::views::agents::{AgentView, UpdateView};
 use super::views::alerts::AlertView;
+use super::views::groups::{GroupList, groups};
 use super::views::releases::{ReleaseView, WaitingView, list_releases};
 use lapwing_common::clock;
+use lapwing_fleet::AgentState;
 use lapwing_report::charts::{DaySeries, Days};
-use lapwing_store::{DayCount, EpisodeMessage, MAX_AGENTS, MAX_EPISODES_SCANNED, StoreError, StoreHandle, StoreUrl};
+use lapwing_store::{AgentCount, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError, StoreHandle, StoreUrl};
 use serde::Serialize;
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,11 +30,12 @@ const DAYS: i64 = 14;
 pub(crate) struct AgentList {
     /// Number of agents in each state, before filtering.
     pub(crate) counts: Counts,
-    /// Agents that match the filter.
+    /// Agents that match the filter: those with open alerts first, and in each half the worst state first, then by name.
     pub(crate) agents: Vec<AgentView>,
-    /// `after` of the next page; null on the last page.
-    pub(crate) next: Option<u32>,
-    /// The store has more than 20,000 agents; only the first 20,000 by name were read.
+    /// `after` of the next page; null on the last page. A search for a part of a name looks at 5,000 names at most, so
+    /// its page may be short or empty and still have a next one.
+    pub(crate) next: Option<i64>,
+    /// Always false: every agent is counted and listed.
     pub(crate) cut: bool,
 }
 
@@ -63,8 +65,7 @@ pub(crate) struct Counts {
 pub(crate) struct AlertList {
     /// Alerts that match the filter.
     pub(crate) alerts: Vec<AlertView>,
-    /// `before` of the next page; null on the last page. A request looks at 5,000 alerts at most, so a page may be short
-    /// or empty and still have a next one.
+    /// `before` of the next page; null on the last page.
     pub(crate) next: Option<i64>,
 }
 
@@ -94,15 +95,21 @@ impl Fleet {
     }
 
     pub(crate) async fn agents(&self, query: &AgentQuery) -> Result<AgentList, ReadError> {
-        let (query, now_s) = (query.clone(), clock::now_s());
-        self.reader.read(move |handle| Ok(agent_list(all_agents(handle, now_s)?, &query))).await
+        let (filter, now_s) = (query.filter(), clock::now_s());
+        let query = move |handle: &StoreHandle| {
+            let counts = Counts::of(&handle.agent_counts()?);
+            let page = handle.agent_page(&filter)?;
+            let agents = page.agents.iter().map(|row| AgentView::new(row, now_s)).collect();
+            Ok(AgentList { counts, agents, next: page.next, cut: false })
+        };
+        self.reader.read(query).await
     }
 
     /// One agent and its update reports.
     pub(crate) async fn agent(&self, name: &str) -> Result<Option<(AgentView, Vec<UpdateView>)>, ReadError> {
         let (name, now_s) = (name.to_owned(), clock::now_s());
         let query = move |handle: &StoreHandle| {
-            let Some(row) = handle.agent_rows(Some(&name))?.pop() else { return Ok(None) };
+            let Some(row) = handle.agent_row(&name)? else { return Ok(None) };
             let updates = handle.updates_of(&name, HISTORY)?.iter().filter_map(UpdateView::new).collect();
             Ok(Some((AgentView::new(&row, now_s), updates)))
         };
@@ -131,13 +138,17 @@ impl Fleet {
         let now_s = clock::now_s();
         let query = move |handle: &StoreHandle| {
             let made = handle.all_releases(RELEASES_READ)?;
-            let agents = all_agents(handle, now_s)?;
+            let agents = handle.agent_counts()?;
             let waiting = handle.waiting_releases(RELEASES_SHOWN as u32)?;
             Ok((list_releases(&made, &agents, RELEASES_SHOWN), made.into_iter().next(), waiting))
         };
         let (releases, newest, waiting) = self.reader.read(query).await?;
         let waiting = waiting.into_iter().map(WaitingView::from).collect();
         Ok(ReleaseList { releases, drift: self.drift.latest(newest.as_ref(), now_s), waiting })
+    }
+
+    pub(crate) async fn groups(&self) -> Result<GroupList, ReadError> {
+        self.reader.read(groups).await
     }
 
     /// Path of the model card of a release.
@@ -154,42 +165,23 @@ impl Fleet {
     }
 }
 
-fn all_agents(handle: &StoreHandle, now_s: u64) -> Result<Vec<AgentView>, StoreError> {
-    Ok(handle.agent_rows(None)?.iter().map(|row| AgentView::new(row, now_s)).collect())
-}
-
-fn agent_list(mut agents: Vec<AgentView>, query: &AgentQuery) -> AgentList {
-    let cut = agents.len() >= MAX_AGENTS as usize;
-    let mut counts = Counts { agents: agents.len() as u64, ..Counts::default() };
-    for agent in &agents {
-        *match agent.state {
-            AgentState::Offline => &mut counts.offline,
-            AgentState::Silent => &mut counts.silent,
-            AgentState::Unknown => &mut counts.unknown,
-            AgentState::Degraded => &mut counts.degraded,
-            AgentState::Online => &mut counts.online,
-        } += 1;
-        counts.without_release += u64::from(agent.release == 0);
-        counts.open_alerts += agent.open_alerts;
+impl Counts {
+    fn of(groups: &[AgentCount]) -> Self {
+        let mut counts = Self::default();
+        for AgentCount { state, release, agents, open_alerts, .. } in groups {
+            *match state {
+                AgentState::Offline => &mut counts.offline,
+                AgentState::Silent => &mut counts.silent,
+                AgentState::Unknown => &mut counts.unknown,
+                AgentState::Degraded => &mut counts.degraded,
+                AgentState::Online => &mut counts.online,
+            } += agents;
+            counts.agents += agents;
+            counts.without_release += if *release == 0 { *agents } else { 0 };
+            counts.open_alerts += open_alerts;
+        }
+        counts
     }
-    agents.retain(|agent| {
-        query.agent.as_ref().is_none_or(|part| agent.name.contains(part.as_str()))
-            && query.group.as_ref().is_none_or(|group| agent.group == *group)
-            && query.state.is_none_or(|state| agent.state == state)
-    });
-    // They are sorted by name; the stable sort keeps that order among equals.
-    agents.sort_by_key(priority);
-    let (after, limit) = (query.after.unwrap_or(0), query.limit());
-    let next = after.saturating_add(limit);
-    let next = ((next as usize) < agents.len()).then_some(next);
-    let agents = agents.into_iter().skip(after as usize).take(limit as usize).collect();
-    AgentList { counts, agents, next, cut }
-}
-
-/// Sort key: most open alerts first, then the worst state; of disconnected agents the most recently seen first.
-fn priority(agent: &AgentView) -> (Reverse<u64>, AgentState, Reverse<u64>) {
-    let disconnected = matches!(agent.state, AgentState::Offline | AgentState::Silent | AgentState::Unknown);
-    (Reverse(agent.open_alerts), agent.state, Reverse(if disconnected { agent.last_seen_s } else { 0 }))
 }
 
 fn days(handle: &StoreHandle, agent: Option<&str>, today: i64) -> Result<Days, StoreError> {
@@ -221,4 +213,4 @@ fn days(handle: &StoreHandle, agent: Option<&str>, today: i64) -> Result<Days, S
     })
 }
 
-const _: () = assert!(MAX_AGENTS == 20_000 && MAX_EPISODES_SCANNED == 5_000, "the descriptions above state them");
+const _: () = assert!(MAX_NAMES_SEARCHED == 5_000, "a description above states it");

@@ -36,8 +36,8 @@ pub(super) fn received_from(agent: &str, message: &Message) -> Received {
     Received { agent: Name::try_from(agent).unwrap(), ..received("gw", message) }
 }
 
-fn broker(name: &str, connected: bool) -> BrokerView {
-    BrokerView { broker: name.into(), connected, received: 7, ..BrokerView::default() }
+fn broker(name: &str, connected: bool) -> BrokerLink {
+    BrokerLink { broker: name.into(), connected, received: 7, ..BrokerLink::default() }
 }
 
 pub(super) struct Stage {
@@ -211,20 +211,37 @@ fn lists_are_filtered_and_paged() {
 }
 
 #[test]
-fn a_query_looks_at_a_bounded_number_of_alerts_and_the_next_continues() {
+fn a_filter_finds_the_oldest_alert_among_many_others() {
     let opened = |number: u64| received("gw-1", &alert(1, number, number, AlertState::Opened, (50, 60)));
     let mut batch = vec![received("gw-2", &alert(1, 1, 1, AlertState::Closed, (10, 20)))];
-    batch.extend((1..=u64::from(lapwing_store::MAX_EPISODES_SCANNED)).map(opened));
+    batch.extend((1..=6_000).map(opened));
     let stage = Stage::new(&batch);
-    assert_eq!(stage.json("/api/v1/agents")["counts"]["open_alerts"], lapwing_store::MAX_EPISODES_SCANNED);
-    let first = stage.json("/api/v1/alerts?state=closed");
-    assert_eq!(first["alerts"].as_array().unwrap().len(), 0);
-    let next = first["next"].as_i64().unwrap();
-    let second = stage.json(&format!("/api/v1/alerts?state=closed&before={next}"));
-    assert_eq!((second["alerts"][0]["agent"].as_str(), second["next"].as_i64()), (Some("gw-2"), None));
-    assert!(stage.page("/alerts?state=closed").contains("Older alerts"));
-    let few = stage.json("/api/v1/alerts?agent=gw-2");
-    assert_eq!((few["alerts"].as_array().unwrap().len(), few["next"].as_i64()), (1, None), "needs no search");
+    assert_eq!(stage.json("/api/v1/agents")["counts"]["open_alerts"], 6_000);
+    for query in ["state=closed", "agent=gw-2", "agent=gw-2&state=closed&kind=unknown", "state=closed&from=1970-01-01"]
+    {
+        let page = stage.json(&format!("/api/v1/alerts?{query}"));
+        let found: Vec<_> = page["alerts"].as_array().unwrap().iter().map(|alert| alert["agent"].as_str()).collect();
+        assert_eq!((found, page["next"].as_i64()), (vec![Some("gw-2")], None), "{query}");
+    }
+    let none = stage.json("/api/v1/alerts?agent=gw-2&state=open");
+    assert!(none["alerts"].as_array().unwrap().is_empty() && none["next"].is_null());
+    stage.end();
+}
+
+#[test]
+fn agents_are_found_by_the_beginning_or_a_part_of_their_name() {
+    let batch: Vec<_> =
+        ["gw-1", "gw-10", "gw-2", "north-gw-1"].iter().map(|agent| received(agent, &status(1))).collect();
+    let stage = Stage::new(&batch);
+    let names = |query: &str| -> Vec<String> {
+        let list = stage.json(&format!("/api/v1/agents?{query}"));
+        assert_eq!((list["counts"]["agents"].as_u64(), list["next"].as_i64()), (Some(4), None), "{query}");
+        list["agents"].as_array().unwrap().iter().map(|agent| agent["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("prefix=gw-1"), ["gw-1", "gw-10"]);
+    assert_eq!(names("agent=gw-1"), ["gw-1", "gw-10", "north-gw-1"]);
+    assert_eq!(names("agent=gw-1&prefix=north&group=home&state=online"), ["north-gw-1"]);
+    assert!(names("prefix=gw-1&state=offline").is_empty());
     stage.end();
 }
 
@@ -336,6 +353,8 @@ fn every_json_response_matches_the_openapi_document() {
         ("/api/v1/alerts", "/api/v1/alerts?limit=-1", 400),
         ("/api/v1/releases", "/api/v1/releases", 200),
         ("/api/v1/brokers", "/api/v1/brokers", 200),
+        ("/api/v1/groups", "/api/v1/groups", 200),
+        ("/api/v1/process", "/api/v1/process", 200),
         ("/api/v1/model", "/api/v1/model", 404),
     ] {
         let answer = ask(stage.server.address, "GET", query, "");

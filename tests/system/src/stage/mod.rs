@@ -5,8 +5,10 @@
 pub mod gateway;
 pub mod listener;
 pub mod mosquitto;
+pub mod postgres;
 pub mod releases;
 pub mod station;
+pub mod trainer;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -26,6 +26,7 @@ pub(super) struct Driver {
     pub(super) state: Arc<LinkState>,
     pub(super) counts: Arc<Counts>,
     pub(super) share: String,
+    pub(super) collects: bool,
     pub(super) kept: Arc<Kept>,
     pub(super) pauses: Pauses,
     /// Last warning about another trainer.
@@ -90,6 +91,13 @@ impl Driver {
         self.refusal_logged = false;
         self.counts.connections.add(1);
         tracing::info!(broker = self.state.broker(), "connected to the broker");
+        if self.collects {
+            self.subscribe(is_first && has_session);
+        }
+    }
+
+    /// Subscribes to agents' messages; `has_old` if the broker may have subscriptions of an earlier version.
+    fn subscribe(&self, has_old: bool) {
         let filter = |kind: Kind| {
             let plain = agents_filter(kind);
             let path = match kind {
@@ -106,7 +114,7 @@ impl Driver {
             tracing::error!(%error, "cannot subscribe");
         }
         // Share names of earlier versions, which the broker may have kept in the session.
-        let shared = COLLECTED.into_iter().filter(|kind| *kind != Kind::Status && is_first && has_session);
+        let shared = COLLECTED.into_iter().filter(|kind| *kind != Kind::Status && has_old);
         for kind in shared {
             let filter = format!("$share/lapwing-collectors-{}/{}", kind.as_str(), agents_filter(kind));
             drop(self.client.try_unsubscribe(filter));

@@ -48,6 +48,8 @@ pub struct Outside {
     pub authority: Option<PathBuf>,
     /// Share name: collectors with the same one divide the messages between them.
     pub share: String,
+    /// Subscribes to agents' messages. Otherwise, the link publishes only, and has no session at the broker.
+    pub collects: bool,
 }
 
 /// Starts the client, which connects and reconnects in the background.
@@ -65,6 +67,7 @@ pub fn start(outside: &Outside, counts: Arc<Counts>) -> Result<Link, LinkError> 
         state: Arc::clone(&state),
         counts,
         share: outside.share.clone(),
+        collects: outside.collects,
         kept: Arc::clone(&kept),
         pauses: Pauses::default(),
         warned: None,

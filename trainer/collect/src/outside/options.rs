@@ -19,9 +19,10 @@ pub(super) fn options(outside: &Outside) -> Result<MqttOptions, LinkError> {
     let url: BrokerUrl = outside.url.parse()?;
     let mut options = MqttOptions::new(&outside.client, url.host.as_str(), url.port);
     options.set_keep_alive(Duration::from_secs(20));
-    options.set_clean_start(false);
+    // A session of the same client that collected before has subscriptions.
+    options.set_clean_start(!outside.collects);
     options.set_manual_acks(true);
-    options.set_session_expiry_interval(Some(SESSION_S));
+    options.set_session_expiry_interval(Some(if outside.collects { SESSION_S } else { 0 }));
     options.set_receive_maximum(Some(RECEIVE_MAXIMUM));
     options.set_max_packet_size(Some(PACKET_BYTES));
     if let Some((user, password)) = &url.login {

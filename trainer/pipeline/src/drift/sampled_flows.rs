@@ -15,7 +15,7 @@ use lapwing_shared::release::digest::Hex;
 use lapwing_shared::release::manifest::ArtifactForm;
 use lapwing_shared::units::Timestamp;
 use lapwing_shared::verdict::scaling::Scaling;
-use lapwing_store::StoreHandle;
+use lapwing_store::TrainingRows;
 use std::path::{Path, PathBuf};
 
 /// Maximum number of rows of reference or present.
@@ -145,14 +145,13 @@ pub fn read<const SIDES: usize>(
 /// # Errors
 /// When the store cannot be read, or the network is invalid.
 pub fn read_store(
-    handle: &StoreHandle,
+    mut rows: TrainingRows<'_>,
     scorer: &Scorer,
     since: Timestamp,
     most: usize,
 ) -> Result<[Side; 2], DriftError> {
     let mut sides = [Side::default(), Side::default()];
     let mut rng = Rng::with_seed(SEED);
-    let mut rows = handle.training_rows(&schema_id())?;
     loop {
         let mut parts = [Vec::new(), Vec::new()];
         for row in rows.by_ref().take(CHUNK_ROWS) {

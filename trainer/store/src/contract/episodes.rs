@@ -7,7 +7,7 @@
 )]
 
 use super::TestStore;
-use crate::testing::{alert, name, received, samples, status};
+use crate::testing::{agents_by_name, alert, name, received, samples, status};
 use crate::{AlertFilter, Classification, EpisodeFilter, Label, Limits};
 use lapwing_shared::messages::AlertState;
 
@@ -84,6 +84,11 @@ pub fn pages_are_filtered_and_continue<T: TestStore>() {
     assert_eq!(all(EpisodeFilter { agent: Some("gw-2".into()), ..filter() }), newest(|number| number % 3 == 1));
     assert_eq!(all(EpisodeFilter { open: Some(true), ..filter() }), newest(|number| number % 2 == 1));
     assert_eq!(all(EpisodeFilter { open: Some(false), ..filter() }), newest(|number| number % 2 == 0));
+    let closed_of =
+        EpisodeFilter { agent: Some("gw-2".into()), open: Some(false), kind: Some("unknown".into()), ..filter() };
+    assert_eq!(all(closed_of.clone()), newest(|number| number % 6 == 4));
+    let closed_between = EpisodeFilter { from_s: Some(1_000), ..closed_of };
+    assert_eq!(all(closed_between), newest(|number| *number >= 10 && number % 6 == 4));
     let both = EpisodeFilter { agent: Some("gw-2".into()), open: Some(true), ..filter() };
     assert_eq!(all(both), newest(|number| number % 6 == 1));
     let times = EpisodeFilter { from_s: Some(1_000), to_s: Some(2_000), ..filter() };
@@ -152,7 +157,7 @@ pub fn counts_of_open_episodes_and_days_follow_the_messages<T: TestStore>() {
     // The agent's clock is set, which moves the start.
     store.commit(&[message("gw-2", 2, 1, AlertState::Updated, 3 * DAY_S)], 6).unwrap();
     let handle = store.handle().unwrap();
-    let open: Vec<_> = handle.agent_rows(None).unwrap().iter().map(|row| row.open_alerts).collect();
+    let open: Vec<_> = agents_by_name(&handle).iter().map(|row| row.open_alerts).collect();
     assert_eq!(open, [1, 1]);
     let days = |agent| {
         let counts = handle.opened_by_day(0..=9, agent).unwrap();

@@ -2,8 +2,10 @@
 //!
 //! `lapwing_store::contract_tests!(MyStore)` in a module of tests makes one test of each.
 
+pub mod agents;
 pub mod episodes;
 pub mod floods;
+pub mod groups;
 pub mod jobs;
 pub mod messages;
 pub mod releases;
@@ -15,6 +17,11 @@ use crate::{Limits, Store, StoreHandle, StoreUrl};
 pub trait TestStore {
     /// Several writers may have it open.
     const SEVERAL_WRITERS: bool;
+
+    /// False if it cannot be tested here, which is then listed as skipped.
+    fn is_available() -> bool {
+        true
+    }
 
     /// A store that does not exist yet, or is empty.
     fn new() -> Self;
@@ -64,6 +71,9 @@ macro_rules! contract_tests {
             messages::marked_rows_without_an_alert_are_returned_as_suspect,
             messages::a_row_in_two_episodes_needs_both_labelled_benign,
             messages::rows_of_another_schema_are_excluded_and_counted,
+            agents::agents_with_problems_come_first_on_pages_that_continue,
+            agents::a_page_continues_although_agents_change_their_state_or_are_removed,
+            agents::numbers_of_agents_follow_their_messages,
             episodes::labelling_a_missing_episode_names_the_list_command,
             episodes::the_alert_list_shows_the_newest_message_of_each_episode,
             episodes::late_messages_leave_the_newest_state,
@@ -74,6 +84,10 @@ macro_rules! contract_tests {
             jobs::waiting_jobs_finish_together,
             jobs::waiting_jobs_are_limited,
             jobs::a_job_is_claimed_by_one_server_only,
+            jobs::a_job_is_for_one_group_or_for_each,
+            groups::an_agent_is_in_the_group_that_it_reports_unless_an_operator_assigns_another,
+            groups::rows_are_counted_for_the_group_in_which_their_agent_was,
+            groups::training_rows_of_a_group_are_those_of_its_agents,
             releases::releases_are_listed_newest_first_for_each_group,
             releases::a_held_release_is_decided_once,
             releases::counters_add_up_and_are_replaced,
@@ -91,7 +105,9 @@ macro_rules! contract_tests {
         $(
             #[test]
             fn $name() {
-                $crate::contract::$group::$name::<$store>();
+                if <$store as $crate::contract::TestStore>::is_available() {
+                    $crate::contract::$group::$name::<$store>();
+                }
             }
         )*
     };
@@ -100,4 +116,9 @@ macro_rules! contract_tests {
 #[cfg(test)]
 mod sqlite {
     contract_tests!(crate::testing::Folder);
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod postgres {
+    contract_tests!(crate::testing::postgres::Database);
 }

@@ -1,84 +1,82 @@
-//! Agents and their update reports → lists; an agent that is no longer needed → removed.
+//! Agents and their update reports → lists and pages; an agent that is no longer needed → removed.
 
 use super::SqliteHandle;
 use super::counters;
 use super::forget::forget;
-use super::handle::{AGENT_COLUMNS, agent_line, decode_health};
+use crate::agent_walk::AgentWalk;
 use crate::counter::Counter;
 use crate::error::StoreError;
-use crate::rows::{AgentRow, MAX_AGENTS, StoredAgent, StoredUpdate};
-use crate::traits::Agents;
+use crate::fields;
+use crate::query::{Dialect, Query};
+use crate::rows::{AgentCount, AgentFilter, AgentPage, AgentRow, StoredAgent, StoredUpdate};
+use crate::statements::{
+    AGENT_COUNTS, AGENT_OF_NAME, AGENTS, AGENTS_WITHOUT_ROWS, ID_OF_AGENT, NAME_OF_AGENT, UPDATES_OF_AGENT,
+    select_agent,
+};
+use crate::traits::{Agents, MAX_SILENCED};
+use lapwing_fleet::SILENT_S;
 use lapwing_shared::messages::MESSAGE_VERSION;
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params_from_iter};
 
 impl Agents for SqliteHandle {
     fn agents(&self) -> Result<Vec<StoredAgent>, StoreError> {
-        let text = format!("SELECT {AGENT_COLUMNS} FROM agents ORDER BY name");
-        let mut statement = self.connection.prepare_cached(&text).map_err(self.sql())?;
-        let lines = statement.query_map([], agent_line).and_then(Iterator::collect);
-        lines.map_err(self.sql())
+        self.rows(&AGENTS, [], |row| fields::agent(row)).map_err(self.sql())
     }
 
-    fn agent_rows(&self, name: Option<&str>) -> Result<Vec<AgentRow>, StoreError> {
-        let condition = if name.is_some() { "name = ?1" } else { "?1 IS NULL" };
-        let text = format!(
-            "SELECT {AGENT_COLUMNS}, health_before, update_release, update_step, update_reason, update_s, open_episodes \
-             FROM agents WHERE {condition} ORDER BY name LIMIT ?2"
-        );
-        let read = || {
-            let row = |row: &rusqlite::Row<'_>| {
-                let release: Option<i64> = row.get(8)?;
-                let update = |release: i64| -> rusqlite::Result<StoredUpdate> {
-                    let received_s = row.get::<_, i64>(11)?.cast_unsigned();
-                    let (step, reason) = (row.get(9)?, row.get(10)?);
-                    Ok(StoredUpdate { release: release.cast_unsigned(), step, reason, received_s })
-                };
-                Ok(AgentRow {
-                    line: agent_line(row)?,
-                    health_before: decode_health(row.get(7)?),
-                    update: release.map(update).transpose()?,
-                    open_alerts: row.get::<_, i64>(12)?.cast_unsigned(),
-                })
-            };
-            let mut statement = self.connection.prepare_cached(&text)?;
-            statement.query_map((name, MAX_AGENTS), row)?.collect::<rusqlite::Result<_>>()
+    fn agent_row(&self, name: &str) -> Result<Option<AgentRow>, StoreError> {
+        self.row(&AGENT_OF_NAME, [name], |row| fields::agent_row(row)).map_err(self.sql())
+    }
+
+    fn agent_page(&self, filter: &AgentFilter) -> Result<AgentPage, StoreError> {
+        let read = || -> rusqlite::Result<AgentPage> {
+            // One state of the store for all statements.
+            let _snapshot = self.connection.unchecked_transaction()?;
+            let walk = AgentWalk::new(Dialect::Sqlite, filter);
+            let name_of = |id: i64| self.row(&NAME_OF_AGENT, [id], |row| row.get(0));
+            let name = walk.starts_after().map(name_of).transpose()?.flatten();
+            let read = |query: &Query| self.rows(&query.text, params_from_iter(&query.values), |row| fields::pair(row));
+            let rows = walk.page(name, read)?;
+            let mut agents = Vec::with_capacity(rows.ids.len());
+            for id in rows.ids {
+                agents.extend(self.row(&select_agent("id = ?1"), [id], |row| fields::agent_row(row))?);
+            }
+            Ok(AgentPage { agents, next: rows.next })
         };
         read().map_err(self.sql())
     }
 
+    fn agent_counts(&self) -> Result<Vec<AgentCount>, StoreError> {
+        self.rows(&AGENT_COUNTS, [], |row| fields::agent_count(row)).map_err(self.sql())
+    }
+
+    fn mark_silent(&self, now_s: u64) -> Result<u64, StoreError> {
+        let before_s = now_s.saturating_sub(SILENT_S).cast_signed();
+        let find = format!("{SILENT} LIMIT 1");
+        let mark = format!("UPDATE agents SET silent = 1 WHERE id IN ({SILENT} LIMIT {MAX_SILENCED})");
+        let write = || {
+            // A look needs no lock, unlike a statement that writes.
+            let is_any = self.row(&find, [before_s], |_| Ok(()))?.is_some();
+            if is_any { self.execute(&mark, [before_s]) } else { Ok(0) }
+        };
+        write().map(|marked| marked as u64).map_err(self.sql())
+    }
+
     fn updates_of(&self, agent: &str, limit: u32) -> Result<Vec<StoredUpdate>, StoreError> {
-        let text = "SELECT release, step, reason, received_s FROM updates WHERE agent = ?1 ORDER BY id DESC LIMIT ?2";
         let read = || {
             let Some(agent) = self.agent_id(agent)? else { return Ok(Vec::new()) };
-            let update = |row: &rusqlite::Row<'_>| {
-                Ok(StoredUpdate {
-                    release: row.get::<_, i64>(0)?.cast_unsigned(),
-                    step: row.get(1)?,
-                    reason: row.get(2)?,
-                    received_s: row.get::<_, i64>(3)?.cast_unsigned(),
-                })
-            };
-            self.connection.prepare_cached(text)?.query_map((agent, limit), update)?.collect::<rusqlite::Result<_>>()
+            self.rows(&UPDATES_OF_AGENT, (agent, limit), |row| fields::update(row))
         };
         read().map_err(self.sql())
     }
 
     fn agents_without_rows(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        let text = "SELECT name FROM agents WHERE alerts > 0 AND sample_rows = 0 AND (SELECT substr(payload, 1, 1) \
-                    FROM alerts WHERE alerts.agent = agents.id AND release > 0 ORDER BY id DESC LIMIT 1) = ?1 ORDER BY name LIMIT ?2";
-        let read = || {
-            let mut statement = self.connection.prepare_cached(text)?;
-            let names = statement.query_map(([MESSAGE_VERSION], limit), |row| row.get(0))?;
-            names.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(self.sql())
+        self.rows(&AGENTS_WITHOUT_ROWS, ([MESSAGE_VERSION], limit), |row| row.get(0)).map_err(self.sql())
     }
 
     fn forget_agent(&self, name: &str) -> Result<(), StoreError> {
         let removed = || -> rusqlite::Result<bool> {
             let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-            let text = "SELECT id FROM agents WHERE name = ?1";
-            let agent: Option<i64> = transaction.query_row(text, [name], |row| row.get(0)).optional()?;
+            let agent: Option<i64> = transaction.query_row(&ID_OF_AGENT, [name], |row| row.get(0)).optional()?;
             let Some(agent) = agent else { return Ok(false) };
             forget(&transaction, agent)?;
             counters::add(&transaction, Counter::AgentsForgotten, 1)?;
@@ -86,7 +84,18 @@ impl Agents for SqliteHandle {
         };
         match removed().map_err(self.sql())? {
             true => Ok(()),
-            false => Err(StoreError::Missing { what: format!("agent `{name}`"), list: "agents" }),
+            false => Err(StoreError::no_agent(name)),
         }
     }
 }
+
+impl SqliteHandle {
+    /// Row id of an agent.
+    pub(super) fn agent_id(&self, name: &str) -> rusqlite::Result<Option<i64>> {
+        self.row(&ID_OF_AGENT, [name], |row| row.get(0))
+    }
+}
+
+/// Connected agents whose last message is older than a time.
+pub(super) const SILENT: &str = "SELECT id FROM agents INDEXED BY agents_by_seen \
+     WHERE online = 1 AND silent = 0 AND seen_minute <= ?1 / 60 AND last_seen_s < ?1";

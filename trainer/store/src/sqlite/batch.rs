@@ -2,7 +2,7 @@
 
 use super::progress::RunProgress;
 use crate::committed::Committed;
-use crate::received::{Content, Received};
+use crate::received::{Content, HealthReport, Received, StatusReport};
 use lapwing_shared::messages::AgentName;
 use std::collections::{BTreeMap, HashMap};
 
@@ -38,8 +38,8 @@ pub(super) struct PendingBatch {
 #[derive(Default)]
 pub(super) struct AgentActivity {
     pub(super) run: u64,
-    pub(super) status: Option<Vec<u8>>,
-    pub(super) health: Option<Vec<u8>>,
+    pub(super) status: Option<(Vec<u8>, StatusReport)>,
+    pub(super) health: Option<(Vec<u8>, HealthReport)>,
     pub(super) sample_rows: u64,
     pub(super) alerts: u64,
     /// Change of the number of open episodes.
@@ -49,9 +49,9 @@ pub(super) struct AgentActivity {
 impl AgentActivity {
     pub(super) fn add(&mut self, received: &Received) {
         self.run = self.run.max(received.run);
-        match received.content {
-            Content::Status => self.status = Some(received.payload.clone()),
-            Content::Health => self.health = Some(received.payload.clone()),
+        match &received.content {
+            Content::Status(status) => self.status = Some((received.payload.clone(), status.as_ref().clone())),
+            Content::Health(health) => self.health = Some((received.payload.clone(), *health)),
             _ => {}
         }
     }

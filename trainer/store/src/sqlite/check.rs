@@ -3,11 +3,17 @@
 use rusqlite::Connection;
 
 /// What is counted, and the query that counts the rows that differ.
-const DERIVED: [(&str, &str); 6] = [
+const DERIVED: [(&str, &str); 7] = [
     (
         "agents with a wrong number of open episodes",
         "SELECT count(*) FROM agents WHERE open_episodes <> \
          (SELECT count(*) FROM episodes WHERE episodes.agent = agents.id AND is_open = 1)",
+    ),
+    (
+        "wrong numbers of agents by state, group and release",
+        "SELECT count(*) FROM (SELECT state, group_name, release, on_trial, failed_release, agents, open_episodes \
+         FROM agent_counts EXCEPT SELECT state, group_name, release, on_trial, failed_release, count(*), \
+         sum(open_episodes) FROM agents GROUP BY 1, 2, 3, 4, 5)",
     ),
     (
         "episodes with a wrong state or attack class",

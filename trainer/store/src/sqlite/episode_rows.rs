@@ -1,96 +1,52 @@
 //! Alert messages → rows of the table of episodes; rows → typed episodes.
 
 use super::write::BatchWriter;
+use crate::fields::{RECORD, RECORD_COLUMNS, day_of, record};
 use crate::received::{Received, stored_ns};
-use lapwing_fleet::{Classification, Episode, EpisodeRecord, Label, MessageKey};
-use lapwing_shared::messages::{Alert, AlertState, Body, Message, Role};
-use lapwing_shared::units::{Address, NANOS_PER_SECOND, Timestamp};
+use lapwing_fleet::{EpisodeRecord, MessageKey};
+use lapwing_shared::messages::Alert;
 use lapwing_shared::verdict::alert::NO_HOST;
 use lapwing_shared::verdict::tracker::UPDATE_INTERVAL;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use std::collections::BTreeSet;
 
-/// Columns that [`record`] reads, in this order.
-const RECORD: &str = "e.run, e.number, e.state, e.host, e.role, e.since_ns, e.at_ns, e.peak_nats, e.limit_nats, \
-     e.flows, e.odd_flows, e.service_port, e.resembles, e.release, e.first_ns, e.last_ns, e.open_ns, e.closed_ns, \
-     e.highest_limit_nats";
-/// Number of columns of [`RECORD`].
-const RECORD_COLUMNS: usize = 19;
-const DAY_NS: i64 = 86_400 * NANOS_PER_SECOND.cast_signed();
+/// Parameters that [`bind_record`] binds.
+const BOUND: usize = 22;
 
-/// A query for whole episodes that `condition` selects, each with its newest message.
-pub(super) fn select_episodes(condition: &str) -> String {
-    format!(
-        "SELECT {RECORD}, e.episode, agents.name, e.class, e.class_probability, e.class_rows, e.label, e.labelled_by, \
-         alerts.payload FROM episodes AS e JOIN agents ON agents.id = e.agent \
-         LEFT JOIN alerts ON alerts.id = e.message WHERE {condition}"
-    )
-}
-
-/// A row of [`select_episodes`], with its message decoded.
-pub(super) fn episode(row: &Row<'_>) -> rusqlite::Result<Episode> {
-    let next = |column: usize| RECORD_COLUMNS + column;
-    let class: Option<String> = row.get(next(2))?;
-    let probability = row.get(next(3))?;
-    let rows: Option<u32> = row.get(next(4))?;
-    let label: Option<String> = row.get(next(5))?;
-    let payload: Option<Vec<u8>> = row.get(next(7))?;
-    let message = payload.and_then(|payload| match Message::decode(&payload).ok()?.body {
-        Body::Alert(alert) => Some(Box::new(alert)),
-        _ => None,
-    });
-    Ok(Episode {
-        agent: row.get(next(1))?,
-        number: row.get::<_, i64>(next(0))?.cast_unsigned(),
-        record: record(row)?,
-        class: class.map(|class| Classification { class, probability, rows: rows.unwrap_or(0) }),
-        label: label.as_deref().and_then(Label::parse),
-        labelled_by: row.get(next(6))?,
+/// Binds the first [`BOUND`] parameters of a statement that writes an episode: the row of its newest message, the columns
+/// of its record except the start, and the derived ones.
+fn bind_record(
+    statement: &mut Statement<'_>,
+    record: &EpisodeRecord,
+    message: i64,
+    class: Option<&str>,
+) -> rusqlite::Result<()> {
+    let values = params![
         message,
-    })
-}
-
-pub(super) fn alert_state(number: u8) -> AlertState {
-    match number {
-        0 => AlertState::Opened,
-        1 => AlertState::Updated,
-        _ => AlertState::Closed,
-    }
-}
-
-fn time(nanos: i64) -> Timestamp {
-    Timestamp::from_nanos(nanos.cast_unsigned())
-}
-
-/// The record in the first columns of a row.
-fn record(row: &Row<'_>) -> rusqlite::Result<EpisodeRecord> {
-    let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    let at = |column| row.get(column).map(time);
-    Ok(EpisodeRecord {
-        newest: MessageKey { run: number(0)?, number: number(1)? },
-        state: alert_state(row.get(2)?),
-        host: Address(row.get(3)?),
-        role: if row.get::<_, u8>(4)? == Role::Source as u8 { Role::Source } else { Role::Target },
-        since: at(5)?,
-        at: at(6)?,
-        peak_nats: row.get(7)?,
-        limit_nats: row.get(8)?,
-        flows: row.get(9)?,
-        odd_flows: row.get(10)?,
-        service_port: row.get(11)?,
-        resembles: row.get(12)?,
-        release: number(13)?,
-        first: at(14)?,
-        last: at(15)?,
-        open_at: row.get::<_, Option<i64>>(16)?.map(time),
-        closed_at: row.get::<_, Option<i64>>(17)?.map(time),
-        highest_limit_nats: row.get(18)?,
-    })
-}
-
-/// Day of a stored time, since the epoch.
-pub(super) fn day_of(stored_ns: i64) -> i64 {
-    stored_ns / DAY_NS
+        record.newest.run.cast_signed(),
+        record.newest.number.cast_signed(),
+        record.state as u8,
+        record.host.0,
+        record.role as u8,
+        stored_ns(record.at),
+        record.peak_nats,
+        record.limit_nats,
+        record.flows,
+        record.odd_flows,
+        record.service_port,
+        record.resembles,
+        record.release.cast_signed(),
+        stored_ns(record.first),
+        stored_ns(record.last),
+        record.open_at.map(stored_ns),
+        record.closed_at.map(stored_ns),
+        record.highest_limit_nats,
+        record.is_open(),
+        record.shown_class(class),
+        needs_class(record),
+    ];
+    debug_assert_eq!(values.len(), BOUND);
+    (1..).zip(values).try_for_each(|(index, value)| statement.raw_bind_parameter(index, value))
 }
 
 /// A row to update.
@@ -138,37 +94,18 @@ impl BatchWriter<'_> {
         record: &EpisodeRecord,
         message: i64,
     ) -> rusqlite::Result<()> {
-        let text = "INSERT INTO episodes (agent, episode, message, run, number, state, host, role, since_ns, at_ns, \
-                    peak_nats, limit_nats, flows, odd_flows, service_port, resembles, release, first_ns, last_ns, \
-                    open_ns, closed_ns, highest_limit_nats, is_open, shown_class, to_classify) VALUES (?1, ?2, ?3, ?4, \
-                    ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
-        self.transaction.prepare_cached(text)?.execute(params![
-            agent,
-            episode.cast_signed(),
-            message,
-            record.newest.run.cast_signed(),
-            record.newest.number.cast_signed(),
-            record.state as u8,
-            record.host.0,
-            record.role as u8,
-            stored_ns(record.since),
-            stored_ns(record.at),
-            record.peak_nats,
-            record.limit_nats,
-            record.flows,
-            record.odd_flows,
-            record.service_port,
-            record.resembles,
-            record.release.cast_signed(),
-            stored_ns(record.first),
-            stored_ns(record.last),
-            record.open_at.map(stored_ns),
-            record.closed_at.map(stored_ns),
-            record.highest_limit_nats,
-            record.is_open(),
-            record.shown_class(None),
-            needs_class(record),
-        ])?;
+        let text = "INSERT INTO episodes (message, run, number, state, host, role, at_ns, peak_nats, limit_nats, flows, \
+                    odd_flows, service_port, resembles, release, first_ns, last_ns, open_ns, closed_ns, \
+                    highest_limit_nats, is_open, shown_class, to_classify, agent, episode, since_ns) \
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+                    ?21, ?22, ?23, ?24, ?25)";
+        let mut statement = self.transaction.prepare_cached(text)?;
+        bind_record(&mut statement, record, message, None)?;
+        statement.raw_bind_parameter(BOUND + 1, agent)?;
+        statement.raw_bind_parameter(BOUND + 2, episode.cast_signed())?;
+        statement.raw_bind_parameter(BOUND + 3, stored_ns(record.since))?;
+        statement.raw_execute()?;
+        drop(statement);
         self.count_episode(agent, record, 1);
         Ok(())
     }
@@ -181,36 +118,16 @@ impl BatchWriter<'_> {
         message: i64,
     ) -> rusqlite::Result<()> {
         // Without the start, whose index needs no change then.
-        let text = "UPDATE episodes SET message = ?2, run = ?3, number = ?4, state = ?5, host = ?6, role = ?7, \
-                    at_ns = ?8, peak_nats = ?9, limit_nats = ?10, flows = ?11, odd_flows = ?12, service_port = ?13, \
-                    resembles = ?14, release = ?15, first_ns = ?16, last_ns = ?17, open_ns = ?18, closed_ns = ?19, \
-                    highest_limit_nats = ?20, is_open = ?21, shown_class = ?22, to_classify = to_classify + ?23 \
-                    WHERE id = ?1";
-        self.transaction.prepare_cached(text)?.execute(params![
-            stored.id,
-            message,
-            record.newest.run.cast_signed(),
-            record.newest.number.cast_signed(),
-            record.state as u8,
-            record.host.0,
-            record.role as u8,
-            stored_ns(record.at),
-            record.peak_nats,
-            record.limit_nats,
-            record.flows,
-            record.odd_flows,
-            record.service_port,
-            record.resembles,
-            record.release.cast_signed(),
-            stored_ns(record.first),
-            stored_ns(record.last),
-            record.open_at.map(stored_ns),
-            record.closed_at.map(stored_ns),
-            record.highest_limit_nats,
-            record.is_open(),
-            record.shown_class(stored.class.as_deref()),
-            needs_class(record),
-        ])?;
+        let text = "UPDATE episodes SET message = ?1, run = ?2, number = ?3, state = ?4, host = ?5, role = ?6, \
+                    at_ns = ?7, peak_nats = ?8, limit_nats = ?9, flows = ?10, odd_flows = ?11, service_port = ?12, \
+                    resembles = ?13, release = ?14, first_ns = ?15, last_ns = ?16, open_ns = ?17, closed_ns = ?18, \
+                    highest_limit_nats = ?19, is_open = ?20, shown_class = ?21, to_classify = to_classify + ?22 \
+                    WHERE id = ?23";
+        let mut statement = self.transaction.prepare_cached(text)?;
+        bind_record(&mut statement, record, message, stored.class.as_deref())?;
+        statement.raw_bind_parameter(BOUND + 1, stored.id)?;
+        statement.raw_execute()?;
+        drop(statement);
         if record.since != stored.record.since {
             let text = "UPDATE episodes SET since_ns = ?2 WHERE id = ?1";
             self.transaction.prepare_cached(text)?.execute((stored.id, stored_ns(record.since)))?;

@@ -1,8 +1,13 @@
 //! Rows of the table of episodes, and what a page reads of it.
 
-use super::episode_pages::{DAYS, DAYS_OF_AGENT, MESSAGES, NEWEST_OF_AGENT, Walk};
-use super::episode_rows::select_episodes;
-use crate::testing::{Folder, alert, received};
+use super::agents::SILENT;
+use super::episode_pages::MESSAGE;
+use crate::query::{Dialect, Query};
+use crate::statements::{
+    AGENT_OF_NAME, DAY_OF_AGENT, DAYS, MESSAGES_OF_EPISODE, NAME_OF_AGENT, NEWEST_DAY, START_OF_EPISODE,
+    UPDATES_OF_AGENT, select_agent, select_episodes,
+};
+use crate::testing::{Folder, agents_by_name, alert, received};
 use crate::*;
 use fastrand::Rng;
 use lapwing_shared::messages::AlertState;
@@ -17,18 +22,24 @@ fn plan(connection: &Connection, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_page_of_alerts_scans_a_table_or_sorts() {
+fn no_page_scans_a_table_or_sorts() {
     let folder = Folder::new();
     let _store = Store::open(folder.store(), Limits::default()).unwrap();
     let file = Connection::open(folder.store()).unwrap();
-    let mut queries: Vec<String> = Walk::EVERY.into_iter().map(Walk::query).collect();
-    queries.extend(["e.id = ?1", "e.agent = ?1 AND e.episode = ?2"].map(select_episodes));
-    queries.extend([MESSAGES, DAYS, DAYS_OF_AGENT, NEWEST_OF_AGENT].map(str::to_owned));
+    let walks = [crate::episode_walk::every_query(Dialect::Sqlite), crate::agent_walk::every_query(Dialect::Sqlite)];
+    let mut queries: Vec<String> = walks.into_iter().flatten().map(|Query { text, .. }| text).collect();
+    queries.extend(["e.id = ?1", "e.agent = ?1 AND e.episode = ?2"].map(|found| select_episodes(MESSAGE, found)));
+    queries.extend([select_agent("id = ?1"), SILENT.to_owned()]);
+    let texts = [&*AGENT_OF_NAME, &NAME_OF_AGENT, &DAYS, &DAY_OF_AGENT, &START_OF_EPISODE, &UPDATES_OF_AGENT];
+    queries.extend(texts.map(|text| text.to_string()));
     for query in queries {
         for step in plan(&file, &query) {
             assert!(!step.starts_with("SCAN") && !step.contains("TEMP B-TREE"), "{step} in {query}");
         }
     }
+    // The messages of one episode are sorted; max(day) takes the last entry of an index.
+    assert!(plan(&file, &MESSAGES_OF_EPISODE)[0].starts_with("SEARCH alerts USING INDEX alerts_by_episode"));
+    assert!(plan(&file, &NEWEST_DAY)[0].starts_with("SEARCH episode_days"));
 }
 
 #[test]
@@ -87,13 +98,14 @@ fn messages_that_arrive_late_leave_the_newest_state_of_the_episode() {
     let handle = store.handle().unwrap();
     let (episode, messages) = handle.episode("gw", 7, 9).unwrap().unwrap();
     assert_eq!((episode.state(), episode.record.at.as_secs(), messages.len()), ("closed", 1_400, 3));
-    assert_eq!(handle.agent_rows(None).unwrap()[0].open_alerts, 0);
+    assert_eq!(agents_by_name(&handle)[0].open_alerts, 0);
     assert_eq!(handle.check().unwrap(), [""; 0]);
 }
 
 #[test]
 fn the_check_names_derived_columns_and_counts_that_differ() {
     for (change, problem) in [
+        ("UPDATE agent_counts SET agents = 7", "1 wrong numbers of agents by state, group and release"),
         ("UPDATE agents SET open_episodes = 7", "1 agents with a wrong number of open episodes"),
         ("UPDATE episodes SET shown_class = 'flood'", "1 episodes with a wrong state or attack class"),
         ("DELETE FROM episode_days", "1 days with too few episodes counted"),

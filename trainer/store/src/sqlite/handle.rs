@@ -4,10 +4,8 @@ use super::counters;
 use super::schema;
 use crate::counter::Counter;
 use crate::error::StoreError;
-use crate::rows::StoredAgent;
-use crate::traits::{Counters, Handle};
-use lapwing_shared::messages::{Body, Health, Message};
-use rusqlite::Connection;
+use crate::traits::{Counters, Handle, Leases};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 use std::path::{Path, PathBuf};
 
 /// Reads the file, labels episodes and requests retraining.
@@ -17,6 +15,17 @@ pub(crate) struct SqliteHandle {
 }
 
 impl Handle for SqliteHandle {}
+
+/// The lock file lets one process write messages; that one holds every lease.
+impl Leases for SqliteHandle {
+    fn try_lease(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    fn release_lease(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
 
 impl Counters for SqliteHandle {
     fn counter(&self, counter: Counter) -> Result<u64, StoreError> {
@@ -54,36 +63,34 @@ impl SqliteHandle {
         Ok(Self { path: path.to_path_buf(), connection })
     }
 
+    /// All rows of a statement.
+    pub(super) fn rows<T>(
+        &self,
+        text: &str,
+        values: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        self.connection.prepare_cached(text)?.query_map(values, read)?.collect()
+    }
+
+    /// The only row of a statement, or none.
+    pub(super) fn row<T>(
+        &self,
+        text: &str,
+        values: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Option<T>> {
+        self.connection.prepare_cached(text)?.query_row(values, read).optional()
+    }
+
+    /// Runs a statement; returns the number of changed rows.
+    pub(super) fn execute(&self, text: &str, values: impl Params) -> rusqlite::Result<usize> {
+        self.connection.prepare_cached(text)?.execute(values)
+    }
+
     /// Converts an SQLite error into a [`StoreError`].
     pub(super) fn sql(&self) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
         let path = self.path.clone();
         move |error| StoreError::from_sql(&path, error)
-    }
-}
-
-/// Columns that [`agent_line`] reads, in this order.
-pub(super) const AGENT_COLUMNS: &str = "agents.name, run, last_seen_s, sample_rows, alerts, status, health";
-
-pub(super) fn agent_line(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredAgent> {
-    let status = |payload: Vec<u8>| match Message::decode(&payload).ok()?.body {
-        Body::Status(status) => Some(Box::new(status)),
-        _ => None,
-    };
-    Ok(StoredAgent {
-        name: row.get(0)?,
-        run: row.get::<_, i64>(1)?.cast_unsigned(),
-        last_seen_s: row.get::<_, i64>(2)?.cast_unsigned(),
-        sample_rows: row.get::<_, i64>(3)?.cast_unsigned(),
-        alerts: row.get::<_, i64>(4)?.cast_unsigned(),
-        status: row.get::<_, Option<_>>(5)?.and_then(status),
-        health: decode_health(row.get(6)?),
-    })
-}
-
-/// Decodes a stored health message; `None` without one, or if it no longer decodes.
-pub(super) fn decode_health(payload: Option<Vec<u8>>) -> Option<Box<Health>> {
-    match Message::decode(&payload?).ok()?.body {
-        Body::Health(health) => Some(Box::new(health)),
-        _ => None,
     }
 }

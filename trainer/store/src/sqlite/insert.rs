@@ -2,20 +2,8 @@
 
 use super::batch::Totals;
 use super::write::BatchWriter;
-use crate::received::{Received, SampleBatch, stored_ns};
-use lapwing_shared::messages::{Alert, Update, UpdateStep};
-
-/// Name of a step of an update, and why it failed.
-pub(super) fn step_names(step: &UpdateStep) -> (&'static str, Option<&str>) {
-    match step {
-        UpdateStep::Downloading => ("downloading", None),
-        UpdateStep::Verified => ("verified", None),
-        UpdateStep::Trial => ("trial", None),
-        UpdateStep::Confirmed => ("confirmed", None),
-        UpdateStep::Refused(why) => ("refused", Some(why.as_str())),
-        UpdateStep::RolledBack(why) => ("rolled-back", Some(why.as_str())),
-    }
-}
+use crate::received::{Received, SampleBatch, step_names, stored_ns};
+use lapwing_shared::messages::{Alert, Update};
 
 impl BatchWriter<'_> {
     /// The row id of a feature schema. Inserts a new schema.

@@ -2,58 +2,71 @@
 
 use super::SqliteHandle;
 use crate::error::StoreError;
+use crate::fields;
+use crate::statements::{
+    ADD_JOB, ANY_WAITING_JOB, ASSIGN_JOBS, COPY_JOBS, FAIL_JOB, FINISH_JOBS, FORGET_JOBS, MAX_FINISHED_JOBS,
+    MAX_WAITING_JOBS, NEWEST_WAITING_JOB, REQUEUE_JOBS, STATE_OF_JOB, TAKE_JOBS, WAITING_JOBS,
+};
 use crate::traits::Jobs;
-use lapwing_fleet::{Job, JobState};
-use rusqlite::OptionalExtension;
+use lapwing_fleet::{Job, JobState, not_served};
+use rusqlite::{Transaction, TransactionBehavior};
 
-/// Finished jobs to keep.
-const MAX_FINISHED: i64 = 1000;
-/// Waiting jobs, at most; further requests join the newest one.
-const MAX_WAITING: i64 = 16;
+impl SqliteHandle {
+    /// Whether any job waits. The loop of `serve` looks twice a second; a look needs no lock, unlike a statement that
+    /// writes.
+    fn is_any_waiting(&self) -> rusqlite::Result<bool> {
+        self.row(&ANY_WAITING_JOB, [], |row| row.get(0)).map(|found| found.unwrap_or(false))
+    }
+}
 
 impl Jobs for SqliteHandle {
-    fn request_retraining(&self, who: &str, now_s: u64) -> Result<i64, StoreError> {
-        let text = "INSERT INTO jobs (asked_s, who, state) SELECT ?1, ?2, 'waiting' \
-                    WHERE (SELECT count(*) FROM jobs WHERE state = 'waiting') < ?3";
-        self.connection.execute(text, (now_s.cast_signed(), who, MAX_WAITING)).map_err(self.sql())?;
-        let text = "SELECT max(id) FROM jobs WHERE state = 'waiting'";
-        self.connection.query_row(text, [], |row| row.get(0)).map_err(self.sql())
+    fn request_retraining(&self, group: Option<&str>, who: &str, now_s: u64) -> Result<i64, StoreError> {
+        let values = (now_s.cast_signed(), who, group, MAX_WAITING_JOBS);
+        self.execute(&ADD_JOB, values).map_err(self.sql())?;
+        self.connection.query_row(&NEWEST_WAITING_JOB, [group], |row| row.get(0)).map_err(self.sql())
     }
 
-    fn take_jobs(&self) -> Result<Option<Job>, StoreError> {
-        let text = "UPDATE jobs SET state = 'running' WHERE state = 'waiting' RETURNING id, who, asked_s";
-        let read = |row: &rusqlite::Row<'_>| {
-            Ok(Job { id: row.get(0)?, who: row.get(1)?, asked_s: row.get::<_, i64>(2)?.cast_unsigned() })
+    fn assign_jobs(&self, groups: &[&str], now_s: u64) -> Result<(), StoreError> {
+        let assign = || -> rusqlite::Result<()> {
+            if !self.is_any_waiting()? {
+                return Ok(());
+            }
+            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+            let (first, others) = groups.split_first().unzip();
+            for group in others.into_iter().flatten() {
+                transaction.execute(&COPY_JOBS, [group])?;
+            }
+            transaction.execute(&ASSIGN_JOBS, [first])?;
+            for (id, group) in self.rows(&WAITING_JOBS, [], |row| fields::pair(row))? {
+                if !groups.contains(&group.as_str()) {
+                    transaction.execute(&FAIL_JOB, (not_served(&group, groups), now_s.cast_signed(), id))?;
+                }
+            }
+            transaction.commit()
         };
-        let claimed =
-            || -> rusqlite::Result<Vec<Job>> { self.connection.prepare_cached(text)?.query_map([], read)?.collect() };
-        Ok(claimed().map_err(self.sql())?.into_iter().max_by_key(|job| job.id))
+        assign().map_err(self.sql())
     }
 
-    fn finish_jobs(&self, up_to: i64, result: Result<&str, &str>, now_s: u64) -> Result<(), StoreError> {
-        let (state, text) = match result {
-            Ok(text) => (JobState::Done.as_str(), text),
-            Err(text) => (JobState::Failed.as_str(), text),
+    fn take_jobs(&self, group: &str) -> Result<Option<Job>, StoreError> {
+        let take = || -> rusqlite::Result<Vec<Job>> {
+            if self.is_any_waiting()? { self.rows(&TAKE_JOBS, [group], |row| fields::job(row)) } else { Ok(Vec::new()) }
         };
-        let update = "UPDATE jobs SET state = ?2, result = ?3, ended_s = ?4 WHERE state = 'running' AND id <= ?1";
-        self.connection.execute(update, (up_to, state, text, now_s.cast_signed())).map_err(self.sql())?;
-        let delete = "DELETE FROM jobs WHERE ended_s IS NOT NULL AND id <= (SELECT max(id) FROM jobs) - ?1";
-        self.connection.execute(delete, [MAX_FINISHED]).map(drop).map_err(self.sql())
+        Ok(take().map_err(self.sql())?.into_iter().max_by_key(|job| job.id))
+    }
+
+    fn finish_jobs(&self, group: &str, up_to: i64, result: Result<&str, &str>, now_s: u64) -> Result<(), StoreError> {
+        let (state, text) = JobState::ended(result);
+        let values = (state.as_str(), text, now_s.cast_signed(), up_to, group);
+        self.execute(&FINISH_JOBS, values).map_err(self.sql())?;
+        self.execute(&FORGET_JOBS, [MAX_FINISHED_JOBS]).map(drop).map_err(self.sql())
     }
 
     fn requeue_jobs(&self) -> Result<(), StoreError> {
-        let text = "UPDATE jobs SET state = 'waiting' WHERE state = 'running'";
-        self.connection.execute(text, []).map(drop).map_err(self.sql())
+        self.execute(&REQUEUE_JOBS, []).map(drop).map_err(self.sql())
     }
 
     fn job_state(&self, id: i64) -> Result<(JobState, Option<String>), StoreError> {
-        let text = "SELECT state, result FROM jobs WHERE id = ?1";
-        let read = |row: &rusqlite::Row<'_>| {
-            let state: String = row.get(0)?;
-            // The table allows no other names.
-            Ok((JobState::parse(&state).unwrap_or(JobState::Failed), row.get(1)?))
-        };
-        let state = self.connection.query_row(text, [id], read).optional().map_err(self.sql())?;
-        state.ok_or_else(|| StoreError::Missing { what: format!("job {id}"), list: "retrain" })
+        let state = self.row(&STATE_OF_JOB, [id], |row| fields::job_state(row)).map_err(self.sql())?;
+        state.ok_or_else(|| StoreError::no_job(id))
     }
 }

@@ -1,7 +1,7 @@
 //! Stores of every earlier version → the same pages, training rows and queue as a new store with the same messages.
 
 use super::old_store::{OLD_VERSIONS, Verdict, write_old_store};
-use crate::testing::{Folder, SCHEMA, alert, received, samples, status, update};
+use crate::testing::{Folder, SCHEMA, agents_by_name, alert, received, samples, status, update};
 use crate::*;
 use lapwing_shared::messages::{AlertState, Body, Health, Message};
 use lapwing_shared::verdict::alert::NO_HOST;
@@ -109,7 +109,10 @@ fn pages(handle: &StoreHandle) -> String {
         text += &format!("{:#?}\n{:?}\n", handle.updates_of(name, 9).unwrap(), handle.newest_day(Some(name)).unwrap());
         text += &format!("{:?}\n", handle.opened_by_day(0..=1, Some(name)).unwrap());
     }
-    text += &format!("{:#?}\n{:?}\n", handle.agent_rows(None).unwrap(), handle.message_counts().unwrap());
+    text += &format!("{:#?}\n{:?}\n", agents_by_name(handle), handle.message_counts().unwrap());
+    let mut counts: Vec<_> = handle.agent_counts().unwrap();
+    counts.sort_by_key(|count| (count.state, count.group.clone()));
+    text += &format!("{counts:?}\n");
     text += &format!("{:?}\n{:?}\n", handle.newest_day(None).unwrap(), handle.opened_by_day(0..=1, None).unwrap());
     text += &format!("{:?}\n", handle.alerts(&AlertFilter { unlabelled: true, limit: 99, agent: None }).unwrap());
     text
@@ -142,13 +145,14 @@ fn a_migrated_store_continues_to_acknowledge_and_to_refuse_duplicates() {
         let folder = Folder::new();
         write_old_store(&folder.store(), version, &messages(), NOW_S.cast_signed(), &verdicts(version), [0, 0]);
         let mut store = Store::open(folder.store(), Limits::default()).unwrap();
+        assert_eq!(store.handle().unwrap().agents_of_group("home").unwrap().len(), 1, "by its stored status");
         let done = store.commit(&messages(), 6).unwrap();
         assert_eq!((done.stored, done.duplicates), (2, 13), "version {version}: status and health have no number");
         let closed = received("gw-3", &alert(7, 10, 1, AlertState::Closed, (100_000, 100_200)));
         store.commit(&[closed], 7).unwrap();
         let handle = store.handle().unwrap();
         assert!(!handle.episode("gw-3", 1, 1).unwrap().unwrap().0.record.is_open());
-        let open: Vec<_> = handle.agent_rows(None).unwrap().iter().map(|row| row.open_alerts).collect();
+        let open: Vec<_> = agents_by_name(&handle).iter().map(|row| row.open_alerts).collect();
         assert_eq!(open, [2, 1, 0], "version {version}");
     }
 }

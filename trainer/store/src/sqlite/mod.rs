@@ -5,6 +5,7 @@
 //! the same time: with the write-ahead log, readers and the writer do not block each other, and a reader sees the file as
 //! it was when its query began. Every table has a limit and a counter of removed rows.
 
+mod agent_states;
 mod agents;
 mod backup;
 mod batch;
@@ -14,7 +15,9 @@ mod classes;
 mod counters;
 mod episode_pages;
 mod episode_rows;
+mod fields;
 mod forget;
+mod groups;
 mod handle;
 mod held;
 mod insert;
@@ -38,4 +41,4 @@ mod private_tests;
 mod tests;
 
 pub(crate) use handle::SqliteHandle;
-pub(crate) use write::SqliteWriter;
+pub(crate) use write::{SqliteWriter, lock};

@@ -67,8 +67,8 @@ impl OldStore {
             self.progress.entry((agent, received.run)).or_default().insert(received.number);
         }
         match &received.content {
-            Content::Status => self.agent("status = ?2", agent, &received.payload),
-            Content::Health => self.agent("health = ?2", agent, &received.payload),
+            Content::Status(_) => self.agent("status = ?2", agent, &received.payload),
+            Content::Health(_) => self.agent("health = ?2", agent, &received.payload),
             Content::Alert(alert) => {
                 let text = "INSERT INTO alerts (agent, run, number, episode, state, host, role, since_ns, at_ns, \
                             peak_nats, limit_nats, flows, odd_flows, service_port, resembles, release, received_s, \
@@ -100,7 +100,7 @@ impl OldStore {
             }
             Content::Samples(samples) => self.samples(agent, received, samples),
             Content::Update(update) => {
-                let (step, reason) = super::insert::step_names(&update.step);
+                let (step, reason) = crate::received::step_names(&update.step);
                 let text = "INSERT INTO updates (agent, run, number, release, step, reason, received_s) \
                             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
                 let values = (agent, run, number, update.release.cast_signed(), step, reason, self.now_s);

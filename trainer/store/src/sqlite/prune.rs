@@ -1,18 +1,15 @@
 //! Tables above their limits → deletes the oldest rows of the agents with the most rows, and counts them.
 //!
-//! The agents with the most rows are reduced to a common level, so an agent that floods the store displaces its own rows
-//! first. Alerts of labelled episodes are deleted only if nothing else is left.
+//! Alerts of labelled episodes are deleted only if nothing else is left.
 
 use super::batch::Totals;
 use super::counters;
 use super::episode_rows::remove_empty;
 use crate::Limits;
 use crate::counter::Counter;
+use crate::shares::{kept, level};
 use rusqlite::Transaction;
 use std::collections::HashMap;
-
-/// Deletes an extra 1/64 of the limit each time, so that not every commit deletes.
-const PRUNE_SHARE: u64 = 64;
 
 /// Sizes of the tables within an open transaction.
 pub(super) struct Pruner<'a> {
@@ -24,35 +21,20 @@ pub(super) struct Pruner<'a> {
     pub(super) pending: &'a mut HashMap<i64, Totals>,
 }
 
-/// The level to which the largest shares must be reduced to remove at least `excess` in total.
-fn level(mut shares: Vec<u64>, excess: u64) -> u64 {
-    shares.sort_unstable_by(|a, b| b.cmp(a));
-    let mut sum = 0;
-    for (index, share) in shares.iter().enumerate() {
-        sum += share;
-        let level = sum.saturating_sub(excess) / (index as u64 + 1);
-        if shares.get(index + 1).is_none_or(|next| level >= *next) {
-            return level;
-        }
-    }
-    0
-}
-
 impl Pruner<'_> {
     /// Deletes rows of each table above its limit.
     pub(super) fn prune(&mut self, limits: Limits) -> rusqlite::Result<()> {
-        let keep = |limit: u64| limit - limit / PRUNE_SHARE;
         if self.totals.sample_bytes > limits.sample_bytes {
-            self.prune_samples(keep(limits.sample_bytes), |usage| usage.sample_bytes)?;
+            self.prune_samples(kept(limits.sample_bytes), |usage| usage.sample_bytes)?;
         }
         if self.totals.sample_rows > limits.sample_rows {
-            self.prune_samples(keep(limits.sample_rows), |usage| usage.sample_rows)?;
+            self.prune_samples(kept(limits.sample_rows), |usage| usage.sample_rows)?;
         }
         if self.totals.alerts > limits.alerts {
-            self.prune_alerts(keep(limits.alerts))?;
+            self.prune_alerts(kept(limits.alerts))?;
         }
         if self.totals.updates > limits.updates {
-            self.prune_updates(keep(limits.updates))?;
+            self.prune_updates(kept(limits.updates))?;
         }
         Ok(())
     }
@@ -134,27 +116,5 @@ impl Pruner<'_> {
         }
         counters::add(self.transaction, Counter::SampleRowsDropped, before - self.totals.sample_rows)?;
         counters::add(self.transaction, Counter::SampleBatchesDropped, batches)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_level_removes_the_excess_from_the_largest_shares() {
-        for (shares, excess, expected) in [
-            (vec![10], 3, 7),
-            (vec![100, 10, 10], 50, 50),
-            (vec![100, 90, 10], 50, 70),
-            (vec![5, 5, 5], 1, 4),
-            (vec![1, 2, 3], 6, 0),
-            (vec![], 1, 0),
-        ] {
-            let found = level(shares.clone(), excess);
-            assert_eq!(found, expected, "{shares:?}");
-            let removed: u64 = shares.iter().map(|share| share.saturating_sub(found)).sum();
-            assert!(removed >= excess || shares.is_empty(), "{shares:?}");
-        }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_dashboard.sql"),
     include_str!("../../migrations/sqlite/0004_held_releases.sql"),
     include_str!("../../migrations/sqlite/0005_episodes.sql"),
+    include_str!("../../migrations/sqlite/0008_groups.sql"),
+    include_str!("../../migrations/sqlite/0009_pages.sql"),
 ];
 
 /// Size of the write-ahead log, in pages, that triggers a checkpoint: 16 MiB.
@@ -116,6 +118,7 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     for script in MIGRATIONS.iter().skip(version as usize) {
         transaction.execute_batch(script)?;
     }
+    super::agent_states::fill(&transaction)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()

@@ -7,7 +7,7 @@ use super::batch::{AgentActivity, PendingBatch, Totals};
 use super::cache::WriterCache;
 use super::progress::{self, RunProgress};
 use super::prune::Pruner;
-use super::{counters, forget, schema};
+use super::{agent_states, counters, forget, groups, schema};
 use crate::Limits;
 use crate::committed::{Committed, LISTED_REJECTIONS, MAX_SCHEMAS, Rejection};
 use crate::counter::Counter;
@@ -98,7 +98,7 @@ impl Ingest for SqliteWriter {
 }
 
 /// Takes the writer's lock on a file beside the store. The system releases it when the process ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let open = |error: std::io::Error| StoreError::Open { path: path.to_path_buf(), reason: error.to_string() };
@@ -199,7 +199,7 @@ impl<'a> BatchWriter<'a> {
             Content::Alert(alert) => self.alert(agent, received, alert),
             Content::Samples(samples) => self.samples(agent, received, samples),
             Content::Update(update) => self.update(agent, received, update),
-            Content::Health | Content::Status => Ok(()),
+            Content::Health(_) | Content::Status(_) => Ok(()),
         }
     }
 
@@ -290,16 +290,20 @@ impl<'a> BatchWriter<'a> {
     }
 
     fn write_agents(&self) -> rusqlite::Result<()> {
-        let text = "UPDATE agents SET run = max(run, ?2), last_seen_s = ?3, status = coalesce(?4, status), \
-                    health_before = CASE WHEN ?5 IS NULL THEN health_before ELSE health END, \
-                    health = coalesce(?5, health), sample_rows = sample_rows + ?6, alerts = alerts + ?7, \
-                    open_episodes = open_episodes + ?8 WHERE id = ?1";
+        let text = "UPDATE agents SET run = max(run, ?2), last_seen_s = ?3, sample_rows = sample_rows + ?4, \
+                    alerts = alerts + ?5, open_episodes = open_episodes + ?6, silent = 0 WHERE id = ?1";
         let mut statement = self.transaction.prepare_cached(text)?;
         for (agent, activity) in &self.pending.activity {
-            let run = activity.run.cast_signed();
-            let (rows, alerts) = (activity.sample_rows.cast_signed(), activity.alerts.cast_signed());
-            let (status, health) = (&activity.status, &activity.health);
-            statement.execute((agent, run, self.now_s, status, health, rows, alerts, activity.open_episodes))?;
+            let AgentActivity { run, status, health, sample_rows, alerts, open_episodes } = activity;
+            let (rows, alerts) = (sample_rows.cast_signed(), alerts.cast_signed());
+            statement.execute((agent, run.cast_signed(), self.now_s, rows, alerts, open_episodes))?;
+            if let Some((payload, report)) = status {
+                agent_states::write_status(&self.transaction, *agent, payload, report)?;
+            }
+            if let Some((payload, report)) = health {
+                agent_states::write_health(&self.transaction, *agent, payload, *report)?;
+            }
+            groups::count_rows(&self.transaction, *agent, *sample_rows)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::layout::Layout;
 use super::{Fact, NO_AGENTS, START_AGENT, page, path_segment, percent};
 use crate::Shared;
 use crate::api::{RequestError, fleet, query};
-use crate::params::{AgentQuery, AgentState, AlertQuery, with_parameter};
+use crate::params::{AgentQuery, AlertQuery, with_parameter};
 use crate::queries::Counts;
 use crate::views::agents::{AgentView, HealthView, ReleaseState, ReportedStep, UpdateView};
 use crate::views::alerts::AlertView;
@@ -13,6 +13,7 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use lapwing_common::format::{ago, count, value, when};
+use lapwing_fleet::AgentState;
 use lapwing_report::Picture;
 use std::sync::Arc;
 
@@ -25,7 +26,6 @@ struct AgentsPage {
     layout: Layout,
     query: AgentQuery,
     states: [AgentState; 5],
-    cut: bool,
     summary: String,
     agents: Vec<AgentView>,
     empty: &'static str,
@@ -53,7 +53,6 @@ pub(crate) async fn agents(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
         Ok(AgentsPage {
             layout: Layout::new("Agents", "/agents", parameters.refresh(), text),
             states: AgentState::ALL,
-            cut: list.cut,
             summary,
             agents: list.agents,
             empty,
@@ -133,7 +132,7 @@ fn facts(agent: &AgentView) -> Vec<Fact> {
     let or_unknown = |text: &str| if text.is_empty() { "unknown".to_owned() } else { text.to_owned() };
     vec![
         ("last message", format!("{} UTC, {}", when(agent.last_seen_s), agent.last_seen())),
-        ("group", or_unknown(&agent.group)),
+        ("group", agent.group_text()),
         ("release", agent.release_text()),
         ("engine", or_unknown(&agent.engine)),
         ("version", or_unknown(&agent.agent_version)),
@@ -214,6 +213,15 @@ fn warnings(agent: &AgentView) -> Vec<String> {
 impl AgentView {
     pub(super) fn href(&self) -> String {
         format!("/agents/{}", path_segment(&self.name))
+    }
+
+    /// Its group, and whether an operator assigned it.
+    fn group_text(&self) -> String {
+        match (self.group.as_str(), self.group_assigned) {
+            ("", _) => "unknown".into(),
+            (group, true) => format!("{group}, assigned"),
+            (group, false) => group.into(),
+        }
     }
 
     pub(super) fn group_and_engine(&self) -> String {

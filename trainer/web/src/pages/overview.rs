@@ -9,13 +9,14 @@ use crate::params::{AgentQuery, AlertQuery};
 use crate::queries::{AgentList, ReleaseList};
 use crate::views::agents::AgentView;
 use crate::views::alerts::AlertView;
-use crate::views::brokers::BrokerView;
+use crate::views::brokers::BrokerTexts;
 use crate::views::releases::ReleaseView;
 use askama::Template;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use lapwing_common::format::count;
+use lapwing_fleet::BrokerLink;
 use lapwing_report::Picture;
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ struct OverviewPage {
     layout: Layout,
     tiles: Vec<Tile>,
     warnings: Vec<String>,
-    brokers: Vec<BrokerView>,
+    brokers: Vec<BrokerLink>,
     alerts: Vec<AlertView>,
     no_alerts: String,
     days: Option<Picture>,
@@ -110,16 +111,13 @@ fn counters(shared: &Shared) -> Vec<(String, String, &'static str)> {
     all.map(|counter| (counter.name.replace('_', " "), count(counter.value), counter.text)).collect()
 }
 
-fn warnings(list: &AgentList, brokers: &[BrokerView]) -> Vec<String> {
-    let mut warnings: Vec<String> = brokers.iter().filter_map(BrokerView::warning).collect();
+fn warnings(list: &AgentList, brokers: &[BrokerLink]) -> Vec<String> {
+    let mut warnings: Vec<String> = brokers.iter().filter_map(BrokerTexts::warning).collect();
     if list.counts.without_release > 0 {
         let (number, all) = (count(list.counts.without_release), count(list.counts.agents));
         warnings.push(format!(
             "{number} of {all} agents have no release: they collect data but detect nothing. {NO_RELEASE}"
         ));
-    }
-    if list.cut {
-        warnings.push("There are more than 20,000 agents; only the first 20,000 by name are counted.".into());
     }
     warnings
 }

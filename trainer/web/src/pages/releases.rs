@@ -6,6 +6,7 @@ use crate::Shared;
 use crate::api::{RequestError, fleet, query};
 use crate::drift::{DriftColumn, DriftView};
 use crate::params::AgentQuery;
+use crate::views::groups::GroupView;
 use crate::views::releases::{ReleaseView, WaitingView};
 use askama::Template;
 use axum::extract::{Path, State};
@@ -28,6 +29,8 @@ struct ReleasesPage {
     min_rows: String,
     make_release: &'static str,
     drift: Option<DriftView>,
+    /// Empty for a fleet of one group.
+    groups: Vec<GroupView>,
 }
 
 /// `/releases`.
@@ -35,6 +38,7 @@ pub(crate) async fn releases(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
     page(async {
         let parameters: AgentQuery = query(&uri)?;
         let list = fleet(&shared)?.releases().await?;
+        let groups = fleet(&shared)?.groups().await?.groups;
         Ok(ReleasesPage {
             layout: Layout::new("Releases", "/releases", parameters.refresh(), uri.query().unwrap_or_default()),
             releases: list.releases,
@@ -42,6 +46,7 @@ pub(crate) async fn releases(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
             min_rows: count(shared.min_rows),
             make_release: MAKE_RELEASE,
             drift: list.drift,
+            groups: if groups.len() > 1 { groups } else { Vec::new() },
         })
     })
     .await
@@ -83,6 +88,20 @@ impl ReleaseView {
             text += &format!(", {} refused or rolled back", count(self.failed_at));
         }
         text
+    }
+}
+
+impl GroupView {
+    pub(super) fn agents_text(&self) -> String {
+        count(self.agents)
+    }
+
+    pub(super) fn new_rows_text(&self) -> String {
+        self.new_rows.map_or_else(|| "not served by this trainer".into(), count)
+    }
+
+    pub(super) fn release_text(&self) -> String {
+        self.release.map_or_else(|| "none".into(), |release| release.to_string())
     }
 }
 

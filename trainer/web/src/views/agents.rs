@@ -1,6 +1,6 @@
 //! Stored status, health and update messages → agents with state, counters and updates.
 
-use crate::params::AgentState;
+use lapwing_fleet::AgentState;
 use lapwing_shared::messages::{Health, Status};
 use lapwing_store::{AgentRow, StoredUpdate};
 use serde::Serialize;
@@ -14,8 +14,11 @@ pub(crate) struct AgentView {
     /// State.
     #[schema(inline)]
     pub(crate) state: AgentState,
-    /// Group whose releases it installs; empty until it sends its status.
+    /// Group whose releases its rows train: the one that it reports and whose releases it installs, unless an operator
+    /// assigned another; empty until it sends its status.
     pub(crate) group: String,
+    /// An operator assigned the group.
+    pub(crate) group_assigned: bool,
     /// Inference engine, `tract` or `int8`; empty until it sends its status.
     pub(crate) engine: String,
     /// Version of the agent; empty until it sends its status.
@@ -174,12 +177,13 @@ impl AgentView {
         let (status, health) = (line.status.as_deref(), line.health.as_deref());
         let update = row.update.as_ref().and_then(UpdateView::new);
         let silence_s = now_s.saturating_sub(line.last_seen_s);
-        let state = lapwing_fleet::AgentState::of(status, health, line.last_seen_s, now_s).into();
+        let state = AgentState::of(status, health, line.last_seen_s, now_s);
         let text = |get: fn(&Status) -> &str| status.map_or_else(String::new, |status| get(status).to_owned());
         Self {
             name: line.name.clone(),
             state,
-            group: text(|status| &status.group),
+            group: line.group().unwrap_or_default().to_owned(),
+            group_assigned: line.assigned_group.is_some(),
             engine: text(|status| &status.engine),
             agent_version: text(|status| &status.agent_version),
             last_seen_s: line.last_seen_s,

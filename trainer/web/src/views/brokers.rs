@@ -1,59 +1,47 @@
 //! Links to brokers → rows of the overview, JSON, and lines for Prometheus.
 
+use lapwing_fleet::BrokerLink;
 use serde::Serialize;
 use std::fmt::Write;
 use utoipa::ToSchema;
-
-/// The trainer's link to one broker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct BrokerView {
-    /// URL without the login, or `embedded, ` and the address.
-    pub broker: String,
-    /// There is a connection.
-    pub connected: bool,
-    /// Connections since the start of the trainer, including reconnections.
-    pub connections: u64,
-    /// Failed attempts to connect, and connections that ended.
-    pub failures: u64,
-    /// Publications received.
-    pub received: u64,
-    /// Acknowledgements sent.
-    pub acknowledgements: u64,
-    /// Publications that the broker refused.
-    pub refusals: u64,
-    /// Times that the broker lacked parts of the current release, which were then published.
-    pub refills: u64,
-    /// Times that it lacked them again afterwards.
-    pub releases_missing: u64,
-    /// Parts of the current release that the broker lacked when it was last checked.
-    pub missing_parts: u64,
-}
 
 /// Response of `GET /api/v1/brokers`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct BrokerList {
     /// In the order of the configuration.
-    pub(crate) brokers: Vec<BrokerView>,
+    pub(crate) brokers: Vec<BrokerLink>,
 }
 
-impl BrokerView {
-    pub(crate) fn state(&self) -> &'static str {
+/// How pages show a link.
+pub(crate) trait BrokerTexts {
+    fn state(&self) -> &'static str;
+
+    /// Class of its style.
+    fn class(&self) -> &'static str;
+
+    fn release(&self) -> String;
+
+    /// What an operator should look at.
+    fn warning(&self) -> Option<String>;
+}
+
+impl BrokerTexts for BrokerLink {
+    fn state(&self) -> &'static str {
         if self.connected { "connected" } else { "not connected" }
     }
 
-    pub(crate) fn class(&self) -> &'static str {
+    fn class(&self) -> &'static str {
         if self.connected { "online" } else { "offline" }
     }
 
-    pub(crate) fn release(&self) -> String {
+    fn release(&self) -> String {
         match self.missing_parts {
             0 => "complete".into(),
             parts => format!("{parts} parts missing"),
         }
     }
 
-    /// What an operator should look at.
-    pub(crate) fn warning(&self) -> Option<String> {
+    fn warning(&self) -> Option<String> {
         let Self { broker, connected, missing_parts, .. } = self;
         if !connected {
             let agents =
@@ -66,11 +54,11 @@ impl BrokerView {
 }
 
 /// Prometheus text format 0.0.4.
-pub(crate) fn metrics(brokers: &[BrokerView], text: &mut String) {
+pub(crate) fn metrics(brokers: &[BrokerLink], text: &mut String) {
     if brokers.is_empty() {
         return;
     }
-    type Value = fn(&BrokerView) -> u64;
+    type Value = fn(&BrokerLink) -> u64;
     let metrics: [(&str, &str, &str, Value); 9] = [
         ("connected", "gauge", "1 while there is a connection.", |view| view.connected.into()),
         ("connections_total", "counter", "Connections, including reconnections.", |view| view.connections),
@@ -99,7 +87,7 @@ mod tests {
 
     #[test]
     fn metrics_have_a_value_for_each_broker_and_quoted_labels() {
-        let view = |broker: &str, received| BrokerView { broker: broker.into(), received, ..BrokerView::default() };
+        let view = |broker: &str, received| BrokerLink { broker: broker.into(), received, ..BrokerLink::default() };
         let mut text = String::new();
         metrics(&[view("mqtt://a", 7), view("a\"b\\c\n", 0)], &mut text);
         assert!(text.contains("# TYPE lapwing_trainer_broker_received_total counter\n"), "{text}");
@@ -110,11 +98,11 @@ mod tests {
 
     #[test]
     fn a_broker_that_is_away_or_lacks_the_release_has_a_warning() {
-        let fine = BrokerView { broker: "mqtt://a".into(), connected: true, ..BrokerView::default() };
+        let fine = BrokerLink { broker: "mqtt://a".into(), connected: true, ..BrokerLink::default() };
         assert_eq!(fine.warning(), None);
-        let away = BrokerView { connected: false, ..fine.clone() };
+        let away = BrokerLink { connected: false, ..fine.clone() };
         assert!(away.warning().unwrap().contains("No connection to mqtt://a"));
-        let lacking = BrokerView { missing_parts: 3, ..fine };
+        let lacking = BrokerLink { missing_parts: 3, ..fine };
         assert!(lacking.warning().unwrap().contains("lacks 3 parts"));
     }
 }

@@ -1,7 +1,6 @@
 //! Stored releases and running releases → releases with origin and number of agents.
 
-use super::agents::{AgentView, ReleaseState};
-use lapwing_store::{HeldRelease, Release};
+use lapwing_store::{AgentCount, HeldRelease, Release};
 use serde::Serialize;
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -50,23 +49,21 @@ impl From<HeldRelease> for WaitingView {
 }
 
 /// At most `limit` releases made by this trainer or run by its agents, newest first.
-pub(crate) fn list_releases(made: &[Release], agents: &[AgentView], limit: usize) -> Vec<ReleaseView> {
+pub(crate) fn list_releases(made: &[Release], agents: &[AgentCount], limit: usize) -> Vec<ReleaseView> {
     let mut views: HashMap<(String, u64), ReleaseView> =
         made.iter().map(|stored| ((stored.group.clone(), stored.version), made_here(stored))).collect();
-    for agent in agents {
-        let mut view = |version: u64, count: fn(&mut ReleaseView)| {
+    for AgentCount { group, release, on_trial, failed_release, agents, .. } in agents {
+        let mut add = |version: u64, count: fn(&mut ReleaseView) -> &mut u64| {
             if version > 0 {
-                let key = (agent.group.clone(), version);
-                count(views.entry(key).or_insert_with_key(|(group, version)| made_elsewhere(group, *version)));
+                let view = views.entry((group.clone(), version));
+                *count(view.or_insert_with_key(|(group, version)| made_elsewhere(group, *version))) += agents;
             }
         };
-        match agent.release_state {
-            ReleaseState::Trial => view(agent.release, |view| view.on_trial_at += 1),
-            _ => view(agent.release, |view| view.confirmed_by += 1),
+        match on_trial {
+            true => add(*release, |view| &mut view.on_trial_at),
+            false => add(*release, |view| &mut view.confirmed_by),
         }
-        if matches!(agent.release_state, ReleaseState::Refused | ReleaseState::RolledBack) {
-            view(agent.update.as_ref().map_or(0, |update| update.release), |view| view.failed_at += 1);
-        }
+        add(*failed_release, |view| &mut view.failed_at);
     }
     let mut views: Vec<ReleaseView> = views.into_values().collect();
     views.sort_by(|a, b| b.version.cmp(&a.version).then_with(|| a.group.cmp(&b.group)));

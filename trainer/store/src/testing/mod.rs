@@ -5,7 +5,10 @@
     reason = "test data is valid by construction; the names are the documentation"
 )]
 
-use super::Received;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+
+use super::{AgentFilter, AgentRow, Received, StoreHandle};
 use lapwing_shared::features::{FEATURES, SchemaId};
 use lapwing_shared::messages::{
     Alert, AlertState, Body, MESSAGE_BYTES, Message, Role, RowHosts, SampleRow, Samples, Status, Update, UpdateStep,
@@ -49,6 +52,14 @@ impl Drop for Folder {
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
+}
+
+/// All agents of a small store, by name.
+pub fn agents_by_name(handle: &StoreHandle) -> Vec<AgentRow> {
+    let filter = AgentFilter { limit: 1_000, ..AgentFilter::default() };
+    let mut agents = handle.agent_page(&filter).unwrap().agents;
+    agents.sort_by(|a, b| a.line.name.cmp(&b.line.name));
+    agents
 }
 
 pub fn samples(run: u64, number: u64, rows: &[(u64, bool)]) -> Message {

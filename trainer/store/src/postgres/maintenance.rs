@@ -1,0 +1,127 @@
+//! A database → its version, identity and problems.
+
+use super::PostgresHandle;
+use super::session::{Queried, Session, unsigned};
+use super::{schema, tally};
+use crate::counter::Counter;
+use crate::error::StoreError;
+use crate::rows::BACKUP_VERSIONS;
+use crate::traits::{Counters, Maintenance};
+use std::path::Path;
+
+/// What is counted, and the query that counts the rows that differ.
+const DERIVED: [(&str, &str); 8] = [
+    (
+        "agents with a wrong number of open episodes",
+        "SELECT count(*) FROM agents WHERE open_episodes <> \
+         (SELECT count(*) FROM episodes WHERE episodes.agent = agents.id AND is_open)",
+    ),
+    (
+        "agents with wrong sizes",
+        "SELECT count(*) FROM agents AS a \
+         LEFT JOIN (SELECT agent, count(*) AS n FROM alerts GROUP BY agent) AS alerts ON alerts.agent = a.id \
+         LEFT JOIN (SELECT agent, count(*) AS n FROM updates GROUP BY agent) AS updates ON updates.agent = a.id \
+         LEFT JOIN (SELECT agent, sum(rows) AS n, sum(octet_length(payload)) AS bytes FROM samples GROUP BY agent) \
+         AS samples ON samples.agent = a.id WHERE (stored_alerts, stored_updates, stored_sample_rows, \
+         stored_sample_bytes) <> (coalesce(alerts.n, 0), coalesce(updates.n, 0), coalesce(samples.n, 0), \
+         coalesce(samples.bytes, 0))",
+    ),
+    (
+        "wrong numbers of agents by state, group and release",
+        "SELECT count(*) FROM (SELECT state, group_name, release, on_trial, failed_release, sum(agents), \
+         sum(open_episodes) FROM agent_counts GROUP BY 1, 2, 3, 4, 5 HAVING sum(agents) <> 0 OR sum(open_episodes) <> 0 \
+         EXCEPT SELECT state, group_name, release, on_trial, failed_release, count(*), sum(open_episodes) FROM agents \
+         GROUP BY 1, 2, 3, 4, 5) AS d",
+    ),
+    (
+        "episodes with a wrong state or attack class",
+        "SELECT count(*) FROM episodes WHERE is_open <> (state < 2) \
+         OR shown_class <> coalesce(nullif(class, 'unknown'), resembles, 'unknown')",
+    ),
+    (
+        "days with too few episodes counted",
+        "SELECT count(*) FROM (SELECT since_ns / 86400000000000 AS day, agent, count(*) AS episodes FROM episodes \
+         GROUP BY 1, 2 EXCEPT SELECT day, agent, episodes FROM episode_days) AS d",
+    ),
+    (
+        "days with too many episodes counted",
+        "SELECT count(*) FROM (SELECT day, agent, episodes FROM episode_days EXCEPT \
+         SELECT since_ns / 86400000000000, agent, count(*) FROM episodes GROUP BY 1, 2) AS d",
+    ),
+    (
+        "episodes without a message to show",
+        "SELECT count(*) FROM episodes WHERE NOT EXISTS (SELECT 1 FROM alerts WHERE alerts.id = episodes.message \
+         AND alerts.received_s = episodes.message_s AND alerts.agent = episodes.agent \
+         AND alerts.episode = episodes.episode)",
+    ),
+    (
+        "alert messages without their episode",
+        "SELECT count(*) FROM alerts WHERE NOT EXISTS (SELECT 1 FROM episodes WHERE episodes.agent = alerts.agent \
+         AND episodes.episode = alerts.episode)",
+    ),
+];
+
+/// Sizes of all agents, from the rows.
+const SIZES: &str = "SELECT (SELECT coalesce(sum(stored_sample_bytes), 0)::bigint FROM agents), \
+     (SELECT coalesce(sum(stored_sample_rows), 0)::bigint FROM agents), (SELECT count(*) FROM samples), \
+     (SELECT count(*) FROM alerts), (SELECT count(*) FROM updates)";
+
+/// Settings of the server without which an acknowledged message can be lost, and their safe value.
+const SETTINGS: [(&str, &str); 2] = [("fsync", "on"), ("full_page_writes", "on")];
+
+impl Maintenance for PostgresHandle {
+    fn version(&self) -> Result<u32, StoreError> {
+        match self.read(schema::version) {
+            Err(StoreError::NoTables { .. }) => Ok(0),
+            version => version,
+        }
+    }
+
+    fn check(&self) -> Result<Vec<String>, StoreError> {
+        let found = self.version()?;
+        if found < schema::VERSION {
+            return Err(StoreError::OlderVersion { store: self.url().to_string(), found, known: schema::VERSION });
+        }
+        self.snapshot(|session| {
+            let mut problems = check_settings(session)?;
+            for (what, query) in DERIVED {
+                let count: i64 = session.query_one(query, &[])?.try_get(0)?;
+                problems.extend((count > 0).then(|| format!("{count} {what}")));
+            }
+            let row = session.query_one(SIZES, &[])?;
+            let counted = tally::sizes(session)?;
+            let counted =
+                [counted.sample_bytes, counted.sample_rows, counted.sample_batches, counted.alerts, counted.updates];
+            let found = (0..counted.len()).map(|column| Ok(row.try_get(column)?)).collect::<Queried<Vec<i64>>>()?;
+            problems
+                .extend((found != counted).then(|| format!("sizes of the tables are {found:?}, counted {counted:?}")));
+            Ok(problems)
+        })
+    }
+
+    fn id(&self) -> Result<u64, StoreError> {
+        self.read(|session| {
+            let row = session.query_one("SELECT value FROM counters WHERE name = 'store-id' AND shard = 0", &[])?;
+            unsigned(&row, 0)
+        })
+    }
+
+    fn backup_into(&self, _: &Path) -> Result<(), StoreError> {
+        let (what, instead) = ("copy", "pg_dump --format=custom, and copy the folder of releases");
+        Err(StoreError::NotAFile { store: self.url().to_string(), what, instead })
+    }
+
+    fn settle_restored(&self, newest: u64) -> Result<(), StoreError> {
+        self.set_counter(Counter::ReleaseVersionFloor, newest.saturating_add(BACKUP_VERSIONS))
+    }
+}
+
+fn check_settings(session: &mut Session) -> Queried<Vec<String>> {
+    let mut problems = Vec::new();
+    for (name, safe) in SETTINGS {
+        let value: String = session.query_one("SELECT current_setting($1)", &[&name])?.try_get(0)?;
+        let text = || format!("the server's setting {name} is {value}: a crash of its machine may damage the store");
+        problems.extend((value != safe).then(text));
+    }
+    Ok(problems)
+}

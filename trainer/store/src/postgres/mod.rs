@@ -1,0 +1,47 @@
+//! A store in a PostgreSQL database.
+//!
+//! Any number of [`PostgresWriter`]s and [`PostgresHandle`]s, in this process or others, use it at the same time.
+//!
+//! **Locks.** Whoever changes rows of an agent (its messages, numbers, episodes, sizes) first locks its row of `agents`,
+//! several of them in ascending order of their ids: [`lock_agents`](session::Session::lock_agents). Two transactions that
+//! follow this rule cannot deadlock. A label, which changes one row, needs no lock. Should PostgreSQL end a transaction
+//! because of a deadlock or a serialization failure nevertheless, it is repeated, see [`connection`].
+
+mod address;
+mod agent_rows;
+mod agents;
+mod batch;
+mod classes;
+mod connection;
+mod counters;
+mod episode_pages;
+mod episode_rows;
+mod episodes;
+mod errors;
+mod fields;
+mod forget;
+mod groups;
+mod held;
+mod ingest;
+mod insert;
+mod jobs;
+mod leases;
+mod maintenance;
+#[cfg(test)]
+mod page_tests;
+mod partitions;
+mod progress;
+mod prune;
+mod read;
+mod releases;
+mod samples;
+mod schema;
+mod schemas;
+mod session;
+mod tally;
+mod tls;
+#[cfg(test)]
+mod writer_tests;
+
+pub(crate) use connection::PostgresHandle;
+pub(crate) use ingest::PostgresWriter;

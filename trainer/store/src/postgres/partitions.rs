@@ -1,0 +1,106 @@
+//! The time of a commit → the partitions that its messages need; empty partitions of the past → removed.
+
+use super::connection::Connection;
+use super::schema::Lock;
+use super::session::{Queried, Session};
+use crate::error::StoreError;
+
+const DAY_S: i64 = 86_400;
+/// Tables of messages, the letter before the number of a period, and its length in seconds.
+const TABLES: [(&str, char, i64); 3] =
+    [("alerts", 'w', 7 * DAY_S), ("updates", 'w', 7 * DAY_S), ("samples", 'd', DAY_S)];
+/// Latest time with a partition, so that a wrong clock overflows nothing: year 9999.
+const LATEST_S: i64 = 253_402_300_799;
+/// Partitions of a table that one pass looks at, at most.
+const MAX_LOOKED_AT: i64 = 64;
+
+/// The time of receipt to store.
+pub(super) fn received_s(now_s: u64) -> i64 {
+    i64::try_from(now_s).unwrap_or(LATEST_S).min(LATEST_S)
+}
+
+/// Days since the epoch of the partitions that exist, as far as this writer knows.
+#[derive(Default)]
+pub(super) struct Partitions {
+    day: Option<i64>,
+}
+
+impl Partitions {
+    /// Creates the partitions of a time and the ones after them, unless this writer has seen them.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub(super) fn ensure(&mut self, connection: &mut Connection, now_s: i64) -> Result<(), StoreError> {
+        let day = now_s / DAY_S;
+        if self.day != Some(day) {
+            connection.write(|session| create(session, now_s))?;
+            self.day = Some(day);
+        }
+        Ok(())
+    }
+
+    /// Looks again before the next commit.
+    pub(super) fn forget(&mut self) {
+        self.day = None;
+    }
+}
+
+fn create(session: &mut Session, now_s: i64) -> Queried<()> {
+    session.lock(Lock::Partitions)?;
+    for (table, letter, length_s) in TABLES {
+        // The next period's, too, so that no commit waits for it when the period begins.
+        for period in [now_s / length_s, now_s / length_s + 1] {
+            let name = format!("{table}_{letter}{period}");
+            let exists: bool = session.query_one("SELECT to_regclass($1) IS NOT NULL", &[&name])?.try_get(0)?;
+            if !exists {
+                let (from, to) = (period * length_s, (period + 1) * length_s);
+                // Attaching a table, other than creating a partition, does not wait for readers.
+                session.batch(&format!(
+                    "CREATE TABLE {name} (LIKE {table} INCLUDING ALL); \
+                     ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({to})"
+                ))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Drops partitions of the past that retention has emptied. Does nothing to a table that a reader uses: the next pass tries
+/// again.
+pub(super) fn drop_empty(connection: &mut Connection, now_s: i64) -> Result<(), StoreError> {
+    for (table, letter, length_s) in TABLES {
+        let current = format!("{letter}{:0>12}", now_s / length_s);
+        let names = connection.read(|session| past(session, table, &current))?;
+        for name in names {
+            connection.write(|session| drop_if_empty(session, table, &name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Names of the partitions before the current one, oldest first.
+fn past(session: &mut Session, table: &str, current: &str) -> Queried<Vec<String>> {
+    // Names are compared with their numbers padded.
+    let text = "SELECT name FROM (SELECT c.relname::text AS name, split_part(c.relname, '_', 2) AS period \
+                FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid \
+                WHERE i.inhparent = to_regclass($1)) AS p \
+                WHERE left(period, 1) || lpad(substr(period, 2), 12, '0') < $2 ORDER BY length(period), period LIMIT $3";
+    let rows = session.query(text, &[&table, &current, &MAX_LOOKED_AT])?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+fn drop_if_empty(session: &mut Session, table: &str, name: &str) -> Queried<()> {
+    let has_rows = |session: &mut Session| -> Queried<bool> {
+        // Not prepared: the text is different for each partition.
+        Ok(session.query_once(&format!("SELECT EXISTS (SELECT 1 FROM {name})"))?)
+    };
+    if has_rows(session)? {
+        return Ok(());
+    }
+    session.batch("SET LOCAL lock_timeout = '200ms'; SAVEPOINT locks")?;
+    let locked = session.batch(&format!("LOCK TABLE {table}, {name} IN ACCESS EXCLUSIVE MODE"));
+    if locked.is_err() {
+        return session.batch("ROLLBACK TO SAVEPOINT locks");
+    }
+    if has_rows(session)? { Ok(()) } else { session.batch(&format!("DROP TABLE {name}")) }
+}
