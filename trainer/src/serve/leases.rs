@@ -5,7 +5,7 @@
 
 use super::roles::{Role, Roles};
 use lapwing_fleet::{LeaseState, ProcessState};
-use lapwing_store::StoreError;
+use lapwing_store::{StoreError, StoreHandle};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Grants leases.
@@ -17,12 +17,10 @@ pub(crate) trait LeaseSource {
     fn try_lease(&mut self, name: &'static str) -> Result<bool, StoreError>;
 }
 
-/// Grants every lease: an SQLite file has one process.
-pub(crate) struct OneProcess;
-
-impl LeaseSource for OneProcess {
-    fn try_lease(&mut self, _name: &'static str) -> Result<bool, StoreError> {
-        Ok(true)
+/// A connection of its own, whose end ends the leases.
+impl LeaseSource for StoreHandle {
+    fn try_lease(&mut self, name: &'static str) -> Result<bool, StoreError> {
+        (**self).try_lease(name)
     }
 }
 

@@ -40,7 +40,7 @@ use lapwing_pipeline::order::{MakeError, ReleaseMaker};
 use lapwing_pipeline::release::ReadError;
 use lapwing_store::{Store, StoreError, StoreHandle, StoreLock};
 use learner::{Learner, ProcessClock};
-use leases::{Change, Leases, OneProcess};
+use leases::{Change, Leases};
 use progress::ProgressDisplay;
 use publish::Publisher;
 use publishing::Publishing;
@@ -139,7 +139,7 @@ impl Server {
         let brokers = ends.iter().map(|ends| Arc::clone(&ends.state)).collect();
         let publishing = roles.has(Role::Publish).then(|| Publishing::new(Publisher::new(outlets), &config));
         let mut server = Self {
-            leases: Leases::new(Box::new(OneProcess), roles),
+            leases: Leases::new(Box::new(StoreHandle::open(&config.store.path)?), roles),
             maker,
             classifier,
             counts: Arc::clone(&counts),

@@ -5,6 +5,7 @@
 pub mod gateway;
 pub mod listener;
 pub mod mosquitto;
+pub mod postgres;
 pub mod releases;
 pub mod station;
 pub mod trainer;

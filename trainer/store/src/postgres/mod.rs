@@ -40,6 +40,8 @@ mod schemas;
 mod session;
 mod tally;
 mod tls;
+#[cfg(test)]
+mod writer_tests;
 
 pub(crate) use connection::PostgresHandle;
 pub(crate) use ingest::PostgresWriter;
