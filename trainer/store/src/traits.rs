@@ -14,7 +14,8 @@ use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::received::Received;
 use crate::rows::{
-    AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan, StoredBatch, Unlabelled,
+    AlertFilter, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan, StoredBatch,
+    Unlabelled,
 };
 use crate::stored_numbers::StoredNumbers;
 use lapwing_fleet::{Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release};
