@@ -143,7 +143,10 @@ impl Connection {
             Access::Read => READING,
             Access::Write => WRITING,
         };
-        session.batch(settings).map_err(|error| errors::querying(&self.url, error))?;
+        session.batch(settings).map_err(|error| {
+            let is_lost = errors::is_lost(&error) || session.is_closed();
+            errors::querying(&self.url, error, is_lost)
+        })?;
         Ok(session)
     }
 
@@ -157,7 +160,7 @@ impl Connection {
             };
             let is_lost = self.drop_if_lost(&error);
             if is_repeated || !is_lost {
-                return Err(errors::querying(&self.url, error));
+                return Err(errors::querying(&self.url, error, is_lost));
             }
             is_repeated = true;
         }
@@ -177,7 +180,7 @@ impl Connection {
             let may_repeat =
                 if is_lost { matches!(error, QueryError::NotBegun(_)) } else { errors::is_conflict(&error) };
             if !may_repeat || repeated == MAX_REPEATED {
-                return Err(errors::querying(&self.url, error));
+                return Err(errors::querying(&self.url, error, is_lost));
             }
             repeated += 1;
         }

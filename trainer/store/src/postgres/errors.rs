@@ -26,10 +26,9 @@ pub(super) fn connecting(url: &StoreUrl, error: &Error) -> StoreError {
     StoreError::Connect { store: url.to_string(), reason: reason(error), is_temporary: !is_permanent }
 }
 
-/// An error of a query.
-pub(super) fn querying(url: &StoreUrl, error: QueryError) -> StoreError {
+/// An error of a query, after which the connection may be lost.
+pub(super) fn querying(url: &StoreUrl, error: QueryError, is_lost: bool) -> StoreError {
     let store = url.to_string();
-    let is_lost = is_lost(&error);
     let is_conflict = is_conflict(&error);
     let source = match error {
         QueryError::Database(source) | QueryError::NotBegun(source) => source,
@@ -70,8 +69,8 @@ pub(super) fn is_lost(error: &QueryError) -> bool {
             ];
             ends.contains(code) || class(code) == "08"
         }
-        // Not an answer of the server.
-        None => error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()),
+        // Not an answer of the server, or one that is cut off. Errors of values have another source.
+        None => error.is_closed() || error.source().is_none_or(|source| source.is::<std::io::Error>()),
     }
 }
 

@@ -31,6 +31,16 @@ fn assert_consistent(database: &Database) {
     assert_eq!(database.handle().check().unwrap(), Vec::<String>::new());
 }
 
+/// Opens a writer while connections are ended.
+fn open_patiently(database: &Database) -> Store {
+    loop {
+        match Store::open(database.url(), Limits::default()) {
+            Ok(store) => return store,
+            Err(error) => assert!(error.is_temporary(), "{error}"),
+        }
+    }
+}
+
 /// Commits until the store takes the batch.
 fn commit_patiently(writer: &mut Store, batch: &[Received]) {
     while let Err(error) = writer.commit(batch, 5) {
@@ -82,9 +92,13 @@ fn a_writer_whose_connection_is_ended_at_any_point_stores_each_message_once() {
             }
             ended
         });
-        let mut writer = database.open(Limits::default());
-        all.chunks(30).for_each(|batch| commit_patiently(&mut writer, batch));
+        // Also after a failure, as the scope waits for the other thread.
+        let written = std::panic::catch_unwind(|| {
+            let mut writer = open_patiently(&database);
+            all.chunks(30).for_each(|batch| commit_patiently(&mut writer, batch));
+        });
         has_ended.store(true, Ordering::Relaxed);
+        written.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         killer.join().unwrap()
     });
     assert!(ended > 0, "no connection was ended");
