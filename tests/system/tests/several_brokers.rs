@@ -39,7 +39,13 @@ impl Site {
         let counts = Arc::new(Counts::default());
         let (client, share) = (String::from("trainer"), String::from("site"));
         let link = |broker: &Mosquitto| {
-            let outside = Outside { url: broker.url(), client: client.clone(), authority: None, share: share.clone(), collects: true };
+            let outside = Outside {
+                url: broker.url(),
+                client: client.clone(),
+                authority: None,
+                share: share.clone(),
+                collects: true,
+            };
             outside::start(&outside, Arc::clone(&counts)).unwrap().ends
         };
         let ends: Vec<_> = brokers.iter().map(link).collect();

@@ -49,7 +49,13 @@ impl Postgres {
             std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
         }
         let mut initdb = program(&programs, "initdb");
-        initdb.arg("-D").arg(folder.join("data")).args(["--auth=trust", "-U", "lapwing", "--encoding=UTF8", "--locale=C"]);
+        initdb.arg("-D").arg(folder.join("data")).args([
+            "--auth=trust",
+            "-U",
+            "lapwing",
+            "--encoding=UTF8",
+            "--locale=C",
+        ]);
         assert!(initdb.current_dir(&folder).stdout(Stdio::null()).status().unwrap().success());
         let child = run(&programs, &folder);
         Some(Self { programs, folder, child })
