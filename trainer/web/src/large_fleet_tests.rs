@@ -6,18 +6,17 @@ use lapwing_shared::messages::{AlertState, Body, Health, Message, Reason, Role};
 use lapwing_shared::units::Address;
 use lapwing_store::testing::{name, received, status};
 use lapwing_store::{Limits, Received, Store};
-use std::time::Duration;
 
 const AGENTS: u64 = 1_000;
-const DAY_S: u64 = 86_400;
-const KINDS: [Option<&str>; 4] = [Some("port-scan"), Some("telnet-spread"), Some("syn-flood"), None];
+pub(super) const DAY_S: u64 = 86_400;
+pub(super) const KINDS: [Option<&str>; 4] = [Some("port-scan"), Some("telnet-spread"), Some("syn-flood"), None];
 
-fn agent(number: u64) -> String {
+pub(super) fn agent(number: u64) -> String {
     format!("gateway-{number:04}")
 }
 
 /// Age and contents of an agent's newest messages: most are online, some degraded, silent, offline or without release.
-fn agent_messages(number: u64) -> (u64, Vec<Received>) {
+pub(super) fn agent_messages(number: u64) -> (u64, Vec<Received>) {
     let mut message = status(1);
     let Body::Status(status) = &mut message.body else { unreachable!() };
     status.group = name(["home", "shop", "farm"][number as usize % 3]);
@@ -67,8 +66,7 @@ fn episode(back: u64, all: u64, now_s: u64) -> Vec<Received> {
     messages
 }
 
-fn fill(store: &mut Store, episodes: u64) {
-    let now_s = lapwing_common::clock::now_s();
+pub(super) fn fill(store: &mut Store, episodes: u64, now_s: u64) {
     for number in 1..=AGENTS {
         let (age_s, messages) = agent_messages(number);
         store.commit(&messages, now_s - age_s).unwrap();
@@ -83,7 +81,7 @@ fn fill(store: &mut Store, episodes: u64) {
 
 fn small_fleet() -> Stage {
     let mut stage = Stage::with(&[], Limits::default(), ConnectionLimits::default());
-    fill(&mut stage.store, 2_000);
+    fill(&mut stage.store, 2_000, lapwing_common::clock::now_s());
     stage
 }
 
@@ -134,43 +132,3 @@ const PAGES: [(&str, usize); 11] = [
     ("/alerts?agent=gateway-0001", 80_000),
     ("/releases", 30_000),
 ];
-
-/// Peak resident memory since the last call, bytes.
-fn peak_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
-    kilobytes * 1024
-}
-
-/// Prints the table in docs/measurements.md. `LAPWING_FLEET_STORE=FILE` also copies the store there.
-#[test]
-#[ignore = "measures, and takes a minute"]
-fn a_fleet_of_a_thousand_agents_is_measured() {
-    let mut stage = Stage::with(&[], Limits::default(), ConnectionLimits::default());
-    fill(&mut stage.store, 50_000);
-    println!("| page | kB | median ms of 9 | slowest | memory, MB |");
-    for (path, most) in PAGES {
-        peak_bytes();
-        let before = peak_bytes();
-        let mut times = Vec::new();
-        let mut bytes = 0;
-        for _ in 0..9 {
-            let began = tokio::time::Instant::now();
-            bytes = stage.page(path).len();
-            times.push(began.elapsed());
-        }
-        let memory = peak_bytes().saturating_sub(before) as f64 / 1e6;
-        times.sort_unstable();
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        println!("| `{path}` | {} | {:.0} | {:.0} | {memory:.1} |", bytes / 1_000, ms(times[4]), ms(times[8]));
-        assert!(bytes < most, "{path}");
-    }
-    let Stage { folder, store, server } = stage;
-    server.stop().unwrap();
-    store.close().unwrap();
-    if let Some(path) = std::env::var_os("LAPWING_FLEET_STORE") {
-        std::fs::copy(folder.store(), path).unwrap();
-    }
-}

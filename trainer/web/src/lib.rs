@@ -22,6 +22,8 @@ mod broker_tests;
 #[cfg(test)]
 mod large_fleet_tests;
 #[cfg(test)]
+mod page_speed_tests;
+#[cfg(test)]
 mod limit_tests;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -10,7 +10,7 @@ use lapwing_shared::messages::{AlertState, Body, Health, Message, Peer, Reason};
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::units::Address;
 use lapwing_store::testing::{Folder, alert, received, samples, status, update};
-use lapwing_store::{Limits, Received, Release, Store};
+use lapwing_store::{Limits, Received, Release, Store, StoreUrl};
 use serde_json::Value as Json;
 
 /// An agent name that the collector would reject.
@@ -53,10 +53,16 @@ impl Stage {
 
     pub(super) fn with(batch: &[Received], store_limits: Limits, limits: ConnectionLimits) -> Self {
         let folder = Folder::new();
-        let mut store = Store::open(folder.store(), store_limits).unwrap();
-        store.commit(batch, lapwing_common::clock::now_s()).unwrap();
+        let mut stage = Self::of(&folder.store().into(), folder, store_limits, limits);
+        stage.store.commit(batch, lapwing_common::clock::now_s()).unwrap();
+        stage
+    }
+
+    /// A server of an empty store.
+    pub(super) fn of(url: &StoreUrl, folder: Folder, store_limits: Limits, limits: ConnectionLimits) -> Self {
+        let store = Store::open(url, store_limits).unwrap();
         let site = Site {
-            store: Some(folder.store().into()),
+            store: Some(url.clone()),
             min_rows: 2_000,
             names: vec!["fleet.example".into()],
             brokers: Some(Arc::new(|| vec![broker("mqtt://one", true), broker("mqtt://two", false)])),
@@ -70,6 +76,12 @@ impl Stage {
         let (status, _, body) = fetch(self.server.address, "GET", path, &self.server.address.to_string(), "");
         assert_eq!(status, 200, "{path}: {body}");
         body
+    }
+
+    /// Status and page.
+    pub(super) fn page_or_error(&self, path: &str) -> (u16, String) {
+        let (status, _, body) = fetch(self.server.address, "GET", path, &self.server.address.to_string(), "");
+        (status, body)
     }
 
     pub(super) fn json(&self, path: &str) -> Json {
