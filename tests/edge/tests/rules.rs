@@ -59,9 +59,10 @@ const CRATES: &[Crate] = &[
 ];
 
 /// An external crate and the only crates that may depend on it.
-const EXTERNAL: [(&str, &[&str]); 5] = [
+const EXTERNAL: [(&str, &[&str]); 6] = [
     ("parquet", &["tables", "segments"]),
     ("rusqlite", &["store"]),
+    ("postgres", &["store"]),
     ("axum", &["web"]),
     ("askama", &["web", "report"]),
     ("burn", &["neural"]),

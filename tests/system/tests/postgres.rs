@@ -20,7 +20,13 @@ fn collector(number: u32, brokers: &[Mosquitto], store: &StoreUrl) -> (Collector
     let counts = Arc::new(Counts::default());
     let (client, share) = (format!("trainer-{number}"), String::from("site"));
     let link = |broker: &Mosquitto| {
-        let outside = Outside { url: broker.url(), client: client.clone(), authority: None, share: share.clone() };
+        let outside = Outside {
+            url: broker.url(),
+            client: client.clone(),
+            authority: None,
+            share: share.clone(),
+            collects: true,
+        };
         outside::start(&outside, Arc::clone(&counts)).unwrap().ends
     };
     let ends = brokers.iter().map(link).collect();

@@ -5,7 +5,10 @@ use super::store_rows::{ExportArgs, ImportArgs, export, import};
 use anyhow::ensure;
 use clap::Subcommand;
 use lapwing_common::print_line;
-use lapwing_store::StoreHandle;
+use lapwing_store::{BACKUP_VERSIONS, StoreHandle};
+
+/// Newest releases that are read to find the highest version.
+const RELEASES_READ: u32 = 10_000;
 
 /// Actions on a whole store.
 #[derive(Debug, Subcommand)]
@@ -16,6 +19,10 @@ pub(crate) enum StoreCommand {
     /// Migrate the store of an older version, which `serve` also does when it starts. Make a backup first.
     #[command(after_help = "Example:\n  lapwing-trainer store migrate --config /etc/lapwing-trainer/trainer.toml")]
     Migrate(StoreArgs),
+    /// Prepare a database that was restored with pg_restore, before `serve` uses it: the next releases skip the versions that
+    /// agents may have received since the dump. `restore` does this for SQLite.
+    #[command(after_help = "Example:\n  lapwing-trainer store restored --store postgres://lapwing@localhost/lapwing")]
+    Restored(StoreArgs),
     /// Copy the feature rows to a folder of Parquet files, also while `serve` runs. Repeated, it adds the newer rows.
     #[command(
         after_help = "Example:\n  lapwing-trainer store export --out rows --store /var/lib/lapwing-trainer/store.sqlite"
@@ -32,6 +39,7 @@ pub(crate) fn run_store(command: &StoreCommand) -> anyhow::Result<()> {
     match command {
         StoreCommand::Check(args) => check(args),
         StoreCommand::Migrate(args) => migrate(args),
+        StoreCommand::Restored(args) => restored(args),
         StoreCommand::Export(args) => export(args),
         StoreCommand::Import(args) => import(args),
     }
@@ -66,13 +74,22 @@ fn migrate(args: &StoreArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn restored(args: &StoreArgs) -> anyhow::Result<()> {
+    let url = args.url()?;
+    let handle = StoreHandle::open(&url)?;
+    let newest = handle.all_releases(RELEASES_READ)?.iter().map(|release| release.version).max().unwrap_or(0);
+    handle.settle_restored(newest)?;
+    print_line!("{url}: the next release has a version above {}", newest.saturating_add(BACKUP_VERSIONS));
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use lapwing_shared::messages::AlertState;
     use lapwing_store::old_store::{OLD_VERSIONS, write_old_store};
     use lapwing_store::testing::{Folder, alert, received};
-    use lapwing_store::{Limits, Store};
+    use lapwing_store::{Counter, Limits, Release, Store};
 
     #[test]
     fn an_old_store_is_migrated_and_passes_the_check() {
@@ -92,5 +109,19 @@ mod tests {
             run_store(&StoreCommand::Check(args())).unwrap();
             run_store(&StoreCommand::Migrate(args())).unwrap();
         }
+    }
+
+    #[test]
+    fn a_restored_store_skips_the_versions_that_agents_may_have() {
+        let folder = Folder::new();
+        let handle = Store::open(folder.store(), Limits::default()).unwrap().handle().unwrap();
+        for version in [7, 9, 8] {
+            let (group, file) = (String::from("home"), "home.lwr".into());
+            let release = Release { group, version, manifest_sha256: [0; 32], made_s: 5, file, reason: None };
+            handle.add_release(&release).unwrap();
+        }
+        let args = StoreArgs { config: None, store: Some(folder.store().into()) };
+        run_store(&StoreCommand::Restored(args)).unwrap();
+        assert_eq!(handle.counter(Counter::ReleaseVersionFloor).unwrap(), 9 + BACKUP_VERSIONS);
     }
 }

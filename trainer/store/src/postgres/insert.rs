@@ -2,7 +2,8 @@
 
 use super::batch::Changes;
 use super::session::{Queried, Session};
-use crate::received::{step_names, stored_ns};
+use crate::received::{Received, step_names, stored_ns};
+use lapwing_shared::messages::Alert;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::{ToSql, Type};
 use std::borrow::Cow;
@@ -54,32 +55,38 @@ pub(super) fn alerts(session: &mut Session, changes: &Changes<'_>, now_s: i64) -
         Type::TEXT,
         Type::BYTEA,
     ]);
-    let rows = changes.alerts.iter().zip(&ids).map(|((agent, received, alert), id)| {
-        let row: Vec<Box<dyn ToSql + Sync + '_>> = vec![
-            Box::new(*id),
-            Box::new(*agent),
-            Box::new(received.run.cast_signed()),
-            Box::new(received.number.cast_signed()),
-            Box::new(alert.episode.cast_signed()),
-            Box::new(alert.release.cast_signed()),
-            Box::new(stored_ns(alert.since)),
-            Box::new(stored_ns(alert.at)),
-            Box::new(i64::from(alert.flows)),
-            Box::new(i64::from(alert.odd_flows)),
-            Box::new(now_s),
-            Box::new(alert.state as i16),
-            Box::new(alert.role as i16),
-            Box::new(i32::from(alert.service_port)),
-            Box::new(f64::from(alert.peak_nats)),
-            Box::new(f64::from(alert.limit_nats)),
-            Box::new(alert.host.0.as_slice()),
-            Box::new(alert.resembles.as_ref().map(|name| text(name.as_str()))),
-            Box::new(received.payload.as_slice()),
-        ];
-        row
-    });
-    copy(session, statement, &types, rows)?;
+    let rows = changes.alerts.iter().zip(&ids);
+    copy(session, statement, &types, rows.map(|(alert, id)| alert_row(*id, *alert, now_s)))?;
     Ok(ids)
+}
+
+/// The columns of an alert, in the order of the statement in [`alerts`].
+fn alert_row<'a>(
+    id: i64,
+    (agent, received, alert): (i64, &'a Received, &'a Alert),
+    now_s: i64,
+) -> Vec<Box<dyn ToSql + Sync + 'a>> {
+    vec![
+        Box::new(id),
+        Box::new(agent),
+        Box::new(received.run.cast_signed()),
+        Box::new(received.number.cast_signed()),
+        Box::new(alert.episode.cast_signed()),
+        Box::new(alert.release.cast_signed()),
+        Box::new(stored_ns(alert.since)),
+        Box::new(stored_ns(alert.at)),
+        Box::new(i64::from(alert.flows)),
+        Box::new(i64::from(alert.odd_flows)),
+        Box::new(now_s),
+        Box::new(alert.state as i16),
+        Box::new(alert.role as i16),
+        Box::new(i32::from(alert.service_port)),
+        Box::new(f64::from(alert.peak_nats)),
+        Box::new(f64::from(alert.limit_nats)),
+        Box::new(alert.host.0.as_slice()),
+        Box::new(alert.resembles.as_ref().map(|name| text(name.as_str()))),
+        Box::new(received.payload.as_slice()),
+    ]
 }
 
 /// Stores sample batches.
