@@ -13,9 +13,19 @@ use std::path::{Path, PathBuf};
 const PARTIAL: &str = ".partial";
 /// File whose lock a writer holds.
 const LOCK: &str = "segments.lock";
+/// File with the number of the store that a folder belongs to.
+const OWNER: &str = "segments.store";
+/// Index of an exported folder.
+pub(crate) const INDEX: &str = "segments.json";
 
 /// Stores files by name.
 pub trait Place: Send + Sync {
+    /// Prepares the place for the segments of a store, given by its number. `is_empty`: the store lists no segments.
+    ///
+    /// # Errors
+    /// When the place belongs to another store or to nobody although the store lists segments, or cannot be written.
+    fn claim(&self, store_id: u64, is_empty: bool) -> Result<(), SegmentError>;
+
     /// Stores a file under a name; when this returns, the whole file is durable. An existing file is replaced.
     ///
     /// # Errors
@@ -114,6 +124,33 @@ impl Folder {
 }
 
 impl Place for Folder {
+    fn claim(&self, store_id: u64, is_empty: bool) -> Result<(), SegmentError> {
+        let path = self.path.join(OWNER);
+        let wrong = |what: &str, expected: &str| SegmentError::Owner {
+            place: self.path.display().to_string(),
+            what: what.into(),
+            expected: expected.into(),
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) if text.trim_end() == store_id.to_string() => Ok(()),
+            Ok(_) => Err(wrong("has the segments of another store", "set store.segments to a folder of its own")),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(SegmentError::Read { file: path.display().to_string(), source: error })
+            }
+            Err(_) if self.path.join(INDEX).exists() => {
+                Err(wrong("was written by `store export`", "set store.segments to a folder of its own"))
+            }
+            Err(_) if !is_empty => {
+                Err(wrong("has no segments of this store", "mount it, or move the folder of the segments there"))
+            }
+            Err(_) => {
+                let failed = |source| SegmentError::Write { file: self.path.display().to_string(), source };
+                private_file::create_folder(&self.path).map_err(failed)?;
+                self.write(OWNER, format!("{store_id}\n").as_bytes())
+            }
+        }
+    }
+
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), SegmentError> {
         check_name(name)?;
         self.write(name, bytes)
@@ -243,6 +280,21 @@ mod tests {
         );
         assert!(folder.remove("../x").is_err() && folder.copy_to("/etc/passwd", &backup).is_err());
         assert_eq!(Folder::existing(&test.path().join("missing")).remove_unknown(&BTreeSet::new()).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one_store() {
+        let test = TestFolder::new();
+        let folder = Folder::existing(&test.path().join("rows"));
+        let missing = folder.claim(7, false).unwrap_err().to_string();
+        assert!(missing.contains("has no segments of this store") && missing.contains("mount it"), "{missing}");
+        folder.claim(7, true).unwrap();
+        folder.claim(7, false).unwrap();
+        let other = folder.claim(8, true).unwrap_err().to_string();
+        assert!(other.contains("segments of another store"), "{other}");
+        let exported = Folder::create(&test.path().join("exported")).unwrap();
+        exported.write(INDEX, b"{}").unwrap();
+        assert!(exported.claim(7, true).unwrap_err().to_string().contains("store export"));
     }
 
     #[test]

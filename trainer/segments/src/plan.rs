@@ -1,7 +1,6 @@
 //! Rows in the journal and small segments → what to write now; pure functions of the time.
 
-use crate::row::Row;
-use crate::writer::{Limits, SEGMENT_BYTES, SEGMENT_ROWS};
+use crate::writer::Limits;
 use std::collections::BTreeMap;
 
 /// Seconds after which segments may be merged. Longer than anything reads the rows of a store.
@@ -33,7 +32,7 @@ impl Planner {
             let since_s = self.since_s.entry(group.clone()).or_insert(now_s);
             // A clock that was set back starts the age again.
             *since_s = (*since_s).min(now_s);
-            if *rows >= rows_within(limits) || now_s.saturating_sub(*since_s) >= limits.age_s {
+            if *rows >= limits.rows() || now_s.saturating_sub(*since_s) >= limits.age_s {
                 due.push(group.clone());
             }
         }
@@ -46,17 +45,11 @@ impl Planner {
     }
 }
 
-/// Rows that a segment has, at most.
-pub(crate) fn rows_within(limits: &Limits) -> u64 {
-    let rows = limits.bytes.min(SEGMENT_BYTES) / size_of::<Row>() as u64;
-    rows.clamp(1, SEGMENT_ROWS as u64)
-}
-
 /// The first run of small segments that are to be merged at `now_s`, as positions. `segments` are those of one group in
 /// order of arrival, each with its number of rows and the time when it was written. Segments of today stay: they would be
 /// merged again and again.
 pub fn mergeable(segments: &[(u64, u64)], limits: &Limits, now_s: u64) -> Option<std::ops::Range<usize>> {
-    let full = rows_within(limits);
+    let full = limits.rows();
     let day = |at_s: u64| at_s / MERGE_AGE_S;
     let is_old = |written_s: u64| written_s.saturating_add(MERGE_AGE_S) <= now_s && day(written_s) < day(now_s);
     let (mut start, mut rows) = (0, 0_u64);
@@ -77,6 +70,8 @@ pub fn mergeable(segments: &[(u64, u64)], limits: &Limits, now_s: u64) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::row::Row;
+    use crate::writer::SEGMENT_BYTES;
 
     fn pending(rows: [u64; 2]) -> Vec<Pending> {
         ["home", "work"].into_iter().zip(rows).map(|(group, rows)| Pending { group: group.into(), rows }).collect()

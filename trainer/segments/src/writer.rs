@@ -31,6 +31,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Rows of a segment, at most.
+    pub fn rows(&self) -> u64 {
+        (self.bytes.min(SEGMENT_BYTES) / size_of::<Row>() as u64).clamp(1, SEGMENT_ROWS as u64)
+    }
+}
+
 /// Collects rows in memory, at most [`Limits::bytes`], and writes them as segments.
 pub struct SegmentWriter<'a> {
     place: &'a dyn Place,
@@ -53,9 +60,7 @@ impl<'a> SegmentWriter<'a> {
     /// # Errors
     /// When the earlier rows cannot be written; they stay in memory and the batch is not added.
     pub fn push(&mut self, batch: &[Row], now_s: u64) -> Result<Option<Segment>, SegmentError> {
-        let limit = self.limits.bytes.min(SEGMENT_BYTES);
-        let rows = self.rows.len() + batch.len();
-        let is_full = (rows * size_of::<Row>()) as u64 > limit || rows > SEGMENT_ROWS;
+        let is_full = (self.rows.len() + batch.len()) as u64 > self.limits.rows();
         let closed = if is_full { self.close(now_s)? } else { None };
         if self.rows.is_empty() {
             self.since_s = now_s;

@@ -5,14 +5,18 @@
 #![forbid(unsafe_code)]
 
 mod committed;
+mod compactor;
 mod counter;
 mod episode_features;
 mod error;
 mod received;
+mod places;
 mod rows;
+mod segment_rows;
 mod sqlite;
 mod store;
 mod stored_numbers;
+mod stored_rows;
 pub mod traits;
 mod training_rows;
 mod url;
@@ -25,6 +29,7 @@ pub use sqlite::old_store;
 pub mod testing;
 
 pub use committed::{Committed, Rejection};
+pub use compactor::{Compaction, Compactor, REMOVED_FILES_KEPT_S, Step};
 pub use counter::Counter;
 pub use error::StoreError;
 pub use lapwing_fleet::{
@@ -35,8 +40,10 @@ pub use rows::{
     AgentRow, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage,
     EpisodeSpan, MAX_AGENTS, MAX_EPISODES_SCANNED, StoredAgent, StoredBatch, StoredUpdate, Unlabelled,
 };
+pub use segment_rows::{BatchKey, JournalPart, NewSegment, NewestRow, SegmentTotals, StoredSegment};
 pub use store::{Store, StoreHandle, is_store};
 pub use stored_numbers::StoredNumbers;
+pub use stored_rows::StoredRows;
 pub use training_rows::{RowSummary, TrainingRow, TrainingRows};
 pub use url::StoreUrl;
 

@@ -3,12 +3,17 @@
 use crate::error::StoreError;
 use crate::rows::EpisodeSpan;
 use crate::sqlite::{SqliteHandle, SqliteWriter, schema};
+use crate::stored_rows::{Snapshot, StoredRows};
 use crate::traits::{Handle, Ingest};
 use crate::url::StoreUrl;
-use crate::{Limits, episode_features, training_rows};
+use crate::{Limits, episode_features, places, training_rows};
+use lapwing_segments::{Filter, Place};
 use lapwing_shared::features::{FeatureVector, SchemaId};
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Whether this is a store: the address of a database, or a file that begins like an SQLite file.
 ///
@@ -70,9 +75,13 @@ impl DerefMut for Store {
     }
 }
 
-/// A reader and editor of everything but messages, see [`Handle`].
+/// A reader and editor of everything but messages, see [`Handle`], with the place of the store's segments.
 pub struct StoreHandle {
     handle: Box<dyn Handle>,
+    url: StoreUrl,
+    place: OnceCell<Arc<dyn Place>>,
+    /// Segments that were compared with their digests.
+    pub(crate) verified: RefCell<BTreeSet<i64>>,
 }
 
 impl StoreHandle {
@@ -81,8 +90,9 @@ impl StoreHandle {
     /// # Errors
     /// When it does not exist, or as for [`Store::open`].
     pub fn open(url: impl Into<StoreUrl>) -> Result<Self, StoreError> {
-        let handle = Box::new(SqliteHandle::open(url.into().file()?)?);
-        Ok(Self { handle })
+        let url = url.into();
+        let handle = Box::new(SqliteHandle::open(url.file()?)?);
+        Ok(Self::new(handle, url))
     }
 
     /// Opens an existing store of the current version read-only.
@@ -90,8 +100,48 @@ impl StoreHandle {
     /// # Errors
     /// As [`StoreHandle::open`].
     pub fn open_reading(url: impl Into<StoreUrl>) -> Result<Self, StoreError> {
-        let handle = Box::new(SqliteHandle::open_reading(url.into().file()?)?);
-        Ok(Self { handle })
+        let url = url.into();
+        let handle = Box::new(SqliteHandle::open_reading(url.file()?)?);
+        Ok(Self::new(handle, url))
+    }
+
+    fn new(handle: Box<dyn Handle>, url: StoreUrl) -> Self {
+        Self { handle, url, place: OnceCell::new(), verified: RefCell::default() }
+    }
+
+    /// Reads and writes segments in this place instead of the store's own, for tests and copies.
+    #[must_use]
+    pub fn with_place(self, place: Arc<dyn Place>) -> Self {
+        Self { place: OnceCell::from(place), ..self }
+    }
+
+    /// The place of the store's segments.
+    ///
+    /// # Errors
+    /// When the store cannot be read, has no place, or its place needs support that this program lacks.
+    pub fn place(&self) -> Result<Arc<dyn Place>, StoreError> {
+        if let Some(place) = self.place.get() {
+            return Ok(Arc::clone(place));
+        }
+        let place = places::open(&self.url, self.segments_place()?.as_deref())?;
+        Ok(Arc::clone(self.place.get_or_init(|| place)))
+    }
+
+    /// The folder of the store's segments, existing or not; `None` if they are elsewhere.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn segments_folder(&self) -> Result<Option<PathBuf>, StoreError> {
+        Ok(places::folder(&self.url, self.segments_place()?.as_deref()))
+    }
+
+    /// Rows of a schema that are in the store now and that a filter selects, of batches after a position. The filter's group
+    /// is ignored: name the agents.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn stored_rows(&self, schema: &SchemaId, filter: Filter, after: u64) -> Result<StoredRows<'_>, StoreError> {
+        StoredRows::new(self, schema, filter, after, Snapshot::of(self, schema)?)
     }
 
     /// Rows of one feature schema that are in the store now; the iterator skips rows that arrive later.
@@ -99,7 +149,20 @@ impl StoreHandle {
     /// # Errors
     /// When the store cannot be read.
     pub fn training_rows(&self, schema: &SchemaId) -> Result<training_rows::TrainingRows<'_>, StoreError> {
-        training_rows::TrainingRows::new(self.handle.as_ref(), schema)
+        self.selected_training_rows(schema, Filter::default())
+    }
+
+    /// As [`StoreHandle::training_rows`], only those rows that a filter selects by agent, time and sample. The filter's group
+    /// is ignored: name the agents.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn selected_training_rows(
+        &self,
+        schema: &SchemaId,
+        filter: Filter,
+    ) -> Result<training_rows::TrainingRows<'_>, StoreError> {
+        training_rows::TrainingRows::new(self, schema, filter)
     }
 
     /// Rows of one feature schema by which to classify an episode: those in its alert messages, or else those in its
@@ -108,7 +171,7 @@ impl StoreHandle {
     /// # Errors
     /// When the store cannot be read.
     pub fn episode_rows(&self, span: &EpisodeSpan, schema: &SchemaId) -> Result<Vec<FeatureVector>, StoreError> {
-        episode_features::episode_rows(self.handle.as_ref(), span, schema)
+        episode_features::episode_rows(self, span, schema)
     }
 
     /// Alert episodes without a label. Test alerts, which have no limit, do not count.

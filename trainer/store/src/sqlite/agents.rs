@@ -2,7 +2,7 @@
 
 use super::SqliteHandle;
 use super::counters;
-use super::forget::forget;
+use super::forget::{forget, mark_segments};
 use super::handle::{AGENT_COLUMNS, agent_line, decode_health};
 use crate::counter::Counter;
 use crate::error::StoreError;
@@ -80,6 +80,7 @@ impl Agents for SqliteHandle {
             let text = "SELECT id FROM agents WHERE name = ?1";
             let agent: Option<i64> = transaction.query_row(text, [name], |row| row.get(0)).optional()?;
             let Some(agent) = agent else { return Ok(false) };
+            mark_segments(&transaction, agent)?;
             forget(&transaction, agent)?;
             counters::add(&transaction, Counter::AgentsForgotten, 1)?;
             transaction.commit().map(|()| true)

@@ -6,7 +6,7 @@ use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::rows::StoredAgent;
 use crate::traits::{Counters, Handle};
-use lapwing_shared::messages::{Body, Health, Message};
+use lapwing_shared::messages::{Body, Health, Message, Status};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 
@@ -28,8 +28,8 @@ impl Counters for SqliteHandle {
     }
 
     fn message_counts(&self) -> Result<[u64; 3], StoreError> {
-        let text =
-            "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM samples), (SELECT count(*) FROM updates)";
+        let text = "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM samples) \
+             + coalesce((SELECT sum(batches) FROM segment_agents), 0), (SELECT count(*) FROM updates)";
         let read = |row: &rusqlite::Row<'_>| Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?]);
         self.connection.query_row(text, [], read).map(|counts| counts.map(i64::cast_unsigned)).map_err(self.sql())
     }
@@ -65,19 +65,23 @@ impl SqliteHandle {
 pub(super) const AGENT_COLUMNS: &str = "agents.name, run, last_seen_s, sample_rows, alerts, status, health";
 
 pub(super) fn agent_line(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredAgent> {
-    let status = |payload: Vec<u8>| match Message::decode(&payload).ok()?.body {
-        Body::Status(status) => Some(Box::new(status)),
-        _ => None,
-    };
     Ok(StoredAgent {
         name: row.get(0)?,
         run: row.get::<_, i64>(1)?.cast_unsigned(),
         last_seen_s: row.get::<_, i64>(2)?.cast_unsigned(),
         sample_rows: row.get::<_, i64>(3)?.cast_unsigned(),
         alerts: row.get::<_, i64>(4)?.cast_unsigned(),
-        status: row.get::<_, Option<_>>(5)?.and_then(status),
+        status: decode_status(row.get(5)?),
         health: decode_health(row.get(6)?),
     })
+}
+
+/// Decodes a stored status message; `None` without one, or if it no longer decodes.
+pub(super) fn decode_status(payload: Option<Vec<u8>>) -> Option<Box<Status>> {
+    match Message::decode(&payload?).ok()?.body {
+        Body::Status(status) => Some(Box::new(status)),
+        _ => None,
+    }
 }
 
 /// Decodes a stored health message; `None` without one, or if it no longer decodes.

@@ -1,11 +1,12 @@
 //! Stored sample batches and extents of episodes → training and classification.
 
 use super::SqliteHandle;
+use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::rows::{EpisodeExtent, EpisodeSpan, StoredBatch, Unlabelled};
 use crate::traits::Samples;
 use lapwing_shared::features::SchemaId;
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 use std::collections::BTreeMap;
 
 /// Columns that [`batch`] reads, and their tables.
@@ -17,11 +18,16 @@ fn batch(row: &Row<'_>) -> rusqlite::Result<StoredBatch> {
     Ok(StoredBatch { arrival, agent_id: row.get(1)?, agent: row.get(2)?, payload: row.get(3)? })
 }
 
+/// Position of the newest batch that is in the journal or was ever in a segment; 0 without any.
+pub(super) fn newest_batch(connection: &Connection) -> rusqlite::Result<i64> {
+    let text = "SELECT max(coalesce((SELECT max(id) FROM samples), 0), \
+                coalesce((SELECT value FROM counters WHERE name = ?1), 0))";
+    connection.prepare_cached(text)?.query_row([Counter::SegmentArrivals.name()], |row| row.get(0))
+}
+
 impl Samples for SqliteHandle {
     fn newest_batch(&self) -> Result<u64, StoreError> {
-        let text = "SELECT coalesce(max(id), 0) FROM samples";
-        let newest = self.connection.query_row(text, [], |row| row.get::<_, i64>(0));
-        newest.map(i64::cast_unsigned).map_err(self.sql())
+        newest_batch(&self.connection).map(i64::cast_unsigned).map_err(self.sql())
     }
 
     fn sample_batches(
@@ -52,8 +58,11 @@ impl Samples for SqliteHandle {
     }
 
     fn rows_of_other_schemas(&self, schema: &SchemaId) -> Result<u64, StoreError> {
-        let text = "SELECT coalesce(sum(rows), 0) FROM samples \
-                    WHERE schema NOT IN (SELECT id FROM schemas WHERE sha256 = ?1)";
+        let text = "SELECT coalesce((SELECT sum(rows) FROM samples WHERE schema NOT IN \
+                    (SELECT id FROM schemas WHERE sha256 = ?1)), 0) \
+                    + coalesce((SELECT sum(segment_agents.rows) FROM segments \
+                    JOIN segment_agents ON segment_agents.segment = segments.id WHERE schema NOT IN \
+                    (SELECT id FROM schemas WHERE sha256 = ?1)), 0)";
         let rows = self.connection.query_row(text, [schema], |row| row.get::<_, i64>(0));
         rows.map(i64::cast_unsigned).map_err(self.sql())
     }
@@ -109,15 +118,14 @@ impl Samples for SqliteHandle {
         span: &EpisodeSpan,
         schema: &SchemaId,
         limit: u32,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let text = "SELECT samples.payload FROM samples JOIN schemas ON schemas.id = samples.schema \
-                    WHERE samples.agent = ?1 AND schemas.sha256 = ?2 AND suspect_last_ns >= ?3 \
-                    AND suspect_first_ns <= ?4 ORDER BY suspect_last_ns LIMIT ?5";
+    ) -> Result<Vec<StoredBatch>, StoreError> {
+        let text = format!(
+            "SELECT {BATCH} JOIN schemas ON schemas.id = samples.schema \
+             WHERE samples.agent = ?1 AND schemas.sha256 = ?2 AND suspect_last_ns >= ?3 \
+             AND suspect_first_ns <= ?4 ORDER BY suspect_last_ns, samples.id LIMIT ?5"
+        );
         let values = (span.agent, schema, span.first_ns, span.last_ns, limit);
-        let read = || {
-            let mut statement = self.connection.prepare_cached(text)?;
-            statement.query_map(values, |row| row.get(0))?.collect::<rusqlite::Result<_>>()
-        };
+        let read = || self.connection.prepare_cached(&text)?.query_map(values, batch)?.collect::<rusqlite::Result<_>>();
         read().map_err(self.sql())
     }
 }
