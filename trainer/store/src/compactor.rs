@@ -110,9 +110,8 @@ impl Compactor {
         go_on: &mut dyn FnMut(Step) -> bool,
     ) -> Result<Result<(), Stopped>, StoreError> {
         let mut groups: BTreeMap<String, (u64, BTreeSet<i64>)> = BTreeMap::new();
-        for JournalPart { agent_id, rows, status } in self.handle.journal(&schema_id())? {
-            let group = status.map_or_else(|| self.group.clone(), |status| status.group.to_string());
-            let (of_group, agents) = groups.entry(group).or_default();
+        for JournalPart { agent_id, rows, group } in self.handle.journal(&schema_id())? {
+            let (of_group, agents) = groups.entry(group.unwrap_or_else(|| self.group.clone())).or_default();
             *of_group += rows;
             agents.insert(agent_id);
         }

@@ -3,7 +3,7 @@
 use crate::rows::StoredBatch;
 use lapwing_segments::{AgentExtent, Row, Segment};
 use lapwing_shared::features::FeatureVector;
-use lapwing_shared::messages::{Body, Message, SampleRow, Samples, Status};
+use lapwing_shared::messages::{Body, Message, SampleRow, Samples};
 use lapwing_shared::release::name::parse_name;
 
 /// A segment of a store.
@@ -47,14 +47,14 @@ pub struct BatchKey {
 }
 
 /// Rows of an agent that are in no segment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalPart {
     /// Number of the agent in this store.
     pub agent_id: i64,
     /// Rows of the schema.
     pub rows: u64,
-    /// Last status of the agent, which has its group.
-    pub status: Option<Box<Status>>,
+    /// Group of the agent; `None` until it sends its status.
+    pub group: Option<String>,
 }
 
 /// Size of all segments.

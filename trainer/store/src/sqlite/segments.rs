@@ -158,7 +158,8 @@ impl Segments for SqliteHandle {
                     JOIN agents ON agents.id = journal.agent";
         let part = |row: &Row<'_>| {
             let rows = row.get::<_, i64>(1)?.cast_unsigned();
-            Ok(JournalPart { agent_id: row.get(0)?, rows, status: decode_status(row.get(2)?) })
+            let group = decode_status(row.get(2)?).map(|status| status.group.to_string());
+            Ok(JournalPart { agent_id: row.get(0)?, rows, group })
         };
         let read = || self.connection.prepare_cached(text)?.query_map([schema], part)?.collect::<rusqlite::Result<_>>();
         read().map_err(self.sql())
