@@ -33,6 +33,6 @@ pub use filter::{Filter, Sample, Selector};
 pub use index::{INDEX_BYTES, Index};
 pub use place::{Folder, Place};
 pub use plan::{Pending, Planner, mergeable};
-pub use reader::{FILE_BYTES, SegmentReader};
+pub use reader::{FILE_BYTES, SegmentReader, verify};
 pub use row::Row;
 pub use writer::{Limits, SEGMENT_AGE_S, SEGMENT_BYTES, SEGMENT_ROWS, SegmentWriter, write_segment};

@@ -156,6 +156,14 @@ impl Iterator for SegmentReader<'_> {
     }
 }
 
+/// Compares a file with its description, whatever its feature schema.
+///
+/// # Errors
+/// When it cannot be read or differs.
+pub fn verify(place: &dyn Place, segment: &Segment) -> Result<(), SegmentError> {
+    check_digest(&segment.file, &mut place.open(&segment.file)?, &segment.sha256)
+}
+
 /// Runs a call of the decoder; a panic is an error as well.
 fn guarded<T>(call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(call)) {

@@ -3,7 +3,7 @@
 use super::store_args::StoreArgs;
 use super::write_address;
 use crate::config::{Config, Span};
-use crate::serve::{self, Server};
+use crate::serve::{self, SegmentCount, Server};
 use anyhow::Context;
 use clap::Args;
 use lapwing_collect::{LinkSnapshot, LinkState};
@@ -197,11 +197,17 @@ fn brokers(server: &Server) -> Brokers {
     Arc::new(move || links.iter().map(view).collect())
 }
 
-/// The collector's counters, for the dashboard.
+/// Counters of collector and segments, for the dashboard.
 fn counters(server: &Server) -> CounterSource {
-    let counts = Arc::clone(server.counts());
+    let (counts, segments) = (Arc::clone(server.counts()), Arc::clone(server.segment_counts()));
     CounterSource::new(move || {
-        counts.snapshot().named().map(|(name, text, value)| Counter { name, text, value }).collect()
+        let counted =
+            counts.snapshot().named().map(|(name, text, value)| Counter { name, text, value, is_gauge: false });
+        let of_segments = segments.named().map(|count| {
+            let SegmentCount { name, text, value, is_gauge } = count;
+            Counter { name, text, value, is_gauge }
+        });
+        counted.into_iter().chain(of_segments).collect()
     })
 }
 

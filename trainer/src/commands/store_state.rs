@@ -3,14 +3,15 @@
 use super::store_args::StoreArgs;
 use super::store_rows::{ExportArgs, ImportArgs, export, import};
 use anyhow::ensure;
-use clap::Subcommand;
-use lapwing_common::print_line;
-use lapwing_store::StoreHandle;
+use clap::{Args, Subcommand};
+use lapwing_common::{clock, print_line};
+use lapwing_segments::verify;
+use lapwing_store::{StoreHandle, StoredSegment};
 
 /// Actions on a whole store.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Check every page, and whether counts and derived columns match the rows; also while `serve` runs.
+    /// Check every page, whether counts and derived columns match the rows, and every segment; also while `serve` runs.
     #[command(after_help = "Example:\n  lapwing-trainer store check --store /var/lib/lapwing-trainer/store.sqlite")]
     Check(StoreArgs),
     /// Migrate the store of an older version, which `serve` also does when it starts. Make a backup first.
@@ -25,6 +26,21 @@ pub(crate) enum StoreCommand {
     /// skipped.
     #[command(after_help = "Example:\n  lapwing-trainer store import rows --store new.sqlite")]
     Import(ImportArgs),
+    /// Remove a segment whose file is lost or damaged, with all its rows, so that training does not need it any more.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer store drop-segment segment-1767225600-0123456789abcdef.parquet --store store.sqlite"
+    )]
+    DropSegment(DropArgs),
+}
+
+/// `store drop-segment`.
+#[derive(Debug, Args)]
+pub(crate) struct DropArgs {
+    /// File name of the segment, as `store check` and errors print it.
+    file: String,
+    /// Store.
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// `store`.
@@ -34,13 +50,38 @@ pub(crate) fn run_store(command: &StoreCommand) -> anyhow::Result<()> {
         StoreCommand::Migrate(args) => migrate(args),
         StoreCommand::Export(args) => export(args),
         StoreCommand::Import(args) => import(args),
+        StoreCommand::DropSegment(args) => drop_segment(args),
     }
+}
+
+fn drop_segment(args: &DropArgs) -> anyhow::Result<()> {
+    let url = args.store.url()?;
+    let rows = StoreHandle::open(&url)?.drop_segment(&args.file, clock::now_s())?;
+    print_line!("{url}: removed {} with {rows} rows", args.file);
+    Ok(())
+}
+
+/// Compares every segment with its digest; returns their number and the problems.
+fn check_segments(handle: &StoreHandle) -> anyhow::Result<(usize, Vec<String>)> {
+    let segments = handle.segments(None)?;
+    let mut problems = Vec::new();
+    for StoredSegment { segment, .. } in &segments {
+        if let Err(error) = verify(handle.place()?.as_ref(), segment) {
+            problems.push(format!(
+                "{error}; if there is no backup, run `lapwing-trainer store drop-segment {}`",
+                segment.file
+            ));
+        }
+    }
+    Ok((segments.len(), problems))
 }
 
 fn check(args: &StoreArgs) -> anyhow::Result<()> {
     let url = args.url()?;
     let handle = StoreHandle::open_reading(&url)?;
-    let problems = handle.check()?;
+    let mut problems = handle.check()?;
+    let (segments, more) = check_segments(&handle)?;
+    problems.extend(more);
     problems.iter().for_each(|problem| print_line!("{url}: {problem}"));
     ensure!(
         problems.is_empty(),
@@ -49,8 +90,8 @@ fn check(args: &StoreArgs) -> anyhow::Result<()> {
     let [alerts, batches, updates] = handle.message_counts()?;
     let version = handle.version()?;
     print_line!(
-        "{url}: schema version {version}, {alerts} alert messages, {batches} sample batches, {updates} update reports; \
-         no problems"
+        "{url}: schema version {version}, {alerts} alert messages, {batches} sample batches, {updates} update reports, \
+         {segments} segments; no problems"
     );
     Ok(())
 }

@@ -9,6 +9,7 @@ pub(crate) mod publish;
 pub mod classify;
 #[cfg(test)]
 mod classify_tests;
+mod compaction;
 mod counter_log;
 mod keeper;
 mod release_dir;
@@ -24,6 +25,8 @@ pub(crate) use release_dir::ReleaseDir;
 
 use crate::config::{Config, ConfigError};
 use classify::AlertClassifier;
+use compaction::CompactionThread;
+pub(crate) use compaction::{SegmentCount, SegmentCounts};
 use counter_log::CounterLog;
 use lapwing_collect::{CollectError, Collector, Counts, Link, LinkError, LinkState};
 use lapwing_common::clock::{self, Moment};
@@ -84,6 +87,7 @@ pub(crate) struct Server {
     classifier: Option<AlertClassifier>,
     address: Option<SocketAddr>,
     training: Option<(TrainingJob, ProgressDisplay)>,
+    compaction: CompactionThread,
     /// Past trainings of the group.
     history: Training,
     started: Instant,
@@ -116,6 +120,9 @@ impl Server {
         republish(&mut publisher, &releases, now.monotonic)?;
         publisher.pass(&counts, now.monotonic);
         let collector = Collector::start(ends, store, config.options(), Arc::clone(&counts))?;
+        let segments = config.store.segments.as_deref();
+        let compaction =
+            CompactionThread::start(StoreHandle::open(&config.store.path)?, segments, &config.retrain.group)?;
         let trained_rows = handle.counter(Counter::SampleRowsTrained)?;
         Ok(Self {
             config,
@@ -129,6 +136,7 @@ impl Server {
             classifier,
             address,
             training: None,
+            compaction,
             history: Training::new(made_s, trained_rows, Now { wall_s: now.wall_s, elapsed: Duration::ZERO }),
             started: now.monotonic,
             log: CounterLog::new(now.monotonic),
@@ -143,6 +151,11 @@ impl Server {
     /// State of the link to each broker.
     pub(crate) fn brokers(&self) -> &[Arc<LinkState>] {
         &self.brokers
+    }
+
+    /// Counters of the segments.
+    pub(crate) fn segment_counts(&self) -> &Arc<SegmentCounts> {
+        self.compaction.counts()
     }
 
     /// The collector's counters.
@@ -193,6 +206,8 @@ impl Server {
         if let Some((job, _)) = &self.training {
             tracing::warn!(version = job.request.order.version, "training aborted");
         }
+        // First, because closing the store copies its write-ahead log into the file.
+        drop(self.compaction);
         self.collector.stop()?;
         Ok(())
     }

@@ -35,6 +35,7 @@ pub use error::StoreError;
 pub use lapwing_fleet::{
     Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
 };
+pub use places::open_place;
 pub use received::{Content, Received, SampleBatch};
 pub use rows::{
     AgentRow, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent, EpisodeFilter, EpisodeMessage, EpisodePage,

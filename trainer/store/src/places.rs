@@ -30,11 +30,12 @@ pub(crate) fn folder(url: &StoreUrl, setting: Option<&str>) -> Option<PathBuf> {
     }
 }
 
-/// Opens the place of a store's segments.
+/// Opens the place of a store's segments: a folder, or `s3://BUCKET/PREFIX`; without a setting, the default folder beside an
+/// SQLite file.
 ///
 /// # Errors
 /// When a database has no setting, or object storage cannot be used.
-pub(crate) fn open(url: &StoreUrl, setting: Option<&str>) -> Result<Arc<dyn Place>, StoreError> {
+pub fn open_place(url: &StoreUrl, setting: Option<&str>) -> Result<Arc<dyn Place>, StoreError> {
     if let Some(place) = setting.filter(|setting| setting.starts_with(S3)) {
         return object_storage(place);
     }
@@ -67,14 +68,15 @@ mod tests {
         assert_eq!(of("postgres://hub/fleet", Some("/mnt/rows")), path("/mnt/rows"));
         assert_eq!(of("postgres://hub/fleet", None), None);
         let url = StoreUrl::from(Path::new("postgres://lapwing:s3cret@hub/fleet"));
-        let error = open(&url, None).err().unwrap().to_string();
+        let error = open_place(&url, None).err().unwrap().to_string();
         assert!(error.contains("set store.segments") && !error.contains("s3cret"), "{error}");
     }
 
     #[cfg(not(feature = "object-store"))]
     #[test]
     fn object_storage_without_support_is_a_clear_error() {
-        let error = open(&StoreUrl::from(Path::new("store.sqlite")), Some("s3://rows")).err().unwrap().to_string();
+        let error =
+            open_place(&StoreUrl::from(Path::new("store.sqlite")), Some("s3://rows")).err().unwrap().to_string();
         assert!(error.contains("s3://rows: this program is built without object storage"), "{error}");
     }
 }

@@ -123,7 +123,7 @@ impl StoreHandle {
         if let Some(place) = self.place.get() {
             return Ok(Arc::clone(place));
         }
-        let place = places::open(&self.url, self.segments_place()?.as_deref())?;
+        let place = places::open_place(&self.url, self.segments_place()?.as_deref())?;
         Ok(Arc::clone(self.place.get_or_init(|| place)))
     }
 
