@@ -201,8 +201,8 @@ fn brokers(server: &Server) -> Brokers {
 fn counters(server: &Server) -> CounterSource {
     let (counts, segments) = (Arc::clone(server.counts()), Arc::clone(server.segment_counts()));
     CounterSource::new(move || {
-        let counted =
-            counts.snapshot().named().map(|(name, text, value)| Counter { name, text, value, is_gauge: false });
+        let snapshot = counts.snapshot();
+        let counted = snapshot.named().map(|(name, text, value)| Counter { name, text, value, is_gauge: false });
         let of_segments = segments.named().map(|count| {
             let SegmentCount { name, text, value, is_gauge } = count;
             Counter { name, text, value, is_gauge }

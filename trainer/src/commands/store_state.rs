@@ -110,9 +110,11 @@ fn migrate(args: &StoreArgs) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapwing_segments::{Limits as SegmentLimits, Row};
     use lapwing_shared::messages::AlertState;
     use lapwing_store::old_store::{OLD_VERSIONS, write_old_store};
-    use lapwing_store::testing::{Folder, alert, received};
+    use lapwing_store::testing::{Folder, alert, own_samples, received};
+    use lapwing_store::{Compactor, Limits, Store};
 
     #[test]
     fn an_old_store_is_migrated_and_passes_the_check() {
@@ -130,5 +132,32 @@ mod tests {
             run_store(&StoreCommand::Check(args())).unwrap();
             run_store(&StoreCommand::Migrate(args())).unwrap();
         }
+    }
+
+    #[test]
+    fn a_damaged_or_missing_segment_is_reported_and_can_be_dropped() {
+        let folder = Folder::new();
+        let args = || StoreArgs { config: None, store: Some(folder.store().into()) };
+        let batch = |number| received("gw", &own_samples(1, number, &[(number, false)]));
+        let mut store = Store::open(folder.store(), Limits::default()).unwrap();
+        store.commit(&[batch(1), batch(2)], 5).unwrap();
+        let limits = SegmentLimits { bytes: size_of::<Row>() as u64, age_s: 300 };
+        let handle = || StoreHandle::open(folder.store()).unwrap();
+        Compactor::new(handle(), limits, "home").pass(5, &mut |_| true).unwrap();
+        run_store(&StoreCommand::Check(args())).unwrap();
+        let place = handle().segments_folder().unwrap().unwrap();
+        let files: Vec<String> = handle().segments(None).unwrap().into_iter().map(|one| one.segment.file).collect();
+        let mut bytes = std::fs::read(place.join(&files[0])).unwrap();
+        bytes[100] ^= 1;
+        std::fs::write(place.join(&files[0]), bytes).unwrap();
+        std::fs::remove_file(place.join(&files[1])).unwrap();
+        let problems = check_segments(&handle()).unwrap().1;
+        assert!(problems[0].contains("has SHA-256") && problems[0].contains("store drop-segment"), "{problems:?}");
+        assert!(problems[1].contains(&files[1]) && problems[1].contains("No such file"), "{problems:?}");
+        assert!(run_store(&StoreCommand::Check(args())).is_err());
+        for file in files {
+            run_store(&StoreCommand::DropSegment(DropArgs { file, store: args() })).unwrap();
+        }
+        run_store(&StoreCommand::Check(args())).unwrap();
     }
 }

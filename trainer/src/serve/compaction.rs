@@ -89,7 +89,9 @@ impl SegmentCounts {
             (&self.deleted, done.deleted),
             (&self.conflicts, done.conflicts),
         ];
-        pairs.iter().for_each(|(counter, more)| drop(counter.fetch_add(*more, Ordering::Relaxed)));
+        for (counter, more) in pairs {
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
     }
 
     fn set(&self, totals: &SegmentTotals) {

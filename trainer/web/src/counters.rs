@@ -139,6 +139,10 @@ mod tests {
         let expected = "# HELP lapwing_trainer_illegal_total Connections closed.\n\
                         # TYPE lapwing_trainer_illegal_total counter\nlapwing_trainer_illegal_total 7\n";
         assert_eq!(text(&[counter]), expected);
+        let gauge = Counter { name: "segments", text: "Segments.", value: 3, is_gauge: true };
+        let expected = "# HELP lapwing_trainer_segments Segments.\n# TYPE lapwing_trainer_segments gauge\n\
+                        lapwing_trainer_segments 3\n";
+        assert_eq!(text(&[gauge]), expected);
     }
 
     #[test]
