@@ -6,6 +6,8 @@
 //! one row group in memory at a time. Time is an argument everywhere.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "object-store")]
+mod bucket;
 mod columns;
 mod description;
 mod error;
@@ -25,6 +27,8 @@ mod round_trip_tests;
 #[cfg(test)]
 mod testing;
 
+#[cfg(feature = "object-store")]
+pub use bucket::Bucket;
 pub use columns::{FORMAT, ROW_GROUP_ROWS};
 pub use description::Segment;
 pub use error::SegmentError;

@@ -212,11 +212,11 @@ pub(crate) fn name_of(first_s: u64, digest: &str) -> String {
     format!("segment-{first_s:010}-{}.parquet", digest.get(..16).unwrap_or(digest))
 }
 
-fn check_name(name: &str) -> Result<(), SegmentError> {
+pub(crate) fn check_name(name: &str) -> Result<(), SegmentError> {
     if is_name(name) { Ok(()) } else { Err(SegmentError::Name { file: name.into() }) }
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let parts = name.strip_prefix("segment-").and_then(|rest| rest.strip_suffix(".parquet"));
     parts.and_then(|parts| parts.split_once('-')).is_some_and(|(seconds, digest)| {
         (10..=20).contains(&seconds.len())

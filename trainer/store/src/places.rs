@@ -50,7 +50,7 @@ fn object_storage(place: &str) -> Result<Arc<dyn Place>, StoreError> {
 
 #[cfg(feature = "object-store")]
 fn object_storage(place: &str) -> Result<Arc<dyn Place>, StoreError> {
-    Ok(Arc::new(lapwing_segments::Bucket::from_environment(place)?))
+    Ok(Arc::new(lapwing_segments::Bucket::from_environment(place, lapwing_common::clock::now_s)?))
 }
 
 #[cfg(test)]
