@@ -8,8 +8,7 @@
 use crate::error::StoreError;
 use crate::segment_rows::{BatchKey, JournalPart, NewSegment, SegmentTotals, StoredSegment, rows_of};
 use crate::store::StoreHandle;
-use crate::stored_rows::rows_of_segment;
-use lapwing_segments::{Filter, Limits, Pending, Planner, Row, agent_extents, mergeable, write_segment};
+use lapwing_segments::{Limits, Pending, Planner, Row, agent_extents, mergeable, write_segment};
 use lapwing_shared::features::schema::schema_id;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -234,7 +233,7 @@ impl Compactor {
     ) -> Result<Result<(), Stopped>, StoreError> {
         let (names, mut collected) = (self.handle.agent_names()?, Collected::default());
         for segment in old {
-            for (agent, row) in rows_of_segment(&self.handle, &names, segment, &Filter::default(), 0..=u64::MAX)? {
+            for (agent, row) in self.handle.rows_of_segment(segment, &names)? {
                 collected.agents.entry(row.agent.to_string()).or_insert(agent);
                 collected.rows.push(row);
             }

@@ -6,9 +6,9 @@
 
 use crate::error::StoreError;
 use crate::received::stored_ns;
+use crate::row_store::RowStore;
 use crate::rows::EpisodeSpan;
 use crate::segment_rows::rows_of;
-use crate::store::StoreHandle;
 use crate::stored_rows::rows_of_segment;
 use lapwing_segments::{Filter, Row};
 use lapwing_shared::features::schema::schema_id;
@@ -24,7 +24,7 @@ const SEGMENTS: u32 = 16;
 const MESSAGES: u32 = 32;
 
 pub(crate) fn episode_rows(
-    store: &StoreHandle,
+    store: RowStore<'_>,
     span: &EpisodeSpan,
     schema: &SchemaId,
 ) -> Result<Vec<FeatureVector>, StoreError> {
@@ -34,7 +34,7 @@ pub(crate) fn episode_rows(
 }
 
 /// Distinct rows of the episode's messages, in order of arrival.
-fn carried_rows(store: &StoreHandle, span: &EpisodeSpan) -> Result<Vec<FeatureVector>, StoreError> {
+fn carried_rows(store: RowStore<'_>, span: &EpisodeSpan) -> Result<Vec<FeatureVector>, StoreError> {
     let mut rows: Vec<FeatureVector> = Vec::new();
     for payload in store.alert_payloads(span, MESSAGES)?.iter().rev() {
         let Ok(Body::Alert(alert)) = Message::decode(payload).map(|message| message.body) else { continue };
@@ -47,7 +47,7 @@ fn carried_rows(store: &StoreHandle, span: &EpisodeSpan) -> Result<Vec<FeatureVe
     Ok(rows)
 }
 
-fn sampled_rows(store: &StoreHandle, span: &EpisodeSpan, schema: &SchemaId) -> Result<Vec<FeatureVector>, StoreError> {
+fn sampled_rows(store: RowStore<'_>, span: &EpisodeSpan, schema: &SchemaId) -> Result<Vec<FeatureVector>, StoreError> {
     let mut batches: Vec<(i64, Vec<Row>)> = Vec::new();
     for batch in store.overlapping_batches(span, schema, BATCHES)? {
         let Some((rows, _)) = rows_of(&batch) else { continue };
@@ -68,7 +68,7 @@ fn last_marked(rows: &[Row]) -> i64 {
 
 /// Batches in segments that the episode overlaps, each with the time of its last marked row.
 fn batches_of_segments(
-    store: &StoreHandle,
+    store: RowStore<'_>,
     span: &EpisodeSpan,
     schema: &SchemaId,
 ) -> Result<Vec<(i64, Vec<Row>)>, StoreError> {

@@ -11,6 +11,7 @@ mod episode_features;
 mod error;
 mod received;
 mod places;
+mod row_store;
 mod rows;
 mod segment_rows;
 mod sqlite;

@@ -1,16 +1,17 @@
 //! A place → the implementation that speaks to it.
 
 use crate::error::StoreError;
+use crate::row_store::{RowStore, SegmentPlace};
 use crate::rows::EpisodeSpan;
+use crate::segment_rows::StoredSegment;
 use crate::sqlite::{SqliteHandle, SqliteWriter, schema};
-use crate::stored_rows::{Snapshot, StoredRows};
+use crate::stored_rows::{Snapshot, StoredRows, rows_of_segment};
 use crate::traits::{Handle, Ingest};
 use crate::url::StoreUrl;
-use crate::{Limits, episode_features, places, training_rows};
-use lapwing_segments::{Filter, Place};
+use crate::{Limits, episode_features, training_rows};
+use lapwing_segments::{Filter, Place, Row};
 use lapwing_shared::features::{FeatureVector, SchemaId};
-use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,10 +79,7 @@ impl DerefMut for Store {
 /// A reader and editor of everything but messages, see [`Handle`], with the place of the store's segments.
 pub struct StoreHandle {
     handle: Box<dyn Handle>,
-    url: StoreUrl,
-    place: OnceCell<Arc<dyn Place>>,
-    /// Segments that were compared with their digests.
-    pub(crate) verified: RefCell<BTreeSet<i64>>,
+    segments: SegmentPlace,
 }
 
 impl StoreHandle {
@@ -106,13 +104,17 @@ impl StoreHandle {
     }
 
     fn new(handle: Box<dyn Handle>, url: StoreUrl) -> Self {
-        Self { handle, url, place: OnceCell::new(), verified: RefCell::default() }
+        Self { handle, segments: SegmentPlace::of(url) }
+    }
+
+    fn rows(&self) -> RowStore<'_> {
+        RowStore { handle: self.handle.as_ref(), segments: &self.segments }
     }
 
     /// Reads and writes segments in this place instead of the store's own, for tests and copies.
     #[must_use]
     pub fn with_place(self, place: Arc<dyn Place>) -> Self {
-        Self { place: OnceCell::from(place), ..self }
+        Self { segments: self.segments.given(place), ..self }
     }
 
     /// The place of the store's segments.
@@ -120,11 +122,7 @@ impl StoreHandle {
     /// # Errors
     /// When the store cannot be read, has no place, or its place needs support that this program lacks.
     pub fn place(&self) -> Result<Arc<dyn Place>, StoreError> {
-        if let Some(place) = self.place.get() {
-            return Ok(Arc::clone(place));
-        }
-        let place = places::open_place(&self.url, self.segments_place()?.as_deref())?;
-        Ok(Arc::clone(self.place.get_or_init(|| place)))
+        self.rows().place()
     }
 
     /// The folder of the store's segments, existing or not; `None` if they are elsewhere.
@@ -132,7 +130,20 @@ impl StoreHandle {
     /// # Errors
     /// When the store cannot be read.
     pub fn segments_folder(&self) -> Result<Option<PathBuf>, StoreError> {
-        Ok(places::folder(&self.url, self.segments_place()?.as_deref()))
+        self.rows().folder()
+    }
+
+    /// The rows that count of a segment, each with the number of its agent, in the order of the file. `names` has the agents
+    /// by their numbers.
+    ///
+    /// # Errors
+    /// When the segment cannot be read.
+    pub fn rows_of_segment(
+        &self,
+        segment: &StoredSegment,
+        names: &BTreeMap<i64, String>,
+    ) -> Result<Vec<(i64, Row)>, StoreError> {
+        rows_of_segment(self.rows(), names, segment, &Filter::default(), 0..=u64::MAX)
     }
 
     /// Rows of a schema that are in the store now and that a filter selects, of batches after a position. The filter's group
@@ -141,7 +152,7 @@ impl StoreHandle {
     /// # Errors
     /// When the store cannot be read.
     pub fn stored_rows(&self, schema: &SchemaId, filter: Filter, after: u64) -> Result<StoredRows<'_>, StoreError> {
-        StoredRows::new(self, schema, filter, after, Snapshot::of(self, schema)?)
+        StoredRows::new(self.rows(), schema, filter, after, Snapshot::of(self.rows(), schema)?)
     }
 
     /// Rows of one feature schema that are in the store now; the iterator skips rows that arrive later.
@@ -162,7 +173,7 @@ impl StoreHandle {
         schema: &SchemaId,
         filter: Filter,
     ) -> Result<training_rows::TrainingRows<'_>, StoreError> {
-        training_rows::TrainingRows::new(self, schema, filter)
+        training_rows::TrainingRows::new(self.rows(), schema, filter)
     }
 
     /// Rows of one feature schema by which to classify an episode: those in its alert messages, or else those in its
@@ -171,7 +182,7 @@ impl StoreHandle {
     /// # Errors
     /// When the store cannot be read.
     pub fn episode_rows(&self, span: &EpisodeSpan, schema: &SchemaId) -> Result<Vec<FeatureVector>, StoreError> {
-        episode_features::episode_rows(self, span, schema)
+        episode_features::episode_rows(self.rows(), span, schema)
     }
 
     /// Alert episodes without a label. Test alerts, which have no limit, do not count.

@@ -6,9 +6,9 @@
 //! segments have no rows that the reader would miss, and the files of the others stay for [`crate::REMOVED_FILES_KEPT_S`].
 
 use crate::error::StoreError;
+use crate::row_store::RowStore;
 use crate::rows::StoredBatch;
 use crate::segment_rows::{NewestRow, StoredSegment, rows_of};
-use crate::store::StoreHandle;
 use lapwing_segments::{Filter, Place, Row, SegmentError, SegmentReader, Selector};
 use lapwing_shared::features::SchemaId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,7 +31,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Reads again if a segment is added meanwhile.
-    pub(crate) fn of(store: &StoreHandle, schema: &SchemaId) -> Result<Self, StoreError> {
+    pub(crate) fn of(store: RowStore<'_>, schema: &SchemaId) -> Result<Self, StoreError> {
         loop {
             let changes = store.segment_changes()?;
             let (up_to, newest) = (store.newest_batch()?, store.newest_in_segments()?);
@@ -53,7 +53,7 @@ enum Stage {
 
 /// Iterator over the rows of a schema that are in a store when it begins, each with the number of its agent.
 pub struct StoredRows<'store> {
-    store: &'store StoreHandle,
+    store: RowStore<'store>,
     schema: SchemaId,
     filter: Filter,
     names: BTreeMap<i64, String>,
@@ -73,7 +73,7 @@ pub struct StoredRows<'store> {
 
 impl<'store> StoredRows<'store> {
     pub(crate) fn new(
-        store: &'store StoreHandle,
+        store: RowStore<'store>,
         schema: &SchemaId,
         filter: Filter,
         from: u64,
@@ -231,7 +231,7 @@ impl Iterator for StoredRows<'_> {
 /// The rows of a segment that count, that a filter selects, and whose batches arrived at some positions, in the order of the
 /// file, each with the number of its agent.
 pub(crate) fn rows_of_segment(
-    store: &StoreHandle,
+    store: RowStore<'_>,
     names: &BTreeMap<i64, String>,
     segment: &StoredSegment,
     filter: &Filter,
@@ -261,12 +261,12 @@ pub(crate) fn rows_of_segment(
 
 /// Opens a segment. A file that this handle has compared with its digest is not compared again: segments never change.
 fn open<'f>(
-    store: &StoreHandle,
+    store: RowStore<'_>,
     place: &dyn Place,
     segment: &StoredSegment,
     filter: &'f Filter,
 ) -> Result<SegmentReader<'f>, SegmentError> {
-    let mut verified = store.verified.borrow_mut();
+    let mut verified = store.segments.verified.borrow_mut();
     if verified.contains(&segment.id) {
         return SegmentReader::open_undescribed(place, &segment.segment.file, filter);
     }

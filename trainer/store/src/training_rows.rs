@@ -9,7 +9,7 @@
 
 use crate::error::StoreError;
 use crate::received::stored_ns;
-use crate::store::StoreHandle;
+use crate::row_store::RowStore;
 use crate::stored_rows::{Snapshot, StoredRows};
 use lapwing_segments::{Filter, Row};
 use lapwing_shared::features::{FeatureVector, SchemaId};
@@ -91,7 +91,7 @@ pub struct TrainingRows<'handle> {
 
 impl<'handle> TrainingRows<'handle> {
     /// Rows of one feature schema that are in the store now and that a filter selects.
-    pub(crate) fn new(store: &'handle StoreHandle, schema: &SchemaId, filter: Filter) -> Result<Self, StoreError> {
+    pub(crate) fn new(store: RowStore<'handle>, schema: &SchemaId, filter: Filter) -> Result<Self, StoreError> {
         let snapshot = Snapshot::of(store, schema)?;
         let other_schema = store.rows_of_other_schemas(schema)?;
         let summary = RowSummary { agents: store.agent_names()?, other_schema, ..RowSummary::default() };
@@ -105,7 +105,7 @@ impl<'handle> TrainingRows<'handle> {
 }
 
 /// By agent id: time of the newest row in the newest batch, minus [`UNDECIDED`].
-fn decided_ns(store: &StoreHandle, snapshot: &Snapshot) -> Result<BTreeMap<i64, i64>, StoreError> {
+fn decided_ns(store: RowStore<'_>, snapshot: &Snapshot) -> Result<BTreeMap<i64, i64>, StoreError> {
     let in_segments = snapshot.newest.iter().map(|newest| (newest.agent_id, newest.at_ns.saturating_sub(UNDECIDED)));
     let mut decided: BTreeMap<i64, i64> = in_segments.collect();
     // Batches in the journal are newer than those of the same agent in segments.
@@ -118,7 +118,7 @@ fn decided_ns(store: &StoreHandle, snapshot: &Snapshot) -> Result<BTreeMap<i64, 
     Ok(decided)
 }
 
-fn spans(store: &StoreHandle) -> Result<BTreeMap<i64, Vec<Span>>, StoreError> {
+fn spans(store: RowStore<'_>) -> Result<BTreeMap<i64, Vec<Span>>, StoreError> {
     let mut spans: BTreeMap<i64, Vec<Span>> = BTreeMap::new();
     for extent in store.episode_extents()? {
         let first_ns = extent.first_ns.saturating_sub(SPAN_SLACK);
