@@ -114,6 +114,12 @@ fn a_damaged_release_or_another_folder_is_not_restored() {
     assert!(error.contains("not a backup"), "{error}");
 }
 
+/// Moves rows to segments of at most 20 rows.
+fn compact(store: &Path, now_s: u64) {
+    let limits = SegmentLimits { bytes: 20 * size_of::<Row>() as u64, age_s: 300 };
+    Compactor::new(StoreHandle::open(store).unwrap(), limits, "home").pass(now_s, &mut |_| true).unwrap();
+}
+
 #[test]
 fn a_backup_has_the_segments_and_restores_them_to_their_new_place() {
     let folder = Folder::new();
@@ -123,11 +129,7 @@ fn a_backup_has_the_segments_and_restores_them_to_their_new_place() {
     let mut write = |number| {
         store.commit(&[received("gw", &own_samples(1, number, &[(number, false), (number, true)]))], 5).unwrap();
     };
-    let compact = |now_s| {
-        let handle = StoreHandle::open(old.join("store.sqlite")).unwrap();
-        let limits = SegmentLimits { bytes: 20 * size_of::<Row>() as u64, age_s: 300 };
-        Compactor::new(handle, limits, "home").pass(now_s, &mut |_| true).unwrap();
-    };
+    let compact = |now_s| compact(&old.join("store.sqlite"), now_s);
     (1..=50).for_each(&mut write);
     compact(5);
     // Some are in segments, some in the journal, and both change meanwhile.
@@ -153,7 +155,18 @@ fn a_backup_has_the_segments_and_restores_them_to_their_new_place() {
     let expected: Vec<u64> = (1..=rows.len() as u64 / 2).flat_map(|number| [number, number]).collect();
     assert!(rows.len() >= 120, "{} rows", rows.len());
     assert_eq!(rows, expected);
-    // A damaged segment is not restored.
+}
+
+#[test]
+fn a_damaged_segment_is_not_restored() {
+    let folder = Folder::new();
+    let (old, copy) = (folder.path().join("old"), folder.path().join("copy"));
+    let config = trainer(&old);
+    let mut store = Store::open(old.join("store.sqlite"), Limits::default()).unwrap();
+    let rows: Vec<(u64, bool)> = (0..25).map(|at_s| (at_s, false)).collect();
+    store.commit(&[received("gw", &own_samples(1, 1, &rows))], 5).unwrap();
+    compact(&old.join("store.sqlite"), 5);
+    backup(&copy, &config, &[]).unwrap();
     let damaged = std::fs::read_dir(copy.join("segments")).unwrap().next().unwrap().unwrap().path();
     let mut bytes = std::fs::read(&damaged).unwrap();
     bytes[100] ^= 1;

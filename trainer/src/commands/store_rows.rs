@@ -8,7 +8,7 @@ use lapwing_segments::{Filter, Folder, Index, Limits, Place, Row, Segment, Segme
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::messages::{Body, MESSAGE_BYTES, Message, SampleRow, Samples};
 use lapwing_shared::release::name::parse_name;
-use lapwing_store::{Committed, Received, Store, StoreHandle};
+use lapwing_store::{Committed, Received, Store, StoreHandle, StoredRows};
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -71,21 +71,8 @@ fn export_within(args: &ExportArgs, limits: Limits) -> anyhow::Result<()> {
         args.out.display(),
         config.store.path
     );
-    let mut writer = SegmentWriter::new(&folder, &group, limits);
     let mut stored = handle.stored_rows(&schema_id(), Filter::default(), after)?;
-    let (mut batch, mut added): (Vec<Row>, Vec<Segment>) = (Vec::new(), Vec::new());
-    for row in stored.by_ref() {
-        let (_, row) = row?;
-        if batch.first().is_some_and(|first| batch_id(first) != batch_id(&row)) {
-            added.extend(writer.push(&batch, clock::now_s())?);
-            batch.clear();
-        }
-        batch.push(row);
-    }
-    if !batch.is_empty() {
-        added.extend(writer.push(&batch, clock::now_s())?);
-    }
-    added.extend(writer.close(clock::now_s())?);
+    let added = write_rows(&mut stored, SegmentWriter::new(&folder, &group, limits))?;
     let unreadable = stored.unreadable_batches();
     let rows: u64 = added.iter().map(|segment| segment.rows).sum();
     for Segment { file, rows, bytes, .. } in &added {
@@ -103,6 +90,24 @@ fn export_within(args: &ExportArgs, limits: Limits) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes rows, batch by batch.
+fn write_rows(stored: &mut StoredRows<'_>, mut writer: SegmentWriter<'_>) -> anyhow::Result<Vec<Segment>> {
+    let (mut batch, mut written): (Vec<Row>, Vec<Segment>) = (Vec::new(), Vec::new());
+    for row in stored {
+        let (_, row) = row?;
+        if batch.first().is_some_and(|first| batch_id(first) != batch_id(&row)) {
+            written.extend(writer.push(&batch, clock::now_s())?);
+            batch.clear();
+        }
+        batch.push(row);
+    }
+    if !batch.is_empty() {
+        written.extend(writer.push(&batch, clock::now_s())?);
+    }
+    written.extend(writer.close(clock::now_s())?);
+    Ok(written)
 }
 
 /// `store import`.

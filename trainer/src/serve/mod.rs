@@ -119,10 +119,10 @@ impl Server {
         // Before collecting starts, so that reconnecting agents see it at once.
         republish(&mut publisher, &releases, now.monotonic)?;
         publisher.pass(&counts, now.monotonic);
-        let collector = Collector::start(ends, store, config.options(), Arc::clone(&counts))?;
         let segments = config.store.segments.as_deref();
         let compaction =
             CompactionThread::start(StoreHandle::open(&config.store.path)?, segments, &config.retrain.group)?;
+        let collector = Collector::start(ends, store, config.options(), Arc::clone(&counts))?;
         let trained_rows = handle.counter(Counter::SampleRowsTrained)?;
         Ok(Self {
             config,

@@ -90,11 +90,19 @@ fn insert(connection: &Connection, new: &NewSegment, is_rewritten: bool) -> rusq
         file.written_s.cast_signed(),
         is_rewritten,
     ])?;
+    insert_parts(connection, id, new)?;
+    connection.execute("DELETE FROM removed_segments WHERE file = ?1", [&file.file])?;
+    let newest = counters::read(connection, Counter::SegmentArrivals)?.max(file.last_arrival);
+    counters::set(connection, Counter::SegmentArrivals, newest)
+}
+
+/// Adds the agents of a segment.
+fn insert_parts(connection: &Connection, id: i64, new: &NewSegment) -> rusqlite::Result<()> {
     let text = "INSERT INTO segment_agents (segment, agent, rows, batches, bytes, last_arrival, newest_ns, \
                 suspect_first_ns, suspect_last_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     for (agent, extent) in &new.agents {
         let (first, last) = extent.suspects.map(|(first, last)| (stored_ns(first), stored_ns(last))).unzip();
-        let share = u128::from(file.bytes) * u128::from(extent.rows) / u128::from(file.rows.max(1));
+        let share = u128::from(new.segment.bytes) * u128::from(extent.rows) / u128::from(new.segment.rows.max(1));
         connection.prepare_cached(text)?.execute(rusqlite::params![
             id,
             agent,
@@ -107,9 +115,7 @@ fn insert(connection: &Connection, new: &NewSegment, is_rewritten: bool) -> rusq
             last,
         ])?;
     }
-    connection.execute("DELETE FROM removed_segments WHERE file = ?1", [&file.file])?;
-    let newest = counters::read(connection, Counter::SegmentArrivals)?.max(file.last_arrival);
-    counters::set(connection, Counter::SegmentArrivals, newest)
+    Ok(())
 }
 
 /// Deletes a segment and its parts; its file is deleted later.
