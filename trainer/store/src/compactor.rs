@@ -87,8 +87,11 @@ impl Compactor {
             done.deleted += self.start()?;
             self.is_started = true;
         }
-        if self.write_due(now_s, &mut done, go_on)?.is_ok() && self.replace_old(now_s, &mut done, go_on)?.is_ok() {
+        if self.write_due(now_s, &mut done, go_on)?.is_ok() {
+            // First, because a segment that cannot be read would prevent it.
             done.deleted += self.delete_removed(now_s)?;
+            // When it is stopped, there is nothing left to skip.
+            let _ = self.replace_old(now_s, &mut done, go_on)?;
         }
         Ok(done)
     }

@@ -49,7 +49,7 @@ pub fn a_flood_displaces_its_own_rows_in_segments_only<T: TestStore>() {
     assert_eq!(batches + handle.counter(Counter::SampleBatchesDropped).unwrap(), 600 + 10);
     checked(&handle);
     // Files that nothing uses are deleted, and the others have few rows that do not count.
-    for _ in 0..40 {
+    for _ in 0..60 {
         now_s += 4_000;
         compactor.pass(now_s, &mut |_| true).unwrap();
     }
