@@ -1,8 +1,9 @@
-"""Checks that DuckDB and Polars read a segment as it is, every value bit for bit, and find its metadata and order.
+"""Checks that DuckDB, Polars and pandas read segments as they are, every value bit for bit, and find metadata and order:
+one segment with every kind of value, and all segments that a store made of its journal as `serve` does.
 
-    segment_readers.py [--program FILE]
+    segment_readers.py [--program FILE --stored FILE]
 
---program: path of the built example `segment_rows`. Default: run it with cargo.
+--program, --stored: paths of the built examples `segment_rows` and `stored_segments`. Default: run them with cargo.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 
 import duckdb
 import numpy
+import pandas
 import polars
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -22,15 +24,28 @@ LEADING = 13
 FEATURES = 48
 
 
-def written(program, folder):
-    """Path of a new segment, its columns before the features as lists of texts, and its features as bits."""
-    command = ["cargo", "run", "--quiet", "--package", "lapwing-segments", "--example", "segment_rows", "--"]
+def run(program, package, example, folder):
+    command = ["cargo", "run", "--quiet", "--package", package, "--features", "testing", "--example", example, "--"]
+    if package == "lapwing-segments":
+        command = [word for word in command if word not in ("--features", "testing")]
     subprocess.run([*([program] if program else command), folder], check=True, cwd=ROOT)
-    index = json.loads((folder / "segments.json").read_text(encoding="utf-8"))
+
+
+def plain(folder):
+    """What an example wrote beside the segments: columns before the features as lists of texts, and features as bits."""
     with open(folder / "rows.csv", encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     features = numpy.fromfile(folder / "features.bin", "<u4").reshape(-1, FEATURES)
-    assert len(rows) == len(features) == index["segments"][0]["rows"], "the program wrote different numbers of rows"
+    assert len(rows) == len(features), "the program wrote different numbers of rows"
+    return header, rows, features
+
+
+def written(program, folder):
+    """Path of a new segment, and its rows."""
+    run(program, "lapwing-segments", "segment_rows", folder)
+    index = json.loads((folder / "segments.json").read_text(encoding="utf-8"))
+    header, rows, features = plain(folder)
+    assert len(rows) == index["segments"][0]["rows"], "the program wrote different numbers of rows"
     return folder / index["segments"][0]["file"], header, rows, features
 
 
@@ -81,14 +96,53 @@ def with_polars(path, expected):
     assert len(few) == sum(row[0] == "gateway-3" for row in expected[1]), len(few)
 
 
+def with_pandas(path, expected):
+    frame = pandas.read_parquet(path)
+    leading = frame[frame.columns[:LEADING]].astype({"score": object})
+    rows = [[None if value is pandas.NA or value != value else value for value in row] for row in leading.itertuples(index=False)]
+    rows = [[int(value) if column == 9 and value is not None else value for column, value in enumerate(row)] for row in rows]
+    check("pandas", list(frame.columns), rows, frame[frame.columns[LEADING:]].to_numpy(), expected)
+
+
+ORDER = ["agent", "at_ns", "arrival", "row"]
+
+
+def of_store(program, folder):
+    """Reads all segments of a store at once."""
+    run(program, "lapwing-store", "stored_segments", folder)
+    expected = plain(folder)
+    places = folder / "store.sqlite.segments"
+    files = sorted(places.glob("segment-*.parquet"))
+    assert len(files) > 2, files
+    connection = duckdb.connect()
+    relation = connection.execute(f"SELECT * FROM read_parquet(?) ORDER BY {', '.join(ORDER)}", [str(places / "*.parquet")])
+    names = [column[0] for column in relation.description]
+    rows = relation.fetchall()
+    features = numpy.array([row[LEADING:] for row in rows], "<f4")
+    check(f"DuckDB, {len(files)} segments", names, [row[:LEADING] for row in rows], features, expected)
+    frame = polars.read_parquet(places / "*.parquet").sort(ORDER)
+    features = frame.select(frame.columns[LEADING:]).to_numpy()
+    check(f"Polars, {len(files)} segments", frame.columns, frame.select(frame.columns[:LEADING]).rows(), features, expected)
+    frame = pandas.concat([pandas.read_parquet(file) for file in files]).sort_values(ORDER)
+    assert len(frame) == len(expected[1]) and frame["agent"].nunique() == 3, len(frame)
+    features = numpy.ascontiguousarray(frame[frame.columns[LEADING:]].to_numpy(), "<f4").view("<u4")
+    assert (features == expected[2]).all(), "pandas: features differ"
+    print(f"pandas, {len(files)} segments: {len(frame)} rows are equal")
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--program", type=pathlib.Path)
-    program = arguments.parse_args().program
+    arguments.add_argument("--stored", type=pathlib.Path)
+    arguments = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        of_store(arguments.stored, pathlib.Path(folder))
+    program = arguments.program
     with tempfile.TemporaryDirectory() as folder:
         path, *expected = written(program, pathlib.Path(folder))
         with_duckdb(path, expected)
         with_polars(path, expected)
+        with_pandas(path, expected)
 
 
 if __name__ == "__main__":

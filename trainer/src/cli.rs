@@ -252,7 +252,7 @@ mod tests {
         let parse = |more: &[&str]| Cli::try_parse_from(["lapwing-trainer", "train"].iter().chain(more));
         parse(&["--segments", "rows", "--segments-agent", "gw", "--segments-rate", "0.5"]).unwrap();
         parse(&["--segments", "rows", "--store", "store.sqlite"]).unwrap();
-        for missing in [&["--segments-agent", "gw"][..], &["--store", "s", "--segments-rate", "0.5"], &[]] {
+        for missing in [&["--segments-agent", "gw"][..], &["--capture", "c", "--segments-rate", "0.5"], &[]] {
             assert!(parse(missing).is_err(), "{missing:?}");
         }
     }

@@ -46,7 +46,9 @@ pub(crate) struct Config {
 pub(crate) struct StoreSection {
     /// Path of the SQLite file, or `sqlite:PATH`.
     pub(crate) path: StoreUrl,
-    /// Maximum payload of stored sample batches, MiB.
+    /// Folder of the feature rows' segments, or `s3://BUCKET/PREFIX`. Default: beside the SQLite file.
+    pub(crate) segments: Option<String>,
+    /// Maximum size of stored sample batches and segments, MiB.
     pub(crate) sample_mib: u64,
     /// Maximum number of stored feature rows.
     pub(crate) sample_rows: u64,
@@ -63,6 +65,7 @@ impl Default for StoreSection {
         let Limits { sample_bytes, sample_rows, alerts, updates, agents } = Limits::default();
         Self {
             path: Path::new("lapwing.sqlite").into(),
+            segments: None,
             sample_mib: sample_bytes >> 20,
             sample_rows,
             alerts,
@@ -255,7 +258,7 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/trainer.toml");
         assert_eq!(Config::load(&path).unwrap(), Config::default());
         let text = std::fs::read_to_string(&path).unwrap();
-        let optional = ["url", "authority", "share", "linger", "key", "every", "name", "teach", "model"];
+        let optional = ["segments", "url", "authority", "share", "linger", "key", "every", "name", "teach", "model"];
         assert!(optional.iter().all(|key| text.contains(&format!("# {key} = "))), "an optional key is not shown");
     }
 

@@ -12,6 +12,9 @@ pub enum SegmentError {
     /// The file cannot be written; the rows stay with the caller.
     #[error("cannot write {file}: {source}")]
     Write { file: String, source: io::Error },
+    /// The place does not belong to this store.
+    #[error("{place} {what}; {expected}")]
+    Owner { place: String, what: String, expected: String },
     /// Not a name of a segment.
     #[error("`{file}` is not the name of a segment: expected segment-SECONDS-DIGITS.parquet, without folders")]
     Name { file: String },

@@ -6,6 +6,7 @@
 use crate::description::Segment;
 use crate::error::SegmentError;
 use crate::row::Row;
+use lapwing_shared::messages::AgentName;
 use lapwing_shared::units::Timestamp;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -69,6 +70,37 @@ fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// A filter, with the key of the last row's agent.
+#[derive(Clone, Debug)]
+pub struct Selector<'a> {
+    filter: &'a Filter,
+    agent: Option<(AgentName, u64)>,
+}
+
+impl<'a> Selector<'a> {
+    /// Applies a filter to rows, whatever they are read from.
+    pub fn new(filter: &'a Filter) -> Self {
+        Self { filter, agent: None }
+    }
+
+    /// Whether a row is selected by agent, time and sample.
+    pub fn selects(&mut self, row: &Row) -> bool {
+        if !self.filter.times.contains(&row.at) || !self.filter.selects_agent(&row.agent) {
+            return false;
+        }
+        let Some(sample) = &self.filter.sample else { return true };
+        let key = match &self.agent {
+            Some((agent, key)) if *agent == row.agent => *key,
+            _ => {
+                let key = sample.agent_key(&row.agent);
+                self.agent = Some((row.agent.clone(), key));
+                key
+            }
+        };
+        sample.selects(key, row)
+    }
+}
+
 impl Filter {
     /// Whether a segment may have selected rows, by its description.
     pub fn may_select(&self, segment: &Segment) -> bool {
@@ -88,7 +120,7 @@ impl Filter {
     }
 
     /// Whether rows of an agent may be selected.
-    pub(crate) fn selects_agent(&self, agent: &str) -> bool {
+    pub fn selects_agent(&self, agent: &str) -> bool {
         self.agents.as_ref().is_none_or(|agents| agents.contains(agent))
     }
 }

@@ -4,15 +4,13 @@
 
 use crate::description::Segment;
 use crate::error::SegmentError;
-use crate::place::Folder;
+use crate::place::{Folder, INDEX as NAME};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 
 /// Size of an index, at most: 16 MiB, about 40,000 segments.
 pub const INDEX_BYTES: u64 = 16 * 1024 * 1024;
-/// File name of the index.
-const NAME: &str = "segments.json";
 
 /// The segments of a folder, in the order in which they were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,12 +6,16 @@
 //! one row group in memory at a time. Time is an argument everywhere.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "object-store")]
+mod bucket;
 mod columns;
 mod description;
 mod error;
+mod extent;
 mod filter;
 mod index;
 mod place;
+mod plan;
 mod reader;
 mod row;
 mod writer;
@@ -23,12 +27,16 @@ mod round_trip_tests;
 #[cfg(test)]
 mod testing;
 
+#[cfg(feature = "object-store")]
+pub use bucket::Bucket;
 pub use columns::{FORMAT, ROW_GROUP_ROWS};
 pub use description::Segment;
 pub use error::SegmentError;
-pub use filter::{Filter, Sample};
+pub use extent::{AgentExtent, agent_extents};
+pub use filter::{Filter, Sample, Selector};
 pub use index::{INDEX_BYTES, Index};
 pub use place::{Folder, Place};
-pub use reader::{FILE_BYTES, SegmentReader};
+pub use plan::{Pending, Planner, mergeable};
+pub use reader::{FILE_BYTES, SegmentReader, verify};
 pub use row::Row;
-pub use writer::{Limits, SEGMENT_AGE_S, SEGMENT_BYTES, SEGMENT_ROWS, SegmentWriter};
+pub use writer::{Limits, SEGMENT_AGE_S, SEGMENT_BYTES, SEGMENT_ROWS, SegmentWriter, write_segment};

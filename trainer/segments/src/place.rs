@@ -1,8 +1,7 @@
 //! Names of segments ↔ files in a folder.
 //!
-//! Only this file knows where segments lie. Object storage would be a second [`Place`].
+//! Only this file knows where the segments of a folder lie. A [`Place`] may also be object storage.
 
-use crate::description::Segment;
 use crate::error::SegmentError;
 use lapwing_common::private_file;
 use std::collections::BTreeSet;
@@ -14,9 +13,19 @@ use std::path::{Path, PathBuf};
 const PARTIAL: &str = ".partial";
 /// File whose lock a writer holds.
 const LOCK: &str = "segments.lock";
+/// File with the number of the store that a folder belongs to.
+const OWNER: &str = "segments.store";
+/// Index of an exported folder.
+pub(crate) const INDEX: &str = "segments.json";
 
 /// Stores files by name.
-pub trait Place {
+pub trait Place: Send + Sync {
+    /// Prepares the place for the segments of a store, given by its number. `is_empty`: the store lists no segments.
+    ///
+    /// # Errors
+    /// When the place belongs to another store or to nobody although the store lists segments, or cannot be written.
+    fn claim(&self, store_id: u64, is_empty: bool) -> Result<(), SegmentError>;
+
     /// Stores a file under a name; when this returns, the whole file is durable. An existing file is replaced.
     ///
     /// # Errors
@@ -29,12 +38,30 @@ pub trait Place {
     /// When the name is not valid or the file cannot be opened.
     fn open(&self, name: &str) -> Result<File, SegmentError>;
 
-    /// Removes the segments that no description in `known` names, and unfinished files; returns their number. Files with
-    /// other names stay.
+    /// Removes a file; false without such a file.
+    ///
+    /// # Errors
+    /// When the name is not valid or the file cannot be removed.
+    fn remove(&self, name: &str) -> Result<bool, SegmentError>;
+
+    /// Removes the segments with other names than `known`, and unfinished files; returns their number. Files that are not
+    /// segments stay.
     ///
     /// # Errors
     /// When the place cannot be listed or a file cannot be removed.
-    fn remove_unknown(&self, known: &[Segment]) -> Result<usize, SegmentError>;
+    fn remove_unknown(&self, known: &BTreeSet<String>) -> Result<usize, SegmentError>;
+
+    /// Copies a file into a folder, with mode 600; when this returns, the copy is durable, except for its entry in the folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read or the copy cannot be written.
+    fn copy_to(&self, name: &str, folder: &Path) -> Result<(), SegmentError> {
+        let (mut from, to) = (self.open(name)?, folder.join(name));
+        let failed = |source| SegmentError::Write { file: to.display().to_string(), source };
+        let mut copy = private_file::create_new(&to).map_err(failed)?;
+        io::copy(&mut from, &mut copy).map_err(failed)?;
+        copy.sync_all().map_err(failed)
+    }
 }
 
 /// A folder whose files only the account of the process can read.
@@ -97,6 +124,33 @@ impl Folder {
 }
 
 impl Place for Folder {
+    fn claim(&self, store_id: u64, is_empty: bool) -> Result<(), SegmentError> {
+        let path = self.path.join(OWNER);
+        let wrong = |what: &str, expected: &str| SegmentError::Owner {
+            place: self.path.display().to_string(),
+            what: what.into(),
+            expected: expected.into(),
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) if text.trim_end() == store_id.to_string() => Ok(()),
+            Ok(_) => Err(wrong("has the segments of another store", "set store.segments to a folder of its own")),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(SegmentError::Read { file: path.display().to_string(), source: error })
+            }
+            Err(_) if self.path.join(INDEX).exists() => {
+                Err(wrong("was written by `store export`", "set store.segments to a folder of its own"))
+            }
+            Err(_) if !is_empty => {
+                Err(wrong("has no segments of this store", "mount it, or move the folder of the segments there"))
+            }
+            Err(_) => {
+                let failed = |source| SegmentError::Write { file: self.path.display().to_string(), source };
+                private_file::create_folder(&self.path).map_err(failed)?;
+                self.write(OWNER, format!("{store_id}\n").as_bytes())
+            }
+        }
+    }
+
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), SegmentError> {
         check_name(name)?;
         self.write(name, bytes)
@@ -108,21 +162,49 @@ impl Place for Folder {
         File::open(&path).map_err(|source| SegmentError::Read { file: path.display().to_string(), source })
     }
 
-    fn remove_unknown(&self, known: &[Segment]) -> Result<usize, SegmentError> {
+    fn remove(&self, name: &str) -> Result<bool, SegmentError> {
+        check_name(name)?;
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            removed => removed.map(|()| true).map_err(|source| removal(&path, source)),
+        }
+    }
+
+    fn remove_unknown(&self, known: &BTreeSet<String>) -> Result<usize, SegmentError> {
         let failed = |source| SegmentError::Read { file: self.path.display().to_string(), source };
-        let known: BTreeSet<&str> = known.iter().map(|segment| segment.file.as_str()).collect();
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            entries => entries.map_err(failed)?,
+        };
         let mut removed = 0;
-        for entry in fs::read_dir(&self.path).map_err(failed)? {
+        for entry in entries {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-            if is_name(name.strip_suffix(PARTIAL).unwrap_or(&name)) && !known.contains(name.as_str()) {
+            if is_name(name.strip_suffix(PARTIAL).unwrap_or(&name)) && !known.contains(&name) {
                 let path = self.path.join(&name);
-                let failed = |source| SegmentError::Write { file: path.display().to_string(), source };
-                fs::remove_file(&path).map_err(failed)?;
+                fs::remove_file(&path).map_err(|source| removal(&path, source))?;
                 removed += 1;
             }
         }
         Ok(removed)
     }
+
+    /// Links the file if the folder is on the same disk: segments never change.
+    fn copy_to(&self, name: &str, folder: &Path) -> Result<(), SegmentError> {
+        check_name(name)?;
+        let (from, to) = (self.path.join(name), folder.join(name));
+        if fs::hard_link(&from, &to).is_ok() {
+            return Ok(());
+        }
+        let failed = |source| SegmentError::Write { file: to.display().to_string(), source };
+        let mut copy = private_file::create_new(&to).map_err(failed)?;
+        io::copy(&mut self.open(name)?, &mut copy).map_err(failed)?;
+        copy.sync_all().map_err(failed)
+    }
+}
+
+fn removal(path: &Path, source: io::Error) -> SegmentError {
+    SegmentError::Write { file: path.display().to_string(), source }
 }
 
 /// Name of a segment: its first time and its digest, so that the same rows have the same name.
@@ -130,11 +212,11 @@ pub(crate) fn name_of(first_s: u64, digest: &str) -> String {
     format!("segment-{first_s:010}-{}.parquet", digest.get(..16).unwrap_or(digest))
 }
 
-fn check_name(name: &str) -> Result<(), SegmentError> {
+pub(crate) fn check_name(name: &str) -> Result<(), SegmentError> {
     if is_name(name) { Ok(()) } else { Err(SegmentError::Name { file: name.into() }) }
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let parts = name.strip_prefix("segment-").and_then(|rest| rest.strip_suffix(".parquet"));
     parts.and_then(|parts| parts.split_once('-')).is_some_and(|(seconds, digest)| {
         (10..=20).contains(&seconds.len())
@@ -174,11 +256,45 @@ mod tests {
         for name in [names[0].as_str(), &names[1], &unfinished, "notes.txt", "rows.parquet"] {
             fs::write(test.path().join(name), b"x").unwrap();
         }
-        let known = crate::testing::segment(&names[1]);
-        assert_eq!(folder.remove_unknown(&[known]).unwrap(), 2);
+        assert_eq!(folder.remove_unknown(&BTreeSet::from([names[1].clone()])).unwrap(), 2);
         let left = |name: &str| test.path().join(name).exists();
         assert!(left(&names[1]) && left("notes.txt") && left("rows.parquet"));
         assert!(!left(&names[0]) && !left(&unfinished));
+    }
+
+    #[test]
+    fn a_segment_is_removed_once_and_copied_with_mode_600() {
+        let test = TestFolder::new();
+        let folder = Folder::create(&test.path().join("rows")).unwrap();
+        let (name, backup) = (name_of(1, &"ab".repeat(32)), test.path().join("backup"));
+        folder.put(&name, b"rows").unwrap();
+        fs::create_dir(&backup).unwrap();
+        folder.copy_to(&name, &backup).unwrap();
+        assert!(folder.copy_to(&name, &backup).is_err(), "an existing copy is not replaced");
+        assert!(folder.remove(&name).unwrap());
+        assert!(!folder.remove(&name).unwrap());
+        assert_eq!(fs::read(backup.join(&name)).unwrap(), b"rows");
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(backup.join(&name)).unwrap().permissions()) & 0o777,
+            0o600
+        );
+        assert!(folder.remove("../x").is_err() && folder.copy_to("/etc/passwd", &backup).is_err());
+        assert_eq!(Folder::existing(&test.path().join("missing")).remove_unknown(&BTreeSet::new()).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one_store() {
+        let test = TestFolder::new();
+        let folder = Folder::existing(&test.path().join("rows"));
+        let missing = folder.claim(7, false).unwrap_err().to_string();
+        assert!(missing.contains("has no segments of this store") && missing.contains("mount it"), "{missing}");
+        folder.claim(7, true).unwrap();
+        folder.claim(7, false).unwrap();
+        let other = folder.claim(8, true).unwrap_err().to_string();
+        assert!(other.contains("segments of another store"), "{other}");
+        let exported = Folder::create(&test.path().join("exported")).unwrap();
+        exported.write(INDEX, b"{}").unwrap();
+        assert!(exported.claim(7, true).unwrap_err().to_string().contains("store export"));
     }
 
     #[test]

@@ -6,12 +6,11 @@
 use crate::columns::{AGENT, AT, FORMAT, FORMAT_KEY, GROUP_KEY, ROW_GROUP_ROWS, SCHEMA_KEY, decode, file_schema};
 use crate::description::Segment;
 use crate::error::SegmentError;
-use crate::filter::Filter;
+use crate::filter::{Filter, Selector};
 use crate::place::Place;
 use crate::row::Row;
 use crate::writer::SEGMENT_ROWS;
 use lapwing_shared::features::schema::schema_id;
-use lapwing_shared::messages::AgentName;
 use lapwing_shared::release::digest::Hex;
 use lapwing_shared::units::Timestamp;
 use parquet::errors::ParquetError;
@@ -33,8 +32,7 @@ pub struct SegmentReader<'a> {
     filter: &'a Filter,
     next_group: usize,
     page: std::vec::IntoIter<Row>,
-    /// Agent of the last row and its key for the sample.
-    agent: Option<(AgentName, u64)>,
+    selector: Selector<'a>,
     group: String,
     groups_read: usize,
 }
@@ -89,7 +87,16 @@ impl<'a> SegmentReader<'a> {
             }
         }
         let page = Vec::new().into_iter();
-        Ok(Self { file: name.into(), reader, filter, next_group: 0, page, agent: None, group, groups_read: 0 })
+        Ok(Self {
+            file: name.into(),
+            reader,
+            filter,
+            next_group: 0,
+            page,
+            selector: Selector::new(filter),
+            group,
+            groups_read: 0,
+        })
     }
 
     /// Group of the agents, according to the file.
@@ -125,22 +132,6 @@ impl<'a> SegmentReader<'a> {
         }
         Ok(false)
     }
-
-    fn selects(&mut self, row: &Row) -> bool {
-        if !self.filter.times.contains(&row.at) || !self.filter.selects_agent(&row.agent) {
-            return false;
-        }
-        let Some(sample) = &self.filter.sample else { return true };
-        let key = match &self.agent {
-            Some((agent, key)) if *agent == row.agent => *key,
-            _ => {
-                let key = sample.agent_key(&row.agent);
-                self.agent = Some((row.agent.clone(), key));
-                key
-            }
-        };
-        sample.selects(key, row)
-    }
 }
 
 impl Iterator for SegmentReader<'_> {
@@ -149,7 +140,7 @@ impl Iterator for SegmentReader<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             while let Some(row) = self.page.next() {
-                if self.selects(&row) {
+                if self.selector.selects(&row) {
                     return Some(Ok(row));
                 }
             }
@@ -163,6 +154,14 @@ impl Iterator for SegmentReader<'_> {
             }
         }
     }
+}
+
+/// Compares a file with its description, whatever its feature schema.
+///
+/// # Errors
+/// When it cannot be read or differs.
+pub fn verify(place: &dyn Place, segment: &Segment) -> Result<(), SegmentError> {
+    check_digest(&segment.file, &mut place.open(&segment.file)?, &segment.sha256)
 }
 
 /// Runs a call of the decoder; a panic is an error as well.

@@ -31,6 +31,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Rows of a segment, at most.
+    pub fn rows(&self) -> u64 {
+        (self.bytes.min(SEGMENT_BYTES) / size_of::<Row>() as u64).clamp(1, SEGMENT_ROWS as u64)
+    }
+}
+
 /// Collects rows in memory, at most [`Limits::bytes`], and writes them as segments.
 pub struct SegmentWriter<'a> {
     place: &'a dyn Place,
@@ -53,9 +60,7 @@ impl<'a> SegmentWriter<'a> {
     /// # Errors
     /// When the earlier rows cannot be written; they stay in memory and the batch is not added.
     pub fn push(&mut self, batch: &[Row], now_s: u64) -> Result<Option<Segment>, SegmentError> {
-        let limit = self.limits.bytes.min(SEGMENT_BYTES);
-        let rows = self.rows.len() + batch.len();
-        let is_full = (rows * size_of::<Row>()) as u64 > limit || rows > SEGMENT_ROWS;
+        let is_full = (self.rows.len() + batch.len()) as u64 > self.limits.rows();
         let closed = if is_full { self.close(now_s)? } else { None };
         if self.rows.is_empty() {
             self.since_s = now_s;
@@ -80,31 +85,45 @@ impl<'a> SegmentWriter<'a> {
     /// # Errors
     /// When they cannot be written; they stay in memory.
     pub fn close(&mut self, now_s: u64) -> Result<Option<Segment>, SegmentError> {
-        self.rows.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
-        let times = || self.rows.iter().map(|row| row.at);
-        let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(None) };
-        let failed = |error: parquet::errors::ParquetError| SegmentError::Encode { reason: error.to_string() };
-        let bytes = encode(&self.rows, &self.group).map_err(failed)?;
-        let digest = sha256(&bytes);
-        let file = name_of(first.as_secs(), &Hex(&digest).to_string());
-        self.place.put(&file, &bytes)?;
-        let batches: BTreeSet<_> = self.rows.iter().map(|row| (row.arrival, &row.agent, row.run, row.number)).collect();
-        let segment = Segment {
-            file,
-            rows: self.rows.len() as u64,
-            batches: batches.len() as u64,
-            bytes: bytes.len() as u64,
-            sha256: digest,
-            group: self.group.clone(),
-            first,
-            last,
-            last_arrival: self.rows.iter().map(|row| row.arrival).max().unwrap_or(0),
-            schema: schema_id(),
-            written_s: now_s,
-        };
+        let segment = write_segment(self.place, &self.group, &mut self.rows, now_s)?;
         self.rows.clear();
-        Ok(Some(segment))
+        Ok(segment)
     }
+}
+
+/// Sorts rows of agents of a group and writes them as one segment; `None` without rows. When this returns, the segment is
+/// durable.
+///
+/// # Errors
+/// When it cannot be encoded or written.
+pub fn write_segment(
+    place: &dyn Place,
+    group: &str,
+    rows: &mut [Row],
+    now_s: u64,
+) -> Result<Option<Segment>, SegmentError> {
+    rows.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
+    let times = || rows.iter().map(|row| row.at);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(None) };
+    let failed = |error: parquet::errors::ParquetError| SegmentError::Encode { reason: error.to_string() };
+    let bytes = encode(rows, group).map_err(failed)?;
+    let digest = sha256(&bytes);
+    let file = name_of(first.as_secs(), &Hex(&digest).to_string());
+    place.put(&file, &bytes)?;
+    let batches: BTreeSet<_> = rows.iter().map(|row| (row.arrival, &row.agent, row.run, row.number)).collect();
+    Ok(Some(Segment {
+        file,
+        rows: rows.len() as u64,
+        batches: batches.len() as u64,
+        bytes: bytes.len() as u64,
+        sha256: digest,
+        group: group.to_owned(),
+        first,
+        last,
+        last_arrival: rows.iter().map(|row| row.arrival).max().unwrap_or(0),
+        schema: schema_id(),
+        written_s: now_s,
+    }))
 }
 
 #[cfg(test)]

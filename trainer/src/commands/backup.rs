@@ -1,7 +1,8 @@
 //! Store, releases and key of a trainer ↔ a folder: `backup` and `restore`.
 //!
-//! A backup has `store.sqlite`, the release files of all groups in `releases/`, and, if asked for, `release.key`, or a key
-//! for each of several groups, `GROUP.key`. It is
+//! A backup has `store.sqlite`, the segments that it names in `segments/`, the release files of all groups in `releases/`,
+//! and, if asked for, `release.key`, or a key for each of several groups, `GROUP.key`. Files of segments stay for an hour
+//! after they left the list, so those that the copy names can be copied after it. It is
 //! written to `FOLDER.partial` and renamed at the end, so that an interrupted backup never looks like a complete one.
 
 use super::store_args::StoreArgs;
@@ -12,13 +13,15 @@ use clap::Args;
 use lapwing_common::{print_line, private_file};
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_pipeline::release::read;
-use lapwing_store::StoreHandle;
+use lapwing_segments::{Folder, Place, verify};
+use lapwing_store::{StoreHandle, StoredSegment, open_place};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 const STORE: &str = "store.sqlite";
+const SEGMENTS: &str = "segments";
 const RELEASES: &str = "releases";
 const KEY: &str = "release.key";
 
@@ -85,6 +88,7 @@ pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
         releases += copy_releases(&group.releases, &partial.join(RELEASES), &group.group)?;
     }
     handle.backup_into(&partial.join(STORE))?;
+    let segments = copy_segments(&handle, &partial)?;
     if args.with_key {
         for (key, name) in keys(&config) {
             let key = key.context("no key is configured; leave --with-key out, or set --key")?;
@@ -96,8 +100,43 @@ pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
     fs::rename(&partial, folder)
         .with_context(|| format!("cannot rename {} to {}", partial.display(), folder.display()))?;
     let key = if args.with_key { " and the signing key" } else { "; the signing key is not included" };
-    print_line!("{}: store, {releases} files of releases{key}", folder.display());
+    print_line!("{}: store, {segments} segments, {releases} files of releases{key}", folder.display());
     Ok(())
+}
+
+/// Copies or links the segments that the copy of the store names; returns their number.
+fn copy_segments(handle: &StoreHandle, partial: &Path) -> anyhow::Result<usize> {
+    let (segments, to) = (StoreHandle::open_reading(&partial.join(STORE))?.segments(None)?, partial.join(SEGMENTS));
+    if segments.is_empty() {
+        return Ok(0);
+    }
+    private_file::create_folder(&to).with_context(|| format!("cannot create {}", to.display()))?;
+    let place = handle.place()?;
+    for StoredSegment { segment, .. } in &segments {
+        place.copy_to(&segment.file, &to)?;
+    }
+    sync_folder(&to)?;
+    Ok(segments.len())
+}
+
+/// Copies the segments of a backup to the place of the restored store; returns their number.
+fn restore_segments(handle: &StoreHandle, config: &Config, folder: &Path) -> anyhow::Result<usize> {
+    let (segments, setting) = (handle.segments(None)?, config.store.segments.as_deref());
+    handle.set_segments_place(setting)?;
+    if segments.is_empty() {
+        return Ok(0);
+    }
+    let (from, place) = (Folder::existing(&folder.join(SEGMENTS)), open_place(&config.store.path, setting)?);
+    place.claim(handle.id()?, true)?;
+    for StoredSegment { segment, .. } in &segments {
+        verify(&from, segment)?;
+        let mut bytes = Vec::new();
+        from.open(&segment.file)?
+            .read_to_end(&mut bytes)
+            .with_context(|| format!("cannot read {} of the backup", segment.file))?;
+        place.put(&segment.file, &bytes)?;
+    }
+    Ok(segments.len())
 }
 
 /// `restore`.
@@ -125,6 +164,7 @@ pub(crate) fn run_restore(args: &RestoreArgs) -> anyhow::Result<()> {
         newest = newest.max(listed);
     }
     handle.settle_restored(newest).inspect_err(|_| drop(fs::remove_file(&partial)))?;
+    let segments = restore_segments(&handle, &config, folder).inspect_err(|_| drop(fs::remove_file(&partial)))?;
     drop(handle);
     let (mut files, mut folders) = (0, BTreeSet::new());
     for group in config.groups() {
@@ -137,7 +177,8 @@ pub(crate) fn run_restore(args: &RestoreArgs) -> anyhow::Result<()> {
     // Last, so that an interrupted restore can be repeated.
     fs::rename(&partial, store).with_context(|| format!("cannot rename {}", partial.display()))?;
     let folders = folders.into_iter().collect::<Vec<_>>().join(", ");
-    print_line!("{}: restored, with {files} files of releases in {folders}", store.display());
+    let store = store.display();
+    print_line!("{store}: restored, with {segments} segments, and {files} files of releases in {folders}");
     Ok(())
 }
 

@@ -5,9 +5,11 @@ use crate::serve::ReleaseDir;
 use crate::serve::testing::{release, release_of};
 use clap::{Args, FromArgMatches};
 use lapwing_pipeline::release::keys::ReleaseKey;
+use lapwing_segments::{Filter, Limits as SegmentLimits, Row};
+use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::release::signature::KeyUse;
-use lapwing_store::testing::{Folder, SCHEMA, received, samples};
-use lapwing_store::{BACKUP_VERSIONS, Counter, Limits, Store, StoreHandle};
+use lapwing_store::testing::{Folder, SCHEMA, own_samples, received, samples};
+use lapwing_store::{BACKUP_VERSIONS, Compactor, Counter, Limits, Store, StoreHandle};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -145,4 +147,67 @@ fn a_damaged_release_or_another_folder_is_not_restored() {
     assert!(!new.join("store.sqlite").exists());
     let error = restore(&old.join("releases"), &config).unwrap_err().to_string();
     assert!(error.contains("not a backup"), "{error}");
+}
+
+/// Moves rows to segments of at most 20 rows.
+fn compact(store: &Path, now_s: u64) {
+    let limits = SegmentLimits { bytes: 20 * size_of::<Row>() as u64, age_s: 300 };
+    Compactor::new(StoreHandle::open(store).unwrap(), limits, "home").pass(now_s, &mut |_| true).unwrap();
+}
+
+#[test]
+fn a_backup_has_the_segments_and_restores_them_to_their_new_place() {
+    let folder = Folder::new();
+    let (old, new, copy) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("copy"));
+    let config = trainer(&old);
+    let mut store = Store::open(old.join("store.sqlite"), Limits::default()).unwrap();
+    let mut write = |number| {
+        store.commit(&[received("gw", &own_samples(1, number, &[(number, false), (number, true)]))], 5).unwrap();
+    };
+    let compact = |now_s| compact(&old.join("store.sqlite"), now_s);
+    (1..=50).for_each(&mut write);
+    compact(5);
+    // Some are in segments, some in the journal, and both change meanwhile.
+    (51..=60).for_each(&mut write);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for number in 61..=120 {
+                write(number);
+                compact(1_000_000 + 100_000 * number);
+            }
+        });
+        backup(&copy, &config, &[]).unwrap();
+        writer.join().unwrap();
+    });
+    let config = trainer(&new);
+    let text = std::fs::read_to_string(&config).unwrap().replace("[retrain]", "segments = 'rows'\n[retrain]");
+    std::fs::write(&config, text).unwrap();
+    restore(&copy, &config).unwrap();
+    let handle = StoreHandle::open(new.join("store.sqlite")).unwrap();
+    assert_eq!(handle.segments_folder().unwrap(), Some(new.join("rows")));
+    let rows: Vec<u64> =
+        handle.stored_rows(&schema_id(), Filter::default(), 0).unwrap().map(|row| row.unwrap().1.number).collect();
+    let expected: Vec<u64> = (1..=rows.len() as u64 / 2).flat_map(|number| [number, number]).collect();
+    assert!(rows.len() >= 120, "{} rows", rows.len());
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn a_damaged_segment_is_not_restored() {
+    let folder = Folder::new();
+    let (old, copy) = (folder.path().join("old"), folder.path().join("copy"));
+    let config = trainer(&old);
+    let mut store = Store::open(old.join("store.sqlite"), Limits::default()).unwrap();
+    let rows: Vec<(u64, bool)> = (0..25).map(|at_s| (at_s, false)).collect();
+    store.commit(&[received("gw", &own_samples(1, 1, &rows))], 5).unwrap();
+    compact(&old.join("store.sqlite"), 5);
+    backup(&copy, &config, &[]).unwrap();
+    let damaged = std::fs::read_dir(copy.join("segments")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    bytes[100] ^= 1;
+    std::fs::remove_file(&damaged).unwrap();
+    std::fs::write(&damaged, bytes).unwrap();
+    let again = folder.path().join("again");
+    let error = format!("{:#}", restore(&copy, &trainer(&again)).unwrap_err());
+    assert!(error.contains("has SHA-256") && !again.join("store.sqlite").exists(), "{error}");
 }

@@ -9,6 +9,7 @@ use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_pipeline::release::read;
 use lapwing_pipeline::testing::Mixture;
 use lapwing_pipeline::train::TrainConfig;
+use lapwing_segments::{Limits as SegmentLimits, Row};
 use lapwing_shared::features::FeatureVector;
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::messages::{AlertState, Body, Message, RowHosts};
@@ -17,7 +18,7 @@ use lapwing_shared::release::signature::KeyUse;
 use lapwing_store::Unlabelled;
 use lapwing_store::old_store::{OLD_VERSIONS, write_old_store};
 use lapwing_store::testing::{Folder, alert, name, received, samples};
-use lapwing_store::{Limits, Received, Store};
+use lapwing_store::{Compactor, Limits, Received, Step, Store, StoreHandle};
 use std::path::{Path, PathBuf};
 
 const EPOCHS: usize = 3;
@@ -109,7 +110,7 @@ fn by_commands(paths: &Paths, out: &Path) -> Manifest {
 
 /// As `serve` makes it.
 fn by_serve(paths: &Paths, created_s: u64, expires_s: u64) -> (Vec<u8>, Unlabelled) {
-    let handle = lapwing_store::StoreHandle::open(Path::new(&paths.store)).unwrap();
+    let handle = StoreHandle::open(Path::new(&paths.store)).unwrap();
     let unlabelled = handle.unlabelled().unwrap();
     let order = Order {
         group: name("home"),
@@ -173,4 +174,20 @@ fn a_migrated_store_gives_the_same_release_to_the_bit() {
     let (file, migrated) = by_serve(&paths, 1_700_000_000, 1_800_000_000);
     assert_eq!(migrated, unlabelled);
     assert!(file == expected, "the files differ");
+    // Again, after most of the rows have moved to several segments, and after all have.
+    for rows in [1_500, 400] {
+        let handle = StoreHandle::open(Path::new(&paths.store)).unwrap();
+        let limits = SegmentLimits { bytes: rows * size_of::<Row>() as u64, age_s: 300 };
+        let mut written = 0;
+        let stop_after = if rows == 1_500 { 1 } else { u32::MAX };
+        let mut go_on = |step| {
+            written += u32::from(step == Step::Listed);
+            written < stop_after
+        };
+        Compactor::new(handle, limits, "home").pass(1_700_000_000, &mut go_on).unwrap();
+        let (file, _) = by_serve(&paths, 1_700_000_000, 1_800_000_000);
+        assert!(file == expected, "the files differ after compaction to {rows} rows");
+    }
+    let handle = StoreHandle::open(Path::new(&paths.store)).unwrap();
+    assert!(handle.segments(None).unwrap().len() > 3 && handle.journal(&schema_id()).unwrap().is_empty());
 }

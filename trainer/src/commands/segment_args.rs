@@ -1,23 +1,26 @@
-//! The options that select rows of segments → a filter.
+//! The options that select rows of a store and of segments → a filter.
 
 use clap::Args;
 use lapwing_segments::{Filter, Sample, SegmentError};
 use lapwing_shared::units::Timestamp;
 
-/// Options that select rows of segments.
+/// Group of the options that name a store or a folder of segments.
+pub(crate) const STORED: &str = "stored";
+
+/// Options that select rows of a store and of segments.
 #[derive(Debug, Args)]
 pub(crate) struct SegmentArgs {
-    /// Only rows of this agent in --segments. Repeatable [default: all agents].
-    #[arg(long = "segments-agent", value_name = "NAME", requires = "segments")]
+    /// Only rows of this agent in --store and --segments. Repeatable [default: all agents].
+    #[arg(long = "segments-agent", value_name = "NAME", requires = STORED)]
     agents: Vec<String>,
-    /// Only rows in --segments of this time or later, seconds since the epoch.
-    #[arg(long = "segments-from", value_name = "SECONDS", requires = "segments")]
+    /// Only rows in --store and --segments of this time or later, seconds since the epoch.
+    #[arg(long = "segments-from", value_name = "SECONDS", requires = STORED)]
     from_s: Option<u64>,
-    /// Only rows in --segments before this time, seconds since the epoch.
-    #[arg(long = "segments-until", value_name = "SECONDS", requires = "segments")]
+    /// Only rows in --store and --segments before this time, seconds since the epoch.
+    #[arg(long = "segments-until", value_name = "SECONDS", requires = STORED)]
     until_s: Option<u64>,
-    /// Share of the rows in --segments, above 0 and at most 1; the same rows each time [default: 1].
-    #[arg(long = "segments-rate", value_name = "SHARE", requires = "segments")]
+    /// Share of the rows in --store and --segments, above 0 and at most 1; the same rows each time [default: 1].
+    #[arg(long = "segments-rate", value_name = "SHARE", requires = STORED)]
     rate: Option<f64>,
 }
 

@@ -4,7 +4,7 @@ use super::store_args::StoreArgs;
 use super::write_address;
 use crate::config::{Config, Span};
 use crate::serve::roles::{Instance, Role, Roles};
-use crate::serve::{self, Server};
+use crate::serve::{self, SegmentCount, Server};
 use anyhow::Context;
 use clap::Args;
 use lapwing_models::Model;
@@ -208,11 +208,17 @@ fn process(server: &Server) -> Process {
     Arc::new(move || state.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
-/// The collector's counters, for the dashboard.
+/// Counters of collector and segments, for the dashboard.
 fn counters(server: &Server) -> CounterSource {
-    let counts = Arc::clone(server.counts());
+    let (counts, segments) = (Arc::clone(server.counts()), Arc::clone(server.segment_counts()));
     CounterSource::new(move || {
-        counts.snapshot().named().map(|(name, text, value)| Counter { name, text, value }).collect()
+        let snapshot = counts.snapshot();
+        let counted = snapshot.named().map(|(name, text, value)| Counter { name, text, value, is_gauge: false });
+        let of_segments = segments.named().map(|count| {
+            let SegmentCount { name, text, value, is_gauge } = count;
+            Counter { name, text, value, is_gauge }
+        });
+        counted.into_iter().chain(of_segments).collect()
     })
 }
 

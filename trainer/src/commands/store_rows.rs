@@ -5,15 +5,14 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use lapwing_common::{clock, print_line};
 use lapwing_segments::{Filter, Folder, Index, Limits, Place, Row, Segment, SegmentReader, SegmentWriter};
-use lapwing_shared::features::FeatureVector;
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::messages::{Body, MESSAGE_BYTES, Message, SampleRow, Samples};
 use lapwing_shared::release::name::parse_name;
-use lapwing_store::{Committed, Received, Store, StoreHandle, StoredBatch};
+use lapwing_store::{Committed, Received, Store, StoreHandle, StoredRows};
 use std::fs::File;
 use std::path::PathBuf;
 
-/// Batches per query of an export and per transaction of an import: at most 15 MiB.
+/// Batches per transaction of an import: at most 15 MiB.
 const PAGE: usize = 256;
 
 /// `store export`.
@@ -53,48 +52,37 @@ fn open(args: &ExportArgs, group: &str) -> anyhow::Result<(Folder, Index, File)>
     if let Some(other) = index.segments.iter().find(|segment| segment.group != group) {
         bail!("{} has rows of group `{}`; export group `{group}` to another folder", args.out.display(), other.group);
     }
-    folder.remove_unknown(&index.segments)?;
+    folder.remove_unknown(&index.segments.iter().map(|segment| segment.file.clone()).collect())?;
     Ok((folder, index, lock))
 }
 
-/// Adds a segment to the index of its folder.
-fn add(index: &mut Index, folder: &Folder, segment: Option<Segment>) -> anyhow::Result<()> {
-    let Some(segment) = segment else { return Ok(()) };
-    print_line!("{}: {} rows, {} bytes", segment.file, segment.rows, segment.bytes);
-    index.segments.push(segment);
-    Ok(index.save(folder)?)
-}
-
+/// Writes the newer rows of a store. The index is saved at the end: rows of different groups are not in order of arrival, so
+/// an interrupted export cannot be continued.
 fn export_within(args: &ExportArgs, limits: Limits) -> anyhow::Result<()> {
     let config = args.store.configuration()?;
     let group = args.group.clone().unwrap_or(config.retrain.group);
     parse_name(&group).with_context(|| format!("--group {group}: not a valid name"))?;
     let handle = StoreHandle::open(&config.store.path)?;
     let (folder, mut index, _lock) = open(args, &group)?;
-    let (mut after, up_to) = (index.segments.last().map_or(0, |segment| segment.last_arrival), handle.newest_batch()?);
+    let after = index.segments.iter().map(|segment| segment.last_arrival).max().unwrap_or(0);
     ensure!(
-        after <= up_to,
+        after <= handle.newest_batch()?,
         "{} has rows that {} never had or no longer has; export to another folder",
         args.out.display(),
         config.store.path
     );
-    let (segments_before, mut unreadable) = (index.segments.len(), 0_u64);
-    let mut writer = SegmentWriter::new(&folder, &group, limits);
-    loop {
-        let page = handle.sample_batches(&schema_id(), after, up_to, PAGE as u32)?;
-        let Some(last) = page.last() else { break };
-        after = last.arrival;
-        for batch in &page {
-            match rows_of(batch) {
-                Some(rows) => add(&mut index, &folder, writer.push(&rows, clock::now_s())?)?,
-                None => unreadable += 1,
-            }
-        }
-    }
-    add(&mut index, &folder, writer.close(clock::now_s())?)?;
-    let added = &index.segments[segments_before..];
+    let mut stored = handle.stored_rows(&schema_id(), Filter::default(), after)?;
+    let added = write_rows(&mut stored, SegmentWriter::new(&folder, &group, limits))?;
+    let unreadable = stored.unreadable_batches();
     let rows: u64 = added.iter().map(|segment| segment.rows).sum();
+    for Segment { file, rows, bytes, .. } in &added {
+        print_line!("{file}: {rows} rows, {bytes} bytes");
+    }
     print_line!("{}: {rows} rows added in {} files", args.out.display(), added.len());
+    if !added.is_empty() {
+        index.segments.extend(added);
+        index.save(&folder)?;
+    }
     let others = handle.rows_of_other_schemas(&schema_id())?;
     for (count, what) in [(unreadable, "batches cannot be decoded"), (others, "rows have other feature schemas")] {
         if count > 0 {
@@ -104,30 +92,22 @@ fn export_within(args: &ExportArgs, limits: Limits) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rows of a stored batch; `None` if it no longer decodes.
-fn rows_of(batch: &StoredBatch) -> Option<Vec<Row>> {
-    let agent = parse_name(&batch.agent)?;
-    let Message { run, number, sent_s, body } = Message::decode(&batch.payload).ok()?;
-    let Body::Samples(Samples { flows_seen, rows, .. }) = body else { return None };
-    let batch_rows = rows.len() as u32;
-    let row = |(index, row): (usize, &SampleRow)| {
-        Some(Row {
-            agent: agent.clone(),
-            at: row.at,
-            arrival: batch.arrival,
-            run,
-            number,
-            row: index as u32,
-            batch_rows,
-            flows_seen,
-            sent_s,
-            score: row.score,
-            in_episode: row.in_episode,
-            hosts: row.hosts,
-            features: FeatureVector::try_from(row.features.as_slice()).ok()?,
-        })
-    };
-    rows.iter().enumerate().map(row).collect()
+/// Writes rows, batch by batch.
+fn write_rows(stored: &mut StoredRows<'_>, mut writer: SegmentWriter<'_>) -> anyhow::Result<Vec<Segment>> {
+    let (mut batch, mut written): (Vec<Row>, Vec<Segment>) = (Vec::new(), Vec::new());
+    for row in stored {
+        let (_, row) = row?;
+        if batch.first().is_some_and(|first| batch_id(first) != batch_id(&row)) {
+            written.extend(writer.push(&batch, clock::now_s())?);
+            batch.clear();
+        }
+        batch.push(row);
+    }
+    if !batch.is_empty() {
+        written.extend(writer.push(&batch, clock::now_s())?);
+    }
+    written.extend(writer.close(clock::now_s())?);
+    Ok(written)
 }
 
 /// `store import`.

@@ -85,6 +85,29 @@ fn an_exported_and_imported_store_has_the_same_batches_and_training_rows() {
 }
 
 #[test]
+fn an_export_and_an_import_have_the_rows_of_segments_as_well() {
+    let folder = Temporary::new();
+    filled(&folder, 1..20);
+    let expected = batches(&folder.store());
+    let compact = |now_s| {
+        let handle = StoreHandle::open(folder.store()).unwrap();
+        lapwing_store::Compactor::new(handle, SMALL, "home").pass(now_s, &mut |_| true).unwrap()
+    };
+    assert!(compact(5).segments > 5);
+    let (out, copy) = (folder.path().join("rows"), folder.path().join("copy.sqlite"));
+    export_within(&export_args(&folder, &out), SMALL).unwrap();
+    // Rows that an export had read from the journal move to segments before the next one.
+    filled(&folder, 20..25);
+    export_within(&export_args(&folder, &out), SMALL).unwrap();
+    assert!(compact(6).segments > 0);
+    filled(&folder, 25..30);
+    export_within(&export_args(&folder, &out), SMALL).unwrap();
+    import_into(&copy, &out).unwrap();
+    let copied = batches(&copy);
+    assert_eq!((copied.len(), &copied[..expected.len()]), (29 * 2, expected.as_slice()));
+}
+
+#[test]
 fn a_repeated_export_adds_newer_rows_and_removes_what_an_interrupted_one_left() {
     let folder = Temporary::new();
     filled(&folder, 1..4);
@@ -144,14 +167,14 @@ fn an_import_rejects_damaged_and_incomplete_segments() {
     // A segment with two of three rows of a batch.
     let part = folder.path().join("part");
     let to = Folder::create(&part).unwrap();
-    let stored =
-        StoredBatch { arrival: 1, agent_id: 1, agent: "gw".into(), payload: lapwing_store::testing::bytes(&batch(1)) };
-    let rows = rows_of(&stored).unwrap();
+    let handle = StoreHandle::open(folder.store()).unwrap();
+    let stored = handle.stored_rows(&schema_id(), Filter::default(), 0).unwrap();
+    let rows: Vec<Row> = stored.take(2).map(|row| row.unwrap().1).collect();
     let mut writer = SegmentWriter::new(&to, "home", Limits::default());
-    writer.push(&rows[..2], 0).unwrap();
+    writer.push(&rows, 0).unwrap();
     Index { segments: vec![writer.close(0).unwrap().unwrap()] }.save(&to).unwrap();
     let error = import_into(&copy, &part).unwrap_err().to_string();
-    assert!(error.contains("batch 1 of run 7 of agent `gw` is not complete"), "{error}");
+    assert!(error.contains("batch 1 of run 7 of agent `gw-2` is not complete"), "{error}");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use super::store_args::StoreArgs;
 use super::store_rows::{ExportArgs, ImportArgs, export, import};
 use anyhow::ensure;
-use clap::Subcommand;
-use lapwing_common::print_line;
-use lapwing_store::{BACKUP_VERSIONS, StoreHandle};
+use clap::{Args, Subcommand};
+use lapwing_common::{clock, print_line};
+use lapwing_segments::verify;
+use lapwing_store::{BACKUP_VERSIONS, StoreHandle, StoredSegment};
 
 /// Newest releases that are read to find the highest version.
 const RELEASES_READ: u32 = 10_000;
@@ -13,7 +14,7 @@ const RELEASES_READ: u32 = 10_000;
 /// Actions on a whole store.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Check every page, and whether counts and derived columns match the rows; also while `serve` runs.
+    /// Check every page, whether counts and derived columns match the rows, and every segment; also while `serve` runs.
     #[command(after_help = "Example:\n  lapwing-trainer store check --store /var/lib/lapwing-trainer/store.sqlite")]
     Check(StoreArgs),
     /// Migrate the store of an older version, which `serve` also does when it starts. Make a backup first.
@@ -32,6 +33,21 @@ pub(crate) enum StoreCommand {
     /// skipped.
     #[command(after_help = "Example:\n  lapwing-trainer store import rows --store new.sqlite")]
     Import(ImportArgs),
+    /// Remove a segment whose file is lost or damaged, with all its rows, so that training does not need it any more.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer store drop-segment segment-1767225600-0123456789abcdef.parquet --store store.sqlite"
+    )]
+    DropSegment(DropArgs),
+}
+
+/// `store drop-segment`.
+#[derive(Debug, Args)]
+pub(crate) struct DropArgs {
+    /// File name of the segment, as `store check` and errors print it.
+    file: String,
+    /// Store.
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// `store`.
@@ -42,13 +58,38 @@ pub(crate) fn run_store(command: &StoreCommand) -> anyhow::Result<()> {
         StoreCommand::Restored(args) => restored(args),
         StoreCommand::Export(args) => export(args),
         StoreCommand::Import(args) => import(args),
+        StoreCommand::DropSegment(args) => drop_segment(args),
     }
+}
+
+fn drop_segment(args: &DropArgs) -> anyhow::Result<()> {
+    let url = args.store.url()?;
+    let rows = StoreHandle::open(&url)?.drop_segment(&args.file, clock::now_s())?;
+    print_line!("{url}: removed {} with {rows} rows", args.file);
+    Ok(())
+}
+
+/// Compares every segment with its digest; returns their number and the problems.
+fn check_segments(handle: &StoreHandle) -> anyhow::Result<(usize, Vec<String>)> {
+    let segments = handle.segments(None)?;
+    let mut problems = Vec::new();
+    for StoredSegment { segment, .. } in &segments {
+        if let Err(error) = verify(handle.place()?.as_ref(), segment) {
+            problems.push(format!(
+                "{error}; if there is no backup, run `lapwing-trainer store drop-segment {}`",
+                segment.file
+            ));
+        }
+    }
+    Ok((segments.len(), problems))
 }
 
 fn check(args: &StoreArgs) -> anyhow::Result<()> {
     let url = args.url()?;
     let handle = StoreHandle::open_reading(&url)?;
-    let problems = handle.check()?;
+    let mut problems = handle.check()?;
+    let (segments, more) = check_segments(&handle)?;
+    problems.extend(more);
     problems.iter().for_each(|problem| print_line!("{url}: {problem}"));
     ensure!(
         problems.is_empty(),
@@ -57,8 +98,8 @@ fn check(args: &StoreArgs) -> anyhow::Result<()> {
     let [alerts, batches, updates] = handle.message_counts()?;
     let version = handle.version()?;
     print_line!(
-        "{url}: schema version {version}, {alerts} alert messages, {batches} sample batches, {updates} update reports; \
-         no problems"
+        "{url}: schema version {version}, {alerts} alert messages, {batches} sample batches, {updates} update reports, \
+         {segments} segments; no problems"
     );
     Ok(())
 }
@@ -86,10 +127,11 @@ fn restored(args: &StoreArgs) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapwing_segments::{Limits as SegmentLimits, Row};
     use lapwing_shared::messages::AlertState;
     use lapwing_store::old_store::{OLD_VERSIONS, write_old_store};
-    use lapwing_store::testing::{Folder, alert, received};
-    use lapwing_store::{Counter, Limits, Release, Store};
+    use lapwing_store::testing::{Folder, alert, own_samples, received};
+    use lapwing_store::{Compactor, Counter, Limits, Release, Store};
 
     #[test]
     fn an_old_store_is_migrated_and_passes_the_check() {
@@ -123,5 +165,32 @@ mod tests {
         let args = StoreArgs { config: None, store: Some(folder.store().into()) };
         run_store(&StoreCommand::Restored(args)).unwrap();
         assert_eq!(handle.counter(Counter::ReleaseVersionFloor).unwrap(), 9 + BACKUP_VERSIONS);
+    }
+
+    #[test]
+    fn a_damaged_or_missing_segment_is_reported_and_can_be_dropped() {
+        let folder = Folder::new();
+        let args = || StoreArgs { config: None, store: Some(folder.store().into()) };
+        let batch = |number| received("gw", &own_samples(1, number, &[(number, false)]));
+        let mut store = Store::open(folder.store(), Limits::default()).unwrap();
+        store.commit(&[batch(1), batch(2)], 5).unwrap();
+        let limits = SegmentLimits { bytes: size_of::<Row>() as u64, age_s: 300 };
+        let handle = || StoreHandle::open(folder.store()).unwrap();
+        Compactor::new(handle(), limits, "home").pass(5, &mut |_| true).unwrap();
+        run_store(&StoreCommand::Check(args())).unwrap();
+        let place = handle().segments_folder().unwrap().unwrap();
+        let files: Vec<String> = handle().segments(None).unwrap().into_iter().map(|one| one.segment.file).collect();
+        let mut bytes = std::fs::read(place.join(&files[0])).unwrap();
+        bytes[100] ^= 1;
+        std::fs::write(place.join(&files[0]), bytes).unwrap();
+        std::fs::remove_file(place.join(&files[1])).unwrap();
+        let problems = check_segments(&handle()).unwrap().1;
+        assert!(problems[0].contains("has SHA-256") && problems[0].contains("store drop-segment"), "{problems:?}");
+        assert!(problems[1].contains(&files[1]) && problems[1].contains("No such file"), "{problems:?}");
+        assert!(run_store(&StoreCommand::Check(args())).is_err());
+        for file in files {
+            run_store(&StoreCommand::DropSegment(DropArgs { file, store: args() })).unwrap();
+        }
+        run_store(&StoreCommand::Check(args())).unwrap();
     }
 }

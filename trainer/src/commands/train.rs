@@ -1,9 +1,9 @@
 //! Captures, feature files, segments or a store → a training run, its thresholds, a release: `train`, `calibrate`, `release`.
 
 use crate::commands::budget_check;
-use crate::commands::segment_args::SegmentArgs;
+use crate::commands::segment_args::{STORED, SegmentArgs};
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use indicatif::{ProgressBar, ProgressStyle};
 use lapwing_common::clock;
 use lapwing_common::output::{command_line, write_file};
@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 // clap leaves a group without members if the struct has a flattened part, so they are listed.
 #[group(required = true, multiple = true, args = ["captures", "features", "store", "segments"])]
+#[command(group = ArgGroup::new(STORED).args(["store", "segments"]).multiple(true))]
 pub(crate) struct RowArgs {
     /// Capture; NAME.labels.csv next to it labels the attacks. Repeatable.
     #[arg(long = "capture", value_name = "FILE")]
@@ -41,7 +42,7 @@ pub(crate) struct RowArgs {
     /// Folder of Parquet files from `store export`: the sampled rows of agents, except those of suspect hosts.
     #[arg(long, value_name = "FOLDER")]
     segments: Option<PathBuf>,
-    /// Which rows of the segments.
+    /// Which rows of the store and the segments.
     #[command(flatten)]
     selected: SegmentArgs,
 }
@@ -59,13 +60,15 @@ impl RowArgs {
         let mut files = capture::read(&self.captures)?;
         files.append(features_csv::read(&self.features)?, self.captures.len() as u32);
         let mut sites = (self.captures.len() + self.features.len()) as u32;
+        let filter = self.selected.filter()?;
         if let Some(folder) = &self.segments {
-            let segments = segments::read(folder, &self.selected.filter()?)?;
+            let segments = segments::read(folder, &filter)?;
             let more = segments.rows.last().map_or(0, |row| row.site + 1);
             files.append(segments, sites);
             sites += more;
         }
-        let (sampled, warnings) = self.store.as_deref().map(stored::sampled).transpose()?.unzip();
+        let read = |store| stored::sampled(store, &filter);
+        let (sampled, warnings) = self.store.as_deref().map(read).transpose()?.unzip();
         for warning in files.warnings.iter().chain(warnings.iter().flatten()) {
             tracing::warn!("{warning}");
         }

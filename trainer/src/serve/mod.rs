@@ -9,6 +9,7 @@ pub(crate) mod publish;
 pub mod classify;
 #[cfg(test)]
 mod classify_tests;
+mod compaction;
 mod counter_log;
 mod keeper;
 mod learn;
@@ -31,6 +32,8 @@ pub(crate) use release_dir::ReleaseDir;
 
 use crate::config::{Config, ConfigError};
 use classify::AlertClassifier;
+use compaction::CompactionThread;
+pub(crate) use compaction::{SegmentCount, SegmentCounts};
 use counter_log::CounterLog;
 use lapwing_collect::{CollectError, Collector, Counts, Ends, Link, LinkError, LinkState};
 use lapwing_common::clock::{self, Moment};
@@ -107,6 +110,9 @@ pub(crate) struct Server {
     publishing: Option<Publishing>,
     /// While this process holds the lease.
     learner: Option<Learner>,
+    /// While this process holds the lease of role train.
+    compaction: Option<CompactionThread>,
+    segment_counts: Arc<SegmentCounts>,
     clock: ProcessClock,
     silence: SilenceCheck,
     /// Last warning that the store cannot be used.
@@ -151,6 +157,8 @@ impl Server {
             collecting: None,
             publishing,
             learner: None,
+            compaction: None,
+            segment_counts: Arc::default(),
             clock: ProcessClock(now.monotonic),
             silence: SilenceCheck::default(),
             store_warned: None,
@@ -179,6 +187,11 @@ impl Server {
     /// State of the link to each broker.
     pub(crate) fn brokers(&self) -> &[Arc<LinkState>] {
         &self.brokers
+    }
+
+    /// Counters of the segments.
+    pub(crate) fn segment_counts(&self) -> &Arc<SegmentCounts> {
+        &self.segment_counts
     }
 
     /// The collector's counters.
@@ -241,6 +254,9 @@ impl Server {
                 Change::Gained | Change::Held => {}
                 Change::Lost | Change::Elsewhere => self.end_learner(),
             }
+            if self.learner.is_some() && self.compaction.is_none() {
+                self.start_compaction()?;
+            }
         }
         if let Some(publishing) = &mut self.publishing {
             match self.leases.pass(Role::Publish)? {
@@ -252,8 +268,23 @@ impl Server {
         Ok(())
     }
 
+    /// Starts to move feature rows to segments. Without a place for them, as with PostgreSQL by default, they stay in the
+    /// database.
+    fn start_compaction(&mut self) -> Result<(), ServeError> {
+        let Config { store, retrain, .. } = &self.config;
+        let place = store.segments.as_deref();
+        if place.is_none() && store.path.file().is_err() {
+            return Ok(());
+        }
+        let handle = StoreHandle::open(&store.path)?;
+        let counts = Arc::clone(&self.segment_counts);
+        self.compaction = Some(CompactionThread::start(handle, place, &retrain.group, counts)?);
+        Ok(())
+    }
+
     /// Another process trains now; a training that still runs is discarded.
     fn end_learner(&mut self) {
+        self.compaction = None;
         let Some(learner) = self.learner.take() else { return };
         tracing::warn!(
             discarded = learner.training.as_ref().map(|(job, _)| job.request.order.version),
@@ -278,6 +309,8 @@ impl Server {
         if let Some((job, _)) = self.learner.as_ref().and_then(|learner| learner.training.as_ref()) {
             tracing::warn!(version = job.request.order.version, "training aborted");
         }
+        // First, because closing the store copies its write-ahead log into the file.
+        drop(self.compaction);
         self.collecting.map_or(Ok(()), |collecting| collecting.collector.stop())?;
         Ok(())
     }

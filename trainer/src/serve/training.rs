@@ -94,7 +94,7 @@ fn make(
     let handle = StoreHandle::open(store)?;
     let agents = request.only_group.then(|| handle.agents_of_group(&request.order.group)).transpose()?;
     let mut stored = match &agents {
-        Some(agents) => handle.training_rows_of(&maker.schema(), agents.keys().copied().collect())?,
+        Some(agents) => handle.training_rows_of(&maker.schema(), agents.values().cloned())?,
         None => handle.training_rows(&maker.schema())?,
     };
     let mut rows = stored.by_ref().collect::<Result<Vec<_>, _>>()?;

@@ -37,6 +37,10 @@ pub enum Counter {
     AgentsEvicted,
     /// Versions up to this one may be in use although the store does not list them: it was restored from a backup.
     ReleaseVersionFloor,
+    /// Changes of the list of segments.
+    SegmentChanges,
+    /// Position of the newest batch that was ever in a segment.
+    SegmentArrivals,
 }
 
 impl Counter {
@@ -60,6 +64,8 @@ impl Counter {
             Self::AgentsForgotten => "agents-forgotten",
             Self::AgentsEvicted => "agents-evicted",
             Self::ReleaseVersionFloor => "release-version-floor",
+            Self::SegmentChanges => "segment-changes",
+            Self::SegmentArrivals => "segment-arrivals",
         }
     }
 }

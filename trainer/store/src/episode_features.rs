@@ -5,19 +5,26 @@
 //! episode. Samples do not name the host, so concurrent episodes of one agent share these rows.
 
 use crate::error::StoreError;
+use crate::received::stored_ns;
+use crate::row_store::RowStore;
 use crate::rows::EpisodeSpan;
-use crate::traits::Samples;
+use crate::segment_rows::rows_of;
+use crate::stored_rows::rows_of_segment;
+use lapwing_segments::{Filter, Row};
 use lapwing_shared::features::schema::schema_id;
-use lapwing_shared::features::{FEATURES, FeatureVector, SchemaId};
+use lapwing_shared::features::{FeatureVector, SchemaId};
 use lapwing_shared::messages::{Body, Message};
+use std::collections::BTreeMap;
 
 /// Sample batches read to classify one episode, at most: the first ones of a long episode.
 const BATCHES: u32 = 32;
+/// Segments read to classify one episode, at most: the first ones of a long episode.
+const SEGMENTS: u32 = 16;
 /// Messages read to classify one episode, at most: the newest ones of a long episode.
 const MESSAGES: u32 = 32;
 
 pub(crate) fn episode_rows(
-    store: &(impl Samples + ?Sized),
+    store: RowStore<'_>,
     span: &EpisodeSpan,
     schema: &SchemaId,
 ) -> Result<Vec<FeatureVector>, StoreError> {
@@ -27,7 +34,7 @@ pub(crate) fn episode_rows(
 }
 
 /// Distinct rows of the episode's messages, in order of arrival.
-fn carried_rows(store: &(impl Samples + ?Sized), span: &EpisodeSpan) -> Result<Vec<FeatureVector>, StoreError> {
+fn carried_rows(store: RowStore<'_>, span: &EpisodeSpan) -> Result<Vec<FeatureVector>, StoreError> {
     let mut rows: Vec<FeatureVector> = Vec::new();
     for payload in store.alert_payloads(span, MESSAGES)?.iter().rev() {
         let Ok(Body::Alert(alert)) = Message::decode(payload).map(|message| message.body) else { continue };
@@ -40,19 +47,48 @@ fn carried_rows(store: &(impl Samples + ?Sized), span: &EpisodeSpan) -> Result<V
     Ok(rows)
 }
 
-fn sampled_rows(
-    store: &(impl Samples + ?Sized),
+fn sampled_rows(store: RowStore<'_>, span: &EpisodeSpan, schema: &SchemaId) -> Result<Vec<FeatureVector>, StoreError> {
+    let mut batches: Vec<(i64, Vec<Row>)> = Vec::new();
+    for batch in store.overlapping_batches(span, schema, BATCHES)? {
+        let Some((rows, _)) = rows_of(&batch) else { continue };
+        batches.push((last_marked(&rows), rows));
+    }
+    batches.extend(batches_of_segments(store, span, schema)?);
+    // As the journal orders them.
+    batches.sort_by_key(|(last_ns, rows)| (*last_ns, rows.first().map_or(0, |row| row.arrival)));
+    batches.truncate(BATCHES as usize);
+    let within = |row: &Row| row.in_episode && (span.first_ns..=span.last_ns).contains(&stored_ns(row.at));
+    Ok(batches.into_iter().flat_map(|(_, rows)| rows).filter(within).map(|row| row.features).collect())
+}
+
+/// Time of the last marked row.
+fn last_marked(rows: &[Row]) -> i64 {
+    rows.iter().filter(|row| row.in_episode).map(|row| stored_ns(row.at)).max().unwrap_or(i64::MIN)
+}
+
+/// Batches in segments that the episode overlaps, each with the time of its last marked row.
+fn batches_of_segments(
+    store: RowStore<'_>,
     span: &EpisodeSpan,
     schema: &SchemaId,
-) -> Result<Vec<FeatureVector>, StoreError> {
-    let mut rows = Vec::new();
-    for payload in store.overlapping_batches(span, schema, BATCHES)? {
-        let Ok(Body::Samples(samples)) = Message::decode(&payload).map(|message| message.body) else { continue };
-        let within = |row: &&lapwing_shared::messages::SampleRow| {
-            (span.first_ns..=span.last_ns).contains(&crate::received::stored_ns(row.at))
-        };
-        let of_episode = samples.rows.iter().filter(|row| row.in_episode).filter(within);
-        rows.extend(of_episode.filter_map(|row| <&[f32; FEATURES]>::try_from(row.features.as_slice()).ok().copied()));
+) -> Result<Vec<(i64, Vec<Row>)>, StoreError> {
+    let segments = store.overlapping_segments(span, schema, SEGMENTS)?;
+    if segments.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(rows)
+    let names = BTreeMap::from([(span.agent, span.agent_name.clone())]);
+    let mut batches = Vec::new();
+    for segment in segments {
+        let rows = rows_of_segment(store, &names, &segment, &Filter::default(), 0..=u64::MAX)?;
+        let mut rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+        rows.sort_unstable_by_key(|row| (row.arrival, row.row));
+        for batch in rows.chunk_by(|one, other| one.arrival == other.arrival) {
+            let first = batch.iter().filter(|row| row.in_episode).map(|row| stored_ns(row.at)).min();
+            let last_ns = last_marked(batch);
+            if first.is_some_and(|first_ns| first_ns <= span.last_ns) && last_ns >= span.first_ns {
+                batches.push((last_ns, batch.to_vec()));
+            }
+        }
+    }
+    Ok(batches)
 }

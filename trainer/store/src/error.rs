@@ -1,5 +1,6 @@
 //! Errors of databases and files → store errors that name the operator's next step.
 
+use lapwing_segments::SegmentError;
 use rusqlite::ErrorCode;
 use std::path::{Path, PathBuf};
 
@@ -117,6 +118,23 @@ pub enum StoreError {
     /// A store of a kind that this program was built without.
     #[error("cannot open the store {store}: this program is built without PostgreSQL; use the path of an SQLite file")]
     NotBuilt { store: String },
+    /// A segment cannot be read or written.
+    #[error("segments of the store: {0}")]
+    Segment(#[from] SegmentError),
+    /// No place for segments is known.
+    #[error("the store {store} has no place for its segments; set store.segments to a folder")]
+    NoPlace {
+        /// Path or address, without a password.
+        store: String,
+    },
+    /// A place that this program was built without.
+    #[error(
+        "cannot open the segments at {place}: this program is built without object storage; set store.segments to a folder"
+    )]
+    PlaceNotBuilt {
+        /// The place.
+        place: String,
+    },
     /// Any other error of the database.
     #[error("query of the store {store} failed: {source}")]
     Sql {

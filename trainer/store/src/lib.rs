@@ -6,6 +6,7 @@
 
 mod agent_walk;
 mod committed;
+mod compactor;
 mod counter;
 mod episode_features;
 mod episode_walk;
@@ -15,12 +16,16 @@ mod fields;
 mod postgres;
 mod query;
 mod received;
+mod places;
+mod row_store;
 mod rows;
+mod segment_rows;
 mod shares;
 mod sqlite;
 mod statements;
 mod store;
 mod stored_numbers;
+mod stored_rows;
 pub mod traits;
 mod training_rows;
 mod url;
@@ -33,19 +38,23 @@ pub use sqlite::old_store;
 pub mod testing;
 
 pub use committed::{Committed, Rejection};
+pub use compactor::{Compaction, Compactor, REMOVED_FILES_KEPT_S, Step};
 pub use counter::Counter;
 pub use error::StoreError;
 pub use lapwing_fleet::{
     AgentState, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
 };
+pub use places::open_place;
 pub use received::{Content, HealthReport, Received, SampleBatch, StatusReport};
 pub use rows::{
     AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent,
     EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan, GroupRows, MAX_NAMES_SEARCHED, StoredAgent, StoredBatch,
     StoredUpdate, Unlabelled,
 };
+pub use segment_rows::{BatchKey, JournalPart, NewSegment, NewestRow, SegmentTotals, StoredSegment};
 pub use store::{Store, StoreHandle, StoreLock, is_store};
 pub use stored_numbers::StoredNumbers;
+pub use stored_rows::StoredRows;
 pub use training_rows::{RowSummary, TrainingRow, TrainingRows};
 pub use url::StoreUrl;
 

@@ -55,14 +55,18 @@ statements! {
     EXTENTS = "SELECT agent, first_ns, last_ns, CASE WHEN label = 'benign' THEN 1 ELSE 0 END FROM episodes";
 
     NEWEST_BATCHES = "SELECT {BATCH} WHERE samples.id IN (SELECT max(id) FROM samples WHERE id <= ?1 GROUP BY agent)";
-    ROWS_OF_OTHER_SCHEMAS = "SELECT CAST(coalesce(sum(rows), 0) AS BIGINT) FROM samples \
-                             WHERE schema NOT IN (SELECT id FROM schemas WHERE sha256 = ?1)";
-    NEWEST_BATCH = "SELECT coalesce(max(id), 0) FROM samples";
+    ROWS_OF_OTHER_SCHEMAS = "SELECT CAST(coalesce((SELECT sum(rows) FROM samples WHERE schema NOT IN \
+                             (SELECT id FROM schemas WHERE sha256 = ?1)), 0) \
+                             + coalesce((SELECT sum(segment_agents.rows) FROM segments \
+                             JOIN segment_agents ON segment_agents.segment = segments.id WHERE schema NOT IN \
+                             (SELECT id FROM schemas WHERE sha256 = ?1)), 0) AS BIGINT)";
     BATCHES = "SELECT {BATCH} WHERE samples.schema = (SELECT id FROM schemas WHERE sha256 = ?1) \
                AND samples.id > ?2 AND samples.id <= ?3 ORDER BY samples.id LIMIT ?4";
-    OVERLAPPING = "SELECT samples.payload FROM samples JOIN schemas ON schemas.id = samples.schema \
+    OVERLAPPING = "SELECT {BATCH} JOIN schemas ON schemas.id = samples.schema \
                    WHERE samples.agent = ?1 AND schemas.sha256 = ?2 AND suspect_last_ns >= ?3 \
-                   AND suspect_first_ns <= ?4 ORDER BY suspect_last_ns LIMIT ?5";
+                   AND suspect_first_ns <= ?4 ORDER BY suspect_last_ns, samples.id LIMIT ?5";
+    NEWEST_BATCH = "SELECT coalesce(max(position), 0) FROM (SELECT max(id) AS position FROM samples \
+                    UNION ALL SELECT max(value) FROM counters WHERE name = ?1) AS newest";
 
     ADD_RELEASE = "INSERT INTO releases (group_name, version, manifest_sha256, made_s, file, reason) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";

@@ -3,16 +3,21 @@
 use crate::error::StoreError;
 #[cfg(feature = "postgres")]
 use crate::postgres::{PostgresHandle, PostgresWriter};
+use crate::row_store::{RowStore, SegmentPlace};
 use crate::rows::EpisodeSpan;
+use crate::segment_rows::StoredSegment;
 use crate::sqlite::{self, SqliteHandle, SqliteWriter, schema};
+use crate::stored_rows::{Snapshot, StoredRows, rows_of_segment};
 use crate::traits::{Handle, Ingest};
 use crate::url::StoreUrl;
 use crate::{Limits, episode_features, training_rows};
+use lapwing_segments::{Filter, Place, Row};
 use lapwing_shared::features::{FeatureVector, SchemaId};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Whether this is a store: the address of a database, or a file that begins like an SQLite file.
 ///
@@ -99,9 +104,10 @@ impl DerefMut for Store {
     }
 }
 
-/// A reader and editor of everything but messages, see [`Handle`].
+/// A reader and editor of everything but messages, see [`Handle`], with the place of the store's segments.
 pub struct StoreHandle {
     handle: Box<dyn Handle>,
+    segments: SegmentPlace,
 }
 
 impl StoreHandle {
@@ -118,7 +124,7 @@ impl StoreHandle {
             #[cfg(not(feature = "postgres"))]
             StoreUrl::Postgres(_) => return Err(StoreError::NotBuilt { store: url.to_string() }),
         };
-        Ok(Self { handle })
+        Ok(Self::new(handle, url))
     }
 
     /// Opens an existing store of the current version read-only.
@@ -134,7 +140,59 @@ impl StoreHandle {
             #[cfg(not(feature = "postgres"))]
             StoreUrl::Postgres(_) => return Err(StoreError::NotBuilt { store: url.to_string() }),
         };
-        Ok(Self { handle })
+        Ok(Self::new(handle, url))
+    }
+
+    fn new(handle: Box<dyn Handle>, url: StoreUrl) -> Self {
+        Self { handle, segments: SegmentPlace::of(url) }
+    }
+
+    fn rows(&self) -> RowStore<'_> {
+        RowStore { handle: self.handle.as_ref(), segments: &self.segments }
+    }
+
+    /// Reads and writes segments in this place instead of the store's own, for tests and copies.
+    #[must_use]
+    pub fn with_place(self, place: Arc<dyn Place>) -> Self {
+        Self { segments: self.segments.given(place), ..self }
+    }
+
+    /// The place of the store's segments.
+    ///
+    /// # Errors
+    /// When the store cannot be read, has no place, or its place needs support that this program lacks.
+    pub fn place(&self) -> Result<Arc<dyn Place>, StoreError> {
+        self.rows().place()
+    }
+
+    /// The folder of the store's segments, existing or not; `None` if they are elsewhere.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn segments_folder(&self) -> Result<Option<PathBuf>, StoreError> {
+        self.rows().folder()
+    }
+
+    /// The rows that count of a segment, each with the number of its agent, in the order of the file. `names` has the agents
+    /// by their numbers.
+    ///
+    /// # Errors
+    /// When the segment cannot be read.
+    pub fn rows_of_segment(
+        &self,
+        segment: &StoredSegment,
+        names: &BTreeMap<i64, String>,
+    ) -> Result<Vec<(i64, Row)>, StoreError> {
+        rows_of_segment(self.rows(), names, segment, &Filter::default(), 0..=u64::MAX)
+    }
+
+    /// Rows of a schema that are in the store now and that a filter selects, of batches after a position. The filter's group
+    /// is ignored: name the agents.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn stored_rows(&self, schema: &SchemaId, filter: Filter, after: u64) -> Result<StoredRows<'_>, StoreError> {
+        StoredRows::new(self.rows(), schema, filter, after, Snapshot::of(self.rows(), schema)?)
     }
 
     /// Rows of one feature schema that are in the store now; the iterator skips rows that arrive later.
@@ -142,19 +200,32 @@ impl StoreHandle {
     /// # Errors
     /// When the store cannot be read.
     pub fn training_rows(&self, schema: &SchemaId) -> Result<training_rows::TrainingRows<'_>, StoreError> {
-        training_rows::TrainingRows::new(self.handle.as_ref(), schema, None)
+        self.selected_training_rows(schema, Filter::default())
     }
 
-    /// As [`Self::training_rows`], but only rows of these agents, by number.
+    /// As [`Self::training_rows`], but only rows of these agents, by name.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn training_rows_of(
         &self,
         schema: &SchemaId,
-        agents: BTreeSet<i64>,
+        agents: impl IntoIterator<Item = String>,
     ) -> Result<training_rows::TrainingRows<'_>, StoreError> {
-        training_rows::TrainingRows::new(self.handle.as_ref(), schema, Some(agents))
+        self.selected_training_rows(schema, Filter { agents: Some(agents.into_iter().collect()), ..Filter::default() })
+    }
+
+    /// As [`StoreHandle::training_rows`], only those rows that a filter selects by agent, time and sample. The filter's group
+    /// is ignored: name the agents.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn selected_training_rows(
+        &self,
+        schema: &SchemaId,
+        filter: Filter,
+    ) -> Result<training_rows::TrainingRows<'_>, StoreError> {
+        training_rows::TrainingRows::new(self.rows(), schema, filter)
     }
 
     /// Rows of one feature schema by which to classify an episode: those in its alert messages, or else those in its
@@ -163,7 +234,7 @@ impl StoreHandle {
     /// # Errors
     /// When the store cannot be read.
     pub fn episode_rows(&self, span: &EpisodeSpan, schema: &SchemaId) -> Result<Vec<FeatureVector>, StoreError> {
-        episode_features::episode_rows(self.handle.as_ref(), span, schema)
+        episode_features::episode_rows(self.rows(), span, schema)
     }
 
     /// Alert episodes without a label. Test alerts, which have no limit, do not count.

@@ -9,18 +9,18 @@
 
 use crate::error::StoreError;
 use crate::received::stored_ns;
-use crate::traits::Samples;
+use crate::row_store::RowStore;
+use crate::stored_rows::{Snapshot, StoredRows};
+use lapwing_segments::{Filter, Row};
 use lapwing_shared::features::{FeatureVector, SchemaId};
-use lapwing_shared::messages::{Body, Message, RowHosts, SampleRow};
+use lapwing_shared::messages::{Body, Message, RowHosts};
 use lapwing_shared::units::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 
 /// Extension of an episode's time span on both sides, nanoseconds.
 const SPAN_SLACK: i64 = 120 * 1_000_000_000;
 /// A marked row within this time before its agent's newest row is excluded, nanoseconds. Evidence halves every 30 min.
 const UNDECIDED: i64 = 3_600 * 1_000_000_000;
-/// Batches per query; a checkpoint can run between two queries.
-const PAGE: u32 = 256;
 
 /// A row of a stored sample batch that training may use.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,9 @@ pub struct TrainingRow {
     pub hosts: RowHosts,
     /// A host of the row was halfway to an alert that did not follow: calibrate with the row, do not train on it.
     pub suspect: bool,
+    /// Position of its batch in the order of arrival, and its index in the batch: they order rows of the same agent and time,
+    /// wherever the rows are stored.
+    pub place: (u64, u32),
 }
 
 /// Numbers of returned and excluded rows.
@@ -77,51 +80,36 @@ struct Span {
     benign: bool,
 }
 
-/// Iterator over rows in order of arrival; [`TrainingRows::summary`] is complete at the end.
+/// Iterator over rows, within a group of agents in order of arrival; [`TrainingRows::summary`] is complete at the end.
 pub struct TrainingRows<'handle> {
-    store: &'handle dyn Samples,
-    schema: SchemaId,
-    /// Agents whose rows to return; `None`: of all.
-    only: Option<BTreeSet<i64>>,
+    rows: StoredRows<'handle>,
     spans: BTreeMap<i64, Vec<Span>>,
     /// By agent id: up to this time, it is certain whether an alert followed a marked row.
     decided_ns: BTreeMap<i64, i64>,
-    after: u64,
-    up_to: u64,
-    page: VecDeque<(i64, f32, SampleRow)>,
     summary: RowSummary,
-    ended: bool,
 }
 
 impl<'handle> TrainingRows<'handle> {
-    /// Rows of one feature schema that are in the store now, of the agents in `only` or of all.
-    pub(crate) fn new(
-        store: &'handle dyn Samples,
-        schema: &SchemaId,
-        only: Option<BTreeSet<i64>>,
-    ) -> Result<Self, StoreError> {
-        let up_to = store.newest_batch()?;
+    /// Rows of one feature schema that are in the store now and that a filter selects.
+    pub(crate) fn new(store: RowStore<'handle>, schema: &SchemaId, filter: Filter) -> Result<Self, StoreError> {
+        let snapshot = Snapshot::of(store, schema)?;
         let other_schema = store.rows_of_other_schemas(schema)?;
         let summary = RowSummary { agents: store.agent_names()?, other_schema, ..RowSummary::default() };
         Ok(Self {
-            store,
-            schema: *schema,
-            only,
             spans: spans(store)?,
-            decided_ns: decided_ns(store, up_to)?,
-            after: 0,
-            up_to,
-            page: VecDeque::new(),
+            decided_ns: decided_ns(store, &snapshot)?,
+            rows: StoredRows::new(store, schema, filter, 0, snapshot)?,
             summary,
-            ended: false,
         })
     }
 }
 
 /// By agent id: time of the newest row in the newest batch, minus [`UNDECIDED`].
-fn decided_ns(store: &dyn Samples, up_to: u64) -> Result<BTreeMap<i64, i64>, StoreError> {
-    let mut decided = BTreeMap::new();
-    for batch in store.newest_batches(up_to)? {
+fn decided_ns(store: RowStore<'_>, snapshot: &Snapshot) -> Result<BTreeMap<i64, i64>, StoreError> {
+    let in_segments = snapshot.newest.iter().map(|newest| (newest.agent_id, newest.at_ns.saturating_sub(UNDECIDED)));
+    let mut decided: BTreeMap<i64, i64> = in_segments.collect();
+    // Batches in the journal are newer than those of the same agent in segments.
+    for batch in store.newest_batches(snapshot.up_to)? {
         let Ok(Message { body: Body::Samples(samples), .. }) = Message::decode(&batch.payload) else { continue };
         if let Some(newest) = samples.rows.iter().map(|row| stored_ns(row.at)).max() {
             decided.insert(batch.agent_id, newest.saturating_sub(UNDECIDED));
@@ -130,7 +118,7 @@ fn decided_ns(store: &dyn Samples, up_to: u64) -> Result<BTreeMap<i64, i64>, Sto
     Ok(decided)
 }
 
-fn spans(store: &dyn Samples) -> Result<BTreeMap<i64, Vec<Span>>, StoreError> {
+fn spans(store: RowStore<'_>) -> Result<BTreeMap<i64, Vec<Span>>, StoreError> {
     let mut spans: BTreeMap<i64, Vec<Span>> = BTreeMap::new();
     for extent in store.episode_extents()? {
         let first_ns = extent.first_ns.saturating_sub(SPAN_SLACK);
@@ -146,27 +134,8 @@ impl TrainingRows<'_> {
         &self.summary
     }
 
-    /// Reads the next page of batches; false at the end.
-    fn next_page(&mut self) -> Result<bool, StoreError> {
-        let batches = self.store.sample_batches(&self.schema, self.after, self.up_to, PAGE)?;
-        for batch in &batches {
-            self.after = batch.arrival;
-            if self.only.as_ref().is_some_and(|only| !only.contains(&batch.agent_id)) {
-                continue;
-            }
-            match Message::decode(&batch.payload).map(|message| message.body) {
-                Ok(Body::Samples(samples)) => {
-                    let flows = samples.flows_seen as f32 / samples.rows.len().max(1) as f32;
-                    self.page.extend(samples.rows.into_iter().map(|row| (batch.agent_id, flows.max(1.0), row)));
-                }
-                _ => self.summary.unreadable_batches += 1,
-            }
-        }
-        Ok(!batches.is_empty())
-    }
-
     /// Decides the use of a row and counts it.
-    fn classify_use(&mut self, agent: i64, row: &SampleRow) -> Use {
+    fn classify_use(&mut self, agent: i64, row: &Row) -> Use {
         let usage = if row.in_episode { self.use_of_marked(agent, stored_ns(row.at)) } else { Use::Train };
         match usage {
             Use::Exclude => {
@@ -197,23 +166,20 @@ impl Iterator for TrainingRows<'_> {
     type Item = Result<TrainingRow, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.ended {
-            while let Some((agent, flows, row)) = self.page.pop_front() {
-                let Ok(features) = <FeatureVector>::try_from(row.features.as_slice()) else { continue };
-                let usage = self.classify_use(agent, &row);
-                if usage != Use::Exclude {
-                    let (suspect, SampleRow { at, score, hosts, .. }) = (usage == Use::CalibrateOnly, row);
-                    return Some(Ok(TrainingRow { agent, at, features, score, flows, hosts, suspect }));
-                }
-            }
-            match self.next_page() {
-                Ok(more) => self.ended = !more,
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
+        loop {
+            let next = self.rows.next();
+            self.summary.unreadable_batches = self.rows.unreadable_batches();
+            let (agent, row) = match next? {
+                Ok(next) => next,
+                Err(error) => return Some(Err(error)),
+            };
+            let usage = self.classify_use(agent, &row);
+            if usage != Use::Exclude {
+                let Row { at, features, score, hosts, .. } = row;
+                let flows = (row.flows_seen as f32 / row.batch_rows.max(1) as f32).max(1.0);
+                let (suspect, place) = (usage == Use::CalibrateOnly, (row.arrival, row.row));
+                return Some(Ok(TrainingRow { agent, at, features, score, flows, hosts, suspect, place }));
             }
         }
-        None
     }
 }

@@ -24,6 +24,10 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+mod segments;
+
+pub use segments::Segments;
+
 /// A writer of agents' messages.
 pub trait Ingest: Send {
     /// Stores a batch in one transaction, received at `now_s`. The numbers of each run are read and locked in the
@@ -267,7 +271,7 @@ pub trait Counters {
     /// When the store cannot be written.
     fn set_counter(&self, counter: Counter, value: u64) -> Result<(), StoreError>;
 
-    /// Numbers of stored alerts, sample batches and update reports.
+    /// Numbers of stored alerts, sample batches in the journal and in segments, and update reports.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -328,13 +332,13 @@ pub trait Leases {
 
 /// Sample batches and what training needs to know of episodes.
 pub trait Samples {
-    /// Position of the newest sample batch; 0 without batches.
+    /// Position of the newest sample batch, in the journal or in a segment; 0 without batches.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn newest_batch(&self) -> Result<u64, StoreError>;
 
-    /// The first `limit` batches of a feature schema after one position and up to another one, in order of arrival.
+    /// The first `limit` batches in the journal of a feature schema after one position and up to another one, in order of arrival.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -346,13 +350,13 @@ pub trait Samples {
         limit: u32,
     ) -> Result<Vec<StoredBatch>, StoreError>;
 
-    /// The newest batch of each agent up to a position, of any schema.
+    /// The newest batch of each agent up to a position that is in no segment, of any schema.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn newest_batches(&self, up_to: u64) -> Result<Vec<StoredBatch>, StoreError>;
 
-    /// Number of stored rows of other feature schemas.
+    /// Number of stored rows of other feature schemas, in the journal and in segments.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -382,7 +386,7 @@ pub trait Samples {
     /// When the store cannot be read.
     fn alert_payloads(&self, span: &EpisodeSpan, limit: u32) -> Result<Vec<Vec<u8>>, StoreError>;
 
-    /// Payloads of at most `limit` sample batches of a schema that an episode overlaps, oldest first.
+    /// At most `limit` sample batches in the journal of a schema that an episode overlaps, oldest first.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -391,11 +395,23 @@ pub trait Samples {
         span: &EpisodeSpan,
         schema: &SchemaId,
         limit: u32,
-    ) -> Result<Vec<Vec<u8>>, StoreError>;
+    ) -> Result<Vec<StoredBatch>, StoreError>;
 }
 
 /// Everything but writing messages.
 pub trait Handle:
-    Agents + Classes + Counters + Episodes + Groups + HeldReleases + Jobs + Leases + Maintenance + Releases + Samples + Send
+    Agents
+    + Classes
+    + Counters
+    + Episodes
+    + Groups
+    + HeldReleases
+    + Jobs
+    + Leases
+    + Maintenance
+    + Releases
+    + Samples
+    + Segments
+    + Send
 {
 }

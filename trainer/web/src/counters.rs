@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A counter since the start of the server.
+/// A counter since the start of the server, or a present size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counter {
     /// Name, words separated by `_`.
@@ -21,6 +21,8 @@ pub struct Counter {
     pub text: &'static str,
     /// Value now.
     pub value: u64,
+    /// A present size, which may also decrease.
+    pub is_gauge: bool,
 }
 
 /// Reads the counters of another part of the program.
@@ -66,7 +68,12 @@ impl HttpCounts {
             ("http_requests_rejected", "HTTP requests answered with a status from 400 to 499.", &self.rejected),
             ("http_requests_failed", "HTTP requests answered with a status from 500 on.", &self.failed),
         ]
-        .map(|(name, text, value)| Counter { name, text, value: value.load(Ordering::Relaxed) })
+        .map(|(name, text, value)| Counter {
+            name,
+            text,
+            value: value.load(Ordering::Relaxed),
+            is_gauge: false,
+        })
     }
 }
 
@@ -103,10 +110,11 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 
 fn text(counters: &[Counter]) -> String {
     let mut out = String::new();
-    for Counter { name, text, value } in counters {
-        let name = format!("lapwing_trainer_{name}_total");
+    for Counter { name, text, value, is_gauge } in counters {
+        let (ending, kind) = if *is_gauge { ("", "gauge") } else { ("_total", "counter") };
+        let name = format!("lapwing_trainer_{name}{ending}");
         // Writing to a string does not fail.
-        let _ = writeln!(out, "# HELP {name} {text}\n# TYPE {name} counter\n{name} {value}");
+        let _ = writeln!(out, "# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}");
     }
     out
 }
@@ -128,17 +136,21 @@ mod tests {
 
     #[test]
     fn each_counter_has_a_description_a_type_and_its_value() {
-        let counter = Counter { name: "illegal", text: "Connections closed.", value: 7 };
+        let counter = Counter { name: "illegal", text: "Connections closed.", value: 7, is_gauge: false };
         let expected = "# HELP lapwing_trainer_illegal_total Connections closed.\n\
                         # TYPE lapwing_trainer_illegal_total counter\nlapwing_trainer_illegal_total 7\n";
         assert_eq!(text(&[counter]), expected);
+        let gauge = Counter { name: "segments", text: "Segments.", value: 3, is_gauge: true };
+        let expected = "# HELP lapwing_trainer_segments Segments.\n# TYPE lapwing_trainer_segments gauge\n\
+                        lapwing_trainer_segments 3\n";
+        assert_eq!(text(&[gauge]), expected);
     }
 
     #[test]
     fn all_counters_are_at_metrics_and_those_above_0_on_the_overview() {
         let folder = Folder::new();
         let store = Store::open(folder.store(), Limits::default()).unwrap();
-        let counter = |name, value| Counter { name, text: "A test.", value };
+        let counter = |name, value| Counter { name, text: "A test.", value, is_gauge: false };
         let read = move || vec![counter("filters_refused", 12_345), counter("takeovers", 0)];
         let site =
             Site { store: Some(folder.store().into()), counters: Some(CounterSource::new(read)), ..Site::default() };

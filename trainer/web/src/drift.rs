@@ -80,7 +80,7 @@ fn rows_of<'a>(handle: &'a StoreHandle, group: &str) -> Result<TrainingRows<'a>,
     if !handle.group_rows()?.contains_key(group) {
         return handle.training_rows(&schema_id());
     }
-    handle.training_rows_of(&schema_id(), handle.agents_of_group(group)?.into_keys().collect())
+    handle.training_rows_of(&schema_id(), handle.agents_of_group(group)?.into_values())
 }
 
 impl DriftMonitor {

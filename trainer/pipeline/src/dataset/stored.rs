@@ -3,6 +3,7 @@
 //! Each agent is a site. Samples have host numbers instead of addresses; each number becomes a made-up address.
 
 use super::{Dataset, Row};
+use lapwing_segments::Filter;
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::messages::RowHosts;
 use lapwing_shared::units::Address;
@@ -47,7 +48,7 @@ pub struct Sampled {
 impl Sampled {
     /// Sorts rows of a store by agent and time; agents become sites in the order of their numbers.
     pub(crate) fn new(mut stored: Vec<TrainingRow>, unlabelled: Unlabelled) -> Self {
-        stored.sort_by_key(|row| (row.agent, row.at));
+        stored.sort_unstable_by_key(|row| (row.agent, row.at, row.place));
         let mut site = 0;
         let mut previous = None;
         let mut number = |stored: TrainingRow| {
@@ -60,13 +61,13 @@ impl Sampled {
     }
 }
 
-/// Reads every row of the current schema and the unlabelled episodes, with warnings about excluded rows.
+/// Reads the rows of the current schema that a filter selects, and the unlabelled episodes, with warnings about excluded rows.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn sampled(path: &Path) -> Result<(Sampled, Vec<String>), StoreError> {
+pub fn sampled(path: &Path, filter: &Filter) -> Result<(Sampled, Vec<String>), StoreError> {
     let handle = StoreHandle::open(path)?;
-    let mut stored = handle.training_rows(&schema_id())?;
+    let mut stored = handle.selected_training_rows(&schema_id(), filter.clone())?;
     let rows = stored.by_ref().collect::<Result<Vec<_>, _>>()?;
     let summary = stored.summary();
     let counts = [
@@ -87,7 +88,7 @@ pub fn sampled(path: &Path) -> Result<(Sampled, Vec<String>), StoreError> {
 /// # Errors
 /// When the store cannot be read.
 pub fn read(path: &Path) -> Result<Dataset, StoreError> {
-    let (Sampled { rows, .. }, warnings) = sampled(path)?;
+    let (Sampled { rows, .. }, warnings) = sampled(path, &Filter::default())?;
     Ok(Dataset { rows, warnings })
 }
 

@@ -26,7 +26,7 @@ fn rows(agent: i64, features: Vec<FeatureVector>) -> Vec<TrainingRow> {
         features,
         score: None,
         flows: 1.0,
-        hosts: RowHosts { source: 1 + index as u32 % 4, target: 0 },
+        hosts: RowHosts { source: 1 + index as u32 % 4, target: 0, place: (index as u64, 0) },
         suspect: false,
     };
     features.into_iter().enumerate().map(row).collect()

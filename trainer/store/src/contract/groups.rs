@@ -72,7 +72,7 @@ pub fn training_rows_of_a_group_are_those_of_its_agents<T: TestStore>() {
     let mut store = folder.open(Limits::default());
     store.commit(&[of("gw-1", "home"), rows("gw-1", 1, 3), of("gw-2", "shop"), rows("gw-2", 1, 4)], 5).unwrap();
     let handle = store.handle().unwrap();
-    let shop = handle.agents_of_group("shop").unwrap().into_keys().collect();
+    let shop = handle.agents_of_group("shop").unwrap().into_values();
     let mut found = handle.training_rows_of(&SCHEMA, shop).unwrap();
     assert_eq!(found.by_ref().map(|row| row.unwrap().at.as_secs()).collect::<Vec<_>>(), [100, 101, 102, 103]);
     assert_eq!((found.summary().rows, found.summary().per_agent.len()), (4, 1));

@@ -9,6 +9,8 @@ pub mod groups;
 pub mod jobs;
 pub mod messages;
 pub mod releases;
+pub mod segment_limits;
+pub mod segments;
 
 use crate::testing::Folder;
 use crate::{Limits, Store, StoreHandle, StoreUrl};
@@ -99,6 +101,20 @@ macro_rules! contract_tests {
             floods::a_forgotten_agent_is_removed_while_the_writer_runs_and_may_return,
             floods::batches_without_rows_and_many_schemas_are_rejected_but_acknowledged,
             floods::every_store_has_its_own_id,
+            segments::rows_classes_and_counts_are_the_same_before_and_after_compaction,
+            segments::a_filter_selects_the_same_rows_before_and_after_compaction,
+            segments::rows_that_move_while_they_are_read_are_read_once,
+            segments::an_interruption_after_any_step_loses_and_doubles_nothing,
+            segments::batches_that_were_removed_meanwhile_are_in_no_segment,
+            segments::positions_increase_when_the_journal_is_empty,
+            segments::small_segments_of_earlier_days_are_merged_and_their_files_deleted_later,
+            segments::batches_of_other_schemas_stay_in_the_journal,
+            segments::a_place_that_fails_leaves_the_journal_as_it_is,
+            segment_limits::a_flood_displaces_its_own_rows_in_segments_only,
+            segment_limits::limits_count_rows_of_segments_after_a_restart,
+            segment_limits::rows_of_a_forgotten_agent_leave_the_segments,
+            segment_limits::a_dropped_segment_counts_its_rows,
+            segment_limits::the_place_of_the_segments_is_remembered,
         }
     };
     ($store:ty; $($group:ident :: $name:ident,)*) => {

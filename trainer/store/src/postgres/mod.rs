@@ -37,6 +37,7 @@ mod releases;
 mod samples;
 mod schema;
 mod schemas;
+mod segments;
 mod session;
 mod tally;
 mod tls;

@@ -1,6 +1,7 @@
 //! Stored sample batches and extents of episodes → training and classification.
 
 use super::PostgresHandle;
+use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::fields::{self, Fields};
 use crate::rows::{EpisodeExtent, EpisodeSpan, StoredBatch, Unlabelled};
@@ -14,7 +15,8 @@ use std::collections::BTreeMap;
 
 impl Samples for PostgresHandle {
     fn newest_batch(&self) -> Result<u64, StoreError> {
-        let newest = self.read(|session| session.row(&NEWEST_BATCH, &[], |row| row.unsigned(0)))?;
+        let newest = self
+            .read(|session| session.row(&NEWEST_BATCH, &[&Counter::SegmentArrivals.name()], |row| row.unsigned(0)))?;
         Ok(newest.unwrap_or(0))
     }
 
@@ -63,11 +65,11 @@ impl Samples for PostgresHandle {
         span: &EpisodeSpan,
         schema: &SchemaId,
         limit: u32,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
+    ) -> Result<Vec<StoredBatch>, StoreError> {
         let (schema, limit) = (schema.as_slice(), i64::from(limit));
         self.read(|session| {
             let values = (&span.agent, &schema, &span.first_ns, &span.last_ns, &limit);
-            session.rows(&OVERLAPPING, &[values.0, values.1, values.2, values.3, values.4], |row| row.bytes(0))
+            session.rows(&OVERLAPPING, &[values.0, values.1, values.2, values.3, values.4], fields::batch)
         })
     }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_store.sql"),
     include_str!("../../migrations/postgres/0002_groups_and_pages.sql"),
+    include_str!("../../migrations/postgres/0003_segments.sql"),
 ];
 
 /// Newest schema version.

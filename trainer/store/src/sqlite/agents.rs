@@ -2,7 +2,7 @@
 
 use super::SqliteHandle;
 use super::counters;
-use super::forget::forget;
+use super::forget::{forget, mark_segments};
 use crate::agent_walk::AgentWalk;
 use crate::counter::Counter;
 use crate::error::StoreError;
@@ -78,6 +78,7 @@ impl Agents for SqliteHandle {
             let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
             let agent: Option<i64> = transaction.query_row(&ID_OF_AGENT, [name], |row| row.get(0)).optional()?;
             let Some(agent) = agent else { return Ok(false) };
+            mark_segments(&transaction, agent)?;
             forget(&transaction, agent)?;
             counters::add(&transaction, Counter::AgentsForgotten, 1)?;
             transaction.commit().map(|()| true)

@@ -6,7 +6,7 @@ use crate::received::{Content, HealthReport, Received, StatusReport};
 use lapwing_shared::messages::AgentName;
 use std::collections::{BTreeMap, HashMap};
 
-/// Sizes of the tables that have a limit, of all agents or of one.
+/// Sizes of the tables that have a limit, of all agents or of one. Rows in segments count, with the size of the files.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Totals {
     pub(super) sample_bytes: u64,
@@ -31,6 +31,8 @@ pub(super) struct PendingBatch {
     pub(super) activity: BTreeMap<i64, AgentActivity>,
     /// Changes of the numbers of episodes, by day of their start and agent.
     pub(super) days: BTreeMap<(i64, i64), i64>,
+    /// Position of the newest sample batch, once it is known.
+    pub(super) newest_batch: Option<i64>,
     pub(super) result: Committed,
 }
 

@@ -26,7 +26,20 @@ pub(super) struct WriterCache {
     pub(super) usage: HashMap<i64, Totals>,
     /// Value of [`Counter::AgentsForgotten`] when it was loaded: another process removes agents from the file.
     pub(super) forgotten: u64,
+    /// Value of [`Counter::SegmentChanges`] when the sizes were loaded.
+    segment_changes: u64,
 }
+
+/// Queries of the sizes of journal and segments by agent.
+const ROW_USAGE: [&str; 2] = [
+    "SELECT agent, sum(length(payload)), sum(rows), 0, 0 FROM samples GROUP BY agent",
+    "SELECT agent, sum(bytes), sum(rows), 0, 0 FROM segment_agents GROUP BY agent",
+];
+/// Queries of the numbers of other messages by agent.
+const MESSAGE_USAGE: [&str; 2] = [
+    "SELECT agent, 0, 0, count(*), 0 FROM alerts GROUP BY agent",
+    "SELECT agent, 0, 0, 0, count(*) FROM updates GROUP BY agent",
+];
 
 impl WriterCache {
     /// Loads the cache from the file.
@@ -50,20 +63,35 @@ impl WriterCache {
 
     /// Loads the sizes of the tables.
     fn load_usage(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        for text in [
-            "SELECT agent, sum(length(payload)), sum(rows), 0, 0 FROM samples GROUP BY agent",
-            "SELECT agent, 0, 0, count(*), 0 FROM alerts GROUP BY agent",
-            "SELECT agent, 0, 0, 0, count(*) FROM updates GROUP BY agent",
-        ] {
-            let mut statement = connection.prepare(text)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-                let [sample_bytes, sample_rows, alerts, updates] = [number(1)?, number(2)?, number(3)?, number(4)?];
-                let more = Totals { sample_bytes, sample_rows, alerts, updates };
-                self.totals.add(&more);
-                self.usage.entry(row.get(0)?).or_default().add(&more);
-            }
+        self.segment_changes = counters::read(connection, Counter::SegmentChanges)?;
+        for text in ROW_USAGE.iter().chain(&MESSAGE_USAGE) {
+            self.add_usage(connection, text)?;
+        }
+        Ok(())
+    }
+
+    /// Loads the sizes of journal and segments again if another connection has moved rows or removed segments.
+    pub(super) fn check_segments(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let changes = counters::read(connection, Counter::SegmentChanges)?;
+        if changes == self.segment_changes {
+            return Ok(());
+        }
+        for usage in self.usage.values_mut().chain([&mut self.totals]) {
+            (usage.sample_bytes, usage.sample_rows) = (0, 0);
+        }
+        self.segment_changes = changes;
+        ROW_USAGE.iter().try_for_each(|text| self.add_usage(connection, text))
+    }
+
+    fn add_usage(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(text)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+            let [sample_bytes, sample_rows, alerts, updates] = [number(1)?, number(2)?, number(3)?, number(4)?];
+            let more = Totals { sample_bytes, sample_rows, alerts, updates };
+            self.totals.add(&more);
+            self.usage.entry(row.get(0)?).or_default().add(&more);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// What is counted, and the query that counts the rows that differ.
-const DERIVED: [(&str, &str); 7] = [
+const DERIVED: [(&str, &str); 8] = [
     (
         "agents with a wrong number of open episodes",
         "SELECT count(*) FROM agents WHERE open_episodes <> \
@@ -39,6 +39,16 @@ const DERIVED: [(&str, &str); 7] = [
         "alert messages without their episode",
         "SELECT count(*) FROM alerts WHERE NOT EXISTS (SELECT 1 FROM episodes WHERE episodes.agent = alerts.agent \
          AND episodes.episode = alerts.episode)",
+    ),
+    (
+        "parts of segments without their segment or agent",
+        "SELECT count(*) FROM segment_agents WHERE NOT EXISTS (SELECT 1 FROM segments WHERE id = segment) \
+         OR NOT EXISTS (SELECT 1 FROM agents WHERE agents.id = segment_agents.agent)",
+    ),
+    (
+        "segments with fewer rows than their parts",
+        "SELECT count(*) FROM segments WHERE rows < \
+         (SELECT coalesce(sum(segment_agents.rows), 0) FROM segment_agents WHERE segment = segments.id)",
     ),
 ];
 

@@ -13,15 +13,22 @@ const FEW: i64 = 64;
 /// Agents that one commit removes, at most.
 pub(super) const MAX_EVICTED: usize = 256;
 
-/// Removes an agent and everything of it.
+/// Removes an agent and everything of it. Its rows in segments do not count any more.
 pub(super) fn forget(connection: &Connection, agent: i64) -> rusqlite::Result<()> {
     let text = "DELETE FROM episode_days WHERE agent = ?1 AND day IN \
                 (SELECT since_ns / 86400000000000 FROM episodes WHERE agent = ?1)";
     connection.prepare_cached(text)?.execute([agent])?;
-    for table in ["progress", "alerts", "episodes", "samples", "updates"] {
+    for table in ["progress", "alerts", "episodes", "samples", "segment_agents", "updates"] {
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE agent = ?1"))?.execute([agent])?;
     }
     connection.prepare_cached("DELETE FROM agents WHERE id = ?1")?.execute([agent]).map(drop)
+}
+
+/// Marks the files that have rows of an agent, to be written again without them.
+pub(super) fn mark_segments(connection: &Connection, agent: i64) -> rusqlite::Result<()> {
+    let text =
+        "UPDATE segments SET has_forgotten = 1 WHERE id IN (SELECT segment FROM segment_agents WHERE agent = ?1)";
+    connection.execute(text, [agent]).map(drop)
 }
 
 /// Agents that may be removed for new ones, never the newest: SQLite would use its row id again. Those with the fewest messages first, then those silent for longest.

@@ -37,8 +37,8 @@ impl Counters for SqliteHandle {
     }
 
     fn message_counts(&self) -> Result<[u64; 3], StoreError> {
-        let text =
-            "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM samples), (SELECT count(*) FROM updates)";
+        let text = "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM samples) \
+             + coalesce((SELECT sum(batches) FROM segment_agents), 0), (SELECT count(*) FROM updates)";
         let read = |row: &rusqlite::Row<'_>| Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?]);
         self.connection.query_row(text, [], read).map(|counts| counts.map(i64::cast_unsigned)).map_err(self.sql())
     }

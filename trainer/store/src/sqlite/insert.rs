@@ -1,6 +1,7 @@
 //! Alerts, sample batches and update reports of a batch → rows.
 
 use super::batch::Totals;
+use super::samples::newest_batch;
 use super::write::BatchWriter;
 use crate::received::{Received, SampleBatch, step_names, stored_ns};
 use lapwing_shared::messages::{Alert, Update};
@@ -47,14 +48,22 @@ impl BatchWriter<'_> {
         self.add_to_episode(agent, received, alert, message)
     }
 
+    /// The next position in the order of arrival. Row ids of SQLite would begin again when the journal is empty.
+    fn next_arrival(&mut self) -> rusqlite::Result<i64> {
+        let newest = self.pending.newest_batch.map_or_else(|| newest_batch(&self.transaction), Ok)?;
+        self.pending.newest_batch = Some(newest + 1);
+        Ok(newest + 1)
+    }
+
     pub(super) fn samples(&mut self, agent: i64, received: &Received, samples: &SampleBatch) -> rusqlite::Result<()> {
         let schema = self.schema(&samples.schema)?;
         let rows = u64::from(samples.rows);
         let (run, number) = (received.run.cast_signed(), received.number.cast_signed());
         let (first_ns, last_ns) = samples.suspects.map(|(first, last)| (stored_ns(first), stored_ns(last))).unzip();
-        let text = "INSERT INTO samples (agent, run, number, schema, rows, payload, suspect_first_ns, suspect_last_ns) \
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        let values = (agent, run, number, schema, rows.cast_signed(), &received.payload, first_ns, last_ns);
+        let arrival = self.next_arrival()?;
+        let text = "INSERT INTO samples (id, agent, run, number, schema, rows, payload, suspect_first_ns, suspect_last_ns) \
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let values = (arrival, agent, run, number, schema, rows.cast_signed(), &received.payload, first_ns, last_ns);
         self.transaction.prepare_cached(text)?.execute(values)?;
         if let Some((first_ns, last_ns)) = first_ns.zip(last_ns) {
             self.queue_overlapped(agent, first_ns, last_ns)?;

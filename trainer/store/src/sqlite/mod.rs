@@ -29,6 +29,7 @@ mod prune;
 mod releases;
 mod samples;
 pub(crate) mod schema;
+mod segments;
 mod write;
 
 #[cfg(test)]

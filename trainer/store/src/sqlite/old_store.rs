@@ -18,8 +18,10 @@ pub struct Verdict {
     pub class: Option<Classification>,
 }
 
-/// Versions that [`write_old_store`] can write: all before episodes had a table.
-pub const OLD_VERSIONS: std::ops::RangeInclusive<usize> = 1..=4;
+/// Versions that [`write_old_store`] can write: every earlier one.
+pub const OLD_VERSIONS: std::ops::RangeInclusive<usize> = 1..=MIGRATIONS.len() - 1;
+/// Last version before episodes had a table. Later ones are made by migration.
+const LAST_WITHOUT_EPISODES: usize = 4;
 
 /// Writes a store of an earlier version with these messages, received at `now_s`, and these verdicts of `operator`. The
 /// classifier, if the version has one, has seen as many alerts and sample batches as `classified` says.
@@ -32,12 +34,13 @@ pub fn write_old_store(
     classified: [i64; 2],
 ) {
     let file = Connection::open(path).unwrap();
-    for script in &MIGRATIONS[..version] {
+    let written = version.min(LAST_WITHOUT_EPISODES);
+    for script in &MIGRATIONS[..written] {
         file.execute_batch(script).unwrap();
     }
     file.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
     file.pragma_update(None, "user_version", version as i64).unwrap();
-    let mut old = OldStore { file, version, now_s, progress: BTreeMap::new() };
+    let mut old = OldStore { file, version: written, now_s, progress: BTreeMap::new() };
     old.file.execute_batch("BEGIN").unwrap();
     batch.iter().for_each(|received| old.message(received));
     old.write_progress();
@@ -45,6 +48,9 @@ pub fn write_old_store(
     if version >= 2 && classified != [0, 0] {
         let text = "INSERT INTO counters VALUES ('alerts-looked-at', ?1), ('samples-looked-at', ?2)";
         old.file.execute(text, classified).unwrap();
+    }
+    for script in &MIGRATIONS[written..version] {
+        old.file.execute_batch(script).unwrap();
     }
     old.file.execute_batch("COMMIT").unwrap();
 }

@@ -1,5 +1,6 @@
 //! Tables above their limits → deletes the oldest rows of the agents with the most rows, and counts them.
 //!
+//! Feature rows of segments are older than those in the journal, so they are deleted first, by whole parts of segments.
 //! Alerts of labelled episodes are deleted only if nothing else is left.
 
 use super::batch::Totals;
@@ -95,6 +96,9 @@ impl Pruner<'_> {
         let before = self.totals.sample_rows;
         let mut batches = 0;
         for (agent, excess) in self.heaviest(keep, of) {
+            let (in_segments, more) = self.prune_segments(agent, excess, of)?;
+            let excess = excess.saturating_sub(in_segments);
+            batches += more;
             let mut less = Totals::default();
             let mut last = None;
             let text = "SELECT id, rows, length(payload) FROM samples WHERE agent = ?1 ORDER BY id";
@@ -116,5 +120,28 @@ impl Pruner<'_> {
         }
         counters::add(self.transaction, Counter::SampleRowsDropped, before - self.totals.sample_rows)?;
         counters::add(self.transaction, Counter::SampleBatchesDropped, batches)
+    }
+
+    /// Removes an agent's parts of the oldest segments, whole ones, until the excess is removed; returns what was removed,
+    /// and the batches. Segments without parts are deleted later, as are the rows in files whose other parts still count.
+    fn prune_segments(&mut self, agent: i64, excess: u64, of: fn(&Totals) -> u64) -> rusqlite::Result<(u64, u64)> {
+        let (mut less, mut batches, mut parts) = (Totals::default(), 0, Vec::new());
+        let text = "SELECT segment, rows, bytes, batches FROM segment_agents WHERE agent = ?1 ORDER BY last_arrival";
+        let mut statement = self.transaction.prepare_cached(text)?;
+        let mut oldest = statement.query([agent])?;
+        while of(&less) < excess {
+            let Some(row) = oldest.next()? else { break };
+            parts.push(row.get::<_, i64>(0)?);
+            less.sample_rows += row.get::<_, i64>(1)?.cast_unsigned();
+            less.sample_bytes += row.get::<_, i64>(2)?.cast_unsigned();
+            batches += row.get::<_, i64>(3)?.cast_unsigned();
+        }
+        drop(oldest);
+        let text = "DELETE FROM segment_agents WHERE segment = ?1 AND agent = ?2";
+        for segment in parts {
+            self.transaction.prepare_cached(text)?.execute((segment, agent))?;
+        }
+        self.removed(agent, &less);
+        Ok((of(&less), batches))
     }
 }

@@ -1,6 +1,7 @@
 //! Stored sample batches and extents of episodes → training and classification.
 
 use super::SqliteHandle;
+use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::fields;
 use crate::rows::{EpisodeExtent, EpisodeSpan, StoredBatch, Unlabelled};
@@ -10,12 +11,17 @@ use crate::statements::{
 };
 use crate::traits::Samples;
 use lapwing_shared::features::SchemaId;
+use rusqlite::Connection;
 use std::collections::BTreeMap;
+
+/// Position of the newest batch that is in the journal or was ever in a segment; 0 without any.
+pub(super) fn newest_batch(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached(&NEWEST_BATCH)?.query_row([Counter::SegmentArrivals.name()], |row| row.get(0))
+}
 
 impl Samples for SqliteHandle {
     fn newest_batch(&self) -> Result<u64, StoreError> {
-        let newest = self.connection.query_row(&NEWEST_BATCH, [], |row| row.get::<_, i64>(0));
-        newest.map(i64::cast_unsigned).map_err(self.sql())
+        newest_batch(&self.connection).map(i64::cast_unsigned).map_err(self.sql())
     }
 
     fn sample_batches(
@@ -63,8 +69,8 @@ impl Samples for SqliteHandle {
         span: &EpisodeSpan,
         schema: &SchemaId,
         limit: u32,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
+    ) -> Result<Vec<StoredBatch>, StoreError> {
         let values = (span.agent, schema, span.first_ns, span.last_ns, limit);
-        self.rows(&OVERLAPPING, values, |row| row.get(0)).map_err(self.sql())
+        self.rows(&OVERLAPPING, values, |row| fields::batch(row)).map_err(self.sql())
     }
 }

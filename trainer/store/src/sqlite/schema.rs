@@ -34,8 +34,9 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_dashboard.sql"),
     include_str!("../../migrations/sqlite/0004_held_releases.sql"),
     include_str!("../../migrations/sqlite/0005_episodes.sql"),
-    include_str!("../../migrations/sqlite/0008_groups.sql"),
-    include_str!("../../migrations/sqlite/0009_pages.sql"),
+    include_str!("../../migrations/sqlite/0006_segments.sql"),
+    include_str!("../../migrations/sqlite/0007_groups.sql"),
+    include_str!("../../migrations/sqlite/0008_pages.sql"),
 ];
 
 /// Size of the write-ahead log, in pages, that triggers a checkpoint: 16 MiB.

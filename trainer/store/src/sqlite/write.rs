@@ -81,6 +81,7 @@ impl Ingest for SqliteWriter {
         if forgotten != self.cache.forgotten {
             self.cache = WriterCache::load(&transaction).map_err(sql)?;
         }
+        self.cache.check_segments(&transaction).map_err(sql)?;
         self.cache.check_version(progress::data_version(&transaction).map_err(sql)?);
         let pending = BatchWriter::commit(transaction, &self.cache, self.limits, batch, now_s).map_err(sql)?;
         let result = pending.result.clone();

@@ -9,6 +9,7 @@
 pub mod postgres;
 
 use super::{AgentFilter, AgentRow, Received, StoreHandle};
+use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::features::{FEATURES, SchemaId};
 use lapwing_shared::messages::{
     Alert, AlertState, Body, MESSAGE_BYTES, Message, Role, RowHosts, SampleRow, Samples, Status, Update, UpdateStep,
@@ -72,6 +73,20 @@ pub fn samples(run: u64, number: u64, rows: &[(u64, bool)]) -> Message {
     };
     let rows = rows.iter().map(row).collect();
     Message { run, number, sent_s: 0, body: Body::Samples(Samples { schema: SCHEMA, flows_seen: 100, rows }) }
+}
+
+/// Samples of the feature schema of this program, whose rows differ.
+pub fn own_samples(run: u64, number: u64, rows: &[(u64, bool)]) -> Message {
+    let mut message = samples(run, number, rows);
+    let Body::Samples(samples) = &mut message.body else { return message };
+    samples.schema = schema_id();
+    for (index, row) in samples.rows.iter_mut().enumerate() {
+        row.hosts = RowHosts { source: number as u32, target: index as u32 };
+        row.score = (index == 1).then_some(9);
+        row.features[0] = number as f32;
+        row.features[1] = -0.0;
+    }
+    message
 }
 
 pub fn alert(run: u64, number: u64, episode: u64, state: AlertState, span_s: (u64, u64)) -> Message {
