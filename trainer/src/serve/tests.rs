@@ -402,7 +402,7 @@ fn rows_move_to_segments_while_the_server_runs() {
     store.close().unwrap();
     let config =
         Config { store: StoreSection { segments: Some("rows".into()), ..config(&folder).store }, ..config(&folder) };
-    let server = Server::start(config, Arc::new(Maker::default()), clock::moment()).unwrap();
+    let server = Server::start(config, &Roles::default(), Arc::new(Maker::default()), clock::moment()).unwrap();
     let value = |server: &Server, name| {
         server.segment_counts().named().into_iter().find(|count| count.name == name).unwrap().value
     };
