@@ -55,6 +55,8 @@ fn three_collectors_lose_no_message_and_store_none_twice_when_postgresql_is_kill
         seconds: 12,
         rows: 1,
         alert_every: 2,
+        health_every_s: 0,
+        cut_after_s: 0,
         look_ms: 100,
         window: 256,
         patience_seconds: 60,

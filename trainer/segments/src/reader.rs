@@ -139,10 +139,8 @@ impl Iterator for SegmentReader<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            while let Some(row) = self.page.next() {
-                if self.selector.selects(&row) {
-                    return Some(Ok(row));
-                }
+            if let Some(row) = self.page.by_ref().find(|row| self.selector.selects(row)) {
+                return Some(Ok(row));
             }
             match self.next_page() {
                 Ok(true) => {}

@@ -106,7 +106,7 @@ pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
 
 /// Copies or links the segments that the copy of the store names; returns their number.
 fn copy_segments(handle: &StoreHandle, partial: &Path) -> anyhow::Result<usize> {
-    let (segments, to) = (StoreHandle::open_reading(&partial.join(STORE))?.segments(None)?, partial.join(SEGMENTS));
+    let (segments, to) = (StoreHandle::open_reading(partial.join(STORE))?.segments(None)?, partial.join(SEGMENTS));
     if segments.is_empty() {
         return Ok(0);
     }

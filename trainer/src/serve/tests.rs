@@ -371,7 +371,7 @@ fn a_weekly_schedule_trains_when_seven_days_have_passed_and_pauses_after_a_failu
     let mut server = serve(config, Arc::<Maker>::clone(&maker), start).unwrap();
     let attempts = |server: &mut Server, seconds| {
         tick_and_train_at(server, at(seconds));
-        (maker.rows.lock().unwrap().len(), versions(&server, "home").len())
+        (maker.rows.lock().unwrap().len(), versions(server, "home").len())
     };
     assert_eq!(attempts(&mut server, 7 * DAY_S - 1), (0, 0));
     // Too few rows: the maker is not even asked, and the next attempt waits.

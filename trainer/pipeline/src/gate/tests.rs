@@ -26,8 +26,9 @@ fn rows(agent: i64, features: Vec<FeatureVector>) -> Vec<TrainingRow> {
         features,
         score: None,
         flows: 1.0,
-        hosts: RowHosts { source: 1 + index as u32 % 4, target: 0, place: (index as u64, 0) },
+        hosts: RowHosts { source: 1 + index as u32 % 4, target: 0 },
         suspect: false,
+        place: (index as u64, 0),
     };
     features.into_iter().enumerate().map(row).collect()
 }

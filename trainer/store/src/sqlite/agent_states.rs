@@ -29,12 +29,14 @@ pub(super) fn write_health(
     connection.prepare_cached(text)?.execute((agent, payload, report.degraded)).map(drop)
 }
 
+/// An agent's number, stored status and stored health report.
+type Stored = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// Fills the columns of agents whose messages were stored before the columns existed.
 pub(super) fn fill(connection: &Connection) -> rusqlite::Result<()> {
     let text = "SELECT id, status, health FROM agents";
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let agents: Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>)> =
-        connection.prepare(text)?.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
+    let agents: Vec<Stored> = connection.prepare(text)?.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
     let mut degraded = connection.prepare("UPDATE agents SET degraded = ?2 WHERE id = ?1")?;
     for (agent, status, health) in agents {
         if let Some(payload) = status

@@ -61,7 +61,11 @@ mod tests {
         store.commit(&[received("gw-1", &status(1)), received("gw-1", &samples(1, 1, &[(1, false); 3]))], 5).unwrap();
         let handle = store.handle().unwrap();
         let home = GroupView { group: "home".into(), agents: 1, ..GroupView::default() };
-        assert_eq!(groups(&handle).unwrap().groups, [home.clone()], "rows are not counted for the only group");
+        assert_eq!(
+            groups(&handle).unwrap().groups,
+            std::slice::from_ref(&home),
+            "rows are not counted for the only group"
+        );
         handle.add_groups(&["home", "shop"]).unwrap();
         handle.set_trained_rows("home", 2).unwrap();
         let shop = GroupView { group: "shop".into(), rows: Some(0), new_rows: Some(0), ..GroupView::default() };
