@@ -5,7 +5,7 @@
 //! attacks: those of this project's own captures ([`sealed`]) and those that operators labelled. A release is held back if
 //! it misses one that was detected, or if evidence limits or the range of a feature change by more than [`MOVE`].
 //!
-//! A borderline attack, see [`NARROW`], does not hold a release back: two releases from other hours of the same traffic
+//! A borderline attack, see `NARROW`, does not hold a release back: two releases from other hours of the same traffic
 //! differ by as much. So that borderline cases cannot be made in small steps, an attack is borderline only if it was in
 //! the release that an operator approved last, too.
 //!
@@ -88,7 +88,7 @@ fn attack_row(at: Timestamp, source: Address, destination: Address, features: Fe
     }
 }
 
-/// Largest multiple of a release's evidence limit, of [`STRENGTHS`], at which an attack still opens an episode; 0 below.
+/// Largest multiple of a release's evidence limit, of `STRENGTHS`, at which an attack still opens an episode; 0 below.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Strength(f32);
 
