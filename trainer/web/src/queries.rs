@@ -177,7 +177,9 @@ impl Counts {
                 AgentState::Online => &mut counts.online,
             } += agents;
             counts.agents += agents;
-            counts.without_release += if *release == 0 { *agents } else { 0 };
+            // A last will is as old as the connection: an agent that has gone may have had a release by then.
+            let lacks_release = *release == 0 && *state != AgentState::Offline;
+            counts.without_release += if lacks_release { *agents } else { 0 };
             counts.open_alerts += open_alerts;
         }
         counts

@@ -187,7 +187,7 @@ impl AgentView {
             engine: text(|status| &status.engine),
             agent_version: text(|status| &status.agent_version),
             last_seen_s: line.last_seen_s,
-            release: status.map_or(0, |status| status.release),
+            release: release(status, update.as_ref()),
             release_state: release_state(status, update.as_ref()),
             update,
             health: health.map(|health| HealthView::new(health, row.health_before.as_deref())),
@@ -199,12 +199,22 @@ impl AgentView {
     }
 }
 
+/// The release of an agent. The status of one that has gone is its last will, which is as old as its connection, so a release
+/// that it confirmed later counts.
+fn release(status: Option<&Status>, update: Option<&UpdateView>) -> u64 {
+    let confirmed = update.filter(|update| update.step == ReportedStep::Confirmed).map_or(0, |update| update.release);
+    match status {
+        Some(status) if !status.online => status.release.max(confirmed),
+        status => status.map_or(0, |status| status.release),
+    }
+}
+
 fn release_state(status: Option<&Status>, update: Option<&UpdateView>) -> ReleaseState {
     match (status, update.map(|update| update.step)) {
         (Some(status), _) if status.on_trial => ReleaseState::Trial,
         (_, Some(ReportedStep::RolledBack)) => ReleaseState::RolledBack,
         (_, Some(ReportedStep::Refused)) => ReleaseState::Refused,
-        (Some(status), _) if status.release > 0 => ReleaseState::Confirmed,
+        (status, _) if release(status, update) > 0 => ReleaseState::Confirmed,
         _ => ReleaseState::None,
     }
 }
@@ -242,5 +252,28 @@ impl HealthView {
             initiators_forgotten: health.detector.initiators_forgotten,
             damaged_blocks: health.detector.damaged_blocks,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapwing_shared::messages::Body;
+    use lapwing_store::testing::status;
+
+    #[test]
+    fn the_release_of_an_agent_that_has_gone_is_the_newest_that_it_confirmed() {
+        let Body::Status(mut will) = status(1).body else { unreachable!() };
+        will.online = false;
+        will.release = 0;
+        let update = |step| UpdateView { release: 3, step, reason: None, received_s: 5 };
+        let shown = |status: &Status, step| {
+            let update = update(step);
+            (release(Some(status), Some(&update)), release_state(Some(status), Some(&update)))
+        };
+        assert_eq!(shown(&will, ReportedStep::Confirmed), (3, ReleaseState::Confirmed));
+        assert_eq!(shown(&will, ReportedStep::Trial), (0, ReleaseState::None));
+        will.online = true;
+        assert_eq!(shown(&will, ReportedStep::Confirmed), (0, ReleaseState::None), "it started again without one");
     }
 }
