@@ -47,7 +47,7 @@ fn a_fleet_has_the_same_lists_in_both_stores() {
         });
         assert_eq!(pages[0], pages[1], "{path}");
     }
-    stages.map(Stage::end);
+    stages.into_iter().for_each(Stage::end);
 }
 
 /// The entries of a list on all its pages, and what it counts.
