@@ -38,7 +38,7 @@ fn with_values(text: &str, values: &[i64]) -> Query {
     Query { text: text.into(), values: values.iter().map(|number| Value::Integer(*number)).collect() }
 }
 
-/// A store with so many agents and episodes that reading all would be the worse choice.
+/// A store with enough agents and episodes that reading all would be the worse choice.
 fn filled(database: &Database) -> Store {
     let mut store = database.open(Limits::default());
     let opened = |number: u64| {
