@@ -1,6 +1,6 @@
 //! A running server moves feature rows to segments.
 
-use super::tests::{Maker, TIMEOUT, config, serve};
+use super::tests::{TIMEOUT, config, serve};
 use super::*;
 use crate::config::StoreSection;
 use lapwing_store::testing::{Folder, own_samples, received};
