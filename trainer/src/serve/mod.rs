@@ -52,8 +52,10 @@ use publishing::Publishing;
 use roles::{Role, RoleError, Roles};
 use silence::SilenceCheck;
 use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What the log says about a release that the gate holds back.
 pub const HELD_BACK: &str = "release held back; run `lapwing-trainer approve` to decide";
@@ -351,25 +353,44 @@ pub(crate) fn run(
     maker: Arc<dyn ReleaseMaker>,
     ready: impl FnOnce(&Server) -> bool,
 ) -> Result<(), ServeError> {
-    let failed = |error: std::io::Error| ServeError::Link(LinkError::Ended { reason: error.to_string() });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let mut server = Server::start(config, roles, maker, clock::moment())?;
     if !ready(&server) {
         return server.stop();
     }
-    let result = runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut term = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut int = signal(SignalKind::interrupt()).map_err(failed)?;
-        loop {
-            tokio::select! {
-                _ = term.recv() => return Ok(()),
-                _ = int.recv() => return Ok(()),
-                () = tokio::time::sleep(TICK) => server.tick(clock::moment())?,
-            }
+    let stop = stop_signal().map_err(|error| LinkError::Ended { reason: error.to_string() })?;
+    // Not in a runtime: the store's clients block.
+    let result: Result<(), ServeError> = loop {
+        match stop.recv_timeout(TICK) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => break Ok(()),
         }
-    });
+        if let Err(error) = server.tick(clock::moment()) {
+            break Err(error);
+        }
+    };
     // If the collector has stopped, its own error explains more than the loop's.
     server.stop()?;
     result
+}
+
+/// Receives a message at SIGTERM or SIGINT, which a thread of its own waits for.
+fn stop_signal() -> std::io::Result<Receiver<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut term, mut int) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let (sender, stop) = sync_channel(1);
+    let wait = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        });
+        // The server may have ended already.
+        let _ = sender.send(());
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait)?;
+    Ok(stop)
 }
