@@ -37,9 +37,9 @@ struct Fleet {
 
 impl Fleet {
     /// Starts everything; `None` if a program is missing.
-    fn start() -> Option<Self> {
+    fn start(name: &str) -> Option<Self> {
         mosquitto()?;
-        let folder = Folder::new("killed");
+        let folder = Folder::new(name);
         let server = Postgres::start(folder.path())?;
         let start = || Mosquitto::start(folder.path(), "allow_anonymous true\npersistence false\n", None);
         let brokers = [start(), start(), start()];
@@ -59,7 +59,7 @@ impl Fleet {
         program.args(["trainer", "--log", "error", "serve", "--roles", "collect,web"]);
         program.args(["--client", &format!("collect-{number}"), "--store", &self.server.url()]);
         program.args(["--http", "127.0.0.1:0", "--http-address-file"]).arg(&file);
-        self.brokers.iter().for_each(|broker| drop(program.args(["--broker", &broker.url()])));
+        program.args(self.brokers.iter().flat_map(|broker| ["--broker".into(), broker.url()]));
         let mut trainer = Trainer::start(&mut program);
         wait_for("a collector", self.folder.path(), || {
             trainer.assert_running();
@@ -110,7 +110,7 @@ fn load(brokers: &[Mosquitto], seconds: u32) -> Receiver<Report> {
 
 #[test]
 fn no_alert_is_lost_or_stored_twice_when_every_process_is_killed_in_turn() {
-    let Some(mut fleet) = Fleet::start() else {
+    let Some(mut fleet) = Fleet::start("killed") else {
         return lapwing_skips::skip("PostgreSQL or mosquitto is not installed");
     };
     let end = load(&fleet.brokers, seconds("LAPWING_KILL_SECONDS", 12));
@@ -131,7 +131,7 @@ fn no_alert_is_lost_or_stored_twice_when_every_process_is_killed_in_turn() {
 
 #[test]
 fn alerts_wait_at_the_agents_while_the_database_is_away() {
-    let Some(mut fleet) = Fleet::start() else {
+    let Some(mut fleet) = Fleet::start("away") else {
         return lapwing_skips::skip("PostgreSQL or mosquitto is not installed");
     };
     let away = seconds("LAPWING_AWAY_SECONDS", 2);

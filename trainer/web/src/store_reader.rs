@@ -62,3 +62,11 @@ impl StoreReader {
         }
     }
 }
+
+impl Drop for StoreReader {
+    /// Closing a connection may block, which a task of the runtime must not, and the last user may be one.
+    fn drop(&mut self) {
+        let idle = std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let _ = std::thread::Builder::new().name("close-store".into()).spawn(move || drop(idle));
+    }
+}
