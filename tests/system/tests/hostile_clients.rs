@@ -143,6 +143,8 @@ fn hostile_clients_end_neither_the_trainer_nor_its_service_to_agents() {
         seconds: 2,
         rows: 1,
         alert_every: 2,
+        health_every_s: 0,
+        cut_after_s: 0,
         look_ms: 100,
         window: 64,
         patience_seconds: 60,

@@ -35,6 +35,8 @@ fn options(broker: SocketAddr, ledger: PathBuf) -> LoadOptions {
         seconds: 4,
         rows: 1,
         alert_every: 10,
+        health_every_s: 0,
+        cut_after_s: 0,
         look_ms: 100,
         window: 256,
         patience_seconds: 3,

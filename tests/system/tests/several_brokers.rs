@@ -216,6 +216,8 @@ fn no_message_is_lost_or_stored_twice_when_each_broker_is_killed_in_turn_under_l
         seconds: 12,
         rows: 1,
         alert_every: 2,
+        health_every_s: 0,
+        cut_after_s: 0,
         look_ms: 100,
         window: 256,
         patience_seconds: 60,

@@ -59,7 +59,7 @@ impl JobState {
     }
 }
 
-/// Why a job for a group fails that is none of `groups`, the groups that the trainer serves.
+/// Why a job fails whose group is not among `groups`, the groups that the trainer serves.
 pub fn not_served(group: &str, groups: &[&str]) -> String {
     format!("this trainer has no group `{group}`; it has {}", groups.join(", "))
 }

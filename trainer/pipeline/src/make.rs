@@ -70,7 +70,7 @@ pub fn make_release(parts: &Parts<'_>, identity: &Identity, key: &ReleaseKey) ->
     };
     let manifest = manifest(run, artifacts, &candidate.held_out, &terms).map_err(failed)?;
     let detector = Detector::new(&manifest, &artifacts.int8);
-    let gate = gate::check(&detector, guard.previous.as_deref(), &guard.labelled).map_err(failed)?;
+    let gate = gate::check(&detector, guard.earlier(), &guard.labelled).map_err(failed)?;
     let held = guard.hold && gate.holds();
     let file =
         if held { held_file(&manifest, artifacts) } else { release_file(&manifest, artifacts, key) }.map_err(failed)?;

@@ -1,7 +1,7 @@
 //! An order for a release → the interface through which `serve` makes it.
 
 use crate::card::CardFiles;
-use crate::gate::{Attack, GateReport};
+use crate::gate::{Attack, Earlier, GateReport};
 use crate::train::TrainConfig;
 use lapwing_shared::features::SchemaId;
 use lapwing_shared::release::manifest::Name;
@@ -37,16 +37,25 @@ pub struct Guard {
     pub min_agent_rows: usize,
     /// Release file of the group's newest release, with which the gate compares the new one.
     pub previous: Option<Vec<u8>>,
+    /// Release file of the newest release that an operator approved, or else of the group's oldest one.
+    pub reference: Option<Vec<u8>>,
     /// Attacks that operators labelled.
     pub labelled: Vec<Attack>,
     /// Leave a release unsigned if the gate finds a reason; otherwise only report it.
     pub hold: bool,
 }
 
+impl Guard {
+    /// The releases with which the gate compares the new one.
+    pub(crate) fn earlier(&self) -> Earlier<'_> {
+        Earlier { previous: self.previous.as_deref(), reference: self.reference.as_deref() }
+    }
+}
+
 impl Default for Guard {
     fn default() -> Self {
         let TrainConfig { max_agent_share, min_agent_rows, .. } = TrainConfig::default();
-        Self { max_agent_share, min_agent_rows, previous: None, labelled: Vec::new(), hold: true }
+        Self { max_agent_share, min_agent_rows, previous: None, reference: None, labelled: Vec::new(), hold: true }
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) mod store_rows;
 pub(crate) mod store_state;
 pub(crate) mod train;
 #[cfg(test)]
+mod recipe_tests;
+#[cfg(test)]
 mod release_tests;
 
 use anyhow::Context;

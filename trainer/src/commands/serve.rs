@@ -3,7 +3,7 @@
 use super::store_args::StoreArgs;
 use super::write_address;
 use crate::config::{Config, Span};
-use crate::serve::roles::{Role, Roles};
+use crate::serve::roles::{Instance, Role, Roles};
 use crate::serve::{self, Server};
 use anyhow::Context;
 use clap::Args;
@@ -23,8 +23,12 @@ pub(crate) struct ServeArgs {
     pub(crate) store: StoreArgs,
     /// Parts of the trainer that this process runs, comma-separated. Several processes need PostgreSQL and external brokers
     /// [default: all].
-    #[arg(long, value_name = "ROLE", value_delimiter = ',')]
+    #[arg(long, value_name = "ROLE", value_delimiter = ',', conflicts_with = "instance")]
     pub(crate) roles: Vec<Role>,
+    /// Name of this process among several: roles joined with `-`, and a number if several have the same, e.g. collect-1 or
+    /// train-publish. Sets --roles, and --client to lapwing-NAME [default: none].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<Instance>,
     /// Address of the embedded broker; port 0 picks a free port [default: 127.0.0.1:1883].
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "broker")]
     pub(crate) listen: Option<SocketAddr>,
@@ -101,7 +105,8 @@ impl ServeArgs {
             || self.key.is_some()
             || self.releases.is_some()
             || self.kinds_model.is_some()
-            || !self.roles.is_empty();
+            || !self.roles.is_empty()
+            || self.instance.is_some();
         self.predict_model.as_ref().filter(|_| !collects)
     }
 
@@ -120,7 +125,8 @@ impl ServeArgs {
             (config.broker.url, config.broker.urls) = (None, self.broker.clone());
         }
         config.broker.authority = self.authority.clone().or(config.broker.authority);
-        config.broker.client = self.client.clone().unwrap_or(config.broker.client);
+        let client = self.client.clone().or_else(|| self.instance.as_ref().map(Instance::client));
+        config.broker.client = client.unwrap_or(config.broker.client);
         config.retrain.group = self.group.clone().unwrap_or(config.retrain.group);
         config.retrain.key = self.key.clone().or(config.retrain.key);
         config.retrain.every = self.every.or(config.retrain.every);
@@ -141,7 +147,7 @@ impl ServeArgs {
     /// # Errors
     /// When a role lacks what it needs.
     pub(crate) fn roles(&self, config: &Config) -> anyhow::Result<(Roles, Option<SocketAddr>)> {
-        let roles = Roles::new(&self.roles);
+        let roles = Roles::new(self.instance.as_ref().map_or(&self.roles, |instance| &instance.roles));
         let address = if roles.has(Role::Web) { config.http.listen } else { self.http };
         roles.check(config, address)?;
         Ok((roles, address))

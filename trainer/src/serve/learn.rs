@@ -3,7 +3,8 @@
 
 use super::learner::{Group, Learner};
 use super::training::{Made, TrainingJob, TrainingRequest};
-use super::{ProgressDisplay, ServeError};
+use super::{HELD_BACK, ProgressDisplay, ReleaseDir, ServeError};
+use crate::config::RetrainSection;
 use lapwing_common::clock::Moment;
 use lapwing_common::private_file;
 use lapwing_fleet::{Demand, next_version};
@@ -21,6 +22,8 @@ use std::time::Duration;
 
 /// Agents whose share of a release is logged, largest shares first.
 const LOGGED_AGENTS: usize = 20;
+/// Newest held-back releases among which the last approved one is searched.
+const HELD_LOOKED_AT: u32 = 1_000;
 
 /// Group, version and creation time of a release.
 #[derive(Clone)]
@@ -96,12 +99,26 @@ impl Learner {
             max_agent_share: settings.max_agent_share,
             min_agent_rows: settings.min_agent_rows,
             previous: on_disk.map(|version| releases.read(version)).transpose()?,
+            reference: self.reference(settings, releases)?,
             labelled: Vec::new(),
             hold: settings.gate,
         };
         let unlabelled = self.handle.unlabelled_of(self.teachers(&settings.group)?.as_deref())?;
         let (group, seed) = (name, settings.seed);
         Ok((Order { group, version, created_s, expires_s, seed, key, unlabelled, guard }, settings.min_rows))
+    }
+
+    /// The newest release of a group that an operator approved, or else the oldest one, of those that this version can read
+    /// and whose features are the present ones.
+    fn reference(&self, settings: &RetrainSection, releases: &ReleaseDir) -> Result<Option<Vec<u8>>, MakeError> {
+        let held = self.handle.held_releases(&settings.group, HELD_LOOKED_AT)?;
+        let approved = held.iter().filter(|held| held.state == HeldState::Published).map(|held| held.version);
+        let comparable = |version| {
+            let bytes = releases.read(version).ok()?;
+            let (_, manifest) = read(&bytes).ok()?;
+            (manifest.schema == self.maker.schema()).then_some(bytes)
+        };
+        Ok(approved.chain(releases.versions()).find_map(comparable))
     }
 
     /// Agents whose rows train a group; `None`: all.
@@ -155,7 +172,7 @@ impl Learner {
         let (group, state) = (order.group.to_string(), HeldState::Waiting);
         let (version, made_s) = (order.version, order.created_s);
         let text = format!("release {version} waits for approval: {}", made.gate.findings.join("; "));
-        tracing::warn!(group, version, findings, "release held back; run `lapwing-trainer approve` to decide");
+        tracing::warn!(group, version, findings, "{HELD_BACK}");
         self.handle.hold_release(&HeldRelease { group, version, made_s, file, reason, findings, state, who: None })?;
         Ok(text)
     }

@@ -50,6 +50,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// What the log says about a release that the gate holds back.
+pub const HELD_BACK: &str = "release held back; run `lapwing-trainer approve` to decide";
 /// Interval of the loop.
 pub(crate) const TICK: Duration = Duration::from_millis(500);
 /// Interval between two warnings that the store cannot be used.

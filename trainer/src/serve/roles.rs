@@ -2,8 +2,10 @@
 
 use crate::config::Config;
 use clap::ValueEnum;
+use lapwing_shared::release::name::parse_name;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::str::FromStr;
 
 /// A part of the trainer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -48,6 +50,34 @@ pub(crate) enum RoleError {
     NoKey { group: String },
     #[error("role web needs an address; set http.listen or --http")]
     NoAddress,
+}
+
+/// The name of a process among several, which says its roles: `collect-1`, `web-2`, `train-publish`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Instance {
+    name: String,
+    pub(crate) roles: Vec<Role>,
+}
+
+impl Instance {
+    /// MQTT client identifier of the process.
+    pub(crate) fn client(&self) -> String {
+        format!("lapwing-{}", self.name)
+    }
+}
+
+impl FromStr for Instance {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let (words, _number) = name.rsplit_once('-').filter(|(_, end)| is_number(end)).unwrap_or((name, ""));
+        let role = |word: &str| Role::ALL.into_iter().find(|role| role.as_str() == word);
+        let roles: Option<Vec<Role>> = words.split('-').map(role).collect();
+        let roles = roles.filter(|_| parse_name(name).is_some());
+        let roles = roles.ok_or("expected roles (collect, web, train, publish) joined with `-`, e.g. collect-1")?;
+        Ok(Self { name: name.to_owned(), roles })
+    }
 }
 
 /// The roles of a process.
@@ -117,6 +147,16 @@ mod tests {
     fn without_named_roles_a_process_has_all_and_needs_nothing() {
         assert_eq!(check(&[], |_| ()), Ok(()));
         assert_eq!(Roles::default().iter().count(), 4);
+    }
+
+    #[test]
+    fn an_instance_says_its_roles_and_its_client() {
+        let instance = |name: &str| name.parse::<Instance>().map(|instance| (instance.client(), instance.roles));
+        assert_eq!(instance("collect-12"), Ok(("lapwing-collect-12".into(), vec![Role::Collect])));
+        assert_eq!(instance("train-publish"), Ok(("lapwing-train-publish".into(), vec![Role::Train, Role::Publish])));
+        for name in ["", "collector-1", "1", "web-", "collect--1", "web/1", "web-1-2"] {
+            assert!(instance(name).is_err(), "{name}");
+        }
     }
 
     #[test]

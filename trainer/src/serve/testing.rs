@@ -6,7 +6,7 @@ use lapwing_shared::release::file::{FILE_BYTES, ReleaseFile};
 use lapwing_shared::release::manifest::{Artifact, ArtifactForm, MANIFEST_BYTES, Manifest};
 use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest, signing_bytes};
 use lapwing_shared::release::testing;
-use lapwing_store::testing::name;
+use lapwing_store::testing::{SCHEMA, name};
 
 /// An artifact of three chunks, different for each version.
 pub(crate) fn network(version: u64) -> Vec<u8> {
@@ -18,7 +18,8 @@ pub(crate) fn network(version: u64) -> Vec<u8> {
 pub(crate) fn manifest(version: u64) -> Manifest {
     let bytes = network(version);
     let artifact = Artifact { form: ArtifactForm::Int8, sha256: sha256(&bytes), size_bytes: bytes.len() as u32 };
-    Manifest { artifacts: heapless::Vec::from_slice(&[artifact]).unwrap(), ..testing::manifest(version) }
+    let artifacts = heapless::Vec::from_slice(&[artifact]).unwrap();
+    Manifest { artifacts, schema: SCHEMA, ..testing::manifest(version) }
 }
 
 pub(crate) fn release(version: u64) -> Vec<u8> {

@@ -4,7 +4,7 @@ use super::testing::{held, manifest, network, release, release_of};
 use super::*;
 use lapwing_pipeline::card::CardFiles;
 use lapwing_pipeline::gate::GateReport;
-use lapwing_pipeline::order::{MadeRelease, Order, StageProgress};
+use lapwing_pipeline::order::{Guard, MadeRelease, Order, StageProgress};
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::features::SchemaId;
 use lapwing_shared::messages::topics::{Kind, agent_topic, chunk_topic, release_topic};
@@ -245,7 +245,8 @@ fn a_held_release_is_signed_and_published_only_after_approval() {
     tick_and_train(&mut server);
     let (state, result) = handle.job_state(job).unwrap();
     assert_eq!((state.as_str(), result.unwrap().as_str()), ("done", "release 2 waits for approval: the limits moved"));
-    assert_eq!(maker.orders.lock().unwrap()[1].guard.previous, Some(release(1)));
+    let Guard { previous, reference, .. } = maker.orders.lock().unwrap()[1].guard.clone();
+    assert!(previous == Some(release(1)) && reference == previous);
     server.tick(clock::moment()).unwrap();
     assert_eq!(versions(&server, "home"), [1], "not published without approval");
     let waiting = &handle.held_releases("home", 9).unwrap()[0];
@@ -257,6 +258,8 @@ fn a_held_release_is_signed_and_published_only_after_approval() {
     server.tick(clock::moment()).unwrap();
     assert_eq!(versions(&server, "home"), [1, 2]);
     assert_eq!(handle.held_releases("home", 9).unwrap()[0].state, HeldState::Published);
+    let Guard { previous, reference, .. } = learner(&mut server).order(0, 4).unwrap().0.guard;
+    assert!(previous != Some(release(1)) && reference == previous, "the approved release is the reference");
     let subscriber = Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str()]);
     let signed = subscriber.receive().1;
     assert_eq!(Manifest::decode(SignedManifest::decode(&signed).unwrap().manifest).unwrap(), manifest(2));

@@ -5,7 +5,6 @@
 
 mod agents;
 mod groups;
-
 pub use agents::{Agents, MAX_SILENCED};
 pub use groups::Groups;
 

@@ -143,7 +143,8 @@ impl Listener {
         let mut options = MqttOptions::new("demo-listener", broker.ip().to_string(), broker.port());
         options.set_max_packet_size(Some(MESSAGE_BYTES as u32 + 1024)).set_keep_alive(Duration::from_secs(60));
         let (client, events) = AsyncClient::new(options, 16);
-        for kind in [Kind::Status, Kind::Alert, Kind::Sample, Kind::Update] {
+        // Health reports come all the time, so that a wait notices what it learns elsewhere.
+        for kind in [Kind::Status, Kind::Health, Kind::Alert, Kind::Sample, Kind::Update] {
             client.try_subscribe(agents_filter(kind).as_str(), QoS::AtLeastOnce)?;
         }
         Ok(Self { runtime, events, _client: client, reports: Reports::default() })

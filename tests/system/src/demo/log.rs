@@ -1,21 +1,38 @@
-//! Log lines of the demo's processes → progress of the training, warnings, and a signal when alerts were classified.
+//! Log lines of the demo's processes → progress of the training, warnings, and what the story waits for.
 
 use super::console;
+use lapwing_trainer::serve::HELD_BACK;
 use lapwing_trainer::serve::classify::PASS_DONE;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
-/// Shows a process's log on the console, but only its warnings, errors and training progress. Sends to `classified` when
-/// the trainer has classified the alerts in its store.
-pub(super) fn relay(process: &str, log: impl Read + Send + 'static, classified: Option<Sender<()>>) {
+/// What the trainer's log tells the story.
+pub(super) struct Signals {
+    /// The alerts in the store were classified.
+    pub(super) classified: Sender<()>,
+    /// A release is held back.
+    pub(super) held: Arc<AtomicBool>,
+}
+
+/// Shows a process's log on the console, but only its warnings, errors and training progress.
+pub(super) fn relay(process: &str, log: impl Read + Send + 'static, signals: Option<Signals>) {
     let process = process.to_owned();
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
             match Line::parse(&line) {
                 Line::Classified => {
-                    if let Some(classified) = &classified {
+                    if let Some(signals) = &signals {
                         // The demo may have stopped waiting.
-                        let _ = classified.send(());
+                        let _ = signals.classified.send(());
+                    }
+                }
+                Line::Held(text) => {
+                    console::end_training();
+                    console::log(&process, text);
+                    if let Some(signals) = &signals {
+                        signals.held.store(true, Ordering::Relaxed);
                     }
                 }
                 Line::Training { stage, done, total } => console::progress(stage_text(stage), done, total),
@@ -35,6 +52,7 @@ enum Line<'a> {
     Classified,
     Training { stage: &'a str, done: u64, total: u64 },
     Published { rows: &'a str, agents: &'a str },
+    Held(&'a str),
     Trouble(&'a str),
     Other,
 }
@@ -54,7 +72,11 @@ impl<'a> Line<'a> {
             return Self::Published { rows, agents };
         }
         let trouble = ["WARN ", "ERROR "].iter().find_map(|level| line.find(level));
-        trouble.map_or(Self::Other, |place| Self::Trouble(&line[place..]))
+        match trouble.map(|place| &line[place..]) {
+            Some(text) if text.contains(HELD_BACK) => Self::Held(text),
+            Some(text) => Self::Trouble(text),
+            None => Self::Other,
+        }
     }
 }
 
@@ -94,6 +116,8 @@ mod tests {
         assert_eq!(Line::parse("2026-01-01T00:00:00Z  INFO lapwing_trainer: embedded broker listens"), Line::Other);
         let line = "2026-01-01T00:00:00Z  WARN lapwing_trainer: disk nearly full";
         assert_eq!(Line::parse(line), Line::Trouble("WARN lapwing_trainer: disk nearly full"));
+        let held = format!("WARN lapwing_trainer::serve::making: {HELD_BACK} version=2");
+        assert_eq!(Line::parse(&format!("2026-01-01T00:00:00Z  {held}")), Line::Held(&held));
         let line = format!("2026-01-01T00:00:00Z DEBUG lapwing_trainer::serve::classify: {PASS_DONE}");
         assert_eq!(Line::parse(&line), Line::Classified);
     }

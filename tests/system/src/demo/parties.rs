@@ -1,12 +1,14 @@
 //! The demo's processes: this program as trainer and as agents.
 
 use super::feed::Feed;
-use super::log::relay;
+use super::log::{Signals, relay};
 use crate::watch;
 use anyhow::{Context, bail, ensure};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -28,6 +30,8 @@ pub struct Trainer {
     http: SocketAddr,
     /// Receives a message whenever alerts were classified.
     classified: Receiver<()>,
+    /// It holds a release back.
+    held: Arc<AtomicBool>,
     folder: PathBuf,
 }
 
@@ -74,13 +78,14 @@ impl Trainer {
             .stderr(Stdio::piped())
             .spawn()?;
         let (sender, classified) = channel();
+        let held = Arc::new(AtomicBool::new(false));
         if let Some(log) = child.stderr.take() {
-            relay("trainer", log, Some(sender));
+            relay("trainer", log, Some(Signals { classified: sender, held: Arc::clone(&held) }));
         }
         let address = wait_for_address(&address_file, &mut child)?;
         // The trainer writes this file before the broker's.
         let http = std::fs::read_to_string(&http_file)?.trim().parse()?;
-        Ok(Self { child, address, http, classified, folder: folder.to_owned() })
+        Ok(Self { child, address, http, classified, held, folder: folder.to_owned() })
     }
 
     /// Address of the broker.
@@ -116,13 +121,29 @@ impl Trainer {
     /// # Errors
     /// When the request fails.
     pub fn retrain(&self) -> anyhow::Result<()> {
-        let requested = this_program("trainer")?
-            .args(["retrain", "--who", "the demo", "--store"])
-            .arg(self.store())
-            .stdout(Stdio::null())
-            .status()
-            .context("cannot request a release")?;
-        ensure!(requested.success(), "the trainer rejected the request for a release");
+        self.ask(&["retrain", "--who", "the demo"], "the request for a release")
+    }
+
+    /// Whether the gate holds a release back.
+    pub fn holds_a_release(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Approves a release that the gate holds back.
+    ///
+    /// # Errors
+    /// When none waits.
+    pub fn approve(&self, version: u64) -> anyhow::Result<()> {
+        self.held.store(false, Ordering::Relaxed);
+        self.ask(&["approve", &version.to_string(), "--who", "the demo"], "the approval of a release")
+    }
+
+    /// Runs a command of the trainer on the same store.
+    fn ask(&self, command: &[&str], what: &str) -> anyhow::Result<()> {
+        let mut command_line = this_program("trainer")?;
+        command_line.args(command).arg("--store").arg(self.store()).stdout(Stdio::null());
+        let status = command_line.status().with_context(|| format!("cannot start the trainer for {what}"))?;
+        ensure!(status.success(), "the trainer rejected {what}");
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 /// Time without an acknowledgement after which a message is resent.
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) finished: AtomicBool,
     /// Messages that each agent should have sent by now, in millionths of a message.
     pub(crate) due: AtomicU64,
+    /// How often all connections were ended.
+    pub(crate) cut: watch::Sender<u64>,
 }
 
 /// See the module.
@@ -42,7 +45,10 @@ pub(crate) struct Agent {
     next: u64,
     waiting: BTreeMap<u64, Instant>,
     packet: u16,
-    ready: bool,
+    /// Cuts after which it was counted as ready.
+    ready: Option<u64>,
+    /// Time of the last health report.
+    reported: Instant,
     out: BytesMut,
 }
 
@@ -52,7 +58,8 @@ impl Agent {
         let LoadOptions { run, rows, alert_every, .. } = shared.options;
         let maker = Maker::new(run, rows, alert_every, id);
         let (waiting, out) = (BTreeMap::new(), BytesMut::new());
-        Self { name, id, shared, maker, tried: id as usize, next: 1, waiting, packet: 0, ready: false, out }
+        let (tried, reported) = (id as usize, now());
+        Self { name, id, shared, maker, tried, next: 1, waiting, packet: 0, ready: None, reported, out }
     }
 
     /// Runs until everything is sent and acknowledged, or until patience ends. Returns the agent's name and the highest
@@ -89,6 +96,7 @@ impl Agent {
         let mut input = BytesMut::with_capacity(8 * 1024);
         let mut bursts = self.bursts();
         let mut pinged = now();
+        let mut cut = self.shared.cut.subscribe();
         while !self.is_done() && alive.elapsed() < patience {
             if !self.out.is_empty() {
                 stream.write_all(&self.out).await.map_err(broken)?;
@@ -103,11 +111,15 @@ impl Agent {
                         *alive = now();
                     }
                 }
+                Ok(()) = cut.changed() => {
+                    return Err(Error::InsufficientBytes(0));
+                }
                 _ = bursts.tick() => {
                     if pinged.elapsed() >= PING {
                         pinged = now();
                         Packet::PingReq(PingReq).write(&mut self.out, None)?;
                     }
+                    self.send_health()?;
                     self.send_due()?;
                     if !self.shared.finished.load(Ordering::Relaxed) && self.waiting.is_empty() {
                         *alive = now();
@@ -152,7 +164,8 @@ impl Agent {
                     self.acknowledged(&publish.payload);
                 }
                 Ok(Packet::SubAck(_)) => {
-                    if !std::mem::replace(&mut self.ready, true) {
+                    let cuts = Some(*self.shared.cut.borrow());
+                    if std::mem::replace(&mut self.ready, cuts) != cuts {
                         self.shared.tally.ready.fetch_add(1, Ordering::Relaxed);
                         self.shared.tally.changed.notify_one();
                     }
@@ -175,6 +188,20 @@ impl Agent {
         self.shared.tally.acknowledged.fetch_add((before - self.waiting.len()) as u64, Ordering::Relaxed);
     }
 
+    /// Sends a health report if it is time.
+    fn send_health(&mut self) -> Result<(), Error> {
+        let every = Duration::from_secs(self.shared.options.health_every_s.into());
+        if every.is_zero() || self.reported.elapsed() < every {
+            return Ok(());
+        }
+        self.reported = now();
+        let topic = agent_topic(&self.name, Kind::Health);
+        let publish = Publish::new(topic.as_str(), QoS::AtMostOnce, self.maker.health().to_vec(), None);
+        Packet::Publish(publish).write(&mut self.out, None)?;
+        self.shared.tally.health.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Resends overdue messages, then sends new ones up to the rate and the window.
     fn send_due(&mut self) -> Result<(), Error> {
         let at = now();
@@ -185,7 +212,9 @@ impl Agent {
             self.shared.tally.repeated.fetch_add(1, Ordering::Relaxed);
         }
         if self.shared.started.load(Ordering::Relaxed) && !self.shared.finished.load(Ordering::Relaxed) {
-            let due = self.shared.due.load(Ordering::Relaxed) / 1_000_000;
+            // At low rates, agents take turns.
+            let turn = u64::from(self.id) * 1_000_000 / u64::from(self.shared.options.agents.max(1));
+            let due = (self.shared.due.load(Ordering::Relaxed) + turn) / 1_000_000;
             while self.next <= due && self.waiting.len() < self.shared.options.window {
                 self.send(self.next)?;
                 self.next += 1;

@@ -44,6 +44,15 @@ impl Maker {
     }
 }
 
+impl Maker {
+    /// Bytes of a health report.
+    pub(crate) fn health(&mut self) -> &[u8] {
+        let body = Body::Health(lapwing_shared::messages::Health::default());
+        let message = Message { run: self.run, number: 0, sent_s: 1_700_000_000, body };
+        message.encode(&mut self.buffer).map_or(&[], |bytes| bytes)
+    }
+}
+
 fn alert(agent: u32) -> Body {
     let [_, b, c, d] = agent.to_be_bytes();
     let peer = Peer { address: Address::from_v4([192, 0, 2, d]), flows: 40 };

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Options of a load.
 #[derive(Clone, Debug, Args)]
@@ -38,6 +38,12 @@ pub struct LoadOptions {
     /// Every N-th message is an alert.
     #[arg(long, default_value_t = 10)]
     pub alert_every: u64,
+    /// Interval of an agent's health reports, seconds; 0: none. They have no number and are not acknowledged.
+    #[arg(long, default_value_t = 0)]
+    pub health_every_s: u32,
+    /// End all connections at once after this time, seconds; 0: never.
+    #[arg(long, default_value_t = 0)]
+    pub cut_after_s: u32,
     /// Interval of an agent's bursts, milliseconds.
     #[arg(long, default_value_t = 500)]
     pub look_ms: u64,
@@ -71,6 +77,12 @@ pub struct Report {
     pub unacknowledged: u64,
     /// Connections after the first one of each agent.
     pub reconnections: u64,
+    /// Health reports.
+    pub health: u64,
+    /// Seconds until all agents were connected and subscribed.
+    pub connected_s: f64,
+    /// The same after all connections ended at once; `None` if they did not, or did not all come back.
+    pub reconnected_s: Option<f64>,
     /// Seconds from the first message to the end of sending.
     pub sending_s: f64,
     /// Seconds until the last acknowledgement.
@@ -81,7 +93,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "sent {} in {:.1} s ({:.0}/s), acknowledged {} by {:.1} s, unacknowledged {}, resent {}, reconnections {}",
+            "sent {} in {:.1} s ({:.0}/s), acknowledged {} by {:.1} s, unacknowledged {}, resent {}, reconnections {}, \
+             health reports {}, connected within {:.1} s",
             self.sent,
             self.sending_s,
             self.sent as f64 / self.sending_s,
@@ -89,8 +102,11 @@ impl fmt::Display for Report {
             self.total_s,
             self.unacknowledged,
             self.repeated,
-            self.reconnections
-        )
+            self.reconnections,
+            self.health,
+            self.connected_s
+        )?;
+        self.reconnected_s.map_or(Ok(()), |seconds| write!(f, ", all again within {seconds:.1} s"))
     }
 }
 
@@ -101,6 +117,7 @@ pub(crate) struct Tally {
     pub(crate) repeated: AtomicU64,
     pub(crate) acknowledged: AtomicU64,
     pub(crate) connections: AtomicU64,
+    pub(crate) health: AtomicU64,
     /// Agents that have subscribed; `changed` wakes the one waiter.
     pub(crate) ready: AtomicU64,
     pub(crate) changed: Notify,
@@ -123,7 +140,9 @@ async fn drive(options: &LoadOptions) -> anyhow::Result<Report> {
         started: AtomicBool::new(false),
         finished: AtomicBool::new(false),
         due: AtomicU64::new(0),
+        cut: watch::Sender::new(0),
     });
+    let began = now();
     let agents: Vec<_> =
         (0..options.agents).map(|id| tokio::spawn(Agent::new(id, Arc::clone(&shared)).run())).collect();
     let patience = Duration::from_secs(options.patience_seconds.into());
@@ -137,11 +156,14 @@ async fn drive(options: &LoadOptions) -> anyhow::Result<Report> {
     if tokio::time::timeout(patience, all_ready).await.is_err() {
         anyhow::bail!("only {} of {agent_count} agents connected", ready());
     }
+    let connected_s = began.elapsed().as_secs_f64();
+    let mut cut = Cut::new(options.cut_after_s);
     let start = now();
     shared.started.store(true, Ordering::Relaxed);
     let mut last_report = start;
     while start.elapsed() < Duration::from_secs(options.seconds.into()) {
         tokio::time::sleep(Duration::from_millis(10)).await;
+        cut.look(&shared, start.elapsed());
         let each = start.elapsed().as_secs_f64() * f64::from(options.rate) / f64::from(options.agents);
         shared.due.store((each * 1e6) as u64, Ordering::Relaxed);
         if options.report_every > 0 && last_report.elapsed().as_secs() >= options.report_every.into() {
@@ -173,9 +195,40 @@ async fn drive(options: &LoadOptions) -> anyhow::Result<Report> {
         unacknowledged: sent - acknowledged,
         repeated: count(&shared.tally.repeated),
         reconnections: count(&shared.tally.connections).saturating_sub(agent_count),
+        health: count(&shared.tally.health),
+        connected_s,
+        reconnected_s: cut.reconnected_s,
         sending_s,
         total_s: start.elapsed().as_secs_f64(),
     })
+}
+
+/// The end of all connections at once.
+struct Cut {
+    after: Option<Duration>,
+    at: Option<Duration>,
+    reconnected_s: Option<f64>,
+}
+
+impl Cut {
+    fn new(after_s: u32) -> Self {
+        let after = (after_s > 0).then(|| Duration::from_secs(after_s.into()));
+        Self { after, at: None, reconnected_s: None }
+    }
+
+    /// Ends the connections when it is time, and notices when all agents are back.
+    fn look(&mut self, shared: &Shared, elapsed: Duration) {
+        if self.after.is_some_and(|after| elapsed >= after) {
+            self.after = None;
+            self.at = Some(elapsed);
+            shared.tally.ready.store(0, Ordering::Relaxed);
+            shared.cut.send_modify(|cuts| *cuts += 1);
+        }
+        let all = shared.tally.ready.load(Ordering::Relaxed) >= u64::from(shared.options.agents);
+        if let Some(at) = self.at.filter(|_| all && self.reconnected_s.is_none()) {
+            self.reconnected_s = Some((elapsed - at).as_secs_f64());
+        }
+    }
 }
 
 /// The monotonic clock.

@@ -3,7 +3,11 @@
 //!
 //! Whoever can send rows as an agent can teach the network that an attack is normal. So both releases replay the same
 //! attacks: those of this project's own captures ([`sealed`]) and those that operators labelled. A release is held back if
-//! it detects fewer of them, or if evidence limits or the range of a feature change by more than [`MOVE`].
+//! it misses one that was detected, or if evidence limits or the range of a feature change by more than [`MOVE`].
+//!
+//! A borderline attack, see [`NARROW`], does not hold a release back: two releases from other hours of the same traffic
+//! differ by as much. So that borderline cases cannot be made in small steps, an attack is borderline only if it was in
+//! the release that an operator approved last, too.
 //!
 //! Labels of attacks only decide who signs: no threshold is computed from them.
 
@@ -24,6 +28,7 @@ use lapwing_shared::release::manifest::{ArtifactForm, Manifest};
 use lapwing_shared::units::{Address, Timestamp};
 use lapwing_shared::verdict::network::NetworkError;
 use lapwing_shared::verdict::scaling::{FeatureScaling, INPUT_QUANTA_PER_UNIT};
+use std::fmt;
 
 /// Largest ratio between an evidence limit, or the reach of a feature's range, and its previous value, in both
 /// directions.
@@ -33,6 +38,11 @@ const BUDGET: f32 = 1.0;
 /// Budgets whose limits are compared, alerts per day. Rarer alerts are extrapolated, and more frequent ones hardly
 /// differ from the lowest limit.
 const BUDGETS: std::ops::RangeInclusive<f32> = 0.1..=10.0;
+/// Multiples of the evidence limit at which attacks are replayed.
+const STRENGTHS: [f32; 15] = [4.0, 3.0, 2.5, 2.0, 1.75, 1.5, 1.35, 1.2, 1.1, 1.0, 0.9, 0.8, 0.65, 0.5, 0.25];
+/// An attack that is detected at less than this multiple of the limit, and missed at more than its reciprocal, is a
+/// borderline case.
+const NARROW: f32 = 1.5;
 /// Findings of one type that are named; further ones are counted.
 const NAMED: usize = 5;
 
@@ -78,6 +88,22 @@ fn attack_row(at: Timestamp, source: Address, destination: Address, features: Fe
     }
 }
 
+/// Largest multiple of a release's evidence limit, of [`STRENGTHS`], at which an attack still opens an episode; 0 below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Strength(f32);
+
+impl Strength {
+    fn is_detected(self) -> bool {
+        self.0 >= 1.0
+    }
+}
+
+impl fmt::Display for Strength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Number of attacks of one origin and how many of them each release detects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recall {
@@ -87,8 +113,10 @@ pub struct Recall {
     pub before: Option<usize>,
     /// Detected by the new release.
     pub now: usize,
-    /// Detected by the previous release but not by the new one.
+    /// Detected by an earlier release but not by the new one.
     pub lost: Vec<String>,
+    /// The same for borderline cases, which hold no release back.
+    pub narrow: Vec<String>,
 }
 
 /// What the gate found.
@@ -114,7 +142,9 @@ impl GateReport {
     pub fn summary(&self) -> String {
         let recall = |name: &str, recall: &Recall| {
             let before = recall.before.map_or(String::new(), |before| format!(", {before} before"));
-            format!("detects {} of {} {name} attacks{before}", recall.now, recall.attacks)
+            let narrow = named(&recall.narrow);
+            let narrow = if narrow.is_empty() { narrow } else { format!(", narrowly misses {narrow}") };
+            format!("detects {} of {} {name} attacks{before}{narrow}", recall.now, recall.attacks)
         };
         let compared = self
             .previous
@@ -135,72 +165,141 @@ impl<'a> Detector<'a> {
         Self { manifest, int8 }
     }
 
-    /// Whether the attack opens at least one episode at the default false-alert budget.
-    fn detects(&self, attack: &Attack) -> Result<bool, NetworkError> {
+    /// How strongly it detects each attack, see [`Strength`].
+    ///
+    /// # Errors
+    /// When its network cannot run.
+    pub fn strengths(&self, attacks: &[Attack]) -> Result<Vec<Strength>, NetworkError> {
+        attacks.iter().map(|attack| self.strength(attack)).collect()
+    }
+
+    fn strength(&self, attack: &Attack) -> Result<Strength, NetworkError> {
         let scores = scores(self.int8, &self.manifest.scaling, attack.rows.iter().map(|row| &row.features))?;
         let rows: Vec<&Row> = attack.rows.iter().collect();
         let scores: Vec<Option<u32>> = scores.into_iter().map(Some).collect();
         let traffic = Traffic::new(benign_flows(&rows, &scores));
         let drift_nats = self.manifest.evidence_drift_nats;
-        let rule = AlertRule { drift_nats, limit_nats: self.manifest.evidence_limit(BUDGET) };
-        Ok(traffic.alerts(&self.manifest.calibration, rule) > 0)
+        let limit_nats = self.manifest.evidence_limit(BUDGET);
+        let alerts_at = |strength: &f32| {
+            let rule = AlertRule { drift_nats, limit_nats: limit_nats * strength };
+            traffic.alerts(&self.manifest.calibration, rule) > 0
+        };
+        Ok(Strength(STRENGTHS.into_iter().find(alerts_at).unwrap_or_default()))
     }
 }
 
-/// Compares a release with the previous one, given as the bytes of its release file.
+/// Compares a release with earlier ones, given as the bytes of their release files.
 ///
 /// # Errors
-/// When the previous release cannot be read, or a network cannot run.
-pub fn check(new: &Detector<'_>, previous: Option<&[u8]>, labelled: &[Attack]) -> Result<GateReport, GateError> {
-    let sealed = sealed::attacks();
-    let Some(bytes) = previous else { return report(new, None, &sealed, labelled) };
-    let (file, manifest) = release::read(bytes)?;
-    if manifest.schema != schema_id() {
-        return report(new, None, &sealed, labelled);
-    }
-    let form = manifest.artifacts.iter().find(|artifact| artifact.form == ArtifactForm::Int8);
-    let int8 = form.and_then(|artifact| file.artifact(&manifest, artifact));
-    let int8 = int8.ok_or(GateError::NoInt8 { version: manifest.version })?;
-    report(new, Some(&Detector::new(&manifest, int8)), &sealed, labelled)
+/// When an earlier release cannot be read, or a network cannot run.
+pub fn check(new: &Detector<'_>, earlier: Earlier<'_>, labelled: &[Attack]) -> Result<GateReport, GateError> {
+    let previous = earlier.previous.map(Opened::read).transpose()?.flatten();
+    let reference = earlier.reference.map(Opened::read).transpose()?.flatten();
+    let compared = Compared {
+        new,
+        previous: previous.as_ref().map(Opened::detector),
+        reference: reference.as_ref().map(Opened::detector),
+    };
+    compared.report(&sealed::attacks(), labelled)
 }
 
-fn report(
-    new: &Detector<'_>,
-    previous: Option<&Detector<'_>>,
-    sealed: &[Attack],
-    labelled: &[Attack],
-) -> Result<GateReport, GateError> {
-    let (sealed, labelled) = (recall(new, previous, sealed)?, recall(new, previous, labelled)?);
-    let mut findings = Vec::new();
-    for (name, recall) in [("sealed", &sealed), ("labelled", &labelled)] {
-        if recall.before.is_some_and(|before| recall.now < before) {
-            let before = recall.before.unwrap_or_default();
-            let lost = named(&recall.lost);
-            findings.push(format!("detects {} of {before} {name} attacks, misses {lost}", recall.now));
+/// Release files of a group with which the gate compares a new release.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Earlier<'a> {
+    /// The newest one.
+    pub previous: Option<&'a [u8]>,
+    /// The newest one that an operator approved, or else the oldest one: many small steps must not add up unseen.
+    pub reference: Option<&'a [u8]>,
+}
+
+/// An earlier release.
+struct Opened<'a> {
+    manifest: Manifest,
+    int8: &'a [u8],
+}
+
+impl<'a> Opened<'a> {
+    /// `None` for a release of another feature schema, which cannot score the attacks.
+    fn read(bytes: &'a [u8]) -> Result<Option<Self>, GateError> {
+        let (file, manifest) = release::read(bytes)?;
+        if manifest.schema != schema_id() {
+            return Ok(None);
         }
+        let form = manifest.artifacts.iter().find(|artifact| artifact.form == ArtifactForm::Int8);
+        let int8 = form.and_then(|artifact| file.artifact(&manifest, artifact));
+        let int8 = int8.ok_or(GateError::NoInt8 { version: manifest.version })?;
+        Ok(Some(Self { manifest, int8 }))
     }
-    if let Some(previous) = previous {
-        findings.extend(moved_limits(previous.manifest, new.manifest));
-        findings.extend(moved_ranges(previous.manifest, new.manifest));
+
+    fn detector(&self) -> Detector<'_> {
+        Detector::new(&self.manifest, self.int8)
     }
-    let previous = previous.map(|previous| previous.manifest.version);
-    Ok(GateReport { previous, sealed, labelled, findings })
 }
 
-fn recall(new: &Detector<'_>, previous: Option<&Detector<'_>>, attacks: &[Attack]) -> Result<Recall, NetworkError> {
-    let mut recall = Recall { attacks: attacks.len(), before: previous.map(|_| 0), ..Recall::default() };
-    for attack in attacks {
-        let now = new.detects(attack)?;
-        recall.now += usize::from(now);
-        let Some(previous) = previous else { continue };
-        if previous.detects(attack)? {
-            recall.before = recall.before.map(|before| before + 1);
-            if !now {
-                recall.lost.push(attack.name.clone());
+/// A new release and those before it.
+struct Compared<'a> {
+    new: &'a Detector<'a>,
+    previous: Option<Detector<'a>>,
+    reference: Option<Detector<'a>>,
+}
+
+impl Compared<'_> {
+    fn report(&self, sealed: &[Attack], labelled: &[Attack]) -> Result<GateReport, GateError> {
+        let (sealed, labelled) = (self.recall(sealed)?, self.recall(labelled)?);
+        let mut findings = Vec::new();
+        for (name, recall) in [("sealed", &sealed), ("labelled", &labelled)] {
+            if !recall.lost.is_empty() {
+                let lost = named(&recall.lost);
+                findings.push(format!("detects {} of {} {name} attacks, misses {lost}", recall.now, recall.attacks));
             }
         }
+        if let Some(previous) = &self.previous {
+            findings.extend(moved_limits(previous.manifest, self.new.manifest));
+            findings.extend(moved_ranges(previous.manifest, self.new.manifest));
+        }
+        let previous = self.previous.as_ref().map(|previous| previous.manifest.version);
+        Ok(GateReport { previous, sealed, labelled, findings })
     }
-    Ok(recall)
+
+    fn recall(&self, attacks: &[Attack]) -> Result<Recall, NetworkError> {
+        let mut recall =
+            Recall { attacks: attacks.len(), before: self.previous.as_ref().map(|_| 0), ..Recall::default() };
+        for attack in attacks {
+            let now = self.new.strength(attack)?;
+            recall.now += usize::from(now.is_detected());
+            let Some(previous) = &self.previous else { continue };
+            let previous = previous.strength(attack)?;
+            let reference = self.reference.as_ref().map(|reference| reference.strength(attack)).transpose()?;
+            recall.before = recall.before.map(|before| before + usize::from(previous.is_detected()));
+            match Change::of(previous, reference.unwrap_or_default(), now) {
+                Change::None => {}
+                Change::Narrow => recall.narrow.push(attack.name.clone()),
+                Change::Lost => recall.lost.push(attack.name.clone()),
+            }
+        }
+        Ok(recall)
+    }
+}
+
+/// What a new release changes about an attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// Detected as before, or missed as before.
+    None,
+    /// Missed, but by little, and earlier releases detected it by little: another choice of rows moves an attack by as much.
+    Narrow,
+    /// Missed, and that is not chance.
+    Lost,
+}
+
+impl Change {
+    fn of(previous: Strength, reference: Strength, now: Strength) -> Self {
+        let before = if reference > previous { reference } else { previous };
+        if now.is_detected() || !before.is_detected() {
+            return Self::None;
+        }
+        if before.0 < NARROW && now.0 >= 1.0 / NARROW { Self::Narrow } else { Self::Lost }
+    }
 }
 
 /// At most [`NAMED`] names and the number of the others.

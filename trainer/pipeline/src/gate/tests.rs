@@ -1,6 +1,6 @@
 //! Releases of honest and of hostile agents, made as `serve` makes them.
 
-use super::{Attack, GateReport, attack_row};
+use super::{Attack, Change, GateReport, Strength, attack_row};
 use crate::make::Pipeline;
 use crate::order::{Guard, MadeRelease, Order, ReleaseMaker};
 use crate::release::build::sign_held;
@@ -133,4 +133,38 @@ fn an_agent_with_one_row_does_not_prevent_a_release() {
     let shares: Vec<_> = made.shares.iter().map(|share| (share.agent, share.given, share.used)).collect();
     assert_eq!(shares, [(1, ROWS, ROWS), (2, 1, 1)]);
     assert!(read(&made.file).unwrap().1.origin.rows > 1_000);
+}
+
+#[test]
+fn only_attacks_near_the_limit_may_be_missed_without_an_operator() {
+    let change = |previous, reference, now| Change::of(Strength(previous), Strength(reference), Strength(now));
+    for (previous, reference, now, expected) in [
+        (4.0, 4.0, 1.0, Change::None),
+        (0.9, 0.9, 0.25, Change::None),
+        (1.2, 1.35, 0.9, Change::Narrow),
+        (1.2, 0.0, 0.8, Change::Narrow),
+        (1.2, 1.2, 0.65, Change::Lost),
+        (1.5, 1.2, 0.9, Change::Lost),
+        (0.9, 1.75, 0.9, Change::Lost),
+    ] {
+        assert_eq!(change(previous, reference, now), expected, "{previous}, {reference} → {now}");
+    }
+}
+
+#[test]
+fn an_attack_that_weakens_in_small_steps_is_compared_with_the_reference() {
+    let maker = Maker::new();
+    let strong = maker.make(1, maker.honest(10), Guard::default());
+    let mut poisoned = maker.honest(20);
+    poisoned.retain(|row| row.agent == 1);
+    poisoned.extend(rows(2, scan(&maker.mixture, ROWS, 30)));
+    let weak = maker.make(2, poisoned.clone(), Guard { hold: false, ..maker.guard(&strong) });
+    let alone = maker.make(3, poisoned.clone(), maker.guard(&weak));
+    assert!(alone.gate.labelled.lost.is_empty(), "the previous release misses it, too: {:?}", alone.gate);
+    let reference = Guard { reference: Some(strong.file), ..maker.guard(&weak) };
+    let compared = maker.make(3, poisoned, reference);
+    assert_eq!(
+        (compared.gate.labelled.lost.as_slice(), compared.held),
+        (["episode 7 of gw-1".into()].as_slice(), true)
+    );
 }
