@@ -31,9 +31,10 @@ pub(super) fn write_health(
 
 /// Fills the columns of agents whose messages were stored before the columns existed.
 pub(super) fn fill(connection: &Connection) -> rusqlite::Result<()> {
+    type Payload = Option<Vec<u8>>;
     let text = "SELECT id, status, health FROM agents";
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let agents: Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>)> =
+    let agents: Vec<(i64, Payload, Payload)> =
         connection.prepare(text)?.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
     let mut degraded = connection.prepare("UPDATE agents SET degraded = ?2 WHERE id = ?1")?;
     for (agent, status, health) in agents {
