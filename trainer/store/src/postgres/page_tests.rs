@@ -83,6 +83,7 @@ fn no_page_reads_a_whole_table_or_sorts() {
         assert!(plan(&mut client, &query).iter().any(|step| step.contains("Index")), "{}", query.text);
     }
     assert!(client.prepare(&dollars(&DAYS)).is_ok());
+    // It sorts the few agents that became silent; without a sort, PostgreSQL would walk all agents in order.
     client.batch_execute("SET enable_sort = on").unwrap();
     let silent = SILENT.replace("$1", "5");
     assert!(plan(&mut client, &with_values(&silent, &[])).iter().any(|step| step.contains("agents_by_seen")));
