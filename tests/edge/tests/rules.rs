@@ -36,7 +36,7 @@ const CRATES: &[Crate] = &[
     may_use("report", &[]),
     may_use("fleet", &["shared"]),
     may_use("segments", &["shared", "common"]),
-    may_use("store", &["shared", "common", "fleet", "segments"]),
+    may_use("store", &["shared", "common", "fleet", "segments", "skips"]),
     may_use("collect", &["shared", "common", "fleet", "store"]),
     may_use("models", &["shared", "config", "tables", "methods", "neural"]),
     may_use("pipeline", &["shared", "capture", "common", "tables", "methods", "neural", "report", "segments", "store"]),

@@ -23,7 +23,7 @@ pub trait Place: Send + Sync {
     /// Prepares the place for the segments of a store, given by its number. `is_empty`: the store lists no segments.
     ///
     /// # Errors
-    /// When the place belongs to another store or to nobody although the store lists segments, or cannot be written.
+    /// When the place belongs to another store or to no store although the store lists segments, or cannot be written.
     fn claim(&self, store_id: u64, is_empty: bool) -> Result<(), SegmentError>;
 
     /// Stores a file under a name; when this returns, the whole file is durable. An existing file is replaced.

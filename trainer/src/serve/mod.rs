@@ -9,6 +9,8 @@ pub(crate) mod publish;
 pub mod classify;
 #[cfg(test)]
 mod classify_tests;
+#[cfg(test)]
+mod compaction_tests;
 mod compaction;
 mod counter_log;
 mod keeper;

@@ -2,7 +2,6 @@
 
 use super::testing::{held, manifest, network, release, release_of};
 use super::*;
-use crate::config::StoreSection;
 use lapwing_pipeline::card::CardFiles;
 use lapwing_pipeline::gate::GateReport;
 use lapwing_pipeline::order::{Guard, MadeRelease, Order, StageProgress};
@@ -12,7 +11,7 @@ use lapwing_shared::messages::topics::{Kind, agent_topic, chunk_topic, release_t
 use lapwing_shared::messages::{Acknowledgement, Body};
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
 use lapwing_shared::release::signature::{KeyUse, SignedManifest};
-use lapwing_store::testing::{Folder, SCHEMA, bytes, name, own_samples, received, samples, status};
+use lapwing_store::testing::{Folder, SCHEMA, bytes, name, samples, status};
 use lapwing_store::{Counter, HeldState, TrainingRow};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
@@ -21,7 +20,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes releases and records the number of rows.
 #[derive(Default)]
@@ -385,36 +384,4 @@ fn a_weekly_schedule_trains_when_seven_days_have_passed_and_pauses_after_a_failu
     let releases = handle.releases("home", 9).unwrap();
     assert_eq!((releases[0].made_s, releases[0].reason.as_deref()), (at(14 * DAY_S + 600).wall_s, Some("schedule")));
     server.stop().unwrap();
-}
-
-#[test]
-fn rows_move_to_segments_while_the_server_runs() {
-    let folder = Folder::new();
-    let mut store = Store::open(folder.store(), lapwing_store::Limits::default()).unwrap();
-    const BATCH: u64 = lapwing_shared::messages::SAMPLE_ROWS as u64;
-    // More than a full segment, so that it is not a question of time.
-    let full = lapwing_segments::Limits::default().rows();
-    let rows: Vec<(u64, bool)> = (0..BATCH).map(|at_s| (at_s, false)).collect();
-    let message = |number| received("gw-1", &own_samples(1, number, &rows));
-    for numbers in (1..=full / BATCH + 1).collect::<Vec<_>>().chunks(100) {
-        store.commit(&numbers.iter().map(|number| message(*number)).collect::<Vec<_>>(), 5).unwrap();
-    }
-    store.close().unwrap();
-    let config =
-        Config { store: StoreSection { segments: Some("rows".into()), ..config(&folder).store }, ..config(&folder) };
-    let server = Server::start(config, &Roles::default(), Arc::new(Maker::default()), clock::moment()).unwrap();
-    let value = |server: &Server, name| {
-        server.segment_counts().named().into_iter().find(|count| count.name == name).unwrap().value
-    };
-    let deadline = clock::after(TIMEOUT);
-    while value(&server, "segments") < 2 {
-        assert!(clock::monotonic() < deadline, "no segment was written");
-        std::thread::yield_now();
-    }
-    assert_eq!((value(&server, "segment_failures"), value(&server, "segments_written")), (0, 2));
-    assert_eq!(value(&server, "segment_rows"), (full / BATCH + 1) * BATCH);
-    server.stop().unwrap();
-    let handle = StoreHandle::open(folder.store()).unwrap();
-    assert!(handle.journal(&lapwing_shared::features::schema::schema_id()).unwrap().is_empty());
-    assert_eq!(handle.segments_folder().unwrap(), Some(folder.path().join("rows")));
 }

@@ -283,8 +283,8 @@ fn is_rewritable(segment: &StoredSegment) -> bool {
     segment.segment.schema == schema_id() && !segment.agents.is_empty()
 }
 
-/// Whether a file has so many rows that do not count, or such rows of an agent that an operator removed, that it is written
-/// again without them.
+/// Whether a file is written again without the rows that do not count, because they are many, or of an agent that an operator
+/// removed.
 fn has_surplus(segment: &StoredSegment) -> bool {
     segment.has_forgotten || segment.counted_rows.saturating_mul(4) < segment.segment.rows.saturating_mul(3)
 }

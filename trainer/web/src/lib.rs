@@ -25,6 +25,8 @@ mod large_fleet_tests;
 mod page_speed_tests;
 #[cfg(test)]
 mod limit_tests;
+#[cfg(test)]
+mod list_tests;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]

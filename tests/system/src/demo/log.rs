@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
-/// What the trainer's log tells the story.
+/// Events in the trainer's log that the story waits for.
 pub(super) struct Signals {
     /// The alerts in the store were classified.
     pub(super) classified: Sender<()>,

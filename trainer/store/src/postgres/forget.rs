@@ -83,7 +83,7 @@ pub(super) fn remove(session: &mut Session, agents: &[i64]) -> Queried<Tally> {
     Ok(tally)
 }
 
-/// Removes an agent at an operator's request; false if there is none.
+/// Removes an agent at an operator's request; false for an unknown name.
 pub(super) fn forget(session: &mut Session, name: &str) -> Queried<bool> {
     let row = session.query_opt("SELECT id FROM agents WHERE name = $1 FOR UPDATE", &[&name])?;
     let Some(row) = row else { return Ok(false) };

@@ -1,0 +1,76 @@
+//! Lists of alerts and agents: filters, pages, searches.
+
+use super::tests::Stage;
+use lapwing_shared::messages::AlertState;
+use lapwing_store::testing::{alert, received, status};
+
+#[test]
+fn lists_are_filtered_and_paged() {
+    let opened = |number: u64| {
+        let agent = ["gw-1", "gw-2", "gw-3"][number as usize % 3];
+        received(agent, &alert(1, number, number, AlertState::Opened, (number * 3_600, number * 3_600 + 5)))
+    };
+    let stage = Stage::new(&(1..=30).map(opened).collect::<Vec<_>>());
+    let episodes = |path: &str| -> (Vec<String>, Option<i64>) {
+        let list = stage.json(path);
+        let alerts = list["alerts"].as_array().unwrap();
+        (alerts.iter().map(|alert| alert["episode"].as_str().unwrap().to_owned()).collect(), list["next"].as_i64())
+    };
+    assert_eq!(episodes("/api/v1/alerts").0.len(), 30);
+    let mut seen = Vec::new();
+    let mut path = "/api/v1/alerts?agent=gw-2&limit=4".to_owned();
+    loop {
+        let (mut page, next) = episodes(&path);
+        assert!(page.len() <= 4);
+        seen.append(&mut page);
+        let Some(next) = next else { break };
+        path = format!("/api/v1/alerts?agent=gw-2&limit=4&before={next}");
+    }
+    let of_gw_2: Vec<String> =
+        (1..=30).rev().filter(|number| number % 3 == 1).map(|number: u64| number.to_string()).collect();
+    assert_eq!(seen, of_gw_2, "each once, newest first");
+    assert_eq!(episodes("/api/v1/alerts?from=1970-01-02&to=1970-01-02T02:00").0, ["26", "25", "24"]);
+    assert_eq!(episodes("/api/v1/alerts?kind=unknown&state=open&limit=500").0.len(), 30);
+    assert!(episodes("/api/v1/alerts?state=closed").0.is_empty() && episodes("/api/v1/alerts?kind=x").0.is_empty());
+    assert!(stage.page("/alerts?kind=x").contains("match these filters"));
+    assert!(
+        stage.page("/alerts?agent=gw-2&limit=4").contains("agent=gw-2&#38;limit=4&#38;before="),
+        "link to the next page"
+    );
+    stage.end();
+}
+
+#[test]
+fn a_filter_finds_the_oldest_alert_among_many_others() {
+    let opened = |number: u64| received("gw-1", &alert(1, number, number, AlertState::Opened, (50, 60)));
+    let mut batch = vec![received("gw-2", &alert(1, 1, 1, AlertState::Closed, (10, 20)))];
+    batch.extend((1..=6_000).map(opened));
+    let stage = Stage::new(&batch);
+    assert_eq!(stage.json("/api/v1/agents")["counts"]["open_alerts"], 6_000);
+    for query in ["state=closed", "agent=gw-2", "agent=gw-2&state=closed&kind=unknown", "state=closed&from=1970-01-01"]
+    {
+        let page = stage.json(&format!("/api/v1/alerts?{query}"));
+        let found: Vec<_> = page["alerts"].as_array().unwrap().iter().map(|alert| alert["agent"].as_str()).collect();
+        assert_eq!((found, page["next"].as_i64()), (vec![Some("gw-2")], None), "{query}");
+    }
+    let none = stage.json("/api/v1/alerts?agent=gw-2&state=open");
+    assert!(none["alerts"].as_array().unwrap().is_empty() && none["next"].is_null());
+    stage.end();
+}
+
+#[test]
+fn agents_are_found_by_the_beginning_or_a_part_of_their_name() {
+    let batch: Vec<_> =
+        ["gw-1", "gw-10", "gw-2", "north-gw-1"].iter().map(|agent| received(agent, &status(1))).collect();
+    let stage = Stage::new(&batch);
+    let names = |query: &str| -> Vec<String> {
+        let list = stage.json(&format!("/api/v1/agents?{query}"));
+        assert_eq!((list["counts"]["agents"].as_u64(), list["next"].as_i64()), (Some(4), None), "{query}");
+        list["agents"].as_array().unwrap().iter().map(|agent| agent["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("prefix=gw-1"), ["gw-1", "gw-10"]);
+    assert_eq!(names("agent=gw-1"), ["gw-1", "gw-10", "north-gw-1"]);
+    assert_eq!(names("agent=gw-1&prefix=north&group=home&state=online"), ["north-gw-1"]);
+    assert!(names("prefix=gw-1&state=offline").is_empty());
+    stage.end();
+}
