@@ -98,6 +98,9 @@ impl Compactor {
 
     /// Claims the place for this store and removes files that nothing names; returns their number.
     fn start(&self) -> Result<u64, StoreError> {
+        // An earlier compactor may still run, in a process that has lost its lease without noticing. It must not list a
+        // file that is removed below.
+        self.handle.begin_compaction()?;
         let (place, segments) = (self.handle.place()?, self.handle.segments(None)?);
         place.claim(self.handle.id()?, segments.is_empty())?;
         let mut known: BTreeSet<String> = segments.into_iter().map(|segment| segment.segment.file).collect();

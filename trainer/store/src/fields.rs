@@ -250,7 +250,8 @@ pub(crate) fn alert_state(number: i64) -> AlertState {
     }
 }
 
-fn time(nanos: i64) -> Timestamp {
+/// A stored time.
+pub(crate) fn time(nanos: i64) -> Timestamp {
     Timestamp::from_nanos(nanos.cast_unsigned())
 }
 

@@ -19,6 +19,7 @@ mod received;
 mod places;
 mod row_store;
 mod rows;
+mod segment_fields;
 mod segment_rows;
 mod shares;
 mod sqlite;

@@ -6,6 +6,9 @@ use lapwing_shared::features::FeatureVector;
 use lapwing_shared::messages::{Body, Message, SampleRow, Samples};
 use lapwing_shared::release::name::parse_name;
 
+/// Name of the setting that says where the segments are.
+pub(crate) const PLACE: &str = "segments";
+
 /// A segment of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSegment {
@@ -34,6 +37,14 @@ pub struct NewSegment {
     pub first_arrival: u64,
     /// Its agents, with their numbers in the store.
     pub agents: Vec<(i64, AgentExtent)>,
+}
+
+impl NewSegment {
+    /// Bytes of the file that count as an agent's, by its rows.
+    pub(crate) fn bytes_of(&self, extent: &AgentExtent) -> i64 {
+        let share = u128::from(self.segment.bytes) * u128::from(extent.rows) / u128::from(self.segment.rows.max(1));
+        i64::try_from(share).unwrap_or(i64::MAX)
+    }
 }
 
 /// Identifies a sample batch.

@@ -1,6 +1,7 @@
 //! Statements that both databases accept. Parameters are `?1`, `?2`, … in the order of their first use.
 
 use crate::fields::{AGENT, AGENT_ROW, BATCH, EPISODE, EPISODE_MESSAGE, HELD, RECORD, RELEASE, SPAN, UPDATE};
+use crate::segment_fields::SEGMENT;
 use std::sync::LazyLock;
 
 /// Held-back releases of a group to remember; older ones are deleted.
@@ -65,8 +66,6 @@ statements! {
     OVERLAPPING = "SELECT {BATCH} JOIN schemas ON schemas.id = samples.schema \
                    WHERE samples.agent = ?1 AND schemas.sha256 = ?2 AND suspect_last_ns >= ?3 \
                    AND suspect_first_ns <= ?4 ORDER BY suspect_last_ns, samples.id LIMIT ?5";
-    NEWEST_BATCH = "SELECT coalesce(max(position), 0) FROM (SELECT max(id) AS position FROM samples \
-                    UNION ALL SELECT max(value) FROM counters WHERE name = ?1) AS newest";
 
     ADD_RELEASE = "INSERT INTO releases (group_name, version, manifest_sha256, made_s, file, reason) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -115,6 +114,32 @@ statements! {
     SET_TRAINED = "UPDATE group_rows SET trained = ?1 WHERE group_name = ?2";
     AGENTS_OF_GROUP = "SELECT id, name FROM agents WHERE group_name = ?1";
     ASSIGN_GROUP = "UPDATE agents SET assigned_group = ?1 WHERE name = ?2";
+
+    SEGMENTS = "SELECT {SEGMENT} ORDER BY segments.last_arrival, segments.id";
+    SEGMENTS_OF_SCHEMA = "SELECT {SEGMENT} WHERE schemas.sha256 = ?1 ORDER BY segments.last_arrival, segments.id";
+    OVERLAPPING_SEGMENTS = "SELECT {SEGMENT} JOIN segment_agents ON segment_agents.segment = segments.id \
+                            WHERE segment_agents.agent = ?1 AND schemas.sha256 = ?2 AND suspect_last_ns >= ?3 \
+                            AND suspect_first_ns <= ?4 ORDER BY suspect_last_ns, segments.id LIMIT ?5";
+    SEGMENT_TOTALS = "SELECT count(*), (SELECT CAST(coalesce(sum(rows), 0) AS BIGINT) FROM segment_agents), \
+                      CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM segments";
+    JOURNAL = "SELECT journal.agent, journal.rows, nullif(agents.group_name, '') FROM \
+               (SELECT agent, CAST(sum(rows) AS BIGINT) AS rows FROM samples \
+                WHERE schema = (SELECT id FROM schemas WHERE sha256 = ?1) GROUP BY agent) AS journal \
+               JOIN agents ON agents.id = journal.agent";
+    NEWEST_IN_SEGMENTS = "SELECT part.agent, part.last_arrival, part.newest_ns FROM segment_agents AS part JOIN \
+                          (SELECT agent, max(last_arrival) AS last_arrival FROM segment_agents GROUP BY agent) \
+                          AS newest ON newest.agent = part.agent AND newest.last_arrival = part.last_arrival";
+    ADD_SEGMENT = "INSERT INTO segments (id, file, group_name, schema, bytes, sha256, rows, batches, first_ns, last_ns, \
+                   first_arrival, last_arrival, made_s, is_rewritten) VALUES (?1, ?2, ?3, \
+                   (SELECT id FROM schemas WHERE sha256 = ?4), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    REMOVED_SEGMENTS = "SELECT file FROM removed_segments WHERE removed_s <= ?1";
+    FORGET_REMOVED_SEGMENT = "DELETE FROM removed_segments WHERE file = ?1";
+    MARK_SEGMENTS = "UPDATE segments SET has_forgotten = 1 WHERE id IN \
+                     (SELECT segment FROM segment_agents WHERE agent = ?1)";
+
+    SETTING = "SELECT value FROM settings WHERE name = ?1";
+    SET_SETTING = "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
+    DELETE_SETTING = "DELETE FROM settings WHERE name = ?1";
 }
 
 /// Agents that `condition` selects.

@@ -8,7 +8,7 @@ use crate::traits::Handle;
 use crate::url::StoreUrl;
 use postgres::config::SslMode;
 use postgres::{Config, NoTls};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell, RefMut};
 use std::path::PathBuf;
 
 /// Repetitions of a transaction that PostgreSQL ended because of other transactions, at most.
@@ -45,6 +45,8 @@ pub(super) struct Connection {
 /// Reads the database, labels episodes and requests retraining.
 pub(crate) struct PostgresHandle {
     connection: RefCell<Connection>,
+    /// Number of this handle's compactor, if it has one.
+    pub(super) compactor: Cell<Option<i64>>,
 }
 
 impl Handle for PostgresHandle {}
@@ -57,7 +59,7 @@ impl PostgresHandle {
     pub(crate) fn open(url: &StoreUrl) -> Result<Self, StoreError> {
         let mut connection = Connection::open(url, Access::Write)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection: RefCell::new(connection) })
+        Ok(Self { connection: RefCell::new(connection), compactor: Cell::new(None) })
     }
 
     /// Connects read-only.
@@ -67,7 +69,7 @@ impl PostgresHandle {
     pub(crate) fn open_reading(url: &StoreUrl) -> Result<Self, StoreError> {
         let mut connection = Connection::open(url, Access::Read)?;
         schema::check(&mut connection)?;
-        Ok(Self { connection: RefCell::new(connection) })
+        Ok(Self { connection: RefCell::new(connection), compactor: Cell::new(None) })
     }
 
     /// Runs queries, each of which sees the database as it is when the query begins. A lost connection is opened again and
@@ -85,6 +87,11 @@ impl PostgresHandle {
     /// Runs a transaction that writes. It is repeated if PostgreSQL ended it because of another transaction.
     pub(super) fn write<T>(&self, work: impl Fn(&mut Session) -> Queried<T>) -> Result<T, StoreError> {
         self.connection.borrow_mut().write(work)
+    }
+
+    /// Its connection.
+    pub(super) fn connection(&self) -> RefMut<'_, Connection> {
+        self.connection.borrow_mut()
     }
 
     /// Where the store is.

@@ -24,8 +24,8 @@ impl Counters for PostgresHandle {
     }
 
     fn message_counts(&self) -> Result<[u64; 3], StoreError> {
-        let text =
-            "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM samples), (SELECT count(*) FROM updates)";
+        let text = "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM samples) + CAST(coalesce((SELECT sum(batches) \
+             FROM segment_agents), 0) AS BIGINT), (SELECT count(*) FROM updates)";
         let counts = self
             .read(|session| session.row(text, &[], |row| Ok([row.unsigned(0)?, row.unsigned(1)?, row.unsigned(2)?])))?;
         Ok(counts.unwrap_or_default())

@@ -10,6 +10,7 @@ use super::session::{Queried, Session};
 use super::tally::{Sizes, Tally};
 use crate::counter::Counter;
 use crate::error::StoreError;
+use crate::statements::MARK_SEGMENTS;
 use std::collections::BTreeSet;
 
 /// Time without a message after which an agent counts as silent, seconds; agents send a message every 10 s.
@@ -54,7 +55,8 @@ fn evict(session: &mut Session, names: &[&str], count: usize, now_s: i64) -> Que
     Ok(agents.len())
 }
 
-/// Removes agents, which the transaction has locked, and everything of them. Returns the changes of the counters.
+/// Removes agents, which the transaction has locked, and everything of them. Their rows in segments do not count
+/// any more. Returns the changes of the counters.
 pub(super) fn remove(session: &mut Session, agents: &[i64]) -> Queried<Tally> {
     let mut tally = Tally::default();
     if agents.is_empty() {
@@ -72,7 +74,10 @@ pub(super) fn remove(session: &mut Session, agents: &[i64]) -> Queried<Tally> {
     for table in ["progress", "alerts", "episodes", "updates"] {
         session.execute(&format!("DELETE FROM {table} WHERE agent = ANY($1)"), &[&agents])?;
     }
-    let sample_batches = session.execute("DELETE FROM samples WHERE agent = ANY($1)", &[&agents])?.cast_signed();
+    let in_journal = session.execute("DELETE FROM samples WHERE agent = ANY($1)", &[&agents])?.cast_signed();
+    let text = "WITH removed AS (DELETE FROM segment_agents WHERE agent = ANY($1) RETURNING batches) \
+                SELECT coalesce(sum(batches), 0)::bigint FROM removed";
+    let sample_batches = in_journal + session.query_one(text, &[&agents])?.try_get::<_, i64>(0)?;
     session.execute("DELETE FROM agents WHERE id = ANY($1)", &[&agents])?;
     tally.add_sizes(&Sizes { sample_bytes, sample_rows, sample_batches, alerts, updates }, -1);
     Ok(tally)
@@ -82,7 +87,10 @@ pub(super) fn remove(session: &mut Session, agents: &[i64]) -> Queried<Tally> {
 pub(super) fn forget(session: &mut Session, name: &str) -> Queried<bool> {
     let row = session.query_opt("SELECT id FROM agents WHERE name = $1 FOR UPDATE", &[&name])?;
     let Some(row) = row else { return Ok(false) };
-    let mut tally = remove(session, &[row.try_get(0)?])?;
+    let agent: i64 = row.try_get(0)?;
+    session.lock(Lock::Segments)?;
+    session.change(&MARK_SEGMENTS, &[&agent])?;
+    let mut tally = remove(session, &[agent])?;
     tally.add(Counter::AgentsForgotten, 1);
     tally.write(session).map(|()| true)
 }

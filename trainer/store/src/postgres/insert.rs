@@ -1,5 +1,6 @@
 //! Alerts, sample batches and update reports of a batch → rows, by PostgreSQL's binary copy.
 
+use super::arrivals;
 use super::batch::Changes;
 use super::session::{Queried, Session};
 use crate::received::{Received, step_names, stored_ns};
@@ -94,6 +95,7 @@ pub(super) fn samples(session: &mut Session, changes: &Changes<'_>, now_s: i64) 
     if changes.samples.is_empty() {
         return Ok(());
     }
+    arrivals::announce(session)?;
     let ids = draw_ids(session, "sample_ids", changes.samples.len())?;
     let statement = "COPY samples (id, agent, run, number, schema, rows, suspect_first_ns, suspect_last_ns, received_s, \
                      payload) FROM STDIN (FORMAT binary)";

@@ -10,7 +10,7 @@ use crate::traits::{Counters, Maintenance};
 use std::path::Path;
 
 /// What is counted, and the query that counts the rows that differ.
-const DERIVED: [(&str, &str); 8] = [
+const DERIVED: [(&str, &str); 10] = [
     (
         "agents with a wrong number of open episodes",
         "SELECT count(*) FROM agents WHERE open_episodes <> \
@@ -21,7 +21,9 @@ const DERIVED: [(&str, &str); 8] = [
         "SELECT count(*) FROM agents AS a \
          LEFT JOIN (SELECT agent, count(*) AS n FROM alerts GROUP BY agent) AS alerts ON alerts.agent = a.id \
          LEFT JOIN (SELECT agent, count(*) AS n FROM updates GROUP BY agent) AS updates ON updates.agent = a.id \
-         LEFT JOIN (SELECT agent, sum(rows) AS n, sum(octet_length(payload)) AS bytes FROM samples GROUP BY agent) \
+         LEFT JOIN (SELECT agent, sum(n) AS n, sum(bytes) AS bytes FROM (SELECT agent, sum(rows) AS n, \
+         sum(octet_length(payload)) AS bytes FROM samples GROUP BY agent UNION ALL \
+         SELECT agent, sum(rows), sum(bytes) FROM segment_agents GROUP BY agent) AS both_places GROUP BY agent) \
          AS samples ON samples.agent = a.id WHERE (stored_alerts, stored_updates, stored_sample_rows, \
          stored_sample_bytes) <> (coalesce(alerts.n, 0), coalesce(updates.n, 0), coalesce(samples.n, 0), \
          coalesce(samples.bytes, 0))",
@@ -59,11 +61,22 @@ const DERIVED: [(&str, &str); 8] = [
         "SELECT count(*) FROM alerts WHERE NOT EXISTS (SELECT 1 FROM episodes WHERE episodes.agent = alerts.agent \
          AND episodes.episode = alerts.episode)",
     ),
+    (
+        "parts of segments without their segment or agent",
+        "SELECT count(*) FROM segment_agents WHERE NOT EXISTS (SELECT 1 FROM segments WHERE id = segment) \
+         OR NOT EXISTS (SELECT 1 FROM agents WHERE agents.id = segment_agents.agent)",
+    ),
+    (
+        "segments with fewer rows than their parts",
+        "SELECT count(*) FROM segments WHERE rows < \
+         (SELECT coalesce(sum(segment_agents.rows), 0) FROM segment_agents WHERE segment = segments.id)",
+    ),
 ];
 
 /// Sizes of all agents, from the rows.
 const SIZES: &str = "SELECT (SELECT coalesce(sum(stored_sample_bytes), 0)::bigint FROM agents), \
-     (SELECT coalesce(sum(stored_sample_rows), 0)::bigint FROM agents), (SELECT count(*) FROM samples), \
+     (SELECT coalesce(sum(stored_sample_rows), 0)::bigint FROM agents), \
+     (SELECT count(*) FROM samples) + (SELECT coalesce(sum(batches), 0)::bigint FROM segment_agents), \
      (SELECT count(*) FROM alerts), (SELECT count(*) FROM updates)";
 
 /// Settings of the server without which an acknowledged message can be lost, and their safe value.

@@ -4,12 +4,14 @@
 //!
 //! **Locks.** Whoever changes rows of an agent (its messages, numbers, episodes, sizes) first locks its row of `agents`,
 //! several of them in ascending order of their ids: [`lock_agents`](session::Session::lock_agents). Two transactions that
-//! follow this rule cannot deadlock. A label, which changes one row, needs no lock. Should PostgreSQL end a transaction
+//! follow this rule cannot deadlock. A label, which changes one row, needs no lock. Further locks follow those of agents: of the list of
+//! segments ([`segment_changes`]), then of counters. Should PostgreSQL end a transaction
 //! because of a deadlock or a serialization failure nevertheless, it is repeated, see [`connection`].
 
 mod address;
 mod agent_rows;
 mod agents;
+mod arrivals;
 mod batch;
 mod classes;
 mod connection;
@@ -37,6 +39,9 @@ mod releases;
 mod samples;
 mod schema;
 mod schemas;
+mod segment_changes;
+#[cfg(test)]
+mod segment_tests;
 mod segments;
 mod session;
 mod tally;

@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::episode_rows::write_days;
 use super::partitions;
 use super::schema::Lock;
+use super::segment_changes::sizes_of_part;
 use super::session::{Queried, Session};
 use super::tally::{self, Sizes, Tally};
 use crate::Limits;
@@ -111,17 +112,39 @@ impl Pruning {
 
     fn prune_samples(&mut self, session: &mut Session, share: Share, keep: u64) -> Queried<()> {
         for (agent, excess) in self.heaviest(session, share, keep)? {
+            let excess = excess - self.prune_segments(session, agent, share, excess)?;
             let Some(last) = last_to_delete(session, agent, share.1, excess)? else { continue };
             let query = "WITH removed AS (DELETE FROM samples WHERE agent = $1 AND id <= $2 \
                          RETURNING rows, octet_length(payload) AS bytes) SELECT coalesce(sum(bytes), 0)::bigint, \
                          coalesce(sum(rows), 0)::bigint, count(*) FROM removed";
             let row = session.query_one(query, &[&agent, &last])?;
             let (sample_bytes, sample_rows, sample_batches) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            self.removed(agent, Sizes { sample_bytes, sample_rows, sample_batches, ..Sizes::default() });
-            self.tally.add(Counter::SampleRowsDropped, i64::cast_unsigned(sample_rows));
-            self.tally.add(Counter::SampleBatchesDropped, i64::cast_unsigned(sample_batches));
+            self.removed_samples(agent, Sizes { sample_bytes, sample_rows, sample_batches, ..Sizes::default() });
         }
         Ok(())
+    }
+
+    fn removed_samples(&mut self, agent: i64, less: Sizes) {
+        self.tally.add(Counter::SampleRowsDropped, less.sample_rows.cast_unsigned());
+        self.tally.add(Counter::SampleBatchesDropped, less.sample_batches.cast_unsigned());
+        self.removed(agent, less);
+    }
+
+    /// Removes an agent's parts of the oldest segments, whole ones, until `excess` is reached; returns the size of what was
+    /// removed. The compactor deletes segments without parts, and writes files again whose other parts still count.
+    fn prune_segments(&mut self, session: &mut Session, agent: i64, share: Share, excess: i64) -> Queried<i64> {
+        let column = if share.0 == SAMPLE_BYTES.0 { "bytes" } else { "rows" };
+        let query = format!(
+            "DELETE FROM segment_agents WHERE agent = $1 AND segment IN (SELECT segment FROM \
+             (SELECT segment, sum({column}) OVER (ORDER BY last_arrival, segment) - {column} AS older \
+              FROM segment_agents WHERE agent = $1) AS parts WHERE older < $2::bigint) RETURNING rows, bytes, batches"
+        );
+        let mut less = Sizes::default();
+        for row in session.query(&query, &[&agent, &excess])? {
+            less.add(&sizes_of_part(&row)?);
+        }
+        self.removed_samples(agent, less);
+        Ok(share.1(&less))
     }
 
     /// Deletes alerts of labelled episodes only if nothing else is left.

@@ -1,13 +1,12 @@
 //! Stored sample batches and extents of episodes → training and classification.
 
-use super::PostgresHandle;
-use crate::counter::Counter;
+use super::{PostgresHandle, arrivals};
 use crate::error::StoreError;
 use crate::fields::{self, Fields};
 use crate::rows::{EpisodeExtent, EpisodeSpan, StoredBatch, Unlabelled};
 use crate::statements::{
-    AGENT_NAMES, BATCHES, EXTENTS, NEWEST_BATCH, NEWEST_BATCHES, OVERLAPPING, PAYLOADS_OF_EPISODE,
-    ROWS_OF_OTHER_SCHEMAS, UNLABELLED_BY_AGENT,
+    AGENT_NAMES, BATCHES, EXTENTS, NEWEST_BATCHES, OVERLAPPING, PAYLOADS_OF_EPISODE, ROWS_OF_OTHER_SCHEMAS,
+    UNLABELLED_BY_AGENT,
 };
 use crate::traits::Samples;
 use lapwing_shared::features::SchemaId;
@@ -15,9 +14,7 @@ use std::collections::BTreeMap;
 
 impl Samples for PostgresHandle {
     fn newest_batch(&self) -> Result<u64, StoreError> {
-        let newest = self
-            .read(|session| session.row(&NEWEST_BATCH, &[&Counter::SegmentArrivals.name()], |row| row.unsigned(0)))?;
-        Ok(newest.unwrap_or(0))
+        self.read(arrivals::newest_settled).map(i64::cast_unsigned)
     }
 
     fn sample_batches(

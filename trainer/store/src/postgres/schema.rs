@@ -26,6 +26,8 @@ pub(super) enum Lock {
     Registration = 2,
     Partitions = 3,
     Retention = 4,
+    /// The list of segments, which are numbered in the order of their commits.
+    Segments = 5,
 }
 
 /// What a database contains.

@@ -3,6 +3,7 @@
 //! An operator removes an agent by name. The writer removes a silent agent with few messages when the table of agents is
 //! full, so that made-up names cannot lock real agents out for long.
 
+use crate::statements::MARK_SEGMENTS;
 use lapwing_shared::messages::AgentName;
 use rusqlite::Connection;
 
@@ -26,9 +27,7 @@ pub(super) fn forget(connection: &Connection, agent: i64) -> rusqlite::Result<()
 
 /// Marks the files that have rows of an agent, to be written again without them.
 pub(super) fn mark_segments(connection: &Connection, agent: i64) -> rusqlite::Result<()> {
-    let text =
-        "UPDATE segments SET has_forgotten = 1 WHERE id IN (SELECT segment FROM segment_agents WHERE agent = ?1)";
-    connection.execute(text, [agent]).map(drop)
+    connection.execute(&MARK_SEGMENTS, [agent]).map(drop)
 }
 
 /// Agents that may be removed for new ones, never the newest: SQLite would use its row id again. Those with the fewest messages first, then those silent for longest.

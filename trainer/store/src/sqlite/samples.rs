@@ -6,8 +6,8 @@ use crate::error::StoreError;
 use crate::fields;
 use crate::rows::{EpisodeExtent, EpisodeSpan, StoredBatch, Unlabelled};
 use crate::statements::{
-    AGENT_NAMES, BATCHES, EXTENTS, NEWEST_BATCH, NEWEST_BATCHES, OVERLAPPING, PAYLOADS_OF_EPISODE,
-    ROWS_OF_OTHER_SCHEMAS, UNLABELLED_BY_AGENT,
+    AGENT_NAMES, BATCHES, EXTENTS, NEWEST_BATCHES, OVERLAPPING, PAYLOADS_OF_EPISODE, ROWS_OF_OTHER_SCHEMAS,
+    UNLABELLED_BY_AGENT,
 };
 use crate::traits::Samples;
 use lapwing_shared::features::SchemaId;
@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 
 /// Position of the newest batch that is in the journal or was ever in a segment; 0 without any.
 pub(super) fn newest_batch(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.prepare_cached(&NEWEST_BATCH)?.query_row([Counter::SegmentArrivals.name()], |row| row.get(0))
+    let text = "SELECT coalesce(max(position), 0) FROM (SELECT max(id) AS position FROM samples \
+                UNION ALL SELECT max(value) FROM counters WHERE name = ?1) AS newest";
+    connection.prepare_cached(text)?.query_row([Counter::SegmentArrivals.name()], |row| row.get(0))
 }
 
 impl Samples for SqliteHandle {

@@ -6,51 +6,21 @@ use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::received::stored_ns;
 use crate::rows::EpisodeSpan;
-use crate::segment_rows::{BatchKey, JournalPart, NewSegment, NewestRow, SegmentTotals, StoredSegment};
+use crate::segment_fields;
+use crate::segment_rows::{BatchKey, JournalPart, NewSegment, NewestRow, PLACE, SegmentTotals, StoredSegment};
+use crate::statements::{
+    ADD_SEGMENT, DELETE_SETTING, FORGET_REMOVED_SEGMENT, JOURNAL, NEWEST_IN_SEGMENTS, OVERLAPPING_SEGMENTS,
+    REMOVED_SEGMENTS, SEGMENT_TOTALS, SEGMENTS, SEGMENTS_OF_SCHEMA, SET_SETTING, SETTING,
+};
 use crate::traits::Segments;
-use lapwing_segments::Segment;
 use lapwing_shared::features::SchemaId;
-use lapwing_shared::units::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior};
 
-/// Columns that [`segment`] reads, and their tables.
-const SEGMENT: &str = "segments.id, file, group_name, schemas.sha256, segments.bytes, segments.sha256, segments.rows, \
-     segments.batches, first_ns, last_ns, first_arrival, segments.last_arrival, made_s, is_rewritten, has_forgotten \
-     FROM segments JOIN schemas ON schemas.id = segments.schema";
-/// Name of the setting that says where the segments are.
-const PLACE: &str = "segments";
-
-fn segment(row: &Row<'_>) -> rusqlite::Result<StoredSegment> {
-    let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    let last = number(9)?;
-    let segment = Segment {
-        file: row.get(1)?,
-        group: row.get(2)?,
-        schema: row.get(3)?,
-        bytes: number(4)?,
-        sha256: row.get(5)?,
-        rows: number(6)?,
-        batches: number(7)?,
-        first: Timestamp::from_nanos(number(8)?),
-        last: if last == i64::MAX.cast_unsigned() { Timestamp::MAX } else { Timestamp::from_nanos(last) },
-        last_arrival: number(11)?,
-        written_s: number(12)?,
-    };
-    Ok(StoredSegment {
-        id: row.get(0)?,
-        segment,
-        first_arrival: number(10)?,
-        is_rewritten: row.get(13)?,
-        has_forgotten: row.get(14)?,
-        agents: Vec::new(),
-        counted_rows: 0,
-    })
-}
-
-/// Segments by a condition, with their agents.
-fn read(connection: &Connection, condition: &str, values: &[&dyn ToSql]) -> rusqlite::Result<Vec<StoredSegment>> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {SEGMENT} {condition}"))?;
-    let mut found: Vec<StoredSegment> = statement.query_map(values, segment)?.collect::<rusqlite::Result<_>>()?;
+/// Segments by a query, with their agents.
+fn read(connection: &Connection, text: &str, values: &[&dyn ToSql]) -> rusqlite::Result<Vec<StoredSegment>> {
+    let mut statement = connection.prepare_cached(text)?;
+    let rows = statement.query_map(values, |row| segment_fields::segment(row))?;
+    let mut found: Vec<StoredSegment> = rows.collect::<rusqlite::Result<_>>()?;
     let mut parts = connection.prepare_cached("SELECT agent, rows FROM segment_agents WHERE segment = ?1")?;
     for segment in &mut found {
         for part in parts.query_map([segment.id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))? {
@@ -70,10 +40,7 @@ fn count_change(connection: &Connection) -> rusqlite::Result<i64> {
 
 fn insert(connection: &Connection, new: &NewSegment, is_rewritten: bool) -> rusqlite::Result<()> {
     let (id, file) = (count_change(connection)?, &new.segment);
-    let text = "INSERT INTO segments (id, file, group_name, schema, bytes, sha256, rows, batches, first_ns, last_ns, \
-                first_arrival, last_arrival, made_s, is_rewritten) \
-                SELECT ?1, ?2, ?3, schemas.id, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM schemas WHERE sha256 = ?4";
-    connection.prepare_cached(text)?.execute(rusqlite::params![
+    connection.prepare_cached(&ADD_SEGMENT)?.execute(rusqlite::params![
         id,
         file.file,
         file.group,
@@ -90,7 +57,7 @@ fn insert(connection: &Connection, new: &NewSegment, is_rewritten: bool) -> rusq
         is_rewritten,
     ])?;
     insert_parts(connection, id, new)?;
-    connection.execute("DELETE FROM removed_segments WHERE file = ?1", [&file.file])?;
+    connection.execute(&FORGET_REMOVED_SEGMENT, [&file.file])?;
     let newest = counters::read(connection, Counter::SegmentArrivals)?.max(file.last_arrival);
     counters::set(connection, Counter::SegmentArrivals, newest)
 }
@@ -101,13 +68,12 @@ fn insert_parts(connection: &Connection, id: i64, new: &NewSegment) -> rusqlite:
                 suspect_first_ns, suspect_last_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     for (agent, extent) in &new.agents {
         let (first, last) = extent.suspects.map(|(first, last)| (stored_ns(first), stored_ns(last))).unzip();
-        let share = u128::from(new.segment.bytes) * u128::from(extent.rows) / u128::from(new.segment.rows.max(1));
         connection.prepare_cached(text)?.execute(rusqlite::params![
             id,
             agent,
             extent.rows.cast_signed(),
             extent.batches.cast_signed(),
-            share as i64,
+            new.bytes_of(extent),
             extent.last_arrival.cast_signed(),
             stored_ns(extent.newest),
             first,
@@ -135,12 +101,8 @@ impl SqliteHandle {
 impl Segments for SqliteHandle {
     fn segments(&self, schema: Option<&SchemaId>) -> Result<Vec<StoredSegment>, StoreError> {
         let read = || match schema {
-            Some(schema) => {
-                let condition = "WHERE segments.schema = (SELECT id FROM schemas WHERE sha256 = ?1) \
-                                 ORDER BY segments.last_arrival, segments.id";
-                read(&self.connection, condition, &[schema])
-            }
-            None => read(&self.connection, "ORDER BY segments.last_arrival, segments.id", &[]),
+            Some(schema) => read(&self.connection, &SEGMENTS_OF_SCHEMA, &[schema]),
+            None => read(&self.connection, &SEGMENTS, &[]),
         };
         read().map_err(self.sql())
     }
@@ -150,23 +112,16 @@ impl Segments for SqliteHandle {
     }
 
     fn segment_totals(&self) -> Result<SegmentTotals, StoreError> {
-        let text = "SELECT (SELECT count(*) FROM segments), (SELECT coalesce(sum(rows), 0) FROM segment_agents), \
-                    (SELECT coalesce(sum(bytes), 0) FROM segments)";
-        let read = |row: &Row<'_>| Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?].map(i64::cast_unsigned));
-        let [segments, rows, bytes] = self.connection.query_row(text, [], read).map_err(self.sql())?;
-        Ok(SegmentTotals { segments, rows, bytes })
+        self.connection.query_row(&SEGMENT_TOTALS, [], |row| segment_fields::segment_totals(row)).map_err(self.sql())
     }
 
     fn journal(&self, schema: &SchemaId) -> Result<Vec<JournalPart>, StoreError> {
-        let text = "SELECT journal.agent, journal.rows, nullif(agents.group_name, '') FROM (SELECT agent, sum(rows) AS rows FROM samples \
-                    WHERE schema = (SELECT id FROM schemas WHERE sha256 = ?1) GROUP BY agent) AS journal \
-                    JOIN agents ON agents.id = journal.agent";
-        let part = |row: &Row<'_>| {
-            let rows = row.get::<_, i64>(1)?.cast_unsigned();
-            Ok(JournalPart { agent_id: row.get(0)?, rows, group: row.get(2)? })
-        };
-        let read = || self.connection.prepare_cached(text)?.query_map([schema], part)?.collect::<rusqlite::Result<_>>();
-        read().map_err(self.sql())
+        self.rows(&JOURNAL, [schema], |row| segment_fields::journal_part(row)).map_err(self.sql())
+    }
+
+    fn begin_compaction(&self) -> Result<(), StoreError> {
+        // One process has the file, and one thread of it compacts.
+        Ok(())
     }
 
     fn add_segment(&self, new: &NewSegment, batches: &[BatchKey]) -> Result<bool, StoreError> {
@@ -231,30 +186,16 @@ impl Segments for SqliteHandle {
     }
 
     fn removed_segments(&self, until_s: u64) -> Result<Vec<String>, StoreError> {
-        let text = "SELECT file FROM removed_segments WHERE removed_s <= ?1";
         let until_s = until_s.min(i64::MAX.cast_unsigned()).cast_signed();
-        let read = || {
-            let mut statement = self.connection.prepare_cached(text)?;
-            statement.query_map([until_s], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(self.sql())
+        self.rows(&REMOVED_SEGMENTS, [until_s], |row| row.get(0)).map_err(self.sql())
     }
 
     fn forget_removed_segment(&self, file: &str) -> Result<(), StoreError> {
-        let text = "DELETE FROM removed_segments WHERE file = ?1";
-        self.connection.execute(text, [file]).map(drop).map_err(self.sql())
+        self.connection.execute(&FORGET_REMOVED_SEGMENT, [file]).map(drop).map_err(self.sql())
     }
 
     fn newest_in_segments(&self) -> Result<Vec<NewestRow>, StoreError> {
-        let text = "SELECT part.agent, part.last_arrival, part.newest_ns FROM segment_agents AS part JOIN \
-                    (SELECT agent, max(last_arrival) AS last_arrival FROM segment_agents GROUP BY agent) AS newest \
-                    ON newest.agent = part.agent AND newest.last_arrival = part.last_arrival";
-        let newest = |row: &Row<'_>| {
-            let arrival = row.get::<_, i64>(1)?.cast_unsigned();
-            Ok(NewestRow { agent_id: row.get(0)?, arrival, at_ns: row.get(2)? })
-        };
-        let read = || self.connection.prepare_cached(text)?.query_map([], newest)?.collect::<rusqlite::Result<_>>();
-        read().map_err(self.sql())
+        self.rows(&NEWEST_IN_SEGMENTS, [], |row| segment_fields::newest_row(row)).map_err(self.sql())
     }
 
     fn overlapping_segments(
@@ -263,26 +204,18 @@ impl Segments for SqliteHandle {
         schema: &SchemaId,
         limit: u32,
     ) -> Result<Vec<StoredSegment>, StoreError> {
-        let condition = "JOIN segment_agents ON segment_agents.segment = segments.id \
-                         WHERE segment_agents.agent = ?1 AND schemas.sha256 = ?2 AND suspect_last_ns >= ?3 \
-                         AND suspect_first_ns <= ?4 ORDER BY suspect_last_ns, segments.id LIMIT ?5";
         let values: [&dyn ToSql; 5] = [&span.agent, schema, &span.first_ns, &span.last_ns, &limit];
-        read(&self.connection, condition, &values).map_err(self.sql())
+        read(&self.connection, &OVERLAPPING_SEGMENTS, &values).map_err(self.sql())
     }
 
     fn segments_place(&self) -> Result<Option<String>, StoreError> {
-        let text = "SELECT value FROM settings WHERE name = ?1";
-        self.connection.query_row(text, [PLACE], |row| row.get(0)).optional().map_err(self.sql())
+        self.connection.query_row(&SETTING, [PLACE], |row| row.get(0)).optional().map_err(self.sql())
     }
 
     fn set_segments_place(&self, place: Option<&str>) -> Result<(), StoreError> {
         let changed = match place {
-            Some(place) => {
-                let text =
-                    "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
-                self.connection.execute(text, (PLACE, place))
-            }
-            None => self.connection.execute("DELETE FROM settings WHERE name = ?1", [PLACE]),
+            Some(place) => self.connection.execute(&SET_SETTING, (PLACE, place)),
+            None => self.connection.execute(&DELETE_SETTING, [PLACE]),
         };
         changed.map(drop).map_err(self.sql())
     }

@@ -21,6 +21,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const SCHEMA: SchemaId = [7; 32];
 
+/// What `store check` reports, without the test server's setting that makes tests fast.
+pub fn problems(handle: &StoreHandle) -> Vec<String> {
+    let mut problems = handle.check().unwrap();
+    problems.retain(|problem| !problem.contains("setting fsync is off"));
+    problems
+}
+
 pub fn name(text: &str) -> Name {
     Name::try_from(text).unwrap()
 }

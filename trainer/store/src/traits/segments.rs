@@ -32,15 +32,22 @@ pub trait Segments {
     /// When the store cannot be read.
     fn journal(&self, schema: &SchemaId) -> Result<Vec<JournalPart>, StoreError>;
 
+    /// Makes this handle the only one that may add or replace segments: later attempts of an earlier one change nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn begin_compaction(&self) -> Result<(), StoreError>;
+
     /// Adds a segment and deletes its batches from the journal, in one transaction. False, without any change, if a batch is
-    /// not in the journal any more: a limit or an operator removed it.
+    /// not in the journal any more, because a limit or an operator removed it, or if another handle has begun a compaction.
     ///
     /// # Errors
     /// When the store cannot be written.
     fn add_segment(&self, new: &NewSegment, batches: &[BatchKey]) -> Result<bool, StoreError>;
 
     /// Replaces segments by one with the rows that count, or by none, in one transaction at `now_s`. False, without any
-    /// change, if other agents count than those of `old`: a limit or an operator removed some.
+    /// change, if other agents count than those of `old`, because a limit or an operator removed some, or if another handle has
+    /// begun a compaction.
     ///
     /// # Errors
     /// When the store cannot be written.
