@@ -23,7 +23,7 @@ use std::collections::HashMap;
 const MAX_COUNT_ROWS: i64 = 2_000;
 
 /// Connected agents whose last message is older than a time. Ordered, as everyone locks agents.
-pub(super) const SILENT: &str = "SELECT id FROM agents WHERE state >= 3 \
+pub(super) const SILENT: &str = "SELECT id FROM agents WHERE online = 1 AND silent = 0 \
      AND seen_minute <= $1::bigint / 60 AND last_seen_s < $1 ORDER BY id";
 
 /// Adds the shards of each number of agents up.
