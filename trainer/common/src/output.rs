@@ -66,13 +66,22 @@ pub fn write_page(folder: &Path, page: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The command line of this process with `program` as its name, quoted for a shell.
+/// The command line of this process with `program` as its name, quoted for a shell. Users, passwords and parameters of
+/// addresses are left out: it is for reports that others read.
 pub fn command_line(program: &str) -> String {
     let plain =
         |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=,:+%@".contains(c));
     let quoted = |text: String| if plain(&text) { text } else { format!("'{}'", text.replace('\'', "'\\''")) };
-    let arguments = std::env::args().skip(1).map(quoted);
+    let arguments = std::env::args().skip(1).map(|text| quoted(without_secrets(text)));
     std::iter::once(program.to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// An address without what is before its last `@` and after its first `?`; other texts as they are.
+fn without_secrets(text: String) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text };
+    let rest = rest.split('?').next().unwrap_or_default();
+    let shown = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    format!("{scheme}://{shown}")
 }
 
 #[cfg(test)]
@@ -100,5 +109,17 @@ mod tests {
         assert!(!failed());
         write(&mut FailingWriter(ErrorKind::StorageFull), format_args!("the disk is full"));
         assert!(failed());
+    }
+
+    #[test]
+    fn a_command_line_shows_no_password_of_an_address() {
+        for (text, shown) in [
+            ("postgres://lapwing:s3cr@et@hub:5432/fleet?password=s3cret", "postgres://hub:5432/fleet"),
+            ("--broker=mqtts://user:s3cret@hub", "--broker=mqtts://hub"),
+            ("--store", "--store"),
+            ("/var/lib/a@b.sqlite", "/var/lib/a@b.sqlite"),
+        ] {
+            assert_eq!(without_secrets(text.into()), shown);
+        }
     }
 }

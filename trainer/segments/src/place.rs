@@ -133,7 +133,10 @@ impl Place for Folder {
         };
         match fs::read_to_string(&path) {
             Ok(text) if text.trim_end() == store_id.to_string() => Ok(()),
-            Ok(_) => Err(wrong("has the segments of another store", "set store.segments to a folder of its own")),
+            Ok(_) => Err(wrong(
+                "has the segments of another store",
+                "move the folder away with its store, or set store.segments to another one",
+            )),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(SegmentError::Read { file: path.display().to_string(), source: error })
             }

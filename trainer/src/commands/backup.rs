@@ -14,7 +14,7 @@ use lapwing_common::{print_line, private_file};
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_pipeline::release::read;
 use lapwing_segments::{Folder, Place, verify};
-use lapwing_store::{StoreHandle, StoredSegment, open_place};
+use lapwing_store::{StoreHandle, StoredSegment, open_place, segments_folder};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -74,6 +74,7 @@ impl PathArgs {
 /// `backup`.
 pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
     let (config, folder) = (args.paths.configuration()?, &args.folder);
+    config.store.path.file().context("a PostgreSQL store is backed up with pg_dump")?;
     ensure!(!folder.exists(), "{} exists; a backup needs a new folder", folder.display());
     let partial = with_ending(folder, ".partial");
     if partial.exists() {
@@ -123,6 +124,7 @@ fn copy_segments(handle: &StoreHandle, partial: &Path) -> anyhow::Result<usize> 
 fn restore_segments(handle: &StoreHandle, config: &Config, folder: &Path) -> anyhow::Result<usize> {
     let (segments, setting) = (handle.segments(None)?, config.store.segments.as_deref());
     handle.set_segments_place(setting)?;
+    check_place(config, &segments)?;
     if segments.is_empty() {
         return Ok(0);
     }
@@ -137,6 +139,25 @@ fn restore_segments(handle: &StoreHandle, config: &Config, folder: &Path) -> any
         place.put(&segment.file, &bytes)?;
     }
     Ok(segments.len())
+}
+
+/// Checks that the folder of segments has none but those of the backup: `serve` would delete them, though the store that was
+/// moved away may need them. Those of the backup may be of an interrupted restore.
+fn check_place(config: &Config, segments: &[StoredSegment]) -> anyhow::Result<()> {
+    let Some(folder) = segments_folder(&config.store.path, config.store.segments.as_deref()) else { return Ok(()) };
+    let Ok(files) = fs::read_dir(&folder) else { return Ok(()) };
+    for file in files {
+        let name = file.with_context(|| format!("cannot read {}", folder.display()))?.file_name();
+        let is_segment = Path::new(&name).extension().is_some_and(|ending| ending == "parquet");
+        let is_known = segments.iter().any(|one| *one.segment.file == *name);
+        ensure!(
+            !is_segment || is_known,
+            "{} has segments that are not in the backup; move the folder away with the old store, or set store.segments \
+             to another one",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 /// `restore`.

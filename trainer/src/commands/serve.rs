@@ -182,7 +182,7 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
     let (mut web, mut written) = (Ok(None), Ok(()));
     // Runs once the store is open, so that the first request finds it.
     let ready = |server: &Server| {
-        let counters = server.collects().then(|| counters(server));
+        let counters = (server.collects() || roles.has(Role::Train)).then(|| counters(server, &roles));
         let site = Site { counters, brokers: Some(brokers(server)), process: Some(process(server)), ..site };
         web = address.map(|address| WebServer::start(site, address)).transpose();
         let listening = web.as_ref().ok().and_then(Option::as_ref).map(|web| web.address);
@@ -208,17 +208,21 @@ fn process(server: &Server) -> Process {
     Arc::new(move || state.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
-/// Counters of collector and segments, for the dashboard.
-fn counters(server: &Server) -> CounterSource {
-    let (counts, segments) = (Arc::clone(server.counts()), Arc::clone(server.segment_counts()));
+/// Counters of the collector, and of segments in a process that may move rows to them, for the dashboard.
+fn counters(server: &Server, roles: &Roles) -> CounterSource {
+    let counts = server.collects().then(|| Arc::clone(server.counts()));
+    let segments = roles.has(Role::Train).then(|| Arc::clone(server.segment_counts()));
     CounterSource::new(move || {
-        let snapshot = counts.snapshot();
-        let counted = snapshot.named().map(|(name, text, value)| Counter { name, text, value, is_gauge: false });
-        let of_segments = segments.named().map(|count| {
+        let counted = counts.iter().flat_map(|counts| {
+            let snapshot = counts.snapshot();
+            let counter = |(name, text, value)| Counter { name, text, value, is_gauge: false };
+            snapshot.named().map(counter).collect::<Vec<_>>()
+        });
+        let of_segments = segments.iter().flat_map(|segments| segments.named()).map(|count| {
             let SegmentCount { name, text, value, is_gauge } = count;
             Counter { name, text, value, is_gauge }
         });
-        counted.into_iter().chain(of_segments).collect()
+        counted.chain(of_segments).collect()
     })
 }
 

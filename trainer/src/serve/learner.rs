@@ -58,6 +58,8 @@ pub(super) struct Learner {
     pub(super) teach: Option<Vec<String>>,
     /// `None` without a model.
     classifier: Option<Arc<AlertClassifier>>,
+    /// A pass has failed, so jobs may be running in the store that no training serves.
+    must_requeue: bool,
     foreign: Vec<AgentsOfGroup>,
     foreign_at: Option<Instant>,
 }
@@ -103,6 +105,7 @@ impl Learner {
             training: None,
             teach: config.agents.teach.clone(),
             classifier,
+            must_requeue: false,
             foreign: Vec::new(),
             foreign_at: None,
         })
@@ -113,6 +116,17 @@ impl Learner {
     /// # Errors
     /// When the store cannot be used.
     pub(super) fn pass(&mut self, now: Moment) -> Result<(), ServeError> {
+        if self.must_requeue && self.training.is_none() {
+            self.handle.requeue_jobs()?;
+            self.must_requeue = false;
+        }
+        let passed = self.work(now);
+        // The end of a job may be unwritten.
+        self.must_requeue |= passed.is_err();
+        passed
+    }
+
+    fn work(&mut self, now: Moment) -> Result<(), ServeError> {
         self.classify_alerts(now.wall_s)?;
         self.sign_approved()?;
         self.warn_of_foreign_groups(now)?;

@@ -56,6 +56,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
+use training::TrainingJob;
 
 /// What the log says about a release that the gate holds back.
 pub const HELD_BACK: &str = "release held back; run `lapwing-trainer approve` to decide";
@@ -114,6 +115,8 @@ pub(crate) struct Server {
     publishing: Option<Publishing>,
     /// While this process holds the lease.
     learner: Option<Learner>,
+    /// A training that was running when the lease was lost. Its result is discarded, and another one waits for its end.
+    discarded: Option<TrainingJob>,
     /// While this process holds the lease of role train.
     compaction: Option<CompactionThread>,
     segment_counts: Arc<SegmentCounts>,
@@ -161,6 +164,7 @@ impl Server {
             collecting: None,
             publishing,
             learner: None,
+            discarded: None,
             compaction: None,
             segment_counts: Arc::default(),
             clock: ProcessClock(now.monotonic),
@@ -251,6 +255,7 @@ impl Server {
     fn take_leases(&mut self, now: Moment) -> Result<(), ServeError> {
         if self.leases.has(Role::Train) {
             match self.leases.pass(Role::Train)? {
+                Change::Gained | Change::Held if self.is_training_discarded() => {}
                 Change::Gained | Change::Held if self.learner.is_none() => {
                     let (maker, classifier) = (Arc::clone(&self.maker), self.classifier.clone());
                     self.learner = Some(Learner::start(&self.config, maker, classifier, (self.clock, now))?);
@@ -286,13 +291,20 @@ impl Server {
         Ok(())
     }
 
-    /// Another process trains now; a training that still runs is discarded.
+    /// Whether a training that was discarded still runs.
+    fn is_training_discarded(&mut self) -> bool {
+        self.discarded = self.discarded.take().filter(|job| !job.is_finished());
+        self.discarded.is_some()
+    }
+
+    /// Another process may train now; a training that still runs is discarded.
     fn end_learner(&mut self) {
         self.compaction = None;
         let Some(learner) = self.learner.take() else { return };
+        self.discarded = learner.training.map(|(job, _)| job);
         tracing::warn!(
-            discarded = learner.training.as_ref().map(|(job, _)| job.request.order.version),
-            "another process has the lease of role train"
+            discarded = self.discarded.as_ref().map(|job| job.request.order.version),
+            "this process has lost the lease of role train: another one has it, or the store cannot be reached"
         );
     }
 

@@ -176,7 +176,7 @@ impl Compactor {
         if self.handle.add_segment(&new, &collected.batches)? {
             (done.segments, done.rows) = (done.segments + 1, done.rows + new.segment.rows);
         } else {
-            self.handle.place()?.remove(&new.segment.file)?;
+            self.abandon(&new)?;
             done.conflicts += 1;
         }
         Ok(if go_on(Step::Listed) { Ok(()) } else { Err(Stopped) })
@@ -252,10 +252,19 @@ impl Compactor {
         if self.handle.replace_segments(old, new.as_ref(), now_s)? {
             done.replaced += old.len() as u64;
         } else {
-            new.map(|new| self.handle.place()?.remove(&new.segment.file).map_err(StoreError::from)).transpose()?;
+            new.map(|new| self.abandon(&new)).transpose()?;
             done.conflicts += 1;
         }
         Ok(if go_on(Step::Listed) { Ok(()) } else { Err(Stopped) })
+    }
+
+    /// Deletes the file of a segment that was not listed, unless another process has listed the same rows under its name.
+    fn abandon(&self, new: &NewSegment) -> Result<(), StoreError> {
+        let file = &new.segment.file;
+        if self.handle.segments(None)?.iter().all(|listed| listed.segment.file != *file) {
+            self.handle.place()?.remove(file)?;
+        }
+        Ok(())
     }
 
     /// Deletes files that left the list long ago; returns their number.

@@ -29,8 +29,8 @@ pub enum StoreError {
     },
     /// The file is not SQLite, or its pages are damaged.
     #[error(
-        "the store {} is damaged: {reason}; restore a backup, or move the file and its -wal and -shm files away and \
-         restart: agents resend every message that was not acknowledged",
+        "the store {} is damaged: {reason}; restore a backup, or move the file, its -wal and -shm files and its .segments folder \
+         away and restart: agents resend every message that was not acknowledged",
         path.display()
     )]
     Damaged { path: PathBuf, reason: String },

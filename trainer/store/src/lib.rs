@@ -45,7 +45,7 @@ pub use error::StoreError;
 pub use lapwing_fleet::{
     AgentState, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
 };
-pub use places::open_place;
+pub use places::{folder as segments_folder, open_place};
 pub use received::{Content, HealthReport, Received, SampleBatch, StatusReport};
 pub use rows::{
     AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent,

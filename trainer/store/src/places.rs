@@ -13,7 +13,7 @@ const S3: &str = "s3://";
 
 /// The folder of a store's segments: `setting`, relative to the folder of an SQLite file, or else the default one; `None`
 /// for a database without a setting, and for object storage.
-pub(crate) fn folder(url: &StoreUrl, setting: Option<&str>) -> Option<PathBuf> {
+pub fn folder(url: &StoreUrl, setting: Option<&str>) -> Option<PathBuf> {
     if setting.is_some_and(|setting| setting.starts_with(S3)) {
         return None;
     }

@@ -134,8 +134,10 @@ statements! {
                    (SELECT id FROM schemas WHERE sha256 = ?4), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     REMOVED_SEGMENTS = "SELECT file FROM removed_segments WHERE removed_s <= ?1";
     FORGET_REMOVED_SEGMENT = "DELETE FROM removed_segments WHERE file = ?1";
+    /// Also segments from which a limit took rows: those may have been of this agent.
     MARK_SEGMENTS = "UPDATE segments SET has_forgotten = 1 WHERE id IN \
-                     (SELECT segment FROM segment_agents WHERE agent = ?1)";
+                     (SELECT segment FROM segment_agents WHERE agent = ?1) OR rows > \
+                     (SELECT coalesce(sum(p.rows), 0) FROM segment_agents AS p WHERE p.segment = segments.id)";
 
     SETTING = "SELECT value FROM settings WHERE name = ?1";
     SET_SETTING = "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";

@@ -4,7 +4,7 @@
 //! never read that batch, if it continues from a position; and a segment could have an agent's newer batch while its older
 //! one stays in the journal. So a writer announces, before it draws ids, the last id that was drawn up to then, by an
 //! advisory lock that ends with its transaction. Its ids are higher. Whoever reads the newest id first, and the announced
-//! ones then, knows of every writer with a lower id that has not committed. Nobody waits.
+//! ones then, knows of every writer with a lower id that has not committed. No process waits.
 //!
 //! The locks are those of one server: on a standby, a batch may still become visible late.
 

@@ -22,7 +22,8 @@ const READING: &str = "SET default_transaction_read_only = on; SET statement_tim
 const WRITING: &str = "SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
      SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = '300s'; SET jit = off; \
-     SET enable_hashjoin = off; SET enable_mergejoin = off";
+     SET enable_hashjoin = off; SET enable_mergejoin = off; \
+     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

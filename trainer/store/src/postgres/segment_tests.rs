@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const START_S: u64 = 1_000_000;
 /// Age at which rows are written to a segment, seconds.
 const AGE_S: u64 = 300;
-/// Queries until a test gives up waiting for another connection.
+/// Queries until a test stops waiting for another connection.
 const MAX_POLLS: u32 = 20_000;
 
 /// A database and a folder for its segments; `None` without a server, which is listed as skipped.
