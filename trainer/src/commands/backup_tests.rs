@@ -211,3 +211,20 @@ fn a_damaged_segment_is_not_restored() {
     let error = format!("{:#}", restore(&copy, &trainer(&again)).unwrap_err());
     assert!(error.contains("has SHA-256") && !again.join("store.sqlite").exists(), "{error}");
 }
+
+#[test]
+fn segments_of_a_store_that_was_moved_away_are_not_taken_over() {
+    let folder = Folder::new();
+    let (old, new, copy) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("copy"));
+    let config = trainer(&old);
+    drop(Store::open(old.join("store.sqlite"), Limits::default()).unwrap());
+    backup(&copy, &config, &[]).unwrap();
+    let config = trainer(&new);
+    let segments = new.join("store.sqlite.segments");
+    std::fs::create_dir(&segments).unwrap();
+    std::fs::write(segments.join("segment-1-0123456789abcdef.parquet"), b"rows").unwrap();
+    let error = format!("{:#}", restore(&copy, &config).unwrap_err());
+    assert!(error.contains("move the folder away") && !new.join("store.sqlite").exists(), "{error}");
+    std::fs::remove_dir_all(&segments).unwrap();
+    restore(&copy, &config).unwrap();
+}
