@@ -5,6 +5,7 @@
 pub mod gateway;
 pub mod listener;
 pub mod mosquitto;
+pub mod ports;
 pub mod postgres;
 pub mod releases;
 pub mod station;
