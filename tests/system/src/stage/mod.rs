@@ -2,6 +2,7 @@
 //! program itself with packets to read.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod authority;
 pub mod gateway;
 pub mod listener;
 pub mod mosquitto;
