@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod alerts;
+mod filters;
 mod layout;
 pub(crate) mod overview;
 pub(crate) mod releases;

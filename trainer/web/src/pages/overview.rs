@@ -1,5 +1,6 @@
 //! The fleet's state → the overview page, `/`.
 
+use super::filters;
 use super::layout::Layout;
 use super::{MAKE_RELEASE, NO_AGENTS, START_AGENT, TEST_ALERT, page};
 use crate::Shared;
@@ -99,7 +100,7 @@ fn tiles(agents: &AgentList, releases: &ReleaseList) -> Vec<Tile> {
         tile(counts.offline, "offline", "/agents?state=offline", class_if_any(counts.offline, "bad")),
     ];
     if counts.unknown > 0 {
-        tiles.push(tile(counts.unknown, "without status", "/agents?state=unknown", "warned"));
+        tiles.push(tile(counts.unknown, "unknown", "/agents?state=unknown", "warned"));
     }
     tiles.push(tile(releases.releases.len() as u64, "releases", "/releases", ""));
     tiles
