@@ -11,6 +11,7 @@ mod counter;
 mod episode_features;
 mod episode_walk;
 mod error;
+mod expiry;
 mod fields;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -72,6 +73,9 @@ pub struct Limits {
     pub updates: u64,
     /// Agents. Messages of further agents are refused, unless a silent agent with few messages can be removed.
     pub agents: u64,
+    /// Age of alerts, update reports and rows in segments, seconds since the trainer received the message or since the row's
+    /// time; older ones are deleted. `None`: no limit.
+    pub age_s: Option<u64>,
 }
 
 impl Default for Limits {
@@ -82,6 +86,7 @@ impl Default for Limits {
             alerts: 500_000,
             updates: 100_000,
             agents: 20_000,
+            age_s: None,
         }
     }
 }

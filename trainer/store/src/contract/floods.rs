@@ -15,7 +15,7 @@ use lapwing_shared::messages::{AlertState, Body, Message};
 const OPENED: AlertState = AlertState::Opened;
 
 fn limits() -> Limits {
-    Limits { sample_bytes: 1 << 30, sample_rows: 200, alerts: 200, updates: 200, agents: 10 }
+    Limits { sample_bytes: 1 << 30, sample_rows: 200, alerts: 200, updates: 200, agents: 10, age_s: None }
 }
 
 fn with_schema(number: u64, schema: [u8; 32]) -> Message {

@@ -2,6 +2,7 @@
 //!
 //! `lapwing_store::contract_tests!(MyStore)` in a module of tests makes one test of each.
 
+pub mod age;
 pub mod agents;
 pub mod episodes;
 pub mod floods;
@@ -73,6 +74,8 @@ macro_rules! contract_tests {
             messages::marked_rows_without_an_alert_are_returned_as_suspect,
             messages::a_row_in_two_episodes_needs_both_labelled_benign,
             messages::rows_of_another_schema_are_excluded_and_counted,
+            age::old_alerts_and_update_reports_are_deleted_with_their_labels,
+            age::old_rows_leave_the_segments,
             agents::agents_with_problems_come_first_on_pages_that_continue,
             agents::a_page_continues_although_agents_change_their_state_or_are_removed,
             agents::numbers_of_agents_follow_their_messages,
