@@ -28,6 +28,8 @@ pub(super) struct Maker {
     pub(super) rows: Mutex<Vec<usize>>,
     holds: AtomicBool,
     pub(super) orders: Mutex<Vec<Order>>,
+    /// The next training waits until the sender is dropped.
+    pub(super) wait: Mutex<Option<Receiver<()>>>,
 }
 
 impl ReleaseMaker for Maker {
@@ -43,6 +45,9 @@ impl ReleaseMaker for Maker {
     ) -> Result<MadeRelease, MakeError> {
         self.rows.lock().unwrap().push(rows.len());
         self.orders.lock().unwrap().push(order.clone());
+        if let Some(end) = self.wait.lock().unwrap().take() {
+            assert_eq!(end.recv_timeout(TIMEOUT), Err(RecvTimeoutError::Disconnected));
+        }
         progress(StageProgress { stage: "train", done: 1, total: 1, note: String::new() });
         let card = CardFiles { html: "<p>card</p>".into(), json: "{}".into() };
         if self.holds.load(Ordering::Relaxed) {
@@ -97,19 +102,25 @@ impl Subscriber {
         options.set_max_packet_size(Some(70_000));
         let (client, mut connection) = Client::new(options, 100);
         let (sender, messages) = sync_channel(1_000);
+        let (ready, subscribed) = sync_channel(filters.len());
         std::thread::spawn(move || {
             for event in connection.iter() {
-                let Ok(event) = event else { return };
-                if let Event::Incoming(Packet::Publish(publish)) = event {
-                    let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
-                    if sender.send((topic, publish.payload.to_vec())).is_err() {
-                        return;
+                let sent = match event {
+                    Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
+                        sender.send((topic, publish.payload.to_vec())).is_ok()
                     }
+                    Ok(Event::Incoming(Packet::SubAck(_))) => ready.send(()).is_ok(),
+                    event => event.is_ok(),
+                };
+                if !sent {
+                    return;
                 }
             }
         });
         for filter in filters {
             client.subscribe(*filter, QoS::AtLeastOnce).unwrap();
+            subscribed.recv_timeout(TIMEOUT).unwrap();
         }
         Self { client, messages }
     }
