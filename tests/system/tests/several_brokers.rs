@@ -199,8 +199,11 @@ fn an_agent_fails_over_with_its_unacknowledged_alerts_and_none_is_lost_or_stored
     seen.recv_timeout(PATIENCE).unwrap();
     let state = folder.join("state");
     let waiting = wait_for("alerts in the journal", &state, || Some(journal(&state)).filter(|ids| !ids.is_empty()));
+    // The trainer reads the other broker only, and does so before the agent gets there: what it missed, the agent would
+    // repeat after a minute.
+    let site = Site::start(std::slice::from_ref(&brokers[1 - first]), &store);
+    wait_until_collected(&agent(&brokers[1 - first], "probe"), "probe", &site, 0);
     brokers[first].end();
-    let site = Site::start(&brokers, &store);
     let line = gateway.until_logged("connected to the broker");
     assert!(line.contains(&urls[1 - first]), "{line}");
     gateway.play();
@@ -210,7 +213,8 @@ fn an_agent_fails_over_with_its_unacknowledged_alerts_and_none_is_lost_or_stored
     let run = waiting.first().unwrap().0;
     let progress = store.open(Limits::default()).progress(&name("gw"), run).unwrap().unwrap();
     assert!(waiting.iter().all(|(of, number)| *of == run && progress.contains(*number)), "{waiting:?}");
-    assert_eq!(stored_messages(&store.handle()), progress.up_to(), "numbers without a gap, each stored once");
+    let probes = 1;
+    assert_eq!(stored_messages(&store.handle()) - probes, progress.up_to(), "numbers without a gap, each stored once");
 }
 
 fn no_message_is_lost_or_stored_twice_when_each_broker_is_killed_in_turn_under_load<S: TestStore>() {
