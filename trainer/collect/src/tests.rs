@@ -115,7 +115,7 @@ fn collect(link: Link, store: impl Into<StoreUrl>, counts: Arc<Counts>) -> Colle
 fn messages_are_stored_and_acknowledged_end_to_end() {
     let folder = Folder::new();
     let (link, address, counts) = embedded();
-    let collector = collect(link, &folder.store(), counts);
+    let collector = collect(link, folder.store(), counts);
     let agent = Agent::connect(address, "gw-1");
     agent.send(&status(1));
     agent.send(&samples(1, 1, &[(10, false), (11, true)]));
@@ -134,7 +134,7 @@ fn messages_are_stored_and_acknowledged_end_to_end() {
 fn a_duplicate_is_acknowledged_again_but_not_stored_again() {
     let folder = Folder::new();
     let (link, address, counts) = embedded();
-    let collector = collect(link, &folder.store(), counts);
+    let collector = collect(link, folder.store(), counts);
     let agent = Agent::connect(address, "gw-1");
     for _ in 0..3 {
         agent.send(&update(4, 1));
@@ -149,7 +149,7 @@ fn a_duplicate_is_acknowledged_again_but_not_stored_again() {
 fn numbers_beyond_a_gap_are_acknowledged_one_by_one() {
     let folder = Folder::new();
     let (link, address, counts) = embedded();
-    let collector = collect(link, &folder.store(), counts);
+    let collector = collect(link, folder.store(), counts);
     let agent = Agent::connect(address, "gw-1");
     let numbers: Vec<u64> = (2..200).collect();
     for number in &numbers {
@@ -163,7 +163,7 @@ fn numbers_beyond_a_gap_are_acknowledged_one_by_one() {
 fn bad_messages_are_counted_by_reason_and_harm_no_other() {
     let folder = Folder::new();
     let (link, address, counts) = embedded();
-    let collector = collect(link, &folder.store(), counts);
+    let collector = collect(link, folder.store(), counts);
     let agent = Agent::connect(address, "gw-1");
     let mut cut = bytes(&update(1, 9));
     cut.pop();
@@ -287,7 +287,7 @@ fn a_full_disk_of_the_database_delays_acknowledgements_until_space_is_free() {
     let Some(server) = Database::server_url() else { return };
     let database = Database::create_at(server);
     let (link, address, counts) = embedded();
-    let collector = collect(link, &database.url(), counts);
+    let collector = collect(link, database.url(), counts);
     let agent = Agent::connect(address, "gw-1");
     agent.send(&update(1, 1));
     agent.wait_for_acknowledgements(1, &[1]);
@@ -299,6 +299,6 @@ fn a_full_disk_of_the_database_delays_acknowledgements_until_space_is_free() {
     database.client().batch_execute("DROP TRIGGER no_space ON progress").unwrap();
     agent.wait_for_acknowledgements(1, &[2]);
     collector.stop().unwrap();
-    let handle = StoreHandle::open(&database.url()).unwrap();
+    let handle = StoreHandle::open(database.url()).unwrap();
     assert_eq!(handle.message_counts().unwrap(), [0, 0, 2]);
 }
