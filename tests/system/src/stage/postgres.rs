@@ -10,6 +10,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+/// Attempts to start a server.
+const MAX_STARTS: u32 = 50;
+
 /// A server process on a Unix socket; killed when dropped. Other than the server of `tests/postgres`, it waits for the disk.
 pub struct Postgres {
     programs: PathBuf,
@@ -117,16 +120,23 @@ fn initialise(folder: &Path) -> Option<PathBuf> {
 
 /// Starts the server and waits until it accepts connections.
 fn run(programs: &Path, folder: &Path, settings: &[String]) -> Child {
-    let data = folder.join("data");
-    let mut server = program(programs, "postgres");
-    server.arg("-D").arg(&data).arg("-k").arg(folder).args(["-c", "fsync=on"]).args(settings);
-    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
-    let child = server.current_dir(folder).stderr(log).stdout(Stdio::null()).spawn().unwrap();
-    let id = child.id().to_string();
+    let (data, log) = (folder.join("data"), folder.join("log"));
+    let start = || {
+        let mut server = program(programs, "postgres");
+        server.arg("-D").arg(&data).arg("-k").arg(folder).args(["-c", "fsync=on"]).args(settings);
+        let log = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        server.current_dir(folder).stderr(log).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let (mut child, mut starts) = (start(), 1);
     wait_for("PostgreSQL", &data, || {
+        if child.try_wait().unwrap().is_some() {
+            // Processes of a server that was killed may not have ended yet; a new one then refuses to use their memory.
+            assert!(starts < MAX_STARTS, "PostgreSQL does not start: {}", fs::read_to_string(&log).unwrap());
+            (child, starts) = (start(), starts + 1);
+        }
         let state = fs::read_to_string(data.join("postmaster.pid")).ok()?;
         let lines: Vec<&str> = state.lines().collect();
-        (lines.first() == Some(&id.as_str()) && lines.get(7)?.trim() == "ready").then_some(())
+        (lines.first() == Some(&child.id().to_string().as_str()) && lines.get(7)?.trim() == "ready").then_some(())
     });
     child
 }
