@@ -3,6 +3,8 @@
 use super::tests::{TIMEOUT, config, serve};
 use super::*;
 use crate::config::StoreSection;
+use lapwing_common::clock;
+use lapwing_store::Store;
 use lapwing_store::testing::{Folder, own_samples, received};
 
 #[test]

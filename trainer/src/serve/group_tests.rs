@@ -1,12 +1,14 @@
 //! Several groups, roles and leases of a server.
 
 use super::leases::tests::{Process, Shared};
+use super::roles::Roles;
 use super::testing::{manifest, release_of};
 use super::tests::{
     Maker, Subscriber, TIMEOUT, config, learner, serve, store_rows_of, tick_and_train, tick_and_train_at, versions,
 };
 use super::*;
 use crate::config::GroupSection;
+use lapwing_common::clock;
 use lapwing_shared::messages::topics::release_topic;
 use lapwing_shared::release::manifest::Manifest;
 use lapwing_shared::release::signature::SignedManifest;
@@ -20,7 +22,7 @@ fn group(text: &str) -> GroupSection {
 }
 
 /// Groups `home` and `shop`.
-fn two_groups(folder: &Folder) -> Config {
+pub(super) fn two_groups(folder: &Folder) -> Config {
     let mut config = config(folder);
     config.retrain.group = Config::default().retrain.group;
     config.groups = vec![group("name = 'home'"), group("name = 'shop'\nmin-rows = 2\nseed = 9")];
@@ -103,7 +105,7 @@ fn an_agent_that_an_operator_moved_trains_the_other_group() {
     let mut server = start(&folder, &maker);
     store_rows_of(&server, "gw-1", "home", 1..6);
     let handle = StoreHandle::open(folder.store()).unwrap();
-    handle.assign_group("gw-1", Some("shop")).unwrap();
+    handle.assign_group("gw-1", Some("shop"), "ann", 9).unwrap();
     handle.request_retraining(None, "ann", 1).unwrap();
     tick_and_train(&mut server);
     tick_and_train(&mut server);
@@ -149,11 +151,11 @@ fn a_release_that_another_process_made_is_published() {
         file: "unused".into(),
         reason: None,
     };
-    handle.add_release(&release(4)).unwrap();
+    handle.add_release(&release(4), "serve", 1).unwrap();
     server.tick(clock::moment()).unwrap();
     let releases = ReleaseDir::new(&folder.path().join("releases"), "shop");
     releases.write(5, &release_of("shop", 5, 5)).unwrap();
-    handle.add_release(&release(5)).unwrap();
+    handle.add_release(&release(5), "serve", 1).unwrap();
     let now = clock::moment();
     server.tick(now).unwrap();
     let later = Moment { monotonic: now.monotonic + Duration::from_secs(60), ..now };

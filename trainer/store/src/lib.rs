@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod agent_walk;
+mod audit;
 mod committed;
 mod compactor;
 mod counter;
@@ -39,12 +40,14 @@ pub use sqlite::old_store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+pub use audit::{AuditFilter, AuditPage};
 pub use committed::{Committed, Rejection};
 pub use compactor::{Compaction, Compactor, REMOVED_FILES_KEPT_S, Step};
 pub use counter::Counter;
 pub use error::StoreError;
 pub use lapwing_fleet::{
-    AgentState, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
+    AgentState, AuditCheck, AuditRecord, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label,
+    Release, UNKNOWN_CLASS,
 };
 pub use places::{folder as segments_folder, open_place};
 pub use received::{Content, HealthReport, Received, SampleBatch, StatusReport};

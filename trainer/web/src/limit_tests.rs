@@ -113,7 +113,8 @@ fn a_hundred_of_the_newest_thousand_releases_are_shown() {
     for version in 1..=1_001 {
         let (group, file) = ("home".into(), stage.folder.path().join("home.lwr"));
         let made_s = 1_700_000_000 + version;
-        handle.add_release(&Release { group, version, manifest_sha256: [1; 32], made_s, file, reason: None }).unwrap();
+        let release = Release { group, version, manifest_sha256: [1; 32], made_s, file, reason: None };
+        handle.add_release(&release, "serve", made_s).unwrap();
     }
     let list = stage.json("/api/v1/releases");
     let shown = list["releases"].as_array().unwrap();

@@ -4,6 +4,7 @@
 
 pub mod age;
 pub mod agents;
+pub mod audit;
 pub mod episodes;
 pub mod floods;
 pub mod groups;
@@ -32,6 +33,9 @@ pub trait TestStore {
     /// Where it is.
     fn url(&self) -> StoreUrl;
 
+    /// Runs a statement of SQL past the store, as someone with access to the database could.
+    fn execute(&self, text: &str);
+
     /// Opens a writer.
     #[expect(clippy::unwrap_used, reason = "a test fails if its store cannot be opened")]
     fn open(&self, limits: Limits) -> Store {
@@ -55,6 +59,11 @@ impl TestStore for Folder {
 
     fn url(&self) -> StoreUrl {
         self.store().into()
+    }
+
+    #[expect(clippy::unwrap_used, reason = "a test fails if its statement does")]
+    fn execute(&self, text: &str) {
+        rusqlite::Connection::open(self.store()).unwrap().execute_batch(text).unwrap();
     }
 }
 
@@ -96,6 +105,14 @@ macro_rules! contract_tests {
             releases::releases_are_listed_newest_first_for_each_group,
             releases::a_held_release_is_decided_once,
             releases::counters_add_up_and_are_replaced,
+            releases::a_release_that_is_added_again_after_an_error_changes_nothing,
+            audit::every_action_is_recorded_with_who_did_it,
+            audit::an_action_that_fails_is_not_recorded_and_one_that_cannot_be_recorded_fails,
+            audit::pages_continue_and_begin_at_a_time,
+            audit::actions_at_the_same_time_make_one_chain,
+            audit::changed_and_removed_entries_are_found,
+            audit::the_oldest_entries_are_deleted_beyond_the_limit,
+            audit::changed_limits_are_recorded_once,
             floods::a_flood_of_one_agent_displaces_its_own_messages_only,
             floods::labelled_episodes_outlive_newer_unlabelled_ones,
             floods::a_forged_message_with_a_huge_number_suppresses_no_later_alert,

@@ -223,7 +223,7 @@ pub fn batches_that_were_removed_meanwhile_are_in_no_segment<T: TestStore>() {
     let mut forget = true;
     let done = compactor.pass(START_S + AGE_S, &mut |step| {
         if step == Step::Written && std::mem::take(&mut forget) {
-            handle.forget_agent("gw-1").unwrap();
+            handle.forget_agent("gw-1", "ann", 9).unwrap();
         }
         true
     });

@@ -2,7 +2,7 @@
 
 use super::PostgresHandle;
 use super::session::{Queried, Session, unsigned};
-use super::{schema, tally};
+use super::{audit, schema, tally};
 use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::rows::BACKUP_VERSIONS;
@@ -108,6 +108,8 @@ impl Maintenance for PostgresHandle {
             let found = (0..counted.len()).map(|column| Ok(row.try_get(column)?)).collect::<Queried<Vec<i64>>>()?;
             problems
                 .extend((found != counted).then(|| format!("sizes of the tables are {found:?}, counted {counted:?}")));
+            let of_audit = audit::check_log(session, None)?.problems;
+            problems.extend(of_audit.into_iter().map(|problem| format!("audit log: {problem}")));
             Ok(problems)
         })
     }

@@ -11,6 +11,7 @@ use crate::queries::{AgentList, ReleaseList};
 use crate::views::agents::AgentView;
 use crate::views::alerts::AlertView;
 use crate::views::brokers::BrokerTexts;
+use crate::views::process;
 use crate::views::releases::ReleaseView;
 use askama::Template;
 use axum::extract::State;
@@ -69,7 +70,7 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
         Ok(OverviewPage {
             layout: Layout::new("Fleet", "/", refresh, uri.query().unwrap_or_default()),
             tiles,
-            warnings: warnings(&agents, &brokers),
+            warnings: process::warnings(&shared.process()).chain(warnings(&agents, &brokers)).collect(),
             brokers,
             no_alerts: no_alerts(&agents),
             days: if alerts.is_empty() { None } else { Some(days.picture()?) },
