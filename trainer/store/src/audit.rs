@@ -6,6 +6,8 @@ use std::fmt;
 
 /// Entries that a check reads at a time.
 pub(crate) const CHECKED_AT_ONCE: i64 = 1_000;
+/// Seconds in a day.
+const DAY_S: u64 = 86_400;
 /// The setting with the limits of the last process.
 pub(crate) const LIMITS: &str = "limits";
 
@@ -67,8 +69,9 @@ pub(crate) fn check<E>(
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sample_bytes, sample_rows, alerts, updates, agents } = self;
+        let Self { sample_bytes, sample_rows, alerts, updates, agents, age_s } = self;
         let mib = sample_bytes >> 20;
-        write!(f, "sample-mib {mib}, sample-rows {sample_rows}, alerts {alerts}, updates {updates}, agents {agents}")
+        write!(f, "sample-mib {mib}, sample-rows {sample_rows}, alerts {alerts}, updates {updates}, agents {agents}")?;
+        age_s.map_or(Ok(()), |age_s| write!(f, ", max-age-days {}", age_s / DAY_S))
     }
 }
