@@ -14,6 +14,7 @@ use lapwing_shared::release::manifest::Manifest;
 use lapwing_shared::release::signature::SignedManifest;
 use lapwing_store::testing::{Folder, name};
 use lapwing_store::{JobState, Release};
+use std::sync::mpsc::sync_channel;
 
 const DAY_S: u64 = 86_400;
 
