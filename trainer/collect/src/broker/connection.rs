@@ -4,7 +4,7 @@
 //! timeout.
 
 use super::encode;
-use super::hub::{ClientId, Hub, Member, Will};
+use super::hub::{ClientId, Hub, Member, Room, Will};
 use super::input::{End, Input};
 use super::message::{Message, Outgoing};
 use super::packet::{ClientPacket, Connect, Illegal, Publish, Subscription, code, illegal};
@@ -148,14 +148,22 @@ async fn run(hub: Arc<Hub>, input: Input, write: OwnedWriteHalf, connect: Connec
 impl Client {
     /// Reads until the connection ends. Returns the reason code to send, if any, and whether to publish the last will.
     async fn read(&self, mut input: Input, silence: Duration, close: &Notify) -> (Option<u8>, bool) {
+        let mut room = Room::default();
         loop {
+            if !input.is_ready() {
+                // Nothing is held while the client is waited for.
+                room = Room::default();
+            }
             let packet = tokio::select! {
                 packet = timeout(silence, input.next()) => packet,
                 () = close.notified() => return (Some(code::TAKEN_OVER), true),
                 () = self.outgoing.closed() => return (None, true),
             };
             let ended = match packet {
-                Ok(Ok(packet)) => self.packet(packet).await,
+                Ok(Ok(packet)) => {
+                    room.ahead = input.ahead();
+                    self.packet(packet, &mut room).await
+                }
                 Ok(Err(End::Closed)) => return (None, true),
                 Ok(Err(End::Illegal(illegal))) => Err(illegal),
                 Err(_) => return (Some(code::KEEP_ALIVE), true),
@@ -173,10 +181,10 @@ impl Client {
     }
 
     /// Handles a packet; the end of the connection, and whether to publish the last will.
-    async fn packet(&self, packet: ClientPacket) -> Result<Option<bool>, Illegal> {
+    async fn packet(&self, packet: ClientPacket, room: &mut Room) -> Result<Option<bool>, Illegal> {
         match packet {
             ClientPacket::Connect(_) => return Err(illegal(code::PROTOCOL_ERROR, "second CONNECT")),
-            ClientPacket::Publish(publish) => self.publish(publish).await,
+            ClientPacket::Publish(publish) => self.publish(publish, room).await,
             ClientPacket::Subscribe { packet, filters } => self.subscribe(packet, filters).await,
             ClientPacket::Unsubscribe { packet, filters } => {
                 let known = |filter: &String| self.hub.unsubscribe(self.id, filter);
@@ -189,12 +197,12 @@ impl Client {
         Ok(None)
     }
 
-    async fn publish(&self, publish: Publish) {
+    async fn publish(&self, publish: Publish, room: &mut Room) {
         let packet = publish.packet;
         let code = match permitted(&self.name, &publish) {
             Ok(kind) => {
                 let Publish { topic, payload, retain, .. } = publish;
-                if self.deliver(kind, topic, payload, retain).await { code::SUCCESS } else { code::QUOTA }
+                if self.deliver(kind, topic, payload, retain, room).await { code::SUCCESS } else { code::QUOTA }
             }
             Err(code) => {
                 let counts = &self.hub.counts;
@@ -212,10 +220,10 @@ impl Client {
     }
 
     /// Sends a message to the collector and to subscribers; false if the collector's queue is full.
-    async fn deliver(&self, kind: Kind, topic: String, payload: Vec<u8>, retain: bool) -> bool {
+    async fn deliver(&self, kind: Kind, topic: String, payload: Vec<u8>, retain: bool, room: &mut Room) -> bool {
         let is_copied = retain || self.hub.has_subscriber(&topic);
         let copy = is_copied.then(|| Arc::new(Message { topic: topic.clone(), payload: payload.clone() }));
-        if COLLECTED.contains(&kind) && !self.hub.collect(Delivery { topic, payload, receipt: None }).await {
+        if COLLECTED.contains(&kind) && !self.hub.collect(Delivery { topic, payload, receipt: None }, room).await {
             return false;
         }
         if let Some(message) = copy {
@@ -227,7 +235,7 @@ impl Client {
     async fn publish_will(&self, will: Will) {
         let Some((message, retain)) = will else { return };
         let (topic, payload) = (message.topic.clone(), message.payload.clone());
-        self.deliver(Kind::Status, topic, payload, retain).await;
+        self.deliver(Kind::Status, topic, payload, retain, &mut Room::default()).await;
     }
 
     async fn subscribe(&self, packet: u16, filters: Vec<Subscription>) {

@@ -18,6 +18,10 @@ use tokio::time::timeout;
 
 /// How long a publication waits for room in the collector's queue before the broker refuses it.
 const ROOM_TIMEOUT: Duration = Duration::from_millis(100);
+/// Bytes that a message takes in memory in addition to topic and payload.
+const MESSAGE_BYTES: usize = 256;
+/// Room that a connection reserves for messages that it has read, bytes.
+const AHEAD_BYTES: usize = 64 * 1024;
 /// Packets above the small size that may be incomplete at the same time.
 const LARGE_PACKETS: usize = 256;
 
@@ -28,6 +32,21 @@ pub(super) type ClientId = u64;
 pub(super) struct Queued {
     pub(super) delivery: Delivery,
     pub(super) _room: OwnedSemaphorePermit,
+}
+
+/// A connection's part of the queue of the collector, for messages that it has read already. Waiting for each message alone
+/// would mix the messages of all connections one by one, and each commit of the store would change rows of every agent.
+#[derive(Default)]
+pub(super) struct Room {
+    held: Option<OwnedSemaphorePermit>,
+    /// Bytes that were read from the client and not decoded.
+    pub(super) ahead: usize,
+}
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.held.as_mut()?.split(bytes)
+    }
 }
 
 /// State shared by all connections.
@@ -224,13 +243,18 @@ impl Hub {
     }
 
     /// Queues a publication for the collector; false if the queue stays full.
-    pub(super) async fn collect(&self, delivery: Delivery) -> bool {
-        let bytes = delivery.payload.len() + delivery.topic.len() + 256;
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes.min(self.limits.held_bytes) as u32);
-        let queued = match timeout(ROOM_TIMEOUT, room).await {
-            Ok(Ok(room)) => self.queue.send(Queued { delivery, _room: room }).is_ok(),
-            _ => false,
-        };
+    pub(super) async fn collect(&self, delivery: Delivery, room: &mut Room) -> bool {
+        let bytes = (delivery.payload.len() + delivery.topic.len() + MESSAGE_BYTES).min(self.limits.held_bytes);
+        let mut share = room.take(bytes);
+        if share.is_none() {
+            let more = (bytes + 2 * room.ahead).min(AHEAD_BYTES.max(bytes)).min(self.limits.held_bytes);
+            // What is left would count twice.
+            room.held = None;
+            let permits = Arc::clone(&self.room).acquire_many_owned(more as u32);
+            room.held = timeout(ROOM_TIMEOUT, permits).await.ok().and_then(Result::ok);
+            share = room.take(bytes);
+        }
+        let queued = share.is_some_and(|share| self.queue.send(Queued { delivery, _room: share }).is_ok());
         if !queued {
             self.counts.overrun.add(1);
         }

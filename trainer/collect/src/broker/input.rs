@@ -16,6 +16,8 @@ const LARGE_TIMEOUT: Duration = Duration::from_secs(10);
 const KEPT_BYTES: usize = SMALL_BYTES;
 /// Room for a read.
 const READ_BYTES: usize = 2 * 1024;
+/// Room for a read after one that had no room left.
+const BURST_BYTES: usize = 16 * 1024;
 
 /// Why no further packet can be read.
 #[derive(Debug)]
@@ -38,12 +40,27 @@ pub(super) struct Input {
     buffer: Vec<u8>,
     /// Bytes of the buffer that are already decoded.
     used: usize,
+    /// The last read had no room left: there may be more.
+    was_filled: bool,
     hub: Arc<Hub>,
 }
 
 impl Input {
     pub(super) fn new(socket: OwnedReadHalf, hub: Arc<Hub>) -> Self {
-        Self { socket, buffer: Vec::new(), used: 0, hub }
+        Self { socket, buffer: Vec::new(), used: 0, was_filled: false, hub }
+    }
+
+    /// Bytes that were read and not decoded.
+    pub(super) fn ahead(&self) -> usize {
+        self.buffer.len() - self.used
+    }
+
+    /// True if the next packet, or what is illegal, needs no further read.
+    pub(super) fn is_ready(&self) -> bool {
+        match header(&self.buffer[self.used..], self.hub.limits.packet_bytes) {
+            Ok(found) => found.is_some_and(|found| self.ahead() >= found.end),
+            Err(_) => true,
+        }
     }
 
     /// The next packet.
@@ -87,9 +104,11 @@ impl Input {
     /// Reads until the buffer has this many bytes.
     async fn read_to(&mut self, bytes: usize) -> Result<(), End> {
         while self.buffer.len() < bytes {
-            self.buffer.reserve((bytes - self.buffer.len()).max(READ_BYTES));
+            let room = if self.was_filled { BURST_BYTES } else { READ_BYTES };
+            self.buffer.reserve((bytes - self.buffer.len()).max(room));
+            let room = self.buffer.capacity() - self.buffer.len();
             match self.socket.read_buf(&mut self.buffer).await {
-                Ok(count) if count > 0 => {}
+                Ok(count) if count > 0 => self.was_filled = count == room,
                 _ => return Err(End::Closed),
             }
         }

@@ -16,10 +16,25 @@ pub(super) const MAX_EVICTED: usize = 256;
 
 /// Removes an agent and everything of it. Its rows in segments do not count any more.
 pub(super) fn forget(connection: &Connection, agent: i64) -> rusqlite::Result<()> {
+    forget_samples(connection, &[agent])?;
+    forget_but_samples(connection, agent)
+}
+
+/// Removes the sample batches of agents. It reads the table once for all of them, which has no index by agent.
+pub(super) fn forget_samples(connection: &Connection, agents: &[i64]) -> rusqlite::Result<()> {
+    if agents.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<String> = agents.iter().map(i64::to_string).collect();
+    connection.execute(&format!("DELETE FROM samples WHERE agent IN ({})", numbers.join(", ")), []).map(drop)
+}
+
+/// Removes an agent and everything of it but its sample batches.
+pub(super) fn forget_but_samples(connection: &Connection, agent: i64) -> rusqlite::Result<()> {
     let text = "DELETE FROM episode_days WHERE agent = ?1 AND day IN \
                 (SELECT since_ns / 86400000000000 FROM episodes WHERE agent = ?1)";
     connection.prepare_cached(text)?.execute([agent])?;
-    for table in ["progress", "alerts", "episodes", "samples", "segment_agents", "updates"] {
+    for table in ["progress", "alerts", "episodes", "segment_agents", "updates"] {
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE agent = ?1"))?.execute([agent])?;
     }
     connection.prepare_cached("DELETE FROM agents WHERE id = ?1")?.execute([agent]).map(drop)

@@ -11,6 +11,7 @@ use crate::counter::Counter;
 use crate::expiry::AT_ONCE;
 use crate::shares::{kept, level};
 use rusqlite::Transaction;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Nanoseconds in a second.
@@ -164,32 +165,44 @@ impl Pruner<'_> {
 
     fn prune_samples(&mut self, keep: u64, of: fn(&Totals) -> u64) -> rusqlite::Result<()> {
         let before = self.totals.sample_rows;
-        let mut batches = 0;
+        let (mut batches, mut in_journal) = (0, HashMap::new());
         for (agent, excess) in self.heaviest(keep, of) {
             let (in_segments, more) = self.prune_segments(agent, excess, of)?;
-            let excess = excess.saturating_sub(in_segments);
             batches += more;
-            let mut less = Totals::default();
-            let mut last = None;
-            let text = "SELECT id, rows, length(payload) FROM samples WHERE agent = ?1 ORDER BY id";
-            let mut statement = self.transaction.prepare_cached(text)?;
-            let mut oldest = statement.query([agent])?;
-            while of(&less) < excess {
-                let Some(row) = oldest.next()? else { break };
-                less.sample_rows += row.get::<_, i64>(1)?.cast_unsigned();
-                less.sample_bytes += row.get::<_, i64>(2)?.cast_unsigned();
-                last = Some(row.get::<_, i64>(0)?);
-                batches += 1;
-            }
-            drop(oldest);
-            if let Some(last) = last {
-                let text = "DELETE FROM samples WHERE agent = ?1 AND id <= ?2";
-                self.transaction.prepare_cached(text)?.execute((agent, last))?;
-                self.removed(agent, &less);
+            if excess > in_segments {
+                in_journal.insert(agent, excess - in_segments);
             }
         }
+        batches += self.prune_journal(in_journal, of)?;
         counters::add(self.transaction, Counter::SampleRowsDropped, before - self.totals.sample_rows)?;
         counters::add(self.transaction, Counter::SampleBatchesDropped, batches)
+    }
+
+    /// Deletes the oldest batches of each of these agents until its excess is removed, and returns their number. It reads the
+    /// table once for all of them: an index by agent would cost each commit a page for each agent.
+    fn prune_journal(&mut self, mut excess: HashMap<i64, u64>, of: fn(&Totals) -> u64) -> rusqlite::Result<u64> {
+        let text = "SELECT id, agent, rows, length(payload) FROM samples ORDER BY id";
+        let mut statement = self.transaction.prepare_cached(text)?;
+        let (mut oldest, mut batches) = (statement.query([])?, Vec::new());
+        while !excess.is_empty() {
+            let Some(row) = oldest.next()? else { break };
+            let agent = row.get(1)?;
+            let Entry::Occupied(mut left) = excess.entry(agent) else { continue };
+            let (sample_rows, sample_bytes) =
+                (row.get::<_, i64>(2)?.cast_unsigned(), row.get::<_, i64>(3)?.cast_unsigned());
+            let less = Totals { sample_rows, sample_bytes, ..Totals::default() };
+            self.removed(agent, &less);
+            batches.push(row.get::<_, i64>(0)?);
+            *left.get_mut() = left.get().saturating_sub(of(&less));
+            if *left.get() == 0 {
+                left.remove();
+            }
+        }
+        let mut statement = self.transaction.prepare_cached("DELETE FROM samples WHERE id = ?1")?;
+        for id in &batches {
+            statement.execute([id])?;
+        }
+        Ok(batches.len() as u64)
     }
 
     /// Removes an agent's parts of the oldest segments, whole ones, until the excess is removed; returns what was removed,

@@ -42,6 +42,8 @@ pub(super) struct BatchWriter<'a> {
     limits: Limits,
     pub(super) now_s: i64,
     pub(super) pending: PendingBatch,
+    /// Agents that were removed and have sample batches; at most [`forget::MAX_EVICTED`].
+    evicted_samples: Vec<i64>,
 }
 
 impl SqliteWriter {
@@ -89,7 +91,8 @@ impl Ingest for SqliteWriter {
         let now_s = now_s.cast_signed();
         let expires = self.expiry.due(&self.limits, now_s);
         let pending = PendingBatch { totals: self.cache.totals, ..PendingBatch::default() };
-        let mut writer = BatchWriter { transaction, cache: &self.cache, limits: self.limits, now_s, pending };
+        let (cache, limits) = (&self.cache, self.limits);
+        let mut writer = BatchWriter { transaction, cache, limits, now_s, pending, evicted_samples: Vec::new() };
         let pending = writer.store(batch).and_then(|()| writer.finish(expires)).map_err(sql)?;
         if expires.is_some() {
             self.expiry.looked(now_s, pending.has_more_expired);
@@ -150,6 +153,7 @@ impl<'a> BatchWriter<'a> {
     /// Commits, after deleting what is beyond the limits, `expires` being the time before which everything is too old;
     /// returns the changes to the cache.
     fn finish(mut self, expires: Option<i64>) -> rusqlite::Result<PendingBatch> {
+        forget::forget_samples(&self.transaction, &self.evicted_samples)?;
         self.write_agents()?;
         self.write_progress()?;
         self.write_days()?;
@@ -286,7 +290,10 @@ impl<'a> BatchWriter<'a> {
             }
             let usage = self.cache.usage.get(&agent).copied().unwrap_or_default();
             self.pending.totals.subtract(&usage);
-            forget::forget(&self.transaction, agent)?;
+            forget::forget_but_samples(&self.transaction, agent)?;
+            if usage.sample_rows > 0 {
+                self.evicted_samples.push(agent);
+            }
             self.pending.evicted.push((name, agent));
             return Ok(true);
         }
