@@ -1,5 +1,4 @@
 //! A store on a PostgreSQL server that accepts TLS connections only.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_store::{Limits, Store, StoreHandle};
 use lapwing_system_tests::stage::Folder;
