@@ -40,6 +40,14 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// A group with its past in the store, of whose rows `trained` have been trained on.
+    fn new(settings: RetrainSection, trained: u64, handle: &StoreHandle, now: Now) -> Result<Self, StoreError> {
+        let releases = ReleaseDir::new(&settings.releases, &settings.group);
+        let made_s = handle.releases(&settings.group, 1)?.first().map(|release| release.made_s);
+        let history = Training::new(made_s, trained, now);
+        Ok(Self { settings, releases, history, is_private: false, obstacle: Obstacle::default() })
+    }
+
     pub(super) fn schedule(&self) -> Schedule {
         let RetrainSection { every, after_rows, retry_pause, .. } = &self.settings;
         let every = every.map(|every| every.0.into());
@@ -93,13 +101,8 @@ impl Learner {
         }
         let rows = group_rows(&handle, config.has_one_group(), &settings)?;
         let last = settings.len().saturating_sub(1);
-        let group = |(settings, rows): (RetrainSection, GroupRows)| -> Result<Group, ServeError> {
-            let releases = ReleaseDir::new(&settings.releases, &settings.group);
-            let made_s = handle.releases(&settings.group, 1)?.first().map(|release| release.made_s);
-            let history = Training::new(made_s, rows.trained, clock.at(now));
-            Ok(Group { settings, releases, history, is_private: false, obstacle: Obstacle::default() })
-        };
-        let groups = settings.into_iter().zip(rows).map(group).collect::<Result<_, _>>()?;
+        let group = |(settings, rows): (_, GroupRows)| Group::new(settings, rows.trained, &handle, clock.at(now));
+        let groups = settings.into_iter().zip(rows).map(group).collect::<Result<_, StoreError>>()?;
         let mut learner = Self {
             maker,
             store: config.store.path.clone(),
