@@ -5,8 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod agent_walk;
+mod cell;
 mod committed;
 mod compactor;
+mod copied_tables;
+mod copy;
 mod counter;
 mod episode_features;
 mod episode_walk;
@@ -40,6 +43,7 @@ pub mod testing;
 
 pub use committed::{Committed, Rejection};
 pub use compactor::{Compaction, Compactor, REMOVED_FILES_KEPT_S, Step};
+pub use copy::{Copied, CopyStep, StoreCopy};
 pub use counter::Counter;
 pub use error::StoreError;
 pub use lapwing_fleet::{

@@ -4,11 +4,13 @@
 //! arguments, in seconds since the epoch.
 
 mod agents;
+mod copies;
 mod episodes;
 mod groups;
 mod segments;
 
 pub use agents::{Agents, MAX_SILENCED};
+pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
 pub use segments::Segments;

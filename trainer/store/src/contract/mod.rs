@@ -3,6 +3,7 @@
 //! `lapwing_store::contract_tests!(MyStore)` in a module of tests makes one test of each.
 
 pub mod agents;
+pub mod copies;
 pub mod episodes;
 pub mod floods;
 pub mod groups;
@@ -115,6 +116,11 @@ macro_rules! contract_tests {
             segment_limits::rows_of_a_forgotten_agent_leave_the_segments,
             segment_limits::a_dropped_segment_counts_its_rows,
             segment_limits::the_place_of_the_segments_is_remembered,
+            copies::a_copy_and_a_copy_of_it_have_the_same_pages_labels_and_training_rows,
+            copies::a_copy_that_is_stopped_after_any_step_continues_without_doubling,
+            copies::a_store_that_was_used_between_two_runs_is_not_copied_silently,
+            copies::stores_in_use_and_targets_with_data_are_refused,
+            copies::a_lost_segment_stops_a_copy_before_its_rows_are_listed,
         }
     };
     ($store:ty; $($group:ident :: $name:ident,)*) => {

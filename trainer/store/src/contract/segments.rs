@@ -79,7 +79,7 @@ fn in_journal(handle: &StoreHandle) -> u64 {
 }
 
 /// Messages of three agents: marked rows within and outside of episodes, equal times, and a group of its own for one agent.
-fn messages() -> Vec<Received> {
+pub(super) fn messages() -> Vec<Received> {
     let mut all = vec![received("gw-1", &status(1))];
     for number in 1..=40 {
         let at = 10_000 + 60 * number;

@@ -56,6 +56,7 @@ impl PostgresWriter {
     pub(crate) fn open(url: &StoreUrl, limits: Limits) -> Result<Self, StoreError> {
         let mut connection = Connection::open(url, Access::Write)?;
         schema::migrate(&mut connection)?;
+        schema::reject_unfinished(&mut connection)?;
         Ok(Self { connection: RefCell::new(connection), limits, memory: Memory::default() })
     }
 }

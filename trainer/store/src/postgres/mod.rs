@@ -15,6 +15,7 @@ mod arrivals;
 mod batch;
 mod classes;
 mod connection;
+mod copying;
 mod counters;
 mod episode_pages;
 mod episode_rows;
