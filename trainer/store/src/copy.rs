@@ -285,11 +285,9 @@ fn is_same(one: &StoreUrl, other: &StoreUrl) -> bool {
 fn reject(end: &End, problems: &[String]) -> Result<(), StoreError> {
     match problems.first() {
         None => Ok(()),
-        Some(first) => Err(StoreError::Problems {
-            store: end.url.to_string(),
-            count: problems.len(),
-            first: first.clone(),
-        }),
+        Some(first) => {
+            Err(StoreError::Problems { store: end.url.to_string(), count: problems.len(), first: first.clone() })
+        }
     }
 }
 

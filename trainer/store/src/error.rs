@@ -122,7 +122,9 @@ pub enum StoreError {
     #[error("segments of the store: {0}")]
     Segment(#[from] SegmentError),
     /// No place for segments is known.
-    #[error("the store {store} has no place for its segments; set store.segments, or --segments of a copy, to a folder")]
+    #[error(
+        "the store {store} has no place for its segments; set store.segments, or --segments of a copy, to a folder"
+    )]
     NoPlace {
         /// Path or address, without a password.
         store: String,

@@ -20,6 +20,7 @@ mod postgres;
 mod query;
 mod received;
 mod places;
+mod positions;
 mod row_store;
 mod rows;
 mod segment_fields;

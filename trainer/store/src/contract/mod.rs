@@ -109,6 +109,8 @@ macro_rules! contract_tests {
             segments::batches_that_were_removed_meanwhile_are_in_no_segment,
             segments::positions_increase_when_the_journal_is_empty,
             segments::small_segments_of_earlier_days_are_merged_and_their_files_deleted_later,
+            segments::a_segment_is_not_written_again_within_the_hour_after_it_was_made,
+            segments::rows_of_segments_that_are_replaced_while_they_are_read_are_read_once,
             segments::batches_of_other_schemas_stay_in_the_journal,
             segments::a_place_that_fails_leaves_the_journal_as_it_is,
             segment_limits::a_flood_displaces_its_own_rows_in_segments_only,

@@ -1,8 +1,8 @@
 //! The address of a database → an open connection, opened again after it was lost.
 
+use super::schema::{LOCKS, Lock};
 use super::session::{Queried, QueryError, Session};
 use super::tls::Tls;
-use super::schema::{LOCKS, Lock};
 use super::{address, errors, schema};
 use crate::error::StoreError;
 use crate::traits::Handle;

@@ -81,8 +81,7 @@ pub(super) fn check(connection: &mut Connection) -> Result<u32, StoreError> {
 /// Rejects a store that [`crate::StoreCopy`] has not completed.
 pub(super) fn reject_unfinished(connection: &mut Connection) -> Result<(), StoreError> {
     let is_unfinished = connection.read(|session| {
-        let has_settings: bool =
-            session.query_one("SELECT to_regclass('settings') IS NOT NULL", &[])?.try_get(0)?;
+        let has_settings: bool = session.query_one("SELECT to_regclass('settings') IS NOT NULL", &[])?.try_get(0)?;
         Ok(has_settings && session.row(&SETTING, &[&UNFINISHED], |row| row.text(0))?.is_some())
     })?;
     let store = || connection.url().to_string();

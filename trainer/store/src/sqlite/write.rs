@@ -5,9 +5,9 @@
 
 use super::batch::{AgentActivity, PendingBatch, Totals};
 use super::cache::WriterCache;
+use super::handle::reject_unfinished;
 use super::progress::{self, RunProgress};
 use super::prune::Pruner;
-use super::handle::reject_unfinished;
 use super::{agent_states, counters, forget, groups, schema};
 use crate::Limits;
 use crate::committed::{Committed, LISTED_REJECTIONS, MAX_SCHEMAS, Rejection};
