@@ -13,7 +13,6 @@ pub(crate) mod segment_args;
 pub(crate) mod serve;
 pub(crate) mod store_args;
 pub(crate) mod store_copy;
-mod store_copy;
 pub(crate) mod store_rows;
 pub(crate) mod store_state;
 pub(crate) mod train;

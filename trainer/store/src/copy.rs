@@ -16,8 +16,11 @@ use crate::sqlite::SqliteHandle;
 use crate::traits::{CopyEnd, CopyState, Handle};
 use crate::url::StoreUrl;
 use lapwing_segments::{FILE_BYTES, Place, Segment, SegmentError, verify};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::path::Path;
 
 /// What a copy is about to do next, or has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,10 +131,28 @@ impl StoreCopy {
             Ok(folder.map_or(setting, |path| Some(path.canonicalize().unwrap_or(path).display().to_string())))
         };
         let (from, to) = (place(&self.from)?, place(&self.to)?);
-        match to.filter(|to| from.as_ref() == Some(to)) {
-            Some(place) => Err(StoreError::SamePlace { what: "place of segments", place }),
-            None => Ok(()),
+        if let Some(place) = to.filter(|to| from.as_ref() == Some(to)) {
+            return Err(StoreError::SamePlace { what: "place of segments", place });
         }
+        self.check_folder()
+    }
+
+    /// Rejects a folder with other segments, e.g. of a backup: `serve` would delete them.
+    fn check_folder(&self) -> Result<(), StoreError> {
+        let Some(folder) = folder(&self.to.url, self.to.tables.segments_place()?.as_deref()) else { return Ok(()) };
+        let segments = self.from.tables.segments(None)?;
+        let known: BTreeSet<&str> = segments.iter().map(|segment| segment.segment.file.as_str()).collect();
+        // A folder that cannot be read is an error when the files are copied.
+        let names = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let is_other = |name: OsString| {
+            Path::new(&name).extension().is_some_and(|ending| ending == "parquet")
+                && name.to_str().is_none_or(|name| !known.contains(name))
+        };
+        if names.map(is_other).any(|is_other| is_other) {
+            let (place, what) = (folder.display().to_string(), "has segments of another store".into());
+            return Err(SegmentError::Owner { place, what, expected: "choose another folder".into() }.into());
+        }
+        Ok(())
     }
 
     /// Copies everything and compares it. `go_on` is called after each step; if it returns false, the copy ends unfinished, and

@@ -5,7 +5,7 @@ use super::fields::dollars;
 use super::insert::copy;
 use super::maintenance::{SIZES_OF_AGENTS, check_tables, stored_sizes};
 use super::session::{Queried, Session};
-use super::{partitions, tally};
+use super::{errors, partitions, tally};
 use crate::cell::{Cell, VALUE_BYTES, key_text};
 use crate::copied_tables::{COPIED_FROM, TABLES, Table, UNFINISHED};
 use crate::counter::Counter;
@@ -88,6 +88,11 @@ fn parameters(cells: &[Cell]) -> Vec<&(dyn ToSql + Sync)> {
     cells.iter().map(|cell| cell as &(dyn ToSql + Sync)).collect()
 }
 
+/// A row to copy into a table.
+fn values(row: &[Cell]) -> Vec<Box<dyn ToSql + Sync + '_>> {
+    row.iter().map(|cell| Box::new(cell) as Box<dyn ToSql + Sync + '_>).collect()
+}
+
 impl PostgresHandle {
     /// The error of a value.
     fn invalid(&self, table: &Table, row: &[Cell], place: usize, found: String) -> StoreError {
@@ -105,7 +110,7 @@ impl PostgresHandle {
         for row in rows {
             let mut cells = Vec::with_capacity(row.len());
             for place in 0..row.len() {
-                let cell = self.read(|_| cell(row, place))?;
+                let cell = cell(row, place).map_err(|error| errors::querying(&self.url(), error, false))?;
                 let cell = cell.map_err(|found| self.invalid(table, &cells, place, found))?;
                 cells.push(cell);
             }
@@ -199,8 +204,7 @@ impl CopyEnd for PostgresHandle {
         let text = format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name, table.all_columns().join(", "));
         self.write(|session| {
             partitions::create_for(session, table.name, &times)?;
-            let row = |row: &'_ Vec<Cell>| row.iter().map(|cell| Box::new(cell.clone()) as Box<_>).collect::<Vec<_>>();
-            copy(session, &text, &types, rows.iter().map(row))
+            copy(session, &text, &types, rows.iter().map(|row| values(row)))
         })
     }
 
@@ -243,6 +247,9 @@ mod tests {
     use crate::contract::TestStore;
     use crate::copied_tables::{OTHER_COLUMNS, OTHER_TABLES, TABLES};
     use crate::testing::postgres::Database;
+    use crate::testing::{Folder, alert, received};
+    use crate::{Limits, Store, StoreCopy, StoreError};
+    use lapwing_shared::messages::AlertState;
     use std::collections::BTreeSet;
 
     #[test]
@@ -251,7 +258,7 @@ mod tests {
             return;
         }
         let database = Database::new();
-        drop(database.open(crate::Limits::default()));
+        drop(database.open(Limits::default()));
         let text = "SELECT c.table_name::text, c.column_name::text FROM information_schema.columns AS c \
                     JOIN pg_class AS t ON t.oid = to_regclass(quote_ident(c.table_name)) \
                     WHERE c.table_schema = current_schema() AND c.is_generated = 'NEVER' AND NOT t.relispartition";
@@ -267,5 +274,55 @@ mod tests {
         };
         let copied: BTreeSet<(String, String)> = TABLES.iter().flat_map(columns).collect();
         assert_eq!(found, copied, "add new tables and columns to copied_tables.rs");
+    }
+
+    #[test]
+    fn values_that_a_column_does_not_accept_are_named_and_not_copied() {
+        if !Database::is_available() {
+            return;
+        }
+        for (change, expected) in [
+            ("UPDATE alerts SET flows = 'many'", "the column flows has a text, expected a value of the type int8"),
+            ("UPDATE alerts SET state = 70000", "the row (1) of the table alerts"),
+            (
+                "UPDATE alerts SET role = 70000",
+                "the column role has the number 70000, expected a value of the type int2",
+            ),
+            ("UPDATE alerts SET host = 'localhost'", "the column host has a text, expected a value of the type bytea"),
+            ("UPDATE alerts SET received_s = 999999999999", "the column received_s has the time 999999999999"),
+        ] {
+            let folder = Folder::new();
+            let message = alert(1, 1, 5, AlertState::Opened, (1, 2));
+            let mut store = Store::open(folder.store(), Limits::default()).unwrap();
+            store.commit(&[received("gw", &message)], 5).unwrap();
+            let changed = rusqlite::Connection::open(folder.store()).unwrap().execute(change, []).unwrap();
+            assert_eq!(changed, 1);
+            drop(store);
+            let database = Database::create_at(Database::server_url().unwrap());
+            let copy = StoreCopy::open(&folder.store().into(), &database.url(), None).unwrap();
+            let error = copy.run(&mut |_| true).unwrap_err().to_string();
+            assert!(error.contains(expected), "{change}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_copy_and_other_writers_exclude_each_other_and_readers_stay() {
+        if !Database::is_available() {
+            return;
+        }
+        let (database, folder) = (Database::new(), Folder::new());
+        let mut store = database.open(Limits::default());
+        let open = || StoreCopy::open(&database.url(), &folder.store().into(), None);
+        let reader = crate::StoreHandle::open_reading(database.url()).unwrap();
+        assert!(matches!(open().err().unwrap(), StoreError::Shared { .. }));
+        store.commit(&[received("gw", &alert(1, 1, 5, AlertState::Opened, (1, 2)))], 5).unwrap();
+        drop(store);
+        let copy = open().unwrap();
+        let error = Store::open(database.url(), Limits::default()).err().unwrap();
+        assert!(matches!(error, StoreError::BeingCopied { .. }) && error.is_temporary(), "{error}");
+        assert_eq!(reader.agents().unwrap().len(), 1);
+        copy.run(&mut |_| true).unwrap().unwrap();
+        drop(copy);
+        drop(database.open(Limits::default()));
     }
 }

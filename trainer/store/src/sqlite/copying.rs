@@ -188,7 +188,10 @@ impl CopyEnd for SqliteHandle {
 mod tests {
     use super::*;
     use crate::copied_tables::{OTHER_COLUMNS, OTHER_TABLES, TABLES};
-    use crate::testing::Folder;
+    use crate::old_store::{OLD_VERSIONS, write_old_store};
+    use crate::testing::{Folder, alert, received};
+    use crate::{Limits, Store, StoreCopy};
+    use lapwing_shared::messages::AlertState;
     use std::collections::BTreeSet;
 
     #[test]
@@ -207,5 +210,49 @@ mod tests {
         let columns = |table: &Table| table.columns.iter().map(|column| (table.name.into(), (*column).into()));
         let copied: BTreeSet<(String, String)> = TABLES.iter().flat_map(columns).collect();
         assert_eq!(found, copied, "add new tables and columns to copied_tables.rs");
+    }
+
+    fn refusal(from: &Path, to: &Path) -> String {
+        let copy = StoreCopy::open(&from.into(), &to.into(), None);
+        copy.and_then(|copy| copy.run(&mut |_| true)).map(|done| format!("{done:?}")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn values_that_no_trainer_writes_are_named_and_not_copied() {
+        for (change, expected) in [
+            ("UPDATE agents SET status = zeroblob(2000000)", "(1) of the table agents in "),
+            ("UPDATE agents SET status = zeroblob(2000000)", "the column status has 2000000 bytes, more than 1048576"),
+            ("UPDATE alerts SET resembles = CAST(x'ff' AS TEXT)", "the column resembles has a text that is not UTF-8"),
+            ("UPDATE episodes SET is_open = 0", "has problems, the first of"),
+        ] {
+            let (folder, copy) = (Folder::new(), Folder::new());
+            let message = alert(1, 1, 5, AlertState::Opened, (1, 2));
+            Store::open(folder.store(), Limits::default()).unwrap().commit(&[received("gw", &message)], 5).unwrap();
+            Connection::open(folder.store()).unwrap().execute(change, []).unwrap();
+            let error = refusal(&folder.store(), &copy.store());
+            assert!(error.contains(expected), "{change}: {error}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_store_of_this_version_are_not_copied_or_changed() {
+        let folder = Folder::new();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("garbage"), b"no database, but longer than the head of one".repeat(9)).unwrap();
+        let foreign = Connection::open(path("foreign")).unwrap();
+        foreign.execute_batch("CREATE TABLE agents (id INTEGER)").unwrap();
+        write_old_store(&path("old"), *OLD_VERSIONS.end(), &[], 5, &[], [0, 0]);
+        for (name, expected) in [
+            ("garbage", "is damaged"),
+            ("foreign", "not a Lapwing store"),
+            ("old", "run `lapwing-trainer store migrate`"),
+            ("missing", "cannot open the store"),
+        ] {
+            let error = refusal(&path(name), &path("copy"));
+            assert!(error.contains(expected), "{name}: {error}");
+        }
+        assert!(!path("missing").exists() && !path("copy").exists());
+        let version = SqliteHandle::open_reading(&path("old")).unwrap().version().unwrap();
+        assert_eq!(version as usize, *OLD_VERSIONS.end());
     }
 }
