@@ -27,7 +27,7 @@ fn fill(path: &Path) {
     }
 }
 
-/// Starts a copy, kills it after so many lines of output, and returns true if it ended before.
+/// Starts a copy, kills it after N lines of output, and returns true if it ended before.
 fn copy(from: &Path, to: &Path, lines: usize) -> bool {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lapwing-trainer"));
     command.args(["store", "copy", "--from"]).arg(from).arg("--to").arg(to);

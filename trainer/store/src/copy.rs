@@ -143,12 +143,12 @@ impl StoreCopy {
         let segments = self.from.tables.segments(None)?;
         let known: BTreeSet<&str> = segments.iter().map(|segment| segment.segment.file.as_str()).collect();
         // A folder that cannot be read is an error when the files are copied.
-        let names = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let mut names = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
         let is_other = |name: OsString| {
             Path::new(&name).extension().is_some_and(|ending| ending == "parquet")
                 && name.to_str().is_none_or(|name| !known.contains(name))
         };
-        if names.map(is_other).any(|is_other| is_other) {
+        if names.any(is_other) {
             let (place, what) = (folder.display().to_string(), "has segments of another store".into());
             return Err(SegmentError::Owner { place, what, expected: "choose another folder".into() }.into());
         }

@@ -44,7 +44,7 @@ fn cell(value: ValueRef<'_>) -> Result<Cell, String> {
     })
 }
 
-/// True for an unfinished copy. A file of a version before settings is none.
+/// True for an unfinished copy; false for a file of a version without settings.
 pub(super) fn is_unfinished(connection: &Connection) -> rusqlite::Result<bool> {
     let text = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'settings')";
     let has_settings = connection.query_row(text, [], |row| row.get(0))?;
