@@ -18,6 +18,8 @@ const MAX_REPEATED: u32 = 5;
 /// Pages walk along an index; a bitmap of it would have to be sorted.
 const READING: &str = "SET default_transaction_read_only = on; SET statement_timeout = '300s'; SET jit = off; \
      SET enable_bitmapscan = off";
+/// The server notices only after a moment that a process has ended, and releases its locks then.
+const SHORT_WAIT: &str = "SET lock_timeout = '3s'";
 /// Acknowledged messages must be on disk, whatever the server's default is; a stronger setting stays.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
@@ -199,12 +201,17 @@ impl Connection {
     fn prepare(&self, session: &mut Session) -> Queried<bool> {
         let lock = match self.access {
             Access::Read => return session.batch(READING).map(|()| true),
-            Access::Write => "SELECT pg_try_advisory_lock_shared($1, $2)",
-            Access::Copy => "SELECT pg_try_advisory_lock($1, $2)",
+            Access::Write => "SELECT pg_advisory_lock_shared($1, $2)",
+            Access::Copy => "SELECT pg_advisory_lock($1, $2)",
         };
+        session.batch(SHORT_WAIT)?;
+        match session.query(lock, &[&LOCKS, &(Lock::Use as i32)]) {
+            Ok(_) => {}
+            Err(error) if errors::is_lock_timeout(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        }
         session.batch(DURABLE)?;
-        session.batch(if self.access == Access::Copy { COPYING } else { WRITING })?;
-        Ok(session.query_one(lock, &[&LOCKS, &(Lock::Use as i32)])?.try_get(0)?)
+        session.batch(if self.access == Access::Copy { COPYING } else { WRITING }).map(|()| true)
     }
 
     /// Runs queries. A lost connection is opened again and the queries are repeated once.
