@@ -1,6 +1,7 @@
 //! Command line of the trainer → the subcommand to run.
 
 use crate::commands::approve::{ApproveArgs, run_approve};
+use crate::commands::audit::{AuditArgs, run_audit};
 use crate::commands::backup::{BackupArgs, RestoreArgs, run_backup, run_restore};
 use crate::commands::drift::{DriftArgs, run_drift};
 use crate::commands::inspect::{self, InspectArgs};
@@ -50,6 +51,11 @@ const DRIFT_EXAMPLES: &str = "\
 Examples:
   lapwing-trainer drift --release home-3.lwr --reference store.sqlite --report out
   lapwing-trainer drift --release home-3.lwr --reference monday.pcap.gz --present friday.pcap.gz --json -";
+
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  lapwing-trainer audit --since 2026-11-01 --config /etc/lapwing-trainer/trainer.toml
+  lapwing-trainer audit --check --store postgres://lapwing@localhost/lapwing";
 
 const LAB_EXAMPLE: &str = "Example:\n  lapwing-lab evaluate --help";
 
@@ -102,6 +108,10 @@ pub(crate) enum Command {
         after_help = "Examples:\n  lapwing-trainer approve --config /etc/lapwing-trainer/trainer.toml\n  lapwing-trainer approve 7 --config /etc/lapwing-trainer/trainer.toml\n  lapwing-trainer approve 7 --reject --store store.sqlite"
     )]
     Approve(ApproveArgs),
+    /// List who labelled episodes, decided about releases, requested them, and removed or assigned agents, newest first; or
+    /// check that this list was not changed.
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Audit(AuditArgs),
     /// Copy store and releases to a new folder, also while `serve` runs.
     #[command(
         after_help = "Example:\n  lapwing-trainer backup /mnt/backup/2026-03-01 --config /etc/lapwing-trainer/trainer.toml"
@@ -189,6 +199,7 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
         Command::Label(args) => lists::label(&args.store.url()?, &args),
         Command::Retrain(args) => lists::retrain(&args.store.url()?, &args),
         Command::Approve(args) => run_approve(&args),
+        Command::Audit(args) => run_audit(&args),
         Command::Backup(args) => run_backup(&args),
         Command::Restore(args) => run_restore(&args),
         Command::Store(command) => run_store(&command),
@@ -212,6 +223,13 @@ mod tests {
             let leaf = command.get_subcommands().next().is_none();
             assert!(!leaf || help.contains("Example"), "{}", command.get_name());
         }
+    }
+
+    #[test]
+    fn the_help_of_store_names_files_and_databases() {
+        let mut command = Cli::command();
+        let help = command.find_subcommand_mut("serve").unwrap().render_long_help().to_string();
+        assert!(help.contains("SQLite file, or postgres://USER@HOST/DATABASE"), "{help}");
     }
 
     #[test]

@@ -58,11 +58,13 @@ pub(crate) struct StoreSection {
     pub(crate) updates: u64,
     /// Maximum number of known agents.
     pub(crate) agents: u64,
+    /// Age at which alerts, update reports and feature rows are deleted, days. Default: none.
+    pub(crate) max_age_days: Option<u64>,
 }
 
 impl Default for StoreSection {
     fn default() -> Self {
-        let Limits { sample_bytes, sample_rows, alerts, updates, agents } = Limits::default();
+        let Limits { sample_bytes, sample_rows, alerts, updates, agents, age_s: _ } = Limits::default();
         Self {
             path: Path::new("lapwing.sqlite").into(),
             segments: None,
@@ -71,6 +73,7 @@ impl Default for StoreSection {
             alerts,
             updates,
             agents,
+            max_age_days: None,
         }
     }
 }
@@ -196,6 +199,7 @@ impl Config {
             ("store.alerts", u128::from(self.store.alerts), 1, 1 << 40),
             ("store.updates", u128::from(self.store.updates), 1, 1 << 40),
             ("store.agents", u128::from(self.store.agents), 1, 1 << 30),
+            ("store.max-age-days", self.store.max_age_days.unwrap_or(1).into(), 1, 36_500),
             ("broker.connections", self.broker.connections as u128, 3, 1_000_000),
             ("broker.address-connections", self.broker.address_connections as u128, 1, 1_000_000),
             ("broker.held-mib", self.broker.held_mib as u128, 1, 1 << 20),
@@ -218,8 +222,9 @@ impl Config {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        let StoreSection { sample_mib, sample_rows, alerts, updates, agents, .. } = self.store;
-        Limits { sample_bytes: sample_mib << 20, sample_rows, alerts, updates, agents }
+        let StoreSection { sample_mib, sample_rows, alerts, updates, agents, max_age_days, .. } = self.store;
+        let age_s = max_age_days.map(|days| days * 86_400);
+        Limits { sample_bytes: sample_mib << 20, sample_rows, alerts, updates, agents, age_s }
     }
 
     /// Settings of the collector.

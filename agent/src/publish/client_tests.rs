@@ -21,6 +21,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Starts of mosquitto, each at another port, before the test fails.
+const START_ATTEMPTS: usize = 5;
 
 /// A running mosquitto; killed when dropped.
 struct Broker {
@@ -34,23 +36,29 @@ impl Broker {
     fn start() -> Option<Self> {
         let folder = std::env::temp_dir().join(format!("lapwing-client-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = folder.join("mosquitto.conf");
-        let text = format!("user root\nlistener {} 127.0.0.1\nallow_anonymous true\n", address.port());
-        std::fs::write(&config, text).unwrap();
-        let mut command = Command::new("mosquitto");
-        // Debian installs it in a folder that is not in the PATH of ordinary users.
-        command.env("PATH", "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/bin");
-        let spawned = command.arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let mut child = match spawned {
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            spawned => spawned.unwrap(),
-        };
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        assert!(log.any(|line| line.unwrap().ends_with(" running")), "mosquitto logs that it is running");
-        // Reads to the end, as the broker would block on a full pipe.
-        thread::spawn(move || log.for_each(drop));
-        Some(Self { child, folder, address })
+        for _ in 0..START_ATTEMPTS {
+            // Another program may take the port before mosquitto does.
+            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let text = format!("user root\nlistener {} 127.0.0.1\nallow_anonymous true\n", address.port());
+            std::fs::write(&config, text).unwrap();
+            let mut command = Command::new("mosquitto");
+            // Debian installs it in a folder that is not in the PATH of ordinary users.
+            command.env("PATH", "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/bin");
+            let spawned = command.arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+            let mut child = match spawned {
+                Err(error) if error.kind() == ErrorKind::NotFound => return None,
+                spawned => spawned.unwrap(),
+            };
+            let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+            if log.any(|line| line.unwrap().ends_with(" running")) {
+                // Reads to the end, as the broker would block on a full pipe.
+                thread::spawn(move || log.for_each(drop));
+                return Some(Self { child, folder, address });
+            }
+            child.wait().unwrap();
+        }
+        panic!("mosquitto does not start");
     }
 }
 

@@ -2,7 +2,9 @@
 //! agents and dashboard.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use lapwing_system_tests::load::{self, LoadOptions};
+use lapwing_system_tests::load::{LoadOptions, Running};
+use lapwing_system_tests::on_each_store;
+use lapwing_system_tests::stage::stores::{TestStore, argument};
 use lapwing_system_tests::stage::trainer::Trainer;
 use lapwing_system_tests::stage::{Folder, PATIENCE, wait_for};
 use std::fs;
@@ -22,13 +24,13 @@ struct Site {
 }
 
 impl Site {
-    fn start(folder: &Folder) -> Self {
+    fn start(folder: &Folder, store: &impl TestStore) -> Self {
         let limited = format!("ulimit -n {OPEN_FILES} && exec \"$0\" \"$@\"");
         let mut program = Command::new("sh");
         program
             .args(["-c", &limited, env!("CARGO_BIN_EXE_lapwing-load"), "trainer", "serve", "--log", "error"])
             .args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store"])
-            .arg(folder.join("store.sqlite"))
+            .arg(argument(store))
             .arg("--address-file")
             .arg(folder.join("broker"))
             .arg("--http-address-file")
@@ -130,17 +132,18 @@ fn page(dashboard: SocketAddr) -> String {
     page
 }
 
-#[test]
-fn hostile_clients_end_neither_the_trainer_nor_its_service_to_agents() {
-    let folder = Folder::new("hostile");
-    let mut site = Site::start(&folder);
+on_each_store!(hostile_clients_end_neither_the_trainer_nor_its_service_to_agents);
+
+fn hostile_clients_end_neither_the_trainer_nor_its_service_to_agents<S: TestStore>() {
+    let (folder, store) = (Folder::new("hostile"), S::new());
+    let mut site = Site::start(&folder, &store);
     let idle: Vec<TcpStream> = (0..800).filter_map(|_| TcpStream::connect(site.broker).ok()).collect();
     abuse(site.broker);
-    let options = LoadOptions {
+    let load = Running::start(&LoadOptions {
         brokers: vec![site.broker],
         agents: 20,
         rate: 400,
-        seconds: 2,
+        seconds: 600,
         rows: 1,
         alert_every: 2,
         health_every_s: 0,
@@ -151,9 +154,10 @@ fn hostile_clients_end_neither_the_trainer_nor_its_service_to_agents() {
         run: 1,
         ledger: None,
         report_every: 0,
-    };
-    let report = load::run(&options).unwrap();
-    assert!(report.sent > 400 && report.unacknowledged == 0, "{report}");
+    });
+    load.wait_for_acknowledgements(400).unwrap();
+    let report = load.end().unwrap();
+    assert_eq!(report.unacknowledged, 0, "{report}");
     assert!(page(site.dashboard).contains("load-7"), "the dashboard lists the agents");
     site.trainer.assert_running();
     let memory = site.memory_kib();

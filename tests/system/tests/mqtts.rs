@@ -2,46 +2,16 @@
 //! it rejects, and that it keeps detecting and stores its alerts meanwhile.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use lapwing_system_tests::stage::authority::Authority;
 use lapwing_system_tests::stage::gateway::{Gateway, journal};
 use lapwing_system_tests::stage::mosquitto::{Mosquitto, mosquitto};
 use lapwing_system_tests::stage::releases::Releases;
 use lapwing_system_tests::stage::{Folder, PATIENCE, wait_for};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Lets everyone connect.
 const OPEN: &str = "allow_anonymous true\n";
-
-/// A certificate authority of this test.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// Writes a certificate for a host name and its key; it is valid until 1 January of the year `until`.
-    fn issue(&self, folder: &Path, host: &str, until: i32) -> [PathBuf; 2] {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let files = ["crt", "key"].map(|ending| folder.join(format!("{host}-{until}.{ending}")));
-        fs::write(&files[0], certificate.pem()).unwrap();
-        fs::write(&files[1], key.serialize_pem()).unwrap();
-        files
-    }
-}
 
 /// A gateway's files: a release that raises alerts, its key, a state folder.
 struct Site(Folder);
@@ -108,8 +78,8 @@ fn the_agent_connects_only_to_a_broker_with_the_right_certificate() {
     let folder = site.0.path();
     let (ours, other) = (Authority::new("ours"), Authority::new("another"));
     let (good, wrong) = (site.path("ours.pem"), site.path("other.pem"));
-    fs::write(&good, &ours.pem).unwrap();
-    fs::write(&wrong, &other.pem).unwrap();
+    fs::write(&good, ours.pem()).unwrap();
+    fs::write(&wrong, other.pem()).unwrap();
 
     let broker = Mosquitto::start(folder, OPEN, Some(&ours.issue(folder, "localhost", 2100)));
     let url = format!("mqtts://localhost:{}", broker.tls);

@@ -4,14 +4,14 @@ use super::*;
 use broker::BrokerLimits;
 use lapwing_shared::messages::topics::{Kind, agent_topic};
 use lapwing_shared::messages::{Acknowledgement, AlertState, Message};
+use lapwing_store::testing::postgres::Database;
 use lapwing_store::testing::{Folder, alert, bytes, name, samples, status, update};
-use lapwing_store::{AlertFilter, Counter, Limits, StoreHandle};
+use lapwing_store::{AlertFilter, Counter, Limits, StoreHandle, StoreUrl};
 use outside::Outside;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{Client, Event, MqttOptions};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::process::Command;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -104,7 +104,7 @@ fn embedded() -> (Link, SocketAddr, Arc<Counts>) {
     (link, address, counts)
 }
 
-fn collect(link: Link, store: &Path, counts: Arc<Counts>) -> Collector {
+fn collect(link: Link, store: impl Into<StoreUrl>, counts: Arc<Counts>) -> Collector {
     let store = Store::open(store, Limits::default()).unwrap();
     let (retry_pause, acknowledge_every) = (Duration::from_millis(20), Duration::from_millis(50));
     let options = Options { retry_pause, acknowledge_every, ..Options::default() };
@@ -115,7 +115,7 @@ fn collect(link: Link, store: &Path, counts: Arc<Counts>) -> Collector {
 fn messages_are_stored_and_acknowledged_end_to_end() {
     let folder = Folder::new();
     let (link, address, counts) = embedded();
-    let collector = collect(link, &folder.store(), counts);
+    let collector = collect(link, folder.store(), counts);
     let agent = Agent::connect(address, "gw-1");
     agent.send(&status(1));
     agent.send(&samples(1, 1, &[(10, false), (11, true)]));
@@ -134,7 +134,7 @@ fn messages_are_stored_and_acknowledged_end_to_end() {
 fn a_duplicate_is_acknowledged_again_but_not_stored_again() {
     let folder = Folder::new();
     let (link, address, counts) = embedded();
-    let collector = collect(link, &folder.store(), counts);
+    let collector = collect(link, folder.store(), counts);
     let agent = Agent::connect(address, "gw-1");
     for _ in 0..3 {
         agent.send(&update(4, 1));
@@ -149,7 +149,7 @@ fn a_duplicate_is_acknowledged_again_but_not_stored_again() {
 fn numbers_beyond_a_gap_are_acknowledged_one_by_one() {
     let folder = Folder::new();
     let (link, address, counts) = embedded();
-    let collector = collect(link, &folder.store(), counts);
+    let collector = collect(link, folder.store(), counts);
     let agent = Agent::connect(address, "gw-1");
     let numbers: Vec<u64> = (2..200).collect();
     for number in &numbers {
@@ -163,7 +163,7 @@ fn numbers_beyond_a_gap_are_acknowledged_one_by_one() {
 fn bad_messages_are_counted_by_reason_and_harm_no_other() {
     let folder = Folder::new();
     let (link, address, counts) = embedded();
-    let collector = collect(link, &folder.store(), counts);
+    let collector = collect(link, folder.store(), counts);
     let agent = Agent::connect(address, "gw-1");
     let mut cut = bytes(&update(1, 9));
     cut.pop();
@@ -275,4 +275,30 @@ fn a_full_disk_delays_acknowledgements_until_space_is_free() {
     assert_eq!(handle.message_counts().unwrap(), [0, numbers.len() as u64, 1]);
     assert!(handle.alerts(&AlertFilter::default()).unwrap().is_empty());
     collector.stop().unwrap();
+}
+
+/// Lets every batch fail as if the disk of the database were full.
+const NO_SPACE: &str = "CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER no_space BEFORE INSERT OR UPDATE ON progress FOR EACH ROW EXECUTE FUNCTION no_space()";
+
+#[test]
+fn a_full_disk_of_the_database_delays_acknowledgements_until_space_is_free() {
+    let Some(server) = Database::server_url() else { return };
+    let database = Database::create_at(server);
+    let (link, address, counts) = embedded();
+    let collector = collect(link, database.url(), counts);
+    let agent = Agent::connect(address, "gw-1");
+    agent.send(&update(1, 1));
+    agent.wait_for_acknowledgements(1, &[1]);
+    database.client().batch_execute(NO_SPACE).unwrap();
+    agent.send(&update(1, 2));
+    let received = agent.receive_until(|| collector.counts().commit_failures.get() >= 3);
+    let is_acknowledged = |(_, payload): &(String, Vec<u8>)| Acknowledgement::decode(payload).unwrap().covers(1, 2);
+    assert!(!received.iter().any(is_acknowledged) && !collector.has_ended());
+    database.client().batch_execute("DROP TRIGGER no_space ON progress").unwrap();
+    agent.wait_for_acknowledgements(1, &[2]);
+    collector.stop().unwrap();
+    let handle = StoreHandle::open(database.url()).unwrap();
+    assert_eq!(handle.message_counts().unwrap(), [0, 0, 2]);
 }

@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod audit;
+mod audit_chain;
 mod broker;
 mod episode;
 mod group;
@@ -14,10 +16,12 @@ mod process;
 mod release;
 
 pub use agent::{AgentState, SILENT_S};
+pub use audit::{AUDIT_ENTRIES, AuditAction, AuditEntry, AuditHead, AuditRecord, SERVE};
+pub use audit_chain::{AuditChain, AuditCheck};
 pub use broker::BrokerLink;
 pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNKNOWN_CLASS};
 pub use group::{Cause, Demand, Schedule, Training};
 pub use job::{Job, JobState, not_served};
 pub use now::Now;
-pub use process::{LeaseState, ProcessState};
+pub use process::{GroupProblem, LeaseState, ProcessState};
 pub use release::{HeldRelease, HeldState, Release, next_version};

@@ -1,4 +1,4 @@
-//! Roles of a process and the leases that it holds.
+//! Roles of a process, the leases that it holds, and its problems.
 
 use serde::Serialize;
 
@@ -10,6 +10,8 @@ pub struct ProcessState {
     pub roles: Vec<&'static str>,
     /// Leases of those of its roles that only one process at a time may carry out.
     pub leases: Vec<LeaseState>,
+    /// What keeps it from a part of its work; it tries again every minute.
+    pub problems: Vec<GroupProblem>,
 }
 
 /// A lease.
@@ -21,4 +23,18 @@ pub struct LeaseState {
     /// This process holds it; otherwise another one does, or none.
     #[serde(rename = "held")]
     pub is_held: bool,
+    /// Times that the store could not be asked for it, since the start of the process.
+    pub failures: u64,
+}
+
+/// What keeps a process from a part of the work for one group, while it does the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct GroupProblem {
+    /// Role to which the work belongs.
+    pub role: &'static str,
+    /// Group.
+    pub group: String,
+    /// What failed, and why.
+    pub problem: String,
 }

@@ -253,6 +253,32 @@ fn a_damaged_segment_is_not_restored() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_backup_leaves_owner_and_mode_of_the_segments_and_restored_ones_are_copies() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = Folder::new();
+    let (old, new, copy) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("copy"));
+    let config = trainer(&old);
+    let mut store = Store::open(old.join("store.sqlite"), Limits::default()).unwrap();
+    let rows: Vec<(u64, bool)> = (0..25).map(|at_s| (at_s, false)).collect();
+    store.commit(&[received("gw", &own_samples(1, 1, &rows))], 5).unwrap();
+    compact(&old.join("store.sqlite"), 5);
+    let facts = |folder: std::path::PathBuf| {
+        let mut files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap());
+        let file = files.find(|file| file.file_name().to_string_lossy().ends_with(".parquet")).unwrap();
+        let facts = file.metadata().unwrap();
+        (facts.ino(), facts.uid(), facts.mode(), facts.nlink())
+    };
+    let (inode, owner, mode, _) = facts(old.join("store.sqlite.segments"));
+    backup(&copy, &config, &[]).unwrap();
+    assert_eq!(facts(old.join("store.sqlite.segments")), (inode, owner, mode, 2));
+    assert_eq!(facts(copy.join("segments")), (inode, owner, mode, 2), "the same file, on the same disk");
+    restore(&copy, &trainer(&new)).unwrap();
+    let restored = facts(new.join("store.sqlite.segments"));
+    assert_eq!((restored.2 & 0o777, restored.3, restored.0 == inode), (0o600, 1, false));
+}
+
+#[test]
 fn segments_of_a_store_that_was_moved_away_are_not_taken_over() {
     let folder = Folder::new();
     let (old, new, copy) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("copy"));

@@ -41,6 +41,9 @@ pub(crate) enum AgentsAction {
         /// Names, as listed by `agents`.
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
+        /// Name of the person who removes them, for the audit log [default: the user's name].
+        #[arg(long, value_name = "NAME")]
+        who: Option<String>,
     },
     /// Assign an agent to a group, whatever its status reports: its rows train releases of this group. The agent installs
     /// the releases of the group in its own configuration.
@@ -55,6 +58,9 @@ pub(crate) enum AgentsAction {
         name: String,
         /// Group [default: none, the group that it reports].
         group: Option<String>,
+        /// Name of the person who assigns it, for the audit log [default: the user's name].
+        #[arg(long, value_name = "NAME")]
+        who: Option<String>,
     },
 }
 
@@ -126,8 +132,10 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
     let json = args.json.as_deref();
     let url = |own: &StoreArgs| if own.store.is_some() || own.config.is_some() { own.url() } else { Ok(store.clone()) };
     match &args.action {
-        Some(AgentsAction::Forget { store: own, names }) => return forget(&url(own)?, names),
-        Some(AgentsAction::Group { store: own, name, group }) => return assign(&url(own)?, name, group.as_deref()),
+        Some(AgentsAction::Forget { store: own, names, who }) => return forget(&url(own)?, names, &by(who)),
+        Some(AgentsAction::Group { store: own, name, group, who }) => {
+            return assign(&url(own)?, name, group.as_deref(), &by(who));
+        }
         None => {}
     }
     let agents = StoreHandle::open(store)?.agents()?;
@@ -160,11 +168,16 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn assign(store: &StoreUrl, name: &str, group: Option<&str>) -> anyhow::Result<()> {
+/// The name on the command line, or the user's.
+fn by(who: &Option<String>) -> String {
+    who.clone().unwrap_or_else(user)
+}
+
+fn assign(store: &StoreUrl, name: &str, group: Option<&str>, who: &str) -> anyhow::Result<()> {
     if let Some(group) = group {
         ensure!(parse_name(group).is_some(), "invalid group {group}: {NAME_RULE}");
     }
-    StoreHandle::open(store)?.assign_group(name, group)?;
+    StoreHandle::open(store)?.assign_group(name, group, who, clock::now_s())?;
     match group {
         Some(group) => print_line!("agent {name} is in group {group}, whatever it reports"),
         None => print_line!("agent {name} is in the group that it reports"),
@@ -172,10 +185,10 @@ fn assign(store: &StoreUrl, name: &str, group: Option<&str>) -> anyhow::Result<(
     Ok(())
 }
 
-fn forget(store: &StoreUrl, names: &[String]) -> anyhow::Result<()> {
+fn forget(store: &StoreUrl, names: &[String], who: &str) -> anyhow::Result<()> {
     let handle = StoreHandle::open(store)?;
     for name in names {
-        handle.forget_agent(name)?;
+        handle.forget_agent(name, who, clock::now_s())?;
         print_line!("removed agent {name} and everything that it sent");
     }
     Ok(())
@@ -300,15 +313,14 @@ pub(crate) fn label(store: &StoreUrl, args: &LabelArgs) -> anyhow::Result<()> {
         LabelArg::Benign => Label::Benign,
         LabelArg::Attack => Label::Attack,
     };
-    let who = args.who.clone().unwrap_or_else(user);
-    StoreHandle::open(store)?.label(&args.agent, args.episode, label, &who, clock::now_s())?;
+    StoreHandle::open(store)?.label(&args.agent, args.episode, label, &by(&args.who), clock::now_s())?;
     print_line!("episode {} of {} is labelled {}", args.episode, args.agent, label.as_str());
     Ok(())
 }
 
 pub(crate) fn retrain(store: &StoreUrl, args: &RetrainArgs) -> anyhow::Result<()> {
-    let who = args.who.clone().unwrap_or_else(user);
-    let job = StoreHandle::open(store)?.request_retraining(args.group.as_deref(), &who, clock::now_s())?;
+    let handle = StoreHandle::open(store)?;
+    let job = handle.request_retraining(args.group.as_deref(), &by(&args.who), clock::now_s())?;
     print_line!("requested a new release (job {job}); a running `serve` starts training within a second");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Arguments of each subcommand → what it does.
 
 pub(crate) mod approve;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod budget_check;
 pub(crate) mod drift;
@@ -34,7 +35,7 @@ pub(crate) fn write_address(path: Option<&Path>, address: Option<SocketAddr>) ->
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// User name for labels and requests; the user id if the environment has no name, as in containers.
+/// User name for labels, requests and the audit log; the user id if the environment has no name, as in containers.
 pub(crate) fn user() -> String {
     let from_environment = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     let user_id = || std::fs::metadata("/proc/self").ok().map(|process| format!("user {}", process.uid()));

@@ -11,7 +11,8 @@ pub(crate) struct StoreArgs {
     /// Configuration file [default: none].
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Store: the path of an SQLite file, or sqlite:PATH; overrides the configuration [default: lapwing.sqlite].
+    /// Store: the path of an SQLite file, or postgres://USER@HOST/DATABASE; overrides the configuration [default:
+    /// lapwing.sqlite].
     #[arg(long, value_name = "STORE")]
     pub(crate) store: Option<StoreUrl>,
 }

@@ -188,7 +188,7 @@ mod tests {
         for version in [7, 9, 8] {
             let (group, file) = (String::from("home"), "home.lwr".into());
             let release = Release { group, version, manifest_sha256: [0; 32], made_s: 5, file, reason: None };
-            handle.add_release(&release).unwrap();
+            handle.add_release(&release, "serve", 5).unwrap();
         }
         let args = StoreArgs { config: None, store: Some(folder.store().into()) };
         run_store(&StoreCommand::Restored(args)).unwrap();

@@ -33,41 +33,20 @@ impl CounterLog {
     /// Logs the counters if the interval is over and one of them has changed; with several brokers, also those of each.
     pub(super) fn pass(&mut self, counts: &Counts, brokers: &[Arc<LinkState>], now: Instant) {
         let Some(now) = self.due(counts, now) else { return };
-        tracing::info!(
-            received = now.received,
-            stored = now.stored,
-            sample_rows = now.sample_rows,
-            duplicates = now.duplicates,
-            refused = now.refused,
-            bad = now.bad_topic + now.bad_message + now.bad_kind,
-            overrun = now.overrun,
-            commits = now.commits,
-            commit_failures = now.commit_failures,
-            agent_moves = now.agent_moves,
-            stale_statuses = now.stale_statuses,
-            "collected messages"
-        );
-        brokers.iter().filter(|_| brokers.len() > 1).for_each(|broker| log_link(&broker.snapshot()));
+        let counters = above_zero(&now);
         if now.has_abuse() {
-            tracing::warn!(
-                throttled = now.throttled,
-                rejected = now.rejected,
-                duplicate_alerts = now.duplicate_alerts,
-                takeovers = now.takeovers,
-                illegal = now.illegal,
-                connections_refused = now.connections_refused,
-                idle_closed = now.idle_closed,
-                publications_refused = now.publications_refused,
-                filters_refused = now.filters_refused,
-                retained_dropped = now.retained_dropped,
-                undelivered = now.undelivered,
-                accept_failures = now.accept_failures,
-                foreign_acknowledgements = now.foreign_acknowledgements,
-                releases_missing = now.releases_missing,
-                "refused or suspicious messages since the start"
-            );
+            tracing::warn!(counters, "collected messages, some refused or suspicious, since the start");
+        } else {
+            tracing::info!(counters, "collected messages since the start");
         }
+        brokers.iter().filter(|_| brokers.len() > 1).for_each(|broker| log_link(&broker.snapshot()));
     }
+}
+
+/// The counters above 0 with their names, as at `/metrics`.
+fn above_zero(counts: &Snapshot) -> String {
+    let counted = counts.named().filter(|(.., value)| *value > 0);
+    counted.map(|(name, _, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Logs the state and the counters of a link.
@@ -91,6 +70,14 @@ fn log_link(link: &BrokerLink) {
 mod tests {
     use super::*;
     use lapwing_common::clock;
+
+    #[test]
+    fn a_line_has_every_counter_above_0() {
+        let counts = Counts::default();
+        counts.received.add(3);
+        counts.throttled.add(12);
+        assert_eq!(above_zero(&counts.snapshot()), "received 3, throttled 12");
+    }
 
     #[test]
     fn an_idle_server_logs_no_counters() {

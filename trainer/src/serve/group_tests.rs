@@ -1,17 +1,20 @@
 //! Several groups, roles and leases of a server.
 
 use super::leases::tests::{Process, Shared};
+use super::roles::Roles;
 use super::testing::{manifest, release_of};
 use super::tests::{
-    Maker, Subscriber, config, learner, serve, store_rows_of, tick_and_train, tick_and_train_at, versions,
+    Maker, Subscriber, TIMEOUT, config, learner, serve, store_rows_of, tick_and_train, tick_and_train_at, versions,
 };
 use super::*;
 use crate::config::GroupSection;
+use lapwing_common::clock;
 use lapwing_shared::messages::topics::release_topic;
 use lapwing_shared::release::manifest::Manifest;
 use lapwing_shared::release::signature::SignedManifest;
 use lapwing_store::testing::{Folder, name};
 use lapwing_store::{JobState, Release};
+use std::sync::mpsc::sync_channel;
 
 const DAY_S: u64 = 86_400;
 
@@ -20,7 +23,7 @@ fn group(text: &str) -> GroupSection {
 }
 
 /// Groups `home` and `shop`.
-fn two_groups(folder: &Folder) -> Config {
+pub(super) fn two_groups(folder: &Folder) -> Config {
     let mut config = config(folder);
     config.retrain.group = Config::default().retrain.group;
     config.groups = vec![group("name = 'home'"), group("name = 'shop'\nmin-rows = 2\nseed = 9")];
@@ -103,7 +106,7 @@ fn an_agent_that_an_operator_moved_trains_the_other_group() {
     let mut server = start(&folder, &maker);
     store_rows_of(&server, "gw-1", "home", 1..6);
     let handle = StoreHandle::open(folder.store()).unwrap();
-    handle.assign_group("gw-1", Some("shop")).unwrap();
+    handle.assign_group("gw-1", Some("shop"), "ann", 9).unwrap();
     handle.request_retraining(None, "ann", 1).unwrap();
     tick_and_train(&mut server);
     tick_and_train(&mut server);
@@ -149,17 +152,24 @@ fn a_release_that_another_process_made_is_published() {
         file: "unused".into(),
         reason: None,
     };
-    handle.add_release(&release(4)).unwrap();
+    handle.add_release(&release(4), "serve", 1).unwrap();
     server.tick(clock::moment()).unwrap();
     let releases = ReleaseDir::new(&folder.path().join("releases"), "shop");
     releases.write(5, &release_of("shop", 5, 5)).unwrap();
-    handle.add_release(&release(5)).unwrap();
+    handle.add_release(&release(5), "serve", 1).unwrap();
     let now = clock::moment();
     server.tick(now).unwrap();
     let later = Moment { monotonic: now.monotonic + Duration::from_secs(60), ..now };
     server.tick(later).unwrap();
     assert_eq!(received(&subscriber), ("shop".into(), 5), "after a file that is missing");
     server.stop().unwrap();
+}
+
+/// Gives the leases to a process.
+fn move_to(shared: &Shared, process: u32) {
+    for name in ["train", "publish"] {
+        shared.0.lock().unwrap().insert(name, process);
+    }
 }
 
 #[test]
@@ -169,12 +179,7 @@ fn only_the_process_with_the_lease_trains_and_publishes_and_another_continues() 
     store_rows_of(&server, "gw-1", "home", 1..6);
     let shared = Shared::default();
     server.leases = Leases::new(Box::new(Process(shared.clone(), 1)), &Roles::default());
-    let move_to = |process| {
-        for name in ["train", "publish"] {
-            shared.0.lock().unwrap().insert(name, process);
-        }
-    };
-    move_to(2);
+    move_to(&shared, 2);
     let handle = StoreHandle::open(folder.store()).unwrap();
     let job = handle.request_retraining(Some("home"), "ann", 1).unwrap();
     tick_and_train(&mut server);
@@ -182,13 +187,88 @@ fn only_the_process_with_the_lease_trains_and_publishes_and_another_continues() 
     assert!(server.process().lock().unwrap().leases.iter().all(|lease| !lease.is_held));
     // The other process claims the job and dies.
     assert!(handle.take_jobs("home").unwrap().is_some());
-    move_to(1);
+    move_to(&shared, 1);
     tick_and_train(&mut server);
     assert_eq!(handle.job_state(job).unwrap(), (JobState::Done, Some("release 1".into())));
     assert_eq!(versions(&server, "home"), [1]);
     let subscriber = Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str()]);
     assert_eq!(received(&subscriber), ("home".into(), manifest(1).version));
     learner(&mut server);
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_training_whose_lease_is_lost_is_discarded_and_its_request_trained_again_after_its_end() {
+    let (folder, maker) = (Folder::new(), Arc::new(Maker::default()));
+    let mut server = start(&folder, &maker);
+    store_rows_of(&server, "gw-1", "home", 1..6);
+    let shared = Shared::default();
+    server.leases = Leases::new(Box::new(Process(shared.clone(), 1)), &Roles::default());
+    move_to(&shared, 1);
+    let (training, wait) = sync_channel(0);
+    *maker.wait.lock().unwrap() = Some(wait);
+    let handle = StoreHandle::open(folder.store()).unwrap();
+    let job = handle.request_retraining(Some("home"), "ann", 1).unwrap();
+    server.tick(clock::moment()).unwrap();
+    assert_eq!(handle.job_state(job).unwrap().0, JobState::Running);
+    move_to(&shared, 2);
+    server.tick(clock::moment()).unwrap();
+    assert!(server.learner.is_none());
+    move_to(&shared, 1);
+    server.tick(clock::moment()).unwrap();
+    assert!(server.learner.is_none(), "two trainings at a time");
+    drop(training);
+    let deadline = clock::after(TIMEOUT);
+    while server.learner.is_none() {
+        assert!(clock::monotonic() < deadline, "the discarded training blocks the next one");
+        server.tick(clock::moment()).unwrap();
+        std::thread::yield_now();
+    }
+    while handle.job_state(job).unwrap().0 != JobState::Done {
+        assert!(clock::monotonic() < deadline, "the request was not trained again");
+        tick_and_train(&mut server);
+    }
+    assert_eq!(*maker.rows.lock().unwrap(), [5, 5]);
+    assert_eq!(handle.job_state(job).unwrap().1.as_deref(), Some("release 1"), "the discarded one used no version");
+    assert_eq!((versions(&server, "home"), handle.releases("home", 9).unwrap().len()), (vec![1], 1));
+    server.stop().unwrap();
+}
+
+/// Lets every change of a job fail as if the disk of the database were full.
+#[cfg(feature = "postgres")]
+const NO_SPACE_FOR_JOBS: &str = "CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER no_space BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION no_space()";
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_request_whose_result_cannot_be_stored_is_trained_again_when_the_store_works() {
+    use lapwing_store::contract::TestStore;
+    use lapwing_store::testing::postgres::Database;
+    if !Database::is_available() {
+        return;
+    }
+    let (folder, database, maker) = (Folder::new(), <Database as TestStore>::new(), Arc::new(Maker::default()));
+    let mut config = config(&folder);
+    config.store.path = database.url();
+    let mut server = serve(config, Arc::clone(&maker), clock::moment()).unwrap();
+    store_rows_of(&server, "gw-1", "home", 1..6);
+    let handle = database.handle();
+    let job = handle.request_retraining(None, "ann", 1).unwrap();
+    server.tick(clock::moment()).unwrap();
+    database.client().batch_execute(NO_SPACE_FOR_JOBS).unwrap();
+    let deadline = clock::after(TIMEOUT);
+    while learner(&mut server).training.is_some() {
+        assert!(clock::monotonic() < deadline, "the training does not end");
+        server.tick(clock::moment()).unwrap();
+        std::thread::yield_now();
+    }
+    server.tick(clock::moment()).unwrap();
+    assert_eq!(handle.job_state(job).unwrap().0, JobState::Running, "neither ended nor queued again");
+    assert_eq!(maker.rows.lock().unwrap().len(), 1);
+    database.client().batch_execute("DROP TRIGGER no_space ON jobs").unwrap();
+    tick_and_train(&mut server);
+    assert_eq!(handle.job_state(job).unwrap(), (JobState::Done, Some("release 2".into())));
     server.stop().unwrap();
 }
 

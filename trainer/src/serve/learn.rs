@@ -2,12 +2,12 @@
 //! files and their entries in the store.
 
 use super::learner::{Group, Learner};
-use super::training::{Made, TrainingJob, TrainingRequest};
+use super::training::{Finished, Made, TrainingJob, TrainingRequest};
 use super::{HELD_BACK, ProgressDisplay, ReleaseDir, ServeError};
 use crate::config::RetrainSection;
 use lapwing_common::clock::Moment;
 use lapwing_common::private_file;
-use lapwing_fleet::{Demand, next_version};
+use lapwing_fleet::{Demand, SERVE, next_version};
 use lapwing_pipeline::card::CardFiles;
 use lapwing_pipeline::order::{AgentShare, Guard, MadeRelease, MakeError, Order};
 use lapwing_pipeline::release::build::sign_held;
@@ -48,7 +48,7 @@ impl Learner {
         // Round robin: a group that is always due must not keep the others from training.
         for offset in 1..=self.groups.len() {
             let index = (self.last + offset) % self.groups.len();
-            let Some(group) = self.groups.get_mut(index) else { continue };
+            let Some(group) = self.groups.get_mut(index).filter(|group| group.is_private) else { continue };
             let rows_seen = rows.get(index).map_or(0, |rows| rows.stored);
             let job = self.handle.take_jobs(&group.settings.group)?;
             let (demand, at) = (Demand { job: job.as_ref(), rows_seen }, self.clock.at(now));
@@ -77,7 +77,7 @@ impl Learner {
                 self.training = Some((training, ProgressDisplay::new()));
                 Ok(())
             }
-            Err(error) => self.failed(group, job, &error, now),
+            Err(error) => self.failed(group, job, &error.to_string(), now),
         }
     }
 
@@ -131,71 +131,94 @@ impl Learner {
         Ok(Some(agents.filter(teaches).collect()))
     }
 
-    /// Stores the release of a finished training, or holds it back, and records the result.
+    /// Stores the release of a finished training, or holds it back, and records the result. After an error of the store that
+    /// may pass, the next call continues with the same release: another training would sign the rows again.
     pub(super) fn finish_training(&mut self, now: Moment) -> Result<(), ServeError> {
-        let Some((training, display)) = self.training.take() else { return Ok(()) };
-        display.end();
-        let TrainingRequest { order, reason, group, job, rows_seen, .. } = training.request.clone();
-        let made = training.finish();
-        // After a failure, too: the next attempt waits for new rows or for the schedule.
-        self.groups.get_mut(group).into_iter().for_each(|group| group.history.ended(rows_seen));
-        let result = made.and_then(|made| {
-            log_made(&order, &made);
-            let text = |error: ServeError| MakeError::Training(error.to_string());
-            if made.release.held {
-                return self.hold(group, &order, &made.release, reason).map_err(text);
-            }
-            let MadeRelease { file, card, .. } = &made.release;
-            self.release(&Stored::from(&order), file, card.as_ref(), reason).map_err(text)?;
-            self.handle.supersede_held(&order.group)?;
-            Ok(format!("release {}", order.version))
-        });
-        match result {
-            Ok(text) => {
-                self.groups.get_mut(group).into_iter().for_each(|group| group.history.succeeded(order.created_s));
-                self.set_trained_rows(&order.group, rows_seen)?;
-                if let Some(job) = job {
-                    self.handle.finish_jobs(&order.group, job, Ok(&text), now.wall_s)?;
-                }
-                Ok(())
-            }
-            Err(error) => self.failed(group, job, &error, now),
+        if let Some((training, display)) = self.training.take() {
+            display.end();
+            let request = training.request.clone();
+            let made = training.finish();
+            made.iter().for_each(|made| log_made(&request.order, made));
+            // After a failure, too: the next attempt waits for new rows or for the schedule.
+            let group = self.groups.get_mut(request.group);
+            group.into_iter().for_each(|group| group.history.ended(request.rows_seen));
+            self.finished = Some(Finished { request, made });
         }
+        let Some(finished) = self.finished.take() else { return Ok(()) };
+        let TrainingRequest { order, group, job, .. } = &finished.request;
+        let error = match self.keep(&finished, now) {
+            Ok(()) => {
+                let group = self.groups.get_mut(*group);
+                group.into_iter().for_each(|group| group.history.succeeded(order.created_s));
+                return Ok(());
+            }
+            Err(ServeError::Store(error)) if error.is_temporary() => {
+                self.finished = Some(finished);
+                return Err(error.into());
+            }
+            Err(error) => error.to_string(),
+        };
+        self.failed(*group, *job, &error, now)
+    }
+
+    /// Writes the release of a training to its file and the store, and ends its job. It may be repeated after an error.
+    fn keep(&self, finished: &Finished, now: Moment) -> Result<(), ServeError> {
+        let Finished { request: TrainingRequest { order, reason, group, job, rows_seen, .. }, made } = finished;
+        let made = made.as_ref().map_err(|error| MakeError::Training(error.to_string()))?;
+        let text = if made.release.held {
+            self.hold(*group, order, &made.release, reason)?
+        } else {
+            let MadeRelease { file, card, .. } = &made.release;
+            self.release(&Stored::from(order), file, card.as_ref(), (reason, now.wall_s))?;
+            self.handle.supersede_held(&order.group)?;
+            format!("release {}", order.version)
+        };
+        self.set_trained_rows(&order.group, *rows_seen)?;
+        if let Some(job) = job {
+            self.handle.finish_jobs(&order.group, *job, Ok(&text), now.wall_s)?;
+        }
+        Ok(())
     }
 
     /// Writes a release that the gate holds back, for an operator to approve.
-    fn hold(&self, group: usize, order: &Order, made: &MadeRelease, reason: String) -> Result<String, ServeError> {
+    fn hold(&self, group: usize, order: &Order, made: &MadeRelease, reason: &str) -> Result<String, ServeError> {
         let Some(Group { releases, .. }) = self.groups.get(group) else { return Ok(String::new()) };
+        let text = format!("release {} waits for approval: {}", order.version, made.gate.findings.join("; "));
+        let newest = self.handle.held_releases(&order.group, 1)?;
+        if newest.iter().any(|held| held.version == order.version) {
+            return Ok(text);
+        }
         let file = releases.write_held(order.version, &made.file)?;
         write_card(made.card.as_ref(), &file, order.version);
         let findings = made.gate.findings.join("\n");
         let (group, state) = (order.group.to_string(), HeldState::Waiting);
         let (version, made_s) = (order.version, order.created_s);
-        let text = format!("release {version} waits for approval: {}", made.gate.findings.join("; "));
+        let reason = reason.to_owned();
         tracing::warn!(group, version, findings, "{HELD_BACK}");
         self.handle.hold_release(&HeldRelease { group, version, made_s, file, reason, findings, state, who: None })?;
         Ok(text)
     }
 
-    /// Signs the releases that operators approved.
-    pub(super) fn sign_approved(&self) -> Result<(), ServeError> {
-        for group in &self.groups {
+    /// Signs the releases that operators approved. After an error of the store that may pass, the next call does so again,
+    /// with the same result: adding the release to the store also ends its approval.
+    pub(super) fn sign_approved(&self, now_s: u64) -> Result<(), ServeError> {
+        for group in self.groups.iter().filter(|group| group.is_private) {
             let Some(held) = self.handle.approved_release(&group.settings.group)? else { continue };
             let (version, who) = (held.version, held.who.clone().unwrap_or_default());
-            let state = match self.sign(group, &held) {
-                Ok(()) => HeldState::Published,
+            match self.sign(group, &held, now_s) {
+                Ok(()) => tracing::info!(group = held.group, version, who, "signed the approved release"),
+                Err(ServeError::Store(error)) if error.is_temporary() => return Err(error.into()),
                 Err(error) => {
-                    tracing::error!(group = held.group, version, %error, "cannot sign the approved release; approve it again");
-                    HeldState::Waiting
+                    let group = &held.group;
+                    tracing::error!(group, version, who, %error, "cannot sign the approved release; approve it again");
+                    self.handle.set_held_state(&held.group, version, HeldState::Waiting)?;
                 }
-            };
-            self.handle.set_held_state(&held.group, version, state)?;
-            tracing::info!(group = held.group, version, who, state = state.as_str(), "approved release");
+            }
         }
         Ok(())
     }
 
-    fn sign(&self, group: &Group, held: &HeldRelease) -> Result<(), ServeError> {
+    fn sign(&self, group: &Group, held: &HeldRelease, now_s: u64) -> Result<(), ServeError> {
         let key = group.settings.key.as_ref().ok_or(MakeError::NoKey)?;
         let failed = |error: &dyn std::fmt::Display| MakeError::Training(error.to_string());
         let key = ReleaseKey::load(key).map_err(|error| failed(&error))?;
@@ -203,7 +226,7 @@ impl Learner {
         let file = sign_held(&bytes, &key).map_err(|error| failed(&error))?;
         let stored = Stored { group: held.group.clone(), version: held.version, made_s: held.made_s };
         // The card is already beside the file.
-        self.release(&stored, &file, None, held.reason.clone())
+        self.release(&stored, &file, None, (&held.reason, now_s))
     }
 
     /// Writes the release file and adds it to the store, where the publisher finds it.
@@ -212,7 +235,7 @@ impl Learner {
         stored: &Stored,
         file: &[u8],
         card: Option<&CardFiles>,
-        reason: String,
+        (reason, now_s): (&str, u64),
     ) -> Result<(), ServeError> {
         let Stored { group, version, made_s } = stored.clone();
         let (parts, _) = read(file).map_err(|source| ServeError::Publish { version, source })?;
@@ -221,20 +244,20 @@ impl Learner {
         let own = own.ok_or_else(|| MakeError::Training("the group is not configured".into()))?;
         let path = own.releases.write(version, file)?;
         write_card(card, &path, version);
-        let reason = Some(reason);
-        self.handle.add_release(&Release { group, version, manifest_sha256, made_s, file: path, reason })?;
-        Ok(())
+        let reason = Some(reason.to_owned());
+        let release = Release { group, version, manifest_sha256, made_s, file: path, reason };
+        Ok(self.handle.add_release(&release, SERVE, now_s)?)
     }
 
-    fn failed(&mut self, group: usize, job: Option<i64>, error: &MakeError, now: Moment) -> Result<(), ServeError> {
+    fn failed(&mut self, group: usize, job: Option<i64>, error: &str, now: Moment) -> Result<(), ServeError> {
         let at = self.clock.at(now);
         let Some(group) = self.groups.get_mut(group) else { return Ok(()) };
         let name = group.settings.group.clone();
-        tracing::error!(group = name, %error, "cannot create a release");
+        tracing::error!(group = name, error, "cannot create a release");
         let schedule = group.schedule();
         group.history.failed(&schedule, at);
         if let Some(job) = job {
-            self.handle.finish_jobs(&name, job, Err(&error.to_string()), now.wall_s)?;
+            self.handle.finish_jobs(&name, job, Err(error), now.wall_s)?;
         }
         Ok(())
     }

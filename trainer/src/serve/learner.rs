@@ -1,11 +1,13 @@
 //! The role `train`: groups with their schedules and histories, the running training, and the classifier of alerts.
 
 use super::classify::AlertClassifier;
-use super::training::TrainingJob;
+use super::obstacle::{News, Obstacle};
+use super::roles::Role;
+use super::training::{Finished, TrainingJob};
 use super::{ProgressDisplay, ReleaseDir, ServeError};
 use crate::config::{Config, RetrainSection};
 use lapwing_common::clock::Moment;
-use lapwing_fleet::{Now, Schedule, Training};
+use lapwing_fleet::{GroupProblem, Now, Schedule, Training};
 use lapwing_pipeline::order::ReleaseMaker;
 use lapwing_store::{AgentsOfGroup, Counter, GroupRows, StoreError, StoreHandle, StoreUrl};
 use std::sync::Arc;
@@ -32,6 +34,9 @@ pub(super) struct Group {
     pub(super) releases: ReleaseDir,
     /// Its past trainings.
     pub(super) history: Training,
+    /// Its files were made private. Until then it makes no releases.
+    pub(super) is_private: bool,
+    obstacle: Obstacle,
 }
 
 impl Group {
@@ -54,6 +59,8 @@ pub(super) struct Learner {
     /// Group of the last training.
     pub(super) last: usize,
     pub(super) training: Option<(TrainingJob, ProgressDisplay)>,
+    /// A training that has ended, and whose release the store does not have yet.
+    pub(super) finished: Option<Finished>,
     /// Agents whose rows train; `None`: all.
     pub(super) teach: Option<Vec<String>>,
     /// `None` without a model.
@@ -68,7 +75,7 @@ impl Learner {
     /// Takes over from the state in the store: requests whose training has not ended wait again.
     ///
     /// # Errors
-    /// When the store or a folder of releases cannot be used.
+    /// When the store cannot be used.
     pub(super) fn start(
         config: &Config,
         maker: Arc<dyn ReleaseMaker>,
@@ -88,13 +95,12 @@ impl Learner {
         let last = settings.len().saturating_sub(1);
         let group = |(settings, rows): (RetrainSection, GroupRows)| -> Result<Group, ServeError> {
             let releases = ReleaseDir::new(&settings.releases, &settings.group);
-            releases.make_private()?;
             let made_s = handle.releases(&settings.group, 1)?.first().map(|release| release.made_s);
             let history = Training::new(made_s, rows.trained, clock.at(now));
-            Ok(Group { settings, releases, history })
+            Ok(Group { settings, releases, history, is_private: false, obstacle: Obstacle::default() })
         };
         let groups = settings.into_iter().zip(rows).map(group).collect::<Result<_, _>>()?;
-        Ok(Self {
+        let mut learner = Self {
             maker,
             store: config.store.path.clone(),
             handle,
@@ -103,11 +109,42 @@ impl Learner {
             groups,
             last,
             training: None,
+            finished: None,
             teach: config.agents.teach.clone(),
             classifier,
             must_requeue: false,
             foreign: Vec::new(),
             foreign_at: None,
+        };
+        learner.make_private(now.monotonic);
+        Ok(learner)
+    }
+
+    /// Takes other accounts' access to release files away. A group whose files do not allow it makes no releases until they
+    /// do; the others continue.
+    fn make_private(&mut self, now: Instant) {
+        let waits = |group: &&mut Group| !group.is_private && !group.obstacle.is_pausing(now);
+        for group in self.groups.iter_mut().filter(waits) {
+            let result = group.releases.make_private();
+            group.is_private = result.is_ok();
+            let name = &group.settings.group;
+            match group.obstacle.note(result, now) {
+                Some(News::Failed(error)) => tracing::error!(
+                    group = name,
+                    error,
+                    "cannot make the release files private, so no release of the group is made; retrying every minute"
+                ),
+                Some(News::Recovered) => tracing::info!(group = name, "the release files are private now"),
+                None => {}
+            }
+        }
+    }
+
+    /// What keeps groups from releases.
+    pub(super) fn problems(&self) -> impl Iterator<Item = GroupProblem> {
+        self.groups.iter().filter_map(|Group { settings, obstacle, .. }| {
+            let (group, problem) = (settings.group.clone(), obstacle.problem()?.to_owned());
+            Some(GroupProblem { role: Role::Train.as_str(), group, problem })
         })
     }
 
@@ -116,7 +153,7 @@ impl Learner {
     /// # Errors
     /// When the store cannot be used.
     pub(super) fn pass(&mut self, now: Moment) -> Result<(), ServeError> {
-        if self.must_requeue && self.training.is_none() {
+        if self.must_requeue && self.training.is_none() && self.finished.is_none() {
             self.handle.requeue_jobs()?;
             self.must_requeue = false;
         }
@@ -128,12 +165,13 @@ impl Learner {
 
     fn work(&mut self, now: Moment) -> Result<(), ServeError> {
         self.classify_alerts(now.wall_s)?;
-        self.sign_approved()?;
+        self.make_private(now.monotonic);
+        self.sign_approved(now.wall_s)?;
         self.warn_of_foreign_groups(now)?;
         if let Some((job, display)) = self.training.as_mut() {
             display.update(&job.reports);
         }
-        if self.training.as_ref().is_some_and(|(job, _)| job.is_finished()) {
+        if self.finished.is_some() || self.training.as_ref().is_some_and(|(job, _)| job.is_finished()) {
             return self.finish_training(now);
         }
         if self.training.is_none() {

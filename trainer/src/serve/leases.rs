@@ -4,9 +4,10 @@
 //! store whenever a lease is gained, and is abandoned when it is lost.
 
 use super::roles::{Role, Roles};
-use lapwing_fleet::{LeaseState, ProcessState};
+use lapwing_fleet::{GroupProblem, LeaseState, ProcessState};
 use lapwing_store::{StoreError, StoreHandle};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Grants leases.
 pub(crate) trait LeaseSource {
@@ -38,15 +39,27 @@ pub(super) enum Change {
 pub(crate) struct Leases {
     source: Box<dyn LeaseSource>,
     state: Arc<Mutex<ProcessState>>,
+    /// Leases for which the store could not be asked at the last attempt.
+    failing: BTreeSet<&'static str>,
 }
 
 impl Leases {
     /// Of a process with these roles, which holds no lease yet.
     pub(crate) fn new(source: Box<dyn LeaseSource>, roles: &Roles) -> Self {
         let names = [Role::Train, Role::Publish].into_iter().filter(|role| roles.has(*role));
-        let leases = names.map(|role| LeaseState { name: role.as_str(), is_held: false }).collect();
+        let leases = names.map(|role| LeaseState { name: role.as_str(), is_held: false, failures: 0 }).collect();
         let roles = roles.iter().map(Role::as_str).collect();
-        Self { source, state: Arc::new(Mutex::new(ProcessState { roles, leases })) }
+        let state = ProcessState { roles, leases, problems: Vec::new() };
+        Self { source, state: Arc::new(Mutex::new(state)), failing: BTreeSet::new() }
+    }
+
+    /// Replaces what keeps the process from its work.
+    pub(super) fn set_problems(&self, problems: Vec<GroupProblem>) {
+        self.locked().problems = problems;
+    }
+
+    fn locked(&self) -> MutexGuard<'_, ProcessState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For threads that show it.
@@ -65,8 +78,7 @@ impl Leases {
     }
 
     fn lease(&self, role: Role) -> Option<LeaseState> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.leases.iter().find(|lease| lease.name == role.as_str()).copied()
+        self.locked().leases.iter().find(|lease| lease.name == role.as_str()).copied()
     }
 
     /// Takes or keeps the lease of a role.
@@ -75,17 +87,23 @@ impl Leases {
     /// When the store cannot be asked for a reason that does not pass; otherwise, the lease counts as lost.
     pub(super) fn pass(&mut self, role: Role) -> Result<Change, StoreError> {
         let name = role.as_str();
-        let is_held = match self.source.try_lease(name) {
+        let (is_held, has_failed) = match self.source.try_lease(name) {
             Err(error) if error.is_temporary() => {
-                tracing::warn!(lease = name, %error, "cannot ask the store for a lease; retrying");
-                false
+                if self.failing.insert(name) {
+                    tracing::warn!(lease = name, %error, "cannot ask the store for a lease; retrying twice a second");
+                }
+                (false, true)
             }
-            result => result?,
+            result => (result?, false),
         };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !has_failed && self.failing.remove(name) {
+            tracing::info!(lease = name, "the store can be asked for leases again");
+        }
+        let mut state = self.locked();
         let Some(lease) = state.leases.iter_mut().find(|lease| lease.name == name) else {
             return Ok(Change::Elsewhere);
         };
+        lease.failures += u64::from(has_failed);
         let was_held = std::mem::replace(&mut lease.is_held, is_held);
         Ok(match (was_held, is_held) {
             (false, true) => Change::Gained,
@@ -130,6 +148,32 @@ pub(crate) mod tests {
         );
         let state = second.state().lock().unwrap().clone();
         assert_eq!(state.roles, ["train"]);
-        assert_eq!(state.leases, [LeaseState { name: "train", is_held: true }]);
+        assert_eq!(state.leases, [LeaseState { name: "train", is_held: true, failures: 0 }]);
+    }
+
+    /// A store that is away until it is not.
+    struct Away(Arc<Mutex<bool>>);
+
+    impl LeaseSource for Away {
+        fn try_lease(&mut self, _: &'static str) -> Result<bool, StoreError> {
+            let reason = "connection refused".into();
+            let error = StoreError::Connect { store: "postgres://hub/fleet".into(), reason, is_temporary: true };
+            if *self.0.lock().unwrap() { Err(error) } else { Ok(true) }
+        }
+    }
+
+    #[test]
+    fn failures_are_counted_and_only_the_first_is_logged() {
+        let is_away = Arc::new(Mutex::new(false));
+        let mut leases = Leases::new(Box::new(Away(Arc::clone(&is_away))), &Roles::new(&[Role::Train]));
+        assert_eq!(leases.pass(Role::Train).unwrap(), Change::Gained);
+        *is_away.lock().unwrap() = true;
+        assert_eq!(leases.pass(Role::Train).unwrap(), Change::Lost);
+        assert_eq!(leases.pass(Role::Train).unwrap(), Change::Elsewhere);
+        assert_eq!(leases.failing, ["train"].into());
+        *is_away.lock().unwrap() = false;
+        assert_eq!(leases.pass(Role::Train).unwrap(), Change::Gained);
+        assert_eq!(leases.failing, BTreeSet::new());
+        assert_eq!(leases.state().lock().unwrap().leases[0].failures, 2);
     }
 }

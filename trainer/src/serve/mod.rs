@@ -17,11 +17,16 @@ mod keeper;
 mod learn;
 mod learner;
 pub(crate) mod leases;
+mod obstacle;
 mod progress;
 mod publishing;
 mod release_dir;
 mod silence;
 pub(crate) mod roles;
+mod run;
+mod start;
+#[cfg(test)]
+mod failure_tests;
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]
@@ -31,31 +36,29 @@ mod tests;
 pub(crate) mod training;
 
 pub(crate) use release_dir::ReleaseDir;
+pub(crate) use run::run;
 
 use crate::config::{Config, ConfigError};
 use classify::AlertClassifier;
 use compaction::CompactionThread;
 pub(crate) use compaction::{SegmentCount, SegmentCounts};
 use counter_log::CounterLog;
-use lapwing_collect::{CollectError, Collector, Counts, Ends, Link, LinkError, LinkState};
-use lapwing_common::clock::{self, Moment};
+use lapwing_collect::{CollectError, Collector, Counts, Ends, LinkError, LinkState};
+use lapwing_common::clock::Moment;
 use lapwing_fleet::ProcessState;
 use lapwing_models::classify::ClassifierError;
 use lapwing_pipeline::order::{MakeError, ReleaseMaker};
 use lapwing_pipeline::release::ReadError;
-use lapwing_store::{Store, StoreError, StoreHandle, StoreLock};
+use lapwing_store::{StoreError, StoreHandle, StoreLock};
 use learner::{Learner, ProcessClock};
 use leases::{Change, Leases};
 use progress::ProgressDisplay;
-use publish::Publisher;
 use publishing::Publishing;
-use roles::{Role, RoleError, Roles};
+use roles::{Role, RoleError};
 use silence::SilenceCheck;
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 use training::TrainingJob;
 
 /// What the log says about a release that the gate holds back.
@@ -131,62 +134,6 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the roles at `now`, and publishes the newest releases again.
-    ///
-    /// # Errors
-    /// The first part that cannot be started.
-    pub(crate) fn start(
-        config: Config,
-        roles: &Roles,
-        maker: Arc<dyn ReleaseMaker>,
-        now: Moment,
-    ) -> Result<Self, ServeError> {
-        config.check()?;
-        let model = config.kinds.model.as_deref().filter(|_| roles.has(Role::Train));
-        let classifier = model.map(AlertClassifier::load).transpose()?.map(Arc::new);
-        let counts = Arc::new(Counts::default());
-        let writer = roles.has(Role::Collect).then(|| Store::open(&config.store.path, config.limits())).transpose()?;
-        // A writer has the lock itself.
-        let lock = if writer.is_none() { StoreLock::take(&config.store.path)? } else { None };
-        let handle = StoreHandle::open(&config.store.path)?;
-        let (links, address) = links(&config, roles, &counts, handle.id()?)?;
-        let (ends, outlets): (Vec<_>, Vec<_>) = links.into_iter().map(|link| (link.ends, link.releases)).unzip();
-        let brokers = ends.iter().map(|ends| Arc::clone(&ends.state)).collect();
-        let publishing = roles.has(Role::Publish).then(|| Publishing::new(Publisher::new(outlets), &config));
-        let mut server = Self {
-            leases: Leases::new(Box::new(StoreHandle::open(&config.store.path)?), roles),
-            maker,
-            classifier,
-            counts: Arc::clone(&counts),
-            brokers,
-            address,
-            handle,
-            collecting: None,
-            publishing,
-            learner: None,
-            discarded: None,
-            compaction: None,
-            segment_counts: Arc::default(),
-            clock: ProcessClock(now.monotonic),
-            silence: SilenceCheck::default(),
-            store_warned: None,
-            _idle: Vec::new(),
-            _lock: lock,
-            config,
-        };
-        // Before collecting starts, so that reconnecting agents see the releases at once.
-        server.take_leases(now)?;
-        server.publish(now)?;
-        match writer {
-            Some(store) => {
-                let collector = Collector::start(ends, store, server.config.options(), counts)?;
-                server.collecting = Some(Collecting { collector, log: CounterLog::new(now.monotonic) });
-            }
-            None => server._idle = ends,
-        }
-        Ok(server)
-    }
-
     /// Address of the embedded broker; `None` without one.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
@@ -234,6 +181,9 @@ impl Server {
         let looked = self.silence.pass(&self.handle, now.wall_s, now.monotonic);
         self.tolerate(looked.map_err(Into::into), now)?;
         let published = self.publish(now);
+        let of_training = self.learner.iter().flat_map(Learner::problems);
+        let of_publishing = self.publishing.iter().flat_map(Publishing::problems);
+        self.leases.set_problems(of_training.chain(of_publishing).collect());
         self.tolerate(published, now)
     }
 
@@ -269,7 +219,7 @@ impl Server {
         }
         if let Some(publishing) = &mut self.publishing {
             match self.leases.pass(Role::Publish)? {
-                Change::Gained => publishing.restart(now.monotonic)?,
+                Change::Gained => publishing.restart(),
                 Change::Lost => publishing.stop(),
                 Change::Held | Change::Elsewhere => {}
             }
@@ -330,79 +280,4 @@ impl Server {
         self.collecting.map_or(Ok(()), |collecting| collecting.collector.stop())?;
         Ok(())
     }
-}
-
-/// Connects to the outside brokers, or starts the embedded one and returns its address; nothing for roles without a broker.
-fn links(
-    config: &Config,
-    roles: &Roles,
-    counts: &Arc<Counts>,
-    store_id: u64,
-) -> Result<(Vec<Link>, Option<SocketAddr>), LinkError> {
-    let collects = roles.has(Role::Collect);
-    if !collects && !roles.has(Role::Publish) {
-        return Ok((Vec::new(), None));
-    }
-    let outside = config.outside(store_id, collects);
-    if outside.is_empty() {
-        let (link, address) =
-            lapwing_collect::broker::start(config.broker.listen, config.broker_limits(), Arc::clone(counts))?;
-        tracing::info!(%address, "embedded broker listening");
-        return Ok((vec![link], Some(address)));
-    }
-    let start = |outside| lapwing_collect::outside::start(outside, Arc::clone(counts));
-    Ok((outside.iter().map(start).collect::<Result<_, _>>()?, None))
-}
-
-/// Runs a server until SIGTERM, SIGINT or an error. `ready` receives the started server; if it returns false, it stops at
-/// once.
-///
-/// # Errors
-/// As [`Server::start`], [`Server::tick`] and [`Server::stop`].
-pub(crate) fn run(
-    config: Config,
-    roles: &Roles,
-    maker: Arc<dyn ReleaseMaker>,
-    ready: impl FnOnce(&Server) -> bool,
-) -> Result<(), ServeError> {
-    let mut server = Server::start(config, roles, maker, clock::moment())?;
-    if !ready(&server) {
-        return server.stop();
-    }
-    let stop = stop_signal().map_err(|error| LinkError::Ended { reason: error.to_string() })?;
-    // Not in a runtime: the store's clients block.
-    let result: Result<(), ServeError> = loop {
-        match stop.recv_timeout(TICK) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => break Ok(()),
-        }
-        if let Err(error) = server.tick(clock::moment()) {
-            break Err(error);
-        }
-    };
-    // If the collector has stopped, its own error explains more than the loop's.
-    server.stop()?;
-    result
-}
-
-/// Receives a message at SIGTERM or SIGINT, which a thread of its own waits for.
-fn stop_signal() -> std::io::Result<Receiver<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut term, mut int) = {
-        let _context = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
-    };
-    let (sender, stop) = sync_channel(1);
-    let wait = move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
-        });
-        // The server may have ended already.
-        let _ = sender.send(());
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(wait)?;
-    Ok(stop)
 }

@@ -1,29 +1,32 @@
 //! The newest release of each group in the store → the publisher.
 //!
-//! Training and publishing may be in different processes, so a release is found in the store and read from its file.
+//! Training and publishing may be in different processes, so a release is found in the store and read from its file. A file
+//! that cannot be read keeps its group from new releases until it can; the other groups continue.
 
+use super::obstacle::{News, Obstacle};
+use super::roles::Role;
 use super::{ReleaseDir, ServeError};
 use crate::config::Config;
 use crate::serve::publish::Publisher;
 use lapwing_collect::Counts;
 use lapwing_common::clock::Moment;
+use lapwing_fleet::GroupProblem;
 use lapwing_pipeline::release::read;
 use lapwing_shared::release::manifest::Manifest;
 use lapwing_store::StoreHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Releases before the current one whose chunks are cleared at the start, except those of the previous one.
 const OLD_RELEASES: usize = 8;
-/// Pause after a release file could not be read.
-const RETRY: Duration = Duration::from_secs(60);
 
 /// A group's release files, and which of them is published.
 struct Group {
     releases: ReleaseDir,
     /// 0 without one.
     published: u64,
-    /// Earliest next attempt after a failure.
-    retry_at: Option<Instant>,
+    /// The release on disk is not loaded since this process began to publish.
+    must_load: bool,
+    obstacle: Obstacle,
 }
 
 /// See the module.
@@ -37,44 +40,25 @@ impl Publishing {
         let group = |settings: &crate::config::RetrainSection| Group {
             releases: ReleaseDir::new(&settings.releases, &settings.group),
             published: 0,
-            retry_at: None,
+            must_load: false,
+            obstacle: Obstacle::default(),
         };
         Self { publisher, groups: config.groups().iter().map(group).collect() }
     }
 
-    /// Loads the newest release file of each group for publication, and what to clear of older ones: a broker may have been
-    /// unreachable when they were replaced.
-    ///
-    /// # Errors
-    /// When the newest file of a group cannot be read, or is not a release.
-    pub(super) fn restart(&mut self, now: Instant) -> Result<(), ServeError> {
-        let publisher = &mut self.publisher;
+    /// Begins to publish: the next pass loads the newest release file of each group.
+    pub(super) fn restart(&mut self) {
         for group in &mut self.groups {
-            let versions = group.releases.versions();
-            let Some(version) = versions.last().copied() else { continue };
-            let manifest = publisher.replace(&group.releases.read(version)?, now);
-            let manifest = manifest.map_err(|source| ServeError::Publish { version, source })?;
-            tracing::info!(version, group = manifest.group.as_str(), "publishing the current release");
-            group.published = version;
-            let older: Vec<Manifest> = versions
-                .iter()
-                .rev()
-                .skip(1)
-                .take(OLD_RELEASES)
-                .filter_map(|version| read(&group.releases.read(*version).ok()?).ok().map(|(_, manifest)| manifest))
-                .collect();
-            if let Some((previous, old)) = older.split_first() {
-                publisher.set_previous(previous.clone());
-                old.iter().for_each(|old| publisher.clear(old));
-            }
+            (group.published, group.must_load, group.obstacle) = (0, true, Obstacle::default());
         }
-        Ok(())
     }
 
     /// Stops publishing: another process does it now.
     pub(super) fn stop(&mut self) {
         self.publisher.forget();
-        self.groups.iter_mut().for_each(|group| group.published = 0);
+        for group in &mut self.groups {
+            (group.published, group.must_load, group.obstacle) = (0, false, Obstacle::default());
+        }
     }
 
     /// Publishes releases that the store lists since the last pass, and what a broker lacks.
@@ -83,26 +67,71 @@ impl Publishing {
     /// When the store cannot be read.
     pub(super) fn pass(&mut self, handle: &StoreHandle, counts: &Counts, now: Moment) -> Result<(), ServeError> {
         for group in &mut self.groups {
-            let newest = handle.releases(group.releases.group(), 1)?.first().map_or(0, |release| release.version);
-            let is_paused = group.retry_at.is_some_and(|at| now.monotonic < at);
-            if newest <= group.published || is_paused {
+            if group.obstacle.is_pausing(now.monotonic) {
                 continue;
             }
-            match publish(&mut self.publisher, &group.releases, newest, now.monotonic) {
-                Ok(()) => (group.published, group.retry_at) = (newest, None),
-                Err(error) => {
-                    group.retry_at = Some(now.monotonic + RETRY);
-                    let name = group.releases.group();
-                    tracing::error!(group = name, version = newest, %error, "cannot publish a release; retrying");
+            let newest = handle.releases(group.releases.group(), 1)?.first().map_or(0, |release| release.version);
+            let result = group.publish(&mut self.publisher, newest, now.monotonic);
+            let (news, name) = (group.obstacle.note(result, now.monotonic), group.releases.group());
+            match news {
+                Some(News::Failed(error)) => {
+                    tracing::error!(group = name, error, "cannot publish a release; retrying every minute");
                 }
+                Some(News::Recovered) => tracing::info!(group = name, "the release can be published again"),
+                None => {}
             }
         }
         self.publisher.pass(counts, now.monotonic);
         Ok(())
     }
+
+    /// What keeps groups from new releases.
+    pub(super) fn problems(&self) -> impl Iterator<Item = GroupProblem> {
+        self.groups.iter().filter_map(|Group { releases, obstacle, .. }| {
+            let (group, problem) = (releases.group().to_owned(), obstacle.problem()?.to_owned());
+            Some(GroupProblem { role: Role::Publish.as_str(), group, problem })
+        })
+    }
 }
 
-fn publish(publisher: &mut Publisher, releases: &ReleaseDir, version: u64, now: Instant) -> Result<(), ServeError> {
+impl Group {
+    /// Publishes the newest release, on disk after a start and of the store later, if it is not published.
+    fn publish(&mut self, publisher: &mut Publisher, newest: u64, now: Instant) -> Result<(), ServeError> {
+        if self.must_load {
+            self.load(publisher, now)?;
+            self.must_load = false;
+        }
+        if newest > self.published {
+            replace(publisher, &self.releases, newest, now)?;
+            self.published = newest;
+        }
+        Ok(())
+    }
+
+    /// Publishes the newest release file, and clears what is left of older ones: a broker may have been unreachable when
+    /// they were replaced.
+    fn load(&mut self, publisher: &mut Publisher, now: Instant) -> Result<(), ServeError> {
+        let versions = self.releases.versions();
+        let Some(version) = versions.last().copied() else { return Ok(()) };
+        let manifest = replace(publisher, &self.releases, version, now)?;
+        tracing::info!(version, group = manifest.group.as_str(), "publishing the current release");
+        self.published = version;
+        let manifest = |version: &u64| read(&self.releases.read(*version).ok()?).ok().map(|(_, manifest)| manifest);
+        let older: Vec<Manifest> = versions.iter().rev().skip(1).take(OLD_RELEASES).filter_map(manifest).collect();
+        if let Some((previous, old)) = older.split_first() {
+            publisher.set_previous(previous.clone());
+            old.iter().for_each(|old| publisher.clear(old));
+        }
+        Ok(())
+    }
+}
+
+fn replace(
+    publisher: &mut Publisher,
+    releases: &ReleaseDir,
+    version: u64,
+    now: Instant,
+) -> Result<Manifest, ServeError> {
     let file = releases.read(version)?;
-    publisher.replace(&file, now).map(drop).map_err(|source| ServeError::Publish { version, source })
+    publisher.replace(&file, now).map_err(|source| ServeError::Publish { version, source })
 }

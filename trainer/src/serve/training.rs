@@ -42,6 +42,12 @@ pub(super) struct TrainingRequest {
     pub(super) rows_seen: u64,
 }
 
+/// A training that has ended.
+pub(super) struct Finished {
+    pub(super) request: TrainingRequest,
+    pub(super) made: Result<Made, MakeError>,
+}
+
 pub(super) struct TrainingJob {
     pub(super) reports: Receiver<StageProgress>,
     /// What it trains.

@@ -51,7 +51,7 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Every table that is copied, in this order: what a row refers to comes first.
-pub(crate) static TABLES: [Table; 16] = [
+pub(crate) static TABLES: [Table; 18] = [
     Table {
         more: &[("shard", "0")],
         from_sqlite: Some(&SQLITE_COUNTERS),
@@ -176,6 +176,8 @@ pub(crate) static TABLES: [Table; 16] = [
         2,
         &["group_name", "version", "made_s", "file", "reason", "findings", "state", "who", "when_s"],
     ),
+    table("audit", 1, &["number", "at_s", "who", "action", "object", "detail", "previous"]),
+    table("audit_head", 1, &["id", "number", "sha256"]),
     table("jobs", 1, &["id", "asked_s", "who", "state", "ended_s", "result", "group_name"]),
     table(
         "segments",

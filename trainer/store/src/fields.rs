@@ -5,8 +5,8 @@ use crate::rows::{
     StoredBatch, StoredUpdate,
 };
 use lapwing_fleet::{
-    AgentState, Classification, Episode, EpisodeRecord, HeldRelease, HeldState, Job, JobState, Label, MessageKey,
-    Release,
+    AgentState, AuditHead, AuditRecord, Classification, Episode, EpisodeRecord, HeldRelease, HeldState, Job, JobState,
+    Label, MessageKey, Release,
 };
 use lapwing_shared::messages::{Alert, AlertState, Body, Health, Message, Role, Status};
 use lapwing_shared::units::{Address, NANOS_PER_SECOND, Timestamp};
@@ -308,7 +308,7 @@ pub(crate) const RELEASE: &str = "group_name, version, manifest_sha256, made_s, 
 
 /// A row of [`RELEASE`].
 pub(crate) fn release<R: Fields>(row: &R) -> Result<Release, R::Error> {
-    let manifest_sha256 = row.bytes(2)?.try_into().map_err(|_| R::invalid(2, "a digest of 32 bytes"))?;
+    let manifest_sha256 = digest(row, 2)?;
     Ok(Release {
         group: row.text(0)?,
         version: row.unsigned(1)?,
@@ -334,6 +334,31 @@ pub(crate) fn held_release<R: Fields>(row: &R) -> Result<HeldRelease, R::Error> 
         state: HeldState::parse(&row.text(6)?).unwrap_or(HeldState::Superseded),
         who: row.text_or_null(7)?,
     })
+}
+
+/// Columns that [`audit_record`] reads.
+pub(crate) const AUDIT_RECORD: &str = "number, at_s, who, action, object, detail, previous";
+
+/// A row of [`AUDIT_RECORD`].
+pub(crate) fn audit_record<R: Fields>(row: &R) -> Result<AuditRecord, R::Error> {
+    Ok(AuditRecord {
+        number: row.unsigned(0)?,
+        at_s: row.unsigned(1)?,
+        who: row.text(2)?,
+        action: row.text(3)?,
+        object: row.text(4)?,
+        detail: row.text(5)?,
+        previous: digest(row, 6)?,
+    })
+}
+
+/// A row of the number and the hash of the newest entry of the audit log.
+pub(crate) fn audit_head<R: Fields>(row: &R) -> Result<AuditHead, R::Error> {
+    Ok(AuditHead { number: row.unsigned(0)?, sha256: digest(row, 1)? })
+}
+
+fn digest<R: Fields>(row: &R, column: usize) -> Result<[u8; 32], R::Error> {
+    row.bytes(column)?.try_into().map_err(|_| R::invalid(column, "a digest of 32 bytes"))
 }
 
 /// A row of a job's number, who requested it, and when.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod agent_walk;
+mod audit;
 mod cell;
 mod committed;
 mod compactor;
@@ -14,6 +15,7 @@ mod counter;
 mod episode_features;
 mod episode_walk;
 mod error;
+mod expiry;
 mod fields;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -42,13 +44,15 @@ pub use sqlite::old_store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+pub use audit::{AuditFilter, AuditPage};
 pub use committed::{Committed, Rejection};
 pub use compactor::{Compaction, Compactor, REMOVED_FILES_KEPT_S, Step};
 pub use copy::{Copied, CopyStep, StoreCopy};
 pub use counter::Counter;
 pub use error::StoreError;
 pub use lapwing_fleet::{
-    AgentState, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
+    AgentState, AuditCheck, AuditRecord, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label,
+    Release, UNKNOWN_CLASS,
 };
 pub use places::{folder as segments_folder, open_place};
 pub use received::{Content, HealthReport, Received, SampleBatch, StatusReport};
@@ -77,6 +81,9 @@ pub struct Limits {
     pub updates: u64,
     /// Agents. Messages of further agents are refused, unless a silent agent with few messages can be removed.
     pub agents: u64,
+    /// Age of alerts, update reports and rows in segments, seconds since the trainer received the message or since the row's
+    /// time; older ones are deleted. `None`: no limit.
+    pub age_s: Option<u64>,
 }
 
 impl Default for Limits {
@@ -87,6 +94,7 @@ impl Default for Limits {
             alerts: 500_000,
             updates: 100_000,
             agents: 20_000,
+            age_s: None,
         }
     }
 }

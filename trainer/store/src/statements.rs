@@ -1,6 +1,8 @@
 //! Statements that both databases accept. Parameters are `?1`, `?2`, … in the order of their first use.
 
-use crate::fields::{AGENT, AGENT_ROW, BATCH, EPISODE, EPISODE_MESSAGE, HELD, RECORD, RELEASE, SPAN, UPDATE};
+use crate::fields::{
+    AGENT, AGENT_ROW, AUDIT_RECORD, BATCH, EPISODE, EPISODE_MESSAGE, HELD, RECORD, RELEASE, SPAN, UPDATE,
+};
 use crate::segment_fields::SEGMENT;
 use std::sync::LazyLock;
 
@@ -83,6 +85,8 @@ statements! {
     WAITING = "SELECT {HELD} FROM held_releases WHERE state = 'waiting' ORDER BY made_s DESC LIMIT ?1";
     DECIDE = "UPDATE held_releases SET state = ?1, who = ?2, when_s = ?3 \
               WHERE group_name = ?4 AND version = ?5 AND state = 'waiting'";
+    PUBLISH_HELD = "UPDATE held_releases SET state = 'published' WHERE group_name = ?1 AND version = ?2 \
+                    AND state = 'approved'";
     APPROVED = "SELECT {HELD} FROM held_releases WHERE group_name = ?1 AND state = 'approved' \
                 ORDER BY version DESC LIMIT 1";
     CHANGE_HELD = "UPDATE held_releases SET state = ?1 WHERE group_name = ?2 AND version = ?3 AND state = ?4";
@@ -138,6 +142,16 @@ statements! {
     MARK_SEGMENTS = "UPDATE segments SET has_forgotten = 1 WHERE id IN \
                      (SELECT segment FROM segment_agents WHERE agent = ?1) OR rows > \
                      (SELECT coalesce(sum(p.rows), 0) FROM segment_agents AS p WHERE p.segment = segments.id)";
+
+    ADD_AUDIT = "INSERT INTO audit (number, at_s, who, action, object, detail, previous) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    FORGET_AUDIT = "DELETE FROM audit WHERE number <= ?1";
+    AUDIT_HEAD = "SELECT number, sha256 FROM audit_head WHERE id = 1";
+    SET_AUDIT_HEAD = "INSERT INTO audit_head (id, number, sha256) VALUES (1, ?1, ?2) \
+                      ON CONFLICT (id) DO UPDATE SET number = ?1, sha256 = ?2";
+    NEWEST_AUDIT = "SELECT {AUDIT_RECORD} FROM audit ORDER BY number DESC LIMIT 1";
+    AUDIT_BEFORE = "SELECT {AUDIT_RECORD} FROM audit WHERE number < ?1 AND at_s >= ?2 ORDER BY number DESC LIMIT ?3";
+    AUDIT_AFTER = "SELECT {AUDIT_RECORD} FROM audit WHERE number > ?1 ORDER BY number LIMIT ?2";
 
     SETTING = "SELECT value FROM settings WHERE name = ?1";
     SET_SETTING = "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";

@@ -143,7 +143,7 @@ impl StoreHandle {
         Ok(Self::new(handle, url))
     }
 
-    fn new(handle: Box<dyn Handle>, url: StoreUrl) -> Self {
+    pub(crate) fn new(handle: Box<dyn Handle>, url: StoreUrl) -> Self {
         Self { handle, segments: SegmentPlace::of(url) }
     }
 

@@ -4,12 +4,14 @@
 //! arguments, in seconds since the epoch.
 
 mod agents;
+mod audit;
 mod copies;
 mod episodes;
 mod groups;
 mod segments;
 
 pub use agents::{Agents, MAX_SILENCED};
+pub use audit::Audit;
 pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
@@ -87,11 +89,13 @@ pub trait Classes {
 
 /// Releases of every group.
 pub trait Releases {
-    /// Adds a release.
+    /// Adds a release that `who` signed, and marks the approved release that it was, if it was one, as published; all in one
+    /// transaction. A release that is already there, with the same manifest, is left as it is, so that the caller may repeat
+    /// this after any error.
     ///
     /// # Errors
-    /// When the group already has this version, or the store cannot be written.
-    fn add_release(&self, line: &Release) -> Result<(), StoreError>;
+    /// When the group already has another release of this version, or the store cannot be written.
+    fn add_release(&self, line: &Release, who: &str, now_s: u64) -> Result<(), StoreError>;
 
     /// At most `limit` releases of a group, newest first.
     ///
@@ -342,6 +346,7 @@ pub trait Samples {
 /// Everything but writing messages.
 pub trait Handle:
     Agents
+    + Audit
     + Classes
     + Counters
     + Episodes

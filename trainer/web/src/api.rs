@@ -1,10 +1,10 @@
-//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/groups`,
+//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/groups`, `/audit`,
 //! `/brokers`, `/process`, and the OpenAPI document of the whole API.
 
 use super::Shared;
 use super::drift::{DriftColumn, DriftView};
-use super::params::{AgentQuery, AlertQuery};
-use super::queries::{AgentList, AlertList, Counts, Fleet, ReleaseList};
+use super::params::{AgentQuery, AlertQuery, AuditQuery};
+use super::queries::{AgentList, AlertList, AuditList, Counts, Fleet, ReleaseList};
 use super::store_reader::ReadError;
 use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use super::views::alerts::{AlertView, PeerView, ReasonView};
@@ -15,7 +15,7 @@ use crate::predict::{self, Problem};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
-use lapwing_fleet::{BrokerLink, LeaseState, ProcessState};
+use lapwing_fleet::{AuditRecord, BrokerLink, GroupProblem, LeaseState, ProcessState};
 use lapwing_models::{Prediction, Suspicious};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,7 +30,7 @@ use utoipa::OpenApi;
         title = "Lapwing trainer",
         description = "Lists agents, alerts and releases of the fleet, and classifies flow rows with a saved model. Read-only."
     ),
-    paths(predict::predict, predict::about, agents, alerts, releases, groups, brokers, process),
+    paths(predict::predict, predict::about, agents, alerts, releases, groups, audit, brokers, process),
     components(schemas(
         predict::Batch,
         predict::Answer,
@@ -59,6 +59,9 @@ use utoipa::OpenApi;
         ProcessState,
         GroupList,
         GroupView,
+        GroupProblem,
+        AuditList,
+        AuditRecord,
         LeaseState
     ))
 )]
@@ -180,6 +183,22 @@ pub(crate) async fn groups(State(shared): State<Arc<Shared>>) -> Response {
     json(async { Ok(fleet(&shared)?.groups().await?) }).await
 }
 
+/// Lists who changed what, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit",
+    params(AuditQuery),
+    responses(
+        (status = 200, description = "Entries of the audit log.", body = AuditList),
+        (status = 400, description = "A parameter is unknown or invalid.", body = Problem),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn audit(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    json(async { Ok(fleet(&shared)?.audit(&query::<AuditQuery>(&uri)?).await?) }).await
+}
+
 /// Lists the brokers that the trainer reads, in the order of its configuration.
 #[utoipa::path(
     get,
@@ -190,11 +209,11 @@ pub(crate) async fn brokers(State(shared): State<Arc<Shared>>) -> Response {
     Json(BrokerList { brokers: shared.brokers() }).into_response()
 }
 
-/// Roles of the process that answers, and the leases that it holds.
+/// Roles of the process that answers, the leases that it holds, and its problems.
 #[utoipa::path(
     get,
     path = "/api/v1/process",
-    responses((status = 200, description = "Roles and leases.", body = ProcessState))
+    responses((status = 200, description = "Roles, leases and problems.", body = ProcessState))
 )]
 pub(crate) async fn process(State(shared): State<Arc<Shared>>) -> Response {
     Json(shared.process()).into_response()

@@ -9,6 +9,8 @@ use lapwing_pipeline::drift::sampled_flows::{Scorer, read_store};
 use lapwing_shared::features::schema::schema_id;
 use lapwing_store::{Release, StoreError, StoreHandle, StoreUrl, TrainingRows};
 use serde::Serialize;
+use std::error::Error;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use utoipa::ToSchema;
 
@@ -62,6 +64,17 @@ pub(crate) struct DriftMonitor {
     state: Mutex<State>,
 }
 
+/// What a `web` process needs that reads the store of another one.
+const NO_ACCESS: &str =
+    "this server needs the folder of releases and store.segments at the same paths, readable by its account";
+
+/// Whether a file is missing here or may not be read.
+fn lacks_file(error: &(dyn Error + 'static)) -> bool {
+    let lacks = |error: &std::io::Error| matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound);
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.filter_map(|error| error.downcast_ref::<std::io::Error>()).any(lacks)
+}
+
 /// The reason for a missing result, in the terms of the dashboard.
 pub(crate) fn explain(error: &DriftError) -> String {
     match error {
@@ -71,7 +84,10 @@ pub(crate) fn explain(error: &DriftError) -> String {
                 "{rows} rows collected {from} the release was created, by the agents' clocks; at least {expected} are needed"
             )
         }
-        other => other.to_string(),
+        other => {
+            let text = other.to_string();
+            if lacks_file(other) { format!("{text}; {NO_ACCESS}") } else { text }
+        }
     }
 }
 
@@ -140,5 +156,20 @@ impl DriftMonitor {
             threshold: Some(measured.threshold),
             columns: foremost(&measured, COLUMNS).map(column).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_this_server_cannot_read_is_explained() {
+        let explained = |kind: ErrorKind| explain(&DriftError::Read { path: "home-3.lwr".into(), source: kind.into() });
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::NotFound] {
+            let text = explained(kind);
+            assert!(text.contains("home-3.lwr") && text.contains("readable by its account"), "{text}");
+        }
+        assert!(!explained(ErrorKind::InvalidData).contains("readable"));
     }
 }

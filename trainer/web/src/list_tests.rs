@@ -74,3 +74,25 @@ fn agents_are_found_by_the_beginning_or_a_part_of_their_name() {
     assert!(names("prefix=gw-1&state=offline").is_empty());
     stage.end();
 }
+
+#[test]
+fn the_audit_log_is_listed_in_pages_with_hostile_names_escaped() {
+    let stage = Stage::new(&[received("gw-1", &status(1))]);
+    let handle = stage.store.handle().unwrap();
+    for second in 1..=5 {
+        handle.assign_group("gw-1", Some("shop"), "<b>ann</b>", second).unwrap();
+    }
+    let numbers = |path: &str| -> (Vec<u64>, Option<u64>) {
+        let list = stage.json(path);
+        let entries = list["entries"].as_array().unwrap();
+        (entries.iter().map(|entry| entry["number"].as_u64().unwrap()).collect(), list["next"].as_u64())
+    };
+    assert_eq!(numbers("/api/v1/audit?limit=2"), (vec![5, 4], Some(4)));
+    assert_eq!(numbers("/api/v1/audit?limit=3&before=4"), (vec![3, 2, 1], None));
+    assert_eq!(numbers("/api/v1/audit?since=4"), (vec![5, 4], None));
+    let page = stage.page("/audit?limit=2");
+    assert!(page.contains("?limit=2&#38;before=4") && page.contains("assign-group"), "{page}");
+    assert!(page.contains("&#60;b&#62;ann") && !page.contains("<b>ann"), "{page}");
+    assert!(stage.page("/audit?since=9").contains("No entries match."));
+    stage.end();
+}

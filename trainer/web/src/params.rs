@@ -3,7 +3,7 @@
 
 use lapwing_common::format::parse_when;
 use lapwing_fleet::AgentState;
-use lapwing_store::{AgentFilter, EpisodeFilter};
+use lapwing_store::{AgentFilter, AuditFilter, EpisodeFilter};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -73,6 +73,26 @@ pub(crate) struct AgentQuery {
     /// Start of the page: `next` of the previous page.
     #[serde(deserialize_with = "parsed")]
     pub(crate) after: Option<u64>,
+    /// Maximum number of entries to return, 1 to 500. Default: 50.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) limit: Option<u32>,
+    /// Refresh interval of HTML pages, 5 to 86400 seconds; 0 disables it. Default: 30.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) refresh: Option<u32>,
+}
+
+/// Filter of the audit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AuditQuery {
+    /// Earliest time: seconds since the epoch, or a date such as `2026-11-21` or `2026-11-21T16:44`, UTC.
+    #[serde(deserialize_with = "parsed")]
+    #[param(value_type = Option<String>)]
+    pub(crate) since: Option<When>,
+    /// Start of the page: `next` of the previous page.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) before: Option<u64>,
     /// Maximum number of entries to return, 1 to 500. Default: 50.
     #[serde(deserialize_with = "parsed")]
     pub(crate) limit: Option<u32>,
@@ -162,6 +182,18 @@ impl AlertQuery {
             before: self.before,
             limit: rows(self.limit),
         }
+    }
+
+    /// Refresh interval of the page, seconds; only the first page refreshes.
+    pub(crate) fn refresh(&self) -> Option<u32> {
+        seconds(self.refresh).filter(|_| self.before.is_none())
+    }
+}
+
+impl AuditQuery {
+    /// The filter in the form that the store takes.
+    pub(crate) fn filter(&self) -> AuditFilter {
+        AuditFilter { since_s: self.since.map(|when| when.0), before: self.before, limit: rows(self.limit) }
     }
 
     /// Refresh interval of the page, seconds; only the first page refreshes.

@@ -1,7 +1,7 @@
 //! Filters → lists and details from the store, for pages and JSON alike.
 
 use super::drift::{DriftMonitor, DriftView};
-use super::params::{AgentQuery, AlertQuery};
+use super::params::{AgentQuery, AlertQuery, AuditQuery};
 use super::store_reader::{ReadError, StoreReader};
 use super::views::agents::{AgentView, UpdateView};
 use super::views::alerts::AlertView;
@@ -10,7 +10,9 @@ use super::views::releases::{ReleaseView, WaitingView, list_releases};
 use lapwing_common::clock;
 use lapwing_fleet::AgentState;
 use lapwing_report::charts::{DaySeries, Days};
-use lapwing_store::{AgentCount, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError, StoreHandle, StoreUrl};
+use lapwing_store::{
+    AgentCount, AuditRecord, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError, StoreHandle, StoreUrl,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -80,6 +82,15 @@ pub(crate) struct ReleaseList {
     pub(crate) waiting: Vec<WaitingView>,
 }
 
+/// Entries of the audit log, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct AuditList {
+    /// Entries that match the filter.
+    pub(crate) entries: Vec<AuditRecord>,
+    /// `before` of the next page; null on the last page.
+    pub(crate) next: Option<u64>,
+}
+
 /// An alert with its messages, newest first.
 pub(crate) type AlertDetails = (AlertView, Vec<EpisodeMessage>);
 
@@ -145,6 +156,12 @@ impl Fleet {
         let (releases, newest, waiting) = self.reader.read(query).await?;
         let waiting = waiting.into_iter().map(WaitingView::from).collect();
         Ok(ReleaseList { releases, drift: self.drift.latest(newest.as_ref(), now_s), waiting })
+    }
+
+    pub(crate) async fn audit(&self, query: &AuditQuery) -> Result<AuditList, ReadError> {
+        let filter = query.filter();
+        let page = self.reader.read(move |handle: &StoreHandle| handle.audit(&filter)).await?;
+        Ok(AuditList { entries: page.records, next: page.next })
     }
 
     pub(crate) async fn groups(&self) -> Result<GroupList, ReadError> {

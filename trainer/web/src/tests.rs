@@ -251,8 +251,8 @@ fn releases_show_their_origin_agents_and_model_card() {
         file: stage.folder.path().join(format!("home-{version}.lwr")),
         reason: Some(format!("{version} new feature rows")),
     };
-    handle.add_release(&made(2)).unwrap();
-    handle.add_release(&made(3)).unwrap();
+    handle.add_release(&made(2), "serve", 1).unwrap();
+    handle.add_release(&made(3), "serve", 1).unwrap();
     std::fs::write(stage.folder.path().join("home-3.card.html"), "<!doctype html><p>the card").unwrap();
     // A release that the trainer did not make.
     let mut other = status(1);
@@ -296,6 +296,8 @@ fn every_json_response_matches_the_openapi_document() {
         ("/api/v1/brokers", "/api/v1/brokers", 200),
         ("/api/v1/groups", "/api/v1/groups", 200),
         ("/api/v1/process", "/api/v1/process", 200),
+        ("/api/v1/audit", "/api/v1/audit?since=1970-01-01&limit=3", 200),
+        ("/api/v1/audit", "/api/v1/audit?since=soon", 400),
         ("/api/v1/model", "/api/v1/model", 404),
     ] {
         let answer = ask(stage.server.address, "GET", query, "");

@@ -59,7 +59,14 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn start(folder: &Path) -> Result<Self, String> {
         // Small enough that every limit is reached.
-        let limits = Limits { sample_bytes: 16 << 20, sample_rows: 50_000, alerts: 5_000, updates: 1_000, agents: 500 };
+        let limits = Limits {
+            sample_bytes: 16 << 20,
+            sample_rows: 50_000,
+            alerts: 5_000,
+            updates: 1_000,
+            agents: 500,
+            age_s: None,
+        };
         let store = Store::open(folder.join("store.sqlite"), limits).map_err(|error| error.to_string())?;
         let (feed, deliveries) = sync_channel(QUEUE);
         let (publications, published) = channel();

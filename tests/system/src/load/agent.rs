@@ -27,11 +27,31 @@ pub(crate) struct Shared {
     pub(crate) options: LoadOptions,
     pub(crate) tally: Tally,
     pub(crate) started: AtomicBool,
+    /// Ends sending before its time.
+    pub(crate) stop: AtomicBool,
+    /// Ends the wait for acknowledgements.
+    pub(crate) gave_up: AtomicBool,
     pub(crate) finished: AtomicBool,
     /// Messages that each agent should have sent by now, in millionths of a message.
     pub(crate) due: AtomicU64,
     /// How often all connections were ended.
     pub(crate) cut: watch::Sender<u64>,
+}
+
+impl Shared {
+    /// Of agents that have not started.
+    pub(crate) fn new(options: &LoadOptions) -> Self {
+        Self {
+            options: options.clone(),
+            tally: Tally::default(),
+            started: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            gave_up: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            due: AtomicU64::new(0),
+            cut: watch::Sender::new(0),
+        }
+    }
 }
 
 /// See the module.
@@ -80,7 +100,8 @@ impl Agent {
     }
 
     fn is_done(&self) -> bool {
-        self.shared.finished.load(Ordering::Relaxed) && self.waiting.is_empty()
+        self.shared.finished.load(Ordering::Relaxed)
+            && (self.waiting.is_empty() || self.shared.gave_up.load(Ordering::Relaxed))
     }
 
     /// One connection, until it is lost or everything is done.

@@ -6,6 +6,9 @@
 
 mod agent;
 pub(crate) mod messages;
+mod running;
+
+pub use running::Running;
 
 use agent::{Agent, Shared};
 use clap::Args;
@@ -13,9 +16,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// Options of a load.
 #[derive(Clone, Debug, Args)]
@@ -128,53 +131,35 @@ pub(crate) struct Tally {
 /// # Errors
 /// When no connection can be made within the patience, or the ledger cannot be written.
 pub fn run(options: &LoadOptions) -> anyhow::Result<Report> {
-    anyhow::ensure!((1..=32).contains(&options.rows), "--rows: expected 1 to 32");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(drive(options))
+    run_shared(&Arc::new(Shared::new(options)), &mut || ())
 }
 
-async fn drive(options: &LoadOptions) -> anyhow::Result<Report> {
-    let shared = Arc::new(Shared {
-        options: options.clone(),
-        tally: Tally::default(),
-        started: AtomicBool::new(false),
-        finished: AtomicBool::new(false),
-        due: AtomicU64::new(0),
-        cut: watch::Sender::new(0),
-    });
+/// As [`run`], with a call of `progressed` every 10 ms of sending.
+fn run_shared(shared: &Arc<Shared>, progressed: &mut dyn FnMut()) -> anyhow::Result<Report> {
+    anyhow::ensure!((1..=32).contains(&shared.options.rows), "--rows: expected 1 to 32");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(drive(shared, progressed))
+}
+
+async fn drive(shared: &Arc<Shared>, progressed: &mut dyn FnMut()) -> anyhow::Result<Report> {
+    let options = &shared.options;
     let began = now();
-    let agents: Vec<_> =
-        (0..options.agents).map(|id| tokio::spawn(Agent::new(id, Arc::clone(&shared)).run())).collect();
-    let patience = Duration::from_secs(options.patience_seconds.into());
-    let agent_count = u64::from(options.agents);
-    let ready = || shared.tally.ready.load(Ordering::Relaxed);
-    let all_ready = async {
-        while ready() < agent_count {
-            shared.tally.changed.notified().await;
-        }
-    };
-    if tokio::time::timeout(patience, all_ready).await.is_err() {
-        anyhow::bail!("only {} of {agent_count} agents connected", ready());
-    }
+    let agents: Vec<_> = (0..options.agents).map(|id| tokio::spawn(Agent::new(id, Arc::clone(shared)).run())).collect();
+    all_connected(shared).await?;
     let connected_s = began.elapsed().as_secs_f64();
     let mut cut = Cut::new(options.cut_after_s);
     let start = now();
     shared.started.store(true, Ordering::Relaxed);
     let mut last_report = start;
-    while start.elapsed() < Duration::from_secs(options.seconds.into()) {
+    while !shared.stop.load(Ordering::Relaxed) && start.elapsed() < Duration::from_secs(options.seconds.into()) {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        cut.look(&shared, start.elapsed());
+        progressed();
+        cut.look(shared, start.elapsed());
         let each = start.elapsed().as_secs_f64() * f64::from(options.rate) / f64::from(options.agents);
         shared.due.store((each * 1e6) as u64, Ordering::Relaxed);
         if options.report_every > 0 && last_report.elapsed().as_secs() >= options.report_every.into() {
             last_report = now();
-            let Tally { sent, acknowledged, repeated, .. } = &shared.tally;
-            let [sent, acknowledged, repeated] =
-                [sent, acknowledged, repeated].map(|count| count.load(Ordering::Relaxed));
-            eprintln!(
-                "{:>5.0} s  sent {sent}  acknowledged {acknowledged}  resent {repeated}",
-                start.elapsed().as_secs_f64()
-            );
+            shared.tally.print(start.elapsed());
         }
     }
     let sending_s = start.elapsed().as_secs_f64();
@@ -187,20 +172,54 @@ async fn drive(options: &LoadOptions) -> anyhow::Result<Report> {
         let lines: String = ledger.iter().map(|(name, up_to)| format!("{name} {up_to}\n")).collect();
         std::fs::write(path, lines)?;
     }
-    let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    let (sent, acknowledged) = (count(&shared.tally.sent), count(&shared.tally.acknowledged));
-    Ok(Report {
-        sent,
-        acknowledged,
-        unacknowledged: sent - acknowledged,
-        repeated: count(&shared.tally.repeated),
-        reconnections: count(&shared.tally.connections).saturating_sub(agent_count),
-        health: count(&shared.tally.health),
+    let times = Report {
         connected_s,
         reconnected_s: cut.reconnected_s,
         sending_s,
         total_s: start.elapsed().as_secs_f64(),
-    })
+        ..Report::default()
+    };
+    Ok(shared.tally.report(options.agents.into(), times))
+}
+
+/// Waits until every agent is connected and subscribed.
+async fn all_connected(shared: &Shared) -> anyhow::Result<()> {
+    let agents = u64::from(shared.options.agents);
+    let ready = || shared.tally.ready.load(Ordering::Relaxed);
+    let all_ready = async {
+        while ready() < agents {
+            shared.tally.changed.notified().await;
+        }
+    };
+    let patience = Duration::from_secs(shared.options.patience_seconds.into());
+    if tokio::time::timeout(patience, all_ready).await.is_err() {
+        anyhow::bail!("only {} of {agents} agents connected", ready());
+    }
+    Ok(())
+}
+
+impl Tally {
+    fn print(&self, elapsed: Duration) {
+        let Self { sent, acknowledged, repeated, .. } = self;
+        let [sent, acknowledged, repeated] = [sent, acknowledged, repeated].map(|count| count.load(Ordering::Relaxed));
+        let seconds = elapsed.as_secs_f64();
+        eprintln!("{seconds:>5.0} s  sent {sent}  acknowledged {acknowledged}  resent {repeated}");
+    }
+
+    /// The counts of this number of agents, with these times.
+    fn report(&self, agents: u64, times: Report) -> Report {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (sent, acknowledged) = (count(&self.sent), count(&self.acknowledged));
+        Report {
+            sent,
+            acknowledged,
+            unacknowledged: sent - acknowledged,
+            repeated: count(&self.repeated),
+            reconnections: count(&self.connections).saturating_sub(agents),
+            health: count(&self.health),
+            ..times
+        }
+    }
 }
 
 /// The end of all connections at once.

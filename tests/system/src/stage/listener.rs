@@ -84,15 +84,16 @@ impl Listener {
     }
 }
 
-/// Retained topics of releases that a new client receives, until `count` arrived.
+/// Retained topics of releases that a new client receives, until `count` arrived. The trainer waits 60 s before it publishes
+/// again what a slow broker did not return.
 ///
 /// # Panics
-/// After [`PATIENCE`] without another one.
+/// After three times [`PATIENCE`] without another one.
 pub fn retained(broker: &Mosquitto, id: &str, count: usize) -> Vec<String> {
     let listener = Listener::new(broker, id, &["lapwing/v1/group/#", "lapwing/v1/artifact/#"]);
     let mut topics = Vec::new();
     while topics.len() < count {
-        let publish = listener.received.recv_timeout(PATIENCE);
+        let publish = listener.received.recv_timeout(3 * PATIENCE);
         let publish = publish.unwrap_or_else(|_| panic!("{topics:?}, expected {count}"));
         let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
         if !topics.contains(&topic) {

@@ -2,16 +2,20 @@
 //! program itself with packets to read.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod authority;
 pub mod gateway;
 pub mod listener;
 pub mod mosquitto;
+pub mod ports;
 pub mod postgres;
 pub mod releases;
 pub mod station;
+pub mod stores;
 pub mod trainer;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Longest wait for a single event.
@@ -26,9 +30,11 @@ pub fn capture(name: &str) -> PathBuf {
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// An empty folder of this process.
+    /// An empty folder of the caller's own.
     pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("lapwing-{name}-{}", std::process::id()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("lapwing-{name}-{}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Self(path)

@@ -1,6 +1,7 @@
 //! Configuration → a running mosquitto.
 
 use super::PATIENCE;
+use super::ports::free_port;
 use lapwing_shared::messages::Message;
 use lapwing_shared::messages::topics::{Kind, Topic, agents_filter};
 use rumqttc::v5::mqttbytes::QoS;
@@ -8,7 +9,7 @@ use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{Client, Event, MqttOptions};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -24,6 +25,9 @@ pub struct Mosquitto {
     pub plain: u16,
 }
 
+/// Starts of the program, each with new ports, before a test fails.
+const START_ATTEMPTS: usize = 5;
+
 /// The program. Debian installs it in a folder that is not in the PATH of ordinary users.
 pub fn mosquitto() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -32,37 +36,61 @@ pub fn mosquitto() -> Option<PathBuf> {
 }
 
 /// Starts the program and waits until it logs that it is running.
-fn run(config: &Path) -> (Child, Receiver<String>) {
+///
+/// # Errors
+/// What it logged, if it ended before.
+fn run(config: &Path) -> Result<(Child, Receiver<String>), String> {
     let mut command = Command::new(mosquitto().unwrap());
     let mut child = command.arg("-c").arg(config).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let (sender, log) = channel();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     // Reads to the end, as the broker would block on a full pipe.
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-    while !log.recv_timeout(PATIENCE).expect("mosquitto logs that it is running").ends_with(" running") {}
-    (child, log)
+    let mut logged = String::new();
+    loop {
+        match log.recv_timeout(PATIENCE) {
+            Ok(line) if line.ends_with(" running") => return Ok((child, log)),
+            Ok(line) => logged += &(line + "\n"),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{error}; it logged: {logged}"));
+            }
+        }
+    }
+}
+
+/// The configuration file: these lines, a listener at port `plain`, and with a certificate one for TLS.
+fn configuration(lines: &str, [tls, plain]: [u16; 2], certificate: Option<&[PathBuf; 2]>) -> String {
+    // As root it would switch to the user mosquitto, who cannot read the test's files.
+    let user = "user root\nper_listener_settings false\n";
+    let mut text = format!("{user}{lines}listener {plain} 127.0.0.1\n");
+    if let Some([certificate, key]) = certificate {
+        let (certificate, key) = (certificate.display(), key.display());
+        text += &format!("listener {tls} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n");
+    }
+    text
 }
 
 impl Mosquitto {
     /// Starts it with these lines in its configuration, which must say who may connect. With a certificate and its key it
     /// listens for TLS too.
+    ///
+    /// # Panics
+    /// When it does not start, with what it logged.
     pub fn start(folder: &Path, lines: &str, certificate: Option<&[PathBuf; 2]>) -> Self {
-        let [tls, plain] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap()).map(|probe| {
-            let port = probe.local_addr().unwrap().port();
-            drop(probe);
-            port
-        });
-        // As root it would switch to the user mosquitto, who cannot read the test's files.
-        let user = "user root\nper_listener_settings false\n";
-        let mut text = format!("{user}{lines}listener {plain} 127.0.0.1\n");
-        if let Some([certificate, key]) = certificate {
-            let (certificate, key) = (certificate.display(), key.display());
-            text += &format!("listener {tls} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n");
+        let mut failures = Vec::new();
+        for _ in 0..START_ATTEMPTS {
+            let [tls, plain] = [free_port(), free_port()];
+            let config = folder.join(format!("mosquitto-{plain}.conf"));
+            fs::write(&config, configuration(lines, [tls, plain], certificate)).unwrap();
+            match run(&config) {
+                Ok((child, log)) => return Self { child, log, config, tls, plain },
+                // Another program may have taken a port in between.
+                Err(failure) => failures.push(failure),
+            }
         }
-        let config = folder.join(format!("mosquitto-{plain}.conf"));
-        fs::write(&config, text).unwrap();
-        let (child, log) = run(&config);
-        Self { child, log, config, tls, plain }
+        panic!("mosquitto does not start: {failures:?}");
     }
 
     /// Its URL without TLS.
@@ -78,7 +106,7 @@ impl Mosquitto {
     /// Kills it, with everything that it holds in memory, and starts it on the same ports.
     pub fn restart(&mut self) {
         self.end();
-        (self.child, self.log) = run(&self.config);
+        (self.child, self.log) = run(&self.config).expect("mosquitto starts again");
     }
 
     /// SIGKILL; [`Mosquitto::restart`] starts it again.

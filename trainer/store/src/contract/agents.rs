@@ -110,7 +110,7 @@ pub fn a_page_continues_although_agents_change_their_state_or_are_removed<T: Tes
     // The last agent of the page goes to another section; the page continues after its name.
     store.commit(&[of("b", false, "home", 3)], NOW_S).unwrap();
     assert_eq!(page(next, 9).0, ["c", "d", "e"]);
-    handle.forget_agent("b").unwrap();
+    handle.forget_agent("b", "ann", 9).unwrap();
     assert_eq!(page(next, 9).0, ["a", "c", "d", "e"], "its section starts again");
 }
 
@@ -146,9 +146,9 @@ pub fn numbers_of_agents_follow_their_messages<T: TestStore>() {
     let degraded = count(AgentState::Degraded, "home", 4, 1, 0);
     let failed = AgentCount { state: silent, ..failed };
     assert_eq!(counts(), [failed, count(unknown, "", 0, 1, 1), degraded.clone()]);
-    handle.assign_group("a", Some("shop")).unwrap();
-    handle.forget_agent("b").unwrap();
-    handle.forget_agent("c").unwrap();
+    handle.assign_group("a", Some("shop"), "ann", 9).unwrap();
+    handle.forget_agent("b", "ann", 9).unwrap();
+    handle.forget_agent("c", "ann", 9).unwrap();
     assert_eq!(counts(), [AgentCount { group: "shop".into(), ..degraded }]);
     let problems = handle.check().unwrap();
     assert!(!problems.iter().any(|problem| problem.contains("numbers of agents")), "{problems:?}");

@@ -10,8 +10,8 @@ use super::TestStore;
 use super::segments::{START_S, messages, small, training};
 use crate::testing::{self, Folder, alert, own_samples, problems, received, status, update};
 use crate::{
-    AgentFilter, Classification, Compactor, Copied, CopyStep, Counter, EpisodeFilter, HeldRelease, HeldState, Label,
-    Limits, Received, Release, StoreCopy, StoreError, StoreHandle, StoreUrl,
+    AgentFilter, AuditFilter, Classification, Compactor, Copied, CopyStep, Counter, EpisodeFilter, HeldRelease,
+    HeldState, Label, Limits, Received, Release, StoreCopy, StoreError, StoreHandle, StoreUrl,
 };
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::messages::{AlertState, Message};
@@ -35,13 +35,13 @@ fn fill<T: TestStore>(test: &T, place: &Path) {
     let spans = handle.unclassified_episodes(1).unwrap();
     let class = Classification { class: "ddos".into(), probability: Some(0.25), rows: 3 };
     handle.set_classes(&[(spans[0].clone(), Some(class))], "model", 60).unwrap();
-    handle.assign_group("gw-2", Some("shop")).unwrap();
+    handle.assign_group("gw-2", Some("shop"), "ann", 61).unwrap();
     handle.set_trained_rows("home", 7).unwrap();
     handle.request_retraining(Some("home"), "ann", 70).unwrap();
     handle.set_counter(Counter::ReleaseVersionFloor, 12).unwrap();
     let (group, file) = (String::from("home"), PathBuf::from("home-1.lwr"));
     let release = Release { group, version: 1, manifest_sha256: [1; 32], made_s: 9, file, reason: None };
-    handle.add_release(&release).unwrap();
+    handle.add_release(&release, "serve", 9).unwrap();
     let held = HeldRelease {
         group: "home".into(),
         version: 2,
@@ -53,7 +53,7 @@ fn fill<T: TestStore>(test: &T, place: &Path) {
         who: None,
     };
     handle.hold_release(&held).unwrap();
-    handle.forget_agent("gw-9").unwrap();
+    handle.forget_agent("gw-9", "ann", 71).unwrap();
 }
 
 /// Rows in the journal, of this program's schema and of another one; update reports, gaps between numbers, an agent to
@@ -110,6 +110,7 @@ fn contents(handle: &StoreHandle) -> Vec<String> {
         format!("{:?} {:?}", batches(&schema_id()), batches(&testing::SCHEMA)),
         format!("{spans:?} {:?}", spans.iter().map(classified).collect::<Vec<_>>()),
         format!("{:?}", handle.labelled_attacks(9).unwrap()),
+        format!("{:?}", handle.audit(&AuditFilter { limit: 99, ..AuditFilter::default() }).unwrap()),
         format!("{:?}", training(handle)),
         format!(
             "{:?}",

@@ -166,6 +166,6 @@ pub fn counts_of_open_episodes_and_days_follow_the_messages<T: TestStore>() {
     assert_eq!(days(None), [(1, "gw-1".into(), 2), (3, "gw-2".into(), 1)]);
     assert_eq!(days(Some("gw-2")), [(3, "gw-2".into(), 1)]);
     assert_eq!((handle.newest_day(None).unwrap(), handle.newest_day(Some("gw-1")).unwrap()), (Some(3), Some(1)));
-    handle.forget_agent("gw-1").unwrap();
+    handle.forget_agent("gw-1", "ann", 9).unwrap();
     assert_eq!(days(None), [(3, "gw-2".into(), 1)]);
 }

@@ -15,7 +15,7 @@ use lapwing_shared::messages::{AlertState, Body, Message};
 const OPENED: AlertState = AlertState::Opened;
 
 fn limits() -> Limits {
-    Limits { sample_bytes: 1 << 30, sample_rows: 200, alerts: 200, updates: 200, agents: 10 }
+    Limits { sample_bytes: 1 << 30, sample_rows: 200, alerts: 200, updates: 200, agents: 10, age_s: None }
 }
 
 fn with_schema(number: u64, schema: [u8; 32]) -> Message {
@@ -167,14 +167,14 @@ pub fn a_forgotten_agent_is_removed_while_the_writer_runs_and_may_return<T: Test
     store.commit(&batch, 1).unwrap();
     let handle = StoreHandle::open(folder.url()).unwrap();
     handle.label("gw", 5, Label::Attack, "operator", 2).unwrap();
-    handle.forget_agent("gw").unwrap();
+    handle.forget_agent("gw", "ann", 9).unwrap();
     assert_eq!(handle.message_counts().unwrap(), [0, 0, 1]);
     assert_eq!(handle.agents().unwrap().len(), 1);
     let done = store.commit(&batch, 3).unwrap();
     assert_eq!((done.stored, done.duplicates), (3, 1));
     assert_eq!(handle.message_counts().unwrap(), [1, 1, 2]);
     assert_eq!(handle.alerts(&AlertFilter { limit: 9, ..AlertFilter::default() }).unwrap()[0].label, None);
-    let error = handle.forget_agent("gw-9").unwrap_err().to_string();
+    let error = handle.forget_agent("gw-9", "ann", 9).unwrap_err().to_string();
     assert!(error.contains("agent `gw-9`") && error.contains("lapwing-trainer agents"), "{error}");
 }
 

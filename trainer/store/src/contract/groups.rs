@@ -34,7 +34,7 @@ pub fn an_agent_is_in_the_group_that_it_reports_unless_an_operator_assigns_anoth
     store.commit(&[of("gw-1", "home"), of("gw-2", "shop"), of("gw-3", "shop"), rows("gw-4", 1, 2)], 5).unwrap();
     let handle = store.handle().unwrap();
     assert_eq!(names(&handle, "shop"), ["gw-2", "gw-3"]);
-    handle.assign_group("gw-2", Some("home")).unwrap();
+    handle.assign_group("gw-2", Some("home"), "ann", 5).unwrap();
     store.commit(&[of("gw-2", "shop"), of("gw-3", "barn")], 6).unwrap();
     assert_eq!(names(&handle, "home"), ["gw-1", "gw-2"], "it outlives a status");
     assert_eq!((names(&handle, "shop"), names(&handle, "barn")), (vec![], vec!["gw-3".into()]));
@@ -43,9 +43,9 @@ pub fn an_agent_is_in_the_group_that_it_reports_unless_an_operator_assigns_anoth
     let line = |group: &str, agents| AgentsOfGroup { group: group.into(), agents };
     assert_eq!(handle.agents_by_group(9).unwrap(), [line("home", 2), line("barn", 1)]);
     assert_eq!(handle.agents_by_group(1).unwrap(), [line("home", 2)]);
-    handle.assign_group("gw-2", None).unwrap();
+    handle.assign_group("gw-2", None, "ann", 6).unwrap();
     assert_eq!(names(&handle, "shop"), ["gw-2"]);
-    assert!(handle.assign_group("gw-9", None).unwrap_err().to_string().contains("agent `gw-9`"));
+    assert!(handle.assign_group("gw-9", None, "ann", 6).unwrap_err().to_string().contains("agent `gw-9`"));
 }
 
 pub fn rows_are_counted_for_the_group_in_which_their_agent_was<T: TestStore>() {
@@ -57,7 +57,7 @@ pub fn rows_are_counted_for_the_group_in_which_their_agent_was<T: TestStore>() {
     handle.add_groups(&["home", "shop"]).unwrap();
     let stored = |group: &str| handle.group_rows().unwrap()[group];
     assert_eq!((stored("home").stored, stored("shop").stored), (3, 4), "those that came before");
-    handle.assign_group("gw-2", Some("home")).unwrap();
+    handle.assign_group("gw-2", Some("home"), "ann", 5).unwrap();
     store.commit(&[rows("gw-1", 2, 1), rows("gw-2", 2, 5), of("gw-3", "barn"), rows("gw-3", 1, 9)], 6).unwrap();
     handle.set_trained_rows("home", 7).unwrap();
     handle.add_groups(&["home", "shop"]).unwrap();

@@ -96,7 +96,7 @@ pub fn the_oldest_samples_are_dropped_and_counted_beyond_the_limit<T: TestStore>
 pub fn sample_bytes_alerts_updates_and_agents_are_limited<T: TestStore>() {
     let folder = T::new();
     let size = received("gw", &samples(1, 1, &[(1, false)])).payload.len() as u64;
-    let limits = Limits { sample_bytes: 10 * size, sample_rows: 1000, alerts: 10, updates: 10, agents: 1 };
+    let limits = Limits { sample_bytes: 10 * size, sample_rows: 1000, alerts: 10, updates: 10, agents: 1, age_s: None };
     let mut store = folder.open(limits);
     for number in 0..20 {
         let open = AlertState::Opened;

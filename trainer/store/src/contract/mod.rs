@@ -2,7 +2,9 @@
 //!
 //! `lapwing_store::contract_tests!(MyStore)` in a module of tests makes one test of each.
 
+pub mod age;
 pub mod agents;
+pub mod audit;
 pub mod copies;
 pub mod episodes;
 pub mod floods;
@@ -32,6 +34,9 @@ pub trait TestStore {
     /// Where it is.
     fn url(&self) -> StoreUrl;
 
+    /// Runs a statement of SQL past the store, as someone with access to the database could.
+    fn execute(&self, text: &str);
+
     /// Opens a writer.
     #[expect(clippy::unwrap_used, reason = "a test fails if its store cannot be opened")]
     fn open(&self, limits: Limits) -> Store {
@@ -56,6 +61,11 @@ impl TestStore for Folder {
     fn url(&self) -> StoreUrl {
         self.store().into()
     }
+
+    #[expect(clippy::unwrap_used, reason = "a test fails if its statement does")]
+    fn execute(&self, text: &str) {
+        rusqlite::Connection::open(self.store()).unwrap().execute_batch(text).unwrap();
+    }
 }
 
 /// One `#[test]` for each test of the contract, with an implementation of [`TestStore`].
@@ -74,6 +84,8 @@ macro_rules! contract_tests {
             messages::marked_rows_without_an_alert_are_returned_as_suspect,
             messages::a_row_in_two_episodes_needs_both_labelled_benign,
             messages::rows_of_another_schema_are_excluded_and_counted,
+            age::old_alerts_and_update_reports_are_deleted_with_their_labels,
+            age::old_rows_leave_the_segments,
             agents::agents_with_problems_come_first_on_pages_that_continue,
             agents::a_page_continues_although_agents_change_their_state_or_are_removed,
             agents::numbers_of_agents_follow_their_messages,
@@ -94,6 +106,14 @@ macro_rules! contract_tests {
             releases::releases_are_listed_newest_first_for_each_group,
             releases::a_held_release_is_decided_once,
             releases::counters_add_up_and_are_replaced,
+            releases::a_release_that_is_added_again_after_an_error_changes_nothing,
+            audit::every_action_is_recorded_with_who_did_it,
+            audit::an_action_that_fails_is_not_recorded_and_one_that_cannot_be_recorded_fails,
+            audit::pages_continue_and_begin_at_a_time,
+            audit::actions_at_the_same_time_make_one_chain,
+            audit::changed_and_removed_entries_are_found,
+            audit::the_oldest_entries_are_deleted_beyond_the_limit,
+            audit::changed_limits_are_recorded_once,
             floods::a_flood_of_one_agent_displaces_its_own_messages_only,
             floods::labelled_episodes_outlive_newer_unlabelled_ones,
             floods::a_forged_message_with_a_huge_number_suppresses_no_later_alert,

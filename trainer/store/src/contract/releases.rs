@@ -7,7 +7,7 @@
 )]
 
 use super::TestStore;
-use crate::{Counter, HeldRelease, HeldState, Limits, Release};
+use crate::{AuditFilter, Counter, HeldRelease, HeldState, Limits, Release};
 
 fn release(group: &str, version: u64, made_s: u64) -> Release {
     let file = format!("{group}-{version}.lwr").into();
@@ -25,7 +25,7 @@ pub fn releases_are_listed_newest_first_for_each_group<T: TestStore>() {
     let folder = T::new();
     let handle = folder.open(Limits::default()).handle().unwrap();
     for (group, version, made_s) in [("home", 1, 10), ("shop", 1, 20), ("home", 2, 30)] {
-        handle.add_release(&release(group, version, made_s)).unwrap();
+        handle.add_release(&release(group, version, made_s), "serve", made_s).unwrap();
     }
     let versions =
         |releases: Vec<Release>| releases.into_iter().map(|line| (line.group, line.version)).collect::<Vec<_>>();
@@ -34,7 +34,19 @@ pub fn releases_are_listed_newest_first_for_each_group<T: TestStore>() {
     assert_eq!(versions(handle.all_releases(2).unwrap()), [pair("home", 2), pair("shop", 1)]);
     assert_eq!(handle.release("shop", 1).unwrap(), Some(release("shop", 1, 20)));
     assert_eq!(handle.release("shop", 2).unwrap(), None);
-    assert!(handle.add_release(&release("home", 2, 40)).is_err(), "a version is used once");
+    let other = Release { manifest_sha256: [9; 32], ..release("home", 2, 40) };
+    assert!(handle.add_release(&other, "serve", 40).is_err(), "a version is used once");
+}
+
+pub fn a_release_that_is_added_again_after_an_error_changes_nothing<T: TestStore>() {
+    let folder = T::new();
+    let handle = folder.open(Limits::default()).handle().unwrap();
+    for second in 30..33 {
+        handle.add_release(&release("home", 2, 30), "serve", second).unwrap();
+    }
+    assert_eq!(handle.releases("home", 9).unwrap(), [release("home", 2, 30)]);
+    let entries = handle.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).unwrap().records;
+    assert_eq!(entries.iter().map(|record| record.at_s).collect::<Vec<_>>(), [30]);
 }
 
 pub fn a_held_release_is_decided_once<T: TestStore>() {

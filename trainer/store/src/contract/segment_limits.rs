@@ -90,7 +90,7 @@ pub fn rows_of_a_forgotten_agent_leave_the_segments<T: TestStore>() {
     store.commit(&all, 5).unwrap();
     stage.compact(SegmentLimits::default(), START_S);
     let handle = stage.handle();
-    handle.forget_agent("gw-1").unwrap();
+    handle.forget_agent("gw-1", "ann", 9).unwrap();
     assert_eq!((rows_of(&handle, "gw-1"), rows_of(&handle, "gw-2")), (0, 20), "at once");
     // The agent returns under the same name, with the same numbers.
     let done = store.commit(&[batch("gw-1", 1)], 6).unwrap();

@@ -223,7 +223,7 @@ pub fn batches_that_were_removed_meanwhile_are_in_no_segment<T: TestStore>() {
     let mut forget = true;
     let done = compactor.pass(START_S + AGE_S, &mut |step| {
         if step == Step::Written && std::mem::take(&mut forget) {
-            handle.forget_agent("gw-1").unwrap();
+            handle.forget_agent("gw-1", "ann", 9).unwrap();
         }
         true
     });
@@ -286,7 +286,7 @@ pub fn a_segment_is_not_written_again_within_the_hour_after_it_was_made<T: TestS
     compactor.pass(START_S, &mut |_| true).unwrap();
     let made_s = START_S + AGE_S;
     assert_eq!(compactor.pass(made_s, &mut |_| true).unwrap().segments, 1);
-    stage.handle().forget_agent("gw-1").unwrap();
+    stage.handle().forget_agent("gw-1", "ann", 5).unwrap();
     let expected = training(&stage.handle());
     let until = made_s + REMOVED_FILES_KEPT_S;
     for (now_s, replaced) in [(made_s, 0), (until - 1, 0), (until, 1), (until + 1, 0)] {
@@ -316,7 +316,7 @@ pub fn rows_of_segments_that_are_replaced_while_they_are_read_are_read_once<T: T
         let mut now_s = 2 * START_S;
         compactor.pass(now_s, &mut |_| true).unwrap();
         compactor.pass(now_s + AGE_S, &mut |_| true).unwrap();
-        remover.forget_agent("gw-1").unwrap();
+        remover.forget_agent("gw-1", "ann", 5).unwrap();
         now_s += AGE_S + REMOVED_FILES_KEPT_S;
         while compactor.pass(now_s, &mut |_| true).unwrap().replaced > 0 {}
         if are_files_deleted {

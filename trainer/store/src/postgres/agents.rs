@@ -89,8 +89,8 @@ impl Agents for PostgresHandle {
         self.read(|session| session.rows(&AGENTS_WITHOUT_ROWS, &[&version, &i64::from(limit)], |row| row.text(0)))
     }
 
-    fn forget_agent(&self, name: &str) -> Result<(), StoreError> {
-        match self.write(|session| forget(session, &searched(name)))? {
+    fn forget_agent(&self, name: &str, who: &str, now_s: u64) -> Result<(), StoreError> {
+        match self.write(|session| forget(session, &searched(name), who, now_s))? {
             true => Ok(()),
             false => Err(StoreError::no_agent(name)),
         }

@@ -1,12 +1,13 @@
 //! The address of a database → an open connection, opened again after it was lost.
 
 use super::schema::{LOCKS, Lock};
-use super::session::{Queried, QueryError, Session};
+use super::session::{Queried, QueryError, Session, Values};
 use super::tls::Tls;
-use super::{address, errors, schema};
+use super::{address, audit, errors, schema};
 use crate::error::StoreError;
 use crate::traits::Handle;
 use crate::url::StoreUrl;
+use lapwing_fleet::AuditEntry;
 use postgres::config::SslMode;
 use postgres::{Config, NoTls};
 use std::cell::{Cell, RefCell, RefMut};
@@ -126,6 +127,22 @@ impl PostgresHandle {
     /// Runs a transaction that writes. It is repeated if PostgreSQL ended it because of another transaction.
     pub(super) fn write<T>(&self, work: impl Fn(&mut Session) -> Queried<T>) -> Result<T, StoreError> {
         self.connection.borrow_mut().write(work)
+    }
+
+    /// Runs a statement that changes the one row that `entry` describes, and appends the entry; false, without any change, if
+    /// there is no such row.
+    pub(super) fn change_and_record(
+        &self,
+        text: &str,
+        values: Values<'_>,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.write(|session| {
+            if session.change(text, values)? == 0 {
+                return Ok(false);
+            }
+            audit::append(session, entry).map(|()| true)
+        })
     }
 
     /// Its connection.

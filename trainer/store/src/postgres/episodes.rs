@@ -4,13 +4,14 @@ use super::PostgresHandle;
 use super::agents::agent_id;
 use super::episode_pages::{MESSAGE, episode_page};
 use super::fields::searched;
+use super::session::Values;
 use crate::error::StoreError;
 use crate::fields::{self, Fields, day_of};
 use crate::received::stored_ns;
 use crate::rows::{DayCount, EpisodeFilter, EpisodeMessage, EpisodePage};
 use crate::statements::{DAY_OF_AGENT, DAYS, LABEL, MESSAGES_OF_EPISODE, NEWEST_DAY, select_episodes};
 use crate::traits::Episodes;
-use lapwing_fleet::{Episode, Label};
+use lapwing_fleet::{AuditEntry, Episode, Label};
 use std::ops::RangeInclusive;
 
 impl Episodes for PostgresHandle {
@@ -37,11 +38,13 @@ impl Episodes for PostgresHandle {
     }
 
     fn label(&self, agent: &str, episode: u64, label: Label, who: &str, now_s: u64) -> Result<(), StoreError> {
+        let entry = AuditEntry::labelled(agent, episode, label, who, now_s);
         let (agent_name, number, now_s) = (searched(agent), episode.cast_signed(), now_s.cast_signed());
-        let labelled = self.write(|session| {
-            session.change(&LABEL, &[&label.as_str(), &searched(who), &now_s, &agent_name, &number])
-        })?;
-        if labelled == 0 { Err(StoreError::no_episode(agent, episode)) } else { Ok(()) }
+        let values: Values<'_> = &[&label.as_str(), &searched(who), &now_s, &agent_name, &number];
+        match self.change_and_record(&LABEL, values, &entry)? {
+            true => Ok(()),
+            false => Err(StoreError::no_episode(agent, episode)),
+        }
     }
 
     fn opened_by_day(&self, days: RangeInclusive<i64>, agent: Option<&str>) -> Result<Vec<DayCount>, StoreError> {

@@ -4,6 +4,7 @@
 //! An operator removes an agent by name. The writer removes a silent agent with few messages when the table of agents is
 //! full, so that made-up names cannot lock real agents out for long.
 
+use super::audit;
 use super::connection::Connection;
 use super::schema::Lock;
 use super::session::{Queried, Session};
@@ -11,6 +12,7 @@ use super::tally::{Sizes, Tally};
 use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::statements::MARK_SEGMENTS;
+use lapwing_fleet::AuditEntry;
 use std::collections::BTreeSet;
 
 /// Time without a message after which an agent counts as silent, seconds; agents send a message every 10 s.
@@ -84,7 +86,7 @@ pub(super) fn remove(session: &mut Session, agents: &[i64]) -> Queried<Tally> {
 }
 
 /// Removes an agent at an operator's request; false for an unknown name.
-pub(super) fn forget(session: &mut Session, name: &str) -> Queried<bool> {
+pub(super) fn forget(session: &mut Session, name: &str, who: &str, now_s: u64) -> Queried<bool> {
     let row = session.query_opt("SELECT id FROM agents WHERE name = $1 FOR UPDATE", &[&name])?;
     let Some(row) = row else { return Ok(false) };
     let agent: i64 = row.try_get(0)?;
@@ -92,5 +94,6 @@ pub(super) fn forget(session: &mut Session, name: &str) -> Queried<bool> {
     session.change(&MARK_SEGMENTS, &[&agent])?;
     let mut tally = remove(session, &[agent])?;
     tally.add(Counter::AgentsForgotten, 1);
-    tally.write(session).map(|()| true)
+    tally.write(session)?;
+    audit::append(session, &AuditEntry::forgot(name, who, now_s)).map(|()| true)
 }

@@ -7,6 +7,7 @@ use crate::fields;
 use crate::rows::{AgentsOfGroup, GroupRows};
 use crate::statements::{ADD_GROUP, AGENTS_BY_GROUP, AGENTS_OF_GROUP, ASSIGN_GROUP, GROUP_ROWS, SET_TRAINED};
 use crate::traits::Groups;
+use lapwing_fleet::AuditEntry;
 use std::collections::BTreeMap;
 
 impl Groups for PostgresHandle {
@@ -32,11 +33,12 @@ impl Groups for PostgresHandle {
         self.read(|session| session.rows(&AGENTS_BY_GROUP, &[&i64::from(limit)], fields::agents_of_group))
     }
 
-    fn assign_group(&self, agent: &str, group: Option<&str>) -> Result<(), StoreError> {
+    fn assign_group(&self, agent: &str, group: Option<&str>, who: &str, now_s: u64) -> Result<(), StoreError> {
         let values = (group.map(searched), searched(agent));
-        match self.write(|session| session.change(&ASSIGN_GROUP, &[&values.0, &values.1]))? {
-            0 => Err(StoreError::no_agent(agent)),
-            _ => Ok(()),
+        let entry = AuditEntry::assigned(agent, group, who, now_s);
+        match self.change_and_record(&ASSIGN_GROUP, &[&values.0, &values.1], &entry)? {
+            true => Ok(()),
+            false => Err(StoreError::no_agent(agent)),
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use super::PostgresHandle;
 use super::fields::searched;
-use super::session::{Queried, Session};
+use super::session::{Queried, Session, Values};
 use crate::error::StoreError;
 use crate::fields;
 use crate::statements::{
     APPROVED, CHANGE_HELD, DECIDE, FORGET_HELD, HELD_KEPT, HELD_OF_GROUP, HOLD, SUPERSEDE, WAITING,
 };
 use crate::traits::HeldReleases;
-use lapwing_fleet::{HeldRelease, HeldState};
+use lapwing_fleet::{AuditEntry, HeldRelease, HeldState};
 
 impl HeldReleases for PostgresHandle {
     fn hold_release(&self, held: &HeldRelease) -> Result<(), StoreError> {
@@ -36,11 +36,13 @@ impl HeldReleases for PostgresHandle {
 
     fn decide_held(&self, group: &str, version: u64, approve: bool, who: &str, now_s: u64) -> Result<(), StoreError> {
         let state = if approve { HeldState::Approved } else { HeldState::Rejected };
+        let entry = AuditEntry::decided(group, version, approve, who, now_s);
         let (number, now_s) = (version.cast_signed(), now_s.cast_signed());
-        let decided = self.write(|session| {
-            session.change(&DECIDE, &[&state.as_str(), &searched(who), &now_s, &searched(group), &number])
-        })?;
-        if decided == 0 { Err(StoreError::none_waits(group, version)) } else { Ok(()) }
+        let values: Values<'_> = &[&state.as_str(), &searched(who), &now_s, &searched(group), &number];
+        match self.change_and_record(&DECIDE, values, &entry)? {
+            true => Ok(()),
+            false => Err(StoreError::none_waits(group, version)),
+        }
     }
 
     fn approved_release(&self, group: &str) -> Result<Option<HeldRelease>, StoreError> {

@@ -11,6 +11,7 @@ use super::{agent_rows, episode_rows, errors, forget, insert, progress, prune, s
 use crate::Limits;
 use crate::committed::Committed;
 use crate::error::StoreError;
+use crate::expiry::Expiry;
 use crate::received::Received;
 use crate::stored_numbers::StoredNumbers;
 use crate::traits::Ingest;
@@ -27,6 +28,7 @@ const MAX_ATTEMPTS: u32 = 5;
 pub(crate) struct PostgresWriter {
     connection: RefCell<Connection>,
     limits: Limits,
+    expiry: Expiry,
     memory: Memory,
 }
 
@@ -57,7 +59,8 @@ impl PostgresWriter {
         let mut connection = Connection::open(url, Access::Write)?;
         schema::migrate(&mut connection)?;
         schema::reject_unfinished(&mut connection)?;
-        Ok(Self { connection: RefCell::new(connection), limits, memory: Memory::default() })
+        let (expiry, memory) = (Expiry::default(), Memory::default());
+        Ok(Self { connection: RefCell::new(connection), limits, expiry, memory })
     }
 }
 
@@ -75,7 +78,8 @@ impl Ingest for PostgresWriter {
             match request.attempt(connection)? {
                 Attempt::Committed(mut done) => {
                     // The messages are stored, whatever happens here; the next commit tries again.
-                    done.retention_error = prune::prune(connection, &self.limits, now_s).err().map(|e| e.to_string());
+                    let removed = retain(connection, &self.limits, &mut self.expiry, now_s);
+                    done.retention_error = removed.err().map(|error| error.to_string());
                     return Ok(done);
                 }
                 Attempt::UnknownAgents => {
@@ -102,6 +106,15 @@ impl Ingest for PostgresWriter {
     fn close(self: Box<Self>) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// Deletes what is beyond the limits.
+fn retain(connection: &mut Connection, limits: &Limits, expiry: &mut Expiry, now_s: i64) -> Result<(), StoreError> {
+    if let Some(before_s) = expiry.due(limits, now_s) {
+        let has_more = prune::expire(connection, before_s, now_s)?;
+        expiry.looked(now_s, has_more);
+    }
+    prune::prune(connection, limits, now_s)
 }
 
 impl Memory {

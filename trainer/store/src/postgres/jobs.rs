@@ -1,8 +1,8 @@
 //! Retraining requests from `retrain` → jobs that a running `serve` takes.
 
-use super::PostgresHandle;
 use super::fields::searched;
 use super::session::{Queried, QueryError, Session};
+use super::{PostgresHandle, audit};
 use crate::error::StoreError;
 use crate::fields::{self, Fields};
 use crate::statements::{
@@ -10,7 +10,7 @@ use crate::statements::{
     MAX_WAITING_JOBS, NEWEST_WAITING_JOB, REQUEUE_JOBS, STATE_OF_JOB, TAKE_JOBS, WAITING_JOBS,
 };
 use crate::traits::Jobs;
-use lapwing_fleet::{Job, JobState, not_served};
+use lapwing_fleet::{AuditEntry, Job, JobState, not_served};
 
 impl PostgresHandle {
     fn is_any_waiting(&self) -> Result<bool, StoreError> {
@@ -40,12 +40,13 @@ fn assign(session: &mut Session, groups: &[&str], now_s: i64) -> Queried<()> {
 
 impl Jobs for PostgresHandle {
     fn request_retraining(&self, group: Option<&str>, who: &str, now_s: u64) -> Result<i64, StoreError> {
-        let (group, who, now_s) = (group.map(searched), searched(who), now_s.cast_signed());
+        let (group, who) = (group.map(searched), searched(who));
         self.write(|session| {
             lock(session)?;
-            session.change(&ADD_JOB, &[&now_s, &who, &group, &MAX_WAITING_JOBS])?;
+            session.change(&ADD_JOB, &[&now_s.cast_signed(), &who, &group, &MAX_WAITING_JOBS])?;
             let newest = session.row(&NEWEST_WAITING_JOB, &[&group], |row| row.integer(0))?;
-            newest.ok_or(QueryError::Invalid("no waiting job"))
+            let job = newest.ok_or(QueryError::Invalid("no waiting job"))?;
+            audit::append(session, &AuditEntry::requested(group.as_deref(), job, &who, now_s)).map(|()| job)
         })
     }
 

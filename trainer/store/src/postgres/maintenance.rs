@@ -2,7 +2,7 @@
 
 use super::PostgresHandle;
 use super::session::{Queried, Session, unsigned};
-use super::{schema, tally};
+use super::{audit, schema, tally};
 use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::rows::BACKUP_VERSIONS;
@@ -143,6 +143,8 @@ pub(super) fn check_tables(session: &mut Session) -> Queried<Vec<String>> {
     let counted = [counted.sample_bytes, counted.sample_rows, counted.sample_batches, counted.alerts, counted.updates];
     let found = stored_sizes(session)?;
     problems.extend((found != counted).then(|| format!("sizes of the tables are {found:?}, counted {counted:?}")));
+    let of_audit = audit::check_log(session, None)?.problems;
+    problems.extend(of_audit.into_iter().map(|problem| format!("audit log: {problem}")));
     Ok(problems)
 }
 

@@ -5,7 +5,7 @@
 //! **Locks.** Whoever changes rows of an agent (its messages, numbers, episodes, sizes) first locks its row of `agents`,
 //! several of them in ascending order of their ids: [`lock_agents`](session::Session::lock_agents). Two transactions that
 //! follow this rule cannot deadlock. A label, which changes one row, needs no lock. Further locks follow those of agents: of the list of
-//! segments ([`segment_changes`]), then of counters. Should PostgreSQL end a transaction
+//! segments ([`segment_changes`]), then of counters, and last of the audit log ([`audit`]). Should PostgreSQL end a transaction
 //! because of a deadlock or a serialization failure nevertheless, it is repeated, see [`connection`]. Every connection that
 //! writes shares a lock of the store, which a copy of the store takes for itself.
 
@@ -13,6 +13,7 @@ mod address;
 mod agent_rows;
 mod agents;
 mod arrivals;
+mod audit;
 mod batch;
 mod classes;
 mod connection;
@@ -31,6 +32,8 @@ mod insert;
 mod jobs;
 mod leases;
 mod maintenance;
+#[cfg(test)]
+mod migration_tests;
 #[cfg(test)]
 mod page_tests;
 mod partitions;

@@ -14,12 +14,16 @@ use super::tally::{self, Sizes, Tally};
 use crate::Limits;
 use crate::counter::Counter;
 use crate::error::StoreError;
+use crate::expiry::AT_ONCE;
 use crate::fields::day_of;
 use crate::shares::{kept, level};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sample batches that one query reads to find those to delete.
 const PAGE: i64 = 1_000;
+
+/// Nanoseconds in a second.
+const NANOS: i64 = 1_000_000_000;
 
 /// What a limit counts: the column of `agents` with an agent's share, and the size of all.
 type Share = (&'static str, fn(&Sizes) -> i64);
@@ -63,6 +67,27 @@ pub(super) fn prune(connection: &mut Connection, limits: &Limits, now_s: i64) ->
     if has_pruned { partitions::drop_empty(connection, now_s) } else { Ok(()) }
 }
 
+/// Deletes what is older than `before_s`, at most [`AT_ONCE`] rows of each table, unless another writer does; true if there
+/// may be more. Partitions that it empties are dropped.
+///
+/// # Errors
+/// When the database cannot be read or written.
+pub(super) fn expire(connection: &mut Connection, before_s: i64, now_s: i64) -> Result<bool, StoreError> {
+    let removed = connection.write(|session| {
+        if !session.try_lock(Lock::Retention)? {
+            return Ok(0);
+        }
+        let mut pruning = Pruning { sizes: tally::sizes(session)?, tally: Tally::default(), changed: BTreeMap::new() };
+        let removed = pruning.expire(session, before_s)?;
+        pruning.finish(session)?;
+        Ok(removed)
+    })?;
+    if removed > 0 {
+        partitions::drop_empty(connection, now_s)?;
+    }
+    Ok(removed == AT_ONCE.unsigned_abs())
+}
+
 /// Sizes within the transaction, and what it has deleted.
 struct Pruning {
     sizes: Sizes,
@@ -86,6 +111,57 @@ impl Pruning {
             self.prune_updates(session, kept(limits.updates))?;
         }
         Ok(())
+    }
+
+    /// Returns the largest number of rows deleted from one table.
+    fn expire(&mut self, session: &mut Session, before_s: i64) -> Queried<u64> {
+        let agents = expiring_agents(session, before_s)?;
+        // All at once, in the order in which batches lock theirs.
+        session.lock_agents(&agents)?;
+        let alerts = self.expire_alerts(session, before_s, &agents)?;
+        let updates = self.expire_updates(session, before_s, &agents)?;
+        Ok(alerts.max(updates).max(self.expire_segments(session, before_s, &agents)?))
+    }
+
+    /// Labelled episodes, too: the limit is there so that nothing remains.
+    fn expire_alerts(&mut self, session: &mut Session, before_s: i64, agents: &[i64]) -> Queried<u64> {
+        let query = expired("alerts") + " RETURNING alerts.agent, alerts.episode";
+        let mut episodes: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+        let rows = session.query(&query, &[&before_s, &AT_ONCE, &agents])?;
+        for row in &rows {
+            let agent = row.try_get(0)?;
+            episodes.entry(agent).or_default().insert(row.try_get(1)?);
+            self.removed(agent, Sizes { alerts: 1, ..Sizes::default() });
+        }
+        self.tally.add(Counter::AlertsDropped, rows.len() as u64);
+        for (agent, episodes) in episodes {
+            self.remove_empty(session, agent, &episodes.into_iter().collect::<Vec<_>>())?;
+        }
+        Ok(rows.len() as u64)
+    }
+
+    fn expire_updates(&mut self, session: &mut Session, before_s: i64, agents: &[i64]) -> Queried<u64> {
+        let rows =
+            session.query(&(expired("updates") + " RETURNING updates.agent"), &[&before_s, &AT_ONCE, &agents])?;
+        for row in &rows {
+            self.removed(row.try_get(0)?, Sizes { updates: 1, ..Sizes::default() });
+        }
+        self.tally.add(Counter::UpdatesDropped, rows.len() as u64);
+        Ok(rows.len() as u64)
+    }
+
+    /// An agent's part of a segment counts no more when its newest row is too old, or the file was written before.
+    fn expire_segments(&mut self, session: &mut Session, before_s: i64, agents: &[i64]) -> Queried<u64> {
+        let query = format!(
+            "DELETE FROM segment_agents USING ({EXPIRED_PARTS} AND agent = ANY($4) LIMIT $3) AS o \
+             WHERE segment_agents.segment = o.segment AND segment_agents.agent = o.agent \
+             RETURNING segment_agents.rows, segment_agents.bytes, segment_agents.batches, segment_agents.agent"
+        );
+        let rows = session.query(&query, &[&before_s.saturating_mul(NANOS), &before_s, &AT_ONCE, &agents])?;
+        for row in &rows {
+            self.removed_samples(row.try_get(3)?, sizes_of_part(row)?);
+        }
+        Ok(rows.len() as u64)
     }
 
     /// Locks the agents above the level that leaves `keep` in total, and returns them with their excess.
@@ -224,6 +300,28 @@ impl Pruning {
         )?;
         self.tally.write(session)
     }
+}
+
+/// Parts of segments that are older than $1, in nanoseconds, or in files written before $2, in seconds.
+const EXPIRED_PARTS: &str = "SELECT segment, agent FROM segment_agents JOIN segments ON segments.id = segment \
+                             WHERE (newest_ns < $1 OR made_s < $2)";
+
+/// Agents with rows that are older than a time.
+fn expiring_agents(session: &mut Session, before_s: i64) -> Queried<Vec<i64>> {
+    let oldest = |table: &str| format!("(SELECT agent FROM {table} WHERE received_s < $2 ORDER BY id LIMIT $3)");
+    let (alerts, updates) = (oldest("alerts"), oldest("updates"));
+    let query =
+        format!("{alerts} UNION {updates} UNION (SELECT agent FROM ({EXPIRED_PARTS} LIMIT $3) AS parts) ORDER BY 1");
+    let rows = session.query(&query, &[&before_s.saturating_mul(NANOS), &before_s, &AT_ONCE])?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Deletes the $2 oldest rows received before $1 of the agents $3.
+fn expired(table: &str) -> String {
+    format!(
+        "DELETE FROM {table} USING (SELECT id, received_s FROM {table} WHERE received_s < $1 AND agent = ANY($3) \
+         ORDER BY id LIMIT $2) AS o WHERE {table}.id = o.id AND {table}.received_s = o.received_s"
+    )
 }
 
 /// The last of an agent's oldest sample batches that together reach `excess`.

@@ -1,19 +1,26 @@
 //! Releases ↔ the table of their versions, reasons and file paths.
 
-use super::PostgresHandle;
 use super::fields::searched;
+use super::{PostgresHandle, audit};
 use crate::error::StoreError;
 use crate::fields;
-use crate::statements::{ADD_RELEASE, ALL_RELEASES, ONE_RELEASE, RELEASES};
+use crate::statements::{ADD_RELEASE, ALL_RELEASES, ONE_RELEASE, PUBLISH_HELD, RELEASES};
 use crate::traits::Releases;
-use lapwing_fleet::Release;
+use lapwing_fleet::{AuditEntry, Release};
 
 impl Releases for PostgresHandle {
-    fn add_release(&self, line: &Release) -> Result<(), StoreError> {
-        let (version, made_s) = (line.version.cast_signed(), line.made_s.cast_signed());
-        let (file, digest) = (line.file.to_string_lossy(), line.manifest_sha256.as_slice());
+    fn add_release(&self, line: &Release, who: &str, now_s: u64) -> Result<(), StoreError> {
+        let Release { group, version, manifest_sha256, made_s, file, reason } = line;
+        let (number, made_s, file) = (version.cast_signed(), made_s.cast_signed(), file.to_string_lossy());
         self.write(|session| {
-            session.change(&ADD_RELEASE, &[&line.group, &version, &digest, &made_s, &file, &line.reason]).map(drop)
+            let present = session.row(&ONE_RELEASE, &[group, &number], fields::release)?;
+            if present.is_some_and(|present| present.manifest_sha256 == *manifest_sha256) {
+                return Ok(());
+            }
+            let digest = manifest_sha256.as_slice();
+            session.change(&ADD_RELEASE, &[group, &number, &digest, &made_s, &file, reason])?;
+            session.change(&PUBLISH_HELD, &[group, &number])?;
+            audit::append(session, &AuditEntry::released(group, *version, reason.as_deref(), who, now_s))
         })
     }
 

@@ -9,10 +9,11 @@ use crate::statements::SETTING;
 use std::path::PathBuf;
 
 /// One script per version; a database of version n needs the scripts from index n on.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_store.sql"),
     include_str!("../../migrations/postgres/0002_groups_and_pages.sql"),
     include_str!("../../migrations/postgres/0003_segments.sql"),
+    include_str!("../../migrations/postgres/0004_audit.sql"),
 ];
 
 /// Newest schema version.
@@ -31,8 +32,10 @@ pub(super) enum Lock {
     Retention = 4,
     /// The list of segments, which are numbered in the order of their commits.
     Segments = 5,
+    /// Entries of the audit log, which are numbered in the order of their commits.
+    Audit = 6,
     /// Shared by every connection that writes, and exclusive for a process that copies the store.
-    Use = 6,
+    Use = 7,
 }
 
 /// What a database contains.

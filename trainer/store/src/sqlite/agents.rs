@@ -1,8 +1,7 @@
 //! Agents and their update reports → lists and pages; an agent that is no longer needed → removed.
 
-use super::SqliteHandle;
-use super::counters;
 use super::forget::{forget, mark_segments};
+use super::{SqliteHandle, audit, counters};
 use crate::agent_walk::AgentWalk;
 use crate::counter::Counter;
 use crate::error::StoreError;
@@ -14,9 +13,9 @@ use crate::statements::{
     select_agent,
 };
 use crate::traits::{Agents, MAX_SILENCED};
-use lapwing_fleet::SILENT_S;
+use lapwing_fleet::{AuditEntry, SILENT_S};
 use lapwing_shared::messages::MESSAGE_VERSION;
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params_from_iter};
+use rusqlite::{OptionalExtension, params_from_iter};
 
 impl Agents for SqliteHandle {
     fn agents(&self) -> Result<Vec<StoredAgent>, StoreError> {
@@ -73,17 +72,16 @@ impl Agents for SqliteHandle {
         self.rows(&AGENTS_WITHOUT_ROWS, ([MESSAGE_VERSION], limit), |row| row.get(0)).map_err(self.sql())
     }
 
-    fn forget_agent(&self, name: &str) -> Result<(), StoreError> {
-        let removed = || -> rusqlite::Result<bool> {
-            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-            let agent: Option<i64> = transaction.query_row(&ID_OF_AGENT, [name], |row| row.get(0)).optional()?;
+    fn forget_agent(&self, name: &str, who: &str, now_s: u64) -> Result<(), StoreError> {
+        let removed = self.write(|connection| {
+            let agent: Option<i64> = connection.query_row(&ID_OF_AGENT, [name], |row| row.get(0)).optional()?;
             let Some(agent) = agent else { return Ok(false) };
-            mark_segments(&transaction, agent)?;
-            forget(&transaction, agent)?;
-            counters::add(&transaction, Counter::AgentsForgotten, 1)?;
-            transaction.commit().map(|()| true)
-        };
-        match removed().map_err(self.sql())? {
+            mark_segments(connection, agent)?;
+            forget(connection, agent)?;
+            counters::add(connection, Counter::AgentsForgotten, 1)?;
+            audit::append(connection, &AuditEntry::forgot(name, who, now_s)).map(|()| true)
+        });
+        match removed? {
             true => Ok(()),
             false => Err(StoreError::no_agent(name)),
         }

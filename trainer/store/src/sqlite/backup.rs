@@ -1,6 +1,7 @@
 //! A store in use → a consistent copy; a copy → a store that continues with unused release versions.
 
 use super::SqliteHandle;
+use super::audit::check_log;
 use super::check::{check_derived, check_pages};
 use super::{counters, schema};
 use crate::counter::Counter;
@@ -31,7 +32,12 @@ impl Maintenance for SqliteHandle {
         let check = || {
             Ok(match check_pages(&self.connection)? {
                 Some(problem) => vec![problem],
-                None => check_derived(&self.connection)?,
+                None => {
+                    let mut problems = check_derived(&self.connection)?;
+                    let of_audit = check_log(&self.connection, None)?.problems;
+                    problems.extend(of_audit.into_iter().map(|problem| format!("audit log: {problem}")));
+                    problems
+                }
             })
         };
         check().map_err(self.sql())

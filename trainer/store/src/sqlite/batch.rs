@@ -33,6 +33,8 @@ pub(super) struct PendingBatch {
     pub(super) days: BTreeMap<(i64, i64), i64>,
     /// Position of the newest sample batch, once it is known.
     pub(super) newest_batch: Option<i64>,
+    /// Rows that exceed the limit by age may be left.
+    pub(super) has_more_expired: bool,
     pub(super) result: Committed,
 }
 

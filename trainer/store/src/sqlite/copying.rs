@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::statements::{DELETE_SETTING, SET_SETTING, SETTING};
 use crate::traits::{CopyEnd, CopyState, Maintenance};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params_from_iter};
 use std::fs::File;
 use std::path::Path;
 
@@ -86,16 +86,6 @@ impl SqliteHandle {
         Ok((Self { path: path.to_path_buf(), connection }, lock))
     }
 
-    /// Runs statements in one transaction.
-    fn in_transaction(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
-        let run = || {
-            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-            work(&transaction)?;
-            transaction.commit()
-        };
-        run().map_err(self.sql())
-    }
-
     /// A row of `count` columns.
     fn cells(&self, table: &Table, row: &Row<'_>, count: usize) -> Result<Vec<Cell>, StoreError> {
         let mut cells: Vec<Cell> = Vec::with_capacity(count);
@@ -146,7 +136,7 @@ impl CopyEnd for SqliteHandle {
     fn add_rows(&self, table: &Table, rows: &[Vec<Cell>]) -> Result<(), StoreError> {
         let places: Vec<String> = (1..=table.columns.len()).map(|place| format!("?{place}")).collect();
         let text = format!("INSERT INTO {} ({}) VALUES ({})", table.name, table.columns.join(", "), places.join(", "));
-        self.in_transaction(|connection| {
+        self.write(|connection| {
             let mut statement = connection.prepare_cached(&text)?;
             for row in rows {
                 statement.execute(params_from_iter(row.iter().take(table.columns.len())))?;
@@ -166,7 +156,7 @@ impl CopyEnd for SqliteHandle {
     }
 
     fn begin_copy(&self, source: u64) -> Result<(), StoreError> {
-        self.in_transaction(|connection| {
+        self.write(|connection| {
             counters::set_store_id(connection, source)?;
             connection.execute(&SET_SETTING, (COPIED_FROM, source.to_string()))?;
             connection.execute(&SET_SETTING, (UNFINISHED, "1")).map(drop)
@@ -179,7 +169,7 @@ impl CopyEnd for SqliteHandle {
     }
 
     fn end_copy(&self) -> Result<(), StoreError> {
-        self.in_transaction(|connection| connection.execute(&DELETE_SETTING, [UNFINISHED]).map(drop))?;
+        self.write(|connection| connection.execute(&DELETE_SETTING, [UNFINISHED]).map(drop))?;
         self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").map_err(self.sql())
     }
 }

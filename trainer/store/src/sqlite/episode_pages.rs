@@ -11,7 +11,7 @@ use crate::statements::{
     DAY_OF_AGENT, DAYS, LABEL, MESSAGES_OF_EPISODE, NEWEST_DAY, START_OF_EPISODE, select_episodes,
 };
 use crate::traits::Episodes;
-use lapwing_fleet::{Episode, Label};
+use lapwing_fleet::{AuditEntry, Episode, Label};
 use rusqlite::params_from_iter;
 use std::ops::RangeInclusive;
 
@@ -43,9 +43,10 @@ impl Episodes for SqliteHandle {
 
     fn label(&self, agent: &str, episode: u64, label: Label, who: &str, now_s: u64) -> Result<(), StoreError> {
         let values = (label.as_str(), who, now_s.cast_signed(), agent, episode.cast_signed());
-        match self.execute(&LABEL, values).map_err(self.sql())? {
-            0 => Err(StoreError::no_episode(agent, episode)),
-            _ => Ok(()),
+        let entry = AuditEntry::labelled(agent, episode, label, who, now_s);
+        match self.change_and_record(&LABEL, values, &entry)? {
+            true => Ok(()),
+            false => Err(StoreError::no_episode(agent, episode)),
         }
     }
 

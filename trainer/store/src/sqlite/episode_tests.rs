@@ -79,7 +79,7 @@ fn counts_and_derived_columns_match_the_rows_after_pruning_and_forgetting() {
         if round % 20 == 9 {
             let newest = handle.alerts(&AlertFilter { limit: 1, ..AlertFilter::default() }).unwrap().remove(0);
             handle.label(&newest.agent, newest.number, Label::Attack, "operator", 1).unwrap();
-            handle.forget_agent(&handle.agents().unwrap()[0].name).unwrap();
+            handle.forget_agent(&handle.agents().unwrap()[0].name, "ann", 9).unwrap();
         }
         assert_eq!(handle.check().unwrap(), [""; 0]);
     }

@@ -8,6 +8,7 @@ use crate::statements::{
     ADD_GROUP, AGENTS_BY_GROUP, AGENTS_OF_GROUP, ASSIGN_GROUP, COUNT_ROWS, GROUP_ROWS, SET_TRAINED,
 };
 use crate::traits::Groups;
+use lapwing_fleet::AuditEntry;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 
@@ -35,10 +36,11 @@ impl Groups for SqliteHandle {
         self.rows(&AGENTS_BY_GROUP, [limit], |row| fields::agents_of_group(row)).map_err(self.sql())
     }
 
-    fn assign_group(&self, agent: &str, group: Option<&str>) -> Result<(), StoreError> {
-        match self.execute(&ASSIGN_GROUP, (group, agent)).map_err(self.sql())? {
-            0 => Err(StoreError::no_agent(agent)),
-            _ => Ok(()),
+    fn assign_group(&self, agent: &str, group: Option<&str>, who: &str, now_s: u64) -> Result<(), StoreError> {
+        let entry = AuditEntry::assigned(agent, group, who, now_s);
+        match self.change_and_record(&ASSIGN_GROUP, (group, agent), &entry)? {
+            true => Ok(()),
+            false => Err(StoreError::no_agent(agent)),
         }
     }
 }

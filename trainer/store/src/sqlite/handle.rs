@@ -1,16 +1,17 @@
 //! The file, from any process beside the collecting one → its handle.
 
-use super::{copying, counters, schema};
+use super::{audit, copying, counters, schema};
 use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::traits::{Counters, Handle, Leases};
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use lapwing_fleet::AuditEntry;
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
 /// Reads the file, labels episodes and requests retraining.
 pub(crate) struct SqliteHandle {
     pub(super) path: PathBuf,
-    pub(super) connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 impl Handle for SqliteHandle {}
@@ -96,6 +97,32 @@ impl SqliteHandle {
     /// Runs a statement; returns the number of changed rows.
     pub(super) fn execute(&self, text: &str, values: impl Params) -> rusqlite::Result<usize> {
         self.connection.prepare_cached(text)?.execute(values)
+    }
+
+    /// Runs statements in one transaction, which is a writer from its beginning: what it reads stays until it ends.
+    pub(super) fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let run = || {
+            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+            let done = work(&transaction)?;
+            transaction.commit().map(|()| done)
+        };
+        run().map_err(self.sql())
+    }
+
+    /// Runs a statement that changes the one row that `entry` describes, and appends the entry; false, without any change, if
+    /// there is no such row.
+    pub(super) fn change_and_record(
+        &self,
+        text: &str,
+        values: impl Params,
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        self.write(|connection| {
+            if connection.prepare_cached(text)?.execute(values)? == 0 {
+                return Ok(false);
+            }
+            audit::append(connection, entry).map(|()| true)
+        })
     }
 
     /// Converts an SQLite error into a [`StoreError`].

@@ -7,16 +7,18 @@ use crate::statements::{
     APPROVED, CHANGE_HELD, DECIDE, FORGET_HELD, HELD_KEPT, HELD_OF_GROUP, HOLD, SUPERSEDE, WAITING,
 };
 use crate::traits::HeldReleases;
-use lapwing_fleet::{HeldRelease, HeldState};
+use lapwing_fleet::{AuditEntry, HeldRelease, HeldState};
 
 impl HeldReleases for SqliteHandle {
     fn hold_release(&self, held: &HeldRelease) -> Result<(), StoreError> {
-        self.supersede_held(&held.group)?;
         let file = held.file.to_string_lossy();
         let (version, made_s) = (held.version.cast_signed(), held.made_s.cast_signed());
         let values = (&held.group, version, made_s, file, &held.reason, &held.findings);
-        self.execute(&HOLD, values).map_err(self.sql())?;
-        self.execute(&FORGET_HELD, (&held.group, HELD_KEPT)).map(drop).map_err(self.sql())
+        self.write(|connection| {
+            connection.execute(&SUPERSEDE, [&held.group])?;
+            connection.execute(&HOLD, values)?;
+            connection.execute(&FORGET_HELD, (&held.group, HELD_KEPT)).map(drop)
+        })
     }
 
     fn supersede_held(&self, group: &str) -> Result<(), StoreError> {
@@ -34,9 +36,10 @@ impl HeldReleases for SqliteHandle {
     fn decide_held(&self, group: &str, version: u64, approve: bool, who: &str, now_s: u64) -> Result<(), StoreError> {
         let state = if approve { HeldState::Approved } else { HeldState::Rejected };
         let values = (state.as_str(), who, now_s.cast_signed(), group, version.cast_signed());
-        match self.execute(&DECIDE, values).map_err(self.sql())? {
-            0 => Err(StoreError::none_waits(group, version)),
-            _ => Ok(()),
+        let entry = AuditEntry::decided(group, version, approve, who, now_s);
+        match self.change_and_record(&DECIDE, values, &entry)? {
+            true => Ok(()),
+            false => Err(StoreError::none_waits(group, version)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Retraining requests from `retrain` → jobs that a running `serve` takes.
 
-use super::SqliteHandle;
+use super::{SqliteHandle, audit};
 use crate::error::StoreError;
 use crate::fields;
 use crate::statements::{
@@ -8,7 +8,7 @@ use crate::statements::{
     MAX_WAITING_JOBS, NEWEST_WAITING_JOB, REQUEUE_JOBS, STATE_OF_JOB, TAKE_JOBS, WAITING_JOBS,
 };
 use crate::traits::Jobs;
-use lapwing_fleet::{Job, JobState, not_served};
+use lapwing_fleet::{AuditEntry, Job, JobState, not_served};
 use rusqlite::{Transaction, TransactionBehavior};
 
 impl SqliteHandle {
@@ -22,8 +22,11 @@ impl SqliteHandle {
 impl Jobs for SqliteHandle {
     fn request_retraining(&self, group: Option<&str>, who: &str, now_s: u64) -> Result<i64, StoreError> {
         let values = (now_s.cast_signed(), who, group, MAX_WAITING_JOBS);
-        self.execute(&ADD_JOB, values).map_err(self.sql())?;
-        self.connection.query_row(&NEWEST_WAITING_JOB, [group], |row| row.get(0)).map_err(self.sql())
+        self.write(|connection| {
+            connection.execute(&ADD_JOB, values)?;
+            let job = connection.query_row(&NEWEST_WAITING_JOB, [group], |row| row.get(0))?;
+            audit::append(connection, &AuditEntry::requested(group, job, who, now_s)).map(|()| job)
+        })
     }
 
     fn assign_jobs(&self, groups: &[&str], now_s: u64) -> Result<(), StoreError> {

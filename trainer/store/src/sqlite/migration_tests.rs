@@ -152,6 +152,10 @@ fn a_migrated_store_continues_to_acknowledge_and_to_refuse_duplicates() {
         store.commit(&[closed], 7).unwrap();
         let handle = store.handle().unwrap();
         assert!(!handle.episode("gw-3", 1, 1).unwrap().unwrap().0.record.is_open());
+        assert!(handle.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).unwrap().records.is_empty());
+        handle.label("gw-3", 1, Label::Attack, "ann", 8).unwrap();
+        let check = handle.check_audit(None).unwrap();
+        assert_eq!((check.entries, check.problems), (1, vec![]), "version {version}");
         let open: Vec<_> = agents_by_name(&handle).iter().map(|row| row.open_alerts).collect();
         assert_eq!(open, [2, 1, 0], "version {version}");
     }

@@ -8,9 +8,19 @@ use super::counters;
 use super::episode_rows::remove_empty;
 use crate::Limits;
 use crate::counter::Counter;
+use crate::expiry::AT_ONCE;
 use crate::shares::{kept, level};
 use rusqlite::Transaction;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Nanoseconds in a second.
+const NANOS: i64 = 1_000_000_000;
+
+/// Deletes the rows received before ?1 among the ?2 oldest ones, so that no commit reads a whole table.
+fn expired(table: &str) -> String {
+    let oldest = format!("SELECT id, received_s FROM {table} ORDER BY id LIMIT ?2");
+    format!("DELETE FROM {table} WHERE id IN (SELECT id FROM ({oldest}) WHERE received_s < ?1)")
+}
 
 /// Sizes of the tables within an open transaction.
 pub(super) struct Pruner<'a> {
@@ -38,6 +48,66 @@ impl Pruner<'_> {
             self.prune_updates(kept(limits.updates))?;
         }
         Ok(())
+    }
+
+    /// Deletes what is older than `before_s`, at most [`AT_ONCE`] rows of each table, oldest first; true if there may be more.
+    pub(super) fn expire(&mut self, before_s: i64) -> rusqlite::Result<bool> {
+        let alerts = self.expire_alerts(before_s)?;
+        let updates = self.expire_updates(before_s)?;
+        let parts = self.expire_segments(before_s)?;
+        Ok([alerts, updates, parts].contains(&AT_ONCE.cast_unsigned()))
+    }
+
+    /// Labelled episodes, too: the limit is there so that nothing remains.
+    fn expire_alerts(&mut self, before_s: i64) -> rusqlite::Result<u64> {
+        let text = expired("alerts") + " RETURNING agent, episode";
+        let mut statement = self.transaction.prepare_cached(&text)?;
+        let removed = statement.query_map((before_s, AT_ONCE), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut episodes: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+        let mut all = 0;
+        for row in removed {
+            let (agent, episode) = row?;
+            episodes.entry(agent).or_default().insert(episode);
+            self.removed(agent, &Totals { alerts: 1, ..Totals::default() });
+            all += 1;
+        }
+        for (agent, episodes) in episodes {
+            remove_empty(self.transaction, agent, &episodes)?;
+        }
+        counters::add(self.transaction, Counter::AlertsDropped, all)?;
+        Ok(all)
+    }
+
+    fn expire_updates(&mut self, before_s: i64) -> rusqlite::Result<u64> {
+        let mut statement = self.transaction.prepare_cached(&(expired("updates") + " RETURNING agent"))?;
+        let mut all = 0;
+        for agent in statement.query_map((before_s, AT_ONCE), |row| row.get(0))? {
+            self.removed(agent?, &Totals { updates: 1, ..Totals::default() });
+            all += 1;
+        }
+        counters::add(self.transaction, Counter::UpdatesDropped, all)?;
+        Ok(all)
+    }
+
+    /// An agent's part of a segment counts no more when its newest row is too old, or the file was written before.
+    fn expire_segments(&mut self, before_s: i64) -> rusqlite::Result<u64> {
+        let text = "DELETE FROM segment_agents WHERE (segment, agent) IN (SELECT segment, agent FROM segment_agents \
+                    JOIN segments ON segments.id = segment WHERE newest_ns < ?1 OR made_s < ?2 LIMIT ?3) \
+                    RETURNING agent, rows, bytes, batches";
+        let mut statement = self.transaction.prepare_cached(text)?;
+        let (mut parts, mut all, mut batches) = (0, 0, 0);
+        let mut removed = statement.query((before_s.saturating_mul(NANOS), before_s, AT_ONCE))?;
+        while let Some(row) = removed.next()? {
+            let (sample_rows, sample_bytes) =
+                (row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, i64>(2)?.cast_unsigned());
+            self.removed(row.get(0)?, &Totals { sample_rows, sample_bytes, ..Totals::default() });
+            all += sample_rows;
+            batches += row.get::<_, i64>(3)?.cast_unsigned();
+            parts += 1;
+        }
+        counters::add(self.transaction, Counter::SampleRowsDropped, all)?;
+        counters::add(self.transaction, Counter::SampleBatchesDropped, batches)?;
+        Ok(parts)
     }
 
     /// Agents above the level that leaves `keep` in total, with their excess.

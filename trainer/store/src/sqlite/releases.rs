@@ -1,18 +1,27 @@
 //! Releases ↔ the table of their versions, reasons and file paths.
 
-use super::SqliteHandle;
+use super::{SqliteHandle, audit};
 use crate::error::StoreError;
 use crate::fields;
-use crate::statements::{ADD_RELEASE, ALL_RELEASES, ONE_RELEASE, RELEASES};
+use crate::statements::{ADD_RELEASE, ALL_RELEASES, ONE_RELEASE, PUBLISH_HELD, RELEASES};
 use crate::traits::Releases;
-use lapwing_fleet::Release;
+use lapwing_fleet::{AuditEntry, Release};
+use rusqlite::OptionalExtension;
 
 impl Releases for SqliteHandle {
-    fn add_release(&self, line: &Release) -> Result<(), StoreError> {
-        let (version, made_s) = (line.version.cast_signed(), line.made_s.cast_signed());
-        let file = line.file.to_string_lossy();
-        let values = (&line.group, version, line.manifest_sha256, made_s, file, &line.reason);
-        self.execute(&ADD_RELEASE, values).map(drop).map_err(self.sql())
+    fn add_release(&self, line: &Release, who: &str, now_s: u64) -> Result<(), StoreError> {
+        let Release { group, version, manifest_sha256, made_s, file, reason } = line;
+        let (number, made_s, file) = (version.cast_signed(), made_s.cast_signed(), file.to_string_lossy());
+        self.write(|connection| {
+            let read = |row: &rusqlite::Row<'_>| fields::release(row);
+            let present = connection.query_row(&ONE_RELEASE, (group, number), read).optional()?;
+            if present.is_some_and(|present| present.manifest_sha256 == *manifest_sha256) {
+                return Ok(());
+            }
+            connection.execute(&ADD_RELEASE, (group, number, manifest_sha256, made_s, file, reason))?;
+            connection.execute(&PUBLISH_HELD, (group, number))?;
+            audit::append(connection, &AuditEntry::released(group, *version, reason.as_deref(), who, now_s))
+        })
     }
 
     fn releases(&self, group: &str, limit: u32) -> Result<Vec<Release>, StoreError> {

@@ -13,6 +13,7 @@ use crate::Limits;
 use crate::committed::{Committed, LISTED_REJECTIONS, MAX_SCHEMAS, Rejection};
 use crate::counter::Counter;
 use crate::error::StoreError;
+use crate::expiry::Expiry;
 use crate::received::{Content, Received};
 use crate::stored_numbers::StoredNumbers;
 use crate::traits::Ingest;
@@ -29,6 +30,7 @@ pub(crate) struct SqliteWriter {
     path: PathBuf,
     connection: Connection,
     limits: Limits,
+    expiry: Expiry,
     cache: WriterCache,
     /// Held until drop; excludes a second writer.
     _lock: Option<File>,
@@ -66,7 +68,8 @@ impl SqliteWriter {
         reject_unfinished(path, &connection)?;
         let cache = WriterCache::load(&connection).map_err(|error| StoreError::from_sql(path, error))?;
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(Self { path: path.to_path_buf(), connection, limits, cache, _lock: lock })
+        let expiry = Expiry::default();
+        Ok(Self { path: path.to_path_buf(), connection, limits, expiry, cache, _lock: lock })
     }
 }
 
@@ -85,7 +88,14 @@ impl Ingest for SqliteWriter {
         }
         self.cache.check_segments(&transaction).map_err(sql)?;
         self.cache.check_version(progress::data_version(&transaction).map_err(sql)?);
-        let pending = BatchWriter::commit(transaction, &self.cache, self.limits, batch, now_s).map_err(sql)?;
+        let now_s = now_s.cast_signed();
+        let expires = self.expiry.due(&self.limits, now_s);
+        let pending = PendingBatch { totals: self.cache.totals, ..PendingBatch::default() };
+        let mut writer = BatchWriter { transaction, cache: &self.cache, limits: self.limits, now_s, pending };
+        let pending = writer.store(batch).and_then(|()| writer.finish(expires)).map_err(sql)?;
+        if expires.is_some() {
+            self.expiry.looked(now_s, pending.has_more_expired);
+        }
         let result = pending.result.clone();
         self.cache.apply(pending);
         Ok(result)
@@ -135,29 +145,22 @@ pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
 }
 
 impl<'a> BatchWriter<'a> {
-    /// Stores and commits a batch; returns the changes to the cache.
-    fn commit(
-        transaction: Transaction<'a>,
-        cache: &'a WriterCache,
-        limits: Limits,
-        batch: &[Received],
-        now_s: u64,
-    ) -> rusqlite::Result<PendingBatch> {
-        let pending = PendingBatch { totals: cache.totals, ..PendingBatch::default() };
-        let mut writer = Self { transaction, cache, limits, now_s: now_s.cast_signed(), pending };
-        for received in batch {
-            writer.message(received)?;
-        }
-        writer.finish()
+    fn store(&mut self, batch: &[Received]) -> rusqlite::Result<()> {
+        batch.iter().try_for_each(|received| self.message(received))
     }
 
-    fn finish(mut self) -> rusqlite::Result<PendingBatch> {
+    /// Commits, after deleting what is beyond the limits, `expires` being the time before which everything is too old;
+    /// returns the changes to the cache.
+    fn finish(mut self, expires: Option<i64>) -> rusqlite::Result<PendingBatch> {
         self.write_agents()?;
         self.write_progress()?;
         self.write_days()?;
         let PendingBatch { totals, usage, .. } = &mut self.pending;
         let (transaction, committed) = (&self.transaction, &self.cache.usage);
-        Pruner { transaction, totals, committed, pending: usage }.prune(self.limits)?;
+        let mut pruner = Pruner { transaction, totals, committed, pending: usage };
+        let has_more_expired = expires.map_or(Ok(false), |before_s| pruner.expire(before_s))?;
+        pruner.prune(self.limits)?;
+        self.pending.has_more_expired = has_more_expired;
         let result = &self.pending.result;
         counters::add(&self.transaction, Counter::DuplicateAlerts, result.duplicate_alerts)?;
         counters::add(&self.transaction, Counter::AgentsEvicted, self.pending.evicted.len() as u64)?;

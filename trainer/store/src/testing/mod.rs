@@ -9,6 +9,7 @@
 pub mod postgres;
 
 use super::{AgentFilter, AgentRow, Received, StoreHandle};
+use crate::sqlite::SqliteHandle;
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::features::{FEATURES, SchemaId};
 use lapwing_shared::messages::{
@@ -16,8 +17,10 @@ use lapwing_shared::messages::{
 };
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::units::{Address, Timestamp};
+use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 pub const SCHEMA: SchemaId = [7; 32];
 
@@ -60,6 +63,30 @@ impl Drop for Folder {
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
+}
+
+/// Keeps every other writer of an SQLite file out until it is dropped.
+pub struct WriteLock(Connection);
+
+impl WriteLock {
+    pub fn take(file: &Path) -> Self {
+        let connection = Connection::open(file).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Self(connection)
+    }
+}
+
+impl Drop for WriteLock {
+    fn drop(&mut self) {
+        self.0.execute_batch("ROLLBACK").unwrap();
+    }
+}
+
+/// A handle of an SQLite file that does not wait for another writer.
+pub fn impatient(file: &Path) -> StoreHandle {
+    let handle = SqliteHandle::open(file).unwrap();
+    handle.connection.busy_timeout(Duration::ZERO).unwrap();
+    StoreHandle::new(Box::new(handle), file.into())
 }
 
 /// All agents of a small store, by name.

@@ -90,4 +90,8 @@ impl TestStore for Database {
     fn url(&self) -> StoreUrl {
         self.url()
     }
+
+    fn execute(&self, text: &str) {
+        self.client().batch_execute(text).unwrap();
+    }
 }

@@ -57,5 +57,5 @@ pub trait Agents {
     ///
     /// # Errors
     /// When there is no such agent, or the store cannot be written.
-    fn forget_agent(&self, name: &str) -> Result<(), StoreError>;
+    fn forget_agent(&self, name: &str, who: &str, now_s: u64) -> Result<(), StoreError>;
 }

@@ -41,5 +41,5 @@ pub trait Groups {
     ///
     /// # Errors
     /// When there is no such agent, or the store cannot be written.
-    fn assign_group(&self, agent: &str, group: Option<&str>) -> Result<(), StoreError>;
+    fn assign_group(&self, agent: &str, group: Option<&str>, who: &str, now_s: u64) -> Result<(), StoreError>;
 }

@@ -1,5 +1,6 @@
 //! Agents → the agent list, `/agents`, and a page for each, `/agents/NAME`.
 
+use super::filters;
 use super::layout::Layout;
 use super::{Fact, NO_AGENTS, START_AGENT, page, path_segment, percent};
 use crate::Shared;

@@ -1,5 +1,6 @@
 //! Alert episodes → the alert list, `/alerts`, and a page for each, `/alerts/AGENT/EPISODE`.
 
+use super::filters;
 use super::layout::Layout;
 use super::{Fact, TEST_ALERT, page, path_segment, percent, shell_word};
 use crate::Shared;

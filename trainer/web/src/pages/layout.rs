@@ -5,8 +5,8 @@ use lapwing_common::clock;
 use lapwing_common::format::when;
 
 /// Path and title of the pages in the navigation.
-const NAVIGATION: [(&str, &str); 4] =
-    [("/", "Fleet"), ("/agents", "Agents"), ("/alerts", "Alerts"), ("/releases", "Releases")];
+const NAVIGATION: [(&str, &str); 5] =
+    [("/", "Fleet"), ("/agents", "Agents"), ("/alerts", "Alerts"), ("/releases", "Releases"), ("/audit", "Audit")];
 
 pub(super) struct Layout {
     pub(super) title: String,
@@ -26,7 +26,7 @@ impl Layout {
         Self { title: title.to_owned(), current, refresh, now: when(clock::now_s()), paused }
     }
 
-    pub(super) fn pages(&self) -> [(&'static str, &'static str); 4] {
+    pub(super) fn pages(&self) -> [(&'static str, &'static str); 5] {
         NAVIGATION
     }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod agents;
 pub(crate) mod alerts;
+pub(crate) mod audit;
+mod filters;
 mod layout;
 pub(crate) mod overview;
 pub(crate) mod releases;

@@ -1,5 +1,6 @@
 //! The fleet's state → the overview page, `/`.
 
+use super::filters;
 use super::layout::Layout;
 use super::{MAKE_RELEASE, NO_AGENTS, START_AGENT, TEST_ALERT, page};
 use crate::Shared;
@@ -10,6 +11,7 @@ use crate::queries::{AgentList, ReleaseList};
 use crate::views::agents::AgentView;
 use crate::views::alerts::AlertView;
 use crate::views::brokers::BrokerTexts;
+use crate::views::process;
 use crate::views::releases::ReleaseView;
 use askama::Template;
 use axum::extract::State;
@@ -68,7 +70,7 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
         Ok(OverviewPage {
             layout: Layout::new("Fleet", "/", refresh, uri.query().unwrap_or_default()),
             tiles,
-            warnings: warnings(&agents, &brokers),
+            warnings: process::warnings(&shared.process()).chain(warnings(&agents, &brokers)).collect(),
             brokers,
             no_alerts: no_alerts(&agents),
             days: if alerts.is_empty() { None } else { Some(days.picture()?) },
@@ -99,7 +101,7 @@ fn tiles(agents: &AgentList, releases: &ReleaseList) -> Vec<Tile> {
         tile(counts.offline, "offline", "/agents?state=offline", class_if_any(counts.offline, "bad")),
     ];
     if counts.unknown > 0 {
-        tiles.push(tile(counts.unknown, "without status", "/agents?state=unknown", "warned"));
+        tiles.push(tile(counts.unknown, "unknown", "/agents?state=unknown", "warned"));
     }
     tiles.push(tile(releases.releases.len() as u64, "releases", "/releases", ""));
     tiles
