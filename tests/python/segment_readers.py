@@ -26,8 +26,6 @@ FEATURES = 48
 
 def run(program, package, example, folder):
     command = ["cargo", "run", "--quiet", "--package", package, "--features", "testing", "--example", example, "--"]
-    if package == "lapwing-segments":
-        command = [word for word in command if word not in ("--features", "testing")]
     subprocess.run([*([program] if program else command), folder], check=True, cwd=ROOT)
 
 

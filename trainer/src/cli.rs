@@ -122,7 +122,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  lapwing-trainer restore /mnt/backup/2026-03-01 --config /etc/lapwing-trainer/trainer.toml"
     )]
     Restore(RestoreArgs),
-    /// Check or migrate a store; copy its feature rows to Parquet files, or add those of such files.
+    /// Check, migrate or copy a store; copy its feature rows to Parquet files, or add those of such files.
     #[command(subcommand)]
     Store(StoreCommand),
     /// Moved to `lapwing-lab`.

@@ -5,13 +5,14 @@ use flate2::bufread::GzDecoder;
 use std::io::{self, BufRead, Read};
 
 /// The content of all members.
-pub(super) struct Members<R> {
+pub struct Members<R> {
     /// `None` at the end.
     member: Option<GzDecoder<R>>,
 }
 
 impl<R: BufRead> Members<R> {
-    pub(super) fn new(source: R) -> Self {
+    /// Reads from the beginning of a stream.
+    pub fn new(source: R) -> Self {
         Self { member: Some(GzDecoder::new(source)) }
     }
 }

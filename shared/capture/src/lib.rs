@@ -9,7 +9,7 @@ mod classic;
 mod error;
 mod file;
 #[cfg(feature = "gzip")]
-mod gzip;
+pub mod gzip;
 mod pcapng;
 mod window;
 

@@ -30,7 +30,7 @@ const CRATES: &[Crate] = &[
     may_use("live", &["shared", "capture"]),
     may_use("agent", &["shared", "capture", "config", "live"]),
     may_use("common", &["shared"]),
-    may_use("tables", &[]),
+    may_use("tables", &["capture"]),
     may_use("methods", &["tables"]),
     may_use("neural", &["tables", "methods"]),
     may_use("report", &[]),

@@ -4,10 +4,10 @@
 //! `rows.csv` with the other columns.
 #![allow(clippy::unwrap_used, reason = "a test program may stop with a panic")]
 
+use lapwing_segments::testing::write_plain;
 use lapwing_segments::{Folder, Index, Limits, Row, SegmentWriter};
 use lapwing_shared::messages::{AgentName, RowHosts};
 use lapwing_shared::units::Timestamp;
-use std::fmt::Write;
 use std::path::PathBuf;
 
 /// More than a row group.
@@ -47,21 +47,5 @@ fn main() {
     let mut writer = SegmentWriter::new(&folder, "home", Limits::default());
     writer.push(&rows, 0).unwrap();
     Index { segments: vec![writer.close(0).unwrap().unwrap()] }.save(&folder).unwrap();
-    rows.sort_by(|one, other| one.order().cmp(&other.order()));
-    let mut text = String::from(
-        "agent,at_ns,arrival,run,number,row,batch_rows,flows_seen,sent_s,score,in_episode,source_host,target_host\n",
-    );
-    for row in &rows {
-        let score = row.score.map_or(String::new(), |score| score.to_string());
-        let Row { agent, arrival, run, number, row: index, batch_rows, flows_seen, sent_s, in_episode, .. } = row;
-        let (at, source, target) = (row.at.as_nanos(), row.hosts.source, row.hosts.target);
-        writeln!(
-            text,
-            "{agent},{at},{arrival},{run},{number},{index},{batch_rows},{flows_seen},{sent_s},{score},{in_episode},{source},{target}"
-        )
-        .unwrap();
-    }
-    std::fs::write(path.join("rows.csv"), text).unwrap();
-    let features: Vec<u8> = rows.iter().flat_map(|row| row.features).flat_map(f32::to_le_bytes).collect();
-    std::fs::write(path.join("features.bin"), features).unwrap();
+    write_plain(&mut rows, &path);
 }

@@ -24,8 +24,8 @@ mod writer;
 mod damage_tests;
 #[cfg(test)]
 mod round_trip_tests;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 #[cfg(feature = "object-store")]
 pub use bucket::Bucket;

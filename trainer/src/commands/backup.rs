@@ -20,8 +20,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-const STORE: &str = "store.sqlite";
-const SEGMENTS: &str = "segments";
+pub(super) const STORE: &str = "store.sqlite";
+pub(super) const SEGMENTS: &str = "segments";
 const RELEASES: &str = "releases";
 const KEY: &str = "release.key";
 
@@ -89,6 +89,8 @@ pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
         releases += copy_releases(&group.releases, &partial.join(RELEASES), &group.group)?;
     }
     handle.backup_into(&partial.join(STORE))?;
+    // So that other commands find the segments of the backup, not those of the store in use.
+    StoreHandle::open(partial.join(STORE))?.set_segments_place(Some(SEGMENTS))?;
     let segments = copy_segments(&handle, &partial)?;
     if args.with_key {
         for (key, name) in keys(&config) {

@@ -1,5 +1,7 @@
 //! Backups of a store in use, restored into new folders.
 
+use super::super::store_args::StoreArgs;
+use super::super::store_state::{StoreCommand, run_store};
 use super::{BackupArgs, RestoreArgs, run_backup, run_restore};
 use crate::serve::ReleaseDir;
 use crate::serve::testing::{release, release_of};
@@ -10,6 +12,7 @@ use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::release::signature::KeyUse;
 use lapwing_store::testing::{Folder, SCHEMA, own_samples, received, samples};
 use lapwing_store::{BACKUP_VERSIONS, Compactor, Counter, Limits, Store, StoreHandle};
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -190,6 +193,43 @@ fn a_backup_has_the_segments_and_restores_them_to_their_new_place() {
     let expected: Vec<u64> = (1..=rows.len() as u64 / 2).flat_map(|number| [number, number]).collect();
     assert!(rows.len() >= 120, "{} rows", rows.len());
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn a_backup_is_checked_where_it_lies() {
+    let folder = Folder::new();
+    let (old, copy) = (folder.path().join("old"), folder.path().join("copy"));
+    let config = trainer(&old);
+    let mut store = Store::open(old.join("store.sqlite"), Limits::default()).unwrap();
+    let rows: Vec<(u64, bool)> = (0..25).map(|at_s| (at_s, false)).collect();
+    store.commit(&[received("gw", &own_samples(1, 1, &rows))], 5).unwrap();
+    let handle = StoreHandle::open(old.join("store.sqlite")).unwrap();
+    handle.set_segments_place(old.join("rows").to_str()).unwrap();
+    compact(&old.join("store.sqlite"), 5);
+    assert_eq!(handle.segments(None).unwrap().len(), 1);
+    backup(&copy, &config, &[]).unwrap();
+    drop(store);
+    std::fs::remove_dir_all(&old).unwrap();
+    let check = |path: &Path| {
+        let args = StoreArgs { config: None, store: Some(path.into()) };
+        run_store(&StoreCommand::Check(args)).map_err(|error| format!("{error:#}"))
+    };
+    let (file, segments) = (copy.join("store.sqlite"), copy.join("segments"));
+    for path in [&copy, &file] {
+        check(path).unwrap();
+    }
+    let names = std::fs::read_dir(&copy).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: BTreeSet<String> = names.filter(|name| name != "releases").collect();
+    assert_eq!(names, BTreeSet::from(["segments".into(), "store.sqlite".into()]));
+    // A backup of an earlier version names the segments of the store that it was made of.
+    StoreHandle::open(&file).unwrap().set_segments_place(old.join("rows").to_str()).unwrap();
+    check(&copy).unwrap();
+    assert!(check(&file).is_err());
+    let segment = std::fs::read_dir(&segments).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(&segment).unwrap();
+    assert!(check(&copy).unwrap_err().contains("has problems"));
+    let error = check(&segments).unwrap_err();
+    assert!(error.contains("is a folder without store.sqlite: it is not a backup"), "{error}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub(crate) mod predict;
 pub(crate) mod segment_args;
 pub(crate) mod serve;
 pub(crate) mod store_args;
+pub(crate) mod store_copy;
 pub(crate) mod store_rows;
 pub(crate) mod store_state;
 pub(crate) mod train;

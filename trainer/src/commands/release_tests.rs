@@ -18,7 +18,7 @@ use lapwing_shared::release::signature::KeyUse;
 use lapwing_store::Unlabelled;
 use lapwing_store::old_store::{OLD_VERSIONS, write_old_store};
 use lapwing_store::testing::{Folder, alert, name, received, samples};
-use lapwing_store::{Compactor, Limits, Received, Step, Store, StoreHandle};
+use lapwing_store::{Compactor, Limits, Received, Step, Store, StoreCopy, StoreHandle, StoreUrl};
 use std::path::{Path, PathBuf};
 
 const EPOCHS: usize = 3;
@@ -190,4 +190,48 @@ fn a_migrated_store_gives_the_same_release_to_the_bit() {
     }
     let handle = StoreHandle::open(Path::new(&paths.store)).unwrap();
     assert!(handle.segments(None).unwrap().len() > 3 && handle.journal(&schema_id()).unwrap().is_empty());
+}
+
+#[test]
+fn a_copied_store_gives_the_same_release_to_the_bit() {
+    let folder = Folder::new();
+    let mut paths = paths(&folder);
+    let path = |name: &str| folder.path().join(name);
+    store(&path("store.sqlite"));
+    let handle = StoreHandle::open(path("store.sqlite")).unwrap();
+    let limits = SegmentLimits { bytes: 400 * size_of::<Row>() as u64, age_s: 300 };
+    let mut written = 0;
+    let mut go_on = |step| {
+        written += u32::from(step == Step::Listed);
+        written < 3
+    };
+    Compactor::new(handle, limits, "home").pass(1_700_000_000, &mut go_on).unwrap();
+    let (expected, _) = by_serve(&paths, 1_700_000_000, 1_800_000_000);
+    let copy = |from: &StoreUrl, to: &StoreUrl, segments: &Path| {
+        StoreCopy::open(from, to, segments.to_str()).unwrap().run(&mut |_| true).unwrap().unwrap();
+    };
+    let source = StoreUrl::from(path("store.sqlite"));
+    let from = in_a_database(&source, &path("database"), &copy);
+    copy(from.as_ref().map_or(&source, |(_, url)| url), &path("copy.sqlite").into(), &path("copy"));
+    paths.store = path("copy.sqlite").to_str().unwrap().to_owned();
+    assert!(by_serve(&paths, 1_700_000_000, 1_800_000_000).0 == expected, "the files differ");
+}
+
+/// A copy in PostgreSQL; `None` without a server, which is listed as skipped.
+#[cfg(feature = "postgres")]
+fn in_a_database(
+    source: &StoreUrl,
+    segments: &Path,
+    copy: &dyn Fn(&StoreUrl, &StoreUrl, &Path),
+) -> Option<(lapwing_store::testing::postgres::Database, StoreUrl)> {
+    use lapwing_store::testing::postgres::Database;
+    let database = Database::create_at(Database::server_url()?);
+    let url = database.url();
+    copy(source, &url, segments);
+    Some((database, url))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn in_a_database(_: &StoreUrl, _: &Path, _: &dyn Fn(&StoreUrl, &StoreUrl, &Path)) -> Option<((), StoreUrl)> {
+    None
 }

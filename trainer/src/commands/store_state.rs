@@ -1,12 +1,15 @@
-//! `store`: a store → its problems, or the current schema version; feature rows are in `store_rows`.
+//! `store`: a store → its problems, or the current schema version; feature rows are in `store_rows`, copies in `store_copy`.
 
+use super::backup::{SEGMENTS, STORE};
 use super::store_args::StoreArgs;
+use super::store_copy::{CopyArgs, run_copy};
 use super::store_rows::{ExportArgs, ImportArgs, export, import};
 use anyhow::ensure;
 use clap::{Args, Subcommand};
 use lapwing_common::{clock, print_line};
-use lapwing_segments::verify;
-use lapwing_store::{BACKUP_VERSIONS, StoreHandle, StoredSegment};
+use lapwing_segments::{Folder, verify};
+use lapwing_store::{BACKUP_VERSIONS, StoreHandle, StoreUrl, StoredSegment};
+use std::sync::Arc;
 
 /// Newest releases that are read to find the highest version.
 const RELEASES_READ: u32 = 10_000;
@@ -14,8 +17,11 @@ const RELEASES_READ: u32 = 10_000;
 /// Actions on a whole store.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Check every page, whether counts and derived columns match the rows, and every segment; also while `serve` runs.
-    #[command(after_help = "Example:\n  lapwing-trainer store check --store /var/lib/lapwing-trainer/store.sqlite")]
+    /// Check every page, whether counts and derived columns match the rows, and every segment; also while `serve` runs. Also
+    /// checks the folder of a backup.
+    #[command(
+        after_help = "Examples:\n  lapwing-trainer store check --store /var/lib/lapwing-trainer/store.sqlite\n  lapwing-trainer store check --store /mnt/backup/2026-03-01"
+    )]
     Check(StoreArgs),
     /// Migrate the store of an older version, which `serve` also does when it starts. Make a backup first.
     #[command(after_help = "Example:\n  lapwing-trainer store migrate --config /etc/lapwing-trainer/trainer.toml")]
@@ -24,6 +30,12 @@ pub(crate) enum StoreCommand {
     /// agents may have received since the dump. `restore` does this for SQLite.
     #[command(after_help = "Example:\n  lapwing-trainer store restored --store postgres://lapwing@localhost/lapwing")]
     Restored(StoreArgs),
+    /// Copy a whole store to a new file or database, e.g. to move from SQLite to PostgreSQL. Interrupted, it continues when it
+    /// is run again.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer store copy --from /var/lib/lapwing-trainer/store.sqlite --to postgres://lapwing@localhost/lapwing --segments /var/lib/lapwing-trainer/rows"
+    )]
+    Copy(CopyArgs),
     /// Copy the feature rows to a folder of Parquet files, also while `serve` runs. Repeated, it adds the newer rows.
     #[command(
         after_help = "Example:\n  lapwing-trainer store export --out rows --store /var/lib/lapwing-trainer/store.sqlite"
@@ -56,6 +68,7 @@ pub(crate) fn run_store(command: &StoreCommand) -> anyhow::Result<()> {
         StoreCommand::Check(args) => check(args),
         StoreCommand::Migrate(args) => migrate(args),
         StoreCommand::Restored(args) => restored(args),
+        StoreCommand::Copy(args) => run_copy(args),
         StoreCommand::Export(args) => export(args),
         StoreCommand::Import(args) => import(args),
         StoreCommand::DropSegment(args) => drop_segment(args),
@@ -84,9 +97,24 @@ fn check_segments(handle: &StoreHandle) -> anyhow::Result<(usize, Vec<String>)> 
     Ok((segments.len(), problems))
 }
 
+/// Opens a store, or the one in the folder of a backup, whose segments are in the same folder whatever its settings are.
+fn open(url: StoreUrl) -> anyhow::Result<(StoreUrl, StoreHandle)> {
+    match &url {
+        StoreUrl::Sqlite(folder) if folder.is_dir() => {
+            let store = folder.join(STORE);
+            ensure!(store.exists(), "{url} is a folder without {STORE}: it is not a backup");
+            let place = Arc::new(Folder::existing(&folder.join(SEGMENTS)));
+            Ok((StoreUrl::from(&store), StoreHandle::open_reading(store)?.with_place(place)))
+        }
+        _ => {
+            let handle = StoreHandle::open_reading(&url)?;
+            Ok((url, handle))
+        }
+    }
+}
+
 fn check(args: &StoreArgs) -> anyhow::Result<()> {
-    let url = args.url()?;
-    let handle = StoreHandle::open_reading(&url)?;
+    let (url, handle) = open(args.url()?)?;
     let mut problems = handle.check()?;
     let (segments, more) = check_segments(&handle)?;
     problems.extend(more);
@@ -130,15 +158,15 @@ mod tests {
     use lapwing_segments::{Limits as SegmentLimits, Row};
     use lapwing_shared::messages::AlertState;
     use lapwing_store::old_store::{OLD_VERSIONS, write_old_store};
-    use lapwing_store::testing::{Folder, alert, own_samples, received};
+    use lapwing_store::testing::{Folder as Temporary, alert, own_samples, received};
     use lapwing_store::{Compactor, Counter, Limits, Release, Store};
 
     #[test]
     fn an_old_store_is_migrated_and_passes_the_check() {
-        let new = Folder::new();
+        let new = Temporary::new();
         let newest = Store::open(new.store(), Limits::default()).unwrap().handle().unwrap().version().unwrap();
         for version in OLD_VERSIONS {
-            let folder = Folder::new();
+            let folder = Temporary::new();
             let messages = [received("gw", &alert(1, 1, 5, AlertState::Opened, (1, 2)))];
             write_old_store(&folder.store(), version, &messages, 5, &[], [0, 0]);
             let args = || StoreArgs { config: None, store: Some(folder.store().into()) };
@@ -155,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_restored_store_skips_the_versions_that_agents_may_have() {
-        let folder = Folder::new();
+        let folder = Temporary::new();
         let handle = Store::open(folder.store(), Limits::default()).unwrap().handle().unwrap();
         for version in [7, 9, 8] {
             let (group, file) = (String::from("home"), "home.lwr".into());
@@ -169,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_damaged_or_missing_segment_is_reported_and_can_be_dropped() {
-        let folder = Folder::new();
+        let folder = Temporary::new();
         let args = || StoreArgs { config: None, store: Some(folder.store().into()) };
         let batch = |number| received("gw", &own_samples(1, number, &[(number, false)]));
         let mut store = Store::open(folder.store(), Limits::default()).unwrap();

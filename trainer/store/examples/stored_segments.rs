@@ -5,11 +5,11 @@
 //! little-endian, 48 in each row) and `rows.csv` with the other columns, sorted by agent, time, arrival and index.
 #![allow(clippy::unwrap_used, reason = "a test program may stop with a panic")]
 
+use lapwing_segments::testing::write_plain;
 use lapwing_segments::{Filter, Limits as SegmentLimits, Row};
 use lapwing_shared::features::schema::schema_id;
 use lapwing_store::testing::{own_samples, received, status};
 use lapwing_store::{Compactor, Limits, Store, StoreHandle};
-use std::fmt::Write;
 use std::path::PathBuf;
 
 /// Batches of each agent.
@@ -33,21 +33,5 @@ fn main() {
     let handle = StoreHandle::open(&path).unwrap();
     let stored = handle.stored_rows(&schema_id(), Filter::default(), 0).unwrap();
     let mut rows: Vec<Row> = stored.map(|row| row.unwrap().1).collect();
-    rows.sort_by(|one, other| one.order().cmp(&other.order()));
-    let mut text = String::from(
-        "agent,at_ns,arrival,run,number,row,batch_rows,flows_seen,sent_s,score,in_episode,source_host,target_host\n",
-    );
-    for row in &rows {
-        let score = row.score.map_or(String::new(), |score| score.to_string());
-        let Row { agent, arrival, run, number, row: index, batch_rows, flows_seen, sent_s, in_episode, .. } = row;
-        let (at, source, target) = (row.at.as_nanos(), row.hosts.source, row.hosts.target);
-        writeln!(
-            text,
-            "{agent},{at},{arrival},{run},{number},{index},{batch_rows},{flows_seen},{sent_s},{score},{in_episode},{source},{target}"
-        )
-        .unwrap();
-    }
-    std::fs::write(folder.join("rows.csv"), text).unwrap();
-    let features: Vec<u8> = rows.iter().flat_map(|row| row.features).flat_map(f32::to_le_bytes).collect();
-    std::fs::write(folder.join("features.bin"), features).unwrap();
+    write_plain(&mut rows, &folder);
 }

@@ -211,7 +211,8 @@ impl Compactor {
                 done.replaced += 1;
             }
         }
-        let mut own: Vec<StoredSegment> = segments.into_iter().filter(is_rewritable).collect();
+        let mut own: Vec<StoredSegment> =
+            segments.into_iter().filter(|segment| is_rewritable(segment, now_s)).collect();
         if let Some(surplus) = own.iter().position(has_surplus) {
             return self.replace(&[own.swap_remove(surplus)], now_s, done, go_on);
         }
@@ -288,8 +289,12 @@ impl Collected {
     }
 }
 
-fn is_rewritable(segment: &StoredSegment) -> bool {
-    segment.segment.schema == schema_id() && !segment.agents.is_empty()
+/// Whether a segment may be written again. Not within [`REMOVED_FILES_KEPT_S`] after it was made: a reader that began before
+/// finds the rows that left its journal in the segment that they went to, rather than in a later one that it must compare
+/// with everything it has read, and a young segment is not written again for each agent that an operator removes.
+fn is_rewritable(segment: &StoredSegment, now_s: u64) -> bool {
+    let is_old = segment.segment.written_s.saturating_add(REMOVED_FILES_KEPT_S) <= now_s;
+    segment.segment.schema == schema_id() && !segment.agents.is_empty() && is_old
 }
 
 /// Whether a file is written again without the rows that do not count, because they are many, or of an agent that an operator

@@ -122,7 +122,9 @@ pub enum StoreError {
     #[error("segments of the store: {0}")]
     Segment(#[from] SegmentError),
     /// No place for segments is known.
-    #[error("the store {store} has no place for its segments; set store.segments to a folder")]
+    #[error(
+        "the store {store} has no place for its segments; set store.segments, or --segments of a copy, to a folder"
+    )]
     NoPlace {
         /// Path or address, without a password.
         store: String,
@@ -135,6 +137,45 @@ pub enum StoreError {
         /// The place.
         place: String,
     },
+    /// A copy that was interrupted.
+    #[error(
+        "the store {store} is an unfinished copy; repeat the `lapwing-trainer store copy` that was interrupted, or delete the \
+         copy and start again"
+    )]
+    Unfinished { store: String },
+    /// A copy would overwrite or mix data.
+    #[error("the store {store} has {what}; copy to a new file or to a new database")]
+    NotEmpty { store: String, what: String },
+    /// Other processes have a database open that is copied.
+    #[error(
+        "the store {store} is in use; stop every `serve` and other command that uses it, then repeat the copy, which takes \
+         the store for itself"
+    )]
+    Shared { store: String },
+    /// A process copies the database.
+    #[error("the store {store} is being copied; try again when `lapwing-trainer store copy` has ended")]
+    BeingCopied { store: String },
+    /// A store whose check failed.
+    #[error("the store {store} has problems, the first of {count}: {first}; see `lapwing-trainer store check`")]
+    Problems { store: String, count: usize, first: String },
+    /// A value that the trainer cannot have written, or that the other database does not accept.
+    #[error(
+        "cannot copy the row ({row}) of the table {table} in {store}: the column {column} has {found}; the store is damaged or \
+         was changed by another program"
+    )]
+    Value { store: String, table: &'static str, row: String, column: &'static str, found: String },
+    /// A table that a copy cannot read or write.
+    #[error("cannot copy the table {table}: {source}")]
+    Table { table: &'static str, source: Box<Self> },
+    /// A copy that is not equal.
+    #[error(
+        "the copy {store} differs from its source in the table {table} at the row ({row}): the source was used after the copy \
+         began; delete the copy, stop every `serve`, and copy again"
+    )]
+    Differs { store: String, table: &'static str, row: String },
+    /// A copy in the same place.
+    #[error("source and copy have the same {what}, {place}; choose another one")]
+    SamePlace { what: &'static str, place: String },
     /// Any other error of the database.
     #[error("query of the store {store} failed: {source}")]
     Sql {
@@ -168,6 +209,14 @@ impl StoreError {
         Self::Missing { what: format!("job {id}"), list: "retrain" }
     }
 
+    /// The table in which copying failed.
+    pub(crate) fn in_table(self, table: &'static str) -> Self {
+        match self {
+            Self::Value { .. } | Self::Differs { .. } | Self::NoSpace { .. } => self,
+            source => Self::Table { table, source: Box::new(source) },
+        }
+    }
+
     /// Groups SQLite errors by what the operator can do about them.
     pub(crate) fn from_sql(path: &Path, source: rusqlite::Error) -> Self {
         let (path, reason) = (path.to_path_buf(), source.to_string());
@@ -188,7 +237,10 @@ impl StoreError {
     pub fn is_temporary(&self) -> bool {
         matches!(
             self,
-            Self::NoSpace { .. } | Self::Sql { is_temporary: true, .. } | Self::Connect { is_temporary: true, .. }
+            Self::NoSpace { .. }
+                | Self::BeingCopied { .. }
+                | Self::Sql { is_temporary: true, .. }
+                | Self::Connect { is_temporary: true, .. }
         )
     }
 }

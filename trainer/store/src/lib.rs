@@ -6,8 +6,11 @@
 
 mod agent_walk;
 mod audit;
+mod cell;
 mod committed;
 mod compactor;
+mod copied_tables;
+mod copy;
 mod counter;
 mod episode_features;
 mod episode_walk;
@@ -19,6 +22,7 @@ mod postgres;
 mod query;
 mod received;
 mod places;
+mod positions;
 mod row_store;
 mod rows;
 mod segment_fields;
@@ -43,6 +47,7 @@ pub mod testing;
 pub use audit::{AuditFilter, AuditPage};
 pub use committed::{Committed, Rejection};
 pub use compactor::{Compaction, Compactor, REMOVED_FILES_KEPT_S, Step};
+pub use copy::{Copied, CopyStep, StoreCopy};
 pub use counter::Counter;
 pub use error::StoreError;
 pub use lapwing_fleet::{

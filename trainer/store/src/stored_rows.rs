@@ -1,11 +1,12 @@
 //! The journal and the segments of a store → its feature rows, one segment or page in memory at a time.
 //!
 //! First come the segments, then the journal; within a group of agents, in order of arrival. Meanwhile batches may move from
-//! the journal to new segments. The reader notices it, because a new segment has a higher number than the newest one when
-//! a page was read: rows of that page were still in the journal, rows of later pages were not. Segments made of other
-//! segments have no rows that the reader would miss, and the files of the others stay for [`crate::REMOVED_FILES_KEPT_S`].
+//! the journal to new segments, and segments may be replaced by others. So the reader remembers which batches it has read,
+//! and then reads the segments that were added meanwhile, without those batches. A batch is never split between segments.
+//! Files of replaced segments stay for [`crate::REMOVED_FILES_KEPT_S`]; a slower reader finds their rows in the added ones.
 
 use crate::error::StoreError;
+use crate::positions::Positions;
 use crate::row_store::RowStore;
 use crate::rows::StoredBatch;
 use crate::segment_rows::{NewestRow, StoredSegment, rows_of};
@@ -17,6 +18,10 @@ use std::ops::RangeInclusive;
 
 /// Batches per query; a checkpoint can run between two queries.
 const PAGE: u32 = 256;
+
+/// How many times segments are listed again because a file was gone, at most: each time, the reader was slower than
+/// [`crate::REMOVED_FILES_KEPT_S`].
+const MAX_REPETITIONS: u32 = 2;
 
 /// What a store has at one moment.
 pub(crate) struct Snapshot {
@@ -63,10 +68,14 @@ pub struct StoredRows<'store> {
     from: u64,
     after: u64,
     up_to: u64,
-    /// Changes of the segments when the iterator began.
+    /// Changes of the segments when they were listed.
     changes: u64,
-    /// Changes of the segments when the journal was read up to a position.
-    pages: Vec<(u64, u64)>,
+    /// Batches that were read.
+    read: Positions,
+    /// How many times segments may be listed again because a file of a listed one was gone.
+    repetitions: u32,
+    /// The file of a segment that was listed is gone: its rows are in a later one, or were removed.
+    is_file_gone: bool,
     page: std::vec::IntoIter<(i64, Row)>,
     unreadable: u64,
 }
@@ -92,7 +101,9 @@ impl<'store> StoredRows<'store> {
             after: from,
             up_to,
             changes,
-            pages: Vec::new(),
+            read: Positions::default(),
+            repetitions: MAX_REPETITIONS,
+            is_file_gone: false,
             page: Vec::new().into_iter(),
             unreadable: 0,
         })
@@ -112,26 +123,20 @@ impl<'store> StoredRows<'store> {
     fn next_page(&mut self) -> Result<bool, StoreError> {
         match self.stage {
             Stage::Segments | Stage::Late => match self.segments.pop_front() {
-                Some(segment) => {
-                    let after = self.seen(&segment).max(self.from);
-                    self.read(&segment, after)?;
-                }
+                Some(segment) => self.read_segment(&segment)?,
                 None if self.stage == Stage::Segments => self.stage = Stage::Journal,
+                None if self.is_file_gone && self.repetitions > 0 => {
+                    self.repetitions -= 1;
+                    self.find_late()?;
+                }
                 None => self.stage = Stage::Ended,
             },
             Stage::Journal => {
-                let (batches, changes) = self.journal_page()?;
+                let batches = self.store.sample_batches(&self.schema, self.after, self.up_to, PAGE)?;
                 if batches.is_empty() {
                     self.find_late()?;
                 } else {
                     self.take(&batches);
-                    self.pages.push((changes, self.after));
-                    self.pages.dedup_by(|later, earlier| {
-                        earlier.0 == later.0 && {
-                            earlier.1 = later.1;
-                            true
-                        }
-                    });
                 }
             }
             Stage::Ended => return Ok(false),
@@ -139,33 +144,21 @@ impl<'store> StoredRows<'store> {
         Ok(true)
     }
 
-    /// A page of the journal, and the changes of the segments at that moment.
-    fn journal_page(&self) -> Result<(Vec<StoredBatch>, u64), StoreError> {
-        loop {
-            let changes = self.store.segment_changes()?;
-            let batches = self.store.sample_batches(&self.schema, self.after, self.up_to, PAGE)?;
-            if self.store.segment_changes()? == changes {
-                return Ok((batches, changes));
-            }
-        }
-    }
-
-    /// Up to this position, the rows of a segment were read from the journal.
-    fn seen(&self, segment: &StoredSegment) -> u64 {
-        let before = self.pages.iter().rev().find(|(changes, _)| *changes < segment.id.cast_unsigned());
-        before.map_or(0, |(_, after)| *after)
-    }
-
-    /// Finds the segments that were made of the journal meanwhile.
+    /// Finds the segments that were made meanwhile, of the journal or of others.
     fn find_late(&mut self) -> Result<(), StoreError> {
         self.stage = Stage::Late;
-        if self.store.segment_changes()? == self.changes {
+        self.is_file_gone = false;
+        let changes = self.store.segment_changes()?;
+        if changes == self.changes {
             return Ok(());
         }
         let is_late = |segment: &StoredSegment| {
-            segment.id.cast_unsigned() > self.changes && !segment.is_rewritten && segment.first_arrival <= self.up_to
+            segment.id.cast_unsigned() > self.changes
+                && segment.first_arrival <= self.up_to
+                && segment.segment.last_arrival > self.from
         };
         self.segments = self.store.segments(Some(&self.schema))?.into_iter().filter(is_late).collect();
+        self.changes = changes;
         Ok(())
     }
 
@@ -174,6 +167,7 @@ impl<'store> StoredRows<'store> {
         let mut page = Vec::new();
         for batch in batches {
             self.after = batch.arrival;
+            self.read.insert(batch.arrival);
             let Some((rows, _)) = rows_of(batch) else {
                 self.unreadable += 1;
                 continue;
@@ -184,19 +178,21 @@ impl<'store> StoredRows<'store> {
         self.page = page.into_iter();
     }
 
-    /// Reads the rows of a segment after a position.
-    fn read(&mut self, segment: &StoredSegment, after: u64) -> Result<(), StoreError> {
-        let read = rows_of_segment(self.store, &self.names, segment, &self.filter, after + 1..=self.up_to);
-        match read {
+    /// Reads the rows of a segment that were not read.
+    fn read_segment(&mut self, segment: &StoredSegment) -> Result<(), StoreError> {
+        let arrivals = self.from + 1..=self.up_to;
+        match rows_of_segment(self.store, &self.names, segment, &self.filter, arrivals) {
             Ok(mut rows) => {
+                rows.retain(|(_, row)| !self.read.contains(row.arrival));
                 rows.sort_unstable_by_key(|(_, row)| (row.arrival, row.row));
+                rows.iter().for_each(|(_, row)| self.read.insert(row.arrival));
                 self.page = rows.into_iter();
                 Ok(())
             }
-            // A limit removed it.
             Err(StoreError::Segment(SegmentError::Read { source, .. }))
-                if source.kind() == ErrorKind::NotFound && !self.is_listed(segment)? =>
+                if source.kind() == ErrorKind::NotFound && self.repetitions > 0 && !self.is_listed(segment)? =>
             {
+                self.is_file_gone = true;
                 Ok(())
             }
             Err(error) => Err(error),

@@ -44,6 +44,15 @@ pub struct TrainingRow {
     pub place: (u64, u32),
 }
 
+impl TrainingRow {
+    /// A row of a store or of a segment.
+    pub fn new(agent: i64, row: Row, suspect: bool) -> Self {
+        let Row { at, features, score, hosts, arrival, row: index, .. } = row;
+        let flows = (row.flows_seen as f32 / row.batch_rows.max(1) as f32).max(1.0);
+        Self { agent, at, features, score, flows, hosts, suspect, place: (arrival, index) }
+    }
+}
+
 /// Numbers of returned and excluded rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowSummary {
@@ -175,10 +184,7 @@ impl Iterator for TrainingRows<'_> {
             };
             let usage = self.classify_use(agent, &row);
             if usage != Use::Exclude {
-                let Row { at, features, score, hosts, .. } = row;
-                let flows = (row.flows_seen as f32 / row.batch_rows.max(1) as f32).max(1.0);
-                let (suspect, place) = (usage == Use::CalibrateOnly, (row.arrival, row.row));
-                return Some(Ok(TrainingRow { agent, at, features, score, flows, hosts, suspect, place }));
+                return Some(Ok(TrainingRow::new(agent, row, usage == Use::CalibrateOnly)));
             }
         }
     }

@@ -5,12 +5,14 @@
 
 mod agents;
 mod audit;
+mod copies;
 mod episodes;
 mod groups;
 mod segments;
 
 pub use agents::{Agents, MAX_SILENCED};
 pub use audit::Audit;
+pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
 pub use segments::Segments;

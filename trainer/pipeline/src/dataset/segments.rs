@@ -3,9 +3,10 @@
 //! Each agent is a site. Segments have no alerts, so rows of suspect hosts are left out: whether their hosts raised an alert
 //! is unknown.
 
-use super::{Dataset, Row, stored};
+use super::{Dataset, stored};
 use lapwing_segments::{Filter, Folder, Index, SegmentError, SegmentReader};
 use lapwing_shared::messages::AgentName;
+use lapwing_store::TrainingRow;
 use std::path::Path;
 
 /// Reads the rows that a filter selects, by agent name and time.
@@ -41,19 +42,7 @@ pub fn read(path: &Path, filter: &Filter) -> Result<Dataset, SegmentError> {
     let mut to_row = |row: lapwing_segments::Row| {
         site += u32::from(previous.as_ref().is_some_and(|agent| *agent != row.agent));
         previous = Some(row.agent.clone());
-        let (source, destination) = stored::source_and_destination(row.hosts);
-        Row {
-            site,
-            at: row.at,
-            source,
-            destination,
-            service_port: 0,
-            features: row.features,
-            attack: None,
-            suspect: false,
-            weight: (row.flows_seen as f32 / row.batch_rows.max(1) as f32).max(1.0),
-            under_release: row.score.is_some(),
-        }
+        stored::row(TrainingRow::new(site.into(), row, false), site)
     };
     let rows = found.into_iter().map(&mut to_row).collect();
     Ok(Dataset { rows, warnings })

@@ -20,7 +20,7 @@ const HOST: Address = Address([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 
 /// Initiator and responder, such that the same ends have evidence as on the agent. All rows of an agent without host
 /// numbers belong to one host.
-pub(super) fn source_and_destination(hosts: RowHosts) -> (Address, Address) {
+fn source_and_destination(hosts: RowHosts) -> (Address, Address) {
     if hosts == RowHosts::default() {
         return (SITE, UNTRACKED);
     }

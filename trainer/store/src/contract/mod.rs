@@ -5,6 +5,7 @@
 pub mod age;
 pub mod agents;
 pub mod audit;
+pub mod copies;
 pub mod episodes;
 pub mod floods;
 pub mod groups;
@@ -128,6 +129,8 @@ macro_rules! contract_tests {
             segments::batches_that_were_removed_meanwhile_are_in_no_segment,
             segments::positions_increase_when_the_journal_is_empty,
             segments::small_segments_of_earlier_days_are_merged_and_their_files_deleted_later,
+            segments::a_segment_is_not_written_again_within_the_hour_after_it_was_made,
+            segments::rows_of_segments_that_are_replaced_while_they_are_read_are_read_once,
             segments::batches_of_other_schemas_stay_in_the_journal,
             segments::a_place_that_fails_leaves_the_journal_as_it_is,
             segment_limits::a_flood_displaces_its_own_rows_in_segments_only,
@@ -135,6 +138,11 @@ macro_rules! contract_tests {
             segment_limits::rows_of_a_forgotten_agent_leave_the_segments,
             segment_limits::a_dropped_segment_counts_its_rows,
             segment_limits::the_place_of_the_segments_is_remembered,
+            copies::a_copy_and_a_copy_of_it_have_the_same_pages_labels_and_training_rows,
+            copies::a_copy_that_is_stopped_after_any_step_continues_without_doubling,
+            copies::a_store_that_was_used_between_two_runs_is_not_copied_silently,
+            copies::stores_in_use_and_targets_with_data_are_refused,
+            copies::a_lost_segment_stops_a_copy_before_its_rows_are_listed,
         }
     };
     ($store:ty; $($group:ident :: $name:ident,)*) => {

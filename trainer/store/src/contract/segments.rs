@@ -79,7 +79,7 @@ fn in_journal(handle: &StoreHandle) -> u64 {
 }
 
 /// Messages of three agents: marked rows within and outside of episodes, equal times, and a group of its own for one agent.
-fn messages() -> Vec<Received> {
+pub(super) fn messages() -> Vec<Received> {
     let mut all = vec![received("gw-1", &status(1))];
     for number in 1..=40 {
         let at = 10_000 + 60 * number;
@@ -277,6 +277,60 @@ pub fn small_segments_of_earlier_days_are_merged_and_their_files_deleted_later<T
     compactor.pass(merged_s + REMOVED_FILES_KEPT_S, &mut |_| true).unwrap();
     assert_eq!(stage.files().len(), 1);
     assert_eq!(training(&stage.handle()), expected);
+}
+
+pub fn a_segment_is_not_written_again_within_the_hour_after_it_was_made<T: TestStore>() {
+    let stage = Stage::<T>::new();
+    stage.store.open(Limits::default()).commit(&messages(), 5).unwrap();
+    let mut compactor = stage.compactor(SegmentLimits::default());
+    compactor.pass(START_S, &mut |_| true).unwrap();
+    let made_s = START_S + AGE_S;
+    assert_eq!(compactor.pass(made_s, &mut |_| true).unwrap().segments, 1);
+    stage.handle().forget_agent("gw-1", "ann", 5).unwrap();
+    let expected = training(&stage.handle());
+    let until = made_s + REMOVED_FILES_KEPT_S;
+    for (now_s, replaced) in [(made_s, 0), (until - 1, 0), (until, 1), (until + 1, 0)] {
+        assert_eq!(compactor.pass(now_s, &mut |_| true).unwrap().replaced, replaced, "at {now_s}");
+    }
+    assert_eq!(training(&stage.handle()), expected);
+}
+
+pub fn rows_of_segments_that_are_replaced_while_they_are_read_are_read_once<T: TestStore>() {
+    // With deleted files, a reader that is slower than the time for which they are kept.
+    for (replaced_after, are_files_deleted) in [(0, true), (1, false), (1, true), (70, true), (250, true), (350, true)]
+    {
+        let stage = Stage::<T>::new();
+        let mut store = stage.store.open(Limits::default());
+        let batch = |agent: &str, number| received(agent, &own_samples(1, number, &[(number, false)]));
+        let both = |numbers: std::ops::RangeInclusive<u64>| {
+            numbers.flat_map(|number| [batch("gw-1", number), batch("gw-2", number)]).collect::<Vec<_>>()
+        };
+        store.commit(&both(1..=100), 5).unwrap();
+        stage.compact(small(50), START_S);
+        store.commit(&both(101..=200), 5).unwrap();
+        let (handle, remover) = (stage.handle(), stage.handle());
+        let mut reading = handle.training_rows(&schema_id()).unwrap();
+        let mut read: Vec<_> = reading.by_ref().take(replaced_after).map(Result::unwrap).collect();
+        // The rest of the journal becomes segments; all are written again without the rows of an agent.
+        let mut compactor = stage.compactor(small(50));
+        let mut now_s = 2 * START_S;
+        compactor.pass(now_s, &mut |_| true).unwrap();
+        compactor.pass(now_s + AGE_S, &mut |_| true).unwrap();
+        remover.forget_agent("gw-1", "ann", 5).unwrap();
+        now_s += AGE_S + REMOVED_FILES_KEPT_S;
+        while compactor.pass(now_s, &mut |_| true).unwrap().replaced > 0 {}
+        if are_files_deleted {
+            compactor.pass(now_s + REMOVED_FILES_KEPT_S, &mut |_| true).unwrap();
+        }
+        read.extend(reading.map(Result::unwrap));
+        let place = |row: &TrainingRow| (row.agent, row.place);
+        let places: BTreeSet<_> = read.iter().map(place).collect();
+        assert_eq!(places.len(), read.len(), "read twice, replaced after {replaced_after} rows");
+        let remaining = training(&stage.handle()).0;
+        assert_eq!(remaining.len(), 200);
+        let missing = remaining.iter().filter(|row| !places.contains(&place(row))).count();
+        assert_eq!(missing, 0, "replaced after {replaced_after} rows");
+    }
 }
 
 pub fn batches_of_other_schemas_stay_in_the_journal<T: TestStore>() {

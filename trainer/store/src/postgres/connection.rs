@@ -1,5 +1,6 @@
 //! The address of a database → an open connection, opened again after it was lost.
 
+use super::schema::{LOCKS, Lock};
 use super::session::{Queried, QueryError, Session, Values};
 use super::tls::Tls;
 use super::{address, audit, errors, schema};
@@ -18,19 +19,27 @@ const MAX_REPEATED: u32 = 5;
 /// Pages walk along an index; a bitmap of it would have to be sorted.
 const READING: &str = "SET default_transaction_read_only = on; SET statement_timeout = '300s'; SET jit = off; \
      SET enable_bitmapscan = off";
-/// Acknowledged messages must be on disk, whatever the server's default is; a stronger setting stays. The statements of a
-/// writer select rows by their keys, which arrays of parameters carry, but the planner cannot know how many there are.
-const WRITING: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+/// The server notices only after a moment that a process has ended, and releases its locks then.
+const SHORT_WAIT: &str = "SET lock_timeout = '3s'";
+/// Acknowledged messages must be on disk, whatever the server's default is; a stronger setting stays.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
      SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = '300s'; SET jit = off; \
-     SET enable_hashjoin = off; SET enable_mergejoin = off; \
      SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+/// The statements of a writer select rows by their keys, which arrays of parameters carry, but the planner cannot know how
+/// many there are.
+const WRITING: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off";
+/// A copy reads tables in the order of their keys.
+const COPYING: &str = "SET enable_bitmapscan = off";
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
+    /// Beside other writers.
     Write,
+    /// Without any other writer.
+    Copy,
 }
 
 /// A connection that is opened again after it was lost.
@@ -61,6 +70,7 @@ impl PostgresHandle {
     pub(crate) fn open(url: &StoreUrl) -> Result<Self, StoreError> {
         let mut connection = Connection::open(url, Access::Write)?;
         schema::migrate(&mut connection)?;
+        schema::reject_unfinished(&mut connection)?;
         Ok(Self { connection: RefCell::new(connection), compactor: Cell::new(None) })
     }
 
@@ -71,6 +81,34 @@ impl PostgresHandle {
     pub(crate) fn open_reading(url: &StoreUrl) -> Result<Self, StoreError> {
         let mut connection = Connection::open(url, Access::Read)?;
         schema::check(&mut connection)?;
+        schema::reject_unfinished(&mut connection)?;
+        Ok(Self { connection: RefCell::new(connection), compactor: Cell::new(None) })
+    }
+
+    /// Connects as the only process that writes, to copy the database. A copy may be unfinished.
+    ///
+    /// # Errors
+    /// When another process has it open to write it, and as [`Self::open`].
+    pub(crate) fn open_copy(url: &StoreUrl) -> Result<Self, StoreError> {
+        let mut connection = Connection::open(url, Access::Copy)?;
+        schema::migrate(&mut connection)?;
+        Ok(Self { connection: RefCell::new(connection), compactor: Cell::new(None) })
+    }
+
+    /// Connects as the only process that writes, to a complete store of the current version.
+    ///
+    /// # Errors
+    /// As [`Self::open_copy`].
+    pub(crate) fn open_source(url: &StoreUrl) -> Result<Self, StoreError> {
+        let mut connection = Connection::open(url, Access::Copy)?;
+        let found = schema::check(&mut connection)?;
+        if found == 0 {
+            return Err(StoreError::NoTables { store: url.to_string() });
+        }
+        if found < schema::VERSION {
+            return Err(StoreError::OlderVersion { store: url.to_string(), found, known: schema::VERSION });
+        }
+        schema::reject_unfinished(&mut connection)?;
         Ok(Self { connection: RefCell::new(connection), compactor: Cell::new(None) })
     }
 
@@ -164,15 +202,33 @@ impl Connection {
             self.config.connect(tls)
         };
         let mut session = Session::new(client.map_err(|error| errors::connecting(&self.url, &error))?);
-        let settings = match self.access {
-            Access::Read => READING,
-            Access::Write => WRITING,
+        match self.prepare(&mut session) {
+            Ok(true) => Ok(session),
+            Ok(false) if self.access == Access::Copy => Err(StoreError::Shared { store: self.url.to_string() }),
+            Ok(false) => Err(StoreError::BeingCopied { store: self.url.to_string() }),
+            Err(error) => {
+                let is_lost = errors::is_lost(&error) || session.is_closed();
+                Err(errors::querying(&self.url, error, is_lost))
+            }
+        }
+    }
+
+    /// Sets the settings of a new connection; false if another process copies the store, or, for a copy, uses it. The lock
+    /// belongs to the connection: the server releases it however a process ends.
+    fn prepare(&self, session: &mut Session) -> Queried<bool> {
+        let lock = match self.access {
+            Access::Read => return session.batch(READING).map(|()| true),
+            Access::Write => "SELECT pg_advisory_lock_shared($1, $2)",
+            Access::Copy => "SELECT pg_advisory_lock($1, $2)",
         };
-        session.batch(settings).map_err(|error| {
-            let is_lost = errors::is_lost(&error) || session.is_closed();
-            errors::querying(&self.url, error, is_lost)
-        })?;
-        Ok(session)
+        session.batch(SHORT_WAIT)?;
+        match session.query(lock, &[&LOCKS, &(Lock::Use as i32)]) {
+            Ok(_) => {}
+            Err(error) if errors::is_lock_timeout(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        session.batch(DURABLE)?;
+        session.batch(if self.access == Access::Copy { COPYING } else { WRITING }).map(|()| true)
     }
 
     /// Runs queries. A lost connection is opened again and the queries are repeated once.

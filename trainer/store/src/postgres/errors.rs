@@ -81,6 +81,12 @@ pub(super) fn is_conflict(error: &QueryError) -> bool {
     error.code().is_some_and(|code| conflicts.contains(code))
 }
 
+/// True if another transaction or connection kept a lock for too long.
+pub(super) fn is_lock_timeout(error: &QueryError) -> bool {
+    let QueryError::Database(error) = error else { return false };
+    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+}
+
 /// True if the row belongs to no partition: retention of another process has dropped it.
 pub(super) fn lacks_partition(error: &QueryError) -> bool {
     let QueryError::Database(error) = error else { return false };

@@ -58,6 +58,7 @@ impl PostgresWriter {
     pub(crate) fn open(url: &StoreUrl, limits: Limits) -> Result<Self, StoreError> {
         let mut connection = Connection::open(url, Access::Write)?;
         schema::migrate(&mut connection)?;
+        schema::reject_unfinished(&mut connection)?;
         let (expiry, memory) = (Expiry::default(), Memory::default());
         Ok(Self { connection: RefCell::new(connection), limits, expiry, memory })
     }

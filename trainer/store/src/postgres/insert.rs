@@ -22,7 +22,7 @@ fn draw_ids(session: &mut Session, sequence: &str, count: usize) -> Queried<Vec<
 }
 
 /// Copies rows into a table.
-fn copy<'a>(
+pub(super) fn copy<'a>(
     session: &mut Session,
     statement: &str,
     types: &[Type],

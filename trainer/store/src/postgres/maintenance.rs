@@ -9,6 +9,22 @@ use crate::rows::BACKUP_VERSIONS;
 use crate::traits::{Counters, Maintenance};
 use std::path::Path;
 
+macro_rules! sizes_of_agents {
+    () => {
+        "SELECT a.id, coalesce(samples.bytes, 0) AS sample_bytes, coalesce(samples.n, 0) AS sample_rows, \
+         coalesce(alerts.n, 0) AS alerts, coalesce(updates.n, 0) AS updates FROM agents AS a \
+         LEFT JOIN (SELECT agent, count(*) AS n FROM alerts GROUP BY agent) AS alerts ON alerts.agent = a.id \
+         LEFT JOIN (SELECT agent, count(*) AS n FROM updates GROUP BY agent) AS updates ON updates.agent = a.id \
+         LEFT JOIN (SELECT agent, sum(n) AS n, sum(bytes) AS bytes FROM (SELECT agent, sum(rows) AS n, \
+         sum(octet_length(payload)) AS bytes FROM samples GROUP BY agent UNION ALL \
+         SELECT agent, sum(rows), sum(bytes) FROM segment_agents GROUP BY agent) AS both_places GROUP BY agent) \
+         AS samples ON samples.agent = a.id"
+    };
+}
+
+/// Sizes by agent, from the rows.
+pub(super) const SIZES_OF_AGENTS: &str = sizes_of_agents!();
+
 /// What is counted, and the query that counts the rows that differ.
 const DERIVED: [(&str, &str); 10] = [
     (
@@ -18,15 +34,12 @@ const DERIVED: [(&str, &str); 10] = [
     ),
     (
         "agents with wrong sizes",
-        "SELECT count(*) FROM agents AS a \
-         LEFT JOIN (SELECT agent, count(*) AS n FROM alerts GROUP BY agent) AS alerts ON alerts.agent = a.id \
-         LEFT JOIN (SELECT agent, count(*) AS n FROM updates GROUP BY agent) AS updates ON updates.agent = a.id \
-         LEFT JOIN (SELECT agent, sum(n) AS n, sum(bytes) AS bytes FROM (SELECT agent, sum(rows) AS n, \
-         sum(octet_length(payload)) AS bytes FROM samples GROUP BY agent UNION ALL \
-         SELECT agent, sum(rows), sum(bytes) FROM segment_agents GROUP BY agent) AS both_places GROUP BY agent) \
-         AS samples ON samples.agent = a.id WHERE (stored_alerts, stored_updates, stored_sample_rows, \
-         stored_sample_bytes) <> (coalesce(alerts.n, 0), coalesce(updates.n, 0), coalesce(samples.n, 0), \
-         coalesce(samples.bytes, 0))",
+        concat!(
+            "SELECT count(*) FROM agents AS a JOIN (",
+            sizes_of_agents!(),
+            ") AS s ON s.id = a.id WHERE (a.stored_sample_bytes, a.stored_sample_rows, a.stored_alerts, \
+             a.stored_updates) <> (s.sample_bytes, s.sample_rows, s.alerts, s.updates)"
+        ),
     ),
     (
         "wrong numbers of agents by state, group and release",
@@ -97,19 +110,7 @@ impl Maintenance for PostgresHandle {
         }
         self.snapshot(|session| {
             let mut problems = check_settings(session)?;
-            for (what, query) in DERIVED {
-                let count: i64 = session.query_one(query, &[])?.try_get(0)?;
-                problems.extend((count > 0).then(|| format!("{count} {what}")));
-            }
-            let row = session.query_one(SIZES, &[])?;
-            let counted = tally::sizes(session)?;
-            let counted =
-                [counted.sample_bytes, counted.sample_rows, counted.sample_batches, counted.alerts, counted.updates];
-            let found = (0..counted.len()).map(|column| Ok(row.try_get(column)?)).collect::<Queried<Vec<i64>>>()?;
-            problems
-                .extend((found != counted).then(|| format!("sizes of the tables are {found:?}, counted {counted:?}")));
-            let of_audit = audit::check_log(session, None)?.problems;
-            problems.extend(of_audit.into_iter().map(|problem| format!("audit log: {problem}")));
+            problems.extend(check_tables(session)?);
             Ok(problems)
         })
     }
@@ -129,6 +130,28 @@ impl Maintenance for PostgresHandle {
     fn settle_restored(&self, newest: u64) -> Result<(), StoreError> {
         self.set_counter(Counter::ReleaseVersionFloor, newest.saturating_add(BACKUP_VERSIONS))
     }
+}
+
+/// Derived columns and counts that differ from the rows behind them.
+pub(super) fn check_tables(session: &mut Session) -> Queried<Vec<String>> {
+    let mut problems = Vec::new();
+    for (what, query) in DERIVED {
+        let count: i64 = session.query_one(query, &[])?.try_get(0)?;
+        problems.extend((count > 0).then(|| format!("{count} {what}")));
+    }
+    let counted = tally::sizes(session)?;
+    let counted = [counted.sample_bytes, counted.sample_rows, counted.sample_batches, counted.alerts, counted.updates];
+    let found = stored_sizes(session)?;
+    problems.extend((found != counted).then(|| format!("sizes of the tables are {found:?}, counted {counted:?}")));
+    let of_audit = audit::check_log(session, None)?.problems;
+    problems.extend(of_audit.into_iter().map(|problem| format!("audit log: {problem}")));
+    Ok(problems)
+}
+
+/// Bytes and rows of samples, batches, alerts and updates, from the rows.
+pub(super) fn stored_sizes(session: &mut Session) -> Queried<[i64; 5]> {
+    let row = session.query_one(SIZES, &[])?;
+    Ok([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?])
 }
 
 fn check_settings(session: &mut Session) -> Queried<Vec<String>> {

@@ -6,7 +6,8 @@
 //! several of them in ascending order of their ids: [`lock_agents`](session::Session::lock_agents). Two transactions that
 //! follow this rule cannot deadlock. A label, which changes one row, needs no lock. Further locks follow those of agents: of the list of
 //! segments ([`segment_changes`]), then of counters, and last of the audit log ([`audit`]). Should PostgreSQL end a transaction
-//! because of a deadlock or a serialization failure nevertheless, it is repeated, see [`connection`].
+//! because of a deadlock or a serialization failure nevertheless, it is repeated, see [`connection`]. Every connection that
+//! writes shares a lock of the store, which a copy of the store takes for itself.
 
 mod address;
 mod agent_rows;
@@ -16,6 +17,7 @@ mod audit;
 mod batch;
 mod classes;
 mod connection;
+mod copying;
 mod counters;
 mod episode_pages;
 mod episode_rows;

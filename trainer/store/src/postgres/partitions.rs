@@ -2,8 +2,9 @@
 
 use super::connection::Connection;
 use super::schema::Lock;
-use super::session::{Queried, Session};
+use super::session::{Queried, QueryError, Session};
 use crate::error::StoreError;
+use std::collections::BTreeSet;
 
 const DAY_S: i64 = 86_400;
 /// Tables of messages, the letter before the number of a period, and its length in seconds.
@@ -11,6 +12,8 @@ const TABLES: [(&str, char, i64); 3] =
     [("alerts", 'w', 7 * DAY_S), ("updates", 'w', 7 * DAY_S), ("samples", 'd', DAY_S)];
 /// Latest time with a partition, so that a wrong clock overflows nothing: year 9999.
 const LATEST_S: i64 = 253_402_300_799;
+/// Partitions of a table that a copy creates, at most: a query locks all of them.
+const MAX_PERIODS: i64 = 1_000;
 /// Partitions of a table that one pass looks at, at most.
 const MAX_LOOKED_AT: i64 = 64;
 
@@ -50,17 +53,44 @@ fn create(session: &mut Session, now_s: i64) -> Queried<()> {
     for (table, letter, length_s) in TABLES {
         // The next period's, too, so that no commit waits for it when the period begins.
         for period in [now_s / length_s, now_s / length_s + 1] {
-            let name = format!("{table}_{letter}{period}");
-            let exists: bool = session.query_one("SELECT to_regclass($1) IS NOT NULL", &[&name])?.try_get(0)?;
-            if !exists {
-                let (from, to) = (period * length_s, (period + 1) * length_s);
-                // Attaching a table, other than creating a partition, does not wait for readers.
-                session.batch(&format!(
-                    "CREATE TABLE {name} (LIKE {table} INCLUDING ALL); \
-                     ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({to})"
-                ))?;
-            }
+            create_one(session, (table, letter, length_s), period)?;
         }
+    }
+    Ok(())
+}
+
+/// Creates a partition if it is missing; true if it was.
+fn create_one(session: &mut Session, (table, letter, length_s): (&str, char, i64), period: i64) -> Queried<bool> {
+    let name = format!("{table}_{letter}{period}");
+    let exists: bool = session.query_one("SELECT to_regclass($1) IS NOT NULL", &[&name])?.try_get(0)?;
+    if !exists {
+        let (from, to) = (period * length_s, (period + 1) * length_s);
+        // Attaching a table, other than creating a partition, does not wait for readers.
+        session.batch(&format!(
+            "CREATE TABLE {name} (LIKE {table} INCLUDING ALL); \
+             ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({from}) TO ({to})"
+        ))?;
+    }
+    Ok(!exists)
+}
+
+/// True for a time of receipt that the trainer can have stored.
+pub(super) fn is_time(received_s: i64) -> bool {
+    (0..=LATEST_S).contains(&received_s)
+}
+
+/// Creates the partitions of a table for these times of receipt.
+pub(super) fn create_for(session: &mut Session, table: &str, times: &[i64]) -> Queried<()> {
+    let Some(of) = TABLES.iter().find(|(name, ..)| *name == table) else { return Ok(()) };
+    session.lock(Lock::Partitions)?;
+    let periods: BTreeSet<i64> = times.iter().map(|at_s| at_s / of.2).collect();
+    let mut is_new = false;
+    for period in periods {
+        is_new |= create_one(session, *of, period)?;
+    }
+    let count = "SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass($1)";
+    if is_new && session.query_one(count, &[&table])?.try_get::<_, i64>(0)? > MAX_PERIODS {
+        return Err(QueryError::Invalid("messages of more than 1000 weeks, or samples of more than 1000 days"));
     }
     Ok(())
 }

@@ -2,7 +2,10 @@
 
 use super::connection::Connection;
 use super::session::{Queried, Session};
+use crate::copied_tables::UNFINISHED;
 use crate::error::StoreError;
+use crate::fields::Fields;
+use crate::statements::SETTING;
 use std::path::PathBuf;
 
 /// One script per version; a database of version n needs the scripts from index n on.
@@ -31,6 +34,8 @@ pub(super) enum Lock {
     Segments = 5,
     /// Entries of the audit log, which are numbered in the order of their commits.
     Audit = 6,
+    /// Shared by every connection that writes, and exclusive for a process that copies the store.
+    Use = 7,
 }
 
 /// What a database contains.
@@ -74,6 +79,16 @@ pub(super) fn check(connection: &mut Connection) -> Result<u32, StoreError> {
         return Err(StoreError::NewerVersion { path: PathBuf::from(store), found: version, known: VERSION });
     }
     Ok(version)
+}
+
+/// Rejects a store that [`crate::StoreCopy`] has not completed.
+pub(super) fn reject_unfinished(connection: &mut Connection) -> Result<(), StoreError> {
+    let is_unfinished = connection.read(|session| {
+        let has_settings: bool = session.query_one("SELECT to_regclass('settings') IS NOT NULL", &[])?.try_get(0)?;
+        Ok(has_settings && session.row(&SETTING, &[&UNFINISHED], |row| row.text(0))?.is_some())
+    })?;
+    let store = || connection.url().to_string();
+    if is_unfinished { Err(StoreError::Unfinished { store: store() }) } else { Ok(()) }
 }
 
 /// Runs the missing scripts in one transaction; several processes may do so at once.

@@ -1,7 +1,7 @@
 //! Statements → rows, on one connection.
 
 use super::schema::{LOCKS, Lock};
-use postgres::types::ToSql;
+use postgres::types::{ToSql, Type};
 use postgres::{Client, CopyInWriter, Row, Statement};
 use std::collections::HashMap;
 
@@ -49,6 +49,11 @@ impl Session {
         let statement = self.client.prepare(text)?;
         self.statements.insert(text.to_owned(), statement.clone());
         Ok(statement)
+    }
+
+    /// Types of the columns that a query returns.
+    pub(super) fn column_types(&mut self, text: &str) -> Queried<Vec<Type>> {
+        Ok(self.prepared(text)?.columns().iter().map(|column| column.type_().clone()).collect())
     }
 
     /// All rows of a query.

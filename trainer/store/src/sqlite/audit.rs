@@ -26,10 +26,11 @@ pub(super) fn append(connection: &Connection, entry: &AuditEntry) -> rusqlite::R
 
 /// Checks the log in one state of the file.
 pub(super) fn check_log(connection: &Connection, sought: Option<[u8; 32]>) -> rusqlite::Result<AuditCheck> {
-    let snapshot = connection.unchecked_transaction()?;
-    let head = snapshot.prepare_cached(&AUDIT_HEAD)?.query_row([], |row| fields::audit_head(row)).optional()?;
+    // A copy of the store has begun one.
+    let _snapshot = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
+    let head = connection.prepare_cached(&AUDIT_HEAD)?.query_row([], |row| fields::audit_head(row)).optional()?;
     check(sought, head, |after| {
-        let mut statement = snapshot.prepare_cached(&AUDIT_AFTER)?;
+        let mut statement = connection.prepare_cached(&AUDIT_AFTER)?;
         statement.query_map((after, CHECKED_AT_ONCE), |row| fields::audit_record(row))?.collect()
     })
 }

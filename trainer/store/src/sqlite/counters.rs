@@ -29,3 +29,9 @@ pub(super) fn store_id(connection: &Connection) -> rusqlite::Result<u64> {
     let text = "SELECT value FROM counters WHERE name = 'store-id'";
     connection.query_row(text, [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
 }
+
+/// Replaces the number that identifies the store.
+pub(super) fn set_store_id(connection: &Connection, id: u64) -> rusqlite::Result<()> {
+    let text = "INSERT INTO counters (name, value) VALUES ('store-id', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1";
+    connection.execute(text, [id.cast_signed()]).map(drop)
+}

@@ -1,6 +1,6 @@
 //! The file, from any process beside the collecting one → its handle.
 
-use super::{audit, counters, schema};
+use super::{audit, copying, counters, schema};
 use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::traits::{Counters, Handle, Leases};
@@ -44,6 +44,15 @@ impl Counters for SqliteHandle {
     }
 }
 
+/// Rejects a file that [`crate::StoreCopy`] has not completed.
+pub(super) fn reject_unfinished(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    match copying::is_unfinished(connection) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(StoreError::Unfinished { store: path.display().to_string() }),
+        Err(error) => Err(StoreError::from_sql(path, error)),
+    }
+}
+
 impl SqliteHandle {
     /// Opens an existing file and migrates it if needed.
     ///
@@ -51,6 +60,7 @@ impl SqliteHandle {
     /// When the file does not exist, or as for [`super::SqliteWriter::open`].
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = schema::open_existing(path)?;
+        reject_unfinished(path, &connection)?;
         Ok(Self { path: path.to_path_buf(), connection })
     }
 
@@ -60,6 +70,7 @@ impl SqliteHandle {
     /// When the file does not exist, or as for [`super::SqliteWriter::open`].
     pub(crate) fn open_reading(path: &Path) -> Result<Self, StoreError> {
         let connection = schema::open_reading(path)?;
+        reject_unfinished(path, &connection)?;
         Ok(Self { path: path.to_path_buf(), connection })
     }
 

@@ -13,6 +13,7 @@ mod batch;
 mod cache;
 mod check;
 mod classes;
+mod copying;
 mod counters;
 mod episode_pages;
 mod episode_rows;

@@ -5,6 +5,7 @@
 
 use super::batch::{AgentActivity, PendingBatch, Totals};
 use super::cache::WriterCache;
+use super::handle::reject_unfinished;
 use super::progress::{self, RunProgress};
 use super::prune::Pruner;
 use super::{agent_states, counters, forget, groups, schema};
@@ -66,6 +67,7 @@ impl SqliteWriter {
     fn with_lock(path: &Path, limits: Limits, lock: Option<File>) -> Result<Self, StoreError> {
         let connection = schema::open(path)?;
         make_private(path)?;
+        reject_unfinished(path, &connection)?;
         let cache = WriterCache::load(&connection).map_err(|error| StoreError::from_sql(path, error))?;
         connection.set_prepared_statement_cache_capacity(64);
         let expiry = Expiry::default();
@@ -125,7 +127,7 @@ pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Creates the file with mode 600 if it is missing. SQLite gives new `-wal` and `-shm` files the mode of the store.
-fn create_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
     match private_file::create_new(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
             Err(StoreError::Open { path: path.to_path_buf(), reason: error.to_string() })
@@ -135,7 +137,7 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Takes other accounts' access to the files of a store away, which an earlier version or a lax umask left open.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     for ending in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(ending);

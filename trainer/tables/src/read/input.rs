@@ -1,8 +1,8 @@
 //! A path → its files; a file → its decompressed bytes, with digest and progress.
 
-use super::gzip::Members;
 use crate::error::TableError;
 use crate::keys::hex;
+use lapwing_capture::gzip::Members;
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::fs::File;

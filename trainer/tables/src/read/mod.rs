@@ -12,7 +12,6 @@
 
 mod delimited;
 mod fill;
-mod gzip;
 mod input;
 mod json;
 mod parquet;
