@@ -12,6 +12,7 @@ mod episode_features;
 mod episode_walk;
 mod error;
 mod fields;
+mod identity_rows;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
@@ -42,6 +43,7 @@ pub use committed::{Committed, Rejection};
 pub use compactor::{Compaction, Compactor, REMOVED_FILES_KEPT_S, Step};
 pub use counter::Counter;
 pub use error::StoreError;
+pub use identity_rows::MAX_TOKENS;
 pub use lapwing_fleet::{
     AgentState, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label, Release, UNKNOWN_CLASS,
 };

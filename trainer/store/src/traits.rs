@@ -6,11 +6,13 @@
 mod agents;
 mod episodes;
 mod groups;
+mod identities;
 mod segments;
 
 pub use agents::{Agents, MAX_SILENCED};
 pub use episodes::Episodes;
 pub use groups::Groups;
+pub use identities::{Identities, IdentityFilter};
 pub use segments::Segments;
 
 use crate::committed::Committed;
@@ -345,6 +347,7 @@ pub trait Handle:
     + Episodes
     + Groups
     + HeldReleases
+    + Identities
     + Jobs
     + Leases
     + Maintenance

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_store.sql"),
     include_str!("../../migrations/postgres/0002_groups_and_pages.sql"),
     include_str!("../../migrations/postgres/0003_segments.sql"),
+    include_str!("../../migrations/postgres/0006_identities.sql"),
 ];
 
 /// Newest schema version.
@@ -28,6 +29,8 @@ pub(super) enum Lock {
     Retention = 4,
     /// The list of segments, which are numbered in the order of their commits.
     Segments = 5,
+    /// Claims on tokens and names, which are decided one after the other.
+    Identities = 7,
 }
 
 /// What a database contains.
