@@ -23,6 +23,9 @@ const NEXT: &str = "next.key";
 /// The certificate of the authority before the last rotation.
 const PREVIOUS: &str = "previous.pem";
 
+/// Files that a backup needs; those that exist.
+pub const AUTHORITY_FILES: [&str; 3] = [CURRENT, NEXT, PREVIOUS];
+
 /// The authority, with its key in memory.
 pub struct Authority {
     folder: PathBuf,
@@ -89,7 +92,7 @@ impl Authority {
     /// When a file cannot be read.
     pub fn trusted_pem(&self) -> Result<String, AuthorityError> {
         let mut all = String::new();
-        for name in [CURRENT, NEXT, PREVIOUS] {
+        for name in AUTHORITY_FILES {
             let path = self.folder.join(name);
             if path.exists() {
                 all += &files::read_certificate_pem(&path)?;

@@ -14,7 +14,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-pub use authority::{Authority, ROTATION_DAYS};
+pub use authority::{AUTHORITY_FILES, Authority, ROTATION_DAYS};
 pub use error::AuthorityError;
 pub use files::Passphrase;
 pub use issue::{Issued, IssuedPem, Subject};

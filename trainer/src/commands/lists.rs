@@ -1,5 +1,6 @@
 //! The store of a running `serve` → `agents`, `alerts`, `label` and `retrain`.
 
+use super::identities::{self, IdentityAction};
 use super::store_args::StoreArgs;
 use super::user;
 use crate::config::NAME_RULE;
@@ -56,6 +57,9 @@ pub(crate) enum AgentsAction {
         /// Group [default: none, the group that it reports].
         group: Option<String>,
     },
+    /// Identities.
+    #[command(flatten)]
+    Identity(IdentityAction),
 }
 
 /// `alerts`.
@@ -128,6 +132,7 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
     match &args.action {
         Some(AgentsAction::Forget { store: own, names }) => return forget(&url(own)?, names),
         Some(AgentsAction::Group { store: own, name, group }) => return assign(&url(own)?, name, group.as_deref()),
+        Some(AgentsAction::Identity(action)) => return identities::run(store, action),
         None => {}
     }
     let agents = StoreHandle::open(store)?.agents()?;

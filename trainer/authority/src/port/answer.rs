@@ -37,13 +37,13 @@ pub(super) enum Outcome {
 }
 
 /// Answers requests.
-pub(super) struct Desk {
+pub(super) struct Registrar {
     authority: Authority,
     store: StoreHandle,
     grants: Grants,
 }
 
-impl Desk {
+impl Registrar {
     pub(super) fn new(authority: Authority, store: StoreHandle, grants: Grants) -> Self {
         Self { authority, store, grants }
     }

@@ -15,7 +15,7 @@ pub use counts::{PortCount, PortCounts};
 use super::authority::Authority;
 use super::error::AuthorityError;
 use super::issue::Issued;
-use answer::{Desk, Outcome};
+use answer::{Outcome, Registrar};
 use attempts::Attempts;
 use counts::count;
 use lapwing_common::clock;
@@ -88,8 +88,8 @@ impl EnrolmentPort {
     ) -> Result<Self, PortError> {
         let failed = |source| PortError::Listen { address, source };
         let counts = Arc::new(PortCounts::default());
-        let desk = Arc::new(Mutex::new(Desk::new(authority, store, grants)));
-        let tls = Tls::new(Arc::clone(&desk), names)?;
+        let registrar = Arc::new(Mutex::new(Registrar::new(authority, store, grants)));
+        let tls = Tls::new(Arc::clone(&registrar), names)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(THREADS)
@@ -100,7 +100,7 @@ impl EnrolmentPort {
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (shutdown, requested) = oneshot::channel();
-        let port = Port { desk, attempts: Arc::default(), counts: Arc::clone(&counts) };
+        let port = Port { registrar, attempts: Arc::default(), counts: Arc::clone(&counts) };
         let run = move || runtime.block_on(serve(listener, tls, port, async move { drop(requested.await) }));
         let thread = std::thread::Builder::new().name("enrolment-port".into()).spawn(run).map_err(failed)?;
         tracing::info!(%address, "enrolment port listens");
@@ -123,21 +123,21 @@ impl EnrolmentPort {
 
 /// The port's certificate, renewed while it runs.
 struct Tls {
-    desk: Arc<Mutex<Desk>>,
+    registrar: Arc<Mutex<Registrar>>,
     names: Vec<String>,
     acceptor: TlsAcceptor,
     until_s: u64,
 }
 
 impl Tls {
-    fn new(desk: Arc<Mutex<Desk>>, names: Vec<String>) -> Result<Self, PortError> {
-        let (acceptor, until_s) = Self::issue(&desk, &names, clock::now_s())?;
-        Ok(Self { desk, names, acceptor, until_s })
+    fn new(registrar: Arc<Mutex<Registrar>>, names: Vec<String>) -> Result<Self, PortError> {
+        let (acceptor, until_s) = Self::issue(&registrar, &names, clock::now_s())?;
+        Ok(Self { registrar, names, acceptor, until_s })
     }
 
-    fn issue(desk: &Mutex<Desk>, names: &[String], now_s: u64) -> Result<(TlsAcceptor, u64), PortError> {
-        let desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let Issued { chain, key, until_s } = desk.authority().issue_server(names, now_s)?;
+    fn issue(registrar: &Mutex<Registrar>, names: &[String], now_s: u64) -> Result<(TlsAcceptor, u64), PortError> {
+        let registrar = registrar.lock().unwrap_or_else(PoisonError::into_inner);
+        let Issued { chain, key, until_s } = registrar.authority().issue_server(names, now_s)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -149,7 +149,7 @@ impl Tls {
     /// The acceptor of a connection that begins at `now_s`.
     fn acceptor(&mut self, now_s: u64) -> TlsAcceptor {
         if now_s.saturating_add(RENEW_S) >= self.until_s {
-            match Self::issue(&self.desk, &self.names, now_s) {
+            match Self::issue(&self.registrar, &self.names, now_s) {
                 Ok((acceptor, until_s)) => (self.acceptor, self.until_s) = (acceptor, until_s),
                 Err(error) => tracing::error!(%error, "cannot renew the enrolment port's certificate"),
             }
@@ -161,7 +161,7 @@ impl Tls {
 /// What every connection uses.
 #[derive(Clone)]
 struct Port {
-    desk: Arc<Mutex<Desk>>,
+    registrar: Arc<Mutex<Registrar>>,
     attempts: Arc<Mutex<Attempts>>,
     counts: Arc<PortCounts>,
 }
@@ -234,10 +234,10 @@ impl Port {
     }
 
     async fn answer(&self, request: Vec<u8>, binding: Binding, peer: IpAddr) -> io::Result<EnrolmentResponse> {
-        let desk = Arc::clone(&self.desk);
+        let registrar = Arc::clone(&self.registrar);
         let answer = move || {
-            let desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
-            desk.answer(&request, &binding, clock::now_s())
+            let registrar = registrar.lock().unwrap_or_else(PoisonError::into_inner);
+            registrar.answer(&request, &binding, clock::now_s())
         };
         let (response, outcome) = tokio::task::spawn_blocking(answer).await.map_err(io::Error::other)?;
         if matches!(outcome, Outcome::Unproven) {
