@@ -2,9 +2,11 @@
 //!
 //! Unknown keys are rejected with the nearest known one; time spans have a unit (`60s`, `500ms`, `5m`, `1h`).
 
+mod enrolled;
 mod live;
 
 pub use crate::detector::EngineChoice;
+use crate::identity::Identity;
 pub use crate::outbox::Delivery;
 use crate::sampler::INTERVAL_ROWS;
 pub use lapwing_config::ConfigError;
@@ -43,6 +45,9 @@ pub struct Config {
     /// Status on this machine.
     pub status: StatusSection,
     pub(crate) response: ResponseSection,
+    /// The identity in the state folder. Not a key of the file.
+    #[serde(skip)]
+    pub(crate) identity: Option<Identity>,
 }
 
 /// `[meter]`.
@@ -148,6 +153,8 @@ pub struct MqttSection {
     pub(crate) ca_file: Option<PathBuf>,
     /// When a message leaves the outbox.
     pub(crate) delivery: Delivery,
+    /// Token for `enroll`, in images for many gateways. Default: none.
+    pub(crate) token: Option<String>,
 }
 
 impl MqttSection {
@@ -177,6 +184,9 @@ pub struct UpdateSection {
     pub(crate) version_dir: Option<PathBuf>,
     /// Public key files of those who may sign releases, at most 4.
     pub keys: Vec<PathBuf>,
+    /// Lines of key files that came with the identity. Not a key of the file.
+    #[serde(skip)]
+    pub(crate) enrolled_keys: Vec<String>,
 }
 
 impl Config {

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::lan;
 use anyhow::Context;
 use lapwing_live::{LiveOptions, LiveSource};
+use lapwing_shared::release::signature::TRUSTED_KEYS;
 use lapwing_shared::units::Timestamp;
 use std::net::IpAddr;
 use std::path::Path;
@@ -30,7 +31,9 @@ pub(crate) fn complete(config: &mut Config) -> anyhow::Result<()> {
     }
     if config.detector.release.is_none() && Path::new(PACKAGED_RELEASE).exists() {
         config.detector.release = Some(PACKAGED_RELEASE.into());
-        if Path::new(PACKAGED_KEY).exists() && config.update.keys.len() < 4 {
+        if Path::new(PACKAGED_KEY).exists()
+            && config.update.keys.len() + config.update.enrolled_keys.len() < TRUSTED_KEYS
+        {
             config.update.keys.push(PACKAGED_KEY.into());
         }
         tracing::info!(

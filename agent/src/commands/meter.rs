@@ -20,7 +20,7 @@ use crate::pipeline::{self, WhenBehind};
 use crate::publish::channel_ends::Reporter;
 use crate::publish::network_thread::NetworkThread;
 use crate::publish::session::Fallback;
-use crate::release_file::{Loaded, trusted_keys};
+use crate::release_file::{Loaded, configured_keys};
 use crate::report::SharedReport;
 use crate::response::{Helper, Responder};
 use crate::sampler::Sampler;
@@ -219,7 +219,7 @@ fn open(path: &Path, stopped: &Arc<AtomicBool>) -> Result<FileSource, CaptureErr
 /// The configured release, to score with, and the function that loads it again.
 fn load_release(path: &Path, config: &Config) -> anyhow::Result<(Installed, Fallback<Box<dyn Engine>>)> {
     let engines = Engines(config.detector.engine);
-    let keys = trusted_keys(&config.update.keys)?;
+    let keys = configured_keys(&config.update)?;
     if keys.iter().next().is_none() {
         tracing::warn!(release = %path.display(), "signature not checked: no key is configured");
     }
