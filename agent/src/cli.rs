@@ -104,12 +104,12 @@ pub(crate) enum Command {
 pub(crate) struct EnrollArgs {
     /// Token [default: mqtt.token in the configuration file, if the agent is not enrolled].
     pub(crate) token: Option<String>,
-    /// Configuration file [default: /etc/lapwing/agent.toml, if it exists].
+    /// Configuration file [default: that of the package, if there is one].
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Folder for the identity; overrides update.state-dir.
+    /// Folder for the identity [default: update.version-dir, otherwise update.state-dir].
     #[arg(long, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) identity_dir: Option<PathBuf>,
     /// Name of this agent [default: mqtt.agent, or the token's name, or the host name and 8 digits].
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,

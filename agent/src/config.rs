@@ -2,7 +2,7 @@
 //!
 //! Unknown keys are rejected with the nearest known one; time spans have a unit (`60s`, `500ms`, `5m`, `1h`).
 
-mod enrolled;
+pub(crate) mod enrolled;
 mod live;
 
 pub use crate::detector::EngineChoice;
@@ -11,6 +11,7 @@ pub use crate::outbox::Delivery;
 use crate::sampler::INTERVAL_ROWS;
 pub use lapwing_config::ConfigError;
 use lapwing_shared::context::local::{LOCAL_PREFIXES, LocalNetworks, Prefix};
+use lapwing_shared::enrolment::Token;
 use lapwing_shared::features::meter::{DEFAULT_HOSTS, MeterConfig};
 use lapwing_shared::flow::lru::CAPACITY_LIMIT;
 use lapwing_shared::flow::table::FlowTableConfig;
@@ -229,6 +230,9 @@ impl Config {
         }
         if self.mqtt.urls().count() > BROKERS {
             return Err(ConfigError::value("mqtt.urls", self.mqtt.urls().count(), "expected at most 4 brokers"));
+        }
+        if let Some(Err(error)) = self.mqtt.token.as_ref().map(|token| token.trim().parse::<Token>()) {
+            return Err(ConfigError::value("mqtt.token", "…", error.to_string()));
         }
         self.check_live()?;
         if self.update.keys.len() > 4 {

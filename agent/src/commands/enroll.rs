@@ -15,10 +15,12 @@ use lapwing_shared::release::name::{NAME_RULE, parse_name};
 use lapwing_shared::units::Utc;
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Configuration file of packages, used if it exists and none is named.
-const PACKAGED_CONFIG: &str = "/etc/lapwing/agent.toml";
+/// Configuration files of packages, of Debian and of OpenWrt; the first that exists is used if none is named.
+const PACKAGED_CONFIGS: [&str; 2] = ["/etc/lapwing/agent.toml", "/var/run/lapwing-root/agent.toml"];
 /// Digits of a fingerprint to show, as the trainer's lists do.
 const SHOWN_DIGITS: usize = 16;
 /// Pause after a failed attempt with `--wait`.
@@ -29,11 +31,11 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// # Errors
 /// When the token, the name or the state folder is invalid, or the trainer refuses.
 pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<String> {
-    let config = configuration(args)?;
-    let folder = config.update.state_dir.as_deref();
-    let folder = folder.context("no folder for the identity; set update.state-dir, or name one with --state-dir")?;
-    let mut disk = Folder::open(folder).with_context(|| format!("cannot use state folder {}", folder.display()))?;
-    let enrolment = enrolment(args, &config)?;
+    let config = configuration(args.config.as_deref())?;
+    let folder = args.identity_dir.as_deref().or(config.identity_dir());
+    let folder = folder.context("no folder for the identity; set update.state-dir, or name one with --identity-dir")?;
+    let mut disk = open(folder)?;
+    let enrolment = enrolment(args.token.as_deref(), args.name.as_deref(), &config)?;
     loop {
         match enrol(&mut disk, &enrolment, ask) {
             Ok(Progress::Enrolled(identity)) => return Ok(described(&identity)?),
@@ -54,23 +56,54 @@ pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<String> {
     }
 }
 
-fn configuration(args: &EnrollArgs) -> anyhow::Result<Config> {
-    let mut config = match &args.config {
-        Some(path) => Config::load(path)?,
-        None if Path::new(PACKAGED_CONFIG).exists() => Config::load(Path::new(PACKAGED_CONFIG))?,
-        None => Config::default(),
+/// Enrols while the agent runs, with the token of the configuration, if the agent is not enrolled. Then stops the agent:
+/// its service manager starts it again, and it uses its identity. The result is true after that.
+///
+/// # Errors
+/// When the token or the name is invalid, or the thread cannot be started.
+pub(crate) fn in_background(config: &Config, stopped: &Arc<AtomicBool>) -> anyhow::Result<Arc<AtomicBool>> {
+    let is_enrolled = Arc::new(AtomicBool::new(false));
+    let (Some(_), Some(folder)) = (config.enrolment_token(), config.identity_dir()) else { return Ok(is_enrolled) };
+    let enrolment = enrolment(None, None, config)?;
+    let mut disk = open(folder)?;
+    let (stopped, done) = (Arc::clone(stopped), Arc::clone(&is_enrolled));
+    let work = move || {
+        while !stopped.load(Ordering::Relaxed) {
+            match enrol(&mut disk, &enrolment, ask) {
+                Ok(Progress::Enrolled(identity)) => {
+                    tracing::info!(agent = %identity.name, "enrolled; the agent restarts with its identity");
+                    done.store(true, Ordering::Relaxed);
+                    stopped.store(true, Ordering::Relaxed);
+                }
+                Ok(Progress::Waiting { name, fingerprint, .. }) => {
+                    tracing::info!("{}", waiting(&name, &fingerprint).trim_end().replace('\n', "; "));
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) if error.is_temporary() => {
+                    tracing::warn!(%error, "not enrolled; trying again");
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => return tracing::error!(%error, "not enrolled; this agent reports nothing"),
+            }
+        }
     };
-    config.update.state_dir = args.state_dir.clone().or(config.update.state_dir);
-    Ok(config)
+    std::thread::Builder::new().name("enrolment".into()).spawn(work)?;
+    Ok(is_enrolled)
 }
 
-fn enrolment(args: &EnrollArgs, config: &Config) -> anyhow::Result<Enrolment> {
-    let token = args.token.as_ref().or(config.mqtt.token.as_ref()).map(|text| text.trim().parse()).transpose()?;
-    let chosen = match (&args.name, config.mqtt.agent.as_str()) {
-        (None, "") => None,
-        (Some(name), _) => Some(name.as_str()),
-        (None, configured) => Some(configured),
-    };
+fn open(folder: &Path) -> anyhow::Result<Folder> {
+    Folder::open(folder).with_context(|| format!("cannot use folder {} for the identity", folder.display()))
+}
+
+fn configuration(named: Option<&Path>) -> anyhow::Result<Config> {
+    let packaged = || PACKAGED_CONFIGS.into_iter().map(Path::new).find(|path| path.exists());
+    Ok(named.or_else(packaged).map_or_else(|| Ok(Config::default()), Config::load)?)
+}
+
+/// What the command line and the configuration ask for.
+fn enrolment(token: Option<&str>, name: Option<&str>, config: &Config) -> anyhow::Result<Enrolment> {
+    let token = token.or(config.mqtt.token.as_deref()).map(|text| text.trim().parse()).transpose()?;
+    let chosen = name.or(Some(config.mqtt.agent.as_str())).filter(|name| !name.is_empty());
     let chosen =
         chosen.map(|name| parse_name(name).with_context(|| format!("agent name {name:?}: expected {NAME_RULE}")));
     let mut seed = [0; 32];
@@ -125,18 +158,16 @@ mod tests {
     fn a_token_and_a_name_come_from_the_command_line_or_the_configuration() {
         let token = lapwing_shared::enrolment::Token::new([1; 32], 7, [2; 16], "hub:8481").unwrap();
         let config = Config::parse(&format!("[mqtt]\nagent = 'attic'\ntoken = '{}'\n", token.text())).unwrap();
-        let from_file = enrolment(&parse(&[]), &config).unwrap();
+        let from_file = enrolment(None, None, &config).unwrap();
         assert_eq!((from_file.token, from_file.chosen.as_deref()), (Some(token), Some("attic")));
-        let named = enrolment(&parse(&["--name", "cellar"]), &config).unwrap();
+        let named = enrolment(None, Some("cellar"), &config).unwrap();
         assert_eq!(named.chosen.as_deref(), Some("cellar"));
         assert_ne!(named.seed, from_file.seed);
-        let none = enrolment(&parse(&[]), &Config::default()).unwrap();
+        let none = enrolment(None, None, &Config::default()).unwrap();
         assert_eq!((none.token, none.chosen), (None, None));
-        let error = enrolment(&parse(&["lapwing2.x"]), &config).unwrap_err().to_string();
+        let error = enrolment(Some("lapwing2.x"), None, &config).unwrap_err().to_string();
         assert!(error.contains("newer trainer"), "{error}");
-        assert!(
-            enrolment(&parse(&["--name", "_x"]), &config).unwrap_err().to_string().contains("letter or digit first")
-        );
+        assert!(enrolment(None, Some("_x"), &config).unwrap_err().to_string().contains("letter or digit first"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::config::Config;
+use crate::config::enrolled::PACKAGED_KEY;
 use crate::lan;
 use anyhow::Context;
 use lapwing_live::{LiveOptions, LiveSource};
@@ -14,8 +15,6 @@ use std::sync::atomic::AtomicBool;
 
 /// Release of the package, used if none is configured.
 const PACKAGED_RELEASE: &str = "/usr/share/lapwing/release.lwr";
-/// Public key for its signature.
-const PACKAGED_KEY: &str = "/usr/share/lapwing/release.pub";
 
 /// Fills in interface and release if they are not configured.
 ///

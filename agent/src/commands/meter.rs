@@ -82,6 +82,10 @@ pub fn meter(
         tracing::info!(measures = %run.confinement.join("; "), "confined");
     }
     before_threads()?;
+    #[cfg(feature = "tls")]
+    if !matches!(input, Input::Files(_)) {
+        run.is_enrolled = super::enroll::in_background(&config, stopped)?;
+    }
     run.listeners = listeners;
     let left = Cell::new(options.packets);
     let Some(live) = live else {
@@ -105,6 +109,8 @@ struct Run {
     controller: Option<Controller>,
     confinement: Vec<String>,
     helper: Option<Helper>,
+    /// Becomes true if the agent has enrolled and must start again.
+    is_enrolled: Arc<AtomicBool>,
 }
 
 /// Runs everything behind the sources, to the end.
@@ -125,7 +131,7 @@ fn drive<S: PacketSource>(
     let meter_config = config.meter_config()?;
     let listeners = run.listeners.take();
     let socket = listeners.map(|listeners| listeners.serve(&report, network.weak_sender())).transpose()?;
-    let shared = run.shared.clone();
+    let (shared, is_enrolled) = (run.shared.clone(), Arc::clone(&run.is_enrolled));
     let (listener, control) = network.scoring_ends(monitor(config, &meter_config, &report, run), responder);
     let scoring = scoring(config, &meter_config, release, &report, listener)?;
     let mut meter = Meter::new(&meter_config);
@@ -148,6 +154,8 @@ fn drive<S: PacketSource>(
         write_json(&summary, path)?;
     }
     outcome.result?;
+    // An error, so that service managers start the agent again.
+    anyhow::ensure!(!is_enrolled.load(Ordering::Relaxed), "enrolled: start the agent again, and it uses its identity");
     Ok(summary)
 }
 

@@ -4,7 +4,11 @@ use super::Config;
 use crate::clock;
 use crate::disk::Folder;
 use crate::identity::{self, Identity};
+use lapwing_shared::enrolment::Token;
+use std::path::Path;
 
+/// Public key of the packaged release, which does not replace the keys of an identity.
+pub(crate) const PACKAGED_KEY: &str = "/usr/share/lapwing/release.pub";
 /// Warn of the end of the certificate so long before.
 const WARNING_S: u64 = 60 * 86_400;
 
@@ -13,7 +17,7 @@ impl Config {
     /// that cannot be read is logged: the agent detects without it.
     pub(crate) fn use_identity(&mut self) {
         // Opening would create it.
-        let folder = self.update.state_dir.as_deref().filter(|folder| folder.exists());
+        let folder = self.identity_dir().filter(|folder| folder.exists());
         let Some(mut disk) = folder.and_then(|folder| Folder::open(folder).ok()) else { return };
         match identity::read(&mut disk) {
             Ok(None) => {}
@@ -35,10 +39,21 @@ impl Config {
         if self.mqtt.group.is_empty() {
             enrolled.group.as_str().clone_into(&mut self.mqtt.group);
         }
-        if self.update.keys.is_empty() {
+        if self.update.keys.iter().all(|key| key == Path::new(PACKAGED_KEY)) {
             self.update.enrolled_keys = enrolled.keys.iter().map(|line| line.as_str().to_owned()).collect();
         }
         self.identity = Some(identity);
+    }
+
+    /// The folder of the identity: of the two folders, the one that outlasts a reboot.
+    pub(crate) fn identity_dir(&self) -> Option<&Path> {
+        self.update.version_dir.as_deref().or(self.update.state_dir.as_deref())
+    }
+
+    /// The token with which `run` enrols: if there is no identity, and a folder for it.
+    pub(crate) fn enrolment_token(&self) -> Option<Token> {
+        let is_wanted = self.identity.is_none() && self.identity_dir().is_some();
+        self.mqtt.token.as_ref().filter(|_| is_wanted)?.trim().parse().ok()
     }
 
     /// True if any key may sign releases.
@@ -74,9 +89,9 @@ impl Config {
 mod tests {
     use super::*;
     use crate::identity::{Enrolment, Progress, enrol};
-    use lapwing_shared::enrolment::{CertificateRequest, Enrolled, EnrolmentResponse, Token};
+    use lapwing_shared::enrolment::{CertificateRequest, Enrolled, EnrolmentResponse};
     use lapwing_shared::release::name::parse_name;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     fn enrolled(public: &[u8; 32], until_s: u64) -> Enrolled {
         Enrolled {
@@ -106,7 +121,8 @@ mod tests {
 
     fn with(folder: &Path, text: &str) -> Config {
         let mut config = Config::parse(text).unwrap();
-        config.update.state_dir = Some(folder.to_owned());
+        config.update.version_dir = Some(folder.to_owned());
+        config.update.state_dir = Some("/nonexistent".into());
         config.use_identity();
         config
     }
@@ -124,6 +140,8 @@ mod tests {
         let urls: Vec<&str> = own.mqtt.urls().map(String::as_str).collect();
         assert_eq!((urls, own.mqtt.agent.as_str(), own.mqtt.group.as_str()), (vec!["mqtt://other"], "x", "y"));
         assert!(own.update.enrolled_keys.is_empty());
+        let packaged = with(&folder, "[update]\nkeys = ['/usr/share/lapwing/release.pub']\n");
+        assert_eq!(packaged.update.enrolled_keys.len(), 1, "of the package, not of the operator");
         let warnings = own.identity_warnings().join("\n");
         assert!(warnings.contains("the certificate is for attic") && warnings.contains("use mqtts://"), "{warnings}");
         std::fs::remove_dir_all(&folder).unwrap();
@@ -138,6 +156,16 @@ mod tests {
             assert!(warnings.len() == 1 && warnings[0].contains(expected), "{warnings:?}");
             std::fs::remove_dir_all(&folder).unwrap();
         }
+    }
+
+    #[test]
+    fn a_token_of_the_configuration_is_for_agents_without_an_identity() {
+        let text = format!("[mqtt]\ntoken = '{}'\n", Token::new([1; 32], 7, [5; 16], "hub.lan:8481").unwrap().text());
+        let folder = folder("token", u64::MAX);
+        assert_eq!(with(&folder, &text).enrolment_token(), None);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(with(&folder, &text).enrolment_token().map(|token| token.port()), Some(8481));
+        assert_eq!(Config::parse(&text).unwrap().enrolment_token(), None, "no folder for the identity");
     }
 
     #[test]

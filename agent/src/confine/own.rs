@@ -117,7 +117,8 @@ fn is_state_name(name: &str) -> bool {
 }
 
 fn is_version_name(name: &str) -> bool {
-    without_fresh(name).strip_prefix(HIGHEST).is_some_and(is_name)
+    let name = without_fresh(name);
+    crate::identity::FILES.contains(&name) || name.strip_prefix(HIGHEST).is_some_and(is_name)
 }
 
 fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {

@@ -49,7 +49,6 @@ pub(crate) enum Progress {
 
 /// Why an agent cannot enrol.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages document the fields")]
 pub(crate) enum EnrolError {
     #[error("this agent is not enrolled; run `lapwing-agent enroll TOKEN` with a token of `lapwing-trainer enroll`")]
     NoToken,

@@ -21,7 +21,6 @@ const FILE_BYTES: usize = MESSAGE_BYTES_LIMIT + 256;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages document the fields")]
 pub(crate) enum IdentityError {
     #[error("cannot read {file} in the state folder: {source}")]
     Read { file: &'static str, source: io::Error },

@@ -12,5 +12,5 @@ mod files;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use enrol::{Asked, EnrolError, Enrolment, Port, Progress, enrol};
+pub(crate) use enrol::{Asked, Enrolment, Port, Progress, enrol};
 pub(crate) use files::{FILES, Identity, read};

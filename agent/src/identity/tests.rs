@@ -1,5 +1,6 @@
 //! Enrolment on a disk that loses power at every operation, and with a trainer whose answers are lost.
 
+use super::enrol::EnrolError;
 use super::*;
 use crate::disk::Disk;
 use crate::disk::power::{Cut, PowerDisk};

@@ -62,6 +62,12 @@ impl Token {
         split_address(&self.address).map_or("", |(host, _)| host)
     }
 
+    /// Its port.
+    #[inline]
+    pub fn port(&self) -> u16 {
+        split_address(&self.address).map_or(0, |(_, port)| port)
+    }
+
     /// The token as text.
     #[inline]
     pub fn text(&self) -> String<TOKEN_BYTES> {

@@ -43,15 +43,17 @@ fn run(config: &Path) -> (Child, Receiver<String>) {
     (child, log)
 }
 
+/// Ports of the loopback that nobody uses now.
+pub fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let probes = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    probes.map(|probe| probe.local_addr().unwrap().port())
+}
+
 impl Mosquitto {
     /// Starts it with these lines in its configuration, which must say who may connect. With a certificate and its key it
     /// listens for TLS too.
     pub fn start(folder: &Path, lines: &str, certificate: Option<&[PathBuf; 2]>) -> Self {
-        let [tls, plain] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap()).map(|probe| {
-            let port = probe.local_addr().unwrap().port();
-            drop(probe);
-            port
-        });
+        let [tls, plain] = free_ports();
         // As root it would switch to the user mosquitto, who cannot read the test's files.
         let user = "user root\nper_listener_settings false\n";
         let mut text = format!("{user}{lines}listener {plain} 127.0.0.1\n");
@@ -63,6 +65,22 @@ impl Mosquitto {
         fs::write(&config, text).unwrap();
         let (child, log) = run(&config);
         Self { child, log, config, tls, plain }
+    }
+
+    /// Starts it with a port for TLS, configured by these lines, and a port without TLS for everyone.
+    pub fn start_for_agents(folder: &Path, lines: &str) -> Self {
+        let [tls, plain] = free_ports();
+        let open = format!("user root\nper_listener_settings true\nlistener {plain} 127.0.0.1\nallow_anonymous true\n");
+        let config = folder.join("mosquitto-agents.conf");
+        fs::write(&config, format!("{open}listener {tls} 127.0.0.1\n{lines}")).unwrap();
+        let (child, log) = run(&config);
+        Self { child, log, config, tls, plain }
+    }
+
+    /// Makes it read its access lists again (SIGHUP).
+    pub fn reload(&self) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::HUP).unwrap();
     }
 
     /// Its URL without TLS.

@@ -87,7 +87,10 @@ impl Registrar {
             // Whoever copied a certificate request learns nothing without its key: the name alone is no proof.
             (Decision::Refuse(Refusal::UnknownKey), _) => refuse(Refusal::UnknownKey, Outcome::Unproven),
             (Decision::Refuse(refusal), _) => {
-                tracing::warn!(agent = %claim.name, %refusal, "enrolment refused");
+                // The agent asks again with the name of its token.
+                if !matches!(refusal, Refusal::OtherName(_)) {
+                    tracing::warn!(agent = %claim.name, %refusal, "enrolment refused");
+                }
                 refuse(refusal, Outcome::Refused)
             }
             (_, Some(identity)) if identity.state == IdentityState::Accepted => {
