@@ -35,7 +35,7 @@ mod monitor;
 pub mod disk;
 pub mod outbox;
 mod budget;
-#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "enrolment needs TLS"))]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, unused_imports, reason = "enrolment needs TLS"))]
 mod identity;
 pub mod config;
 

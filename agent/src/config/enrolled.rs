@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Public key of the packaged release, which does not replace the keys of an identity.
 pub(crate) const PACKAGED_KEY: &str = "/usr/share/lapwing/release.pub";
-/// Warn of the end of the certificate so long before.
+/// The agent warns this time before its certificate ends.
 const WARNING_S: u64 = 60 * 86_400;
 
 impl Config {

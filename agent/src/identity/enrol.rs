@@ -76,7 +76,7 @@ impl EnrolError {
     }
 }
 
-/// Answer of the port, or why there is none.
+/// The port's response, or why the port did not respond.
 pub(crate) type Asked = Result<EnrolmentResponse, String>;
 
 /// Sends one request, or two if the trainer names the agent. `ask` sends what its second argument makes for the connection.

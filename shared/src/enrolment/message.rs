@@ -310,7 +310,8 @@ mod tests {
             assert!(EnrolmentRequest::decode(&bytes[..cut]).is_err(), "cut at {cut}");
         }
         assert!(EnrolmentRequest::decode(&[1; REQUEST_BYTES_LIMIT + 1]).is_err());
-        let invalid: [(&str, fn(&mut Enrolled)); 4] = [
+        type Change = fn(&mut Enrolled);
+        let invalid: [(&str, Change); 4] = [
             ("certificate", |e| e.certificate.clear()),
             ("authorities", |e| e.authorities.clear()),
             ("group", |e| e.group.clear()),

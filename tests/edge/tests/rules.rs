@@ -10,7 +10,8 @@ use std::path::Path;
 use tree::root;
 
 /// Modules of `shared` in data-flow order: each may use those before it, and itself.
-const ORDER: [&str; 9] = ["units", "packet", "flow", "lanes", "context", "features", "verdict", "release", "messages"];
+const ORDER: [&str; 10] =
+    ["units", "packet", "flow", "lanes", "context", "features", "verdict", "release", "messages", "enrolment"];
 
 /// A crate and the crates of this workspace that it may depend on, tests and benchmarks excluded.
 struct Crate {
@@ -45,8 +46,19 @@ const CRATES: &[Crate] = &[
     may_use(
         "trainer",
         &[
-            "shared", "config", "common", "fleet", "tables", "report", "segments", "store", "authority", "collect",
-            "models", "pipeline", "web",
+            "shared",
+            "config",
+            "common",
+            "fleet",
+            "tables",
+            "report",
+            "segments",
+            "store",
+            "authority",
+            "collect",
+            "models",
+            "pipeline",
+            "web",
         ],
     ),
     may_use("lab", &["shared", "config", "common", "tables", "methods", "neural", "report", "models", "pipeline"]),

@@ -49,7 +49,7 @@ impl Default for EnrolmentSection {
 }
 
 impl EnrolmentSection {
-    /// The authority, which is created if there is none.
+    /// The authority; created if the folder has no authority.
     ///
     /// # Errors
     /// When its files cannot be used.

@@ -43,7 +43,7 @@ fn run(config: &Path) -> (Child, Receiver<String>) {
     (child, log)
 }
 
-/// Ports of the loopback that nobody uses now.
+/// Unused ports of the loopback.
 pub fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
     let probes = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     probes.map(|probe| probe.local_addr().unwrap().port())

@@ -46,7 +46,7 @@ const LIFETIME: Duration = Duration::from_secs(20);
 const THREADS: usize = 2;
 /// Pause after a failed accept.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
-/// The port renews its own certificate so long before the end.
+/// The port renews its own certificate this time before the end.
 const RENEW_S: u64 = 30 * 86_400;
 
 /// The port cannot run.

@@ -10,7 +10,7 @@ pub struct IdentityFilter {
     pub state: Option<IdentityState>,
     /// Only with names after this one.
     pub after: Option<String>,
-    /// At most so many.
+    /// Maximum number.
     pub limit: u32,
 }
 
@@ -57,7 +57,7 @@ pub trait Identities {
     /// The identity with this name.
     ///
     /// # Errors
-    /// When there is none, or the store cannot be read.
+    /// When no identity has this name, or the store cannot be read.
     fn identity(&self, name: &str) -> Result<Identity, StoreError>;
 
     /// Accepts or revokes an identity that still has this state and key: an operator decides about what a list showed.
