@@ -4,7 +4,7 @@ use crate::cli::EnrollArgs;
 use crate::clock;
 use crate::config::Config;
 use crate::disk::Folder;
-use crate::identity::{Enrolment, Identity, Progress, enrol};
+use crate::identity::{Enrolment, Identity, Progress, enrol, read};
 use crate::publish::agent_name::agent_name;
 use crate::publish::enrolment_port::ask;
 use crate::random::fill_random;
@@ -23,8 +23,12 @@ use std::time::Duration;
 const PACKAGED_CONFIGS: [&str; 2] = ["/etc/lapwing/agent.toml", "/var/run/lapwing-root/agent.toml"];
 /// Digits of a fingerprint to show, as the trainer's lists do.
 const SHOWN_DIGITS: usize = 16;
-/// Pause after a failed attempt with `--wait`.
-const PAUSE: Duration = Duration::from_secs(30);
+/// Shortest pause between two attempts, seconds; the longest is twice as long, so that gateways that start together spread.
+const PAUSE_S: u64 = 30;
+
+fn pause() -> Duration {
+    Duration::from_secs(PAUSE_S + fastrand::u64(..PAUSE_S))
+}
 
 /// Enrols this agent, or renews its certificate, and describes the result.
 ///
@@ -35,7 +39,9 @@ pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<String> {
     let folder = args.identity_dir.as_deref().or(config.identity_dir());
     let folder = folder.context("no folder for the identity; set update.state-dir, or name one with --identity-dir")?;
     let mut disk = open(folder)?;
-    let enrolment = enrolment(args.token.as_deref(), args.name.as_deref(), &config)?;
+    let is_enrolled = matches!(read(&mut disk), Ok(Some(_)));
+    let token = args.token.as_deref().or(config.mqtt.token.as_deref().filter(|_| !is_enrolled));
+    let enrolment = enrolment(token, args.name.as_deref(), &config)?;
     loop {
         match enrol(&mut disk, &enrolment, ask) {
             Ok(Progress::Enrolled(identity)) => return Ok(described(&identity)?),
@@ -45,11 +51,11 @@ pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<String> {
                     return Ok(text + "then run `lapwing-agent enroll` again, or use --wait\n");
                 }
                 tracing::info!("{}", text.trim_end().replace('\n', "; "));
-                std::thread::sleep(Duration::from_secs(retry_after_s.into()).max(PAUSE));
+                std::thread::sleep(Duration::from_secs(retry_after_s.into()).max(pause()));
             }
             Err(error) if args.wait && error.is_temporary() => {
                 tracing::warn!(%error, "enrolment failed; trying again");
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(pause());
             }
             Err(error) => return Err(error.into()),
         }
@@ -64,7 +70,7 @@ pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<String> {
 pub(crate) fn in_background(config: &Config, stopped: &Arc<AtomicBool>) -> anyhow::Result<Arc<AtomicBool>> {
     let is_enrolled = Arc::new(AtomicBool::new(false));
     let (Some(_), Some(folder)) = (config.enrolment_token(), config.identity_dir()) else { return Ok(is_enrolled) };
-    let enrolment = enrolment(None, None, config)?;
+    let enrolment = enrolment(config.mqtt.token.as_deref(), None, config)?;
     let mut disk = open(folder)?;
     let (stopped, done) = (Arc::clone(stopped), Arc::clone(&is_enrolled));
     let work = move || {
@@ -77,11 +83,11 @@ pub(crate) fn in_background(config: &Config, stopped: &Arc<AtomicBool>) -> anyho
                 }
                 Ok(Progress::Waiting { name, fingerprint, .. }) => {
                     tracing::info!("{}", waiting(&name, &fingerprint).trim_end().replace('\n', "; "));
-                    std::thread::sleep(PAUSE);
+                    std::thread::sleep(pause());
                 }
                 Err(error) if error.is_temporary() => {
                     tracing::warn!(%error, "not enrolled; trying again");
-                    std::thread::sleep(PAUSE);
+                    std::thread::sleep(pause());
                 }
                 Err(error) => return tracing::error!(%error, "not enrolled; this agent reports nothing"),
             }
@@ -102,7 +108,7 @@ fn configuration(named: Option<&Path>) -> anyhow::Result<Config> {
 
 /// What the command line and the configuration ask for.
 fn enrolment(token: Option<&str>, name: Option<&str>, config: &Config) -> anyhow::Result<Enrolment> {
-    let token = token.or(config.mqtt.token.as_deref()).map(|text| text.trim().parse()).transpose()?;
+    let token = token.map(|text| text.trim().parse()).transpose()?;
     let chosen = name.or(Some(config.mqtt.agent.as_str())).filter(|name| !name.is_empty());
     let chosen =
         chosen.map(|name| parse_name(name).with_context(|| format!("agent name {name:?}: expected {NAME_RULE}")));
@@ -155,16 +161,15 @@ mod tests {
     }
 
     #[test]
-    fn a_token_and_a_name_come_from_the_command_line_or_the_configuration() {
+    fn a_name_comes_from_the_command_line_or_the_configuration() {
         let token = lapwing_shared::enrolment::Token::new([1; 32], 7, [2; 16], "hub:8481").unwrap();
-        let config = Config::parse(&format!("[mqtt]\nagent = 'attic'\ntoken = '{}'\n", token.text())).unwrap();
-        let from_file = enrolment(None, None, &config).unwrap();
+        let config = Config::parse("[mqtt]\nagent = 'attic'\n").unwrap();
+        let from_file = enrolment(Some(&format!(" {}\n", token.text())), None, &config).unwrap();
         assert_eq!((from_file.token, from_file.chosen.as_deref()), (Some(token), Some("attic")));
         let named = enrolment(None, Some("cellar"), &config).unwrap();
-        assert_eq!(named.chosen.as_deref(), Some("cellar"));
+        assert_eq!((named.token, named.chosen.as_deref()), (None, Some("cellar")));
         assert_ne!(named.seed, from_file.seed);
-        let none = enrolment(None, None, &Config::default()).unwrap();
-        assert_eq!((none.token, none.chosen), (None, None));
+        assert_eq!(enrolment(None, None, &Config::default()).unwrap().chosen, None);
         let error = enrolment(Some("lapwing2.x"), None, &config).unwrap_err().to_string();
         assert!(error.contains("newer trainer"), "{error}");
         assert!(enrolment(None, Some("_x"), &config).unwrap_err().to_string().contains("letter or digit first"));

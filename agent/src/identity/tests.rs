@@ -153,7 +153,7 @@ fn the_trainer_names_the_agent_unless_the_operator_chose_a_name() {
     let (mut disk, mut trainer) = (PowerDisk::default(), Trainer { name: Some("attic"), ..Trainer::default() });
     let chosen = Enrolment { chosen: Some(name("cellar")), ..enrolment(Some(token()), 1) };
     let error = trainer.enrol(&mut disk, &chosen).unwrap_err();
-    assert_eq!(error.to_string(), "the token is for agent attic only");
+    assert_eq!(error.to_string(), "expected the name attic, of the token or of the trainer's list of identities");
     assert!(disk.files().is_empty() && !error.is_temporary());
 }
 

@@ -129,13 +129,15 @@ impl fmt::Display for Refusal {
             Self::Token => write!(f, "the trainer does not know this token; create one with `lapwing-trainer enroll`"),
             Self::TokenEnded => write!(f, "the token has expired; create one with `lapwing-trainer enroll`"),
             Self::TokenUsed => write!(f, "the token has no uses left; create one with `lapwing-trainer enroll`"),
-            Self::OtherName(name) => write!(f, "the token is for agent {name} only"),
+            Self::OtherName(name) => {
+                write!(f, "expected the name {name}, of the token or of the trainer's list of identities")
+            }
             Self::NameTaken => write!(
                 f,
-                "another key is enrolled under this name; choose another with --name, or run \
-                 `lapwing-trainer identities forget` on the trainer"
+                "another key is enrolled under this name; choose another with --name, or, for new hardware, create a \
+                 token with `lapwing-trainer enroll --name NAME --replace`"
             ),
-            Self::Revoked => write!(f, "this identity is revoked; see `lapwing-trainer identities list`"),
+            Self::Revoked => write!(f, "this identity is revoked; see `lapwing-trainer agents identities`"),
             Self::UnknownKey => write!(f, "the trainer does not know this agent's key; enrol it with a new token"),
             Self::TooMany { retry_after_s } => {
                 write!(f, "too many failed attempts from this address; retry after {retry_after_s} s")
