@@ -76,6 +76,15 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Get a certificate from the trainer, and with it brokers, group and keys; or renew the certificate.
+    ///
+    /// The token comes from `lapwing-trainer enroll`. Without one, an enrolment that has begun goes on, or an enrolled agent
+    /// renews its certificate with its key. Run it as root, then restart the agent.
+    #[cfg(feature = "tls")]
+    #[command(after_help = "Examples:
+  lapwing-agent enroll lapwing1.paWl…
+  lapwing-agent enroll --config /etc/lapwing/agent.toml")]
+    Enroll(EnrollArgs),
     /// Run nft for the agent that starts this program; settings and addresses come on standard input.
     #[command(hide = true)]
     ResponseHelper,
@@ -87,6 +96,26 @@ pub(crate) enum Command {
         #[arg(long = "key", value_name = "FILE")]
         keys: Vec<PathBuf>,
     },
+}
+
+/// `enroll`.
+#[cfg(feature = "tls")]
+#[derive(Debug, Args)]
+pub(crate) struct EnrollArgs {
+    /// Token [default: mqtt.token in the configuration file, if the agent is not enrolled].
+    pub(crate) token: Option<String>,
+    /// Configuration file [default: that of the package, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder for the identity [default: update.version-dir, otherwise update.state-dir].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) identity_dir: Option<PathBuf>,
+    /// Name of this agent [default: mqtt.agent, or the token's name, or the host name and 8 digits].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Repeat the request until the trainer can be reached and has accepted the agent.
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 /// Selects the running agent.
@@ -226,6 +255,7 @@ impl Options {
         set(&mut config.samples.rows, &self.sample_rows);
         set(&mut config.samples.interval, &self.sample_interval);
         config.check()?;
+        config.use_identity();
         Ok(config)
     }
 
@@ -236,7 +266,7 @@ impl Options {
     pub(crate) fn refuse_unsigned(&self) -> anyhow::Result<()> {
         let config = self.configuration()?;
         match &config.detector.release {
-            Some(release) if config.update.keys.is_empty() && !self.insecure_unsigned_release => bail!(
+            Some(release) if !config.has_keys() && !self.insecure_unsigned_release => bail!(
                 "release {}: no key to check its signature with; name the signer's public key with --key, or accept \
                  an unsigned release with --insecure-unsigned-release",
                 release.display()

@@ -2,13 +2,16 @@
 //!
 //! Unknown keys are rejected with the nearest known one; time spans have a unit (`60s`, `500ms`, `5m`, `1h`).
 
+pub(crate) mod enrolled;
 mod live;
 
 pub use crate::detector::EngineChoice;
+use crate::identity::Identity;
 pub use crate::outbox::Delivery;
 use crate::sampler::INTERVAL_ROWS;
 pub use lapwing_config::ConfigError;
 use lapwing_shared::context::local::{LOCAL_PREFIXES, LocalNetworks, Prefix};
+use lapwing_shared::enrolment::Token;
 use lapwing_shared::features::meter::{DEFAULT_HOSTS, MeterConfig};
 use lapwing_shared::flow::lru::CAPACITY_LIMIT;
 use lapwing_shared::flow::table::FlowTableConfig;
@@ -43,6 +46,9 @@ pub struct Config {
     /// Status on this machine.
     pub status: StatusSection,
     pub(crate) response: ResponseSection,
+    /// The identity in the state folder. Not a key of the file.
+    #[serde(skip)]
+    pub(crate) identity: Option<Identity>,
 }
 
 /// `[meter]`.
@@ -148,6 +154,8 @@ pub struct MqttSection {
     pub(crate) ca_file: Option<PathBuf>,
     /// When a message leaves the outbox.
     pub(crate) delivery: Delivery,
+    /// Token for `enroll`, in images for many gateways. Default: none.
+    pub(crate) token: Option<String>,
 }
 
 impl MqttSection {
@@ -177,6 +185,9 @@ pub struct UpdateSection {
     pub(crate) version_dir: Option<PathBuf>,
     /// Public key files of those who may sign releases, at most 4.
     pub keys: Vec<PathBuf>,
+    /// Lines of key files that came with the identity. Not a key of the file.
+    #[serde(skip)]
+    pub(crate) enrolled_keys: Vec<String>,
 }
 
 impl Config {
@@ -219,6 +230,9 @@ impl Config {
         }
         if self.mqtt.urls().count() > BROKERS {
             return Err(ConfigError::value("mqtt.urls", self.mqtt.urls().count(), "expected at most 4 brokers"));
+        }
+        if let Some(Err(error)) = self.mqtt.token.as_ref().map(|token| token.trim().parse::<Token>()) {
+            return Err(ConfigError::value("mqtt.token", "…", error.to_string()));
         }
         self.check_live()?;
         if self.update.keys.len() > 4 {

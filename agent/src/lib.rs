@@ -7,6 +7,8 @@
 // Time and log.
 mod clock;
 mod log;
+#[cfg(feature = "tls")]
+mod random;
 
 // Packets → flow records.
 pub use lapwing_capture as capture;
@@ -33,6 +35,8 @@ mod monitor;
 pub mod disk;
 pub mod outbox;
 mod budget;
+#[cfg_attr(not(feature = "tls"), allow(dead_code, unused_imports, reason = "enrolment needs TLS"))]
+mod identity;
 pub mod config;
 
 // Releases → engines.
@@ -97,6 +101,8 @@ fn execute(command: cli::Command) -> anyhow::Result<()> {
         cli::Command::TestAlert { agent } => print!("{}", status::ask::test_alert(&agent.socket()?)?),
         cli::Command::Validate { config } => print!("{}", commands::validate::validate(&config)?),
         cli::Command::ResponseHelper => commands::response_helper::run()?,
+        #[cfg(feature = "tls")]
+        cli::Command::Enroll(args) => print!("{}", commands::enroll::enroll(&args)?),
         cli::Command::Inspect { release, keys } => print!("{}", commands::inspect::inspect(&release, &keys)?),
     }
     Ok(())

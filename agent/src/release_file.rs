@@ -1,5 +1,6 @@
 //! A configured release file → a release that may score.
 
+use crate::config::UpdateSection;
 use crate::detector::Engine;
 use crate::engines::Engines;
 use crate::update::engine::{EngineFactory, InstallError, InstalledRelease, install};
@@ -56,6 +57,19 @@ pub fn trusted_keys(paths: &[PathBuf]) -> Result<TrustedKeys, ReleaseFileError> 
         for key in TrustedKeys::parse(&text).map_err(wrong)?.iter() {
             keys.add(key.clone()).map_err(wrong)?;
         }
+    }
+    Ok(keys)
+}
+
+/// The keys of the configuration: from their files, and those that came with the agent's identity.
+///
+/// # Errors
+/// When a file cannot be read or has no valid key.
+pub(crate) fn configured_keys(update: &UpdateSection) -> Result<TrustedKeys, ReleaseFileError> {
+    let mut keys = trusted_keys(&update.keys)?;
+    let wrong = |source| ReleaseFileError::Key { path: "of the identity".into(), source };
+    for key in TrustedKeys::parse(&update.enrolled_keys.join("\n")).map_err(wrong)?.iter() {
+        keys.add(key.clone()).map_err(wrong)?;
     }
     Ok(keys)
 }

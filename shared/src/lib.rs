@@ -24,3 +24,4 @@ pub mod features;
 pub mod verdict;
 pub mod release;
 pub mod messages;
+pub mod enrolment;

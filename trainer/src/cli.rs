@@ -2,8 +2,11 @@
 
 use crate::commands::approve::{ApproveArgs, run_approve};
 use crate::commands::audit::{AuditArgs, run_audit};
+use crate::commands::authority::{AuthorityCommand, run_authority};
 use crate::commands::backup::{BackupArgs, RestoreArgs, run_backup, run_restore};
+use crate::commands::broker_config::{BrokerConfigCommand, run_broker_config};
 use crate::commands::drift::{DriftArgs, run_drift};
+use crate::commands::enroll::{EnrollArgs, run_enroll};
 use crate::commands::inspect::{self, InspectArgs};
 use crate::commands::keys::{self, KeysCommand, NewKey};
 use crate::commands::lab::{LabArgs, run_lab};
@@ -91,7 +94,18 @@ pub(crate) enum Command {
     /// Print the contents of a release file and check that its parts match the manifest.
     #[command(after_help = "Example:\n  lapwing-trainer inspect releases/default-3.lwr --key site-1.pub")]
     Inspect(InspectArgs),
-    /// List the known agents, remove some, or assign one to a group.
+    /// Create a token with which agents get their certificates, list tokens, or end one.
+    #[command(
+        after_help = "Examples:\n  lapwing-trainer enroll --group home --name attic --config /etc/lapwing-trainer/trainer.toml\n  lapwing-trainer enroll --uses 500 --for 7d --accept --config /etc/lapwing-trainer/trainer.toml"
+    )]
+    Enroll(EnrollArgs),
+    /// Print or rotate the certificate authority of agents' identities, or issue a broker's certificate.
+    #[command(subcommand)]
+    Authority(AuthorityCommand),
+    /// Print configuration and access list of an external broker for enrolled agents.
+    #[command(subcommand)]
+    BrokerConfig(BrokerConfigCommand),
+    /// List the known agents, remove some, assign one to a group, or manage their identities.
     #[command(after_help = "Example:\n  lapwing-trainer agents --json agents.json")]
     Agents(AgentsArgs),
     /// List alert episodes, newest first.
@@ -156,7 +170,8 @@ pub(crate) fn main(args: impl IntoIterator<Item = OsString>, maker: Arc<dyn Rele
 }
 
 /// The crates that `lapwing_trainer` covers in a log filter.
-const CRATES: [&str; 5] = ["lapwing_collect", "lapwing_common", "lapwing_pipeline", "lapwing_store", "lapwing_web"];
+const CRATES: [&str; 6] =
+    ["lapwing_authority", "lapwing_collect", "lapwing_common", "lapwing_pipeline", "lapwing_store", "lapwing_web"];
 
 /// Starts logging with the given filter. The MQTT client logs errors only, unless the filter names it: the collector
 /// logs refusals itself.
@@ -194,6 +209,9 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
             Ok(keys::new(&name, NewKey { secret, public, key_use, group })?)
         }
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Enroll(args) => run_enroll(&args),
+        Command::Authority(command) => run_authority(&command),
+        Command::BrokerConfig(command) => run_broker_config(&command),
         Command::Agents(args) => lists::agents(&args.store.url()?, &args),
         Command::Alerts(args) => lists::alerts(&args.store.url()?, &args),
         Command::Label(args) => lists::label(&args.store.url()?, &args),
@@ -235,7 +253,7 @@ mod tests {
     #[test]
     fn a_log_filter_for_the_trainer_covers_its_crates() {
         let filter = with_crates("warn,lapwing_trainer=info,lapwing_trainer::serve=debug");
-        assert!(filter.starts_with("warn,lapwing_collect=info,"), "{filter}");
+        assert!(filter.starts_with("warn,lapwing_authority=info,lapwing_collect=info,"), "{filter}");
         assert!(filter.ends_with("lapwing_web=info,lapwing_trainer=info,lapwing_trainer::serve=debug"), "{filter}");
         assert_eq!(with_crates("lapwing_trainer::collect=debug"), "lapwing_collect=debug");
     }

@@ -3,9 +3,11 @@
 //! Unknown keys are rejected with a suggestion; durations have a unit (`60s`, `500ms`, `5m`, `1h`).
 
 mod broker;
+mod enrolment;
 mod groups;
 
 pub(crate) use broker::BrokerSection;
+pub(crate) use enrolment::EnrolmentSection;
 pub(crate) use groups::GroupSection;
 use lapwing_collect::Options;
 pub(crate) use lapwing_config::ConfigError;
@@ -39,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) kinds: KindsSection,
     /// The dashboard.
     pub(crate) http: HttpSection,
+    /// Identities of agents.
+    pub(crate) enrolment: EnrolmentSection,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -218,6 +222,7 @@ impl Config {
         for agent in self.agents.teach.iter().flatten() {
             parse_name(agent).ok_or_else(|| ConfigError::value("agents.teach", agent, NAME_RULE))?;
         }
+        self.check_enrolment()?;
         self.check_groups()
     }
 
@@ -263,7 +268,20 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/trainer.toml");
         assert_eq!(Config::load(&path).unwrap(), Config::default());
         let text = std::fs::read_to_string(&path).unwrap();
-        let optional = ["segments", "url", "authority", "share", "linger", "key", "every", "name", "teach", "model"];
+        let optional = [
+            "segments",
+            "url",
+            "authority",
+            "share",
+            "linger",
+            "key",
+            "every",
+            "name",
+            "teach",
+            "model",
+            "address",
+            "passphrase-file",
+        ];
         assert!(optional.iter().all(|key| text.contains(&format!("# {key} = "))), "an optional key is not shown");
     }
 

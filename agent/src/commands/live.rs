@@ -2,9 +2,11 @@
 
 use crate::clock;
 use crate::config::Config;
+use crate::config::enrolled::PACKAGED_KEY;
 use crate::lan;
 use anyhow::Context;
 use lapwing_live::{LiveOptions, LiveSource};
+use lapwing_shared::release::signature::TRUSTED_KEYS;
 use lapwing_shared::units::Timestamp;
 use std::net::IpAddr;
 use std::path::Path;
@@ -13,8 +15,6 @@ use std::sync::atomic::AtomicBool;
 
 /// Release of the package, used if none is configured.
 const PACKAGED_RELEASE: &str = "/usr/share/lapwing/release.lwr";
-/// Public key for its signature.
-const PACKAGED_KEY: &str = "/usr/share/lapwing/release.pub";
 
 /// Fills in interface and release if they are not configured.
 ///
@@ -30,7 +30,9 @@ pub(crate) fn complete(config: &mut Config) -> anyhow::Result<()> {
     }
     if config.detector.release.is_none() && Path::new(PACKAGED_RELEASE).exists() {
         config.detector.release = Some(PACKAGED_RELEASE.into());
-        if Path::new(PACKAGED_KEY).exists() && config.update.keys.len() < 4 {
+        if Path::new(PACKAGED_KEY).exists()
+            && config.update.keys.len() + config.update.enrolled_keys.len() < TRUSTED_KEYS
+        {
             config.update.keys.push(PACKAGED_KEY.into());
         }
         tracing::info!(

@@ -20,7 +20,7 @@ use crate::pipeline::{self, WhenBehind};
 use crate::publish::channel_ends::Reporter;
 use crate::publish::network_thread::NetworkThread;
 use crate::publish::session::Fallback;
-use crate::release_file::{Loaded, trusted_keys};
+use crate::release_file::{Loaded, configured_keys};
 use crate::report::SharedReport;
 use crate::response::{Helper, Responder};
 use crate::sampler::Sampler;
@@ -82,6 +82,10 @@ pub fn meter(
         tracing::info!(measures = %run.confinement.join("; "), "confined");
     }
     before_threads()?;
+    #[cfg(feature = "tls")]
+    if !matches!(input, Input::Files(_)) {
+        run.is_enrolled = super::enroll::in_background(&config, stopped)?;
+    }
     run.listeners = listeners;
     let left = Cell::new(options.packets);
     let Some(live) = live else {
@@ -105,6 +109,8 @@ struct Run {
     controller: Option<Controller>,
     confinement: Vec<String>,
     helper: Option<Helper>,
+    /// Becomes true if the agent has enrolled and must start again.
+    is_enrolled: Arc<AtomicBool>,
 }
 
 /// Runs everything behind the sources, to the end.
@@ -125,7 +131,7 @@ fn drive<S: PacketSource>(
     let meter_config = config.meter_config()?;
     let listeners = run.listeners.take();
     let socket = listeners.map(|listeners| listeners.serve(&report, network.weak_sender())).transpose()?;
-    let shared = run.shared.clone();
+    let (shared, is_enrolled) = (run.shared.clone(), Arc::clone(&run.is_enrolled));
     let (listener, control) = network.scoring_ends(monitor(config, &meter_config, &report, run), responder);
     let scoring = scoring(config, &meter_config, release, &report, listener)?;
     let mut meter = Meter::new(&meter_config);
@@ -148,6 +154,8 @@ fn drive<S: PacketSource>(
         write_json(&summary, path)?;
     }
     outcome.result?;
+    // An error, so that service managers start the agent again.
+    anyhow::ensure!(!is_enrolled.load(Ordering::Relaxed), "enrolled: start the agent again, and it uses its identity");
     Ok(summary)
 }
 
@@ -219,7 +227,7 @@ fn open(path: &Path, stopped: &Arc<AtomicBool>) -> Result<FileSource, CaptureErr
 /// The configured release, to score with, and the function that loads it again.
 fn load_release(path: &Path, config: &Config) -> anyhow::Result<(Installed, Fallback<Box<dyn Engine>>)> {
     let engines = Engines(config.detector.engine);
-    let keys = trusted_keys(&config.update.keys)?;
+    let keys = configured_keys(&config.update)?;
     if keys.iter().next().is_none() {
         tracing::warn!(release = %path.display(), "signature not checked: no key is configured");
     }

@@ -1,5 +1,7 @@
 //! What each subcommand does.
 
+#[cfg(feature = "tls")]
+pub(crate) mod enroll;
 pub(crate) mod limited;
 pub(crate) mod inspect;
 pub(crate) mod live;

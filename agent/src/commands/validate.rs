@@ -4,7 +4,8 @@ use crate::config::Config;
 use crate::engines::Engines;
 use crate::lan;
 use crate::publish::network_thread::{NamedConnection, PASSWORD_IN_CLEAR, connection};
-use crate::release_file::{Loaded, UNBOUND, trusted_keys, unbound};
+use crate::release_file::{Loaded, UNBOUND, configured_keys, unbound};
+use lapwing_shared::units::Utc;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -13,7 +14,8 @@ use std::path::Path;
 /// # Errors
 /// When the configuration, or a file that it names, is invalid.
 pub(crate) fn validate(path: &Path) -> anyhow::Result<String> {
-    let config = Config::load(path)?;
+    let mut config = Config::load(path)?;
+    config.use_identity();
     let meter = config.meter_config()?;
     let mut report = String::new();
     writeln!(report, "{}: configuration is valid", path.display())?;
@@ -41,10 +43,13 @@ pub(crate) fn validate(path: &Path) -> anyhow::Result<String> {
         };
         writeln!(report, "  warning: no update.state-dir: {lost} are lost at a restart")?;
     }
+    for warning in config.identity_warnings() {
+        writeln!(report, "  warning: {warning}")?;
+    }
     for name in lan::absent(&config.capture.interfaces) {
         writeln!(report, "  warning: {}", lan::absent_text(&name))?;
     }
-    if config.update.state_dir.is_some() && config.update.keys.is_empty() {
+    if config.update.state_dir.is_some() && !config.has_keys() {
         writeln!(report, "  warning: update.state-dir without update.keys: releases cannot be verified")?;
     }
     Ok(report)
@@ -52,7 +57,7 @@ pub(crate) fn validate(path: &Path) -> anyhow::Result<String> {
 
 /// Checks key files, release file, certificates and broker URL.
 fn check_files(config: &Config, report: &mut String) -> anyhow::Result<()> {
-    let keys = trusted_keys(&config.update.keys)?;
+    let keys = configured_keys(&config.update)?;
     writeln!(report, "  keys: {} trusted", keys.iter().count())?;
     for key in unbound(&keys) {
         writeln!(report, "  warning: key {key}: {UNBOUND}")?;
@@ -65,6 +70,10 @@ fn check_files(config: &Config, report: &mut String) -> anyhow::Result<()> {
     }
     match connection(config)? {
         Some(NamedConnection { agent, connection }) => {
+            if let Some(identity) = &config.identity {
+                let until = Utc(identity.enrolled.until_s);
+                writeln!(report, "  certificate: of agent {}, valid until {until} UTC", identity.name)?;
+            }
             for url in connection.urls() {
                 writeln!(report, "  broker: {url}, as agent {agent}")?;
                 if url.sends_password_in_clear() {

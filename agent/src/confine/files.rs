@@ -63,12 +63,15 @@ pub(crate) fn allowed(config: &Config, is_root: bool) -> Allowed {
     allowed.read.extend(config.update.keys.iter().cloned());
     allowed.read.extend(config.mqtt.ca_file.clone());
     allowed.read.extend(config.detector.release.clone());
-    for broker in config.mqtt.brokers() {
-        allowed.connect.push(broker.port);
-        if broker.tls && config.mqtt.ca_file.is_none() {
-            allowed.read.extend(CERTIFICATES.map(PathBuf::from));
-        }
-        if broker.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err() {
+    let brokers = config.mqtt.brokers();
+    if brokers.iter().any(|broker| broker.tls) && config.mqtt.ca_file.is_none() && config.identity.is_none() {
+        allowed.read.extend(CERTIFICATES.map(PathBuf::from));
+    }
+    let token = config.enrolment_token();
+    let enrolment = token.iter().map(|token| (token.host(), token.port()));
+    for (host, port) in brokers.iter().map(|broker| (broker.host.as_str(), broker.port)).chain(enrolment) {
+        allowed.connect.push(port);
+        if host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err() {
             allowed.connect.push(DNS);
             allow_resolver(&mut allowed, std::fs::canonicalize("/etc/resolv.conf").ok().as_deref(), is_root);
         }

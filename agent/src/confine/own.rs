@@ -14,8 +14,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-/// Files in a state folder: of the update store, the outbox and the run number; each also with [`FRESH`].
-const STATE_FILES: [&str; 4] = ["state", "run", "outbox-0", "outbox-1"];
+/// Files in a state folder: of the update store, the outbox, the run number and the identity; each also with [`FRESH`].
+const STATE_FILES: [&str; 6] =
+    ["state", "run", "outbox-0", "outbox-1", crate::identity::FILES[0], crate::identity::FILES[1]];
 /// Folders in a state folder.
 const SLOTS: [&str; 2] = ["slot-a", "slot-b"];
 /// Files in each of them.
@@ -116,7 +117,8 @@ fn is_state_name(name: &str) -> bool {
 }
 
 fn is_version_name(name: &str) -> bool {
-    without_fresh(name).strip_prefix(HIGHEST).is_some_and(is_name)
+    let name = without_fresh(name);
+    crate::identity::FILES.contains(&name) || name.strip_prefix(HIGHEST).is_some_and(is_name)
 }
 
 fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {

@@ -184,6 +184,24 @@ impl Disk for Folder {
         // A slot's folder is an entry of the state folder.
         if parent == self.root { Ok(()) } else { File::open(&self.root)?.sync_all() }
     }
+
+    /// Follows no link in the place of the new file: root enrols in a folder that the agent's account owns.
+    fn replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let fresh = format!("{path}.new");
+        self.remove(&fresh)?;
+        let place = self.place(&fresh)?;
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&place)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        if let Err(error) = write().and_then(|()| self.rename(&fresh, path)) {
+            // On a full disk the partial file takes space that other files need.
+            let _ = self.remove(&fresh);
+            return Err(error);
+        }
+        self.sync_folder(path)
+    }
 }
 
 fn create_folder(path: &Path) -> io::Result<()> {
@@ -194,6 +212,22 @@ fn create_folder(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_link_in_the_place_of_a_new_file_is_removed_and_not_followed() {
+        let root = std::env::temp_dir().join(format!("lapwing-links-{}", std::process::id()));
+        let mut folder = Folder::open(&root).unwrap();
+        let outside = root.join("outside");
+        fs::write(&outside, b"root's").unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("identity.new")).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("identity")).unwrap();
+        folder.replace("identity", b"a key").unwrap();
+        let read = |name: &str| fs::read(root.join(name)).unwrap();
+        let (kept, written) = (read("outside"), read("identity"));
+        let is_link = root.join("identity").is_symlink();
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!((kept, written, is_link), (b"root's".to_vec(), b"a key".to_vec(), false));
+    }
 
     #[test]
     fn only_the_agent_can_read_what_it_writes() {

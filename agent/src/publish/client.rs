@@ -14,6 +14,7 @@ use super::{FromPipeline, ToPipeline};
 use crate::clock;
 use crate::config::BROKERS;
 use crate::disk::Disk;
+use crate::identity::Identity;
 use crate::report::SharedReport;
 use crate::update::engine::EngineFactory;
 use lapwing_shared::messages::MESSAGE_BYTES;
@@ -36,6 +37,15 @@ const DRAIN_MS: u64 = 5_000;
 /// Time for the last packets to reach the socket, milliseconds.
 const FLUSH_MS: u64 = 1_000;
 
+/// What TLS needs from files.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TlsFiles<'a> {
+    /// Certificates to trust. `None`: those of the identity, otherwise the system's.
+    pub(crate) ca_pem: Option<&'a [u8]>,
+    /// Certificate and key of this agent, if it is enrolled.
+    pub(crate) identity: Option<&'a Identity>,
+}
+
 /// How to reach the brokers.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
@@ -49,15 +59,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// `client_id` is the agent's name, `ca_pem` the certificates to trust (`None`: the system's), `seed` the seed of the
-    /// back-off's jitter, which should differ between agents.
+    /// `client_id` is the agent's name, `seed` the seed of the back-off's jitter, which should differ between agents.
     ///
     /// # Errors
     /// [`ClientError`] for `mqtts` without usable certificates, or to an IPv6 address.
     pub(crate) fn new(
         mut urls: Vec<BrokerUrl>,
         client_id: String,
-        ca_pem: Option<&[u8]>,
+        files: &TlsFiles<'_>,
         seed: u64,
     ) -> Result<Self, ClientError> {
         let uses_tls = urls.iter().any(|url| url.tls);
@@ -69,9 +78,9 @@ impl Connection {
         }
         choice::sort(&mut urls, &client_id);
         #[cfg(feature = "tls")]
-        let tls = if uses_tls { Some(super::tls::client_config(ca_pem)?) } else { None };
+        let tls = if uses_tls { Some(super::tls::client_config(files.ca_pem, files.identity)?) } else { None };
         #[cfg(not(feature = "tls"))]
-        let _ = ca_pem;
+        let _ = (files.ca_pem, files.identity);
         Ok(Self {
             urls,
             client_id,

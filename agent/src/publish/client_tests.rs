@@ -78,7 +78,7 @@ fn agent(addresses: &[SocketAddr]) -> Agent {
     let name = "gw-1".try_into().unwrap();
     let session = Session::start(name, Delivery::EndToEnd, Halvers, store, outbox);
     let urls = addresses.iter().map(|address| format!("mqtt://{address}").parse().unwrap()).collect();
-    let connection = Connection::new(urls, "gw-1".to_owned(), None, 1).unwrap();
+    let connection = Connection::new(urls, "gw-1".to_owned(), &TlsFiles::default(), 1).unwrap();
     let (to_network, from_pipeline) = mpsc::channel(16);
     let (to_pipeline, installed) = sync_channel(2);
     thread::spawn(move || run(session, &connection, from_pipeline, to_pipeline));

@@ -1,6 +1,6 @@
 //! A broker on the loopback that sends what a test says, to see what the agent makes of it.
 
-use super::client::{Connection, run};
+use super::client::{Connection, TlsFiles, run};
 use super::session::Session;
 use super::{FromPipeline, ToPipeline};
 use crate::disk::power::PowerDisk;
@@ -37,7 +37,8 @@ impl FakeBroker {
         let outbox = Outbox::new(1, Limits::default(), None);
         let session = Session::start("gw-1".try_into().unwrap(), delivery, Halvers, store, outbox);
         let report = SharedReport::default();
-        let connection = Connection::new(vec![url], "gw-1".to_owned(), None, 1).unwrap().with_report(report.clone());
+        let connection =
+            Connection::new(vec![url], "gw-1".to_owned(), &TlsFiles::default(), 1).unwrap().with_report(report.clone());
         let (to_network, from_pipeline) = mpsc::channel(16);
         let (to_pipeline, installs) = sync_channel(2);
         std::thread::spawn(move || run(session, &connection, from_pipeline, to_pipeline));

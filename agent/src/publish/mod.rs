@@ -12,6 +12,8 @@ pub(crate) mod channel_ends;
 mod choice;
 pub(crate) mod client;
 mod conversation;
+#[cfg(feature = "tls")]
+pub(crate) mod enrolment_port;
 pub(crate) mod error;
 #[cfg(test)]
 mod fake_broker;

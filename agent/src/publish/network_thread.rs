@@ -13,10 +13,10 @@ use crate::output::summary::Summary;
 use crate::publish::FromPipeline;
 use crate::publish::agent_name::agent_name;
 use crate::publish::channel_ends::{Installs, Remote, Reporter};
-use crate::publish::client::{self, Connection};
+use crate::publish::client::{self, Connection, TlsFiles};
 use crate::publish::error::ClientError;
 use crate::publish::session::{Fallback, Session};
-use crate::release_file::{UNBOUND, trusted_keys, unbound};
+use crate::release_file::{UNBOUND, configured_keys, unbound};
 use crate::report::SharedReport;
 use crate::response::Responder;
 use crate::update::engine::EngineFactory;
@@ -76,8 +76,11 @@ impl NetworkThread {
         if named.connection.urls().iter().any(BrokerUrl::sends_password_in_clear) {
             tracing::warn!("{PASSWORD_IN_CLEAR}");
         }
+        for warning in config.identity_warnings() {
+            tracing::warn!("{warning}");
+        }
         let terms = Terms {
-            keys: trusted_keys(&config.update.keys)?,
+            keys: configured_keys(&config.update)?,
             group: group_name(&config.mqtt.group)?,
             schema: schema_id(),
             form: Engines(config.detector.engine).form(),
@@ -207,7 +210,8 @@ pub(crate) fn connection(config: &Config) -> anyhow::Result<Option<NamedConnecti
     }
     let agent = agent_name(&config.mqtt.agent, Path::new("/"))?;
     let ca_pem = config.mqtt.ca_file.as_deref().map(read_ca).transpose()?;
-    let connection = Connection::new(urls, agent.to_string(), ca_pem.as_deref(), fastrand::u64(..))?;
+    let tls = TlsFiles { ca_pem: ca_pem.as_deref(), identity: config.identity.as_ref() };
+    let connection = Connection::new(urls, agent.to_string(), &tls, fastrand::u64(..))?;
     Ok(Some(NamedConnection { agent, connection }))
 }
 

@@ -5,9 +5,10 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of the agent in data-flow order, as `agent/src/lib.rs` lists them: each may import those before it, and itself.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 32] = [
     "clock",
     "log",
+    "random",
     "capture",
     "interruptible",
     "lan",
@@ -26,6 +27,7 @@ const ORDER: [&str; 30] = [
     "disk",
     "outbox",
     "budget",
+    "identity",
     "config",
     "update",
     "engines",

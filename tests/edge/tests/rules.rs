@@ -10,7 +10,8 @@ use std::path::Path;
 use tree::root;
 
 /// Modules of `shared` in data-flow order: each may use those before it, and itself.
-const ORDER: [&str; 9] = ["units", "packet", "flow", "lanes", "context", "features", "verdict", "release", "messages"];
+const ORDER: [&str; 10] =
+    ["units", "packet", "flow", "lanes", "context", "features", "verdict", "release", "messages", "enrolment"];
 
 /// A crate and the crates of this workspace that it may depend on, tests and benchmarks excluded.
 struct Crate {
@@ -38,14 +39,26 @@ const CRATES: &[Crate] = &[
     may_use("segments", &["shared", "common"]),
     may_use("store", &["shared", "common", "fleet", "segments", "skips"]),
     may_use("collect", &["shared", "common", "fleet", "store"]),
+    may_use("authority", &["shared", "common", "fleet", "store"]),
     may_use("models", &["shared", "config", "tables", "methods", "neural"]),
     may_use("pipeline", &["shared", "capture", "common", "tables", "methods", "neural", "report", "segments", "store"]),
     may_use("web", &["shared", "common", "fleet", "report", "store", "models", "pipeline"]),
     may_use(
         "trainer",
         &[
-            "shared", "config", "common", "fleet", "tables", "report", "segments", "store", "collect", "models",
-            "pipeline", "web",
+            "shared",
+            "config",
+            "common",
+            "fleet",
+            "tables",
+            "report",
+            "segments",
+            "store",
+            "authority",
+            "collect",
+            "models",
+            "pipeline",
+            "web",
         ],
     ),
     may_use("lab", &["shared", "config", "common", "tables", "methods", "neural", "report", "models", "pipeline"]),
@@ -59,13 +72,14 @@ const CRATES: &[Crate] = &[
 ];
 
 /// An external crate and the only crates that may depend on it.
-const EXTERNAL: [(&str, &[&str]); 6] = [
+const EXTERNAL: [(&str, &[&str]); 7] = [
     ("parquet", &["tables", "segments"]),
     ("rusqlite", &["store"]),
     ("postgres", &["store"]),
     ("axum", &["web"]),
     ("askama", &["web", "report"]),
     ("burn", &["neural"]),
+    ("pkcs8", &["authority"]),
 ];
 
 /// Most lines of a file before its tests.

@@ -1,7 +1,8 @@
 //! Store, releases and key of a trainer ↔ a folder: `backup` and `restore`.
 //!
 //! A backup has `store.sqlite`, the segments that it names in `segments/`, the release files of all groups in `releases/`,
-//! and, if asked for, `release.key`, or a key for each of several groups, `GROUP.key`. Files of segments stay for an hour
+//! and, if asked for, `release.key`, or a key for each of several groups, `GROUP.key`, and the key of agents' identities in
+//! `authority/`. Files of segments stay for an hour
 //! after they left the list, so those that the copy names can be copied after it. It is
 //! written to `FOLDER.partial` and renamed at the end, so that an interrupted backup never looks like a complete one.
 
@@ -10,6 +11,7 @@ use crate::config::Config;
 use crate::serve::ReleaseDir;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use lapwing_authority::AUTHORITY_FILES;
 use lapwing_common::{print_line, private_file};
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_pipeline::release::read;
@@ -24,6 +26,7 @@ pub(super) const STORE: &str = "store.sqlite";
 pub(super) const SEGMENTS: &str = "segments";
 const RELEASES: &str = "releases";
 const KEY: &str = "release.key";
+const AUTHORITY: &str = "authority";
 
 /// `backup`.
 #[derive(Debug, Args)]
@@ -33,7 +36,8 @@ pub(crate) struct BackupArgs {
     /// Configuration, or store.
     #[command(flatten)]
     paths: PathArgs,
-    /// Include the secret key that signs releases. Without it, keep a copy elsewhere: agents accept no other key.
+    /// Include the secret keys that sign releases and agents' certificates. Without them, keep a copy elsewhere: agents
+    /// accept no other keys.
     #[arg(long)]
     with_key: bool,
 }
@@ -98,6 +102,7 @@ pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
             ReleaseKey::load(&key)?;
             copy(&key, &partial.join(name))?;
         }
+        copy_authority(&config.enrolment.authority, &partial.join(AUTHORITY))?;
     }
     sync_folder(&partial)?;
     fs::rename(&partial, folder)
@@ -197,6 +202,7 @@ pub(crate) fn run_restore(args: &RestoreArgs) -> anyhow::Result<()> {
     for (key, to) in &keys {
         copy(key, to)?;
     }
+    copy_authority(&folder.join(AUTHORITY), &config.enrolment.authority)?;
     // Last, so that an interrupted restore can be repeated.
     fs::rename(&partial, store).with_context(|| format!("cannot rename {}", partial.display()))?;
     let folders = folders.into_iter().collect::<Vec<_>>().join(", ");
@@ -259,6 +265,19 @@ fn copy_releases(from: &Path, to: &Path, group: &str) -> anyhow::Result<usize> {
     }
     sync_folder(to)?;
     Ok(copied)
+}
+
+/// Copies the files of an authority, if there is one; existing ones must be equal.
+fn copy_authority(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let files: Vec<&str> = AUTHORITY_FILES.into_iter().filter(|name| from.join(name).exists()).collect();
+    if files.is_empty() {
+        return Ok(());
+    }
+    private_file::create_folder(to).with_context(|| format!("cannot create {}", to.display()))?;
+    for name in files {
+        copy(&from.join(name), &to.join(name))?;
+    }
+    sync_folder(to)
 }
 
 /// Copies a file with mode 600 and syncs it to disk; an existing copy must be equal.

@@ -6,6 +6,7 @@ use super::{BackupArgs, RestoreArgs, run_backup, run_restore};
 use crate::serve::ReleaseDir;
 use crate::serve::testing::{release, release_of};
 use clap::{Args, FromArgMatches};
+use lapwing_authority::Authority;
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_segments::{Filter, Limits as SegmentLimits, Row};
 use lapwing_shared::features::schema::schema_id;
@@ -26,7 +27,8 @@ fn trainer(folder: &Path) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
     let config = folder.join("trainer.toml");
     let text = format!(
-        "[store]\npath = '{0}/store.sqlite'\n[retrain]\ngroup = 'home'\nreleases = '{0}/releases'\nkey = '{0}/key'\n",
+        "[store]\npath = '{0}/store.sqlite'\n[retrain]\ngroup = 'home'\nreleases = '{0}/releases'\nkey = '{0}/key'\n\
+         [enrolment]\nauthority = '{0}/authority'\n",
         folder.display()
     );
     std::fs::write(&config, text).unwrap();
@@ -50,6 +52,7 @@ fn a_backup_of_a_store_in_use_restores_into_a_new_folder() {
     let config = trainer(&old);
     let mut store = Store::open(old.join("store.sqlite"), Limits::default()).unwrap();
     ReleaseKey::generate("site").unwrap().save(&old.join("key"), &old.join("pub"), KeyUse::Any, None).unwrap();
+    let authority = *Authority::create(&old.join("authority"), None, 1_800_000_000).unwrap().public_hash();
     ReleaseDir::new(&old.join("releases"), "home").write(3, &release(3)).unwrap();
     let mut write = |number| {
         store.commit(&[received("gw", &samples(1, number, &[(number, false)]))], 5).unwrap();
@@ -71,6 +74,7 @@ fn a_backup_of_a_store_in_use_restores_into_a_new_folder() {
     assert_eq!(handle.counter(Counter::ReleaseVersionFloor).unwrap(), 3 + BACKUP_VERSIONS);
     assert_eq!(ReleaseDir::new(&new.join("releases"), "home").versions(), [3]);
     assert_eq!(ReleaseKey::load(&new.join("key")).unwrap().name(), "site");
+    assert_eq!(*Authority::open(&new.join("authority"), None).unwrap().public_hash(), authority);
     for file in ["store.sqlite", "releases/home-3.lwr", "key"] {
         for root in [&new, &copy] {
             let path = if file == "key" && *root == copy { root.join("release.key") } else { root.join(file) };

@@ -1,5 +1,6 @@
 //! The store of a running `serve` → `agents`, `alerts`, `label` and `retrain`.
 
+use super::identities::{self, IdentityAction};
 use super::store_args::StoreArgs;
 use super::user;
 use crate::config::NAME_RULE;
@@ -62,6 +63,9 @@ pub(crate) enum AgentsAction {
         #[arg(long, value_name = "NAME")]
         who: Option<String>,
     },
+    /// Identities.
+    #[command(flatten)]
+    Identity(IdentityAction),
 }
 
 /// `alerts`.
@@ -136,6 +140,7 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
         Some(AgentsAction::Group { store: own, name, group, who }) => {
             return assign(&url(own)?, name, group.as_deref(), &by(who));
         }
+        Some(AgentsAction::Identity(action)) => return identities::run(store, action),
         None => {}
     }
     let agents = StoreHandle::open(store)?.agents()?;

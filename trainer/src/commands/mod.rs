@@ -2,9 +2,13 @@
 
 pub(crate) mod approve;
 pub(crate) mod audit;
+pub(crate) mod authority;
 pub(crate) mod backup;
+pub(crate) mod broker_config;
 pub(crate) mod budget_check;
 pub(crate) mod drift;
+pub(crate) mod enroll;
+pub(crate) mod identities;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod lab;

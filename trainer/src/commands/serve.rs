@@ -7,9 +7,12 @@ use crate::serve::roles::{Instance, Role, Roles};
 use crate::serve::{self, SegmentCount, Server};
 use anyhow::Context;
 use clap::Args;
+use lapwing_authority::{EnrolmentPort, PortCount, PortCounts};
+use lapwing_common::clock;
 use lapwing_models::Model;
 use lapwing_pipeline::order::ReleaseMaker;
 use lapwing_pipeline::release::keys::ReleaseKey;
+use lapwing_store::StoreHandle;
 use lapwing_web::{Brokers, Counter, CounterSource, Process, Site, WebServer, server};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -179,21 +182,37 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
         ..Site::default()
     };
     let (broker_file, http_file) = (args.address_file, args.http_address_file);
-    let (mut web, mut written) = (Ok(None), Ok(()));
+    let (mut web, mut port, mut written) = (Ok(None), Ok(None), Ok(()));
+    let enrolment = config.clone();
     // Runs once the store is open, so that the first request finds it.
     let ready = |server: &Server| {
-        let counters = (server.collects() || roles.has(Role::Train)).then(|| counters(server, &roles));
+        port = start_port(&enrolment, &roles);
+        let enrolled = port.as_ref().ok().and_then(|port| port.as_ref().map(|port| Arc::clone(&port.counts)));
+        let counts = server.collects() || roles.has(Role::Train) || enrolled.is_some();
+        let counters = counts.then(|| counters(server, &roles, enrolled));
         let site = Site { counters, brokers: Some(brokers(server)), process: Some(process(server)), ..site };
         web = address.map(|address| WebServer::start(site, address)).transpose();
         let listening = web.as_ref().ok().and_then(Option::as_ref).map(|web| web.address);
         written = write_address(http_file.as_deref(), listening)
             .and_then(|()| write_address(broker_file.as_deref(), server.address()));
-        web.is_ok()
+        web.is_ok() && port.is_ok()
     };
     let served = serve::run(config, &roles, maker, ready);
     web?.map(WebServer::stop).transpose()?;
+    port?.map(EnrolmentPort::stop).transpose()?;
     served?;
     written
+}
+
+/// The enrolment port, with the role and an address.
+fn start_port(config: &Config, roles: &Roles) -> anyhow::Result<Option<EnrolmentPort>> {
+    let section = &config.enrolment;
+    let Some(listen) = section.listen.filter(|_| roles.has(Role::Enroll)) else { return Ok(None) };
+    if section.brokers.is_empty() {
+        tracing::warn!("no enrolment.brokers: enrolled agents need a broker in their configuration");
+    }
+    let (authority, store) = (section.authority(clock::now_s())?, StoreHandle::open(&config.store.path)?);
+    Ok(Some(EnrolmentPort::start(authority, store, section.grants()?, section.server_names(), listen)?))
 }
 
 /// State of the server's links, for the dashboard.
@@ -208,8 +227,9 @@ fn process(server: &Server) -> Process {
     Arc::new(move || state.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
-/// Counters of the collector, and of segments in a process that may move rows to them, for the dashboard.
-fn counters(server: &Server, roles: &Roles) -> CounterSource {
+/// Counters of the collector, of segments in a process that may move rows to them, and of the enrolment port, for the
+/// dashboard.
+fn counters(server: &Server, roles: &Roles, enrolled: Option<Arc<PortCounts>>) -> CounterSource {
     let counts = server.collects().then(|| Arc::clone(server.counts()));
     let segments = roles.has(Role::Train).then(|| Arc::clone(server.segment_counts()));
     CounterSource::new(move || {
@@ -222,7 +242,9 @@ fn counters(server: &Server, roles: &Roles) -> CounterSource {
             let SegmentCount { name, text, value, is_gauge } = count;
             Counter { name, text, value, is_gauge }
         });
-        counted.chain(of_segments).collect()
+        let of_port = enrolled.iter().flat_map(|counts| counts.named());
+        let of_port = of_port.map(|PortCount { name, text, value }| Counter { name, text, value, is_gauge: false });
+        counted.chain(of_segments).chain(of_port).collect()
     })
 }
 

@@ -18,10 +18,12 @@ pub(crate) enum Role {
     Train,
     /// Publish releases at every broker; one process works, others wait.
     Publish,
+    /// Enrol agents; has the authority's key.
+    Enroll,
 }
 
 impl Role {
-    const ALL: [Self; 4] = [Self::Collect, Self::Web, Self::Train, Self::Publish];
+    const ALL: [Self; 5] = [Self::Collect, Self::Web, Self::Train, Self::Publish, Self::Enroll];
 
     /// Its name on the command line and in metrics.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Role {
             Self::Web => "web",
             Self::Train => "train",
             Self::Publish => "publish",
+            Self::Enroll => "enroll",
         }
     }
 }
@@ -50,6 +53,8 @@ pub(crate) enum RoleError {
     NoKey { group: String },
     #[error("role web needs an address; set http.listen or --http")]
     NoAddress,
+    #[error("role enroll needs an address; set enrolment.listen and enrolment.address")]
+    NoEnrolment,
 }
 
 /// The name of a process among several, which says its roles: `collect-1`, `web-2`, `train-publish`.
@@ -75,7 +80,8 @@ impl FromStr for Instance {
         let role = |word: &str| Role::ALL.into_iter().find(|role| role.as_str() == word);
         let roles: Option<Vec<Role>> = words.split('-').map(role).collect();
         let roles = roles.filter(|_| parse_name(name).is_some());
-        let roles = roles.ok_or("expected roles (collect, web, train, publish) joined with `-`, e.g. collect-1")?;
+        let roles =
+            roles.ok_or("expected roles (collect, web, train, publish, enroll) joined with `-`, e.g. collect-1")?;
         Ok(Self { name: name.to_owned(), roles })
     }
 }
@@ -119,6 +125,9 @@ impl Roles {
         if self.has(Role::Web) && http.is_none() {
             return Err(RoleError::NoAddress);
         }
+        if self.has(Role::Enroll) && config.enrolment.listen.is_none() {
+            return Err(RoleError::NoEnrolment);
+        }
         let keyless = config.groups().into_iter().find(|group| group.key.is_none());
         match keyless.filter(|_| self.has(Role::Train)) {
             Some(group) => Err(RoleError::NoKey { group: group.group }),
@@ -146,7 +155,7 @@ mod tests {
     #[test]
     fn without_named_roles_a_process_has_all_and_needs_nothing() {
         assert_eq!(check(&[], |_| ()), Ok(()));
-        assert_eq!(Roles::default().iter().count(), 4);
+        assert_eq!(Roles::default().iter().count(), 5);
     }
 
     #[test]
@@ -173,5 +182,8 @@ mod tests {
         let error = check(&[Role::Train], |_| ()).unwrap_err();
         assert!(error.contains("group default") && error.contains("retrain.key"), "{error}");
         assert_eq!(check(&[Role::Train], |config| config.retrain.key = Some("key".into())), Ok(()));
+        assert!(check(&[Role::Enroll], |_| ()).unwrap_err().contains("enrolment.listen"));
+        let listen = |config: &mut Config| config.enrolment.listen = Some(([127, 0, 0, 1], 0).into());
+        assert_eq!(check(&[Role::Enroll], listen), Ok(()));
     }
 }

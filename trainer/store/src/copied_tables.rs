@@ -51,7 +51,7 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Every table that is copied, in this order: what a row refers to comes first.
-pub(crate) static TABLES: [Table; 18] = [
+pub(crate) static TABLES: [Table; 20] = [
     Table {
         more: &[("shard", "0")],
         from_sqlite: Some(&SQLITE_COUNTERS),
@@ -213,6 +213,40 @@ pub(crate) static TABLES: [Table; 18] = [
             "newest_ns",
             "suspect_first_ns",
             "suspect_last_ns",
+        ],
+    ),
+    table(
+        "enrolment_tokens",
+        1,
+        &[
+            "id",
+            "secret",
+            "group_name",
+            "name",
+            "uses",
+            "used",
+            "until_s",
+            "must_be_accepted",
+            "replaces",
+            "who",
+            "created_s",
+        ],
+    ),
+    table(
+        "identities",
+        1,
+        &[
+            "id",
+            "name",
+            "fingerprint",
+            "group_name",
+            "state",
+            "issued",
+            "until_s",
+            "enrolled_s",
+            "token",
+            "who",
+            "changed_s",
         ],
     ),
 ];

@@ -217,6 +217,31 @@ impl StoreError {
         }
     }
 
+    /// No token with this number that has not ended.
+    pub(crate) fn no_token(id: u32) -> Self {
+        Self::Missing { what: format!("token {id} that has not ended"), list: "enroll --list" }
+    }
+
+    /// Too many tokens that have not ended.
+    pub(crate) fn too_many_tokens() -> Self {
+        Self::Missing { what: "room for another token: too many have not ended".into(), list: "enroll --list" }
+    }
+
+    /// No identity with this name.
+    pub(crate) fn no_identity(name: &str) -> Self {
+        Self::Missing { what: format!("identity `{name}`"), list: "agents identities" }
+    }
+
+    /// An identity is not as a list showed it.
+    pub(crate) fn identity_changed(name: &str) -> Self {
+        Self::Missing { what: format!("identity `{name}` as it was, or it is revoked"), list: "agents identities" }
+    }
+
+    /// The new name of an identity is in use.
+    pub(crate) fn name_taken(name: &str) -> Self {
+        Self::Missing { what: format!("free name `{name}`: another identity has it"), list: "agents identities" }
+    }
+
     /// Groups SQLite errors by what the operator can do about them.
     pub(crate) fn from_sql(path: &Path, source: rusqlite::Error) -> Self {
         let (path, reason) = (path.to_path_buf(), source.to_string());

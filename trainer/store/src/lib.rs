@@ -17,6 +17,7 @@ mod episode_walk;
 mod error;
 mod expiry;
 mod fields;
+mod identity_rows;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
@@ -50,6 +51,7 @@ pub use compactor::{Compaction, Compactor, REMOVED_FILES_KEPT_S, Step};
 pub use copy::{Copied, CopyStep, StoreCopy};
 pub use counter::Counter;
 pub use error::StoreError;
+pub use identity_rows::MAX_TOKENS;
 pub use lapwing_fleet::{
     AgentState, AuditCheck, AuditRecord, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label,
     Release, UNKNOWN_CLASS,

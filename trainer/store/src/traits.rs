@@ -8,6 +8,7 @@ mod audit;
 mod copies;
 mod episodes;
 mod groups;
+mod identities;
 mod segments;
 
 pub use agents::{Agents, MAX_SILENCED};
@@ -15,6 +16,7 @@ pub use audit::Audit;
 pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
+pub use identities::{Identities, IdentityFilter};
 pub use segments::Segments;
 
 use crate::committed::Committed;
@@ -352,6 +354,7 @@ pub trait Handle:
     + Episodes
     + Groups
     + HeldReleases
+    + Identities
     + Jobs
     + Leases
     + Maintenance

@@ -79,11 +79,28 @@ impl Mosquitto {
     /// # Panics
     /// When it does not start, with what it logged.
     pub fn start(folder: &Path, lines: &str, certificate: Option<&[PathBuf; 2]>) -> Self {
+        Self::start_as(folder, |ports| configuration(lines, ports, certificate))
+    }
+
+    /// Starts it with a port for TLS, configured by these lines, and a port without TLS for everyone.
+    ///
+    /// # Panics
+    /// As [`Mosquitto::start`].
+    pub fn start_for_agents(folder: &Path, lines: &str) -> Self {
+        Self::start_as(folder, |[tls, plain]| {
+            let open =
+                format!("user root\nper_listener_settings true\nlistener {plain} 127.0.0.1\nallow_anonymous true\n");
+            format!("{open}listener {tls} 127.0.0.1\n{lines}")
+        })
+    }
+
+    /// Starts it with the configuration for a port for TLS and one without.
+    fn start_as(folder: &Path, configuration: impl Fn([u16; 2]) -> String) -> Self {
         let mut failures = Vec::new();
         for _ in 0..START_ATTEMPTS {
             let [tls, plain] = [free_port(), free_port()];
             let config = folder.join(format!("mosquitto-{plain}.conf"));
-            fs::write(&config, configuration(lines, [tls, plain], certificate)).unwrap();
+            fs::write(&config, configuration([tls, plain])).unwrap();
             match run(&config) {
                 Ok((child, log)) => return Self { child, log, config, tls, plain },
                 // Another program may have taken a port in between.
@@ -91,6 +108,12 @@ impl Mosquitto {
             }
         }
         panic!("mosquitto does not start: {failures:?}");
+    }
+
+    /// Makes it read its access lists again (SIGHUP).
+    pub fn reload(&self) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::HUP).unwrap();
     }
 
     /// Its URL without TLS.

@@ -9,6 +9,7 @@ pub mod copies;
 pub mod episodes;
 pub mod floods;
 pub mod groups;
+pub mod identities;
 pub mod jobs;
 pub mod messages;
 pub mod releases;
@@ -103,6 +104,10 @@ macro_rules! contract_tests {
             groups::an_agent_is_in_the_group_that_it_reports_unless_an_operator_assigns_another,
             groups::rows_are_counted_for_the_group_in_which_their_agent_was,
             groups::training_rows_of_a_group_are_those_of_its_agents,
+            identities::a_token_is_used_once_for_each_key,
+            identities::an_operator_accepts_revokes_and_renames_what_a_list_showed,
+            identities::a_token_replaces_the_key_of_its_name,
+            identities::tokens_end_and_are_forgotten,
             releases::releases_are_listed_newest_first_for_each_group,
             releases::a_held_release_is_decided_once,
             releases::counters_add_up_and_are_replaced,

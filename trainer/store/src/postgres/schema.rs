@@ -14,6 +14,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0002_groups_and_pages.sql"),
     include_str!("../../migrations/postgres/0003_segments.sql"),
     include_str!("../../migrations/postgres/0004_audit.sql"),
+    include_str!("../../migrations/postgres/0005_identities.sql"),
 ];
 
 /// Newest schema version.
@@ -36,6 +37,8 @@ pub(super) enum Lock {
     Audit = 6,
     /// Shared by every connection that writes, and exclusive for a process that copies the store.
     Use = 7,
+    /// Claims on tokens and names, which are decided one after the other.
+    Identities = 8,
 }
 
 /// What a database contains.

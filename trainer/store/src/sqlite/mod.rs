@@ -22,6 +22,7 @@ mod forget;
 mod groups;
 mod handle;
 mod held;
+mod identities;
 mod insert;
 mod jobs;
 #[cfg(any(test, feature = "testing"))]

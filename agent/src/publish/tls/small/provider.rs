@@ -4,8 +4,8 @@
 //! the `p256` crate, since ring has a table of 150 kB for it; X25519 is in its own module for the same reason. The agent has
 //! no certificate of its own, so it never signs.
 
-use super::random::fill_random;
 use super::x25519::X25519;
+use crate::random::fill_random;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use rustls::crypto::ring::cipher_suite;

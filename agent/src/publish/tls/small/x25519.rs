@@ -3,7 +3,7 @@
 //! Releases are signed on the same curve, so its arithmetic is in the program already; ring's has a table of 24 kB that
 //! does not compress. Without the table a handshake takes some tenths of a millisecond more.
 
-use super::random::fill_random;
+use crate::random::fill_random;
 use curve25519_dalek::constants::X25519_BASEPOINT;
 use curve25519_dalek::montgomery::MontgomeryPoint;
 use rustls::crypto::{ActiveKeyExchange, SharedSecret, SupportedKxGroup};

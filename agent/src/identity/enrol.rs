@@ -1,0 +1,178 @@
+//! A token, or the present identity → request → identity.
+
+use super::files::{self, Identity, IdentityError, Pending};
+use crate::disk::Disk;
+use lapwing_shared::enrolment::{
+    AgentKey, Binding, Enrolled, EnrolmentRequest, EnrolmentResponse, Refusal, Token, TokenError, key_proof,
+    token_proof,
+};
+use lapwing_shared::messages::AgentName;
+use lapwing_shared::release::manifest::Digest;
+
+/// Where to enrol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Port {
+    /// `HOST:PORT`.
+    pub(crate) address: String,
+    /// SHA-256 of the authority's key.
+    pub(crate) authority: Digest,
+}
+
+/// What an enrolment begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct Enrolment {
+    /// A token; `None`: go on with an enrolment that has begun, or renew the certificate.
+    pub(crate) token: Option<Token>,
+    /// Name that the operator chose; the trainer cannot change it.
+    pub(crate) chosen: Option<AgentName>,
+    /// Name without a choice.
+    pub(crate) default_name: AgentName,
+    /// 32 random bytes for a new key.
+    pub(crate) seed: [u8; 32],
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The agent has an identity.
+    Enrolled(Box<Identity>),
+    /// An operator must accept the agent; then repeat the request.
+    Waiting {
+        /// Name of the agent.
+        name: AgentName,
+        /// Fingerprint of its key.
+        fingerprint: Digest,
+        /// Time until the next request, seconds.
+        retry_after_s: u32,
+    },
+}
+
+/// Why an agent cannot enrol.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnrolError {
+    #[error("this agent is not enrolled; run `lapwing-agent enroll TOKEN` with a token of `lapwing-trainer enroll`")]
+    NoToken,
+    #[error("{0}")]
+    Token(#[from] TokenError),
+    #[error("{0}")]
+    Files(#[from] IdentityError),
+    /// The port cannot be asked.
+    #[error("enrolment port {address}: {reason}")]
+    Unreachable { address: String, reason: String },
+    #[error("{0}")]
+    Refused(Refusal),
+    #[error("the trainer sent a certificate of another key; report this to the trainer's operator")]
+    OtherKey,
+}
+
+impl EnrolError {
+    /// The same request may succeed later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused(refusal) => refusal.is_temporary(),
+            _ => false,
+        }
+    }
+}
+
+/// The port's response, or why the port did not respond.
+pub(crate) type Asked = Result<EnrolmentResponse, String>;
+
+/// Sends one request, or two if the trainer names the agent. `ask` sends what its second argument makes for the connection.
+///
+/// # Errors
+/// [`EnrolError`]. After an interruption at any point, call it again without a token.
+pub(crate) fn enrol(
+    disk: &mut impl Disk,
+    enrolment: &Enrolment,
+    mut ask: impl FnMut(&Port, &dyn Fn(&Binding) -> EnrolmentRequest) -> Asked,
+) -> Result<Progress, EnrolError> {
+    let (mut pending, token, port) = begin(disk, enrolment)?;
+    loop {
+        let key = AgentKey::from_seed(&pending.seed);
+        let asked = ask(&port, &|binding| request(&key, &pending.name, token.as_ref(), binding));
+        let unreachable = |reason| EnrolError::Unreachable { address: port.address.clone(), reason };
+        match asked.map_err(unreachable)? {
+            EnrolmentResponse::Enrolled(enrolled) => return finish(disk, &pending, &port, enrolled),
+            EnrolmentResponse::Waiting { retry_after_s } => {
+                let (name, fingerprint) = (pending.name, key.fingerprint());
+                return Ok(Progress::Waiting { name, fingerprint, retry_after_s });
+            }
+            EnrolmentResponse::Refused(Refusal::OtherName(name))
+                if enrolment.chosen.is_none() && name != pending.name =>
+            {
+                pending.name = name;
+                if token.is_some() {
+                    files::write_pending(disk, &pending)?;
+                }
+            }
+            EnrolmentResponse::Refused(refusal) => {
+                if token.is_some() && !refusal.is_temporary() {
+                    files::remove_pending(disk)?;
+                }
+                return Err(EnrolError::Refused(refusal));
+            }
+        }
+    }
+}
+
+/// Key and name to enrol with, durable if they are new; the token, `None` for a renewal; and where to enrol.
+fn begin(disk: &mut impl Disk, enrolment: &Enrolment) -> Result<(Pending, Option<Token>, Port), EnrolError> {
+    // A damaged file of a pending enrolment has nothing that a new token would not bring.
+    let found = match files::read_pending(disk) {
+        Err(IdentityError::Damaged { .. }) if enrolment.token.is_some() => None,
+        found => found?,
+    };
+    let Some(token) = &enrolment.token else {
+        return match found {
+            Some(pending) => {
+                let token: Token = pending.token.parse()?;
+                let port = port_of(&token);
+                Ok((pending, Some(token), port))
+            }
+            None => {
+                let identity = files::read(disk)?.ok_or(EnrolError::NoToken)?;
+                let Identity { address, authority, .. } = &identity;
+                let port = Port { address: address.as_str().to_owned(), authority: *authority };
+                Ok((identity.pending(), None, port))
+            }
+        };
+    };
+    let text = token.text();
+    let name = enrolment.chosen.clone();
+    let pending = match found.filter(|pending| pending.token == text) {
+        Some(pending) => Pending { name: name.unwrap_or(pending.name.clone()), ..pending },
+        None => {
+            let name = name.unwrap_or_else(|| enrolment.default_name.clone());
+            Pending { token: text, name, seed: enrolment.seed }
+        }
+    };
+    files::write_pending(disk, &pending)?;
+    Ok((pending, Some(token.clone()), port_of(token)))
+}
+
+fn port_of(token: &Token) -> Port {
+    Port { address: token.address().to_owned(), authority: token.authority }
+}
+
+fn request(key: &AgentKey, name: &AgentName, token: Option<&Token>, binding: &Binding) -> EnrolmentRequest {
+    let certificate_request = key.request(name);
+    let proof = match token {
+        Some(token) => token_proof(token.id, &token.secret, &certificate_request, binding),
+        None => key_proof(key, &certificate_request, binding),
+    };
+    let agent_version = heapless::String::try_from(env!("CARGO_PKG_VERSION")).unwrap_or_default();
+    EnrolmentRequest { agent_version, certificate_request, proof }
+}
+
+fn finish(disk: &mut impl Disk, pending: &Pending, port: &Port, enrolled: Enrolled) -> Result<Progress, EnrolError> {
+    let public = AgentKey::from_seed(&pending.seed).public();
+    if !enrolled.certificate.windows(public.len()).any(|part| part == public) {
+        return Err(EnrolError::OtherKey);
+    }
+    let identity = Identity::new(pending, port.authority, &port.address, enrolled);
+    files::write(disk, &identity)?;
+    files::remove_pending(disk)?;
+    Ok(Progress::Enrolled(Box::new(identity)))
+}

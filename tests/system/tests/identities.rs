@@ -1,0 +1,224 @@
+//! Trainer, mosquitto and agents as processes: an agent enrols with a token, reports with its certificate, and may use its
+//! own topics only; a revoked one reports nothing.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use lapwing_pipeline::release::keys::ReleaseKey;
+use lapwing_shared::enrolment::Token;
+use lapwing_shared::release::signature::KeyUse;
+use lapwing_store::{Limits, Store};
+use lapwing_system_tests::stage::gateway::Gateway;
+use lapwing_system_tests::stage::mosquitto::{Mosquitto, mosquitto};
+use lapwing_system_tests::stage::ports::free_port;
+use lapwing_system_tests::stage::releases::{GROUP, Releases};
+use lapwing_system_tests::stage::trainer::Trainer;
+use lapwing_system_tests::stage::{Folder, PATIENCE, wait_for};
+use std::fs;
+use std::net::TcpStream;
+use std::process::{Command, Output};
+
+/// A trainer with an enrolment port, and a broker that admits its agents.
+struct Site {
+    folder: Folder,
+    broker: Mosquitto,
+    _trainer: Trainer,
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Site {
+    fn path(&self, name: &str) -> String {
+        path(&self.folder, name)
+    }
+
+    /// `None` without mosquitto.
+    fn new(test: &str) -> Option<Self> {
+        if mosquitto().is_none() {
+            lapwing_skips::skip("no mosquitto (Debian package mosquitto)");
+            return None;
+        }
+        let folder = Folder::new(test);
+        let enrolment = free_port();
+        Store::open(folder.join("store.sqlite"), Limits::default()).unwrap().close().unwrap();
+        let key = ReleaseKey::generate("site").unwrap();
+        key.save(&folder.join("site.key"), &folder.join("site.pub"), KeyUse::Any, None).unwrap();
+        let releases = Releases::new(1);
+        releases.write_public(&folder.join("test.pub"));
+        fs::write(folder.join("1.lwr"), releases.release(1).file).unwrap();
+        let store = path(&folder, "store.sqlite");
+        let authority = path(&folder, "authority");
+        let enrolling = format!("[store]\npath = '{store}'\n[enrolment]\nauthority = '{authority}'\n");
+        fs::write(folder.join("trainer.toml"), &enrolling).unwrap();
+        let broker = start_broker(&folder);
+        let more = format!(
+            "listen = '127.0.0.1:{enrolment}'\naddress = 'localhost:{enrolment}'\nbrokers = ['mqtts://localhost:{}']\n\
+             keys = ['{}', '{}']\n",
+            broker.tls,
+            path(&folder, "site.pub"),
+            path(&folder, "test.pub")
+        );
+        fs::write(folder.join("trainer.toml"), enrolling + &more).unwrap();
+        let mut serve = Command::new(env!("CARGO_BIN_EXE_lapwing-load"));
+        serve.args(["trainer", "serve", "--log", "warn", "--config", &path(&folder, "trainer.toml")]);
+        let mut trainer = Trainer::start(serve.args(["--broker", &broker.url()]));
+        let listens = || TcpStream::connect(("127.0.0.1", enrolment)).ok();
+        while listens().is_none() {
+            trainer.assert_running();
+            std::thread::yield_now();
+        }
+        Some(Self { folder, broker, _trainer: trainer })
+    }
+
+    fn trainer(&self, arguments: &[&str]) -> String {
+        trainer(&self.folder, arguments)
+    }
+
+    /// The token that `enroll` prints.
+    fn token(&self, more: &[&str]) -> String {
+        let printed = self.trainer(&[&["enroll", "--group", GROUP], more].concat());
+        printed.split_whitespace().find(|word| word.starts_with("lapwing1.")).unwrap().to_owned()
+    }
+
+    /// Runs the agent's `enroll`.
+    fn enroll(&self, agent: &str, more: &[&str]) -> Output {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-demo"));
+        program.args(["agent", "enroll", "--config", "/dev/null", "--identity-dir", &self.path(agent)]).args(more);
+        program.output().unwrap()
+    }
+
+    fn enrolled(&self, agent: &str, more: &[&str]) -> String {
+        let output = self.enroll(agent, more);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn start(&self, agent: &str, more: &[&str]) -> Gateway {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-demo"));
+        program.arg("agent");
+        let (release, state) = (self.path("1.lwr"), self.path(agent));
+        Gateway::start(program, &[&["--release", &release, "--state-dir", &state], more].concat())
+    }
+
+    /// Writes the access list again and makes the broker read it.
+    fn reload(&self) {
+        fs::write(self.folder.join("acl"), self.trainer(&["broker-config", "mosquitto-acl"])).unwrap();
+        self.broker.reload();
+    }
+}
+
+fn path(folder: &Folder, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+fn trainer(folder: &Folder, arguments: &[&str]) -> String {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-load"));
+    let config = path(folder, "trainer.toml");
+    let output = program.arg("trainer").args(arguments).args(["--config", &config]).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// A broker with the configuration that `broker-config` prints.
+fn start_broker(folder: &Folder) -> Mosquitto {
+    let [trusted, certificate, key, acl] = ["trusted.pem", "hub.pem", "hub.key", "acl"].map(|name| path(folder, name));
+    trainer(folder, &["authority", "server", "localhost", "--certificate", &certificate, "--key", &key]);
+    fs::write(&trusted, trainer(folder, &["authority", "trusted"])).unwrap();
+    fs::write(&acl, trainer(folder, &["broker-config", "mosquitto-acl"])).unwrap();
+    let printed =
+        Command::new(env!("CARGO_BIN_EXE_lapwing-load")).args(["trainer", "broker-config", "mosquitto"]).output();
+    let config = text(&printed.unwrap().stdout)
+        .replace("/etc/mosquitto/lapwing-ca.pem", &trusted)
+        .replace("/etc/mosquitto/lapwing.pem", &certificate)
+        .replace("/etc/mosquitto/lapwing.key", &key)
+        .replace("/etc/mosquitto/lapwing.acl", &acl);
+    let is_ours = |line: &&str| !line.starts_with("listener ") && !line.starts_with("per_listener_settings ");
+    let lines: Vec<&str> = config.lines().filter(is_ours).collect();
+    Mosquitto::start_for_agents(folder.path(), &(lines.join("\n") + "\n"))
+}
+
+#[test]
+fn an_enrolled_agent_reports_on_its_own_topics_until_it_is_revoked() {
+    let Some(site) = Site::new("enrolled") else { return };
+    let token = site.token(&["--name", "attic"]);
+    assert!(token.len() <= 120, "{token}");
+    let enrolled = site.enrolled("attic", &[&token]);
+    assert!(enrolled.starts_with("attic: certificate valid until") && enrolled.contains(GROUP), "{enrolled}");
+    let alerts = site.broker.alerts();
+    let mut attic = site.start("attic", &[]);
+    attic.until_logged("connected to the broker");
+    attic.play();
+    alerts.recv_timeout(PATIENCE).expect("an alert at the broker");
+    wait_for("an alert in the store", site.folder.path(), || {
+        site.trainer(&["agents"]).lines().find(|line| line.starts_with("attic "))?.contains("online").then_some(())
+    });
+
+    // Another agent's certificate does not admit attic's topics.
+    site.enrolled("cellar", &[&site.token(&[]), "--name", "cellar"]);
+    let mut foreign = site.start("cellar", &["--agent", "attic"]);
+    foreign.until_logged("the certificate is for cellar");
+    foreign.play();
+    let refused = foreign.until_logged("refused by the broker");
+    assert!(refused.contains("lapwing/v1/agent/attic/"), "{refused}");
+    foreign.kill();
+
+    // Without a certificate there is no connection.
+    let url = format!("mqtts://localhost:{}", site.broker.tls);
+    let stranger = site
+        .start("stranger", &["--mqtt", &url, "--ca-file", &site.path("trusted.pem"), "--key", &site.path("test.pub")]);
+    stranger.until_logged("no connection to the broker");
+    stranger.kill();
+
+    site.trainer(&["agents", "revoke", "attic"]);
+    site.reload();
+    attic.play();
+    let refused = attic.until_logged("refused by the broker");
+    assert!(refused.contains("lapwing/v1/agent/attic/"), "{refused}");
+    let renewal = site.enroll("attic", &[]);
+    assert!(text(&renewal.stderr).contains("this identity is revoked"), "{}", text(&renewal.stderr));
+    attic.kill();
+}
+
+#[test]
+fn an_agent_waits_for_its_acceptance_and_a_second_use_of_its_token_is_refused() {
+    let Some(site) = Site::new("waiting") else { return };
+    let token = site.token(&["--accept"]);
+    let waiting = site.enrolled("attic", &[&token, "--name", "attic"]);
+    let fingerprint = waiting.split_whitespace().skip_while(|word| *word != "--fingerprint").nth(1).unwrap();
+    assert!(waiting.starts_with("attic waits for an operator"), "{waiting}");
+    let listed = site.trainer(&["agents", "identities", "--state", "waiting"]);
+    assert!(listed.lines().any(|line| line.starts_with("attic ") && line.contains(fingerprint)), "{listed}");
+    let second = site.enroll("cellar", &[&token, "--name", "cellar"]);
+    assert!(text(&second.stderr).contains("the token has no uses left"), "{}", text(&second.stderr));
+    site.trainer(&["agents", "accept", "attic", "--fingerprint", fingerprint]);
+    assert!(site.enrolled("attic", &[]).starts_with("attic: certificate valid until"));
+    assert!(site.enrolled("attic", &[]).starts_with("attic: certificate valid until"), "a renewal");
+    let foreign = site.enroll("garage", &[&token.replace("lapwing1.", "lapwing1.A")]);
+    assert!(text(&foreign.stderr).contains("token: "), "{}", text(&foreign.stderr));
+}
+
+#[test]
+fn a_running_agent_with_a_token_enrols_and_reports_after_its_restart() {
+    let Some(site) = Site::new("running") else { return };
+    let (config, key) = (site.path("agent.toml"), site.path("test.pub"));
+    fs::write(&config, format!("[mqtt]\ntoken = '{}'\n", site.token(&["--name", "attic"]))).unwrap();
+    let options = ["--config", &config, "--key", &key];
+    let first = site.start("attic", &options);
+    first.until_logged("enrolled; the agent restarts with its identity");
+    first.until_logged("enrolled: start the agent again");
+    let second = site.start("attic", &options);
+    second.until_logged("connected to the broker");
+    second.kill();
+}
+
+#[test]
+fn a_server_of_another_authority_gets_no_request() {
+    let Some(site) = Site::new("authority") else { return };
+    let token: Token = site.token(&[]).parse().unwrap();
+    let other = Token::new([7; 32], token.id, token.secret, token.address()).unwrap();
+    let output = site.enroll("attic", &[&other.text(), "--name", "attic"]);
+    let error = text(&output.stderr);
+    assert!(!output.status.success() && error.contains("is not the one that the token names"), "{error}");
+    assert!(!site.trainer(&["agents", "identities"]).contains("attic"));
+    site.enrolled("attic", &[&token.text(), "--name", "attic"]);
+}

@@ -1,0 +1,123 @@
+//! The certificate authority of the enrolment port: `authority`.
+
+use crate::config::{Config, EnrolmentSection};
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+use lapwing_authority::{Authority, ROTATION_DAYS};
+use lapwing_common::format::when;
+use lapwing_common::{clock, print_line, private_file};
+use lapwing_shared::release::digest::Hex;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Options of every action.
+#[derive(Debug, Args)]
+pub(crate) struct FolderArgs {
+    /// Configuration file [default: none].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the authority's key; overrides enrolment.authority.
+    #[arg(long, value_name = "FOLDER")]
+    authority: Option<PathBuf>,
+}
+
+impl FolderArgs {
+    pub(crate) fn section(&self) -> anyhow::Result<EnrolmentSection> {
+        let mut section = self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?.enrolment;
+        section.authority = self.authority.clone().unwrap_or(section.authority);
+        Ok(section)
+    }
+}
+
+/// `authority`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuthorityCommand {
+    /// Print the certificates that brokers should trust (PEM): those of the present authority, the next and the previous one.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer authority trusted --config trainer.toml > /etc/mosquitto/lapwing-ca.pem"
+    )]
+    Trusted {
+        /// Where the authority is.
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// Issue a certificate for a broker, so that agents trust it; valid for 90 days.
+    #[command(after_help = "Example:\n  lapwing-trainer authority server hub.lan --certificate hub.pem --key hub.key")]
+    Server {
+        /// Where the authority is.
+        #[command(flatten)]
+        folder: FolderArgs,
+        /// Host names and addresses of the broker.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// File for the certificate and that of the authority, PEM.
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+        /// File for the key, PEM, readable by its owner only.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Begin a rotation: create the next authority and announce it to agents.
+    #[command(after_help = "Example:\n  lapwing-trainer authority announce --config /etc/lapwing-trainer/trainer.toml")]
+    Announce {
+        /// Where the authority is.
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// End a rotation: the next authority issues from now on. Ends every token.
+    #[command(after_help = "Example:\n  lapwing-trainer authority switch --config /etc/lapwing-trainer/trainer.toml")]
+    Switch {
+        /// Where the authority is.
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+}
+
+/// `authority`.
+pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
+    let now_s = clock::now_s();
+    match command {
+        AuthorityCommand::Trusted { folder } => {
+            let trusted = folder.section()?.authority(now_s)?.trusted_pem()?;
+            print_line!("{}", trusted.trim_end());
+        }
+        AuthorityCommand::Server { folder, names, certificate, key } => {
+            let issued = folder.section()?.authority(now_s)?.issue_server_pem(names, now_s)?;
+            write(certificate, &issued.chain)?;
+            write(key, &issued.key)?;
+            print_line!(
+                "{} is valid until {} UTC; configure a renewal before",
+                certificate.display(),
+                when(issued.until_s)
+            );
+        }
+        AuthorityCommand::Announce { folder } => {
+            let section = folder.section()?;
+            let passphrase = section.passphrase()?;
+            Authority::open(&section.authority, passphrase.as_ref())?.announce_next(passphrase.as_ref(), now_s)?;
+            print_line!(
+                "agents learn the next authority with their next certificates; restart `serve` now, give brokers"
+            );
+            print_line!("`authority trusted` again, and run `authority switch` in {ROTATION_DAYS} days");
+        }
+        AuthorityCommand::Switch { folder } => {
+            let section = folder.section()?;
+            let passphrase = section.passphrase()?;
+            let switched = Authority::open(&section.authority, passphrase.as_ref())?.switch(passphrase.as_ref())?;
+            print_line!(
+                "authority {} issues from now on; restart `serve`, and create new tokens",
+                Hex(switched.public_hash())
+            );
+        }
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    ensure!(!path.exists(), "{} exists; choose another file, or remove it", path.display());
+    let written = private_file::create(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.with_context(|| format!("cannot write {}", path.display()))
+}

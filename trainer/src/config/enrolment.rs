@@ -1,0 +1,151 @@
+//! `[enrolment]`: the port on which agents enrol, the authority, and what agents get.
+
+use super::{Config, ConfigError, Span, millis};
+use anyhow::Context;
+use lapwing_authority::{Authority, AuthorityError, Grants, Passphrase};
+use lapwing_shared::enrolment::{BROKERS, Token};
+use lapwing_shared::messages::broker_url::BrokerUrl;
+use lapwing_shared::release::signature::{TRUSTED_KEYS, TrustedKeys};
+use lapwing_shared::units::Nanos;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// `[enrolment]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct EnrolmentSection {
+    /// Address of the enrolment port. Default: none (disabled).
+    pub(crate) listen: Option<SocketAddr>,
+    /// HOST:PORT by which agents reach the port; a part of every token.
+    pub(crate) address: Option<String>,
+    /// Further names and addresses for the port's certificate.
+    pub(crate) names: Vec<String>,
+    /// Folder of the authority's key.
+    pub(crate) authority: PathBuf,
+    /// File with the passphrase of the authority's key. Default: none (the key is not encrypted).
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// URLs of the brokers that agents get.
+    pub(crate) brokers: Vec<String>,
+    /// Public key files of those who may sign releases.
+    pub(crate) keys: Vec<PathBuf>,
+    /// Life of agents' certificates.
+    pub(crate) lifetime: Span,
+}
+
+impl Default for EnrolmentSection {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            address: None,
+            names: Vec::new(),
+            authority: "authority".into(),
+            passphrase_file: None,
+            brokers: Vec::new(),
+            keys: Vec::new(),
+            lifetime: Span(Nanos::from_secs(365 * 86_400)),
+        }
+    }
+}
+
+impl EnrolmentSection {
+    /// The authority; created if the folder has no authority.
+    ///
+    /// # Errors
+    /// When its files cannot be used.
+    pub(crate) fn authority(&self, now_s: u64) -> Result<Authority, AuthorityError> {
+        Authority::open_or_create(&self.authority, self.passphrase()?.as_ref(), now_s)
+    }
+
+    /// The passphrase of the authority's key, if one is configured.
+    ///
+    /// # Errors
+    /// When its file cannot be used.
+    pub(crate) fn passphrase(&self) -> Result<Option<Passphrase>, AuthorityError> {
+        self.passphrase_file.as_deref().map(Passphrase::read).transpose()
+    }
+
+    /// Names and addresses for the port's certificate.
+    pub(crate) fn server_names(&self) -> Vec<String> {
+        let token = self.address.as_deref().and_then(|address| Token::new([0; 32], 0, [0; 16], address).ok());
+        token.iter().map(|token| token.host().to_owned()).chain(self.names.iter().cloned()).collect()
+    }
+
+    /// What agents get besides their certificates.
+    ///
+    /// # Errors
+    /// When a key file cannot be read.
+    pub(crate) fn grants(&self) -> anyhow::Result<Grants> {
+        let mut keys = Vec::new();
+        for path in &self.keys {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read key file {}", path.display()))?;
+            let parsed = TrustedKeys::parse(&text).with_context(|| path.display().to_string())?;
+            keys.extend(parsed.iter().map(ToString::to_string));
+        }
+        anyhow::ensure!(
+            keys.len() <= TRUSTED_KEYS,
+            "enrolment.keys: {} keys, expected at most {TRUSTED_KEYS}",
+            keys.len()
+        );
+        let lifetime_s = u64::try_from(millis(self.lifetime) / 1_000).unwrap_or(u64::MAX);
+        Ok(Grants { brokers: self.brokers.clone(), keys, lifetime_s })
+    }
+}
+
+impl Config {
+    /// Checks `[enrolment]`.
+    ///
+    /// # Errors
+    /// The first key that is out of range.
+    pub(super) fn check_enrolment(&self) -> Result<(), ConfigError> {
+        let section = &self.enrolment;
+        if let Some(address) = &section.address {
+            Token::new([0; 32], 0, [0; 16], address)
+                .map_err(|error| ConfigError::value("enrolment.address", address, error.to_string()))?;
+        }
+        if let Some(listen) = section.listen.filter(|_| section.address.is_none()) {
+            let expected = "expected enrolment.address = \"HOST:PORT\", by which agents reach this port";
+            return Err(ConfigError::value("enrolment.listen", listen, expected));
+        }
+        for url in &section.brokers {
+            let parsed = url
+                .parse::<BrokerUrl>()
+                .map_err(|error| ConfigError::value("enrolment.brokers", "URL", error.to_string()))?;
+            if parsed.login.is_some() {
+                let expected = "expected a URL without user and password: agents log in with their certificates";
+                return Err(ConfigError::value("enrolment.brokers", &parsed, expected));
+            }
+        }
+        if section.brokers.len() > BROKERS {
+            let expected = format!("expected at most {BROKERS} brokers");
+            return Err(ConfigError::value("enrolment.brokers", section.brokers.len(), expected));
+        }
+        let days = millis(section.lifetime) / 86_400_000;
+        if !(1..=3_650).contains(&days) {
+            return Err(ConfigError::value("enrolment.lifetime in days", days, "expected 1 to 3650"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::load;
+
+    #[test]
+    fn a_port_needs_an_address_and_brokers_have_no_passwords() {
+        let error = |text: &str| load(&format!("[enrolment]\n{text}\n")).unwrap_err().to_string();
+        assert!(error("listen = '[::]:8481'").contains("enrolment.listen = [::]:8481: expected enrolment.address"));
+        assert!(error("address = 'hub'").contains("enrolment.address = hub: token: invalid address"));
+        let error_of_login = error("brokers = ['mqtts://me:sesame@hub']");
+        assert!(error_of_login.contains("without user and password") && !error_of_login.contains("sesame"));
+        assert!(
+            error("brokers = ['mqtts://a', 'mqtts://b', 'mqtts://c', 'mqtts://d', 'mqtts://e']").contains("at most 4")
+        );
+        assert!(error("lifetime = '1h'").contains("expected 1 to 3650"));
+        let config =
+            load("[enrolment]\nlisten = '[::]:8481'\naddress = '[fd00::1]:8481'\nnames = ['hub.lan']\n").unwrap();
+        assert_eq!(config.enrolment.server_names(), ["fd00::1", "hub.lan"]);
+    }
+}

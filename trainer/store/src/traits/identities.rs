@@ -1,0 +1,81 @@
+//! Tokens that enrol agents, and the agents' identities.
+
+use crate::error::StoreError;
+use lapwing_fleet::{Claim, Decision, EnrolmentToken, Identity, IdentityState, TokenTerms};
+
+/// Identities to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentityFilter {
+    /// Only in this state.
+    pub state: Option<IdentityState>,
+    /// Only with names after this one.
+    pub after: Option<String>,
+    /// Maximum number.
+    pub limit: u32,
+}
+
+/// Tokens and identities.
+pub trait Identities {
+    /// Adds a token; returns its number. Tokens that ended long ago are deleted.
+    ///
+    /// # Errors
+    /// When the store cannot be written, or has [`crate::MAX_TOKENS`] tokens that have not ended.
+    fn add_token(&self, secret: &[u8; 16], terms: &TokenTerms, now_s: u64) -> Result<u32, StoreError>;
+
+    /// A token.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn token(&self, id: u32) -> Result<Option<EnrolmentToken>, StoreError>;
+
+    /// Tokens that have not ended, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn tokens(&self, now_s: u64) -> Result<Vec<EnrolmentToken>, StoreError>;
+
+    /// Ends a token now.
+    ///
+    /// # Errors
+    /// When there is no such token, or the store cannot be written.
+    fn end_token(&self, id: u32, now_s: u64) -> Result<(), StoreError>;
+
+    /// Decides about a claim ([`lapwing_fleet::decide`]) and carries the decision out, in one transaction that other claims
+    /// wait for. A certificate that is to be issued is counted, and valid for `lifetime_s`; the identity is as it is
+    /// afterwards, `None` if the claim is refused.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn enrol(&self, claim: &Claim, lifetime_s: u64, now_s: u64) -> Result<(Decision, Option<Identity>), StoreError>;
+
+    /// Identities in the order of their names.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn identities(&self, filter: &IdentityFilter) -> Result<Vec<Identity>, StoreError>;
+
+    /// The identity with this name.
+    ///
+    /// # Errors
+    /// When no identity has this name, or the store cannot be read.
+    fn identity(&self, name: &str) -> Result<Identity, StoreError>;
+
+    /// Accepts or revokes an identity that still has this state and key: an operator decides about what a list showed.
+    /// Revoked identities cannot be accepted.
+    ///
+    /// # Errors
+    /// When it has changed, or the store cannot be written.
+    fn set_identity_state(
+        &self,
+        identity: &Identity,
+        state: IdentityState,
+        who: &str,
+        now_s: u64,
+    ) -> Result<(), StoreError>;
+
+    /// Changes an identity's name. Its agent keeps its certificate and learns the name at its next request.
+    ///
+    /// # Errors
+    /// When there is no such identity, another has the new name, or the store cannot be written.
+    fn rename_identity(&self, name: &str, new: &str, who: &str, now_s: u64) -> Result<(), StoreError>;
+}
