@@ -51,6 +51,7 @@ impl Config {
     }
 
     /// The token with which `run` enrols: if there is no identity, and a folder for it.
+    #[cfg_attr(not(any(feature = "tls", feature = "sandbox")), allow(dead_code, reason = "enrolment needs TLS"))]
     pub(crate) fn enrolment_token(&self) -> Option<Token> {
         let is_wanted = self.identity.is_none() && self.identity_dir().is_some();
         self.mqtt.token.as_ref().filter(|_| is_wanted)?.trim().parse().ok()
