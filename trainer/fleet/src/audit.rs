@@ -1,6 +1,7 @@
 //! What people and processes change → entries of a log, each with the hash of the entry before it.
 
 use crate::episode::Label;
+use crate::identity::{Identity, IdentityState, TokenTerms};
 use lapwing_shared::release::digest::{Hex, sha256};
 use serde::Serialize;
 use std::fmt::Display;
@@ -37,6 +38,16 @@ pub enum AuditAction {
     AssignGroup,
     /// The limits of the store changed.
     Limits,
+    /// A token that enrols agents was made.
+    CreateToken,
+    /// A token was ended before its time.
+    EndToken,
+    /// An identity was accepted.
+    AcceptIdentity,
+    /// An identity was revoked.
+    RevokeIdentity,
+    /// An identity got another name.
+    RenameIdentity,
 }
 
 impl AuditAction {
@@ -51,6 +62,11 @@ impl AuditAction {
             Self::ForgetAgent => "forget-agent",
             Self::AssignGroup => "assign-group",
             Self::Limits => "limits",
+            Self::CreateToken => "create-token",
+            Self::EndToken => "end-token",
+            Self::AcceptIdentity => "accept-identity",
+            Self::RevokeIdentity => "revoke-identity",
+            Self::RenameIdentity => "rename-identity",
         }
     }
 }
@@ -112,6 +128,35 @@ impl AuditEntry {
     pub fn assigned(agent: &str, group: Option<&str>, who: &str, at_s: u64) -> Self {
         let detail = group.map_or_else(|| "the group that it reports".into(), |group| format!("group {group}"));
         Self::new(AuditAction::AssignGroup, agent, &detail, who, at_s)
+    }
+
+    /// A token with its terms. The agents that use it are not recorded one by one: their identities name the token.
+    pub fn made_token(id: u32, terms: &TokenTerms, at_s: u64) -> Self {
+        let TokenTerms { group, name, uses, must_be_accepted, replaces, who, .. } = terms;
+        let agent = name.as_ref().map(|name| format!(", agent {name}")).unwrap_or_default();
+        let accept = if *must_be_accepted { ", to be accepted" } else { "" };
+        let replaces = if *replaces { ", replaces a key" } else { "" };
+        let detail = format!("group {group}{agent}, {uses} uses{accept}{replaces}");
+        Self::new(AuditAction::CreateToken, &format!("token {id}"), &detail, who, at_s)
+    }
+
+    /// The end of a token.
+    pub fn ended_token(id: u32, who: &str, at_s: u64) -> Self {
+        Self::new(AuditAction::EndToken, &format!("token {id}"), "", who, at_s)
+    }
+
+    /// A decision about an identity.
+    pub fn decided_identity(identity: &Identity, state: IdentityState, who: &str, at_s: u64) -> Self {
+        let action = match state {
+            IdentityState::Revoked => AuditAction::RevokeIdentity,
+            IdentityState::Accepted | IdentityState::Waiting => AuditAction::AcceptIdentity,
+        };
+        Self::new(action, &identity.name, &format!("key {}", Hex(&identity.fingerprint)), who, at_s)
+    }
+
+    /// Another name of an identity.
+    pub fn renamed_identity(name: &str, new: &str, who: &str, at_s: u64) -> Self {
+        Self::new(AuditAction::RenameIdentity, name, new, who, at_s)
     }
 
     /// New limits of the store.

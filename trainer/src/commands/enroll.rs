@@ -46,7 +46,7 @@ pub(crate) struct EnrollArgs {
     /// HOST:PORT by which agents reach the enrolment port; overrides enrolment.address.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) address: Option<String>,
-    /// Name of the person who creates the token [default: the user's name].
+    /// Name of the person who creates or ends the token [default: the user's name].
     #[arg(long, value_name = "NAME")]
     pub(crate) who: Option<String>,
     /// List the tokens that have not ended.
@@ -62,7 +62,7 @@ pub(crate) fn run_enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     let (config, now_s) = (args.store.configuration()?, clock::now_s());
     if args.list || args.end.is_some() {
         let store = StoreHandle::open(&config.store.path)?;
-        return args.end.map_or_else(|| list(&store, now_s), |id| end(&store, id, now_s));
+        return args.end.map_or_else(|| list(&store, now_s), |id| end(&store, id, &who(args), now_s));
     }
     let terms = terms(args, now_s)?;
     let address = args.address.clone().or(config.enrolment.address.clone());
@@ -94,7 +94,7 @@ fn terms(args: &EnrollArgs, now_s: u64) -> anyhow::Result<TokenTerms> {
         until_s: now_s.saturating_add(validity_s),
         must_be_accepted: args.accept,
         replaces: args.replace,
-        who: args.who.clone().unwrap_or_else(user),
+        who: who(args),
     })
 }
 
@@ -110,6 +110,11 @@ fn described(terms: &TokenTerms) -> String {
     format!("{agents} of group {group}{accept}, until {} UTC", when(*until_s))
 }
 
+/// The person.
+fn who(args: &EnrollArgs) -> String {
+    args.who.clone().unwrap_or_else(user)
+}
+
 fn list(store: &StoreHandle, now_s: u64) -> anyhow::Result<()> {
     for EnrolmentToken { id, terms, used, .. } in store.tokens(now_s)? {
         print_line!("token {id}: {}; used {used} times; created by {}", described(&terms), terms.who);
@@ -117,8 +122,8 @@ fn list(store: &StoreHandle, now_s: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn end(store: &StoreHandle, id: u32, now_s: u64) -> anyhow::Result<()> {
-    store.end_token(id, now_s)?;
+fn end(store: &StoreHandle, id: u32, who: &str, now_s: u64) -> anyhow::Result<()> {
+    store.end_token(id, who, now_s)?;
     print_line!("token {id} has ended");
     Ok(())
 }

@@ -9,7 +9,7 @@
 use super::TestStore;
 use crate::testing::name;
 use crate::traits::IdentityFilter;
-use crate::{Limits, StoreHandle};
+use crate::{AuditFilter, Limits, StoreHandle};
 use lapwing_fleet::{Claim, Decision, Identity, IdentityState, TokenTerms};
 use lapwing_shared::enrolment::Refusal;
 
@@ -102,6 +102,11 @@ pub fn an_operator_accepts_revokes_and_renames_what_a_list_showed<T: TestStore>(
     assert_eq!(refused(&handle, &claim("attic", 1, None), NOW_S), Refusal::Revoked);
     let revoked = handle.identity("attic").unwrap();
     assert!(handle.set_identity_state(&revoked, IdentityState::Accepted, "eve", NOW_S).is_err(), "for good");
+    let page = handle.audit(&AuditFilter { limit: 10, ..AuditFilter::default() }).unwrap();
+    let actions: Vec<String> =
+        page.records.iter().map(|entry| format!("{}: {} {}", entry.who, entry.action, entry.object)).collect();
+    let expected = ["eve: revoke-identity attic", "eve: rename-identity a", "eve: accept-identity a"];
+    assert_eq!(actions, [&expected[..], &["operator: create-token token 1"]].concat(), "only what was done");
 }
 
 pub fn a_token_replaces_the_key_of_its_name<T: TestStore>() {
@@ -123,8 +128,8 @@ pub fn tokens_end_and_are_forgotten<T: TestStore>() {
     let second = handle.add_token(&[6; 16], &terms(), NOW_S).unwrap();
     let ids = |now_s| handle.tokens(now_s).unwrap().into_iter().map(|token| token.id).collect::<Vec<_>>();
     assert_eq!(ids(NOW_S), [second, first]);
-    handle.end_token(second, NOW_S).unwrap();
-    assert!(handle.end_token(second, NOW_S).is_err(), "it has ended");
+    handle.end_token(second, "eve", NOW_S).unwrap();
+    assert!(handle.end_token(second, "eve", NOW_S).is_err(), "it has ended");
     assert_eq!((ids(NOW_S), ids(NOW_S + 60)), (vec![first], vec![]));
     assert_eq!(refused(&handle, &claim("attic", 1, Some(second)), NOW_S), Refusal::TokenEnded);
     let later_s = NOW_S + 365 * 86_400;

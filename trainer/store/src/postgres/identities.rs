@@ -1,9 +1,9 @@
 //! Tokens that enrol agents, and the agents' identities.
 
-use super::PostgresHandle;
 use super::fields::searched;
 use super::schema::Lock;
 use super::session::{Queried, Session};
+use super::{PostgresHandle, audit};
 use crate::error::StoreError;
 use crate::fields::Fields;
 use crate::identity_rows::{
@@ -12,7 +12,10 @@ use crate::identity_rows::{
     SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, identity, token,
 };
 use crate::traits::{Identities, IdentityFilter};
-use lapwing_fleet::{Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
+use lapwing_fleet::{AuditEntry, Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
+
+/// A value of a query.
+type Value<'a> = &'a (dyn postgres::types::ToSql + Sync);
 
 fn claimed(session: &mut Session, claim: &Claim) -> Queried<Known> {
     Ok(Known {
@@ -75,9 +78,11 @@ impl Identities for PostgresHandle {
             session.change(FORGET_TOKENS, &[&now_s.saturating_sub(ENDED_TOKENS_S)])?;
             let (secret, most) = (secret.as_slice(), i64::from(MAX_TOKENS));
             let flags = (&must_be_accepted, &replaces);
-            let values: [&(dyn postgres::types::ToSql + Sync); 10] =
+            let values: [Value<'_>; 10] =
                 [&secret, group, name, &uses, &until_s, flags.0, flags.1, &who, &now_s, &most];
-            session.row(ADD_TOKEN, &values, |row| row.small(0))
+            let Some(id) = session.row(ADD_TOKEN, &values, |row| row.small(0))? else { return Ok(None) };
+            audit::append(session, &AuditEntry::made_token(id, terms, now_s.cast_unsigned()))?;
+            Ok(Some(id))
         })?;
         added.ok_or_else(StoreError::too_many_tokens)
     }
@@ -90,11 +95,11 @@ impl Identities for PostgresHandle {
         self.read(|session| session.rows(TOKENS, &[&now_s.cast_signed()], token))
     }
 
-    fn end_token(&self, id: u32, now_s: u64) -> Result<(), StoreError> {
-        match self.write(|session| session.change(END_TOKEN, &[&now_s.cast_signed(), &i64::from(id)]))? {
-            0 => Err(StoreError::no_token(id)),
-            _ => Ok(()),
-        }
+    fn end_token(&self, id: u32, who: &str, now_s: u64) -> Result<(), StoreError> {
+        let entry = AuditEntry::ended_token(id, who, now_s);
+        let values: [Value<'_>; 2] = [&now_s.cast_signed(), &i64::from(id)];
+        let has_ended = self.change_and_record(END_TOKEN, &values, &entry)?;
+        if has_ended { Ok(()) } else { Err(StoreError::no_token(id)) }
     }
 
     fn enrol(&self, claim: &Claim, lifetime_s: u64, now_s: u64) -> Result<(Decision, Option<Identity>), StoreError> {
@@ -122,23 +127,28 @@ impl Identities for PostgresHandle {
         who: &str,
         now_s: u64,
     ) -> Result<(), StoreError> {
+        let entry = AuditEntry::decided_identity(identity, state, who, now_s);
         let (before, id, now_s) = (identity.state.as_str(), i64::from(identity.id), now_s.cast_signed());
         let (key, who) = (identity.fingerprint.as_slice(), searched(who));
-        let changed = self.write(|session| {
-            session.change(SET_IDENTITY_STATE, &[&state.as_str(), &who, &now_s, &id, &key, &before])
-        })?;
-        if changed == 0 { Err(StoreError::identity_changed(&identity.name)) } else { Ok(()) }
+        let values: [Value<'_>; 6] = [&state.as_str(), &who, &now_s, &id, &key, &before];
+        let is_set = self.change_and_record(SET_IDENTITY_STATE, &values, &entry)?;
+        if is_set { Ok(()) } else { Err(StoreError::identity_changed(&identity.name)) }
     }
 
     fn rename_identity(&self, name: &str, new: &str, who: &str, now_s: u64) -> Result<(), StoreError> {
+        let entry = AuditEntry::renamed_identity(name, new, who, now_s);
         let (old, new, who, now_s) = (searched(name), searched(new), searched(who), now_s.cast_signed());
-        let renamed = self.write(|session| {
+        let values: [Value<'_>; 4] = [&new, &who, &now_s, &old];
+        let is_renamed = self.write(|session| {
             session.lock(Lock::Identities)?;
-            session.change(RENAME_IDENTITY, &[&new, &who, &now_s, &old])
+            if session.change(RENAME_IDENTITY, &values)? == 0 {
+                return Ok(false);
+            }
+            audit::append(session, &entry).map(|()| true)
         })?;
-        match renamed {
-            0 => Err(self.identity(name).map_or_else(|error| error, |_| StoreError::name_taken(&new))),
-            _ => Ok(()),
+        if is_renamed {
+            return Ok(());
         }
+        Err(self.identity(name).map_or_else(|error| error, |_| StoreError::name_taken(&new)))
     }
 }

@@ -1,6 +1,6 @@
 //! Tokens that enrol agents, and the agents' identities.
 
-use super::SqliteHandle;
+use super::{SqliteHandle, audit};
 use crate::error::StoreError;
 use crate::identity_rows::{
     ADD_TOKEN, COUNT_CERTIFICATE, CREATE_IDENTITY, END_TOKEN, ENDED_TOKENS_S, FORGET_TOKENS, IDENTITIES,
@@ -8,8 +8,7 @@ use crate::identity_rows::{
     SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, identity, token,
 };
 use crate::traits::{Identities, IdentityFilter};
-use lapwing_fleet::{Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
-use rusqlite::{Transaction, TransactionBehavior};
+use lapwing_fleet::{AuditEntry, Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
 
 impl SqliteHandle {
     fn claimed(&self, claim: &Claim) -> rusqlite::Result<Known> {
@@ -75,8 +74,12 @@ impl Identities for SqliteHandle {
             now_s,
             MAX_TOKENS
         ];
-        self.execute(FORGET_TOKENS, [now_s.saturating_sub(ENDED_TOKENS_S)]).map_err(self.sql())?;
-        let added = self.row(ADD_TOKEN, values, |row| row.get(0)).map_err(self.sql())?;
+        let added = self.write(|connection| {
+            self.execute(FORGET_TOKENS, [now_s.saturating_sub(ENDED_TOKENS_S)])?;
+            let Some(id) = self.row(ADD_TOKEN, values, |row| row.get(0))? else { return Ok(None) };
+            audit::append(connection, &AuditEntry::made_token(id, terms, now_s.cast_unsigned()))?;
+            Ok(Some(id))
+        })?;
         added.ok_or_else(StoreError::too_many_tokens)
     }
 
@@ -88,22 +91,15 @@ impl Identities for SqliteHandle {
         self.rows(TOKENS, [now_s.cast_signed()], |row| token(row)).map_err(self.sql())
     }
 
-    fn end_token(&self, id: u32, now_s: u64) -> Result<(), StoreError> {
-        match self.execute(END_TOKEN, (now_s.cast_signed(), id)).map_err(self.sql())? {
-            0 => Err(StoreError::no_token(id)),
-            _ => Ok(()),
-        }
+    fn end_token(&self, id: u32, who: &str, now_s: u64) -> Result<(), StoreError> {
+        let entry = AuditEntry::ended_token(id, who, now_s);
+        let has_ended = self.change_and_record(END_TOKEN, (now_s.cast_signed(), id), &entry)?;
+        if has_ended { Ok(()) } else { Err(StoreError::no_token(id)) }
     }
 
     fn enrol(&self, claim: &Claim, lifetime_s: u64, now_s: u64) -> Result<(Decision, Option<Identity>), StoreError> {
         let until_s = now_s.saturating_add(lifetime_s).cast_signed();
-        let enrol = || {
-            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-            let enrolled = self.enrol_in(claim, until_s, now_s)?;
-            transaction.commit()?;
-            Ok(enrolled)
-        };
-        enrol().map_err(self.sql())
+        self.write(|_| self.enrol_in(claim, until_s, now_s))
     }
 
     fn identities(&self, filter: &IdentityFilter) -> Result<Vec<Identity>, StoreError> {
@@ -132,16 +128,16 @@ impl Identities for SqliteHandle {
     ) -> Result<(), StoreError> {
         let before = identity.state.as_str();
         let values = (state.as_str(), who, now_s.cast_signed(), identity.id, identity.fingerprint, before);
-        match self.execute(SET_IDENTITY_STATE, values).map_err(self.sql())? {
-            0 => Err(StoreError::identity_changed(&identity.name)),
-            _ => Ok(()),
-        }
+        let entry = AuditEntry::decided_identity(identity, state, who, now_s);
+        let is_set = self.change_and_record(SET_IDENTITY_STATE, values, &entry)?;
+        if is_set { Ok(()) } else { Err(StoreError::identity_changed(&identity.name)) }
     }
 
     fn rename_identity(&self, name: &str, new: &str, who: &str, now_s: u64) -> Result<(), StoreError> {
-        match self.execute(RENAME_IDENTITY, (new, who, now_s.cast_signed(), name)).map_err(self.sql())? {
-            0 => Err(self.identity(name).map_or_else(|error| error, |_| StoreError::name_taken(new))),
-            _ => Ok(()),
+        let entry = AuditEntry::renamed_identity(name, new, who, now_s);
+        if self.change_and_record(RENAME_IDENTITY, (new, who, now_s.cast_signed(), name), &entry)? {
+            return Ok(());
         }
+        Err(self.identity(name).map_or_else(|error| error, |_| StoreError::name_taken(new)))
     }
 }

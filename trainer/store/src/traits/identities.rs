@@ -38,7 +38,7 @@ pub trait Identities {
     ///
     /// # Errors
     /// When there is no such token, or the store cannot be written.
-    fn end_token(&self, id: u32, now_s: u64) -> Result<(), StoreError>;
+    fn end_token(&self, id: u32, who: &str, now_s: u64) -> Result<(), StoreError>;
 
     /// Decides about a claim ([`lapwing_fleet::decide`]) and carries the decision out, in one transaction that other claims
     /// wait for. A certificate that is to be issued is counted, and valid for `lifetime_s`; the identity is as it is
