@@ -155,6 +155,12 @@ pub(super) fn wait_for_training(server: &Server) -> bool {
         }
     };
     assert_eq!(end, RecvTimeoutError::Disconnected, "training timed out");
+    // It ends a moment later.
+    let deadline = clock::after(TIMEOUT);
+    while !job.is_finished() {
+        assert!(clock::monotonic() < deadline, "the training thread does not end");
+        std::thread::yield_now();
+    }
     true
 }
 

@@ -38,7 +38,11 @@ impl PortCounts {
             of("enrolment_waiting", "enrolment requests of agents that an operator must accept", &self.waiting),
             of("enrolment_refused", "enrolment requests with a valid proof that were refused", &self.refused),
             of("enrolment_unproven", "enrolment requests without a valid proof, and malformed ones", &self.unproven),
-            of("enrolment_limited", "enrolment requests of addresses with too many failed ones", &self.limited),
+            of(
+                "enrolment_limited",
+                "enrolment connections and requests of addresses with too many at once, or too many failed ones",
+                &self.limited,
+            ),
             of("enrolment_unavailable", "enrolment requests that failed because of the store", &self.unavailable),
         ]
     }

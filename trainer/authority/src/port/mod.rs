@@ -6,6 +6,7 @@
 mod answer;
 mod attempts;
 mod counts;
+mod places;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use lapwing_shared::enrolment::{
     BINDING_LABEL, Binding, EnrolmentResponse, MESSAGE_BYTES_LIMIT, REQUEST_BYTES_LIMIT, Refusal, frame_length,
 };
 use lapwing_store::StoreHandle;
+use places::Places;
 use rustls::ServerConfig;
 use std::future::Future;
 use std::io;
@@ -100,7 +102,7 @@ impl EnrolmentPort {
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (shutdown, requested) = oneshot::channel();
-        let port = Port { registrar, attempts: Arc::default(), counts: Arc::clone(&counts) };
+        let port = Port { registrar, attempts: Arc::default(), places: Places::default(), counts: Arc::clone(&counts) };
         let run = move || runtime.block_on(serve(listener, tls, port, async move { drop(requested.await) }));
         let thread = std::thread::Builder::new().name("enrolment-port".into()).spawn(run).map_err(failed)?;
         tracing::info!(%address, "enrolment port listens");
@@ -163,6 +165,7 @@ impl Tls {
 struct Port {
     registrar: Arc<Mutex<Registrar>>,
     attempts: Arc<Mutex<Attempts>>,
+    places: Places,
     counts: Arc<PortCounts>,
 }
 
@@ -175,6 +178,10 @@ async fn serve(listener: TcpListener, mut tls: Tls, port: Port, shutdown: impl F
             () = &mut shutdown => return,
         };
         count(&port.counts.connections);
+        let Some(place) = port.places.take(peer) else {
+            count(&port.counts.limited);
+            continue;
+        };
         let (acceptor, port) = (tls.acceptor(clock::now_s()), port.clone());
         tokio::spawn(async move {
             let counts = Arc::clone(&port.counts);
@@ -186,7 +193,7 @@ async fn serve(listener: TcpListener, mut tls: Tls, port: Port, shutdown: impl F
                 }
                 Err(_) => count(&counts.broken),
             }
-            drop(permit);
+            drop((place, permit));
         });
     }
 }
