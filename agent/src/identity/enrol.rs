@@ -16,6 +16,8 @@ pub(crate) struct Port {
     pub(crate) address: String,
     /// SHA-256 of the authority's key.
     pub(crate) authority: Digest,
+    /// Certificates of authorities that the port announced, one of which it may have by now.
+    pub(crate) announced: Vec<Vec<u8>>,
 }
 
 /// What an enrolment begins with.
@@ -133,8 +135,9 @@ fn begin(disk: &mut impl Disk, enrolment: &Enrolment) -> Result<(Pending, Option
             }
             None => {
                 let identity = files::read(disk)?.ok_or(EnrolError::NoToken)?;
-                let Identity { address, authority, .. } = &identity;
-                let port = Port { address: address.as_str().to_owned(), authority: *authority };
+                let Identity { address, authority, enrolled, .. } = &identity;
+                let announced = enrolled.authorities.iter().map(|certificate| certificate.to_vec()).collect();
+                let port = Port { address: address.as_str().to_owned(), authority: *authority, announced };
                 Ok((identity.pending(), None, port))
             }
         };
@@ -153,7 +156,7 @@ fn begin(disk: &mut impl Disk, enrolment: &Enrolment) -> Result<(Pending, Option
 }
 
 fn port_of(token: &Token) -> Port {
-    Port { address: token.address().to_owned(), authority: token.authority }
+    Port { address: token.address().to_owned(), authority: token.authority, announced: Vec::new() }
 }
 
 fn request(key: &AgentKey, name: &AgentName, token: Option<&Token>, binding: &Binding) -> EnrolmentRequest {

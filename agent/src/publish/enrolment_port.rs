@@ -29,7 +29,7 @@ async fn converse(port: &Port, make: &dyn Fn(&Binding) -> EnrolmentRequest) -> i
     let host = port.address.rsplit_once(':').map_or("", |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(host).map_err(|_| invalid())?;
-    let config = pinned_config(port.authority).map_err(io::Error::other)?;
+    let config = pinned_config(port).map_err(io::Error::other)?;
     let stream = TcpStream::connect(&port.address).await?;
     let mut stream = TlsConnector::from(config).connect(name, stream).await?;
     let (_, connection) = stream.get_ref();

@@ -169,6 +169,11 @@ fn numbered(name: &str, number: impl Display) -> String {
     format!("{name}/{number}")
 }
 
+/// A name of a person or process as it is recorded: at most 64 characters, none of them a control character.
+pub fn recorded_name(text: &str) -> String {
+    clean(text, WHO_CHARS)
+}
+
 /// At most `most` characters of a text, without control characters, which could change what a terminal shows.
 fn clean(text: &str, most: usize) -> String {
     let mut chars = text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char });
@@ -191,7 +196,7 @@ pub struct AuditHead {
 
 impl AuditHead {
     /// The entry to continue from: the head as it was stored, or the newest stored entry if that is newer, so that a log
-    /// that someone changed still takes entries. [`AuditChain`] reports what does not fit.
+    /// that someone changed still takes entries. `AuditChain` reports what does not fit.
     pub fn of(stored: Option<Self>, newest: Option<&AuditRecord>) -> Self {
         let stored = stored.unwrap_or_default();
         newest.filter(|newest| newest.number > stored.number).map_or(stored, AuditRecord::head)

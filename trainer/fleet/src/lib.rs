@@ -17,7 +17,7 @@ mod process;
 mod release;
 
 pub use agent::{AgentState, SILENT_S};
-pub use audit::{AUDIT_ENTRIES, AuditAction, AuditEntry, AuditHead, AuditRecord, SERVE};
+pub use audit::{AUDIT_ENTRIES, AuditAction, AuditEntry, AuditHead, AuditRecord, SERVE, recorded_name};
 pub use audit_chain::{AuditChain, AuditCheck};
 pub use broker::BrokerLink;
 pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNKNOWN_CLASS};

@@ -78,11 +78,11 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
     let now_s = clock::now_s();
     match command {
         AuthorityCommand::Trusted { folder } => {
-            let trusted = folder.section()?.authority(now_s)?.trusted_pem()?;
+            let trusted = folder.section()?.authority()?.trusted_pem()?;
             print_line!("{}", trusted.trim_end());
         }
         AuthorityCommand::Server { folder, names, certificate, key } => {
-            let issued = folder.section()?.authority(now_s)?.issue_server_pem(names, now_s)?;
+            let issued = folder.section()?.authority()?.issue_server_pem(names, now_s)?;
             write(certificate, &issued.chain)?;
             write(key, &issued.key)?;
             print_line!(

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use lapwing_common::{clock, print_line};
 use lapwing_fleet::{Identity, IdentityState};
 use lapwing_shared::messages::topics::{Kind, ROOT};
+use lapwing_shared::release::name::{NAME_RULE, parse_name};
 use lapwing_store::StoreHandle;
 use std::fmt::Write;
 
@@ -29,9 +30,19 @@ pub(crate) struct AclArgs {
     /// Store.
     #[command(flatten)]
     store: StoreArgs,
-    /// Name of the trainer at the broker: the common name of its certificate, or its user name.
-    #[arg(long, value_name = "NAME", default_value = "lapwing-trainer")]
+    /// User name of the trainer at the broker. It begins with `_`, as no agent's name does: an agent with this name would
+    /// have the trainer's rights.
+    #[arg(long, value_name = "NAME", default_value = "_trainer", value_parser = trainer_name)]
     trainer: String,
+}
+
+/// A user name that no agent can have.
+fn trainer_name(text: &str) -> Result<String, String> {
+    let is_plain = |name: &str| parse_name(name).is_some();
+    match text.strip_prefix('_') {
+        Some(name) if is_plain(name) => Ok(text.to_owned()),
+        _ => Err(format!("expected `_` and a name; {NAME_RULE}")),
+    }
 }
 
 const MOSQUITTO: &str = "\
@@ -102,14 +113,23 @@ mod tests {
 
     #[test]
     fn revoked_agents_are_denied_until_their_certificates_end() {
-        let list = acl(&[revoked("attic", 2_000), revoked("cellar", 1_000)], "lapwing-trainer", 1_000);
+        let list = acl(&[revoked("attic", 2_000), revoked("cellar", 1_000)], "_trainer", 1_000);
         assert!(list.starts_with("user attic\ntopic deny #\n"), "{list}");
         assert!(!list.contains("cellar"));
     }
 
     #[test]
+    fn the_trainers_name_is_none_that_an_agent_can_have() {
+        assert_eq!(trainer_name("_trainer").as_deref(), Ok("_trainer"));
+        assert!(parse_name("_trainer").is_none());
+        for name in ["lapwing-trainer", "_", "_a b", "_a\ntopic write #", ""] {
+            assert!(trainer_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
     fn an_agent_writes_its_own_topics_and_reads_releases() {
-        let list = acl(&[], "lapwing-trainer", 0);
+        let list = acl(&[], "_trainer", 0);
         assert_eq!(list.matches("pattern write lapwing/v1/agent/%u/").count(), Kind::ALL.len() - 1);
         for line in ["pattern write lapwing/v1/agent/%u/status/json", "pattern read lapwing/v1/agent/%u/ack"] {
             assert!(list.lines().any(|found| found == line), "{list}");

@@ -8,7 +8,7 @@ use clap::Args;
 use lapwing_authority::random;
 use lapwing_common::format::when;
 use lapwing_common::{clock, print_line};
-use lapwing_fleet::{EnrolmentToken, TokenTerms};
+use lapwing_fleet::{EnrolmentToken, TokenTerms, recorded_name};
 use lapwing_shared::enrolment::{SECRET_BYTES, Token};
 use lapwing_shared::release::name::parse_name;
 use lapwing_store::StoreHandle;
@@ -69,9 +69,10 @@ pub(crate) fn run_enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     let address = address.context("no address for agents; set enrolment.address, or --address HOST:PORT")?;
     // Checked before the token is stored.
     Token::new([0; 32], 0, [0; SECRET_BYTES], &address)?;
-    let authority = config.enrolment.authority(now_s)?;
+    let store = StoreHandle::open(&config.store.path)?;
+    let authority = config.enrolment.authority_of(&store, now_s)?;
     let secret = random::<SECRET_BYTES>()?;
-    let id = StoreHandle::open(&config.store.path)?.add_token(&secret, &terms, now_s)?;
+    let id = store.add_token(&secret, &terms, now_s)?;
     let token = Token::new(*authority.public_hash(), id, secret, &address)?;
     print_line!("token {id}: {}", described(&terms));
     print_line!("run on the gateway, as root:");
@@ -112,7 +113,7 @@ fn described(terms: &TokenTerms) -> String {
 
 /// The person.
 fn who(args: &EnrollArgs) -> String {
-    args.who.clone().unwrap_or_else(user)
+    recorded_name(&args.who.clone().unwrap_or_else(user))
 }
 
 fn list(store: &StoreHandle, now_s: u64) -> anyhow::Result<()> {

@@ -118,7 +118,7 @@ pub(crate) fn run(store: &StoreUrl, action: &IdentityAction) -> anyhow::Result<(
         IdentityAction::Rename { name, new, .. } => {
             ensure!(parse_name(new).is_some(), "invalid name {new}: {NAME_RULE}");
             handle.rename_identity(name, new, &who, now_s)?;
-            print_line!("{name} will be {new}; run `lapwing-agent enroll` on the gateway to rename it now");
+            print_line!("{name} will be {new}; its agent learns it at its next request");
             Ok(())
         }
     }

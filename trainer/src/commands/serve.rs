@@ -211,7 +211,8 @@ fn start_port(config: &Config, roles: &Roles) -> anyhow::Result<Option<Enrolment
     if section.brokers.is_empty() {
         tracing::warn!("no enrolment.brokers: enrolled agents need a broker in their configuration");
     }
-    let (authority, store) = (section.authority(clock::now_s())?, StoreHandle::open(&config.store.path)?);
+    let store = StoreHandle::open(&config.store.path)?;
+    let authority = section.authority_of(&store, clock::now_s())?;
     Ok(Some(EnrolmentPort::start(authority, store, section.grants()?, section.server_names(), listen)?))
 }
 

@@ -7,6 +7,8 @@ use lapwing_shared::enrolment::{BROKERS, Token};
 use lapwing_shared::messages::broker_url::BrokerUrl;
 use lapwing_shared::release::signature::{TRUSTED_KEYS, TrustedKeys};
 use lapwing_shared::units::Nanos;
+use lapwing_store::StoreHandle;
+use lapwing_store::traits::IdentityFilter;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,8 +55,22 @@ impl EnrolmentSection {
     ///
     /// # Errors
     /// When its files cannot be used.
-    pub(crate) fn authority(&self, now_s: u64) -> Result<Authority, AuthorityError> {
-        Authority::open_or_create(&self.authority, self.passphrase()?.as_ref(), now_s)
+    pub(crate) fn authority(&self) -> Result<Authority, AuthorityError> {
+        Authority::open(&self.authority, self.passphrase()?.as_ref())
+    }
+
+    /// The same, created for a store that has no identities yet. For others a missing folder is an error, e.g. not mounted:
+    /// agents would reject a new authority.
+    ///
+    /// # Errors
+    /// When its files cannot be used, or the store cannot be read.
+    pub(crate) fn authority_of(&self, store: &StoreHandle, now_s: u64) -> anyhow::Result<Authority> {
+        let is_new = store.identities(&IdentityFilter { limit: 1, ..IdentityFilter::default() })?.is_empty();
+        let passphrase = self.passphrase()?;
+        Ok(match is_new {
+            true => Authority::open_or_create(&self.authority, passphrase.as_ref(), now_s)?,
+            false => Authority::open(&self.authority, passphrase.as_ref())?,
+        })
     }
 
     /// The passphrase of the authority's key, if one is configured.

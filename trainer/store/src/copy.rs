@@ -179,7 +179,15 @@ impl StoreCopy {
         }
         let mut rows = 0;
         for table in &TABLES {
-            match self.compare(table, go_on).map_err(|error| error.in_table(table.name))? {
+            // A complete copy may have been used, and is not to be deleted then.
+            let used = |error| match error {
+                StoreError::Differs { .. } if was_complete => {
+                    let what = "a complete copy of this source; one of the two has been used since".into();
+                    StoreError::NotEmpty { store: self.to.url.to_string(), what }
+                }
+                error => error,
+            };
+            match self.compare(table, go_on).map_err(|error| used(error).in_table(table.name))? {
                 Some(compared) => rows += compared,
                 None => return Ok(None),
             }

@@ -1,5 +1,6 @@
 //! Errors of databases and files → store errors that name the operator's next step.
 
+use lapwing_fleet::Identity;
 use lapwing_segments::SegmentError;
 use rusqlite::ErrorCode;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,12 @@ pub enum StoreError {
     /// The disk is full or reports an I/O error; no message of the batch was stored.
     #[error("cannot write to the store {}: {reason}; free some space on its disk, the trainer retries", path.display())]
     NoSpace { path: PathBuf, reason: String },
+    /// An identity cannot get another name.
+    #[error(
+        "`{name}` cannot become `{new}`, because brokers admit its certificates as `{name}` until they end; enrol the \
+         gateway again as `{new}`, with a new folder for its identity, and revoke `{name}`"
+    )]
+    HasCertificate { name: String, new: String },
     /// The requested item does not exist.
     #[error("the store has no {what}; run `lapwing-trainer {list}` for a list")]
     Missing {
@@ -237,8 +244,12 @@ impl StoreError {
         Self::Missing { what: format!("identity `{name}` as it was, or it is revoked"), list: "agents identities" }
     }
 
-    /// The new name of an identity is in use.
-    pub(crate) fn name_taken(name: &str) -> Self {
+    /// Why an identity did not get the name `new`.
+    pub(crate) fn not_renamed(identity: &Identity, new: &str) -> Self {
+        if identity.issued > 0 {
+            return Self::HasCertificate { name: identity.name.clone(), new: new.to_owned() };
+        }
+        let name = new;
         Self::Missing { what: format!("free name `{name}`: another identity has it"), list: "agents identities" }
     }
 

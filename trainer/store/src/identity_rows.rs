@@ -36,7 +36,7 @@ pub(crate) const COUNT_CERTIFICATE: &str = "UPDATE identities SET issued = issue
 pub(crate) const SET_IDENTITY_STATE: &str = "UPDATE identities SET state = ?1, who = ?2, changed_s = ?3 \
     WHERE id = ?4 AND fingerprint = ?5 AND state = ?6 AND state <> 'revoked'";
 pub(crate) const RENAME_IDENTITY: &str = "UPDATE identities SET name = ?1, who = ?2, changed_s = ?3 WHERE name = ?4 \
-    AND NOT EXISTS (SELECT 1 FROM identities AS other WHERE other.name = ?1)";
+    AND issued = 0 AND NOT EXISTS (SELECT 1 FROM identities AS other WHERE other.name = ?1)";
 
 /// A row of [`TOKEN`].
 pub(crate) fn token<R: Fields>(row: &R) -> Result<EnrolmentToken, R::Error> {

@@ -1,10 +1,11 @@
 //! Hash of an authority's key → TLS to the enrolment port.
 //!
-//! The server sends its authority's certificate with its own. The token says which authority it must be; nothing else is
-//! trusted, not even the system's certificates.
+//! The server sends its authority's certificate with its own. The token says which authority it must be; an enrolled agent
+//! also trusts those that the port has announced to it. Nothing else is trusted, not even the system's certificates.
 
 use super::provider;
 use crate::clock;
+use crate::identity::Port;
 use lapwing_shared::enrolment::public_key_hash;
 use lapwing_shared::release::manifest::Digest;
 use rustls::client::WebPkiServerVerifier;
@@ -14,13 +15,14 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 
-/// A client that trusts the authority with this key only.
+/// A client that trusts the authorities of this port only.
 ///
 /// # Errors
 /// Never with the agent's providers, which support TLS 1.3.
-pub(in crate::publish) fn pinned_config(authority: Digest) -> Result<Arc<ClientConfig>, Error> {
+pub(in crate::publish) fn pinned_config(port: &Port) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(provider());
-    let verifier = Pinned { authority, provider: Arc::clone(&provider) };
+    let (authority, announced) = (port.authority, port.announced.clone());
+    let verifier = Pinned { authority, announced, provider: Arc::clone(&provider) };
     let config = super::builder(provider)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
@@ -31,6 +33,7 @@ pub(in crate::publish) fn pinned_config(authority: Digest) -> Result<Arc<ClientC
 #[derive(Debug)]
 struct Pinned {
     authority: Digest,
+    announced: Vec<Vec<u8>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -41,13 +44,14 @@ impl Pinned {
             let mut roots = RootCertStore::empty();
             let is_readable = roots.add(certificate.clone().into_owned()).is_ok();
             let hash = roots.roots.first().and_then(|root| public_key_hash(&root.subject_public_key_info));
-            if is_readable && hash == Some(self.authority) {
+            let is_announced = || self.announced.iter().any(|known| known.as_slice() == certificate.as_ref());
+            if is_readable && (hash == Some(self.authority) || is_announced()) {
                 return Ok(roots);
             }
         }
         Err(Error::General(
-            "the server's authority is not the one that the token names; it is another server, or its authority was \
-             rotated: create a new token"
+            "the server's authority is not the one that the token names or that was announced; it is another server, or \
+             its authority was rotated: create a new token, for an enrolled agent with --replace"
                 .into(),
         ))
     }

@@ -91,21 +91,21 @@ pub fn an_operator_accepts_revokes_and_renames_what_a_list_showed<T: TestStore>(
     assert!(handle.set_identity_state(&listed, IdentityState::Accepted, "eve", NOW_S).is_err(), "it has changed");
     let accepted = enrolled(&handle, &claim("a", 1, None), NOW_S);
     assert_eq!((accepted.issued, accepted.who.as_str()), (1, "eve"));
-    handle.rename_identity("a", "attic", "eve", NOW_S).unwrap();
-    let renamed = Refusal::OtherName(name("attic"));
-    assert_eq!(refused(&handle, &claim("a", 1, None), NOW_S), renamed);
-    assert!(handle.rename_identity("attic", "b", "eve", NOW_S).unwrap_err().to_string().contains("another identity"));
-    let error = handle.rename_identity("z", "y", "eve", NOW_S).unwrap_err().to_string();
-    assert!(error.contains("identity `z`"), "{error}");
-    let listed = handle.identity("attic").unwrap();
+    let error = |name: &str, new: &str| handle.rename_identity(name, new, "eve", NOW_S).unwrap_err().to_string();
+    assert!(error("a", "attic").contains("cannot become"), "its certificate has the name");
+    assert!(error("b", "c").contains("another identity") && error("z", "y").contains("identity `z`"));
+    handle.rename_identity("b", "attic", "eve", NOW_S).unwrap();
+    assert_eq!(refused(&handle, &claim("b", 2, Some(token)), NOW_S), Refusal::OtherName(name("attic")));
+    let listed = handle.identity("a").unwrap();
     handle.set_identity_state(&listed, IdentityState::Revoked, "eve", NOW_S).unwrap();
-    assert_eq!(refused(&handle, &claim("attic", 1, None), NOW_S), Refusal::Revoked);
-    let revoked = handle.identity("attic").unwrap();
+    assert_eq!(refused(&handle, &claim("a", 1, None), NOW_S), Refusal::Revoked);
+    assert!(error("a", "z").contains("cannot become"), "which would lift the revocation");
+    let revoked = handle.identity("a").unwrap();
     assert!(handle.set_identity_state(&revoked, IdentityState::Accepted, "eve", NOW_S).is_err(), "for good");
     let page = handle.audit(&AuditFilter { limit: 10, ..AuditFilter::default() }).unwrap();
     let actions: Vec<String> =
         page.records.iter().map(|entry| format!("{}: {} {}", entry.who, entry.action, entry.object)).collect();
-    let expected = ["eve: revoke-identity attic", "eve: rename-identity a", "eve: accept-identity a"];
+    let expected = ["eve: revoke-identity a", "eve: rename-identity b", "eve: accept-identity a"];
     assert_eq!(actions, [&expected[..], &["operator: create-token token 1"]].concat(), "only what was done");
 }
 

@@ -149,6 +149,6 @@ impl Identities for PostgresHandle {
         if is_renamed {
             return Ok(());
         }
-        Err(self.identity(name).map_or_else(|error| error, |_| StoreError::name_taken(&new)))
+        Err(self.identity(name).map_or_else(|error| error, |found| StoreError::not_renamed(&found, &new)))
     }
 }

@@ -138,6 +138,6 @@ impl Identities for SqliteHandle {
         if self.change_and_record(RENAME_IDENTITY, (new, who, now_s.cast_signed(), name), &entry)? {
             return Ok(());
         }
-        Err(self.identity(name).map_or_else(|error| error, |_| StoreError::name_taken(new)))
+        Err(self.identity(name).map_or_else(|error| error, |found| StoreError::not_renamed(&found, new)))
     }
 }

@@ -73,9 +73,9 @@ pub trait Identities {
         now_s: u64,
     ) -> Result<(), StoreError>;
 
-    /// Changes an identity's name. Its agent keeps its certificate and learns the name at its next request.
+    /// Changes the name of an identity that has no certificate. Its agent learns the name at its next request.
     ///
     /// # Errors
-    /// When there is no such identity, another has the new name, or the store cannot be written.
+    /// When there is no such identity, it has had a certificate, another has the new name, or the store cannot be written.
     fn rename_identity(&self, name: &str, new: &str, who: &str, now_s: u64) -> Result<(), StoreError>;
 }
