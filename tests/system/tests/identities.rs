@@ -20,7 +20,8 @@ use std::process::{Command, Output};
 struct Site {
     folder: Folder,
     broker: Mosquitto,
-    _trainer: Trainer,
+    enrolment: u16,
+    process: Trainer,
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -50,6 +51,8 @@ impl Site {
         let authority = path(&folder, "authority");
         let enrolling = format!("[store]\npath = '{store}'\n[enrolment]\nauthority = '{authority}'\n");
         fs::write(folder.join("trainer.toml"), &enrolling).unwrap();
+        // It makes the authority, as the first start of `serve` does, too.
+        trainer(&folder, &["enroll", "--group", GROUP, "--address", "localhost:1"]);
         let broker = start_broker(&folder);
         let more = format!(
             "listen = '127.0.0.1:{enrolment}'\naddress = 'localhost:{enrolment}'\nbrokers = ['mqtts://localhost:{}']\n\
@@ -59,15 +62,13 @@ impl Site {
             path(&folder, "test.pub")
         );
         fs::write(folder.join("trainer.toml"), enrolling + &more).unwrap();
-        let mut serve = Command::new(env!("CARGO_BIN_EXE_lapwing-load"));
-        serve.args(["trainer", "serve", "--log", "warn", "--config", &path(&folder, "trainer.toml")]);
-        let mut trainer = Trainer::start(serve.args(["--broker", &broker.url()]));
-        let listens = || TcpStream::connect(("127.0.0.1", enrolment)).ok();
-        while listens().is_none() {
-            trainer.assert_running();
-            std::thread::yield_now();
-        }
-        Some(Self { folder, broker, _trainer: trainer })
+        let process = start_trainer(&folder, &broker, enrolment);
+        Some(Self { folder, broker, enrolment, process })
+    }
+
+    fn restart_trainer(&mut self) {
+        self.process.kill();
+        self.process = start_trainer(&self.folder, &self.broker, self.enrolment);
     }
 
     fn trainer(&self, arguments: &[&str]) -> String {
@@ -117,6 +118,18 @@ fn trainer(folder: &Folder, arguments: &[&str]) -> String {
     let output = program.arg("trainer").args(arguments).args(["--config", &config]).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
     text(&output.stdout)
+}
+
+/// A trainer whose enrolment port listens.
+fn start_trainer(folder: &Folder, broker: &Mosquitto, enrolment: u16) -> Trainer {
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_lapwing-load"));
+    serve.args(["trainer", "serve", "--log", "warn", "--config", &path(folder, "trainer.toml")]);
+    let mut process = Trainer::start(serve.args(["--broker", &broker.url()]));
+    while TcpStream::connect(("127.0.0.1", enrolment)).is_err() {
+        process.assert_running();
+        std::thread::yield_now();
+    }
+    process
 }
 
 /// A broker with the configuration that `broker-config` prints.
@@ -209,6 +222,28 @@ fn a_running_agent_with_a_token_enrols_and_reports_after_its_restart() {
     let second = site.start("attic", &options);
     second.until_logged("connected to the broker");
     second.kill();
+}
+
+#[test]
+fn an_enrolled_agent_renews_before_during_and_after_a_rotation() {
+    let Some(mut site) = Site::new("rotation") else { return };
+    site.enrolled("attic", &[&site.token(&[]), "--name", "attic"]);
+    site.trainer(&["authority", "announce"]);
+    site.restart_trainer();
+    site.enrolled("attic", &[]);
+    site.trainer(&["authority", "switch"]);
+    site.restart_trainer();
+    for _ in 0..2 {
+        assert!(site.enrolled("attic", &[]).starts_with("attic: certificate valid until"));
+    }
+    // Whoever was not enrolled before needs a new token.
+    site.enrolled("cellar", &[&site.token(&[]), "--name", "cellar"]);
+    // A lost authority is not made again: agents would reject it.
+    fs::remove_dir_all(site.folder.join("authority")).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-load"));
+    let output = program.args(["trainer", "enroll", "--config", &site.path("trainer.toml")]).output().unwrap();
+    assert!(!output.status.success() && text(&output.stderr).contains("authority"), "{}", text(&output.stderr));
+    assert!(!site.folder.join("authority").exists());
 }
 
 #[test]
