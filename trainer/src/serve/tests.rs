@@ -149,12 +149,8 @@ pub(super) fn tick_and_train_at(server: &mut Server, now: Moment) {
 pub(super) fn wait_for_training(server: &Server) -> bool {
     let Some((job, _)) = server.learner.as_ref().and_then(|learner| learner.training.as_ref()) else { return false };
     // The training thread drops its end of the channel when it is done.
-    let end = loop {
-        if let Err(error) = job.reports.recv_timeout(TIMEOUT) {
-            break error;
-        }
-    };
-    assert_eq!(end, RecvTimeoutError::Disconnected, "training timed out");
+    let end = std::iter::repeat_with(|| job.reports.recv_timeout(TIMEOUT)).find_map(Result::err);
+    assert_eq!(end, Some(RecvTimeoutError::Disconnected), "training timed out");
     // It ends a moment later.
     let deadline = clock::after(TIMEOUT);
     while !job.is_finished() {
