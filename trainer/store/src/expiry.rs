@@ -17,13 +17,13 @@ impl Expiry {
     /// The time before which rows are too old, if a look is due; seconds since the epoch.
     pub(crate) fn due(&self, limits: &Limits, now_s: i64) -> Option<i64> {
         // After a clock that was far ahead, `next_s` is not waited for.
-        let is_due = now_s >= self.next_s || now_s + INTERVAL_S < self.next_s;
+        let is_due = now_s >= self.next_s || now_s.saturating_add(INTERVAL_S) < self.next_s;
         limits.age_s.filter(|_| is_due).map(|age_s| now_s.saturating_sub_unsigned(age_s))
     }
 
     /// A look has ended; `has_more` if it deleted as many rows as it may.
     pub(crate) fn looked(&mut self, now_s: i64, has_more: bool) {
-        self.next_s = if has_more { now_s } else { now_s + INTERVAL_S };
+        self.next_s = if has_more { now_s } else { now_s.saturating_add(INTERVAL_S) };
     }
 }
 

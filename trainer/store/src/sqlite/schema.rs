@@ -45,7 +45,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
 const CHECKPOINT_PAGES: i32 = 4096;
 
 /// An index of earlier versions, which cost each commit a page for each of its agents.
-const INDEXES: &str = "DROP INDEX IF EXISTS samples_by_agent;";
+const DROP_OLD_INDEX: &str = "DROP INDEX IF EXISTS samples_by_agent;";
 
 /// Newest schema version.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -62,7 +62,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024).map_err(sql)?;
     connection.pragma_update(None, "cache_size", -16 * 1024).map_err(sql)?;
     migrate(&mut connection).map_err(sql)?;
-    connection.execute_batch(INDEXES).map_err(sql)?;
+    connection.execute_batch(DROP_OLD_INDEX).map_err(sql)?;
     Ok(connection)
 }
 
