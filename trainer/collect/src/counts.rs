@@ -93,6 +93,8 @@ counts! {
     agent_moves,
     /// Statuses that an agent left behind at another broker, ignored.
     stale_statuses,
+    /// Failed readings of the identities; the last known ones remained in use.
+    roster_failures,
 }
 
 impl Snapshot {

@@ -16,6 +16,7 @@ mod pressure;
 mod rate;
 mod routes;
 pub mod outside;
+mod roster;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ pub use counts::{Count, Counts, Snapshot};
 pub use kept::Expected;
 pub use link::{Delivery, Ends, Inlet, Link, LinkError, Outlet, Receipt, Releases};
 pub use link_state::LinkState;
+pub use roster::{Enrolled, IDENTITIES, REFRESH, Roster, RosterWatch};
 
 use acknowledge::Acknowledger;
 use intake::{Agents, Intake, Item};

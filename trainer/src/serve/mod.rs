@@ -43,7 +43,7 @@ use classify::AlertClassifier;
 use compaction::CompactionThread;
 pub(crate) use compaction::{SegmentCount, SegmentCounts};
 use counter_log::CounterLog;
-use lapwing_collect::{CollectError, Collector, Counts, Ends, LinkError, LinkState};
+use lapwing_collect::{CollectError, Collector, Counts, Ends, LinkError, LinkState, Roster, RosterWatch};
 use lapwing_common::clock::Moment;
 use lapwing_fleet::ProcessState;
 use lapwing_models::classify::ClassifierError;
@@ -123,6 +123,10 @@ pub(crate) struct Server {
     /// While this process holds the lease of role train.
     compaction: Option<CompactionThread>,
     segment_counts: Arc<SegmentCounts>,
+    /// Identities of the agents, for broker and collector.
+    roster: Arc<Roster>,
+    /// Keeps them up to date, with the roles `collect` or `publish`.
+    _roster_watch: Option<RosterWatch>,
     clock: ProcessClock,
     silence: SilenceCheck,
     /// Last warning that the store cannot be used.
@@ -142,6 +146,12 @@ impl Server {
     /// State of the link to each broker.
     pub(crate) fn brokers(&self) -> &[Arc<LinkState>] {
         &self.brokers
+    }
+
+    /// Identities of the agents; empty without the roles `collect` and `publish`.
+    #[cfg(test)]
+    pub(crate) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
     }
 
     /// Counters of the segments.

@@ -10,7 +10,7 @@ use super::roles::{Role, Roles};
 use super::silence::SilenceCheck;
 use super::{Collecting, ServeError, Server};
 use crate::config::Config;
-use lapwing_collect::{Collector, Counts, Ends, Link, LinkError};
+use lapwing_collect::{Collector, Counts, Ends, Link, LinkError, Roster, RosterWatch};
 use lapwing_common::clock::Moment;
 use lapwing_fleet::SERVE;
 use lapwing_pipeline::order::ReleaseMaker;
@@ -38,6 +38,11 @@ impl Server {
             record_limits(&handle, &config, now.wall_s)?;
         }
         let counts = Arc::new(Counts::default());
+        let roster = Arc::new(Roster::default());
+        // Before the broker listens: it must know who is revoked.
+        let roster_watch = (roles.has(Role::Collect) || roles.has(Role::Publish))
+            .then(|| RosterWatch::start(&roster, StoreHandle::open(&config.store.path)?, Arc::clone(&counts)))
+            .transpose()?;
         let (links, address) = links(&config, roles, &counts, handle.id()?)?;
         let (ends, outlets): (Vec<_>, Vec<_>) = links.into_iter().map(|link| (link.ends, link.releases)).unzip();
         let mut server = Self {
@@ -45,6 +50,8 @@ impl Server {
             publishing: roles.has(Role::Publish).then(|| Publishing::new(Publisher::new(outlets), &config)),
             counts,
             address,
+            roster,
+            _roster_watch: roster_watch,
             _lock: lock,
             ..Self::idle(config, roles, maker, (handle, now))?
         };
@@ -77,6 +84,8 @@ impl Server {
             discarded: None,
             compaction: None,
             segment_counts: Arc::default(),
+            roster: Arc::default(),
+            _roster_watch: None,
             clock: ProcessClock(now.monotonic),
             silence: SilenceCheck::default(),
             store_warned: None,

@@ -247,6 +247,7 @@ pub(crate) static TABLES: [Table; 20] = [
             "token",
             "who",
             "changed_s",
+            "revision",
         ],
     ),
 ];

@@ -28,14 +28,22 @@ pub(crate) const IDENTITIES: &str = "SELECT id, name, fingerprint, group_name, s
     FROM identities WHERE name > ?1 ORDER BY name LIMIT ?2";
 pub(crate) const IDENTITIES_IN_STATE: &str = "SELECT id, name, fingerprint, group_name, state, issued, until_s, enrolled_s, who \
      FROM identities WHERE name > ?1 AND state = ?2 ORDER BY name LIMIT ?3";
+/// After a revision, in the order of their revisions. Whoever changes an identity gives it the next revision: readers find
+/// changes by it, so in PostgreSQL changes wait for each other.
+pub(crate) const CHANGED_IDENTITIES: &str = "SELECT id, name, fingerprint, group_name, state, issued, until_s, enrolled_s, \
+    who, revision FROM identities WHERE revision > ?1 ORDER BY revision LIMIT ?2";
 pub(crate) const CREATE_IDENTITY: &str = "INSERT INTO identities \
-    (name, fingerprint, group_name, state, enrolled_s, token, who, changed_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5)";
+    (name, fingerprint, group_name, state, enrolled_s, token, who, changed_s, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, \
+    ?7, ?5, (SELECT coalesce(max(revision), 0) + 1 FROM identities))";
 pub(crate) const REPLACE_IDENTITY: &str = "UPDATE identities SET fingerprint = ?1, group_name = ?2, state = ?3, \
-    enrolled_s = ?4, token = ?5, who = ?6, changed_s = ?4 WHERE id = ?7";
-pub(crate) const COUNT_CERTIFICATE: &str = "UPDATE identities SET issued = issued + 1, until_s = ?1 WHERE id = ?2";
-pub(crate) const SET_IDENTITY_STATE: &str = "UPDATE identities SET state = ?1, who = ?2, changed_s = ?3 \
+    enrolled_s = ?4, token = ?5, who = ?6, changed_s = ?4, revision = (SELECT max(revision) + 1 FROM identities) WHERE id = ?7";
+pub(crate) const COUNT_CERTIFICATE: &str = "UPDATE identities SET issued = issued + 1, until_s = ?1, \
+    revision = (SELECT max(revision) + 1 FROM identities) WHERE id = ?2";
+pub(crate) const SET_IDENTITY_STATE: &str = "UPDATE identities SET state = ?1, who = ?2, changed_s = ?3, \
+    revision = (SELECT max(revision) + 1 FROM identities) \
     WHERE id = ?4 AND fingerprint = ?5 AND state = ?6 AND state <> 'revoked'";
-pub(crate) const RENAME_IDENTITY: &str = "UPDATE identities SET name = ?1, who = ?2, changed_s = ?3 WHERE name = ?4 \
+pub(crate) const RENAME_IDENTITY: &str = "UPDATE identities SET name = ?1, who = ?2, changed_s = ?3, \
+    revision = (SELECT max(revision) + 1 FROM identities) WHERE name = ?4 \
     AND issued = 0 AND NOT EXISTS (SELECT 1 FROM identities AS other WHERE other.name = ?1)";
 
 /// A row of [`TOKEN`].
@@ -70,4 +78,9 @@ pub(crate) fn identity<R: Fields>(row: &R) -> Result<Identity, R::Error> {
         enrolled_s: row.unsigned(7)?,
         who: row.text(8)?,
     })
+}
+
+/// A row of [`CHANGED_IDENTITIES`].
+pub(crate) fn changed_identity<R: Fields>(row: &R) -> Result<(u64, Identity), R::Error> {
+    Ok((row.unsigned(9)?, identity(row)?))
 }

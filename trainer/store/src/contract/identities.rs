@@ -109,6 +109,39 @@ pub fn an_operator_accepts_revokes_and_renames_what_a_list_showed<T: TestStore>(
     assert_eq!(actions, [&expected[..], &["operator: create-token token 1"]].concat(), "only what was done");
 }
 
+pub fn a_reader_finds_every_change_of_an_identity_by_its_revision<T: TestStore>() {
+    let folder = T::new();
+    let handle = handle(&folder);
+    let terms = TokenTerms { must_be_accepted: true, uses: 9, ..terms() };
+    let token = handle.add_token(&[5; 16], &terms, NOW_S).unwrap();
+    let mut seen = 0;
+    let mut changed = || {
+        let rows = handle.changed_identities(seen, 9).unwrap();
+        assert!(rows.iter().all(|(revision, _)| *revision > seen) && rows.is_sorted_by_key(|(revision, _)| *revision));
+        seen = rows.last().map_or(seen, |(revision, _)| *revision);
+        rows.into_iter().map(|(_, identity)| (identity.name, identity.state, identity.issued)).collect::<Vec<_>>()
+    };
+    let of = |name: &str, state, issued| vec![(name.to_owned(), state, issued)];
+    for (agent, key) in [("a", 1), ("b", 2)] {
+        handle.enrol(&claim(agent, key, Some(token)), YEAR_S, NOW_S).unwrap();
+    }
+    assert_eq!(changed().len(), 2);
+    assert_eq!(changed(), []);
+    handle.rename_identity("a", "attic", "eve", NOW_S).unwrap();
+    assert_eq!(changed(), of("attic", IdentityState::Waiting, 0));
+    handle.set_identity_state(&handle.identity("attic").unwrap(), IdentityState::Accepted, "eve", NOW_S).unwrap();
+    assert_eq!(changed(), of("attic", IdentityState::Accepted, 0));
+    enrolled(&handle, &claim("attic", 1, None), NOW_S);
+    assert_eq!(changed(), of("attic", IdentityState::Accepted, 1));
+    let replaces = TokenTerms { name: Some("attic".into()), replaces: true, must_be_accepted: false, ..terms };
+    let token = handle.add_token(&[6; 16], &replaces, NOW_S).unwrap();
+    enrolled(&handle, &claim("attic", 7, Some(token)), NOW_S);
+    assert_eq!(changed(), of("attic", IdentityState::Accepted, 2));
+    handle.set_identity_state(&handle.identity("attic").unwrap(), IdentityState::Revoked, "eve", NOW_S).unwrap();
+    assert_eq!(changed(), of("attic", IdentityState::Revoked, 2));
+    assert_eq!(handle.changed_identities(0, 1).unwrap()[0].1.name, "b", "a limit returns the earliest changes");
+}
+
 pub fn a_token_replaces_the_key_of_its_name<T: TestStore>() {
     let folder = T::new();
     let handle = handle(&folder);

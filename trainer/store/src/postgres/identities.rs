@@ -7,9 +7,9 @@ use super::{PostgresHandle, audit};
 use crate::error::StoreError;
 use crate::fields::Fields;
 use crate::identity_rows::{
-    ADD_TOKEN, COUNT_CERTIFICATE, CREATE_IDENTITY, END_TOKEN, ENDED_TOKENS_S, FORGET_TOKENS, IDENTITIES,
-    IDENTITIES_IN_STATE, IDENTITY_OF_KEY, IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY, REPLACE_IDENTITY,
-    SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, identity, token,
+    ADD_TOKEN, CHANGED_IDENTITIES, COUNT_CERTIFICATE, CREATE_IDENTITY, END_TOKEN, ENDED_TOKENS_S, FORGET_TOKENS,
+    IDENTITIES, IDENTITIES_IN_STATE, IDENTITY_OF_KEY, IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY, REPLACE_IDENTITY,
+    SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, changed_identity, identity, token,
 };
 use crate::traits::{Identities, IdentityFilter};
 use lapwing_fleet::{AuditEntry, Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
@@ -68,6 +68,19 @@ fn enrol_in(session: &mut Session, claim: &Claim, until_s: i64, now_s: u64) -> Q
     }
 }
 
+impl PostgresHandle {
+    /// Changes an identity and records it; false if there was nothing to change.
+    fn change_identity(&self, text: &str, values: &[Value<'_>], entry: &AuditEntry) -> Result<bool, StoreError> {
+        self.write(|session| {
+            session.lock(Lock::Identities)?;
+            if session.change(text, values)? == 0 {
+                return Ok(false);
+            }
+            audit::append(session, entry).map(|()| true)
+        })
+    }
+}
+
 impl Identities for PostgresHandle {
     fn add_token(&self, secret: &[u8; 16], terms: &TokenTerms, now_s: u64) -> Result<u32, StoreError> {
         let TokenTerms { group, name, uses, until_s, must_be_accepted, replaces, who } = terms;
@@ -115,6 +128,11 @@ impl Identities for PostgresHandle {
         })
     }
 
+    fn changed_identities(&self, after_revision: u64, limit: u32) -> Result<Vec<(u64, Identity)>, StoreError> {
+        let (after, limit) = (after_revision.cast_signed(), i64::from(limit));
+        self.read(|session| session.rows(CHANGED_IDENTITIES, &[&after, &limit], changed_identity))
+    }
+
     fn identity(&self, name: &str) -> Result<Identity, StoreError> {
         let found = self.read(|session| session.row(IDENTITY_OF_NAME, &[&searched(name)], identity))?;
         found.ok_or_else(|| StoreError::no_identity(name))
@@ -131,7 +149,7 @@ impl Identities for PostgresHandle {
         let (before, id, now_s) = (identity.state.as_str(), i64::from(identity.id), now_s.cast_signed());
         let (key, who) = (identity.fingerprint.as_slice(), searched(who));
         let values: [Value<'_>; 6] = [&state.as_str(), &who, &now_s, &id, &key, &before];
-        let is_set = self.change_and_record(SET_IDENTITY_STATE, &values, &entry)?;
+        let is_set = self.change_identity(SET_IDENTITY_STATE, &values, &entry)?;
         if is_set { Ok(()) } else { Err(StoreError::identity_changed(&identity.name)) }
     }
 
@@ -139,14 +157,7 @@ impl Identities for PostgresHandle {
         let entry = AuditEntry::renamed_identity(name, new, who, now_s);
         let (old, new, who, now_s) = (searched(name), searched(new), searched(who), now_s.cast_signed());
         let values: [Value<'_>; 4] = [&new, &who, &now_s, &old];
-        let is_renamed = self.write(|session| {
-            session.lock(Lock::Identities)?;
-            if session.change(RENAME_IDENTITY, &values)? == 0 {
-                return Ok(false);
-            }
-            audit::append(session, &entry).map(|()| true)
-        })?;
-        if is_renamed {
+        if self.change_identity(RENAME_IDENTITY, &values, &entry)? {
             return Ok(());
         }
         Err(self.identity(name).map_or_else(|error| error, |found| StoreError::not_renamed(&found, &new)))

@@ -3,9 +3,9 @@
 use super::{SqliteHandle, audit};
 use crate::error::StoreError;
 use crate::identity_rows::{
-    ADD_TOKEN, COUNT_CERTIFICATE, CREATE_IDENTITY, END_TOKEN, ENDED_TOKENS_S, FORGET_TOKENS, IDENTITIES,
-    IDENTITIES_IN_STATE, IDENTITY_OF_KEY, IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY, REPLACE_IDENTITY,
-    SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, identity, token,
+    ADD_TOKEN, CHANGED_IDENTITIES, COUNT_CERTIFICATE, CREATE_IDENTITY, END_TOKEN, ENDED_TOKENS_S, FORGET_TOKENS,
+    IDENTITIES, IDENTITIES_IN_STATE, IDENTITY_OF_KEY, IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY, REPLACE_IDENTITY,
+    SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, changed_identity, identity, token,
 };
 use crate::traits::{Identities, IdentityFilter};
 use lapwing_fleet::{AuditEntry, Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
@@ -112,6 +112,11 @@ impl Identities for SqliteHandle {
             }
         }
         .map_err(self.sql())
+    }
+
+    fn changed_identities(&self, after_revision: u64, limit: u32) -> Result<Vec<(u64, Identity)>, StoreError> {
+        let values = (after_revision.cast_signed(), limit);
+        self.rows(CHANGED_IDENTITIES, values, |row| changed_identity(row)).map_err(self.sql())
     }
 
     fn identity(&self, name: &str) -> Result<Identity, StoreError> {

@@ -54,6 +54,12 @@ pub trait Identities {
     /// When the store cannot be read.
     fn identities(&self, filter: &IdentityFilter) -> Result<Vec<Identity>, StoreError>;
 
+    /// At most `limit` identities that were created or changed after a revision, each with its own, in their order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn changed_identities(&self, after_revision: u64, limit: u32) -> Result<Vec<(u64, Identity)>, StoreError>;
+
     /// The identity with this name.
     ///
     /// # Errors
