@@ -6,6 +6,7 @@ mod counters;
 mod hosts;
 mod alert_extension;
 pub mod topics;
+pub mod access;
 
 pub use codec::{ACKNOWLEDGEMENT_BYTES, MessageError};
 

@@ -120,6 +120,16 @@ pub fn agents_filter(kind: Kind) -> TopicName {
     join(format_args!("{ROOT}/agent/+/{}", kind.as_str()))
 }
 
+/// Filter for a kind from the agents that a level stands for: a name, a placeholder or `+`.
+pub fn kind_filter(level: &str, kind: Kind) -> TopicName {
+    join(format_args!("{ROOT}/agent/{level}/{}", kind.as_str()))
+}
+
+/// Filter for the releases of all groups.
+pub const RELEASES_FILTER: &str = "lapwing/v1/group/+/release";
+/// Filter for the chunks of all artifacts.
+pub const ARTIFACTS_FILTER: &str = "lapwing/v1/artifact/+/+";
+
 /// Topic of a group's release.
 pub fn release_topic(group: &Name) -> TopicName {
     join(format_args!("{ROOT}/group/{group}/release"))
@@ -161,6 +171,9 @@ mod tests {
         assert_eq!(agent_topic(&name("gw-1"), Kind::AlertJson), "lapwing/v1/agent/gw-1/alert/json");
         assert_eq!(agents_filter(Kind::Sample), "lapwing/v1/agent/+/sample");
         assert_eq!(release_topic(&name("home")), "lapwing/v1/group/home/release");
+        for filter in [RELEASES_FILTER, ARTIFACTS_FILTER] {
+            assert!(filter.starts_with(ROOT) && filter.len() < TOPIC_BYTES);
+        }
         assert_eq!(
             chunk_topic(&digest, 63),
             "lapwing/v1/artifact/000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f/63"

@@ -91,6 +91,18 @@ counts! {
     accept_failures,
     /// Times that an agent changed the broker.
     agent_moves,
+    /// TLS handshakes that failed: no certificate, an expired one, or one of another authority.
+    handshakes_failed,
+    /// Connections refused because of their identity: revoked, not enrolled, with a replaced key, or claimed without certificate.
+    identities_refused,
+    /// Connections closed because their agent was revoked or replaced, or its certificates ended.
+    sessions_ended,
+    /// Connections refused because their identity begins too many.
+    connects_limited,
+    /// Filters refused because they match topics of others.
+    subscriptions_refused,
+    /// Pauses of clients above the rate of their identity or address.
+    clients_delayed,
     /// Statuses that an agent left behind at another broker, ignored.
     stale_statuses,
     /// Failed readings of the identities; the last known ones remained in use.
@@ -109,6 +121,11 @@ impl Snapshot {
             self.idle_closed,
             self.publications_refused,
             self.filters_refused,
+            self.handshakes_failed,
+            self.identities_refused,
+            self.connects_limited,
+            self.subscriptions_refused,
+            self.clients_delayed,
             self.retained_dropped,
             self.undelivered,
             self.accept_failures,

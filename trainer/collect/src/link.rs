@@ -25,6 +25,9 @@ pub enum LinkError {
         path: String,
         reason: String,
     },
+    /// The embedded broker's certificate, key or authorities cannot be used.
+    #[error("TLS of the embedded broker: {reason}")]
+    Tls { reason: String },
     /// The embedded broker or the client has stopped.
     #[error("the link to the broker has stopped: {reason}")]
     Ended {

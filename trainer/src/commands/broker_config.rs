@@ -5,10 +5,11 @@ use super::store_args::StoreArgs;
 use clap::{Args, Subcommand};
 use lapwing_common::{clock, print_line};
 use lapwing_fleet::{Identity, IdentityState};
-use lapwing_shared::messages::topics::{Kind, ROOT};
+use lapwing_shared::messages::access::{Access, SERVICE_MARK, TRAINER, User, rules};
 use lapwing_shared::release::name::{NAME_RULE, parse_name};
 use lapwing_store::StoreHandle;
 use std::fmt::Write;
+use std::iter;
 
 /// `broker-config`.
 #[derive(Debug, Subcommand)]
@@ -32,14 +33,17 @@ pub(crate) struct AclArgs {
     store: StoreArgs,
     /// User name of the trainer at the broker. It begins with `_`, as no agent's name does: an agent with this name would
     /// have the trainer's rights.
-    #[arg(long, value_name = "NAME", default_value = "_trainer", value_parser = trainer_name)]
+    #[arg(long, value_name = "NAME", default_value = TRAINER, value_parser = service_name)]
     trainer: String,
+    /// User name of a program that reads alerts and statuses, such as Home Assistant; it begins with `_`. Repeatable.
+    #[arg(long, value_name = "NAME", value_parser = service_name)]
+    reader: Vec<String>,
 }
 
 /// A user name that no agent can have.
-fn trainer_name(text: &str) -> Result<String, String> {
+pub(crate) fn service_name(text: &str) -> Result<String, String> {
     let is_plain = |name: &str| parse_name(name).is_some();
-    match text.strip_prefix('_') {
+    match text.strip_prefix(SERVICE_MARK) {
         Some(name) if is_plain(name) => Ok(text.to_owned()),
         _ => Err(format!("expected `_` and a name; {NAME_RULE}")),
     }
@@ -70,32 +74,48 @@ pub(crate) fn run_broker_config(command: &BrokerConfigCommand) -> anyhow::Result
         BrokerConfigCommand::Mosquitto => print_line!("{}", MOSQUITTO.trim_end()),
         BrokerConfigCommand::MosquittoAcl(args) => {
             let revoked = pages(&StoreHandle::open(args.store.url()?)?, Some(IdentityState::Revoked))?;
-            print_line!("{}", acl(&revoked, &args.trainer, clock::now_s()).trim_end());
+            print_line!("{}", acl(&revoked, (&args.trainer, &args.reader), clock::now_s()).trim_end());
         }
     }
     Ok(())
 }
 
-/// The access list. Revoked agents come first: mosquitto uses the first line that denies.
-pub(crate) fn acl(revoked: &[Identity], trainer: &str, now_s: u64) -> String {
+/// The access list: the table of `messages::access` for mosquitto. Revoked agents come first: mosquitto uses the first line
+/// that denies.
+pub(crate) fn acl(revoked: &[Identity], (trainer, readers): (&str, &[String]), now_s: u64) -> String {
     let mut lines = String::new();
     // Writing to a String cannot fail.
     for identity in revoked.iter().filter(|identity| now_s < identity.until_s) {
         let _ = writeln!(lines, "user {}\ntopic deny #\n", identity.name);
     }
-    let _ = writeln!(lines, "user {trainer}\ntopic read {ROOT}/agent/#\ntopic readwrite {ROOT}/group/#");
-    let _ = writeln!(lines, "topic readwrite {ROOT}/artifact/#\ntopic write {ROOT}/agent/+/{}\n", Kind::Ack.as_str());
-    for kind in Kind::ALL {
-        let access = if kind == Kind::Ack { "read" } else { "write" };
-        let _ = writeln!(lines, "pattern {access} {ROOT}/agent/%u/{}", kind.as_str());
+    let services = iter::once((trainer, User::Trainer)).chain(readers.iter().map(|name| (name.as_str(), User::Reader)));
+    for (name, user) in services {
+        let _ = writeln!(lines, "user {name}");
+        list(&mut lines, "topic", user);
+        lines.push('\n');
     }
-    let _ = writeln!(lines, "pattern read {ROOT}/group/+/release\npattern read {ROOT}/artifact/+/+");
+    list(&mut lines, "pattern", User::Agent("%u"));
     lines
+}
+
+/// A line for each filter of the user.
+fn list(lines: &mut String, word: &str, user: User<'_>) {
+    for (access, filter) in rules(user) {
+        let access = match access {
+            Access::None => continue,
+            Access::Read => "read",
+            Access::Write => "write",
+            Access::ReadWrite => "readwrite",
+        };
+        let _ = writeln!(lines, "{word} {access} {filter}");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapwing_shared::messages::access::access;
+    use lapwing_shared::messages::topics::{Kind, Topic};
 
     fn revoked(name: &str, until_s: u64) -> Identity {
         Identity {
@@ -113,27 +133,77 @@ mod tests {
 
     #[test]
     fn revoked_agents_are_denied_until_their_certificates_end() {
-        let list = acl(&[revoked("attic", 2_000), revoked("cellar", 1_000)], "_trainer", 1_000);
+        let list = acl(&[revoked("attic", 2_000), revoked("cellar", 1_000)], (TRAINER, &[]), 1_000);
         assert!(list.starts_with("user attic\ntopic deny #\n"), "{list}");
         assert!(!list.contains("cellar"));
     }
 
     #[test]
     fn the_trainers_name_is_none_that_an_agent_can_have() {
-        assert_eq!(trainer_name("_trainer").as_deref(), Ok("_trainer"));
+        assert_eq!(service_name("_trainer").as_deref(), Ok("_trainer"));
         assert!(parse_name("_trainer").is_none());
         for name in ["lapwing-trainer", "_", "_a b", "_a\ntopic write #", ""] {
-            assert!(trainer_name(name).is_err(), "{name}");
+            assert!(service_name(name).is_err(), "{name}");
         }
     }
 
     #[test]
     fn an_agent_writes_its_own_topics_and_reads_releases() {
-        let list = acl(&[], "_trainer", 0);
+        let list = acl(&[], (TRAINER, &[]), 0);
         assert_eq!(list.matches("pattern write lapwing/v1/agent/%u/").count(), Kind::ALL.len() - 1);
         for line in ["pattern write lapwing/v1/agent/%u/status/json", "pattern read lapwing/v1/agent/%u/ack"] {
             assert!(list.lines().any(|found| found == line), "{list}");
         }
         assert!(list.contains("pattern read lapwing/v1/group/+/release\n"));
+    }
+
+    /// True if mosquitto's filter matches a topic.
+    fn matches(filter: &str, topic: &str) -> bool {
+        let (filter, topic): (Vec<_>, Vec<_>) = (filter.split('/').collect(), topic.split('/').collect());
+        filter.len() == topic.len() && filter.iter().zip(topic).all(|(level, found)| *level == "+" || *level == found)
+    }
+
+    /// What mosquitto's list allows a user: reading and writing.
+    fn by_list(list: &str, user: &str, topic: &str) -> (bool, bool) {
+        let (mut of, mut allowed) = ("", (false, false));
+        for line in list.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let (access, filter) = match words[..] {
+                ["user", name] => {
+                    of = name;
+                    continue;
+                }
+                ["topic", access, filter] if of == user => (access, filter.to_owned()),
+                ["pattern", access, filter] => (access, filter.replace("%u", user)),
+                _ => continue,
+            };
+            if matches(&filter, topic) {
+                allowed.0 |= access.starts_with("read");
+                allowed.1 |= access.ends_with("write");
+            }
+        }
+        allowed
+    }
+
+    #[test]
+    fn the_list_for_mosquitto_allows_what_the_table_allows() {
+        let list = acl(&[], (TRAINER, &["_hass".into()]), 0);
+        let agents = ["gw", "other"].map(|name| parse_name(name).unwrap());
+        let of_agents = agents.iter().flat_map(|name| Kind::ALL.map(|kind| Topic::Agent(name.clone(), kind)));
+        let topics: Vec<Topic> =
+            of_agents.chain([Topic::Release(agents[0].clone()), Topic::Chunk([1; 32], 2)]).collect();
+        let users = [
+            ("gw", User::Agent("gw")),
+            ("other", User::Agent("other")),
+            (TRAINER, User::Trainer),
+            ("_hass", User::Reader),
+        ];
+        for (name, user) in users {
+            for topic in &topics {
+                let expected = access(user, topic);
+                let expected = (expected.reads(), expected.writes());
+                assert_eq!(by_list(&list, name, &topic.name()), expected, "{name} {}", topic.name());
+            }
+        }
     }
 }

@@ -4,28 +4,24 @@
 //! timeout.
 
 use super::encode;
-use super::hub::{ClientId, Hub, Member, Room, Will};
+use super::hub::{ClientId, Closing, Hub, Member, Room, Will};
 use super::input::{End, Input};
 use super::message::{Message, Outgoing};
+use super::owner::{Owner, Peer, checked};
 use super::packet::{ClientPacket, Connect, Illegal, Publish, Subscription, code, illegal};
 use super::places::Place;
+use super::rates::{Share, TooMany};
 use crate::broker::COLLECTED;
 use crate::link::Delivery;
-use lapwing_shared::messages::topics::{Kind, Topic};
+use lapwing_common::clock;
+use lapwing_shared::messages::topics::Kind;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::Notify;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// Longest client identifier, bytes.
-const CLIENT_BYTES: usize = 128;
-/// Longest status that the broker retains, bytes.
-const STATUS_BYTES: usize = 4 * 1024;
 /// Keep-alive of a client that asks for none, seconds.
 const KEEP_ALIVE_S: u16 = 300;
 /// Packets in the queue of a connection.
@@ -40,17 +36,23 @@ struct Client {
     hub: Arc<Hub>,
     id: ClientId,
     name: String,
+    owner: Owner,
+    share: Share,
     outgoing: Sender<Outgoing>,
 }
 
-/// Serves one connection.
-pub(super) async fn serve(hub: Arc<Hub>, stream: TcpStream, mut place: Place) {
-    // Acknowledgements are small and must not wait for others.
-    let _ = stream.set_nodelay(true);
-    let (read, mut write) = stream.into_split();
+/// Both directions of a connection.
+pub(super) struct Streams {
+    pub(super) read: Box<dyn AsyncRead + Send + Unpin>,
+    pub(super) write: Box<dyn AsyncWrite + Send + Unpin>,
+}
+
+/// Serves one connection, whose CONNECT must arrive before the deadline.
+pub(super) async fn serve(hub: Arc<Hub>, streams: Streams, (mut place, peer): (Place, Peer), deadline: Instant) {
+    let Streams { read, mut write } = streams;
     let mut input = Input::new(read, Arc::clone(&hub));
     let first = tokio::select! {
-        first = timeout(Duration::from_millis(hub.limits.connect_ms.into()), input.next()) => first,
+        first = timeout_at(deadline, input.next()) => first,
         () = place.evicted() => return hub.counts.idle_closed.add(1),
     };
     let connect = match first {
@@ -60,73 +62,115 @@ pub(super) async fn serve(hub: Arc<Hub>, stream: TcpStream, mut place: Place) {
         Ok(Err(End::Closed)) => return,
         Err(_) => return hub.counts.idle_closed.add(1),
     };
-    match connect {
-        Ok(connect) => {
+    let admitted = connect.map_err(Refusal::Illegal).and_then(|connect| admit(&hub, &place, peer, connect));
+    match admitted {
+        Ok(admitted) => {
             place.connected();
-            run(hub, input, write, connect).await;
+            run(hub, input, write, admitted).await;
         }
-        Err(Illegal { code, what }) => {
-            hub.counts.illegal.add(1);
-            tracing::debug!(what, "refused a connection");
-            let reply = encode::connack(code, hub.limits.packet_bytes as u32, None, None);
-            let _ = timeout(WRITE_TIMEOUT, write.write_all(&reply)).await;
+        Err(refusal) => {
+            let reply = encode::connack(refusal.count(&hub), hub.limits.packet_bytes as u32, None, None);
+            let _ = timeout(WRITE_TIMEOUT, write_flushed(&mut write, &reply)).await;
+            let _ = timeout(WRITE_TIMEOUT, write.shutdown()).await;
         }
     }
     drop(place);
 }
 
-/// Checks what the decoder cannot: the client identifier and the last will's topic.
-fn checked(connect: Connect) -> Result<Connect, Illegal> {
-    if connect.client.len() > CLIENT_BYTES || connect.client.chars().any(char::is_control) {
-        return Err(illegal(code::BAD_CLIENT_ID, "illegal client identifier"));
-    }
-    match connect.will.as_ref().map(|will| permitted(&connect.client, will)) {
-        None | Some(Ok(Kind::Status)) => Ok(connect),
-        Some(Ok(_)) => Err(illegal(code::NOT_AUTHORIZED, "last will that is not a status")),
-        Some(Err(code)) => Err(illegal(code, "last will on a topic of another client")),
+/// A client that may connect.
+struct Admitted {
+    connect: Connect,
+    owner: Owner,
+    share: Share,
+}
+
+/// Why a client may not connect.
+enum Refusal {
+    Illegal(Illegal),
+    /// Its identity is not admitted.
+    NotAdmitted {
+        name: String,
+        why: &'static str,
+    },
+    TooMany,
+}
+
+impl Refusal {
+    /// Counts and logs it; the reason code for the client.
+    fn count(self, hub: &Hub) -> u8 {
+        match self {
+            Self::Illegal(Illegal { code, what }) => {
+                hub.counts.illegal.add(1);
+                tracing::debug!(what, "refused a connection");
+                code
+            }
+            Self::NotAdmitted { name, why } => {
+                hub.counts.identities_refused.add(1);
+                if hub.may_log_refusal(clock::monotonic()) {
+                    tracing::warn!(name, why, "refused an identity");
+                }
+                code::NOT_AUTHORIZED
+            }
+            Self::TooMany => {
+                hub.counts.connects_limited.add(1);
+                code::RATE_EXCEEDED
+            }
+        }
     }
 }
 
-/// The kind of message, if the client may publish it: on its own topics only, and retained only statuses.
-fn permitted(client: &str, publish: &Publish) -> Result<Kind, u8> {
-    let (kind, name) = match Topic::parse(&publish.topic) {
-        Some(Topic::Agent(name, kind)) => (kind, name),
-        Some(_) => return Err(code::NOT_AUTHORIZED),
-        None => return Err(code::BAD_TOPIC),
+fn admit(hub: &Hub, place: &Place, peer: Peer, connect: Connect) -> Result<Admitted, Refusal> {
+    let name = match &peer {
+        Peer::Unproven => connect.client.clone(),
+        Peer::Proven(certificate) => certificate.name.clone(),
     };
-    if name.as_str() != client || kind == Kind::Ack {
-        return Err(code::NOT_AUTHORIZED);
-    }
-    match kind {
-        Kind::Status | Kind::StatusJson if publish.retain && publish.payload.len() > STATUS_BYTES => Err(code::QUOTA),
-        Kind::Status | Kind::StatusJson => Ok(kind),
-        _ if publish.retain => Err(code::NOT_AUTHORIZED),
-        _ => Ok(kind),
-    }
+    let owner = hub.admission.owner(peer, &connect, clock::now_s());
+    let owner = owner.map_err(|why| Refusal::NotAdmitted { name, why })?;
+    let share = hub.rates.connect(owner.proven(), place.address(), clock::monotonic());
+    let share = share.map_err(|TooMany| Refusal::TooMany)?;
+    Ok(Admitted { connect, owner, share })
 }
 
-async fn run(hub: Arc<Hub>, input: Input, write: OwnedWriteHalf, connect: Connect) {
+async fn run(hub: Arc<Hub>, input: Input, mut write: Box<dyn AsyncWrite + Send + Unpin>, admitted: Admitted) {
+    let Admitted { connect, owner, share } = admitted;
+    let asked = connect.client;
+    let (owner, name) = match owner {
+        Owner::Claimed(name) if name.is_empty() => {
+            let name = hub.assigned_name();
+            (Owner::Claimed(name.clone()), name)
+        }
+        owner => {
+            let name = owner.key(&asked);
+            (owner, name)
+        }
+    };
+    if let Err(illegal) = owner.check_will(connect.will.as_ref()) {
+        let reply = encode::connack(Refusal::Illegal(illegal).count(&hub), hub.limits.packet_bytes as u32, None, None);
+        let _ = timeout(WRITE_TIMEOUT, write_flushed(&mut write, &reply)).await;
+        return;
+    }
     let (outgoing, messages) = channel(QUEUE);
-    let (queued, close) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-    let is_assigned = connect.client.is_empty();
-    let name = if is_assigned { hub.assigned_name() } else { connect.client };
+    let close = Arc::new(Closing::default());
     let will = connect.will.map(|will| {
         let message = Message { topic: will.topic, payload: will.payload };
         (Arc::new(message), will.retain)
     });
     let member = Member {
         client: name.clone(),
+        certificate: owner.certificate().cloned(),
         outgoing: outgoing.clone(),
         close: Arc::clone(&close),
         will,
-        queued,
+        queued: Arc::default(),
         filters: Vec::new(),
     };
     let (id, earlier) = hub.join(member);
-    let client = Client { hub: Arc::clone(&hub), id, name, outgoing };
+    // A revocation since the check above is not in the sweep that has just ended.
+    hub.close_refused(clock::now_s(), Some(id));
+    let client = Client { hub: Arc::clone(&hub), id, name, owner, share, outgoing };
     client.publish_will(earlier).await;
     let keep_alive = (connect.keep_alive_s == 0).then_some(KEEP_ALIVE_S);
-    let assigned = is_assigned.then_some(client.name.as_str());
+    let assigned = (client.name != asked).then_some(client.name.as_str());
     client.reply(encode::connack(code::SUCCESS, hub.limits.packet_bytes as u32, assigned, keep_alive)).await;
     let packet_bytes = connect.packet_bytes as usize;
     let writer = tokio::spawn(write_messages(Arc::clone(&hub), write, messages, packet_bytes));
@@ -147,7 +191,7 @@ async fn run(hub: Arc<Hub>, input: Input, write: OwnedWriteHalf, connect: Connec
 
 impl Client {
     /// Reads until the connection ends. Returns the reason code to send, if any, and whether to publish the last will.
-    async fn read(&self, mut input: Input, silence: Duration, close: &Notify) -> (Option<u8>, bool) {
+    async fn read(&self, mut input: Input, silence: Duration, close: &Closing) -> (Option<u8>, bool) {
         let mut room = Room::default();
         loop {
             if !input.is_ready() {
@@ -156,7 +200,7 @@ impl Client {
             }
             let packet = tokio::select! {
                 packet = timeout(silence, input.next()) => packet,
-                () = close.notified() => return (Some(code::TAKEN_OVER), true),
+                code = close.closed() => return (Some(code), true),
                 () = self.outgoing.closed() => return (None, true),
             };
             let ended = match packet {
@@ -169,7 +213,11 @@ impl Client {
                 Err(_) => return (Some(code::KEEP_ALIVE), true),
             };
             match ended {
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Some(code) = self.pause(input.packet_bytes(), close).await {
+                        return (Some(code), true);
+                    }
+                }
                 Ok(Some(with_will)) => return (None, with_will),
                 Err(Illegal { code, what }) => {
                     self.hub.counts.illegal.add(1);
@@ -177,6 +225,22 @@ impl Client {
                     return (Some(code), true);
                 }
             }
+        }
+    }
+
+    /// Waits if the client exceeds its rate; the reason code if the connection must end meanwhile.
+    async fn pause(&self, bytes: usize, close: &Closing) -> Option<u8> {
+        if self.share.is_unlimited() {
+            return None;
+        }
+        let wait = self.share.take(bytes, clock::monotonic());
+        if wait.is_zero() {
+            return None;
+        }
+        self.hub.counts.clients_delayed.add(1);
+        tokio::select! {
+            () = sleep(wait) => None,
+            code = close.closed() => Some(code),
         }
     }
 
@@ -199,7 +263,7 @@ impl Client {
 
     async fn publish(&self, publish: Publish, room: &mut Room) {
         let packet = publish.packet;
-        let code = match permitted(&self.name, &publish) {
+        let code = match self.owner.permitted(&publish) {
             Ok(kind) => {
                 let Publish { topic, payload, retain, .. } = publish;
                 if self.deliver(kind, topic, payload, retain, room).await { code::SUCCESS } else { code::QUOTA }
@@ -241,6 +305,11 @@ impl Client {
     async fn subscribe(&self, packet: u16, filters: Vec<Subscription>) {
         let (mut codes, mut retained) = (Vec::new(), Vec::new());
         for filter in filters {
+            if !self.owner.may_subscribe(&filter.filter) {
+                self.hub.counts.subscriptions_refused.add(1);
+                codes.push(code::NOT_AUTHORIZED);
+                continue;
+            }
             match self.hub.subscribe(self.id, filter) {
                 Ok(messages) => {
                     codes.push(code::SUCCESS);
@@ -264,7 +333,12 @@ impl Client {
 }
 
 /// Writes what is in the queue until all senders are gone, after the last packet, or when the client does not read.
-async fn write_messages(hub: Arc<Hub>, mut socket: OwnedWriteHalf, mut queue: Receiver<Outgoing>, packet_bytes: usize) {
+async fn write_messages(
+    hub: Arc<Hub>,
+    mut socket: Box<dyn AsyncWrite + Send + Unpin>,
+    mut queue: Receiver<Outgoing>,
+    packet_bytes: usize,
+) {
     let mut buffer = Vec::new();
     let mut is_last = false;
     while !is_last && let Some(first) = queue.recv().await {
@@ -290,7 +364,7 @@ async fn write_messages(hub: Arc<Hub>, mut socket: OwnedWriteHalf, mut queue: Re
                 next = queue.try_recv().ok();
             }
         }
-        if !matches!(timeout(WRITE_TIMEOUT, socket.write_all(&buffer)).await, Ok(Ok(()))) {
+        if !matches!(timeout(WRITE_TIMEOUT, write_flushed(&mut socket, &buffer)).await, Ok(Ok(()))) {
             return;
         }
         drop(held);
@@ -298,4 +372,10 @@ async fn write_messages(hub: Arc<Hub>, mut socket: OwnedWriteHalf, mut queue: Re
         buffer.shrink_to(WRITE_BYTES / 8);
     }
     let _ = timeout(WRITE_TIMEOUT, socket.shutdown()).await;
+}
+
+/// Writes everything, also what TLS holds back.
+async fn write_flushed(socket: &mut (dyn AsyncWrite + Send + Unpin), bytes: &[u8]) -> io::Result<()> {
+    socket.write_all(bytes).await?;
+    socket.flush().await
 }

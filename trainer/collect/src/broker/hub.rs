@@ -4,14 +4,17 @@
 use super::BrokerLimits;
 use super::filter;
 use super::message::{Held, Message, Outgoing};
+use super::owner::Admission;
 use super::packet::{Subscription, code};
+use super::rates::Rates;
 use super::retained::Retained;
+use super::tls::Certificate;
 use crate::counts::Counts;
 use crate::link::Delivery;
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -24,6 +27,8 @@ const MESSAGE_BYTES: usize = 256;
 const AHEAD_BYTES: usize = 64 * 1024;
 /// Packets above the small size that may be incomplete at the same time.
 const LARGE_PACKETS: usize = 256;
+/// Interval between two logs of refused identities.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Number of a connection, unique while the broker runs.
 pub(super) type ClientId = u64;
@@ -53,6 +58,11 @@ impl Room {
 pub(super) struct Hub {
     pub(super) limits: BrokerLimits,
     pub(super) counts: Arc<Counts>,
+    /// Who is admitted with a certificate.
+    pub(super) admission: Admission,
+    /// Rates of identities and addresses.
+    pub(super) rates: Rates,
+    refusal_logged: Mutex<Option<Instant>>,
     /// One permit for each large incomplete packet.
     pub(super) large: Semaphore,
     state: Mutex<State>,
@@ -82,12 +92,14 @@ struct Subscriber {
 
 /// A connected client.
 pub(super) struct Member {
-    /// Client identifier.
+    /// Client identifier, or the name in its certificate.
     pub(super) client: String,
+    /// Certificate of an agent.
+    pub(super) certificate: Option<Certificate>,
     /// Queue of its writer.
     pub(super) outgoing: Sender<Outgoing>,
     /// Closes the connection.
-    pub(super) close: Arc<Notify>,
+    pub(super) close: Arc<Closing>,
     /// Last will, and whether it is retained.
     pub(super) will: Option<(Arc<Message>, bool)>,
     /// Bytes in its queue.
@@ -96,11 +108,35 @@ pub(super) struct Member {
     pub(super) filters: Vec<String>,
 }
 
+/// Ends a connection, with a reason code.
+#[derive(Default)]
+pub(super) struct Closing {
+    code: AtomicU8,
+    notify: Notify,
+}
+
+impl Closing {
+    fn close(&self, code: u8) {
+        self.code.store(code, Ordering::Relaxed);
+        self.notify.notify_one();
+    }
+
+    /// The reason code, once the connection must end.
+    pub(super) async fn closed(&self) -> u8 {
+        self.notify.notified().await;
+        self.code.load(Ordering::Relaxed)
+    }
+}
+
 /// The last will of a client, to be published.
 pub(super) type Will = Option<(Arc<Message>, bool)>;
 
 impl Hub {
-    pub(super) fn new(limits: BrokerLimits, counts: Arc<Counts>) -> (Arc<Self>, mpsc::Receiver<Queued>) {
+    pub(super) fn new(
+        limits: BrokerLimits,
+        counts: Arc<Counts>,
+        admission: Admission,
+    ) -> (Arc<Self>, mpsc::Receiver<Queued>) {
         let (queue, deliveries) = mpsc::channel();
         let state = State {
             next: 1,
@@ -112,7 +148,20 @@ impl Hub {
         };
         let room = Arc::new(Semaphore::new(limits.held_bytes.min(Semaphore::MAX_PERMITS)));
         let (large, queued) = (Semaphore::new(LARGE_PACKETS), Arc::new(AtomicUsize::new(0)));
-        (Arc::new(Self { limits, counts, large, state: Mutex::new(state), queue, room, queued }), deliveries)
+        let rates = Rates::new(&limits);
+        let hub = Self {
+            limits,
+            counts,
+            admission,
+            rates,
+            refusal_logged: Mutex::default(),
+            large,
+            state: Mutex::new(state),
+            queue,
+            room,
+            queued,
+        };
+        (Arc::new(hub), deliveries)
     }
 
     /// The state also after a panic of another connection: every change of it is complete before it can panic.
@@ -130,10 +179,34 @@ impl Hub {
         drop(state);
         let will = earlier.and_then(|earlier| {
             self.counts.takeovers.add(1);
-            earlier.close.notify_one();
+            earlier.close.close(code::TAKEN_OVER);
             earlier.will
         });
         (id, will)
+    }
+
+    /// Closes connections whose agents are no longer admitted: of all, or one of them.
+    pub(super) fn close_refused(&self, now_s: u64, only: Option<ClientId>) {
+        let state = self.state();
+        let members = only.map_or_else(|| state.members.keys().copied().collect(), |id| vec![id]);
+        for member in members.iter().filter_map(|id| state.members.get(id)) {
+            let Some(why) = member.certificate.as_ref().and_then(|of| self.admission.refusal(of, now_s)) else {
+                continue;
+            };
+            self.counts.sessions_ended.add(1);
+            tracing::info!(agent = member.client, why, "closed the connection of an agent");
+            member.close.close(code::NOT_AUTHORIZED);
+        }
+    }
+
+    /// Whether a refused identity may be logged at `now`.
+    pub(super) fn may_log_refusal(&self, now: Instant) -> bool {
+        let mut logged = self.refusal_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = logged.is_none_or(|at| now.saturating_duration_since(at) >= REFUSAL_LOG_INTERVAL);
+        if is_due {
+            *logged = Some(now);
+        }
+        is_due
     }
 
     /// A client identifier for a client without one.

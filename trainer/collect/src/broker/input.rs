@@ -4,8 +4,7 @@ use super::hub::Hub;
 use super::packet::{ClientPacket, Illegal, code, decode, header, illegal};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
 /// Packets up to this size may take as long as the keep-alive permits.
@@ -36,23 +35,30 @@ impl From<Illegal> for End {
 
 /// Reads packets.
 pub(super) struct Input {
-    socket: OwnedReadHalf,
+    socket: Box<dyn AsyncRead + Send + Unpin>,
     buffer: Vec<u8>,
     /// Bytes of the buffer that are already decoded.
     used: usize,
+    /// Bytes of the last packet.
+    packet_bytes: usize,
     /// The last read had no room left: there may be more.
     was_filled: bool,
     hub: Arc<Hub>,
 }
 
 impl Input {
-    pub(super) fn new(socket: OwnedReadHalf, hub: Arc<Hub>) -> Self {
-        Self { socket, buffer: Vec::new(), used: 0, was_filled: false, hub }
+    pub(super) fn new(socket: Box<dyn AsyncRead + Send + Unpin>, hub: Arc<Hub>) -> Self {
+        Self { socket, buffer: Vec::new(), used: 0, packet_bytes: 0, was_filled: false, hub }
     }
 
     /// Bytes that were read and not decoded.
     pub(super) fn ahead(&self) -> usize {
         self.buffer.len() - self.used
+    }
+
+    /// Bytes of the last packet.
+    pub(super) fn packet_bytes(&self) -> usize {
+        self.packet_bytes
     }
 
     /// True if the next packet, or what is illegal, needs no further read.
@@ -90,6 +96,7 @@ impl Input {
             self.read_to(end).await?;
         }
         let packet = decode(found, &self.buffer[self.used + found.begin..end]);
+        self.packet_bytes = found.end;
         self.used = end;
         if self.used == self.buffer.len() {
             self.used = 0;

@@ -1,14 +1,16 @@
 //! Agents' MQTT 5 connections → the collector's link in the same process: the embedded broker.
 //!
 //! It has what agents need: QoS 0 and 1 from clients, QoS 0 to them, retained statuses and releases, last wills. A client
-//! may publish on the topics of the agent that its client identifier names, and nowhere else. It has neither passwords
-//! nor TLS, so the identifier proves nothing: it listens on the loopback unless the operator allows more.
+//! may publish on the topics of its agent, and nowhere else. With TLS, that is the agent that its certificate names. Without
+//! TLS it is the one that the client identifier names, which proves nothing: that port is on the loopback unless the operator
+//! allows more.
 //!
 //! It stores nothing on disk: agents keep their messages until the collector acknowledges them, and the server publishes
 //! releases again at startup. If the collector cannot keep up, the broker refuses publications and counts them as
 //! overrun, and the agents resend them. [`BrokerLimits`] bounds every queue and table; `docs/adr/0015-own-broker.md` has
 //! the reasons for not using a general broker.
 
+mod accept;
 mod connection;
 mod encode;
 mod filter;
@@ -16,11 +18,14 @@ mod hub;
 mod input;
 mod message;
 mod open_files;
+mod owner;
 mod packet;
 mod places;
 mod properties;
+mod rates;
 mod reader;
 mod retained;
+mod tls;
 #[cfg(test)]
 mod packet_tests;
 #[cfg(test)]
@@ -32,8 +37,10 @@ use super::counts::Counts;
 use super::link::{Delivery, Ends, Inlet, Link, LinkError, Outlet, Receipt, Releases};
 use super::link_state::LinkState;
 use hub::{Hub, Queued};
+use lapwing_common::clock;
 use lapwing_shared::messages::topics::Kind;
 use message::Message;
+use owner::Admission;
 use places::Places;
 use std::io;
 use std::net::SocketAddr;
@@ -41,9 +48,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
+pub use tls::{BrokerTls, Credentials, TlsListener};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// Topics of agents' messages that the collector reads.
 pub(super) const COLLECTED: [Kind; 5] = [Kind::Status, Kind::Alert, Kind::Sample, Kind::Health, Kind::Update];
@@ -51,8 +60,8 @@ pub(super) const COLLECTED: [Kind; 5] = [Kind::Status, Kind::Alert, Kind::Sample
 const THREADS: usize = 2;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
-/// Pause after a failed accept, most often because no file descriptor is free.
-const ACCEPT_RETRY: Duration = Duration::from_millis(500);
+/// Interval of looking at the sessions of agents whose certificates may have ended.
+const SESSION_CHECK: Duration = Duration::from_secs(60);
 
 /// Limits of the embedded broker. Clients fill everything here; what exceeds a limit is refused and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +86,14 @@ pub struct BrokerLimits {
     pub client_bytes: usize,
     /// Publications queued for all clients, bytes.
     pub clients_bytes: usize,
+    /// Packets per second of one identity with a certificate, on average; a client above it is read more slowly.
+    pub agent_packets: u32,
+    /// KiB per second of one identity.
+    pub agent_kib: u32,
+    /// Packets per second from one address, or from one /64 network of IPv6; unlimited on the loopback.
+    pub address_packets: u32,
+    /// KiB per second from one address.
+    pub address_kib: u32,
 }
 
 impl Default for BrokerLimits {
@@ -92,46 +109,113 @@ impl Default for BrokerLimits {
             retained_bytes: 32 * 1024 * 1024,
             client_bytes: 1024 * 1024,
             clients_bytes: 64 * 1024 * 1024,
+            agent_packets: 100,
+            agent_kib: 256,
+            address_packets: 10_000,
+            address_kib: 16 * 1024,
         }
     }
 }
 
-/// Starts the broker on an address (port 0 chooses a free port); returns the collector's link and the actual address.
-/// The broker ends when the link is dropped.
+/// Where the broker listens.
+pub struct Listeners {
+    /// Address of the port without TLS.
+    pub plain: SocketAddr,
+    /// The port for clients with certificates.
+    pub tls: Option<TlsListener>,
+}
+
+/// Actual addresses of [`Listeners`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Without TLS.
+    pub plain: SocketAddr,
+    /// With TLS.
+    pub tls: Option<SocketAddr>,
+}
+
+/// Starts the broker without TLS on an address (port 0 chooses a free port), see [`start_listeners`].
 ///
 /// # Errors
-/// When the address is in use or a thread cannot be started.
+/// As [`start_listeners`].
 pub fn start(listen: SocketAddr, limits: BrokerLimits, counts: Arc<Counts>) -> Result<(Link, SocketAddr), LinkError> {
-    let failed = |error: io::Error| LinkError::Listen { address: listen.to_string(), reason: error.to_string() };
+    let listeners = Listeners { plain: listen, tls: None };
+    start_listeners(listeners, limits, counts).map(|(link, addresses)| (link, addresses.plain))
+}
+
+/// Starts the broker; returns the collector's link and the actual addresses. The broker ends when the link is dropped.
+///
+/// # Errors
+/// When an address is in use or a thread cannot be started.
+pub fn start_listeners(
+    listeners: Listeners,
+    limits: BrokerLimits,
+    counts: Arc<Counts>,
+) -> Result<(Link, Addresses), LinkError> {
+    let Listeners { plain, tls } = listeners;
+    let failed = |listen: SocketAddr| {
+        move |error: io::Error| LinkError::Listen { address: listen.to_string(), reason: error.to_string() }
+    };
     let limits = BrokerLimits { connections: open_files::connections(limits.connections), ..limits };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .thread_name("broker")
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    let listener = bind(&runtime, listen).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let (hub, deliveries) = Hub::new(limits, counts);
+    let runtime = runtime("broker", THREADS).map_err(failed(plain))?;
+    let listener = bind(&runtime, plain).map_err(failed(plain))?;
+    let mut addresses = Addresses { plain: listener.local_addr().map_err(failed(plain))?, tls: None };
+    let (mut admission, mut secure) = (Admission::default(), None);
+    if let Some(TlsListener { listen, tls, roster, readers }) = tls {
+        let listener = bind(&runtime, listen).map_err(failed(listen))?;
+        addresses.tls = Some(listener.local_addr().map_err(failed(listen))?);
+        secure = Some((listener, tls, self::runtime("broker-tls", 1).map_err(failed(listen))?));
+        admission = Admission { roster, readers };
+    }
+    let (hub, deliveries) = Hub::new(limits, counts, admission);
     let (running, stopped) = oneshot::channel::<()>();
     let serving = Arc::clone(&hub);
     let run = move || {
         runtime.block_on(async {
             tokio::select! {
-                () = accept(listener, serving) => (),
+                () = serve(listener, secure.as_ref(), serving) => (),
                 // The sender is dropped with the link.
                 _ = stopped => (),
             }
         });
         runtime.shutdown_background();
+        if let Some((.., handshakes)) = secure {
+            handshakes.shutdown_background();
+        }
     };
-    thread::Builder::new().name("broker".into()).spawn(run).map_err(failed)?;
+    thread::Builder::new().name("broker".into()).spawn(run).map_err(failed(plain))?;
     let running = Arc::new(running);
     let outlet = || Box::new(HubOutlet { hub: Arc::clone(&hub), _running: Arc::clone(&running) });
     let inlet = Box::new(HubInlet { deliveries, _running: Arc::clone(&running) });
-    let state = Arc::new(LinkState::embedded(address));
+    let state = Arc::new(LinkState::embedded(addresses.tls.unwrap_or(addresses.plain)));
     let ends = Ends { inlet, outlet: outlet(), state: Arc::clone(&state) };
-    Ok((Link { ends, releases: Releases { outlet: outlet(), state } }, address))
+    Ok((Link { ends, releases: Releases { outlet: outlet(), state } }, addresses))
+}
+
+fn runtime(name: &str, threads: usize) -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()
+}
+
+/// A socket for TLS, its credentials, and what runs its handshakes.
+type Secure = (TcpListener, Arc<BrokerTls>, Runtime);
+
+/// Accepts connections on both ports, and closes those of agents that are no longer admitted.
+async fn serve(listener: TcpListener, secure: Option<&Secure>, hub: Arc<Hub>) {
+    let places = Arc::new(Places::default());
+    let plain = accept::plain(listener, Arc::clone(&hub), Arc::clone(&places));
+    let Some((listener, tls, handshakes)) = secure else { return plain.await };
+    let with_tls = accept::with_tls(listener, (Arc::clone(&hub), places), Arc::clone(tls), handshakes.handle().clone());
+    tokio::join!(plain, with_tls, close_refused(hub));
+}
+
+/// Looks at every session when an identity has changed, and from time to time: certificates end.
+async fn close_refused(hub: Arc<Hub>) {
+    let mut changes = hub.admission.roster.changes();
+    loop {
+        // The roster lives as long as the hub.
+        let _ = timeout(SESSION_CHECK, changes.changed()).await;
+        hub.close_refused(clock::now_s(), None);
+    }
 }
 
 /// Also works where another runtime blocks on the caller.
@@ -142,25 +226,6 @@ fn bind(runtime: &Runtime, listen: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(listen)?;
     socket.listen(BACKLOG)
-}
-
-/// Accepts connections. A panic of one of them ends that connection only.
-async fn accept(listener: TcpListener, hub: Arc<Hub>) {
-    let places = Arc::new(Places::default());
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => match places.take(peer.ip(), &hub.limits) {
-                Some(place) => drop(tokio::spawn(connection::serve(Arc::clone(&hub), stream, place))),
-                None => hub.counts.connections_refused.add(1),
-            },
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                hub.counts.accept_failures.add(1);
-                tracing::debug!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_RETRY).await;
-            }
-        }
-    }
 }
 
 /// Reads the broker's queue for the collector.

@@ -46,6 +46,7 @@ pub(super) mod code {
     pub(in super::super) const QUOTA: u8 = 0x97;
     pub(in super::super) const NO_QOS_2: u8 = 0x9B;
     pub(in super::super) const NO_SHARED: u8 = 0x9E;
+    pub(in super::super) const RATE_EXCEEDED: u8 = 0x9F;
     pub(in super::super) const NO_SUBSCRIPTION_ID: u8 = 0xA1;
 }
 
@@ -69,7 +70,7 @@ pub(super) enum ClientPacket {
     },
 }
 
-/// CONNECT (§3.1). The broker has no passwords, so it ignores user name and password.
+/// CONNECT (§3.1). The broker has no passwords, so it ignores user name and password; with TLS, also the client identifier.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Connect {
     /// May be empty: the broker then assigns one.

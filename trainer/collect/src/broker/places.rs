@@ -6,6 +6,7 @@ use super::BrokerLimits;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Connections without CONNECT, as a share of all.
@@ -23,7 +24,13 @@ struct State {
     total: usize,
     addresses: HashMap<IpAddr, usize>,
     /// Connections without CONNECT, oldest first.
-    waiting: VecDeque<(u64, Arc<Notify>)>,
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    number: u64,
+    since: Instant,
+    evict: Arc<Notify>,
 }
 
 /// The place of one connection, free again when dropped.
@@ -36,7 +43,7 @@ pub(super) struct Place {
 
 impl Places {
     /// A place for a new connection; `None` without a free one, in total or for its address.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, limits: &BrokerLimits) -> Option<Place> {
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, limits: &BrokerLimits, now: Instant) -> Option<Place> {
         let address = network(address);
         let mut state = self.state();
         let used = state.addresses.get(&address).copied().unwrap_or(0);
@@ -49,14 +56,23 @@ impl Places {
         *state.addresses.entry(address).or_default() += 1;
         let (number, evict) = (state.next, Arc::new(Notify::new()));
         state.next += 1;
-        state.waiting.push_back((number, Arc::clone(&evict)));
+        state.waiting.push_back(Waiting { number, since: now, evict: Arc::clone(&evict) });
         if state.waiting.len() > (limits.connections / WAITING_SHARE).max(1)
-            && let Some((_, oldest)) = state.waiting.pop_front()
+            && let Some(oldest) = state.waiting.pop_front()
         {
-            oldest.notify_one();
+            oldest.evict.notify_one();
         }
         drop(state);
         Some(Place { places: Arc::clone(self), address, number, evict })
+    }
+
+    /// Evicts the connections that have been without CONNECT for longer than a time.
+    pub(super) fn evict_older(&self, now: Instant, than: Duration) {
+        let mut state = self.state();
+        while let Some(oldest) = state.waiting.pop_front_if(|oldest| now.saturating_duration_since(oldest.since) > than)
+        {
+            oldest.evict.notify_one();
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -65,7 +81,7 @@ impl Places {
 }
 
 /// The address, or the /64 network of an IPv6 address, which one host may use as a whole.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {
             let [a, b, c, d, ..] = v6.segments();
@@ -76,6 +92,11 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 impl Place {
+    /// The client's address, or its network.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Returns when the connection must make room for another one.
     pub(super) async fn evicted(&self) {
         self.evict.notified().await;
@@ -83,14 +104,14 @@ impl Place {
 
     /// The client has sent CONNECT.
     pub(super) fn connected(&mut self) {
-        self.places.state().waiting.retain(|(number, _)| *number != self.number);
+        self.places.state().waiting.retain(|waiting| waiting.number != self.number);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.places.state();
-        state.waiting.retain(|(number, _)| *number != self.number);
+        state.waiting.retain(|waiting| waiting.number != self.number);
         state.total -= 1;
         if let Some(used) = state.addresses.get_mut(&self.address) {
             *used -= 1;
@@ -104,6 +125,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapwing_common::clock;
 
     fn limits(connections: usize, address_connections: usize) -> BrokerLimits {
         BrokerLimits { connections, address_connections, ..BrokerLimits::default() }
@@ -113,7 +135,7 @@ mod tests {
     fn one_address_cannot_use_the_places_of_others() {
         let places = Arc::new(Places::default());
         let limits = limits(100, 2);
-        let take = |address: &str| places.take(address.parse().unwrap(), &limits);
+        let take = |address: &str| places.take(address.parse().unwrap(), &limits, clock::monotonic());
         let held = [take("192.0.2.1"), take("192.0.2.1"), take("2001:db8::1"), take("2001:db8::2")];
         assert!(held.iter().all(Option::is_some));
         assert!(take("192.0.2.1").is_none() && take("::ffff:192.0.2.1").is_none() && take("2001:db8::3").is_none());
@@ -128,9 +150,10 @@ mod tests {
     fn the_oldest_connection_without_connect_makes_room() {
         let places = Arc::new(Places::default());
         let limits = limits(16, 100);
-        let mut first = places.take([192, 0, 2, 1].into(), &limits).unwrap();
+        let now = clock::monotonic();
+        let mut first = places.take([192, 0, 2, 1].into(), &limits, now).unwrap();
         first.connected();
-        let others: Vec<_> = (0..3).map(|_| places.take([192, 0, 2, 1].into(), &limits).unwrap()).collect();
+        let others: Vec<_> = (0..3).map(|_| places.take([192, 0, 2, 1].into(), &limits, now).unwrap()).collect();
         let is_evicted = |place: &Place| {
             let mut evicted = std::pin::pin!(place.evicted());
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -138,8 +161,12 @@ mod tests {
         };
         assert_eq!(others.iter().map(is_evicted).collect::<Vec<_>>(), [true, false, false]);
         assert!(!is_evicted(&first));
-        drop((first, others));
-        let all: Vec<_> = (0..20).filter_map(|_| places.take([192, 0, 2, 1].into(), &limits)).collect();
+        let late = now + Duration::from_secs(3);
+        let newest = places.take([192, 0, 2, 1].into(), &limits, late).unwrap();
+        places.evict_older(late, Duration::from_secs(2));
+        assert_eq!([&others[1], &others[2], &newest, &first].map(is_evicted), [true, true, false, false]);
+        drop((first, others, newest));
+        let all: Vec<_> = (0..20).filter_map(|_| places.take([192, 0, 2, 1].into(), &limits, now)).collect();
         assert_eq!(all.len(), 16);
     }
 }
