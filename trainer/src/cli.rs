@@ -99,7 +99,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  lapwing-trainer enroll --group home --name attic --config /etc/lapwing-trainer/trainer.toml\n  lapwing-trainer enroll --uses 500 --for 7d --accept --config /etc/lapwing-trainer/trainer.toml"
     )]
     Enroll(EnrollArgs),
-    /// Print or rotate the certificate authority of agents' identities, or issue a broker's certificate.
+    /// Print or rotate the certificate authority of agents' identities, or issue certificates of brokers and readers.
     #[command(subcommand)]
     Authority(AuthorityCommand),
     /// Print configuration and access list of an external broker for enrolled agents.

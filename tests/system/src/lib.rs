@@ -2,6 +2,7 @@
 
 pub mod demo;
 pub mod fuzz;
+pub mod identity;
 pub mod load;
 pub mod networks;
 pub mod stage;

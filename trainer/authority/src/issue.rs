@@ -158,6 +158,24 @@ pub(super) fn server_pem(
     Ok(IssuedPem { chain: certificate.pem() + authority_pem, key: key.serialize_pem(), until_s })
 }
 
+/// A certificate with a new key for a client with this common name.
+pub(super) fn client_pem(
+    issuer: &Issuer<'_, KeyPair>,
+    name: &str,
+    (now_s, until_s): (u64, u64),
+) -> Result<IssuedPem, AuthorityError> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, DnValue::Utf8String(name.to_owned()));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    set_validity(&mut params, now_s, until_s)?;
+    let certificate = params.signed_by(&key, issuer)?;
+    Ok(IssuedPem { chain: certificate.pem(), key: key.serialize_pem(), until_s })
+}
+
 fn set_validity(params: &mut CertificateParams, now_s: u64, until_s: u64) -> Result<(), AuthorityError> {
     let time = |seconds: u64| {
         let invalid = || AuthorityError::Issue(format!("{seconds} s is not a valid time; check the system's clock"));

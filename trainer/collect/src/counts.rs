@@ -105,6 +105,8 @@ counts! {
     clients_delayed,
     /// Statuses that an agent left behind at another broker, ignored.
     stale_statuses,
+    /// Failed attempts to renew the certificate of the embedded broker.
+    renewals_failed,
     /// Failed readings of the identities; the last known ones remained in use.
     roster_failures,
 }

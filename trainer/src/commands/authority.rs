@@ -1,9 +1,10 @@
 //! The certificate authority of the enrolment port: `authority`.
 
+use super::broker_config::service_name;
 use crate::config::{Config, EnrolmentSection};
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use lapwing_authority::{Authority, ROTATION_DAYS};
+use lapwing_authority::{Authority, IssuedPem, ROTATION_DAYS};
 use lapwing_common::format::when;
 use lapwing_common::{clock, print_line, private_file};
 use lapwing_shared::release::digest::Hex;
@@ -57,6 +58,28 @@ pub(crate) enum AuthorityCommand {
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
+    /// Issue a certificate for a program that reads alerts and statuses at a broker, such as Home Assistant. List its name in
+    /// broker.readers.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer authority client _hass --certificate hass.pem --key hass.key --config trainer.toml"
+    )]
+    Client {
+        /// Where the authority is.
+        #[command(flatten)]
+        folder: FolderArgs,
+        /// Name of the program; begins with `_`.
+        #[arg(value_parser = service_name)]
+        name: String,
+        /// Validity, days.
+        #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+        /// File for the certificate, PEM.
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+        /// File for the key, PEM, readable by its owner only.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
     /// Begin a rotation: create the next authority and announce it to agents.
     #[command(after_help = "Example:\n  lapwing-trainer authority announce --config /etc/lapwing-trainer/trainer.toml")]
     Announce {
@@ -83,13 +106,12 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
         }
         AuthorityCommand::Server { folder, names, certificate, key } => {
             let issued = folder.section()?.authority()?.issue_server_pem(names, now_s)?;
-            write(certificate, &issued.chain)?;
-            write(key, &issued.key)?;
-            print_line!(
-                "{} is valid until {} UTC; configure a renewal before",
-                certificate.display(),
-                when(issued.until_s)
-            );
+            write_issued(&issued, certificate, key)?;
+        }
+        AuthorityCommand::Client { folder, name, days, certificate, key } => {
+            let until_s = now_s.saturating_add(u64::from(*days) * 86_400);
+            let issued = folder.section()?.authority()?.issue_client_pem(name, now_s, until_s)?;
+            write_issued(&issued, certificate, key)?;
         }
         AuthorityCommand::Announce { folder } => {
             let section = folder.section()?;
@@ -110,6 +132,15 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+/// Writes a certificate and its key.
+fn write_issued(issued: &IssuedPem, certificate: &Path, key: &Path) -> anyhow::Result<()> {
+    write(certificate, &issued.chain)?;
+    write(key, &issued.key)?;
+    let until = when(issued.until_s);
+    print_line!("{} is valid until {until} UTC; configure a renewal before", certificate.display());
     Ok(())
 }
 

@@ -208,12 +208,13 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
 fn start_port(config: &Config, roles: &Roles) -> anyhow::Result<Option<EnrolmentPort>> {
     let section = &config.enrolment;
     let Some(listen) = section.listen.filter(|_| roles.has(Role::Enroll)) else { return Ok(None) };
-    if section.brokers.is_empty() {
+    let brokers = config.agents_brokers();
+    if brokers.is_empty() {
         tracing::warn!("no enrolment.brokers: enrolled agents need a broker in their configuration");
     }
     let store = StoreHandle::open(&config.store.path)?;
     let authority = section.authority_of(&store, clock::now_s())?;
-    Ok(Some(EnrolmentPort::start(authority, store, section.grants()?, section.server_names(), listen)?))
+    Ok(Some(EnrolmentPort::start(authority, store, section.grants(brokers)?, section.server_names(), listen)?))
 }
 
 /// State of the server's links, for the dashboard.

@@ -1,6 +1,7 @@
 //! `[broker]`: the embedded broker, or a list of outside ones.
 
 use super::{Config, ConfigError};
+use crate::commands::broker_config::service_name;
 use lapwing_collect::broker::BrokerLimits;
 use lapwing_collect::outside::Outside;
 use lapwing_shared::messages::broker_url::BrokerUrl;
@@ -18,6 +19,20 @@ const MAX_BROKERS: usize = 16;
 pub(crate) struct BrokerSection {
     /// Address of the embedded broker.
     pub(crate) listen: SocketAddr,
+    /// Address of the embedded broker's port for clients with certificates. Default: none.
+    pub(crate) tls_listen: Option<SocketAddr>,
+    /// Names and addresses for its certificate, in addition to those in `[enrolment]`.
+    pub(crate) names: Vec<String>,
+    /// PEM file with its certificate. Default: one that the trainer's authority issues and renews.
+    pub(crate) certificate: Option<PathBuf>,
+    /// PEM file with the key of this certificate.
+    pub(crate) key: Option<PathBuf>,
+    /// PEM file with the authorities of clients, with `certificate`.
+    pub(crate) trusted: Option<PathBuf>,
+    /// Common names of certificates of programs that may read alerts and statuses at this port.
+    pub(crate) readers: Vec<String>,
+    /// Maximum average KiB per second of one identity at this port.
+    pub(crate) agent_kib: u32,
     /// Use this broker instead of the embedded one.
     pub(crate) url: Option<String>,
     /// Use these brokers, in addition to `url`: every agent may use any of them.
@@ -55,6 +70,13 @@ impl Default for BrokerSection {
         let limits = BrokerLimits::default();
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            tls_listen: None,
+            names: Vec::new(),
+            certificate: None,
+            key: None,
+            trusted: None,
+            readers: Vec::new(),
+            agent_kib: limits.agent_kib,
             url: None,
             urls: Vec::new(),
             authority: None,
@@ -76,12 +98,61 @@ impl Config {
             return Err(ConfigError::value("broker.share", share, "expected 1 to 32 of a-z A-Z 0-9 - _ ."));
         }
         self.check_urls()?;
+        self.check_tls()?;
         if !self.broker.is_external() && !listen.ip().is_loopback() && !insecure {
-            let why = "the embedded broker has no passwords and no TLS, so it listens on the loopback only; use an \
-                       external broker (broker.url), or set broker.insecure = true (--broker-insecure)";
+            let why = "this port has no passwords and no TLS, so it listens on the loopback only; use broker.tls-listen or \
+                       an external broker (broker.url), or set broker.insecure = true (--broker-insecure)";
             return Err(ConfigError::value("broker.listen", listen, why));
         }
         Ok(())
+    }
+
+    /// Checks the port for clients with certificates.
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let BrokerSection { tls_listen, certificate, key, trusted, readers, .. } = &self.broker;
+        for reader in readers {
+            service_name(reader).map_err(|expected| ConfigError::value("broker.readers", reader, expected))?;
+        }
+        let Some(listen) = tls_listen else { return Ok(()) };
+        if self.broker.is_external() {
+            let why = "expected no broker.url and no broker.urls: this port belongs to the embedded broker";
+            return Err(ConfigError::value("broker.tls-listen", listen, why));
+        }
+        let files = [certificate, key, trusted].into_iter().filter(|file| file.is_some()).count();
+        if files % 3 != 0 {
+            let why = "expected broker.certificate, broker.key and broker.trusted, or none of them";
+            return Err(ConfigError::value("broker.tls-listen", listen, why));
+        }
+        if files == 0 && self.tls_names().is_empty() {
+            let why = "expected enrolment.address or broker.names, by which agents reach this port";
+            return Err(ConfigError::value("broker.tls-listen", listen, why));
+        }
+        Ok(())
+    }
+
+    /// Names and addresses for the certificate of the embedded broker.
+    pub(crate) fn tls_names(&self) -> Vec<String> {
+        let of_urls = self.enrolment.brokers.iter().filter_map(|url| url.parse::<BrokerUrl>().ok()).map(|url| url.host);
+        let of_urls = of_urls.map(|host| host.trim_matches(|end| matches!(end, '[' | ']')).to_owned());
+        let mut names: Vec<String> = self.broker.names.clone();
+        for name in self.enrolment.server_names().into_iter().chain(of_urls) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// URLs of the brokers that enrolled agents get: `enrolment.brokers`, or else the embedded broker's port with TLS.
+    pub(crate) fn agents_brokers(&self) -> Vec<String> {
+        let (given, names) = (&self.enrolment.brokers, self.enrolment.server_names());
+        match (self.broker.tls_listen, names.first().or(self.broker.names.first())) {
+            (Some(listen), Some(host)) if given.is_empty() => {
+                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+                vec![format!("mqtts://{host}:{}", listen.port())]
+            }
+            _ => given.clone(),
+        }
     }
 
     /// Two links to one broker would take the connection from each other.
@@ -103,9 +174,10 @@ impl Config {
 
     /// The embedded broker's limits.
     pub(crate) fn broker_limits(&self) -> BrokerLimits {
-        let BrokerSection { connections, address_connections, held_mib, .. } = self.broker;
-        let held_bytes = held_mib << 20;
-        BrokerLimits { connections, address_connections, held_bytes, ..BrokerLimits::default() }
+        let BrokerSection { connections, address_connections, held_mib, agent_kib, .. } = self.broker;
+        let (held_bytes, agent_packets) = (held_mib << 20, self.collect.agent_rate);
+        let others = BrokerLimits::default();
+        BrokerLimits { connections, address_connections, held_bytes, agent_packets, agent_kib, ..others }
     }
 
     /// The outside brokers; empty for the embedded one. The store's number is the default share name. A process that does
@@ -136,6 +208,27 @@ mod tests {
         }
         assert!(load("[broker]\nlisten = '[::1]:1883'\n").is_ok());
         assert!(load("[broker]\nshare = 'a/b'\n").unwrap_err().to_string().contains("broker.share = a/b"));
+    }
+
+    #[test]
+    fn the_port_for_certificates_has_a_name_and_all_files_or_none() {
+        let error =
+            |text: &str| load(&format!("[broker]\ntls-listen = '[::]:8883'\n{text}\n")).unwrap_err().to_string();
+        assert!(error("").contains("expected enrolment.address or broker.names"));
+        assert!(error("names = ['hub']\nurl = 'mqtt://hub'").contains("expected no broker.url"));
+        assert!(error("names = ['hub']\ncertificate = 'hub.pem'").contains("broker.trusted, or none of them"));
+        assert!(error("names = ['hub']\nreaders = ['hass']").contains("expected `_` and a name"));
+        let config = load(
+            "[broker]\ntls-listen = '[::]:8883'\nnames = ['hub.lan']\nreaders = ['_hass']\n\
+             [enrolment]\naddress = '[fd00::1]:8481'\n",
+        )
+        .unwrap();
+        assert_eq!(config.tls_names(), ["hub.lan", "fd00::1"]);
+        assert_eq!(config.agents_brokers(), ["mqtts://[fd00::1]:8883"]);
+        let config =
+            load("[broker]\ntls-listen = '[::]:8883'\n[enrolment]\nbrokers = ['mqtts://a', 'mqtts://b:1']\n").unwrap();
+        assert_eq!(config.tls_names(), ["a", "b"]);
+        assert_eq!(config.agents_brokers(), ["mqtts://a", "mqtts://b:1"]);
     }
 
     #[test]

@@ -87,11 +87,11 @@ impl EnrolmentSection {
         token.iter().map(|token| token.host().to_owned()).chain(self.names.iter().cloned()).collect()
     }
 
-    /// What agents get besides their certificates.
+    /// What agents get besides their certificates: URLs of brokers, and keys.
     ///
     /// # Errors
     /// When a key file cannot be read.
-    pub(crate) fn grants(&self) -> anyhow::Result<Grants> {
+    pub(crate) fn grants(&self, brokers: Vec<String>) -> anyhow::Result<Grants> {
         let mut keys = Vec::new();
         for path in &self.keys {
             let text =
@@ -105,7 +105,7 @@ impl EnrolmentSection {
             keys.len()
         );
         let lifetime_s = u64::try_from(millis(self.lifetime) / 1_000).unwrap_or(u64::MAX);
-        Ok(Grants { brokers: self.brokers.clone(), keys, lifetime_s })
+        Ok(Grants { brokers, keys, lifetime_s })
     }
 }
 

@@ -11,6 +11,7 @@ pub mod classify;
 mod classify_tests;
 #[cfg(test)]
 mod compaction_tests;
+mod broker_tls;
 mod compaction;
 mod counter_log;
 mod keeper;
@@ -39,6 +40,7 @@ pub(crate) use release_dir::ReleaseDir;
 pub(crate) use run::run;
 
 use crate::config::{Config, ConfigError};
+use broker_tls::CredentialsWatch;
 use classify::AlertClassifier;
 use compaction::CompactionThread;
 pub(crate) use compaction::{SegmentCount, SegmentCounts};
@@ -88,6 +90,9 @@ pub(crate) enum ServeError {
     /// The model that classifies alerts cannot be used.
     #[error(transparent)]
     Classifier(#[from] ClassifierError),
+    /// The embedded broker has no certificate.
+    #[error("broker.tls-listen: {0:#}")]
+    Credentials(anyhow::Error),
     /// A release file cannot be read or written.
     #[error(transparent)]
     Make(#[from] MakeError),
@@ -127,6 +132,8 @@ pub(crate) struct Server {
     roster: Arc<Roster>,
     /// Keeps them up to date, with the roles `collect` or `publish`.
     _roster_watch: Option<RosterWatch>,
+    /// Renews the certificate of the embedded broker.
+    _credentials: Option<CredentialsWatch>,
     clock: ProcessClock,
     silence: SilenceCheck,
     /// Last warning that the store cannot be used.

@@ -1,5 +1,6 @@
 //! Configuration and roles → a started server.
 
+use super::broker_tls::CredentialsWatch;
 use super::classify::AlertClassifier;
 use super::counter_log::CounterLog;
 use super::learner::ProcessClock;
@@ -10,7 +11,8 @@ use super::roles::{Role, Roles};
 use super::silence::SilenceCheck;
 use super::{Collecting, ServeError, Server};
 use crate::config::Config;
-use lapwing_collect::{Collector, Counts, Ends, Link, LinkError, Roster, RosterWatch};
+use lapwing_collect::broker::{self, Listeners, TlsListener};
+use lapwing_collect::{Collector, Counts, Ends, Link, Roster, RosterWatch};
 use lapwing_common::clock::Moment;
 use lapwing_fleet::SERVE;
 use lapwing_pipeline::order::ReleaseMaker;
@@ -43,8 +45,8 @@ impl Server {
         let roster_watch = (roles.has(Role::Collect) || roles.has(Role::Publish))
             .then(|| RosterWatch::start(&roster, StoreHandle::open(&config.store.path)?, Arc::clone(&counts)))
             .transpose()?;
-        let (links, address) = links(&config, roles, &counts, handle.id()?)?;
-        let (ends, outlets): (Vec<_>, Vec<_>) = links.into_iter().map(|link| (link.ends, link.releases)).unzip();
+        let Links { all, address, credentials } = links(&config, roles, (&counts, &roster), &handle, now.wall_s)?;
+        let (ends, outlets): (Vec<_>, Vec<_>) = all.into_iter().map(|link| (link.ends, link.releases)).unzip();
         let mut server = Self {
             brokers: ends.iter().map(|ends| Arc::clone(&ends.state)).collect(),
             publishing: roles.has(Role::Publish).then(|| Publishing::new(Publisher::new(outlets), &config)),
@@ -52,6 +54,7 @@ impl Server {
             address,
             roster,
             _roster_watch: roster_watch,
+            _credentials: credentials,
             _lock: lock,
             ..Self::idle(config, roles, maker, (handle, now))?
         };
@@ -86,6 +89,7 @@ impl Server {
             segment_counts: Arc::default(),
             roster: Arc::default(),
             _roster_watch: None,
+            _credentials: None,
             clock: ProcessClock(now.monotonic),
             silence: SilenceCheck::default(),
             store_warned: None,
@@ -115,24 +119,44 @@ fn record_limits(handle: &StoreHandle, config: &Config, now_s: u64) -> Result<()
     Ok(())
 }
 
-/// Connects to the outside brokers, or starts the embedded one and returns its address; nothing for roles without a broker.
+/// The links to all brokers, and what belongs to the embedded one.
+struct Links {
+    all: Vec<Link>,
+    /// Address of the embedded broker's port without TLS.
+    address: Option<SocketAddr>,
+    credentials: Option<CredentialsWatch>,
+}
+
+/// Connects to the outside brokers, or starts the embedded one; nothing for roles without a broker.
 fn links(
     config: &Config,
     roles: &Roles,
-    counts: &Arc<Counts>,
-    store_id: u64,
-) -> Result<(Vec<Link>, Option<SocketAddr>), LinkError> {
+    (counts, roster): (&Arc<Counts>, &Arc<Roster>),
+    store: &StoreHandle,
+    now_s: u64,
+) -> Result<Links, ServeError> {
     let collects = roles.has(Role::Collect);
     if !collects && !roles.has(Role::Publish) {
-        return Ok((Vec::new(), None));
+        return Ok(Links { all: Vec::new(), address: None, credentials: None });
     }
-    let outside = config.outside(store_id, collects);
-    if outside.is_empty() {
-        let (link, address) =
-            lapwing_collect::broker::start(config.broker.listen, config.broker_limits(), Arc::clone(counts))?;
-        tracing::info!(%address, "embedded broker listening");
-        return Ok((vec![link], Some(address)));
+    let outside = config.outside(store.id()?, collects);
+    if !outside.is_empty() {
+        let start = |outside| lapwing_collect::outside::start(outside, Arc::clone(counts));
+        let all = outside.iter().map(start).collect::<Result<_, _>>()?;
+        return Ok(Links { all, address: None, credentials: None });
     }
-    let start = |outside| lapwing_collect::outside::start(outside, Arc::clone(counts));
-    Ok((outside.iter().map(start).collect::<Result<_, _>>()?, None))
+    let (tls, credentials) = match config.broker.tls_listen {
+        None => (None, None),
+        Some(listen) => {
+            let (tls, watch) =
+                CredentialsWatch::start(config, store, counts, now_s).map_err(ServeError::Credentials)?;
+            let readers = config.broker.readers.iter().cloned().collect();
+            (Some(TlsListener { listen, tls, roster: Arc::clone(roster), readers }), Some(watch))
+        }
+    };
+    let listeners = Listeners { plain: config.broker.listen, tls };
+    let (link, addresses) = broker::start_listeners(listeners, config.broker_limits(), Arc::clone(counts))?;
+    let (address, tls) = (addresses.plain, addresses.tls.map(tracing::field::display));
+    tracing::info!(%address, tls, "embedded broker listening");
+    Ok(Links { all: vec![link], address: Some(address), credentials })
 }

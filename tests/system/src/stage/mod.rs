@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod authority;
+pub mod brokers;
 pub mod gateway;
 pub mod listener;
 pub mod mosquitto;
+pub mod packets;
 pub mod ports;
 pub mod postgres;
 pub mod releases;

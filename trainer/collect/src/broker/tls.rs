@@ -6,6 +6,7 @@ use lapwing_shared::messages::access::SERVICE_MARK;
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::manifest::Digest;
 use lapwing_shared::release::name::is_name;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
@@ -22,6 +23,24 @@ pub struct Credentials {
     pub key: PrivateKeyDer<'static>,
     /// Authorities whose client certificates it accepts.
     pub trusted: Vec<CertificateDer<'static>>,
+}
+
+impl Credentials {
+    /// Reads PEM: the chain, the key, and the authorities.
+    ///
+    /// # Errors
+    /// When one of them is not such a file.
+    pub fn from_pem(chain: &[u8], key: &[u8], trusted: &[u8]) -> Result<Self, LinkError> {
+        let failed = |what: &str, error: pem::Error| LinkError::Tls { reason: format!("{what}: {error}") };
+        let certificates = |what: &'static str, bytes| {
+            CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>().map_err(|error| failed(what, error))
+        };
+        Ok(Self {
+            chain: certificates("certificate", chain)?,
+            key: PrivateKeyDer::from_pem_slice(key).map_err(|error| failed("key", error))?,
+            trusted: certificates("authorities", trusted)?,
+        })
+    }
 }
 
 /// The broker's TLS configuration, which can be replaced while it runs.
