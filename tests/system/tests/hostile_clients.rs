@@ -4,6 +4,7 @@
 
 use lapwing_system_tests::load::{LoadOptions, Running};
 use lapwing_system_tests::on_each_store;
+use lapwing_system_tests::stage::packets::{connect, publish, subscribe};
 use lapwing_system_tests::stage::stores::{TestStore, argument};
 use lapwing_system_tests::stage::trainer::Trainer;
 use lapwing_system_tests::stage::{Folder, PATIENCE, wait_for};
@@ -53,33 +54,6 @@ impl Site {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
-}
-
-fn text(text: &str) -> Vec<u8> {
-    [&(text.len() as u16).to_be_bytes(), text.as_bytes()].concat()
-}
-
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut out = vec![first];
-    let mut length = body.len();
-    while length > 0x7f {
-        out.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    out.push(length as u8);
-    [&out, body].concat()
-}
-
-fn connect(client: &str) -> Vec<u8> {
-    packet(0x10, &[&text("MQTT")[..], &[5, 2, 0, 60, 0], &text(client)].concat())
-}
-
-fn publish(first: u8, topic: &str, payload: &[u8]) -> Vec<u8> {
-    packet(first, &[&text(topic)[..], &[0, 1], &[0], payload].concat())
-}
-
-fn subscribe(filter: &str) -> Vec<u8> {
-    packet(0x82, &[&[0, 5, 0][..], &text(filter), &[1]].concat())
 }
 
 fn open(address: SocketAddr) -> TcpStream {
@@ -141,6 +115,8 @@ fn hostile_clients_end_neither_the_trainer_nor_its_service_to_agents<S: TestStor
     abuse(site.broker);
     let load = Running::start(&LoadOptions {
         brokers: vec![site.broker],
+        authority: None,
+        store: None,
         agents: 20,
         rate: 400,
         seconds: 600,

@@ -35,6 +35,8 @@ fn start(folder: &Path, store: &impl TestStore, listen: SocketAddr) -> Trainer {
 fn load(broker: SocketAddr, ledger: PathBuf) -> Running {
     Running::start(&LoadOptions {
         brokers: vec![broker],
+        authority: None,
+        store: None,
         agents: 100,
         rate: 5_000,
         seconds: 600,

@@ -89,6 +89,8 @@ impl Fleet {
 fn load(brokers: &[Mosquitto]) -> Running {
     Running::start(&LoadOptions {
         brokers: brokers.iter().map(Mosquitto::address).collect(),
+        authority: None,
+        store: None,
         agents: 200,
         rate: RATE,
         seconds: 3_600,

@@ -224,6 +224,8 @@ fn no_message_is_lost_or_stored_twice_when_each_broker_is_killed_in_turn_under_l
     (0..3).for_each(|broker| site.until_connected(broker, 1));
     let load = Running::start(&LoadOptions {
         brokers: brokers.iter().map(Mosquitto::address).collect(),
+        authority: None,
+        store: None,
         agents: 60,
         rate: 2_000,
         seconds: 600,

@@ -89,6 +89,11 @@ impl Roster {
         self.generation.subscribe()
     }
 
+    /// Number of agents that were enrolled.
+    pub fn count(&self) -> usize {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).by_name.len()
+    }
+
     /// A copy of all agents that were enrolled, in no order.
     pub fn all(&self) -> Vec<(String, Enrolled)> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);

@@ -233,6 +233,7 @@ fn process(server: &Server) -> Process {
 /// dashboard.
 fn counters(server: &Server, roles: &Roles, enrolled: Option<Arc<PortCounts>>) -> CounterSource {
     let counts = server.collects().then(|| Arc::clone(server.counts()));
+    let roster = server.collects().then(|| Arc::clone(server.roster()));
     let segments = roles.has(Role::Train).then(|| Arc::clone(server.segment_counts()));
     CounterSource::new(move || {
         let counted = counts.iter().flat_map(|counts| {
@@ -246,7 +247,13 @@ fn counters(server: &Server, roles: &Roles, enrolled: Option<Arc<PortCounts>>) -
         });
         let of_port = enrolled.iter().flat_map(|counts| counts.named());
         let of_port = of_port.map(|PortCount { name, text, value }| Counter { name, text, value, is_gauge: false });
-        counted.chain(of_segments).chain(of_port).collect()
+        let identities = roster.iter().map(|roster| Counter {
+            name: "identities",
+            text: "Identities that broker and collector know.",
+            value: roster.count() as u64,
+            is_gauge: true,
+        });
+        counted.chain(of_segments).chain(of_port).chain(identities).collect()
     })
 }
 

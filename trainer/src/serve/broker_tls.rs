@@ -164,7 +164,7 @@ mod tests {
         let folder = Folder::new();
         let path = |name: &str| folder.path().join(name);
         let authority = Authority::create(&path("authority"), None, NOW_S).unwrap();
-        let mut write = |now_s| {
+        let write = |now_s| {
             let issued = authority.issue_server_pem(&["localhost".into()], now_s).unwrap();
             fs::write(path("hub.pem"), issued.chain).unwrap();
             fs::write(path("hub.key"), issued.key).unwrap();

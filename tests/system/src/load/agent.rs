@@ -1,20 +1,24 @@
 //! One simulated agent: a socket, MQTT 5 packets by rumqttc's codec, a window of unacknowledged messages.
 
 use super::messages::Maker;
-use super::{LoadOptions, Tally, now};
+use super::{LoadOptions, Tally, identities, now};
 use bytes::BytesMut;
 use lapwing_shared::messages::topics::{Kind, agent_topic};
 use lapwing_shared::messages::{Acknowledgement, AgentName};
 use rumqttc::v5::mqttbytes::v5::{Connect, Filter, Packet, PingReq, PubAck, Publish, Subscribe};
 use rumqttc::v5::mqttbytes::{Error, QoS};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use tokio_rustls::TlsConnector;
 
 /// Time without an acknowledgement after which a message is resent.
 const RESEND: Duration = Duration::from_secs(10);
@@ -22,10 +26,15 @@ const RESEND: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_S: u16 = 60;
 const PING: Duration = Duration::from_secs(20);
 
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 /// State shared by all agents.
 pub(crate) struct Shared {
     pub(crate) options: LoadOptions,
     pub(crate) tally: Tally,
+    /// TLS of each agent; empty without.
+    pub(crate) configs: Vec<Arc<ClientConfig>>,
     pub(crate) started: AtomicBool,
     /// Ends sending before its time.
     pub(crate) stop: AtomicBool,
@@ -44,6 +53,7 @@ impl Shared {
         Self {
             options: options.clone(),
             tally: Tally::default(),
+            configs: Vec::new(),
             started: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             gave_up: AtomicBool::new(false),
@@ -108,8 +118,9 @@ impl Agent {
     async fn session(&mut self, alive: &mut Instant, patience: Duration) -> Result<(), Error> {
         let broken = |_| Error::InsufficientBytes(0);
         let brokers = &self.shared.options.brokers;
-        let mut stream = TcpStream::connect(brokers[self.tried % brokers.len()]).await.map_err(broken)?;
+        let stream = TcpStream::connect(brokers[self.tried % brokers.len()]).await.map_err(broken)?;
         stream.set_nodelay(true).map_err(broken)?;
+        let mut stream = self.secured(stream).await.map_err(broken)?;
         self.shared.tally.connections.fetch_add(1, Ordering::Relaxed);
         self.hello()?;
         // Unacknowledged messages of an earlier connection are resent at once.
@@ -121,6 +132,7 @@ impl Agent {
         while !self.is_done() && alive.elapsed() < patience {
             if !self.out.is_empty() {
                 stream.write_all(&self.out).await.map_err(broken)?;
+                stream.flush().await.map_err(broken)?;
                 self.out.clear();
             }
             tokio::select! {
@@ -149,6 +161,13 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// The connection with TLS, if this agent has a certificate.
+    async fn secured(&self, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
+        let Some(config) = self.shared.configs.get(self.id as usize) else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from(identities::HOST).map_err(io::Error::other)?;
+        Ok(Box::new(TlsConnector::from(Arc::clone(config)).connect(name, stream).await?))
     }
 
     /// Times to send at, spread so that not all agents send at once.

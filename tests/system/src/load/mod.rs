@@ -5,6 +5,7 @@
 //! agents; an agent sends its share in small bursts.
 
 mod agent;
+mod identities;
 pub(crate) mod messages;
 mod running;
 
@@ -26,6 +27,12 @@ pub struct LoadOptions {
     /// Address of the broker; repeatable. Each agent begins with another one, and tries the next after a failure.
     #[arg(long = "broker", required = true)]
     pub brokers: Vec<SocketAddr>,
+    /// Folder of the trainer's authority: the agents enrol themselves in --store, and connect with TLS and certificates.
+    #[arg(long, requires = "store")]
+    pub authority: Option<PathBuf>,
+    /// The trainer's store, with --authority.
+    #[arg(long)]
+    pub store: Option<PathBuf>,
     /// Number of agents; each has its own connection.
     #[arg(long, default_value_t = 1000)]
     pub agents: u32,
@@ -131,7 +138,8 @@ pub(crate) struct Tally {
 /// # Errors
 /// When no connection can be made within the patience, or the ledger cannot be written.
 pub fn run(options: &LoadOptions) -> anyhow::Result<Report> {
-    run_shared(&Arc::new(Shared::new(options)), &mut || ())
+    let shared = Shared { configs: identities::configs(options)?, ..Shared::new(options) };
+    run_shared(&Arc::new(shared), &mut || ())
 }
 
 /// As [`run`], with a call of `progressed` every 10 ms of sending.

@@ -77,7 +77,7 @@ async fn slot(slots: &Arc<Semaphore>, places: &Places) -> Option<OwnedSemaphoreP
 async fn handshake(
     hub: &Hub,
     stream: TcpStream,
-    mut place: Place,
+    place: Place,
     (acceptor, deadline): (TlsAcceptor, Instant),
 ) -> Option<(Streams, Peer, Place)> {
     let accepted = tokio::select! {
