@@ -66,7 +66,20 @@ const CRATES: &[Crate] = &[
     may_use("edge-tests", &["shared", "agent"]),
     may_use(
         "system-tests",
-        &["shared", "capture", "agent", "common", "store", "collect", "pipeline", "trainer", "web"],
+        &[
+            "shared",
+            "capture",
+            "agent",
+            "common",
+            "fleet",
+            "store",
+            "authority",
+            "collect",
+            "pipeline",
+            "trainer",
+            "web",
+            "skips",
+        ],
     ),
     may_use("qemu-tests", &["shared", "capture"]),
 ];

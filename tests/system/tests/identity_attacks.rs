@@ -7,6 +7,7 @@ use lapwing_system_tests::on_each_broker;
 use lapwing_system_tests::stage::PATIENCE;
 use lapwing_system_tests::stage::brokers::{Embedded, Fleet, IdentityBroker, agent_key, now_s};
 use lapwing_system_tests::stage::packets::{RawClient, connect, connect_as, connect_with_will, publish};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 const NOT_AUTHORIZED: u8 = 0x87;
@@ -99,7 +100,7 @@ fn an_agent_receives_nothing_of_others<B: IdentityBroker>() {
         "$share/lapwing-collectors-alert/lapwing/v1/agent/+/alert",
     ] {
         let code = spy.subscribe(filter).unwrap();
-        assert!(code >= 0x80 || !B::REFUSES_SUBSCRIPTIONS, "{filter}: {code:#x}");
+        assert!(code >= 0x80 || !B::IS_EMBEDDED, "{filter}: {code:#x}");
     }
     for own in ["lapwing/v1/agent/attic/ack", "lapwing/v1/group/home/release", "lapwing/v1/artifact/+/+"] {
         assert!(spy.subscribe(own).is_some_and(|code| code < 0x80), "{own}");
@@ -160,7 +161,7 @@ fn a_retained_forgery_stays_nowhere<B: IdentityBroker>() {
         agent.publish(0x33, topic, b"forged");
     }
     assert_eq!(agent.publish(0x33, "lapwing/v1/agent/attic/status", b"online"), Some(0));
-    if B::REFUSES_SUBSCRIPTIONS {
+    if B::IS_EMBEDDED {
         let code = agent.publish(0x33, "lapwing/v1/agent/attic/alert", b"alert");
         assert_eq!(code, Some(NOT_AUTHORIZED), "only statuses are retained");
     }
@@ -181,7 +182,7 @@ fn client_identifier_and_user_name_change_nothing<B: IdentityBroker>() {
         let mut hostile = RawClient::with_tls(broker.tls(), &attic);
         let (code, properties) = hostile.connect(&connect_as(client, user)).unwrap();
         assert_eq!(code, 0, "as attic");
-        if B::REFUSES_SUBSCRIPTIONS {
+        if B::IS_EMBEDDED {
             assert!(properties.windows(5).any(|part| part == b"attic"), "the assigned client identifier");
         }
         for topic in ["lapwing/v1/agent/cellar/alert", "lapwing/v1/agent/cellar/ack", "lapwing/v1/group/home/release"] {
@@ -239,12 +240,12 @@ fn a_revoked_agent_loses_its_session_and_gets_no_other<B: IdentityBroker>() {
     broker.revoked(&fleet);
     let (code, time) = until_refused(&mut live);
     println!("the broker refused the live session after {} ms", time.as_millis());
-    if B::REFUSES_SUBSCRIPTIONS {
+    if B::IS_EMBEDDED {
         assert_eq!(code, None, "the session has ended");
     }
     let mut again = RawClient::with_tls(broker.tls(), &attic);
     let answer = again.connect(&connect("attic"));
-    if B::REFUSES_SUBSCRIPTIONS {
+    if B::IS_EMBEDDED {
         assert_eq!(answer.map(|(code, _)| code), Some(NOT_AUTHORIZED));
     } else {
         assert_ne!(again.publish(0x32, "lapwing/v1/agent/attic/alert", b"after"), Some(0));
@@ -258,7 +259,9 @@ fn a_second_session_takes_over_and_a_second_connect_ends_it<B: IdentityBroker>()
     let broker = B::start(&fleet);
     let mut first = broker.agent(&attic, "attic");
     let mut second = broker.agent(&attic, "attic");
-    assert_eq!(first.end(), Some(TAKEN_OVER));
+    // Mosquitto 2.0.11 closes the connection without a reason.
+    let code = first.end();
+    assert!(code == Some(TAKEN_OVER) || (code.is_none() && !B::IS_EMBEDDED), "{code:?}");
     assert_eq!(second.publish(0x32, LAST, b"own"), Some(0));
     second.send(&connect("cellar"));
     assert!(second.end().is_some_and(|code| code >= 0x80));
@@ -323,4 +326,18 @@ fn the_embedded_broker_refuses_replaced_keys_and_names_without_certificates() {
     let answer = |name: &str| RawClient::plain(broker.plain()).connect(&connect(name)).map(|(code, _)| code);
     assert_eq!((answer("attic"), answer("garage")), (Some(NOT_AUTHORIZED), Some(0)));
     broker.assert_running();
+}
+
+#[test]
+fn stalled_handshakes_make_room_for_agents() {
+    let fleet = fleet("stalled");
+    let attic = fleet.enrol("attic", &agent_key(1));
+    let mut broker = Embedded::start(&fleet);
+    let mut live = broker.agent(&attic, "attic");
+    let cellar = fleet.enrol("cellar", &agent_key(2));
+    let stalled: Vec<TcpStream> = (0..600).map(|_| TcpStream::connect(("127.0.0.1", broker.tls())).unwrap()).collect();
+    assert_eq!(live.publish(0x32, LAST, b"own"), Some(0), "those that are connected do not wait");
+    broker.agent(&cellar, "cellar");
+    broker.assert_running();
+    drop(stalled);
 }

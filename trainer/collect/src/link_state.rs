@@ -39,8 +39,9 @@ impl LinkState {
     }
 
     /// Of the embedded broker.
-    pub(super) fn embedded(address: SocketAddr) -> Self {
-        let state = Self { broker: format!("embedded, {address}"), ..Self::default() };
+    pub(super) fn embedded(address: SocketAddr, tls: Option<SocketAddr>) -> Self {
+        let tls = tls.map(|tls| format!(", TLS {tls}")).unwrap_or_default();
+        let state = Self { broker: format!("embedded, {address}{tls}"), ..Self::default() };
         state.connected();
         state
     }

@@ -1,5 +1,6 @@
 //! Certificate, key and authorities of the embedded broker: from the trainer's authority or from files, renewed while it runs.
 
+use super::roles::{Role, Roles};
 use crate::config::Config;
 use anyhow::Context;
 use lapwing_authority::IssuedPem;
@@ -32,12 +33,12 @@ impl CredentialsWatch {
     /// When the authority or a file cannot be used.
     pub(super) fn start(
         config: &Config,
-        store: &StoreHandle,
+        (store, roles): (&StoreHandle, &Roles),
         counts: &Arc<Counts>,
         now_s: u64,
     ) -> anyhow::Result<(Arc<BrokerTls>, Self)> {
-        if config.broker.certificate.is_none() {
-            // Creates the authority of a new store, as the enrolment port does.
+        if config.broker.certificate.is_none() && roles.has(Role::Enroll) {
+            // Creates the authority of a new store, as the enrolment port does. Without the role, the authority is elsewhere.
             config.enrolment.authority_of(store, now_s)?;
         }
         let mut source = Source { config: config.clone(), known: None };

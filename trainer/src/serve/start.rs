@@ -149,7 +149,7 @@ fn links(
         None => (None, None),
         Some(listen) => {
             let (tls, watch) =
-                CredentialsWatch::start(config, store, counts, now_s).map_err(ServeError::Credentials)?;
+                CredentialsWatch::start(config, (store, roles), counts, now_s).map_err(ServeError::Credentials)?;
             let readers = config.broker.readers.iter().cloned().collect();
             (Some(TlsListener { listen, tls, roster: Arc::clone(roster), readers }), Some(watch))
         }

@@ -110,8 +110,8 @@ impl Fleet {
 
 /// A broker that admits the agents of a fleet by their certificates.
 pub trait IdentityBroker: Sized {
-    /// Whether this broker refuses to the subscriber what it does not deliver.
-    const REFUSES_SUBSCRIPTIONS: bool;
+    /// The embedded broker says more than mosquitto: it refuses filters, names identifiers and ends sessions.
+    const IS_EMBEDDED: bool;
 
     /// Whether it can be started here; if not, the test is listed as skipped.
     fn is_available() -> bool;
@@ -166,7 +166,7 @@ impl Embedded {
 }
 
 impl IdentityBroker for Embedded {
-    const REFUSES_SUBSCRIPTIONS: bool = true;
+    const IS_EMBEDDED: bool = true;
 
     fn is_available() -> bool {
         true
@@ -204,7 +204,7 @@ impl IdentityBroker for Embedded {
 }
 
 impl IdentityBroker for Mosquitto {
-    const REFUSES_SUBSCRIPTIONS: bool = false;
+    const IS_EMBEDDED: bool = false;
 
     fn is_available() -> bool {
         let is_installed = mosquitto().is_some();

@@ -7,6 +7,9 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Arc, Mutex};
 
+/// Reason code of a publication that nobody has subscribed to.
+const NO_SUBSCRIBERS: u8 = 0x10;
+
 /// A string with its length.
 pub fn text(text: &str) -> Vec<u8> {
     [&(text.len() as u16).to_be_bytes(), text.as_bytes()].concat()
@@ -170,11 +173,11 @@ impl RawClient {
         Some((*body.get(1)?, body.get(2..)?.to_vec()))
     }
 
-    /// Publishes at QoS 1; the reason code of the answer.
+    /// Publishes at QoS 1; the reason code of the answer, 0 also if there is no subscriber.
     pub fn publish(&mut self, first: u8, topic: &str, payload: &[u8]) -> Option<u8> {
         self.send(&publish(first, topic, payload));
         let body = self.receive_type(0x40)?;
-        Some(body.get(2).copied().unwrap_or(0))
+        Some(body.get(2).copied().filter(|code| *code != NO_SUBSCRIBERS).unwrap_or(0))
     }
 
     /// Subscribes; the reason code of the answer.

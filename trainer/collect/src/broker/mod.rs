@@ -187,7 +187,7 @@ pub fn start_listeners(
     let running = Arc::new(running);
     let outlet = || Box::new(HubOutlet { hub: Arc::clone(&hub), _running: Arc::clone(&running) });
     let inlet = Box::new(HubInlet { deliveries, _running: Arc::clone(&running) });
-    let state = Arc::new(LinkState::embedded(addresses.tls.unwrap_or(addresses.plain)));
+    let state = Arc::new(LinkState::embedded(addresses.plain, addresses.tls));
     let ends = Ends { inlet, outlet: outlet(), state: Arc::clone(&state) };
     Ok((Link { ends, releases: Releases { outlet: outlet(), state } }, addresses))
 }
