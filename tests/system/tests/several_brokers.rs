@@ -52,7 +52,7 @@ impl Site {
         let links = ends.iter().map(|ends| Arc::clone(&ends.state)).collect();
         let options = Options { acknowledge_every: Duration::from_millis(50), ..Options::default() };
         let store = store.open(Limits::default());
-        let collector = Collector::start(ends, store, options, Arc::clone(&counts)).unwrap();
+        let collector = Collector::start(ends, store, options, (Arc::clone(&counts), Arc::default())).unwrap();
         Self { collector, counts, links }
     }
 

@@ -5,8 +5,9 @@ use super::link::{Delivery, Receipt};
 use super::link_state::LinkState;
 use super::rate::Rates;
 use super::routes::{Routes, Sign, Verdict};
+use super::seals::{Refused, Seals};
 use lapwing_shared::messages::topics::{Kind, Topic};
-use lapwing_shared::messages::{Body, Message};
+use lapwing_shared::messages::{AgentName, Body, Message};
 use lapwing_store::Received;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,6 +53,7 @@ impl Agents {
 pub(super) struct Intake {
     counts: Arc<Counts>,
     agents: Arc<Mutex<Agents>>,
+    seals: Arc<Seals>,
     link: usize,
     state: Arc<LinkState>,
     bad: BTreeMap<(String, String), u64>,
@@ -59,8 +61,13 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(counts: Arc<Counts>, agents: Arc<Mutex<Agents>>, (link, state): (usize, Arc<LinkState>)) -> Self {
-        Self { counts, agents, link, state, bad: BTreeMap::new(), last_log: None }
+    pub(super) fn new(
+        counts: Arc<Counts>,
+        agents: Arc<Mutex<Agents>>,
+        seals: Arc<Seals>,
+        (link, state): (usize, Arc<LinkState>),
+    ) -> Self {
+        Self { counts, agents, seals, link, state, bad: BTreeMap::new(), last_log: None }
     }
 
     fn allows(&self, agent: &str, now: Instant) -> bool {
@@ -95,25 +102,45 @@ impl Intake {
         let Delivery { topic, payload, receipt } = delivery;
         self.counts.received.add(1);
         self.state.received.add(1);
-        let counts = Arc::clone(&self.counts);
         let received = match Topic::parse(&topic) {
-            Some(Topic::Agent(agent, _)) if !self.allows(&agent, now) => {
-                self.reject(&counts.throttled, &agent, "above the rate collect.agent-rate".into(), now)
+            Some(Topic::Agent(agent, kind)) => self.of_agent((agent, kind), &topic, payload, now),
+            _ => {
+                let counts = Arc::clone(&self.counts);
+                self.reject(&counts.bad_topic, "", "not an agent's topic".into(), now)
             }
-            Some(Topic::Agent(agent, kind)) => match Message::decode(&payload) {
-                Ok(message) if !fits(kind, &message) => self.reject(
-                    &counts.bad_kind,
-                    &agent,
-                    format!("message type or number does not fit topic …/{}", kind.as_str()),
-                    now,
-                ),
-                Ok(message) if self.is_stale(&agent, &message) => None,
-                Ok(message) => Some(Received::new(agent, message, payload)),
-                Err(error) => self.reject(&counts.bad_message, &agent, error.to_string(), now),
-            },
-            _ => self.reject(&counts.bad_topic, "", "not an agent's topic".into(), now),
         };
         Item { received, receipt, link: self.link }
+    }
+
+    fn of_agent(
+        &mut self,
+        (agent, kind): (AgentName, Kind),
+        topic: &str,
+        mut payload: Vec<u8>,
+        now: Instant,
+    ) -> Option<Received> {
+        let counts = Arc::clone(&self.counts);
+        // Before the rate: forged messages do not use up that of the agent.
+        if let Err(refused) = self.seals.open(&agent, topic, &mut payload) {
+            let count = match refused {
+                Refused::Revoked => &counts.revoked,
+                Refused::Unsealed => &counts.unsealed,
+                Refused::Forged => &counts.forged,
+            };
+            return self.reject(count, &agent, refused.as_str().into(), now);
+        }
+        if !self.allows(&agent, now) {
+            return self.reject(&counts.throttled, &agent, "above the rate collect.agent-rate".into(), now);
+        }
+        match Message::decode(&payload) {
+            Ok(message) if !fits(kind, &message) => {
+                let reason = format!("message type or number does not fit topic …/{}", kind.as_str());
+                self.reject(&counts.bad_kind, &agent, reason, now)
+            }
+            Ok(message) if self.is_stale(&agent, &message) => None,
+            Ok(message) => Some(Received::new(agent, message, payload)),
+            Err(error) => self.reject(&counts.bad_message, &agent, error.to_string(), now),
+        }
     }
 
     fn reject(&mut self, count: &Count, agent: &str, reason: String, now: Instant) -> Option<Received> {

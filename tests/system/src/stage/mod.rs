@@ -6,6 +6,7 @@ pub mod authority;
 pub mod gateway;
 pub mod listener;
 pub mod mosquitto;
+pub mod operator;
 pub mod ports;
 pub mod postgres;
 pub mod releases;
