@@ -235,6 +235,7 @@ fn no_message_is_lost_or_stored_twice_when_each_broker_is_killed_in_turn_under_l
         window: 256,
         patience_seconds: 60,
         run: 1,
+        seal_secret: None,
         ledger: None,
         report_every: 0,
     });

@@ -9,7 +9,7 @@ use super::seals::{Refused, Seals};
 use lapwing_shared::messages::topics::{Kind, Topic};
 use lapwing_shared::messages::{AgentName, Body, Message};
 use lapwing_store::Received;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,20 @@ use std::time::{Duration, Instant};
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Pairs of agent and reason that are logged separately per interval, at most.
 const MAX_REASONS: usize = 64;
+
+/// Sealed messages that wait until the roster has read the newest identities.
+const LATER: usize = 64;
+/// For this time: longer than it takes the roster to do so.
+const LATER_WAIT: Duration = Duration::from_millis(1_500);
+
+/// A message that may be of an agent which enrolled just now: its first status is sent once.
+struct Later {
+    due: Instant,
+    agent: AgentName,
+    kind: Kind,
+    topic: String,
+    payload: Vec<u8>,
+}
 
 /// A publication on its way to the store.
 pub(super) struct Item {
@@ -56,6 +70,8 @@ pub(super) struct Intake {
     seals: Arc<Seals>,
     link: usize,
     state: Arc<LinkState>,
+    /// Sealed messages that could not be verified, in the order of their arrival.
+    later: VecDeque<Later>,
     bad: BTreeMap<(String, String), u64>,
     last_log: Option<Instant>,
 }
@@ -67,7 +83,7 @@ impl Intake {
         seals: Arc<Seals>,
         (link, state): (usize, Arc<LinkState>),
     ) -> Self {
-        Self { counts, agents, seals, link, state, bad: BTreeMap::new(), last_log: None }
+        Self { counts, agents, seals, link, state, later: VecDeque::new(), bad: BTreeMap::new(), last_log: None }
     }
 
     fn allows(&self, agent: &str, now: Instant) -> bool {
@@ -103,7 +119,10 @@ impl Intake {
         self.counts.received.add(1);
         self.state.received.add(1);
         let received = match Topic::parse(&topic) {
-            Some(Topic::Agent(agent, kind)) => self.of_agent((agent, kind), &topic, payload, now),
+            Some(Topic::Agent(agent, kind)) => {
+                let due = now + LATER_WAIT;
+                self.of_agent(Later { due, agent, kind, topic, payload }, now)
+            }
             _ => {
                 let counts = Arc::clone(&self.counts);
                 self.reject(&counts.bad_topic, "", "not an agent's topic".into(), now)
@@ -112,23 +131,33 @@ impl Intake {
         Item { received, receipt, link: self.link }
     }
 
-    fn of_agent(
-        &mut self,
-        (agent, kind): (AgentName, Kind),
-        topic: &str,
-        mut payload: Vec<u8>,
-        now: Instant,
-    ) -> Option<Received> {
+    /// Messages that could not be verified when they arrived, and can be now.
+    pub(super) fn later(&mut self, now: Instant) -> Vec<Item> {
+        let mut items = Vec::new();
+        while let Some(message) = self.later.pop_front_if(|message| message.due <= now) {
+            let received = self.of_agent(message, now);
+            items.extend(received.map(|received| Item { received: Some(received), receipt: None, link: self.link }));
+        }
+        items
+    }
+
+    /// A message for the store; `None` if it is rejected or waits.
+    fn of_agent(&mut self, mut message: Later, now: Instant) -> Option<Received> {
         let counts = Arc::clone(&self.counts);
         // Before the rate: forged messages do not use up that of the agent.
-        if let Err(refused) = self.seals.open(&agent, topic, &mut payload) {
+        if let Err(refused) = self.seals.open(&message.agent, &message.topic, &mut message.payload) {
+            if refused.may_pass() && message.due > now && self.later.len() < LATER {
+                self.later.push_back(message);
+                return None;
+            }
             let count = match refused {
                 Refused::Revoked => &counts.revoked,
                 Refused::Unsealed => &counts.unsealed,
-                Refused::Forged => &counts.forged,
+                Refused::Forged | Refused::Unknown => &counts.forged,
             };
-            return self.reject(count, &agent, refused.as_str().into(), now);
+            return self.reject(count, &message.agent, refused.as_str().into(), now);
         }
+        let Later { agent, kind, payload, .. } = message;
         if !self.allows(&agent, now) {
             return self.reject(&counts.throttled, &agent, "above the rate collect.agent-rate".into(), now);
         }

@@ -185,18 +185,21 @@ fn run_intake(
     stop: &AtomicBool,
 ) -> Result<(), CollectError> {
     while !stop.load(Ordering::Relaxed) {
-        let Some(delivery) = inlet.next(STOP_CHECK)? else { continue };
-        let item = intake.accept(delivery, clock::monotonic());
-        // Without room, the inlet is not read, which stops delivery by the broker.
-        let bytes = item.bytes();
-        while !pressure.add(bytes, STOP_CHECK) {
-            if stop.load(Ordering::Relaxed) {
+        let delivery = inlet.next(STOP_CHECK)?;
+        let now = clock::monotonic();
+        let later = intake.later(now);
+        for item in later.into_iter().chain(delivery.map(|delivery| intake.accept(delivery, now))) {
+            // Without room, the inlet is not read, which stops delivery by the broker.
+            let bytes = item.bytes();
+            while !pressure.add(bytes, STOP_CHECK) {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+            }
+            if queue.send(item).is_err() {
+                // The committer has stopped; its thread returns the error.
                 return Ok(());
             }
-        }
-        if queue.send(item).is_err() {
-            // The committer has stopped; its thread returns the error.
-            return Ok(());
         }
     }
     Ok(())

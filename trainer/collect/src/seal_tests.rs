@@ -99,6 +99,8 @@ fn agents_without_a_certificate_send_and_get_messages_without_seals() {
         (payload.as_slice(), seals.seal("password", ACK, b"ack".to_vec())),
         (&b"payload"[..], vec![b"ack".to_vec()])
     );
+    let mut foreign = sealed(&key(&FIRST, 7), TOPIC, b"payload");
+    assert_eq!(seals.open("password", TOPIC, &mut foreign), Err(Refused::Unknown));
 }
 
 #[test]
@@ -107,6 +109,18 @@ fn unsealed_messages_are_accepted_if_the_operator_says_so_and_forged_ones_never(
     let seals = site.seals(Unsealed::Accept);
     assert_eq!(opened(&seals, b"payload"), Ok(b"payload".to_vec()));
     assert_eq!(opened(&seals, &sealed(&key(&FIRST, 8), TOPIC, b"payload")), Err(Refused::Forged));
+}
+
+#[test]
+fn an_agent_that_has_not_read_its_key_yet_gets_acknowledgements_if_its_messages_are_accepted() {
+    let site = Site::new();
+    let seals = site.seals(Unsealed::Accept);
+    let sealed_ack = sealed(&key(&FIRST, 7), ACK, b"ack");
+    assert_eq!(opened(&seals, b"payload"), Ok(b"payload".to_vec()));
+    assert_eq!(seals.seal("attic", ACK, b"ack".to_vec()), [sealed_ack.clone(), b"ack".to_vec()]);
+    // Its status has a seal after its restart, even if its other messages have none.
+    assert!(opened(&seals, &sealed(&key(&FIRST, 7), TOPIC, b"status")).is_ok());
+    assert_eq!(seals.seal("attic", ACK, b"ack".to_vec()), [sealed_ack]);
 }
 
 #[test]
@@ -123,7 +137,7 @@ fn nothing_of_a_revoked_agent_is_accepted_in_any_mode() {
 #[test]
 fn of_two_secrets_an_acknowledgement_has_the_one_that_its_agent_uses() {
     let site = Site::new();
-    let seals = site.seals(Unsealed::Accept);
+    let seals = site.seals(Unsealed::Refuse);
     let second = [2; 32];
     let acks = |seals: &Seals| seals.seal("attic", ACK, b"ack".to_vec());
     let (old, new) = (key(&FIRST, 7), key(&second, 7));

@@ -6,7 +6,7 @@
 
 use super::roster::{Enrolled, Roster};
 use lapwing_fleet::IdentityState;
-use lapwing_shared::messages::sealed::{SEAL_BYTES, SealError, SealKey, SealSecret};
+use lapwing_shared::messages::sealed::{SEAL_BYTES, SEALED, SealError, SealKey, SealSecret};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,6 +33,8 @@ pub(super) enum Refused {
     Unsealed,
     /// The seal is wrong.
     Forged,
+    /// It has a seal, and the agent no key.
+    Unknown,
 }
 
 impl Refused {
@@ -41,7 +43,13 @@ impl Refused {
             Self::Revoked => "the agent is revoked",
             Self::Unsealed => "no seal, although the agent has a key; restart it after its enrolment",
             Self::Forged => "wrong seal: not from this agent, or it has another key since",
+            Self::Unknown => "sealed, but the agent is not enrolled in this store",
         }
+    }
+
+    /// The roster may not know the agent's newest key yet.
+    pub(super) const fn may_pass(self) -> bool {
+        matches!(self, Self::Forged | Self::Unknown)
     }
 }
 
@@ -68,13 +76,13 @@ impl Seals {
 
     /// Takes the seal off a message.
     pub(super) fn open(&self, agent: &str, topic: &str, payload: &mut Vec<u8>) -> Result<(), Refused> {
-        let Some(enrolled) = self.roster.enrolled(agent) else { return Ok(()) };
-        if enrolled.state == IdentityState::Revoked {
+        let enrolled = self.roster.enrolled(agent);
+        if enrolled.is_some_and(|enrolled| enrolled.state == IdentityState::Revoked) {
             return Err(Refused::Revoked);
         }
-        if !self.has_key(&enrolled) {
-            return Ok(());
-        }
+        let Some(enrolled) = enrolled.filter(|enrolled| self.has_key(enrolled)) else {
+            return if payload.first() == Some(&SEALED) { Err(Refused::Unknown) } else { Ok(()) };
+        };
         match self.opened_by(agent, &enrolled, topic, payload) {
             Ok(()) => {
                 payload.drain(..SEAL_BYTES);
@@ -102,7 +110,7 @@ impl Seals {
     }
 
     /// Payloads to publish on the topic of an agent's acknowledgements: sealed if it has a key. If it has not shown which
-    /// of two keys it has, one payload for each.
+    /// of two keys it has, one payload for each; and one without a seal, if it may be an agent that has not read its key yet.
     pub(super) fn seal(&self, agent: &str, topic: &str, payload: Vec<u8>) -> Vec<Vec<u8>> {
         let Some(enrolled) = self.roster.enrolled(agent).filter(|enrolled| self.has_key(enrolled)) else {
             return vec![payload];
@@ -110,7 +118,10 @@ impl Seals {
         let sealed = |key: &SealKey| [&key.seal(topic, &payload)[..], &payload].concat();
         self.with_keys(agent, &enrolled, |keys| match keys.used.and_then(|used| keys.keys.get(used)) {
             Some(key) => vec![sealed(key)],
-            None => keys.keys.iter().map(sealed).collect(),
+            None => {
+                let plain = (self.unsealed == Unsealed::Accept).then(|| payload.clone());
+                keys.keys.iter().map(sealed).chain(plain).collect()
+            }
         })
     }
 

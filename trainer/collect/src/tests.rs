@@ -136,9 +136,8 @@ fn messages_are_stored_and_acknowledged_end_to_end() {
     collector.stop().unwrap();
 }
 
-#[test]
-fn forged_messages_of_an_enrolled_agent_are_not_stored_and_sealed_ones_get_sealed_acknowledgements() {
-    let folder = Folder::new();
+/// The store's handle, its secret of seals, and a function that enrols agent gw-1 with a key of this fingerprint.
+fn enrolling(folder: &Folder) -> (StoreHandle, [u8; 32], impl Fn(&StoreHandle, u8)) {
     let handle = Store::open(folder.store(), Limits::default()).unwrap().handle().unwrap();
     let terms = TokenTerms {
         group: "home".into(),
@@ -151,7 +150,45 @@ fn forged_messages_of_an_enrolled_agent_are_not_stored_and_sealed_ones_get_seale
     };
     let token = handle.add_token(&[5; 16], &terms, 1).unwrap();
     let secret = handle.begin_seals(&[1; 32]).unwrap();
-    handle.enrol(&Claim { token: Some(token), name: name("gw-1"), fingerprint: [7; 32] }, 50, 1).unwrap();
+    let enrol = move |handle: &StoreHandle, fingerprint| {
+        let claim = Claim { token: Some(token), name: name("gw-1"), fingerprint: [fingerprint; 32] };
+        handle.enrol(&claim, 50, 1).unwrap();
+    };
+    (handle, secret, enrol)
+}
+
+#[test]
+fn the_first_message_of_an_agent_that_enrolled_just_now_waits_until_the_roster_knows_it() {
+    let folder = Folder::new();
+    let (handle, secret, enrol) = enrolling(&folder);
+    let roster = Arc::new(Roster::default());
+    let (link, address, counts) = embedded();
+    let collector = collect_from(link, folder.store(), counts, Arc::clone(&roster));
+    let agent = Agent::connect(address, "gw-1");
+    let key = SealKey::derive(&secret, &[7; 32]);
+    let payload = bytes(&status(1));
+    let seal = key.seal(&agent_topic(&name("gw-1"), Kind::Status), &payload);
+    agent.send_bytes(Kind::Status, [&seal[..], &payload].concat());
+    while collector.counts().received.get() == 0 {
+        thread::yield_now();
+    }
+    enrol(&handle, 7);
+    roster.refresh(&handle).unwrap();
+    let deadline = clock::after(TIMEOUT);
+    while handle.agents().unwrap().first().is_none_or(|agent| agent.status.is_none()) {
+        assert!(clock::monotonic() < deadline, "the status is not stored");
+        thread::yield_now();
+    }
+    let counts = collector.counts().snapshot();
+    assert_eq!((counts.forged, counts.bad_message), (0, 0));
+    collector.stop().unwrap();
+}
+
+#[test]
+fn forged_messages_of_an_enrolled_agent_are_not_stored_and_sealed_ones_get_sealed_acknowledgements() {
+    let folder = Folder::new();
+    let (handle, secret, enrol) = enrolling(&folder);
+    enrol(&handle, 7);
     let roster = Arc::new(Roster::default());
     roster.refresh(&handle).unwrap();
     let (link, address, counts) = embedded();
@@ -170,6 +207,11 @@ fn forged_messages_of_an_enrolled_agent_are_not_stored_and_sealed_ones_get_seale
     assert!(Acknowledgement::decode(&payload).is_err());
     let ack = Acknowledgement::decode(key.open(&ack_topic, &payload).unwrap()).unwrap();
     assert_eq!([1, 2, 3].map(|number| ack.covers(1, number)), [false, false, true]);
+    let deadline = clock::after(TIMEOUT);
+    while collector.counts().forged.get() == 0 {
+        assert!(clock::monotonic() < deadline, "the forged message is not counted");
+        thread::yield_now();
+    }
     let counts = collector.counts().snapshot();
     assert_eq!((counts.unsealed, counts.forged, counts.stored), (1, 1, 1));
     assert_eq!(handle.message_counts().unwrap(), [1, 0, 0]);

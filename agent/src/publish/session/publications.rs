@@ -19,7 +19,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         let message = Message { run: self.outbox.run(), number: 0, sent_s: self.now_s, body };
         let payload = message.encode(&mut vec![0; MESSAGE_BYTES]).ok()?.to_vec();
         let topic = agent_topic(&self.agent, Kind::Status);
-        let payload = self.sealed(&topic, payload);
+        let payload = self.sealed(Kind::Status, &topic, payload);
         Some((topic.to_string(), payload))
     }
 
@@ -72,7 +72,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             };
             let id = Some(outgoing.id).filter(|(_, number)| *number > 0);
             let topic = agent_topic(&self.agent, kind);
-            let payload = self.sealed(&topic, outgoing.payload);
+            let payload = self.sealed(kind, &topic, outgoing.payload);
             self.publish_message(topic.to_string(), payload, id);
         }
     }

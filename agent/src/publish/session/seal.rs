@@ -4,13 +4,15 @@ use super::Session;
 use crate::disk::Disk;
 use crate::update::engine::EngineFactory;
 use lapwing_shared::messages::sealed::{SEAL_BYTES, SealKey};
+use lapwing_shared::messages::topics::Kind;
 use lapwing_shared::messages::{Acknowledgement, MessageError};
 
 /// What an agent that has a key seals. It accepts no acknowledgement without a seal in either case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SealScope {
-    /// Nothing: for programs other than the trainer that read the agent's binary messages.
+    /// Its status, by which the trainer knows that it has a key: for programs other than the trainer that read the agent's
+    /// binary messages.
     Acknowledgements,
     /// Every message except the JSON forms.
     #[default]
@@ -47,9 +49,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.seal.as_ref().filter(|seal| seal.seals()).map_or(0, |_| SEAL_BYTES)
     }
 
-    /// The payload as it is sent.
-    pub(super) fn sealed(&self, topic: &str, mut payload: Vec<u8>) -> Vec<u8> {
-        if let Some(seal) = self.seal.as_ref().filter(|seal| seal.seals()) {
+    /// The payload as it is sent. A status is sealed in any case.
+    pub(super) fn sealed(&self, kind: Kind, topic: &str, mut payload: Vec<u8>) -> Vec<u8> {
+        if let Some(seal) = self.seal.as_ref().filter(|seal| seal.seals() || kind == Kind::Status) {
             let head = seal.key.seal(topic, &payload);
             payload.splice(..0, head);
         }

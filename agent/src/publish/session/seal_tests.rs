@@ -160,6 +160,8 @@ fn with_sealed_acknowledgements_only_other_programs_can_read_the_messages() {
     let messages = published(&mut session);
     let (_, alert) = messages.iter().find(|(topic, _)| topic.ends_with("/alert")).unwrap();
     assert_eq!(Message::decode(alert).unwrap().number, 1);
+    let (topic, status) = messages.iter().find(|(topic, _)| topic.ends_with("/status")).unwrap();
+    assert!(key().open(topic, status).is_ok(), "the trainer learns from it that the agent has a key");
     session.message(ACK, &encoded(RUN, 1), 0, None);
     assert_eq!((waiting(&session), session.rejected_acks()), (1, 1));
     session.message(ACK, &sealed(&key(), ACK, &encoded(RUN, 1)), 0, None);
