@@ -56,6 +56,7 @@ impl PacketCounters {
             flooding_sources: tracker.flooding_sources,
             initiators_forgotten: self.flows.initiators_forgotten,
             damaged_blocks: 0,
+            rejected_acknowledgements: 0,
         }
     }
 

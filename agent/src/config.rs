@@ -8,6 +8,7 @@ mod live;
 pub use crate::detector::EngineChoice;
 use crate::identity::Identity;
 pub use crate::outbox::Delivery;
+use crate::publish::session::seal::SealScope;
 use crate::sampler::INTERVAL_ROWS;
 pub use lapwing_config::ConfigError;
 use lapwing_shared::context::local::{LOCAL_PREFIXES, LocalNetworks, Prefix};
@@ -154,6 +155,8 @@ pub struct MqttSection {
     pub(crate) ca_file: Option<PathBuf>,
     /// When a message leaves the outbox.
     pub(crate) delivery: Delivery,
+    /// What an agent with an identity seals.
+    pub(crate) seal: SealScope,
     /// Token for `enroll`, in images for many gateways. Default: none.
     pub(crate) token: Option<String>,
 }

@@ -184,6 +184,8 @@ pub(crate) struct Report {
     pub(crate) refused_subscriptions: u64,
     /// Release manifests that were rejected.
     pub(crate) rejected_manifests: u64,
+    /// Acknowledgements that were rejected: invalid, or without the trainer's seal.
+    pub(crate) rejected_acknowledgements: u64,
     /// The broker that the agent uses or tries, without the login.
     pub(crate) broker_url: String,
 }

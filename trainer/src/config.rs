@@ -9,7 +9,7 @@ mod groups;
 pub(crate) use broker::BrokerSection;
 pub(crate) use enrolment::EnrolmentSection;
 pub(crate) use groups::GroupSection;
-use lapwing_collect::Options;
+use lapwing_collect::{Options, Unsealed};
 pub(crate) use lapwing_config::ConfigError;
 use lapwing_shared::release::name::parse_name;
 use lapwing_shared::units::Nanos;
@@ -95,14 +95,16 @@ pub(crate) struct CollectSection {
     pub(crate) acknowledge_every: Span,
     /// Maximum average number of messages per second of one agent; further ones are not stored.
     pub(crate) agent_rate: u32,
+    /// What to do with messages without a seal of agents that have a key.
+    pub(crate) unsealed: Unsealed,
 }
 
 impl Default for CollectSection {
     fn default() -> Self {
         let options = Options::default();
         let acknowledge_every = Span(options.acknowledge_every.into());
-        let Options { batch, queue, agent_rate, .. } = options;
-        Self { batch, linger: None, queue, acknowledge_every, agent_rate }
+        let Options { batch, queue, agent_rate, unsealed, .. } = options;
+        Self { batch, linger: None, queue, acknowledge_every, agent_rate, unsealed }
     }
 }
 
@@ -242,6 +244,7 @@ impl Config {
             queue: self.collect.queue,
             acknowledge_every: self.collect.acknowledge_every.0.into(),
             agent_rate: self.collect.agent_rate,
+            unsealed: self.collect.unsealed,
             ..Options::default()
         }
     }

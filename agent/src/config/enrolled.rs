@@ -103,6 +103,7 @@ mod tests {
             keys: ["lapwing-key-v1 site 00".try_into().unwrap()].into_iter().collect(),
             issued_s: 1,
             until_s,
+            seal: None,
         }
     }
 

@@ -174,7 +174,10 @@ fn finish(disk: &mut impl Disk, pending: &Pending, port: &Port, enrolled: Enroll
     if !enrolled.certificate.windows(public.len()).any(|part| part == public) {
         return Err(EnrolError::OtherKey);
     }
-    let identity = Identity::new(pending, port.authority, &port.address, enrolled);
+    let mut identity = Identity::new(pending, port.authority, &port.address, enrolled);
+    if identity.enrolled.seal.is_none() {
+        identity.keep_seal(files::read(disk).ok().flatten());
+    }
     files::write(disk, &identity)?;
     files::remove_pending(disk)?;
     Ok(Progress::Enrolled(Box::new(identity)))

@@ -64,6 +64,12 @@ impl Identity {
         AgentKey::from_seed(&self.seed)
     }
 
+    /// A response without a seal key leaves the present one in use.
+    pub(super) fn keep_seal(&mut self, present: Option<Self>) {
+        self.enrolled.seal =
+            present.filter(|present| present.seed == self.seed).and_then(|present| present.enrolled.seal);
+    }
+
     pub(super) fn pending(&self) -> Pending {
         Pending { token: heapless::String::new(), name: self.name.clone(), seed: self.seed }
     }

@@ -9,6 +9,7 @@ use lapwing_shared::enrolment::{
     is_proven_by_key, is_proven_by_token,
 };
 use lapwing_shared::messages::AgentName;
+use lapwing_shared::messages::sealed::SealKey;
 use lapwing_shared::release::name::parse_name;
 
 const BINDING: Binding = [3; 32];
@@ -35,6 +36,7 @@ struct Trainer {
     /// The name that the token is for.
     name: Option<&'static str>,
     must_accept: bool,
+    seal: Option<SealKey>,
 }
 
 impl Trainer {
@@ -71,6 +73,7 @@ impl Trainer {
             keys: heapless::Vec::new(),
             issued_s: self.issued,
             until_s: 1_000,
+            seal: self.seal.clone(),
         })
     }
 
@@ -100,6 +103,23 @@ fn an_enrolled_agent_has_the_identity_after_a_restart_and_renews_it_with_its_key
     let renewed = identity(trainer.enrol(&mut disk, &enrolment(None, 2)).unwrap());
     assert_eq!((renewed.enrolled.issued_s, renewed.key().seed()), (2, first.key().seed()));
     assert_eq!((read(&mut disk).unwrap(), trainer.uses), (Some(renewed), 1));
+}
+
+#[test]
+fn a_renewal_without_a_seal_key_keeps_the_present_one_of_the_same_key() {
+    let (mut disk, mut trainer) = (PowerDisk::default(), Trainer::default());
+    let seal = Some(SealKey::from_bytes([4; 32]));
+    trainer.seal = seal.clone();
+    trainer.enrol(&mut disk, &enrolment(Some(token()), 1)).unwrap();
+    trainer.seal = None;
+    assert_eq!(identity(trainer.enrol(&mut disk, &enrolment(None, 2)).unwrap()).enrolled.seal, seal);
+    assert_eq!(read(&mut disk).unwrap().unwrap().enrolled.seal, seal);
+    trainer.seal = Some(SealKey::from_bytes([8; 32]));
+    let changed = identity(trainer.enrol(&mut disk, &enrolment(None, 2)).unwrap());
+    assert_eq!(changed.enrolled.seal, trainer.seal);
+    (trainer.known, trainer.seal) = (None, None);
+    let other = Token::new([1; 32], 7, SECRET, "hub.lan:8481").unwrap();
+    assert_eq!(identity(trainer.enrol(&mut disk, &enrolment(Some(other), 3)).unwrap()).enrolled.seal, None);
 }
 
 #[test]

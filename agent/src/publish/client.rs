@@ -250,6 +250,7 @@ impl<E> Link<E> {
         report.outbox_dropped_telemetry = counts.dropped_telemetry;
         report.outbox_left_out = session.left_out();
         report.rejected_manifests = session.rejected_manifests();
+        report.rejected_acknowledgements = session.rejected_acks();
     }
 
     /// Waits between connections, while messages from the pipeline go to the outbox.

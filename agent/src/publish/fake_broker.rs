@@ -2,6 +2,7 @@
 
 use super::client::{Connection, TlsFiles, run};
 use super::session::Session;
+use super::session::seal::Seal;
 use super::{FromPipeline, ToPipeline};
 use crate::disk::power::PowerDisk;
 use crate::outbox::{Delivery, Limits, Outbox};
@@ -31,11 +32,16 @@ pub(super) struct Peer(TcpStream);
 
 impl FakeBroker {
     pub(super) fn start(delivery: Delivery) -> Self {
+        Self::start_with(delivery, None)
+    }
+
+    /// As [`FakeBroker::start`]; the agent may have a key.
+    pub(super) fn start_with(delivery: Delivery, seal: Option<Seal>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("mqtt://{}", listener.local_addr().unwrap()).parse().unwrap();
         let (store, _) = Store::open(PowerDisk::default(), terms());
         let outbox = Outbox::new(1, Limits::default(), None);
-        let session = Session::start("gw-1".try_into().unwrap(), delivery, Halvers, store, outbox);
+        let session = Session::start("gw-1".try_into().unwrap(), delivery, Halvers, store, outbox).with_seal(seal);
         let report = SharedReport::default();
         let connection =
             Connection::new(vec![url], "gw-1".to_owned(), &TlsFiles::default(), 1).unwrap().with_report(report.clone());

@@ -2,10 +2,12 @@
 
 use super::FromPipeline;
 use super::fake_broker::FakeBroker;
+use super::session::seal::{Seal, SealScope};
 use crate::outbox::Delivery;
 use crate::output::alerts::test_alert;
 use lapwing_shared::features::FEATURES;
-use lapwing_shared::messages::{Alert, Body, Message};
+use lapwing_shared::messages::sealed::SealKey;
+use lapwing_shared::messages::{ACKNOWLEDGEMENT_BYTES, Acknowledgement, Alert, Body, Message};
 use lapwing_shared::units::Timestamp;
 
 fn alert(episode: u64) -> Alert {
@@ -177,4 +179,37 @@ fn connections_that_end_soon_one_after_another_hint_at_a_second_agent_of_the_sam
     }
     let report = broker.until("hint", |report| report.connection.contains("another agent may have the name gw-1"));
     assert!(report.connection.contains("3 connections in a row"), "{}", report.connection);
+}
+
+#[test]
+fn a_broker_that_forges_acknowledgements_gets_every_alert_again_on_the_next_connection() {
+    let key = SealKey::from_bytes([5; 32]);
+    let broker = FakeBroker::start_with(Delivery::EndToEnd, Some(Seal { key: key.clone(), scope: SealScope::All }));
+    let mut peer = broker.accepted(&[]);
+    broker.to_network.try_send(FromPipeline::Alert(alert(5))).unwrap();
+    let sent = peer.publication_on("/alert", 0);
+    // Every number of every run that the agent can have.
+    for run in 0..4 {
+        let ack = Acknowledgement { run, up_to: u64::MAX, also: heapless::Vec::new() };
+        peer.send(&acknowledgement(ack.encode(&mut [0; ACKNOWLEDGEMENT_BYTES]).unwrap()));
+    }
+    let report = broker.until("count", |report| report.rejected_acknowledgements == 4);
+    assert_eq!(report.outbox_waiting, 1);
+    drop(peer);
+    let mut peer = broker.accepted(&[]);
+    assert_eq!(peer.publication_on("/alert", 0), sent, "the same message, with its run, number and seal");
+    let ack = Acknowledgement { run: 1, up_to: 1, also: heapless::Vec::new() };
+    let mut room = [0; ACKNOWLEDGEMENT_BYTES];
+    let payload = ack.encode(&mut room).unwrap();
+    peer.send(&acknowledgement(&[&key.seal(ACK_TOPIC, payload), payload].concat()));
+    broker.until("acknowledgement", |report| report.outbox_waiting == 0);
+}
+
+const ACK_TOPIC: &str = "lapwing/v1/agent/gw-1/ack";
+
+/// A publication at QoS 0.
+fn acknowledgement(payload: &[u8]) -> Vec<u8> {
+    let length = (2 + ACK_TOPIC.len() + 1 + payload.len()) as u8;
+    assert!(length < 0x80);
+    [&[0x30, length, 0, ACK_TOPIC.len() as u8], ACK_TOPIC.as_bytes(), &[0], payload].concat()
 }

@@ -15,6 +15,7 @@ use crate::publish::agent_name::agent_name;
 use crate::publish::channel_ends::{Installs, Remote, Reporter};
 use crate::publish::client::{self, Connection, TlsFiles};
 use crate::publish::error::ClientError;
+use crate::publish::session::seal::Seal;
 use crate::publish::session::{Fallback, Session};
 use crate::release_file::{UNBOUND, configured_keys, unbound};
 use crate::report::SharedReport;
@@ -189,9 +190,12 @@ fn spawn(
         }
         store = store.with_highest(highest);
     }
+    let key = config.identity.as_ref().and_then(|identity| identity.enrolled.seal.clone());
+    let seal = key.map(|key| Seal { key, scope: config.mqtt.seal });
     let outbox = Outbox::new(run, config.outbox_limits()?, disks.journal);
     let session = Session::start(named.agent, config.mqtt.delivery, Engines(config.detector.engine), store, outbox)
-        .with_fallback(fallback);
+        .with_fallback(fallback)
+        .with_seal(seal);
     let (to_network, from_pipeline) = mpsc::channel(MESSAGES);
     let (to_pipeline, installs) = sync_channel(INSTALLS);
     let thread = std::thread::Builder::new().name("network".into());

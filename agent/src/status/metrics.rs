@@ -35,6 +35,7 @@ pub(crate) fn text(report: &Report) -> String {
         ("broker_refused_publications_total", report.refused_publications as f64),
         ("broker_refused_subscriptions_total", report.refused_subscriptions as f64),
         ("rejected_manifests_total", report.rejected_manifests as f64),
+        ("rejected_acknowledgements_total", report.rejected_acknowledgements as f64),
         ("response_blocked_total", report.response_counts.blocked as f64),
         ("response_dry_run_total", report.response_counts.dry_run as f64),
         ("response_spared_total", report.response_counts.spared as f64),

@@ -100,6 +100,9 @@ fn delivery(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
             "outbox  {count} messages or parts of them left out: the broker's packet limit is too small for them"
         )?;
     }
+    if report.rejected_acknowledgements > 0 {
+        writeln!(f, "outbox  {} acknowledgements rejected: not from the trainer", report.rejected_acknowledgements)?;
+    }
     if report.rejected_manifests > 0 {
         writeln!(f, "release {} manifests rejected", report.rejected_manifests)?;
     }
@@ -217,6 +220,7 @@ mod tests {
             broker_refusals: refusals,
             outbox_left_out: 3,
             rejected_manifests: 5,
+            rejected_acknowledgements: 6,
             ..Report::default()
         };
         let text = Text(&report).to_string();
@@ -227,5 +231,6 @@ mod tests {
         let line = "\nbroker  connected, but it refuses messages on a (not authorized, 0x87); QoS 1: ";
         assert!(text.contains(line) && text.contains("\noutbox  3 messages"), "{text}");
         assert!(text.contains("\nrelease 5 manifests rejected\n"), "{text}");
+        assert!(text.contains("\noutbox  6 acknowledgements rejected: not from the trainer\n"), "{text}");
     }
 }

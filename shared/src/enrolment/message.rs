@@ -3,6 +3,7 @@
 use super::certificate_request::CertificateRequestBytes;
 use super::proof::Proof;
 use crate::messages::AgentName;
+use crate::messages::sealed::SealKey;
 use crate::release::framing::{self, FrameError};
 use crate::release::manifest::Name;
 use crate::release::name::{NAME_RULE, is_name};
@@ -85,6 +86,8 @@ pub struct Enrolled {
     pub issued_s: u64,
     /// End of the certificate, seconds since the epoch.
     pub until_s: u64,
+    /// Key for seals. `None`: the agent keeps the one that it has, because the response passes a broker, which would learn it.
+    pub seal: Option<SealKey>,
 }
 
 /// Why the trainer refuses a request.
@@ -251,6 +254,7 @@ mod tests {
             keys: Vec::from_slice(&["lapwing-key-v1 a 00".try_into().unwrap()]).unwrap(),
             issued_s: 300,
             until_s: 301,
+            seal: Some(SealKey::from_bytes([6; 32])),
         }
     }
 
@@ -275,7 +279,11 @@ mod tests {
         assert_eq!(
             text,
             "01000301010101020202010b6d717474733a2f2f68756204686f6d6501136c617077696e672d6b65792d76312061203030ac02ad02"
+                .to_string()
+                + "01" + &"06".repeat(32)
         );
+        let text = bytes(EnrolmentResponse::Enrolled(Enrolled { seal: None, ..enrolled() }));
+        assert!(text.ends_with("ac02ad0200"), "{text}");
         assert_eq!(bytes(EnrolmentResponse::Waiting { retry_after_s: 30 }), "01011e");
         assert_eq!(bytes(EnrolmentResponse::Refused(Refusal::TokenUsed)), "010203");
         let other = Refusal::OtherName(parse_name("b").unwrap());

@@ -208,12 +208,13 @@ fn counters_of_the_detector_are_appended_to_the_bytes_of_health() {
         changed[bytes.len() - 8] = if is_zero_at_the_end { 0 } else { changed[bytes.len() - 8] };
         assert_eq!(Message::decode(&changed), Err(MessageError::Frame(FrameError::Malformed)), "{place}: {value}");
     }
-    // A newer agent's eighth counter is ignored.
+    // A newer agent's ninth counter is ignored.
     let mut newer = bytes[..count].to_vec();
-    newer.push(8);
-    (1..=8_u64).for_each(|counter| newer.extend(counter.to_le_bytes()));
+    newer.push(9);
+    (1..=9_u64).for_each(|counter| newer.extend(counter.to_le_bytes()));
     let Ok(Message { body: Body::Health(read), .. }) = Message::decode(&newer) else { panic!() };
-    assert_eq!((read.detector.episodes_held_back, read.detector.damaged_blocks), (1, 7));
+    let DetectorCounters { episodes_held_back, damaged_blocks, rejected_acknowledgements, .. } = read.detector;
+    assert_eq!((episodes_held_back, damaged_blocks, rejected_acknowledgements), (1, 7, 8));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::release::framing::FrameError;
 /// Bytes of one counter.
 const COUNTER_BYTES: usize = size_of::<u64>();
 /// Counters that this program knows.
-const COUNTERS: usize = 7;
+const COUNTERS: usize = 8;
 
 impl DetectorCounters {
     /// In the order of the message.
@@ -22,6 +22,7 @@ impl DetectorCounters {
             self.flooding_sources,
             self.initiators_forgotten,
             self.damaged_blocks,
+            self.rejected_acknowledgements,
         ]
     }
 
@@ -34,6 +35,7 @@ impl DetectorCounters {
             flooding_sources,
             initiators_forgotten,
             damaged_blocks,
+            rejected_acknowledgements,
         ] = counters;
         Self {
             episodes_held_back,
@@ -43,6 +45,7 @@ impl DetectorCounters {
             flooding_sources,
             initiators_forgotten,
             damaged_blocks,
+            rejected_acknowledgements,
         }
     }
 }

@@ -5,6 +5,7 @@ mod codec;
 mod counters;
 mod hosts;
 mod alert_extension;
+pub mod sealed;
 pub mod topics;
 pub mod access;
 
@@ -127,7 +128,8 @@ pub struct Health {
     pub detector: DetectorCounters,
 }
 
-/// How often the detector had to choose what to keep or to report, and damaged blocks, since the agent's start.
+/// How often the detector had to choose what to keep or to report, damaged blocks, and rejected acknowledgements, since the
+/// agent's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DetectorCounters {
     /// Flows that should have opened an alert episode while too many stronger ones were open.
@@ -144,6 +146,8 @@ pub struct DetectorCounters {
     pub initiators_forgotten: u64,
     /// Blocks of the capture rings with inconsistent contents, whose remaining packets were skipped.
     pub damaged_blocks: u64,
+    /// Acknowledgements that were rejected: invalid, or without the trainer's seal.
+    pub rejected_acknowledgements: u64,
 }
 
 /// Status of an agent, retained. The last will is the same with `online` false.

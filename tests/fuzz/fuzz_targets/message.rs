@@ -1,6 +1,7 @@
-//! Arbitrary bytes as a message or acknowledgement → a value that round-trips, or an error.
+//! Arbitrary bytes as a message or acknowledgement → a value that round-trips, or an error; as a sealed payload → an error.
 #![no_main]
 
+use lapwing_shared::messages::sealed::SealKey;
 use lapwing_shared::messages::{Acknowledgement, MESSAGE_BYTES, Message};
 use libfuzzer_sys::fuzz_target;
 
@@ -14,4 +15,8 @@ fuzz_target!(|input: &[u8]| {
         let bytes = acknowledgement.encode(&mut room).expect("a decoded acknowledgement encodes");
         assert_eq!(Acknowledgement::decode(bytes).as_ref(), Ok(&acknowledgement));
     }
+    let key = SealKey::from_bytes([7; 32]);
+    assert!(key.open("topic", input).is_err(), "an input with a valid seal");
+    let sealed = [&key.seal("topic", input)[..], input].concat();
+    assert_eq!(key.open("topic", &sealed), Ok(input));
 });

@@ -128,6 +128,7 @@ fn hostile_clients_end_neither_the_trainer_nor_its_service_to_agents<S: TestStor
         window: 64,
         patience_seconds: 60,
         run: 1,
+        seal_secret: None,
         ledger: None,
         report_every: 0,
     });

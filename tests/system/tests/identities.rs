@@ -4,10 +4,13 @@
 
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::enrolment::Token;
+use lapwing_shared::messages::sealed::{SEAL_BYTES, SealKey};
+use lapwing_shared::messages::{ACKNOWLEDGEMENT_BYTES, Acknowledgement, AlertState, Body, Message};
 use lapwing_shared::release::signature::KeyUse;
-use lapwing_store::{Limits, Store};
-use lapwing_system_tests::stage::gateway::Gateway;
+use lapwing_store::{AlertFilter, Limits, Store, StoreHandle, testing};
+use lapwing_system_tests::stage::gateway::{Gateway, journal};
 use lapwing_system_tests::stage::mosquitto::{Mosquitto, mosquitto};
+use lapwing_system_tests::stage::operator::Operator;
 use lapwing_system_tests::stage::ports::free_port;
 use lapwing_system_tests::stage::releases::{GROUP, Releases};
 use lapwing_system_tests::stage::trainer::Trainer;
@@ -256,4 +259,57 @@ fn a_server_of_another_authority_gets_no_request() {
     assert!(!output.status.success() && error.contains("is not the one that the token names"), "{error}");
     assert!(!site.trainer(&["agents", "identities"]).contains("attic"));
     site.enrolled("attic", &[&token.text(), "--name", "attic"]);
+}
+
+#[test]
+fn a_broker_operator_who_forges_acknowledgements_and_alerts_changes_nothing() {
+    const ALERT: &str = "lapwing/v1/agent/attic/alert";
+    const ACK: &str = "lapwing/v1/agent/attic/ack";
+    const FORGED_EPISODE: u64 = 4_242;
+    let Some(mut site) = Site::new("operator") else { return };
+    site.enrolled("attic", &[&site.token(&[]), "--name", "attic"]);
+    site.process.kill();
+    let operator = Operator::connect(site.broker.address());
+    let mut attic = site.start("attic", &[]);
+    attic.play();
+    let genuine = operator.next_on(ALERT);
+    let message = Message::decode(&genuine[SEAL_BYTES..]).unwrap();
+    // As a trainer without seals would confirm them, with another agent's key, and in the agent's own words.
+    let ack = Acknowledgement { run: message.run, up_to: u64::MAX, also: heapless::Vec::new() };
+    let mut room = [0; ACKNOWLEDGEMENT_BYTES];
+    let ack = ack.encode(&mut room).unwrap();
+    let other = SealKey::from_bytes([7; 32]);
+    for forged in [ack.to_vec(), [&other.seal(ACK, ack)[..], ack].concat(), genuine.clone()] {
+        operator.publish(ACK, &forged);
+    }
+    attic.until_logged("acknowledgement rejected");
+    let state = site.folder.join("attic");
+    let is_kept = || journal(&state).contains(&(message.run, message.number)).then_some(());
+    wait_for("the alert in the outbox", &state, is_kept);
+    attic.kill();
+    wait_for("the alert in the outbox", &state, is_kept);
+
+    site.process = start_trainer(&site.folder, &site.broker, site.enrolment);
+    let mut changed = genuine.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    let forged = testing::bytes(&testing::alert(message.run, 90, FORGED_EPISODE, AlertState::Opened, (1000, 1010)));
+    for payload in [&forged, &[&other.seal(ALERT, &forged)[..], &forged].concat(), &changed] {
+        operator.publish(ALERT, payload);
+    }
+    // The agent starts again, and sends what nobody confirmed. The trainer reads it after the forged messages.
+    let is_emptied = (0..5).any(|_| {
+        let attic = site.start("attic", &[]);
+        attic.until_logged("connected to the broker");
+        // It waits 5 s for acknowledgements, which a busy machine may exceed.
+        attic.end();
+        journal(&state).is_empty()
+    });
+    assert!(is_emptied, "sealed acknowledgements empty the outbox");
+    let stored = StoreHandle::open(site.folder.join("store.sqlite"))
+        .unwrap()
+        .alerts(&AlertFilter { limit: 100, ..AlertFilter::default() })
+        .unwrap();
+    let episodes: Vec<u64> = stored.iter().map(|episode| episode.number).collect();
+    let Body::Alert(alert) = message.body else { panic!() };
+    assert!(episodes.contains(&alert.episode) && !episodes.contains(&FORGED_EPISODE), "{episodes:?}");
 }

@@ -48,6 +48,7 @@ fn load(broker: SocketAddr, ledger: PathBuf) -> Running {
         window: 256,
         patience_seconds: 60,
         run: 1,
+        seal_secret: None,
         ledger: Some(ledger),
         report_every: 0,
     })

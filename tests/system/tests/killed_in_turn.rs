@@ -102,6 +102,7 @@ fn load(brokers: &[Mosquitto]) -> Running {
         window: 256,
         patience_seconds: 180,
         run: 1,
+        seal_secret: None,
         ledger: None,
         report_every: 0,
     })

@@ -40,7 +40,7 @@ fn link(broker: &Mosquitto, client: &str, share: &str, counts: &Arc<Counts>) -> 
 fn collect(link: Link, store: &impl TestStore, counts: &Arc<Counts>) -> Collector {
     let store = store.open(Limits::default());
     let options = Options { acknowledge_every: Duration::from_millis(50), ..Options::default() };
-    Collector::start(vec![link.ends], store, options, Arc::clone(counts)).unwrap()
+    Collector::start(vec![link.ends], store, options, (Arc::clone(counts), Arc::default())).unwrap()
 }
 
 /// Sends messages of an agent until every store has one: the subscriptions of the trainers are later than their connections.

@@ -52,7 +52,7 @@ impl Site {
         let links = ends.iter().map(|ends| Arc::clone(&ends.state)).collect();
         let options = Options { acknowledge_every: Duration::from_millis(50), ..Options::default() };
         let store = store.open(Limits::default());
-        let collector = Collector::start(ends, store, options, Arc::clone(&counts)).unwrap();
+        let collector = Collector::start(ends, store, options, (Arc::clone(&counts), Arc::default())).unwrap();
         Self { collector, counts, links }
     }
 
@@ -237,6 +237,7 @@ fn no_message_is_lost_or_stored_twice_when_each_broker_is_killed_in_turn_under_l
         window: 256,
         patience_seconds: 60,
         run: 1,
+        seal_secret: None,
         ledger: None,
         report_every: 0,
     });

@@ -4,11 +4,13 @@ use super::CollectError;
 use super::counts::Counts;
 use super::link::{LinkError, Outlet};
 use super::link_state::LinkState;
+use super::seals::Seals;
 use lapwing_shared::messages::ACKNOWLEDGEMENT_BYTES;
 use lapwing_shared::messages::topics::{Kind, agent_topic};
 use lapwing_shared::messages::{Acknowledgement, AgentName};
 use lapwing_store::{Received, Store, StoredNumbers};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Numbers beyond `up_to` in one acknowledgement, at most.
@@ -22,11 +24,12 @@ pub(super) struct Acknowledger {
     interval: Duration,
     last_flush: Option<Instant>,
     pending: BTreeMap<(AgentName, u64), Vec<u64>>,
+    seals: Arc<Seals>,
 }
 
 impl Acknowledger {
-    pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, last_flush: None, pending: BTreeMap::new() }
+    pub(super) fn new(interval: Duration, seals: Arc<Seals>) -> Self {
+        Self { interval, last_flush: None, pending: BTreeMap::new(), seals }
     }
 
     /// Adds the messages of a successful commit, duplicates included.
@@ -91,9 +94,11 @@ impl Acknowledger {
         let (agent, run) = key;
         let topic = agent_topic(agent, Kind::Ack);
         for payload in payloads(*run, progress.up_to(), numbers) {
-            outlet.publish(&topic, payload, false)?;
-            counts.acknowledgements.add(1);
-            state.acknowledgements.add(1);
+            for payload in self.seals.seal(agent, &topic, payload) {
+                outlet.publish(&topic, payload, false)?;
+                counts.acknowledgements.add(1);
+                state.acknowledgements.add(1);
+            }
         }
         Ok(())
     }

@@ -109,6 +109,12 @@ counts! {
     renewals_failed,
     /// Failed readings of the identities; the last known ones remained in use.
     roster_failures,
+    /// Messages of revoked agents, not stored and not acknowledged.
+    revoked,
+    /// Messages without a seal of agents that have a key, not stored and not acknowledged.
+    unsealed,
+    /// Messages with a wrong seal, not stored and not acknowledged. Another client or the broker sends in an agent's name.
+    forged,
 }
 
 impl Snapshot {
@@ -133,6 +139,9 @@ impl Snapshot {
             self.accept_failures,
             self.foreign_acknowledgements,
             self.releases_missing,
+            self.revoked,
+            self.unsealed,
+            self.forged,
         ];
         abuse.iter().any(|count| *count > 0)
     }

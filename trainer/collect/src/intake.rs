@@ -5,10 +5,11 @@ use super::link::{Delivery, Receipt};
 use super::link_state::LinkState;
 use super::rate::Rates;
 use super::routes::{Routes, Sign, Verdict};
+use super::seals::{Refused, Seals};
 use lapwing_shared::messages::topics::{Kind, Topic};
-use lapwing_shared::messages::{Body, Message};
+use lapwing_shared::messages::{AgentName, Body, Message};
 use lapwing_store::Received;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,20 @@ use std::time::{Duration, Instant};
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Pairs of agent and reason that are logged separately per interval, at most.
 const MAX_REASONS: usize = 64;
+
+/// Sealed messages that wait until the roster has read the newest identities.
+const LATER: usize = 64;
+/// For this time: longer than it takes the roster to do so.
+const LATER_WAIT: Duration = Duration::from_millis(1_500);
+
+/// A message that may be of an agent which enrolled just now: its first status is sent once.
+struct Later {
+    due: Instant,
+    agent: AgentName,
+    kind: Kind,
+    topic: String,
+    payload: Vec<u8>,
+}
 
 /// A publication on its way to the store.
 pub(super) struct Item {
@@ -52,15 +67,23 @@ impl Agents {
 pub(super) struct Intake {
     counts: Arc<Counts>,
     agents: Arc<Mutex<Agents>>,
+    seals: Arc<Seals>,
     link: usize,
     state: Arc<LinkState>,
+    /// Sealed messages that could not be verified, in the order of their arrival.
+    later: VecDeque<Later>,
     bad: BTreeMap<(String, String), u64>,
     last_log: Option<Instant>,
 }
 
 impl Intake {
-    pub(super) fn new(counts: Arc<Counts>, agents: Arc<Mutex<Agents>>, (link, state): (usize, Arc<LinkState>)) -> Self {
-        Self { counts, agents, link, state, bad: BTreeMap::new(), last_log: None }
+    pub(super) fn new(
+        counts: Arc<Counts>,
+        agents: Arc<Mutex<Agents>>,
+        seals: Arc<Seals>,
+        (link, state): (usize, Arc<LinkState>),
+    ) -> Self {
+        Self { counts, agents, seals, link, state, later: VecDeque::new(), bad: BTreeMap::new(), last_log: None }
     }
 
     fn allows(&self, agent: &str, now: Instant) -> bool {
@@ -95,25 +118,58 @@ impl Intake {
         let Delivery { topic, payload, receipt } = delivery;
         self.counts.received.add(1);
         self.state.received.add(1);
-        let counts = Arc::clone(&self.counts);
         let received = match Topic::parse(&topic) {
-            Some(Topic::Agent(agent, _)) if !self.allows(&agent, now) => {
-                self.reject(&counts.throttled, &agent, "above the rate collect.agent-rate".into(), now)
+            Some(Topic::Agent(agent, kind)) => {
+                let due = now + LATER_WAIT;
+                self.of_agent(Later { due, agent, kind, topic, payload }, now)
             }
-            Some(Topic::Agent(agent, kind)) => match Message::decode(&payload) {
-                Ok(message) if !fits(kind, &message) => self.reject(
-                    &counts.bad_kind,
-                    &agent,
-                    format!("message type or number does not fit topic …/{}", kind.as_str()),
-                    now,
-                ),
-                Ok(message) if self.is_stale(&agent, &message) => None,
-                Ok(message) => Some(Received::new(agent, message, payload)),
-                Err(error) => self.reject(&counts.bad_message, &agent, error.to_string(), now),
-            },
-            _ => self.reject(&counts.bad_topic, "", "not an agent's topic".into(), now),
+            _ => {
+                let counts = Arc::clone(&self.counts);
+                self.reject(&counts.bad_topic, "", "not an agent's topic".into(), now)
+            }
         };
         Item { received, receipt, link: self.link }
+    }
+
+    /// Messages that could not be verified when they arrived, and can be now.
+    pub(super) fn later(&mut self, now: Instant) -> Vec<Item> {
+        let mut items = Vec::new();
+        while let Some(message) = self.later.pop_front_if(|message| message.due <= now) {
+            let received = self.of_agent(message, now);
+            items.extend(received.map(|received| Item { received: Some(received), receipt: None, link: self.link }));
+        }
+        items
+    }
+
+    /// A message for the store; `None` if it is rejected or waits.
+    fn of_agent(&mut self, mut message: Later, now: Instant) -> Option<Received> {
+        let counts = Arc::clone(&self.counts);
+        // Before the rate: forged messages do not use up that of the agent.
+        if let Err(refused) = self.seals.open(&message.agent, &message.topic, &mut message.payload) {
+            if refused.may_pass() && message.due > now && self.later.len() < LATER {
+                self.later.push_back(message);
+                return None;
+            }
+            let count = match refused {
+                Refused::Revoked => &counts.revoked,
+                Refused::Unsealed => &counts.unsealed,
+                Refused::Forged | Refused::Unknown => &counts.forged,
+            };
+            return self.reject(count, &message.agent, refused.as_str().into(), now);
+        }
+        let Later { agent, kind, payload, .. } = message;
+        if !self.allows(&agent, now) {
+            return self.reject(&counts.throttled, &agent, "above the rate collect.agent-rate".into(), now);
+        }
+        match Message::decode(&payload) {
+            Ok(message) if !fits(kind, &message) => {
+                let reason = format!("message type or number does not fit topic …/{}", kind.as_str());
+                self.reject(&counts.bad_kind, &agent, reason, now)
+            }
+            Ok(message) if self.is_stale(&agent, &message) => None,
+            Ok(message) => Some(Received::new(agent, message, payload)),
+            Err(error) => self.reject(&counts.bad_message, &agent, error.to_string(), now),
+        }
     }
 
     fn reject(&mut self, count: &Count, agent: &str, reason: String, now: Instant) -> Option<Received> {

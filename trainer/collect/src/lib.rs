@@ -17,6 +17,7 @@ mod rate;
 mod routes;
 pub mod outside;
 mod roster;
+mod seals;
 #[cfg(test)]
 mod tests;
 
@@ -25,12 +26,14 @@ pub use kept::Expected;
 pub use link::{Delivery, Ends, Inlet, Link, LinkError, Outlet, Receipt, Releases};
 pub use link_state::LinkState;
 pub use roster::{Enrolled, IDENTITIES, REFRESH, Roster, RosterWatch};
+pub use seals::Unsealed;
 
 use acknowledge::Acknowledger;
 use intake::{Agents, Intake, Item};
 use lapwing_common::clock;
 use lapwing_store::{Committed, Received, Store, StoreError};
 use pressure::Pressure;
+use seals::Seals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -52,6 +55,8 @@ pub struct Options {
     pub retry_pause: Duration,
     /// Messages per second of one agent, on average. Further ones are not stored and not acknowledged.
     pub agent_rate: u32,
+    /// Messages without a seal of agents that have a key.
+    pub unsealed: Unsealed,
 }
 
 impl Default for Options {
@@ -63,6 +68,7 @@ impl Default for Options {
             acknowledge_every: Duration::from_secs(1),
             retry_pause: Duration::from_secs(1),
             agent_rate: 100,
+            unsealed: Unsealed::Refuse,
         }
     }
 }
@@ -99,18 +105,25 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Starts the threads; one link for each broker.
+    /// Starts the threads; one link for each broker. `roster` knows which agents have a key, and which are revoked.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(links: Vec<Ends>, store: Store, options: Options, counts: Arc<Counts>) -> Result<Self, CollectError> {
+    pub fn start(
+        links: Vec<Ends>,
+        store: Store,
+        options: Options,
+        (counts, roster): (Arc<Counts>, Arc<Roster>),
+    ) -> Result<Self, CollectError> {
         let stop = Arc::new(AtomicBool::new(false));
         let (queue, items) = sync_channel(options.queue);
         let pressure = Pressure::new(IN_FLIGHT_BYTES);
         let agents = Agents::new(options.agent_rate, links.len());
+        let seals = Arc::new(Seals::new(roster, options.unsealed));
         let (mut intakes, mut exits) = (Vec::new(), Vec::new());
         for (index, Ends { inlet, outlet, state }) in links.into_iter().enumerate() {
-            let worker = Intake::new(Arc::clone(&counts), Arc::clone(&agents), (index, Arc::clone(&state)));
+            let link = (index, Arc::clone(&state));
+            let worker = Intake::new(Arc::clone(&counts), Arc::clone(&agents), Arc::clone(&seals), link);
             let (queue, pressure, stop) = (queue.clone(), Arc::clone(&pressure), Arc::clone(&stop));
             let run = move || run_intake(inlet, &queue, worker, &pressure, &stop);
             let intake = thread::Builder::new().name(format!("intake-{index}")).spawn(run);
@@ -118,7 +131,7 @@ impl Collector {
             exits.push(Exit {
                 outlet,
                 state,
-                acknowledger: Acknowledger::new(options.acknowledge_every),
+                acknowledger: Acknowledger::new(options.acknowledge_every, Arc::clone(&seals)),
                 receipts: Vec::new(),
             });
         }
@@ -172,18 +185,21 @@ fn run_intake(
     stop: &AtomicBool,
 ) -> Result<(), CollectError> {
     while !stop.load(Ordering::Relaxed) {
-        let Some(delivery) = inlet.next(STOP_CHECK)? else { continue };
-        let item = intake.accept(delivery, clock::monotonic());
-        // Without room, the inlet is not read, which stops delivery by the broker.
-        let bytes = item.bytes();
-        while !pressure.add(bytes, STOP_CHECK) {
-            if stop.load(Ordering::Relaxed) {
+        let delivery = inlet.next(STOP_CHECK)?;
+        let now = clock::monotonic();
+        let later = intake.later(now);
+        for item in later.into_iter().chain(delivery.map(|delivery| intake.accept(delivery, now))) {
+            // Without room, the inlet is not read, which stops delivery by the broker.
+            let bytes = item.bytes();
+            while !pressure.add(bytes, STOP_CHECK) {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+            }
+            if queue.send(item).is_err() {
+                // The committer has stopped; its thread returns the error.
                 return Ok(());
             }
-        }
-        if queue.send(item).is_err() {
-            // The committer has stopped; its thread returns the error.
-            return Ok(());
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 use crate::CollectError;
 use crate::counts::Counts;
 use lapwing_fleet::{Identity, IdentityState};
+use lapwing_shared::messages::sealed::SealSecret;
 use lapwing_shared::release::manifest::Digest;
 use lapwing_store::{StoreError, StoreHandle};
 use std::collections::HashMap;
@@ -51,6 +52,8 @@ pub struct Roster {
     state: RwLock<State>,
     /// Number of refreshes that found a change.
     generation: watch::Sender<u64>,
+    /// Secrets of which the agents' seal keys are derived.
+    secrets: RwLock<Arc<[SealSecret]>>,
 }
 
 #[derive(Default)]
@@ -64,7 +67,7 @@ struct State {
 
 impl Default for Roster {
     fn default() -> Self {
-        Self { state: RwLock::default(), generation: watch::channel(0).0 }
+        Self { state: RwLock::default(), generation: watch::channel(0).0, secrets: RwLock::default() }
     }
 }
 
@@ -77,6 +80,11 @@ impl Roster {
     /// True for an enrolled agent that was revoked.
     pub fn is_revoked(&self, name: &str) -> bool {
         self.enrolled(name).is_some_and(|agent| agent.state == IdentityState::Revoked)
+    }
+
+    /// Secrets of which the agents' seal keys are derived, the present one first.
+    pub(crate) fn seal_secrets(&self) -> Arc<[SealSecret]> {
+        Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Number of refreshes that found a change.
@@ -105,6 +113,11 @@ impl Roster {
     /// # Errors
     /// When the store cannot be read. What was read before the error is kept.
     pub fn refresh(&self, store: &StoreHandle) -> Result<(), StoreError> {
+        // First, because an agent gets its certificate after the first secret is stored.
+        let secrets = store.seal_secrets()?;
+        if *secrets != *self.seal_secrets() {
+            *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = secrets.into();
+        }
         self.refresh_from(|revision| store.changed_identities(revision, PAGE_ROWS), IDENTITIES)
     }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 use broker::BrokerLimits;
+use lapwing_fleet::{Claim, TokenTerms};
+use lapwing_shared::messages::sealed::SealKey;
 use lapwing_shared::messages::topics::{Kind, agent_topic};
 use lapwing_shared::messages::{Acknowledgement, AlertState, Message};
 use lapwing_store::testing::postgres::Database;
@@ -105,10 +107,14 @@ fn embedded() -> (Link, SocketAddr, Arc<Counts>) {
 }
 
 fn collect(link: Link, store: impl Into<StoreUrl>, counts: Arc<Counts>) -> Collector {
+    collect_from(link, store, counts, Arc::default())
+}
+
+fn collect_from(link: Link, store: impl Into<StoreUrl>, counts: Arc<Counts>, roster: Arc<Roster>) -> Collector {
     let store = Store::open(store, Limits::default()).unwrap();
     let (retry_pause, acknowledge_every) = (Duration::from_millis(20), Duration::from_millis(50));
     let options = Options { retry_pause, acknowledge_every, ..Options::default() };
-    Collector::start(vec![link.ends], store, options, counts).unwrap()
+    Collector::start(vec![link.ends], store, options, (counts, roster)).unwrap()
 }
 
 #[test]
@@ -127,6 +133,88 @@ fn messages_are_stored_and_acknowledged_end_to_end() {
     assert_eq!(handle.counter(Counter::SampleRowsStored).unwrap(), 2);
     let agents = handle.agents().unwrap();
     assert_eq!((agents[0].name.as_str(), agents[0].run, agents[0].status.is_some()), ("gw-1", 1, true));
+    collector.stop().unwrap();
+}
+
+/// The store's handle, its secret of seals, and a function that enrols agent gw-1 with a key of this fingerprint.
+fn enrolling(folder: &Folder) -> (StoreHandle, [u8; 32], impl Fn(&StoreHandle, u8)) {
+    let handle = Store::open(folder.store(), Limits::default()).unwrap().handle().unwrap();
+    let terms = TokenTerms {
+        group: "home".into(),
+        name: None,
+        uses: 1,
+        until_s: 100,
+        must_be_accepted: false,
+        replaces: false,
+        who: "ann".into(),
+    };
+    let token = handle.add_token(&[5; 16], &terms, 1).unwrap();
+    let secret = handle.begin_seals(&[1; 32]).unwrap();
+    let enrol = move |handle: &StoreHandle, fingerprint| {
+        let claim = Claim { token: Some(token), name: name("gw-1"), fingerprint: [fingerprint; 32] };
+        handle.enrol(&claim, 50, 1).unwrap();
+    };
+    (handle, secret, enrol)
+}
+
+#[test]
+fn the_first_message_of_an_agent_that_enrolled_just_now_waits_until_the_roster_knows_it() {
+    let folder = Folder::new();
+    let (handle, secret, enrol) = enrolling(&folder);
+    let roster = Arc::new(Roster::default());
+    let (link, address, counts) = embedded();
+    let collector = collect_from(link, folder.store(), counts, Arc::clone(&roster));
+    let agent = Agent::connect(address, "gw-1");
+    let key = SealKey::derive(&secret, &[7; 32]);
+    let payload = bytes(&status(1));
+    let seal = key.seal(&agent_topic(&name("gw-1"), Kind::Status), &payload);
+    agent.send_bytes(Kind::Status, [&seal[..], &payload].concat());
+    while collector.counts().received.get() == 0 {
+        thread::yield_now();
+    }
+    enrol(&handle, 7);
+    roster.refresh(&handle).unwrap();
+    let deadline = clock::after(TIMEOUT);
+    while handle.agents().unwrap().first().is_none_or(|agent| agent.status.is_none()) {
+        assert!(clock::monotonic() < deadline, "the status is not stored");
+        thread::yield_now();
+    }
+    let counts = collector.counts().snapshot();
+    assert_eq!((counts.forged, counts.bad_message), (0, 0));
+    collector.stop().unwrap();
+}
+
+#[test]
+fn forged_messages_of_an_enrolled_agent_are_not_stored_and_sealed_ones_get_sealed_acknowledgements() {
+    let folder = Folder::new();
+    let (handle, secret, enrol) = enrolling(&folder);
+    enrol(&handle, 7);
+    let roster = Arc::new(Roster::default());
+    roster.refresh(&handle).unwrap();
+    let (link, address, counts) = embedded();
+    let collector = collect_from(link, folder.store(), counts, roster);
+    let agent = Agent::connect(address, "gw-1");
+    let (key, other) = (SealKey::derive(&secret, &[7; 32]), SealKey::derive(&secret, &[8; 32]));
+    let topic = agent_topic(&name("gw-1"), Kind::Alert);
+    let sealed = |key: &SealKey, number| {
+        let payload = bytes(&alert(1, number, number, AlertState::Opened, (10, 11)));
+        [&key.seal(&topic, &payload)[..], &payload].concat()
+    };
+    agent.send(&alert(1, 1, 1, AlertState::Opened, (10, 11)));
+    agent.send_bytes(Kind::Alert, sealed(&other, 2));
+    agent.send_bytes(Kind::Alert, sealed(&key, 3));
+    let (ack_topic, payload) = agent.received.recv_timeout(TIMEOUT).unwrap();
+    assert!(Acknowledgement::decode(&payload).is_err());
+    let ack = Acknowledgement::decode(key.open(&ack_topic, &payload).unwrap()).unwrap();
+    assert_eq!([1, 2, 3].map(|number| ack.covers(1, number)), [false, false, true]);
+    let deadline = clock::after(TIMEOUT);
+    while collector.counts().forged.get() == 0 {
+        assert!(clock::monotonic() < deadline, "the forged message is not counted");
+        thread::yield_now();
+    }
+    let counts = collector.counts().snapshot();
+    assert_eq!((counts.unsealed, counts.forged, counts.stored), (1, 1, 1));
+    assert_eq!(handle.message_counts().unwrap(), [1, 0, 0]);
     collector.stop().unwrap();
 }
 

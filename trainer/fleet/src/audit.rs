@@ -48,6 +48,8 @@ pub enum AuditAction {
     RevokeIdentity,
     /// An identity got another name.
     RenameIdentity,
+    /// The secret of the agents' seal keys was replaced.
+    ReplaceSeals,
 }
 
 impl AuditAction {
@@ -67,6 +69,7 @@ impl AuditAction {
             Self::AcceptIdentity => "accept-identity",
             Self::RevokeIdentity => "revoke-identity",
             Self::RenameIdentity => "rename-identity",
+            Self::ReplaceSeals => "replace-seals",
         }
     }
 }
@@ -157,6 +160,11 @@ impl AuditEntry {
     /// Another name of an identity.
     pub fn renamed_identity(name: &str, new: &str, who: &str, at_s: u64) -> Self {
         Self::new(AuditAction::RenameIdentity, name, new, who, at_s)
+    }
+
+    /// Another secret of the agents' seal keys.
+    pub fn replaced_seals(who: &str, at_s: u64) -> Self {
+        Self::new(AuditAction::ReplaceSeals, "store", "", who, at_s)
     }
 
     /// New limits of the store.

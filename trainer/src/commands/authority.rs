@@ -1,13 +1,16 @@
 //! The certificate authority of the enrolment port: `authority`.
 
 use super::broker_config::service_name;
+use super::store_args::StoreArgs;
+use super::user;
 use crate::config::{Config, EnrolmentSection};
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
-use lapwing_authority::{Authority, IssuedPem, ROTATION_DAYS};
+use lapwing_authority::{Authority, IssuedPem, ROTATION_DAYS, random};
 use lapwing_common::format::when;
 use lapwing_common::{clock, print_line, private_file};
 use lapwing_shared::release::digest::Hex;
+use lapwing_store::StoreHandle;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -94,6 +97,10 @@ pub(crate) enum AuthorityCommand {
         #[command(flatten)]
         folder: FolderArgs,
     },
+    /// Replace the secret of the agents' seal keys, e.g. after the store was stolen. Agents get their new keys from the
+    /// enrolment port; keys of the secret before it are valid until the next call.
+    #[command(after_help = "Example:\n  lapwing-trainer authority reseal --config /etc/lapwing-trainer/trainer.toml")]
+    Reseal(StoreArgs),
 }
 
 /// `authority`.
@@ -129,6 +136,12 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
             print_line!(
                 "authority {} issues from now on; restart `serve`, and create new tokens",
                 Hex(switched.public_hash())
+            );
+        }
+        AuthorityCommand::Reseal(store) => {
+            StoreHandle::open(&store.url()?)?.replace_seals(&random()?, &user(), now_s)?;
+            print_line!(
+                "run `lapwing-agent enroll` on every gateway, and then this command again: it ends the previous keys"
             );
         }
     }

@@ -285,6 +285,7 @@ fn log_made(order: &Order, made: &Made) {
         in_episode = summary.in_episode,
         called_benign = summary.labelled_benign,
         other_schema = summary.other_schema,
+        revoked = summary.revoked,
         not_teaching = made.not_teaching,
         agents = summary.per_agent.len(),
         gate = made.release.gate.summary(),

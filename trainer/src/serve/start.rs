@@ -105,7 +105,10 @@ impl Server {
             self._idle = ends;
             return Ok(());
         };
-        let collector = Collector::start(ends, store, self.config.options(), Arc::clone(&self.counts))?;
+        let collector = {
+            let shared = (Arc::clone(&self.counts), Arc::clone(&self.roster));
+            Collector::start(ends, store, self.config.options(), shared)?
+        };
         self.collecting = Some(Collecting { collector, log: CounterLog::new(now.monotonic) });
         Ok(())
     }

@@ -248,6 +248,7 @@ pub(crate) static TABLES: [Table; 20] = [
             "who",
             "changed_s",
             "revision",
+            "rows_after",
         ],
     ),
 ];

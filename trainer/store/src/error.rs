@@ -234,6 +234,11 @@ impl StoreError {
         Self::Missing { what: "room for another token: too many have not ended".into(), list: "enroll --list" }
     }
 
+    /// The secret of seals cannot be read.
+    pub(crate) fn damaged_seals() -> Self {
+        Self::Missing { what: "valid secret of seals; make another one".into(), list: "authority reseal" }
+    }
+
     /// No identity with this name.
     pub(crate) fn no_identity(name: &str) -> Self {
         Self::Missing { what: format!("identity `{name}`"), list: "agents identities" }

@@ -37,6 +37,8 @@ pub(crate) const CREATE_IDENTITY: &str = "INSERT INTO identities \
     ?7, ?5, (SELECT coalesce(max(revision), 0) + 1 FROM identities))";
 pub(crate) const REPLACE_IDENTITY: &str = "UPDATE identities SET fingerprint = ?1, group_name = ?2, state = ?3, \
     enrolled_s = ?4, token = ?5, who = ?6, changed_s = ?4, revision = (SELECT max(revision) + 1 FROM identities) WHERE id = ?7";
+/// Before an identity gets another key: the rows of a revoked one never train.
+pub(crate) const DISTRUST: &str = "UPDATE identities SET rows_after = ?1 WHERE id = ?2 AND state = 'revoked'";
 pub(crate) const COUNT_CERTIFICATE: &str = "UPDATE identities SET issued = issued + 1, until_s = ?1, \
     revision = (SELECT max(revision) + 1 FROM identities) WHERE id = ?2";
 pub(crate) const SET_IDENTITY_STATE: &str = "UPDATE identities SET state = ?1, who = ?2, changed_s = ?3, \

@@ -26,6 +26,7 @@ mod places;
 mod positions;
 mod row_store;
 mod rows;
+mod seal_rows;
 mod segment_fields;
 mod segment_rows;
 mod shares;

@@ -54,7 +54,11 @@ statements! {
     UNLABELLED_BY_AGENT = "SELECT agents.name, count(*), sum(limit_nats) FROM \
                            (SELECT agent, highest_limit_nats AS limit_nats FROM episodes \
                             WHERE label IS NULL AND highest_limit_nats > 0 ORDER BY agent, episode) AS unlabelled \
-                           JOIN agents ON agents.id = unlabelled.agent GROUP BY agents.name";
+                           JOIN agents ON agents.id = unlabelled.agent WHERE agents.name NOT IN \
+                           (SELECT name FROM identities WHERE state = 'revoked') GROUP BY agents.name";
+    DISTRUSTED = "SELECT agents.id, CASE WHEN identities.state = 'revoked' THEN {} ELSE identities.rows_after END \
+                  FROM identities JOIN agents ON agents.name = identities.name \
+                  WHERE identities.state = 'revoked' OR identities.rows_after > 0", i64::MAX;
     EXTENTS = "SELECT agent, first_ns, last_ns, CASE WHEN label = 'benign' THEN 1 ELSE 0 END FROM episodes";
 
     NEWEST_BATCHES = "SELECT {BATCH} WHERE samples.id IN (SELECT max(id) FROM samples WHERE id <= ?1 GROUP BY agent)";

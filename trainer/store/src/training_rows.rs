@@ -6,6 +6,7 @@
 //! packets. A marked row outside all episodes is returned as suspect: its host never raised an alert. Such rows are the
 //! most unusual part of normal traffic. They calibrate thresholds, which would be too low without them, but they do not
 //! train. Rows younger than [`UNDECIDED`] are excluded, because their alert may still follow.
+//! Rows of revoked agents are excluded, whenever they were stored: whoever controls an agent can teach what it likes.
 
 use crate::error::StoreError;
 use crate::received::stored_ns;
@@ -64,6 +65,8 @@ pub struct RowSummary {
     pub in_episode: u64,
     /// Returned rows of alert episodes that an operator labelled benign.
     pub labelled_benign: u64,
+    /// Excluded rows of revoked agents, and of revoked keys that had the name of an agent before it.
+    pub revoked: u64,
     /// Excluded rows of other feature schemas.
     pub other_schema: u64,
     /// Excluded batches (not rows) that no longer decode.
@@ -95,6 +98,8 @@ pub struct TrainingRows<'handle> {
     spans: BTreeMap<i64, Vec<Span>>,
     /// By agent id: up to this time, it is certain whether an alert followed a marked row.
     decided_ns: BTreeMap<i64, i64>,
+    /// By agent id: rows up to this position in the order of arrival are excluded.
+    distrusted: BTreeMap<i64, u64>,
     summary: RowSummary,
 }
 
@@ -107,6 +112,7 @@ impl<'handle> TrainingRows<'handle> {
         Ok(Self {
             spans: spans(store)?,
             decided_ns: decided_ns(store, &snapshot)?,
+            distrusted: store.distrusted()?,
             rows: StoredRows::new(store, schema, filter, 0, snapshot)?,
             summary,
         })
@@ -145,6 +151,10 @@ impl TrainingRows<'_> {
 
     /// Decides the use of a row and counts it.
     fn classify_use(&mut self, agent: i64, row: &Row) -> Use {
+        if self.distrusted.get(&agent).is_some_and(|up_to| row.arrival <= *up_to) {
+            self.summary.revoked += 1;
+            return Use::Exclude;
+        }
         let usage = if row.in_episode { self.use_of_marked(agent, stored_ns(row.at)) } else { Use::Train };
         match usage {
             Use::Exclude => {

@@ -9,6 +9,7 @@ mod copies;
 mod episodes;
 mod groups;
 mod identities;
+mod seals;
 mod segments;
 
 pub use agents::{Agents, MAX_SILENCED};
@@ -17,6 +18,7 @@ pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
 pub use identities::{Identities, IdentityFilter};
+pub use seals::Seals;
 pub use segments::Segments;
 
 use crate::committed::Committed;
@@ -315,13 +317,20 @@ pub trait Samples {
     /// When the store cannot be read.
     fn agent_names(&self) -> Result<BTreeMap<i64, String>, StoreError>;
 
+    /// By agent: the position in the order of arrival up to which its rows do not train; the highest for a revoked agent.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn distrusted(&self) -> Result<BTreeMap<i64, u64>, StoreError>;
+
     /// Every episode's extent.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn episode_extents(&self) -> Result<Vec<EpisodeExtent>, StoreError>;
 
-    /// Alert episodes without a label, of these agents only; `None`: of all. Test alerts, which have no limit, do not count.
+    /// Alert episodes without a label, of these agents only; `None`: of all. Test alerts, which have no limit, and those of
+    /// revoked agents do not count.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -360,6 +369,7 @@ pub trait Handle:
     + Maintenance
     + Releases
     + Samples
+    + Seals
     + Segments
     + Send
 {

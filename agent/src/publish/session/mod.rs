@@ -8,6 +8,7 @@
 
 mod publications;
 mod retry;
+pub(crate) mod seal;
 mod update;
 
 use super::rate::{Limit, Recent};
@@ -18,10 +19,11 @@ use crate::update::engine::{EngineFactory, InstalledRelease};
 use crate::update::store::{RolledBack, Store};
 use heapless::String as Fixed;
 use lapwing_shared::messages::topics::{Kind, Topic, agent_topic, release_topic};
-use lapwing_shared::messages::{Acknowledgement, AgentName, Body, Update, UpdateStep};
+use lapwing_shared::messages::{AgentName, Body, Update, UpdateStep};
 use lapwing_shared::release::accept::Verified;
 use lapwing_shared::release::download::Download;
 use retry::Retry;
+use seal::Seal;
 use std::collections::VecDeque;
 
 /// Time after which a missing chunk is requested again, milliseconds.
@@ -91,6 +93,10 @@ pub(crate) struct Session<D, F: EngineFactory> {
     forged: Recent,
     /// Other manifests that were reported lately.
     reported: Recent,
+    /// `None` without an identity.
+    seal: Option<Seal>,
+    /// Acknowledgements that were rejected.
+    rejected_acks: u64,
     invalid_acks: Limit,
     restarts: Limit,
     actions: VecDeque<Action>,
@@ -130,6 +136,8 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             rejected: 0,
             forged: Recent::default(),
             reported: Recent::default(),
+            seal: None,
+            rejected_acks: 0,
             invalid_acks: Limit::default(),
             restarts: Limit::default(),
             actions: VecDeque::new(),
@@ -269,14 +277,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
     /// A message arrived. `now_s` is the wall clock, if it is set.
     pub(crate) fn message(&mut self, topic: &str, payload: &[u8], now_ms: u64, now_s: Option<u64>) {
         match Topic::parse(topic) {
-            Some(Topic::Agent(agent, Kind::Ack)) if agent == self.agent => match Acknowledgement::decode(payload) {
-                Ok(ack) => self.outbox.acknowledged(&ack),
-                Err(error) => {
-                    if let Some(suppressed) = self.invalid_acks.allow(now_ms) {
-                        tracing::warn!(%error, suppressed, "invalid acknowledgement");
-                    }
-                }
-            },
+            Some(Topic::Agent(agent, Kind::Ack)) if agent == self.agent => {
+                self.acknowledgement(topic, payload, now_ms);
+            }
             Some(Topic::Release(group)) if group == self.store.terms().group => self.release(payload, now_ms, now_s),
             Some(Topic::Chunk(sha256, number)) => self.chunk(&sha256, number, payload, now_ms),
             _ => tracing::debug!(topic, "ignoring a message on an unexpected topic"),
@@ -294,6 +297,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
                 health.outbox_dropped_alerts = counts.dropped_alerts;
                 health.outbox_dropped_telemetry = counts.dropped_telemetry;
                 health.outbox_waiting = counts.waiting;
+                health.detector.rejected_acknowledgements = self.rejected_acks;
                 Body::Health(health)
             }
             FromPipeline::ClockSet { shift_ns, now_s } => {
@@ -382,3 +386,7 @@ mod day_tests;
 #[cfg(test)]
 #[path = "abuse_tests.rs"]
 mod abuse_tests;
+
+#[cfg(test)]
+#[path = "seal_tests.rs"]
+mod seal_tests;

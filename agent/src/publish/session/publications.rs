@@ -18,7 +18,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         let body = Body::Status(self.status_body(online));
         let message = Message { run: self.outbox.run(), number: 0, sent_s: self.now_s, body };
         let payload = message.encode(&mut vec![0; MESSAGE_BYTES]).ok()?.to_vec();
-        Some((agent_topic(&self.agent, Kind::Status).to_string(), payload))
+        let topic = agent_topic(&self.agent, Kind::Status);
+        let payload = self.sealed(Kind::Status, &topic, payload);
+        Some((topic.to_string(), payload))
     }
 
     fn status_body(&self, online: bool) -> Status {
@@ -38,10 +40,10 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         }
     }
 
-    /// Longest payload that the broker accepts on any topic of this agent, bytes.
+    /// Longest payload without a seal that the broker accepts on any topic of this agent, bytes.
     pub(super) fn payload_limit(&self) -> usize {
         let longest = Kind::ALL.map(|kind| publish_overhead(&agent_topic(&self.agent, kind)));
-        self.packet_bytes.saturating_sub(longest.into_iter().max().unwrap_or(0))
+        self.packet_bytes.saturating_sub(longest.into_iter().max().unwrap_or(0) + self.seal_bytes())
     }
 
     pub(super) fn publish_status(&mut self) {
@@ -69,7 +71,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
                 Body::Update(_) => Kind::Update,
             };
             let id = Some(outgoing.id).filter(|(_, number)| *number > 0);
-            self.publish_message(agent_topic(&self.agent, kind).to_string(), outgoing.payload, id);
+            let topic = agent_topic(&self.agent, kind);
+            let payload = self.sealed(kind, &topic, outgoing.payload);
+            self.publish_message(topic.to_string(), payload, id);
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::disk::power::PowerDisk;
 use crate::outbox::Limits;
 use crate::update::halver::{Halver, Halvers};
-use lapwing_shared::messages::Message;
+use lapwing_shared::messages::{Acknowledgement, Message};
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
 use lapwing_shared::release::testing::{artifact_bytes, manifest, signed, terms};
 use lapwing_shared::release::trial::TrialVerdict;

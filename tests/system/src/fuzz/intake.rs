@@ -73,8 +73,8 @@ impl Intake {
         let options = Options { acknowledge_every: Duration::from_millis(20), ..Options::default() };
         let (inlet, outlet) = (Box::new(Feed(deliveries)), Box::new(Sink(publications)));
         let state = Arc::new(LinkState::new("fuzz"));
-        let collector =
-            Collector::start(vec![Ends { inlet, outlet, state }], store, options, Arc::new(Counts::default()));
+        let shared = (Arc::new(Counts::default()), Arc::default());
+        let collector = Collector::start(vec![Ends { inlet, outlet, state }], store, options, shared);
         let collector = collector.map_err(|error| error.to_string())?;
         let agent = AgentName::try_from("real").map_err(|_| "an agent's name")?;
         let maker = Maker::new(RUN, 1, 1, 7);

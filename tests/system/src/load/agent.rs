@@ -3,8 +3,10 @@
 use super::messages::Maker;
 use super::{LoadOptions, Tally, identities, now};
 use bytes::BytesMut;
+use lapwing_shared::messages::sealed::SealKey;
 use lapwing_shared::messages::topics::{Kind, agent_topic};
 use lapwing_shared::messages::{Acknowledgement, AgentName};
+use lapwing_shared::release::digest::{parse_digest, sha256};
 use rumqttc::v5::mqttbytes::v5::{Connect, Filter, Packet, PingReq, PubAck, Publish, Subscribe};
 use rumqttc::v5::mqttbytes::{Error, QoS};
 use rustls::ClientConfig;
@@ -70,6 +72,7 @@ pub(crate) struct Agent {
     id: u32,
     shared: Arc<Shared>,
     maker: Maker,
+    seal: Option<SealKey>,
     /// Brokers tried so far, from the agent's first choice.
     tried: usize,
     next: u64,
@@ -86,10 +89,12 @@ impl Agent {
     pub(crate) fn new(id: u32, shared: Arc<Shared>) -> Self {
         let name = AgentName::try_from(format!("load-{id}").as_str()).unwrap_or_default();
         let LoadOptions { run, rows, alert_every, .. } = shared.options;
+        let secret = shared.options.seal_secret.as_deref().and_then(parse_digest);
+        let seal = secret.map(|secret| SealKey::derive(&secret, &sha256(name.as_bytes())));
         let maker = Maker::new(run, rows, alert_every, id);
         let (waiting, out) = (BTreeMap::new(), BytesMut::new());
         let (tried, reported) = (id as usize, now());
-        Self { name, id, shared, maker, tried, next: 1, waiting, packet: 0, ready: None, reported, out }
+        Self { name, id, shared, maker, seal, tried, next: 1, waiting, packet: 0, ready: None, reported, out }
     }
 
     /// Runs until everything is sent and acknowledged, or until patience ends. Returns the agent's name and the highest
@@ -219,7 +224,11 @@ impl Agent {
     }
 
     fn acknowledged(&mut self, payload: &[u8]) {
-        let Ok(acknowledgement) = Acknowledgement::decode(payload) else { return };
+        let topic = agent_topic(&self.name, Kind::Ack);
+        let opened = self.seal.as_ref().map_or(Ok(payload), |seal| seal.open(&topic, payload));
+        let Some(acknowledgement) = opened.ok().and_then(|payload| Acknowledgement::decode(payload).ok()) else {
+            return;
+        };
         let before = self.waiting.len();
         if acknowledgement.run == self.shared.options.run {
             self.waiting = self.waiting.split_off(&(acknowledgement.up_to + 1));
@@ -236,7 +245,12 @@ impl Agent {
         }
         self.reported = now();
         let topic = agent_topic(&self.name, Kind::Health);
-        let publish = Publish::new(topic.as_str(), QoS::AtMostOnce, self.maker.health().to_vec(), None);
+        let publish = Publish::new(
+            topic.as_str(),
+            QoS::AtMostOnce,
+            sealed(self.seal.as_ref(), &topic, self.maker.health()),
+            None,
+        );
         Packet::Publish(publish).write(&mut self.out, None)?;
         self.shared.tally.health.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -267,11 +281,19 @@ impl Agent {
     fn send(&mut self, number: u64) -> Result<(), Error> {
         let (kind, payload) = self.maker.make(number);
         let topic = agent_topic(&self.name, kind);
-        let mut publish = Publish::new(topic.as_str(), QoS::AtLeastOnce, payload.to_vec(), None);
+        let mut publish =
+            Publish::new(topic.as_str(), QoS::AtLeastOnce, sealed(self.seal.as_ref(), &topic, payload), None);
         self.packet = self.packet.checked_add(1).unwrap_or(1);
         publish.pkid = self.packet;
         Packet::Publish(publish).write(&mut self.out, None)?;
         self.waiting.insert(number, now());
         Ok(())
+    }
+}
+
+fn sealed(seal: Option<&SealKey>, topic: &str, payload: &[u8]) -> Vec<u8> {
+    match seal {
+        Some(seal) => [&seal.seal(topic, payload)[..], payload].concat(),
+        None => payload.to_vec(),
     }
 }

@@ -66,6 +66,10 @@ pub struct LoadOptions {
     /// Run number of the agents.
     #[arg(long, default_value_t = 1)]
     pub run: u64,
+    /// Seal every message, with the key that a trainer with this secret (64 hexadecimal digits, setting `seal-secret` of its
+    /// store) gives to an identity whose fingerprint is the SHA-256 of the agent's name.
+    #[arg(long, value_name = "SECRET")]
+    pub seal_secret: Option<String>,
     /// At the end, write the highest acknowledged number of each agent to this file: lines of `agent number`.
     #[arg(long)]
     pub ledger: Option<PathBuf>,

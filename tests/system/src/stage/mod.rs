@@ -7,6 +7,7 @@ pub mod brokers;
 pub mod gateway;
 pub mod listener;
 pub mod mosquitto;
+pub mod operator;
 pub mod packets;
 pub mod ports;
 pub mod postgres;

@@ -3,6 +3,7 @@
 use super::PATIENCE;
 use super::ports::free_port;
 use lapwing_shared::messages::Message;
+use lapwing_shared::messages::sealed::{SEAL_BYTES, SEALED};
 use lapwing_shared::messages::topics::{Kind, Topic, agents_filter};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
@@ -162,7 +163,9 @@ impl Mosquitto {
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
                         let topic = std::str::from_utf8(&publish.topic).unwrap();
                         assert!(matches!(Topic::parse(topic), Some(Topic::Agent(_, Kind::Alert))));
-                        let message = Message::decode(&publish.payload).unwrap();
+                        let sealed = publish.payload.first() == Some(&SEALED);
+                        let payload = publish.payload.get(if sealed { SEAL_BYTES } else { 0 }..).unwrap();
+                        let message = Message::decode(payload).unwrap();
                         if sender.send((message.run, message.number)).is_err() {
                             return;
                         }

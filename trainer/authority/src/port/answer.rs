@@ -2,11 +2,13 @@
 
 use crate::authority::Authority;
 use crate::issue::Subject;
+use crate::secret::random;
 use lapwing_fleet::{Claim, Decision, Identity, IdentityState};
 use lapwing_shared::enrolment::{
     Binding, Certificate, CertificateRequest, Enrolled, EnrolmentRequest, EnrolmentResponse, Proof, Refusal,
     SECRET_BYTES, is_proven_by_key, is_proven_by_token,
 };
+use lapwing_shared::messages::sealed::SealKey;
 use lapwing_shared::release::name::parse_name;
 use lapwing_store::{StoreError, StoreHandle};
 use rustls::pki_types::CertificateDer;
@@ -125,6 +127,15 @@ impl Registrar {
         })
     }
 
+    /// The key that the agent has in common with the collectors: derived, so that the store keeps none of the agents' keys.
+    fn seal_key(&self, request: &CertificateRequest) -> Result<SealKey, Box<dyn std::error::Error>> {
+        let secret = match self.store.seal_secrets()?.first() {
+            Some(secret) => *secret,
+            None => self.store.begin_seals(&random()?)?,
+        };
+        Ok(SealKey::derive(&secret, &request.fingerprint()))
+    }
+
     fn issue(
         &self,
         request: &CertificateRequest,
@@ -144,6 +155,7 @@ impl Registrar {
             keys: texts(&self.grants.keys)?,
             issued_s: now_s,
             until_s,
+            seal: Some(self.seal_key(request)?),
         })
     }
 }

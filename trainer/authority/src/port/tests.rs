@@ -4,6 +4,7 @@ use super::attempts::MOST_FAILED;
 use super::*;
 use lapwing_fleet::{IdentityState, TokenTerms};
 use lapwing_shared::enrolment::{AgentKey, Enrolled, EnrolmentRequest, Proof, Token, key_proof, token_proof};
+use lapwing_shared::messages::sealed::SealKey;
 use lapwing_shared::release::name::parse_name;
 use lapwing_store::testing::Folder;
 use lapwing_store::{Limits, Store};
@@ -295,4 +296,23 @@ fn a_thousand_agents_enrol_with_one_token_each_with_its_own_certificate() {
     assert_eq!(refused(site.enrol(&token, "one-more", &key(5_000))), Refusal::TokenUsed);
     eprintln!("1,000 agents enrolled in {took:?}");
     assert!(took < Duration::from_secs(120), "{took:?}");
+}
+
+#[test]
+fn an_agent_gets_the_key_for_seals_that_collectors_derive_and_a_new_one_after_a_replacement() {
+    let site = Site::new();
+    let token = site.token(|terms| terms.uses = 2);
+    let seal = |response| match response {
+        EnrolmentResponse::Enrolled(enrolled) => enrolled.seal.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let (first, other) = (key(1), key(2));
+    let issued = seal(site.enrol(&token, "attic", &first));
+    let derived = |secret: &[u8; 32]| SealKey::derive(secret, &first.fingerprint());
+    let secrets = site.handle.seal_secrets().unwrap();
+    assert_eq!((secrets.len(), &issued), (1, &derived(&secrets[0])));
+    assert_ne!(seal(site.enrol(&token, "loft", &other)), issued);
+    assert_eq!(seal(site.send(|binding| by_key("attic", &first, binding))), issued, "a renewal");
+    site.handle.replace_seals(&[3; 32], "ann", 1).unwrap();
+    assert_eq!(seal(site.send(|binding| by_key("attic", &first, binding))), derived(&[3; 32]));
 }

@@ -7,11 +7,12 @@
 )]
 
 use super::TestStore;
-use crate::testing::name;
+use crate::testing::{SCHEMA, alert, name, received, samples};
 use crate::traits::IdentityFilter;
 use crate::{AuditFilter, Limits, StoreHandle};
 use lapwing_fleet::{Claim, Decision, Identity, IdentityState, TokenTerms};
 use lapwing_shared::enrolment::Refusal;
+use lapwing_shared::messages::AlertState;
 
 const NOW_S: u64 = 1_000_000;
 const YEAR_S: u64 = 365 * 86_400;
@@ -168,4 +169,56 @@ pub fn tokens_end_and_are_forgotten<T: TestStore>() {
     let later_s = NOW_S + 365 * 86_400;
     let third = handle.add_token(&[7; 16], &TokenTerms { until_s: later_s + 1, ..terms() }, later_s).unwrap();
     assert!(third > second && handle.token(first).unwrap().is_none());
+}
+
+/// Times of the rows that train, and the number of excluded ones of revoked keys.
+fn trained(handle: &StoreHandle) -> (Vec<u64>, u64) {
+    let mut rows = handle.training_rows(&SCHEMA).unwrap();
+    let times = rows.by_ref().map(|row| row.unwrap().at.as_secs()).collect();
+    (times, rows.summary().revoked)
+}
+
+pub fn rows_of_a_revoked_agent_do_not_train_and_its_episodes_stay<T: TestStore>() {
+    let folder = T::new();
+    let mut store = folder.open(Limits::default());
+    let handle = store.handle().unwrap();
+    let token = handle.add_token(&[5; 16], &terms(), NOW_S).unwrap();
+    enrolled(&handle, &claim("attic", 1, Some(token)), NOW_S);
+    let batch = [
+        received("attic", &samples(1, 1, &[(1000, false)])),
+        received("attic", &alert(1, 2, 77, AlertState::Closed, (1000, 1020))),
+        received("loft", &samples(1, 1, &[(2000, false)])),
+    ];
+    store.commit(&batch, 5).unwrap();
+    assert_eq!((trained(&handle), handle.unlabelled().unwrap().episodes), ((vec![1000, 2000], 0), 1));
+    handle.set_identity_state(&handle.identity("attic").unwrap(), IdentityState::Revoked, "eve", NOW_S).unwrap();
+    assert_eq!((trained(&handle), handle.unlabelled().unwrap().episodes), ((vec![2000], 1), 0));
+    assert_eq!(handle.message_counts().unwrap(), [1, 2, 0], "alerts and samples stay");
+    // After the end of its certificate, another key gets the name.
+    let later_s = NOW_S + YEAR_S;
+    let replaces = TokenTerms { name: Some("attic".into()), replaces: true, until_s: later_s + 60, ..terms() };
+    let token = handle.add_token(&[6; 16], &replaces, later_s).unwrap();
+    enrolled(&handle, &claim("attic", 7, Some(token)), later_s);
+    store.commit(&[received("attic", &samples(2, 1, &[(3000, false)]))], 6).unwrap();
+    assert_eq!(trained(&handle), (vec![2000, 3000], 1), "rows of the revoked key never train");
+    // Another replacement, of a key that was not revoked, keeps its rows.
+    let token = handle.add_token(&[7; 16], &replaces, later_s).unwrap();
+    enrolled(&handle, &claim("attic", 8, Some(token)), later_s);
+    store.commit(&[received("attic", &samples(3, 1, &[(4000, false)]))], 7).unwrap();
+    assert_eq!(trained(&handle), (vec![2000, 3000, 4000], 1));
+}
+
+pub fn a_secret_of_seals_is_stored_once_and_the_previous_one_is_kept<T: TestStore>() {
+    let folder = T::new();
+    let handle = handle(&folder);
+    assert_eq!(handle.seal_secrets().unwrap(), [[0; 32]; 0]);
+    assert_eq!(handle.begin_seals(&[1; 32]).unwrap(), [1; 32]);
+    assert_eq!(handle.begin_seals(&[2; 32]).unwrap(), [1; 32], "another process was first");
+    handle.replace_seals(&[3; 32], "eve", NOW_S).unwrap();
+    assert_eq!(handle.seal_secrets().unwrap(), [[3; 32], [1; 32]]);
+    handle.replace_seals(&[4; 32], "eve", NOW_S).unwrap();
+    assert_eq!(handle.seal_secrets().unwrap(), [[4; 32], [3; 32]]);
+    let entries = handle.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).unwrap().records;
+    let actions: Vec<_> = entries.iter().map(|entry| (entry.who.as_str(), entry.action.as_str())).collect();
+    assert_eq!(actions, [("eve", "replace-seals"); 2]);
 }

@@ -108,6 +108,8 @@ macro_rules! contract_tests {
             identities::an_operator_accepts_revokes_and_renames_what_a_list_showed,
             identities::a_token_replaces_the_key_of_its_name,
             identities::a_reader_finds_every_change_of_an_identity_by_its_revision,
+            identities::rows_of_a_revoked_agent_do_not_train_and_its_episodes_stay,
+            identities::a_secret_of_seals_is_stored_once_and_the_previous_one_is_kept,
             identities::tokens_end_and_are_forgotten,
             releases::releases_are_listed_newest_first_for_each_group,
             releases::a_held_release_is_decided_once,

@@ -3,13 +3,13 @@
 use super::fields::searched;
 use super::schema::Lock;
 use super::session::{Queried, Session};
-use super::{PostgresHandle, audit};
+use super::{PostgresHandle, arrivals, audit};
 use crate::error::StoreError;
 use crate::fields::Fields;
 use crate::identity_rows::{
-    ADD_TOKEN, CHANGED_IDENTITIES, COUNT_CERTIFICATE, CREATE_IDENTITY, END_TOKEN, ENDED_TOKENS_S, FORGET_TOKENS,
-    IDENTITIES, IDENTITIES_IN_STATE, IDENTITY_OF_KEY, IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY, REPLACE_IDENTITY,
-    SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, changed_identity, identity, token,
+    ADD_TOKEN, CHANGED_IDENTITIES, COUNT_CERTIFICATE, CREATE_IDENTITY, DISTRUST, END_TOKEN, ENDED_TOKENS_S,
+    FORGET_TOKENS, IDENTITIES, IDENTITIES_IN_STATE, IDENTITY_OF_KEY, IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY,
+    REPLACE_IDENTITY, SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, changed_identity, identity, token,
 };
 use crate::traits::{Identities, IdentityFilter};
 use lapwing_fleet::{AuditEntry, Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
@@ -44,7 +44,11 @@ fn carry_out(session: &mut Session, claim: &Claim, known: &Known, decision: &Dec
             let name = claim.name.as_str();
             session.change(CREATE_IDENTITY, &[&name, &fingerprint, group, &state, &now_s, &token, who])
         }
-        Some(id) => session.change(REPLACE_IDENTITY, &[&fingerprint, group, &state, &now_s, &token, who, &id]),
+        Some(id) => {
+            let newest = arrivals::newest_settled(session)?;
+            session.change(DISTRUST, &[&newest, &id])?;
+            session.change(REPLACE_IDENTITY, &[&fingerprint, group, &state, &now_s, &token, who, &id])
+        }
     }
     .map(drop)
 }

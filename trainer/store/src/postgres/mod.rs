@@ -48,6 +48,7 @@ mod schemas;
 mod segment_changes;
 #[cfg(test)]
 mod segment_tests;
+mod seals;
 mod segments;
 mod session;
 mod tally;

@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::fields::{self, Fields};
 use crate::rows::{EpisodeExtent, EpisodeSpan, StoredBatch, Unlabelled};
 use crate::statements::{
-    AGENT_NAMES, BATCHES, EXTENTS, NEWEST_BATCHES, OVERLAPPING, PAYLOADS_OF_EPISODE, ROWS_OF_OTHER_SCHEMAS,
+    AGENT_NAMES, BATCHES, DISTRUSTED, EXTENTS, NEWEST_BATCHES, OVERLAPPING, PAYLOADS_OF_EPISODE, ROWS_OF_OTHER_SCHEMAS,
     UNLABELLED_BY_AGENT,
 };
 use crate::traits::Samples;
@@ -36,6 +36,11 @@ impl Samples for PostgresHandle {
         let values = schema.as_slice();
         let rows = self.read(|session| session.row(&ROWS_OF_OTHER_SCHEMAS, &[&values], |row| row.unsigned(0)))?;
         Ok(rows.unwrap_or(0))
+    }
+
+    fn distrusted(&self) -> Result<BTreeMap<i64, u64>, StoreError> {
+        let positions = self.read(|session| session.rows(&DISTRUSTED, &[], fields::position))?;
+        Ok(positions.into_iter().collect())
     }
 
     fn agent_names(&self) -> Result<BTreeMap<i64, String>, StoreError> {

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0004_audit.sql"),
     include_str!("../../migrations/postgres/0005_identities.sql"),
     include_str!("../../migrations/postgres/0006_identity_revisions.sql"),
+    include_str!("../../migrations/postgres/0007_distrusted_rows.sql"),
 ];
 
 /// Newest schema version.

@@ -1,11 +1,12 @@
 //! Tokens that enrol agents, and the agents' identities.
 
+use super::samples::newest_batch;
 use super::{SqliteHandle, audit};
 use crate::error::StoreError;
 use crate::identity_rows::{
-    ADD_TOKEN, CHANGED_IDENTITIES, COUNT_CERTIFICATE, CREATE_IDENTITY, END_TOKEN, ENDED_TOKENS_S, FORGET_TOKENS,
-    IDENTITIES, IDENTITIES_IN_STATE, IDENTITY_OF_KEY, IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY, REPLACE_IDENTITY,
-    SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, changed_identity, identity, token,
+    ADD_TOKEN, CHANGED_IDENTITIES, COUNT_CERTIFICATE, CREATE_IDENTITY, DISTRUST, END_TOKEN, ENDED_TOKENS_S,
+    FORGET_TOKENS, IDENTITIES, IDENTITIES_IN_STATE, IDENTITY_OF_KEY, IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY,
+    REPLACE_IDENTITY, SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, changed_identity, identity, token,
 };
 use crate::traits::{Identities, IdentityFilter};
 use lapwing_fleet::{AuditEntry, Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
@@ -34,7 +35,10 @@ impl SqliteHandle {
                 let values = (claim.name.as_str(), fingerprint, group, state, now_s, token, who);
                 self.execute(CREATE_IDENTITY, values)
             }
-            Some(id) => self.execute(REPLACE_IDENTITY, (fingerprint, group, state, now_s, token, who, id)),
+            Some(id) => {
+                self.execute(DISTRUST, (newest_batch(&self.connection)?, id))?;
+                self.execute(REPLACE_IDENTITY, (fingerprint, group, state, now_s, token, who, id))
+            }
         }
         .map(drop)
     }

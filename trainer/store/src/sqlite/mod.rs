@@ -32,6 +32,7 @@ mod prune;
 mod releases;
 mod samples;
 pub(crate) mod schema;
+mod seals;
 mod segments;
 mod write;
 

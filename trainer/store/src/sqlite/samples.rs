@@ -6,7 +6,7 @@ use crate::error::StoreError;
 use crate::fields;
 use crate::rows::{EpisodeExtent, EpisodeSpan, StoredBatch, Unlabelled};
 use crate::statements::{
-    AGENT_NAMES, BATCHES, EXTENTS, NEWEST_BATCHES, OVERLAPPING, PAYLOADS_OF_EPISODE, ROWS_OF_OTHER_SCHEMAS,
+    AGENT_NAMES, BATCHES, DISTRUSTED, EXTENTS, NEWEST_BATCHES, OVERLAPPING, PAYLOADS_OF_EPISODE, ROWS_OF_OTHER_SCHEMAS,
     UNLABELLED_BY_AGENT,
 };
 use crate::traits::Samples;
@@ -44,6 +44,12 @@ impl Samples for SqliteHandle {
     fn rows_of_other_schemas(&self, schema: &SchemaId) -> Result<u64, StoreError> {
         let rows = self.connection.query_row(&ROWS_OF_OTHER_SCHEMAS, [schema], |row| row.get::<_, i64>(0));
         rows.map(i64::cast_unsigned).map_err(self.sql())
+    }
+
+    fn distrusted(&self) -> Result<BTreeMap<i64, u64>, StoreError> {
+        self.rows(&DISTRUSTED, [], |row| fields::position(row))
+            .map(|positions| positions.into_iter().collect())
+            .map_err(self.sql())
     }
 
     fn agent_names(&self) -> Result<BTreeMap<i64, String>, StoreError> {

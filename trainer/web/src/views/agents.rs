@@ -162,6 +162,8 @@ pub(crate) struct HealthView {
     pub(crate) initiators_forgotten: u64,
     /// Damaged blocks of its capture rings; the remaining packets of each were skipped.
     pub(crate) damaged_blocks: u64,
+    /// Acknowledgements that it rejected: invalid, or without the trainer's seal.
+    pub(crate) rejected_acknowledgements: u64,
 }
 
 impl UpdateView {
@@ -251,6 +253,7 @@ impl HealthView {
             flooding_sources: health.detector.flooding_sources,
             initiators_forgotten: health.detector.initiators_forgotten,
             damaged_blocks: health.detector.damaged_blocks,
+            rejected_acknowledgements: health.detector.rejected_acknowledgements,
         }
     }
 }
