@@ -10,6 +10,7 @@ pub mod episodes;
 pub mod floods;
 pub mod groups;
 pub mod identities;
+pub mod renewals;
 pub mod jobs;
 pub mod messages;
 pub mod releases;
@@ -108,6 +109,9 @@ macro_rules! contract_tests {
             identities::an_operator_accepts_revokes_and_renames_what_a_list_showed,
             identities::a_token_replaces_the_key_of_its_name,
             identities::tokens_end_and_are_forgotten,
+            renewals::a_request_gets_one_response_which_one_process_takes,
+            renewals::only_accepted_identities_may_ask,
+            renewals::a_certificate_is_issued_after_half_of_the_life_of_the_last_one,
             releases::releases_are_listed_newest_first_for_each_group,
             releases::a_held_release_is_decided_once,
             releases::counters_add_up_and_are_replaced,
