@@ -186,6 +186,10 @@ pub(crate) struct Report {
     pub(crate) rejected_manifests: u64,
     /// The broker that the agent uses or tries, without the login.
     pub(crate) broker_url: String,
+    /// End of the agent's certificate, seconds since the epoch; `None` without one.
+    pub(crate) certificate_until_s: Option<u64>,
+    /// The broker rejected the certificate because it has expired.
+    pub(crate) certificate_expired: bool,
 }
 
 impl Report {

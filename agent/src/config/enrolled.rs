@@ -74,10 +74,13 @@ impl Config {
             ));
         }
         if now_s >= until_s {
-            warnings.push("the certificate has expired; run `lapwing-agent enroll` to renew it".into());
+            warnings.push("the certificate has expired; the agent renews it at the enrolment port".into());
         } else if until_s - now_s < WARNING_S {
             let days = (until_s - now_s) / 86_400;
-            warnings.push(format!("the certificate expires in {days} days; run `lapwing-agent enroll` to renew it"));
+            warnings.push(format!(
+                "the certificate expires in {days} days, and was not renewed over MQTT; `lapwing-agent enroll` renews it at \
+                 the enrolment port"
+            ));
         }
         if self.mqtt.brokers().iter().any(|broker| !broker.tls) {
             warnings.push("mqtt:// does not use the certificate; use mqtts://".into());

@@ -53,9 +53,42 @@ pub(crate) struct Connection {
     urls: Vec<BrokerUrl>,
     client_id: String,
     #[cfg(feature = "tls")]
-    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
+    tls: Tls,
+    /// The next connection uses the last certificate.
+    uses_last: bool,
     report: SharedReport,
     seed: u64,
+}
+
+/// TLS to the brokers.
+#[cfg(feature = "tls")]
+#[derive(Clone, Debug)]
+struct Tls {
+    ca_pem: Option<Vec<u8>>,
+    newest: Option<std::sync::Arc<rustls::ClientConfig>>,
+    /// With the last certificate, until a broker has accepted the newest.
+    last: Option<std::sync::Arc<rustls::ClientConfig>>,
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    fn new(files: &TlsFiles<'_>) -> Result<Self, ClientError> {
+        let config = |identity| super::tls::client_config(files.ca_pem, identity);
+        let before = files.identity.and_then(Identity::before);
+        let last = before.as_ref().map(|before| config(Some(before))).transpose()?;
+        Ok(Self { ca_pem: files.ca_pem.map(<[u8]>::to_vec), newest: Some(config(files.identity)?), last })
+    }
+
+    /// Uses another identity from now on. With one that cannot be used, everything stays as it is.
+    fn use_identity(&mut self, identity: &Identity) {
+        if self.newest.is_none() {
+            return;
+        }
+        match Self::new(&TlsFiles { ca_pem: self.ca_pem.as_deref(), identity: Some(identity) }) {
+            Ok(tls) => *self = tls,
+            Err(error) => tracing::warn!(%error, "cannot use the new certificate"),
+        }
+    }
 }
 
 impl Connection {
@@ -78,7 +111,7 @@ impl Connection {
         }
         choice::sort(&mut urls, &client_id);
         #[cfg(feature = "tls")]
-        let tls = if uses_tls { Some(super::tls::client_config(files.ca_pem, files.identity)?) } else { None };
+        let tls = if uses_tls { Tls::new(files)? } else { Tls { ca_pem: None, newest: None, last: None } };
         #[cfg(not(feature = "tls"))]
         let _ = (files.ca_pem, files.identity);
         Ok(Self {
@@ -86,6 +119,7 @@ impl Connection {
             client_id,
             #[cfg(feature = "tls")]
             tls,
+            uses_last: false,
             report: SharedReport::default(),
             seed,
         })
@@ -116,15 +150,18 @@ pub(crate) fn run<D: Disk, F: EngineFactory>(
     let mut link =
         Link { from_pipeline, to_pipeline, open: true, ended_ms: None, limits: [BrokerLimits::default(); BROKERS] };
     let mut backoff = Backoff::new(connection.seed, connection.urls.len());
+    let mut connection = connection.clone();
     runtime.block_on(async {
         while link.open {
+            connection.adopt(&mut session);
             let at = backoff.broker();
             connection.report.edit().broker_url = connection.urls[at].to_string();
-            let Some((ended, lasted_ms)) = link.connect(&mut session, connection, at).await else {
+            let Some((ended, lasted_ms)) = link.connect(&mut session, &connection, at).await else {
                 session.disconnected();
                 break;
             };
             session.disconnected();
+            connection.ended(&ended, lasted_ms.is_some());
             backoff.ended(lasted_ms, ended.is_by_broker());
             let mut reason = explain(&ended, &connection.urls[at], &connection.client_id);
             if backoff.short_lived() >= SUSPICIOUS {
@@ -140,6 +177,39 @@ pub(crate) fn run<D: Disk, F: EngineFactory>(
     })
 }
 
+impl Connection {
+    /// TLS with the certificate that is to be used now.
+    #[cfg(feature = "tls")]
+    fn tls(&self) -> Option<std::sync::Arc<rustls::ClientConfig>> {
+        let Tls { newest, last, .. } = &self.tls;
+        last.as_ref().filter(|_| self.uses_last).or(newest.as_ref()).cloned()
+    }
+
+    /// Uses the identity of the session from now on.
+    fn adopt<D: Disk, F: EngineFactory>(&mut self, session: &mut Session<D, F>) {
+        let until_s = session.identity().map(|identity| identity.enrolled.until_s);
+        self.report.edit().certificate_until_s = until_s;
+        #[cfg(feature = "tls")]
+        if let Some(identity) = session.new_identity() {
+            self.uses_last = false;
+            self.tls.use_identity(identity);
+        }
+    }
+
+    /// A connection ended. After one that was not accepted, the next is tried with the other certificate, if there are two.
+    fn ended(&mut self, ended: &Ended, was_accepted: bool) {
+        #[cfg(feature = "tls")]
+        {
+            self.uses_last = !was_accepted && !self.uses_last && self.tls.last.is_some();
+            let is_refused = super::trouble::is_certificate_expired(ended);
+            let mut report = self.report.edit();
+            report.certificate_expired = is_refused || report.certificate_expired && !was_accepted;
+        }
+        #[cfg(not(feature = "tls"))]
+        let _ = (ended, was_accepted);
+    }
+}
+
 /// The address and the first packet.
 fn dial(connection: &Connection, at: usize, will: Option<Will>) -> Dial {
     let url = &connection.urls[at];
@@ -147,7 +217,7 @@ fn dial(connection: &Connection, at: usize, will: Option<Will>) -> Dial {
     Dial {
         address: format!("{}:{}", url.host, url.port),
         #[cfg(feature = "tls")]
-        tls: connection.tls.clone().filter(|_| url.tls).map(|config| (url.host.as_str().to_owned(), config)),
+        tls: connection.tls().filter(|_| url.tls).map(|config| (url.host.as_str().to_owned(), config)),
         connect: Connect {
             client_id: connection.client_id.clone(),
             keep_alive_s: KEEP_ALIVE_S,
@@ -201,11 +271,17 @@ impl<E> Link<E> {
                 },
                 _ = tick.tick() => {
                     Self::tick(session, &connection.report);
+                    if conversation.accepted_ms().is_some() && !connection.uses_last {
+                        session.confirm_identity();
+                    }
                     conversation.tick(session, clock::monotonic_ms())
                 }
             };
             if let Err(ended) = outcome {
                 break Some(ended);
+            }
+            if session.has_new_identity() {
+                break Some(Ended::NewIdentity);
             }
             self.hand_over(session);
             conversation.request(session, clock::monotonic_ms());

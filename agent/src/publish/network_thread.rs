@@ -7,6 +7,7 @@ use crate::disk::counted::Counted;
 use crate::disk::memory::Memory;
 use crate::disk::{AnyDisk, Folder};
 use crate::engines::Engines;
+use crate::identity::Keeper;
 use crate::monitor::Monitor;
 use crate::outbox::{Outbox, next_run};
 use crate::output::summary::Summary;
@@ -191,12 +192,26 @@ fn spawn(
     }
     let outbox = Outbox::new(run, config.outbox_limits()?, disks.journal);
     let session = Session::start(named.agent, config.mqtt.delivery, Engines(config.detector.engine), store, outbox)
-        .with_fallback(fallback);
+        .with_fallback(fallback)
+        .with_keeper(keeper(config));
     let (to_network, from_pipeline) = mpsc::channel(MESSAGES);
     let (to_pipeline, installs) = sync_channel(INSTALLS);
     let thread = std::thread::Builder::new().name("network".into());
     let thread = thread.spawn(move || client::run(session, &named.connection, from_pipeline, to_pipeline))?;
     Ok(NetworkThread { thread: Some(thread), channels: Some(ScoringChannels { to_network, installs }) })
+}
+
+/// Keeps the identity, if the agent is enrolled.
+#[cfg(feature = "tls")]
+fn keeper(config: &Config) -> Option<Keeper> {
+    let (identity, folder) = (config.identity.clone()?, config.identity_dir()?);
+    let folder = Folder::open(folder).inspect_err(|error| tracing::warn!(%error, "the certificate is not renewed"));
+    Some(Keeper::new(folder.ok()?, identity, crate::publish::tls::is_signed))
+}
+
+#[cfg(not(feature = "tls"))]
+fn keeper(_: &Config) -> Option<Keeper> {
+    None
 }
 
 /// The configured brokers, if there are any.

@@ -93,6 +93,12 @@ counts! {
     agent_moves,
     /// Statuses that an agent left behind at another broker, ignored.
     stale_statuses,
+    /// Requests of agents for their next certificates.
+    renewal_requests,
+    /// Requests for certificates that were rejected: no valid proof, no accepted identity, or soon after the last one.
+    renewal_rejections,
+    /// Certificates sent to running agents.
+    renewals,
 }
 
 impl Snapshot {

@@ -4,9 +4,10 @@ use super::counts::{Count, Counts};
 use super::link::{Delivery, Receipt};
 use super::link_state::LinkState;
 use super::rate::Rates;
+use super::renewals::Inbox;
 use super::routes::{Routes, Sign, Verdict};
 use lapwing_shared::messages::topics::{Kind, Topic};
-use lapwing_shared::messages::{Body, Message};
+use lapwing_shared::messages::{AgentName, Body, Message};
 use lapwing_store::Received;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,12 +40,14 @@ pub(super) struct Agents {
     rates: Rates,
     /// `None` with one link.
     routes: Option<Routes>,
+    /// Where requests for certificates go.
+    renewals: Option<Inbox>,
 }
 
 impl Agents {
-    pub(super) fn new(agent_rate: u32, links: usize) -> Arc<Mutex<Self>> {
+    pub(super) fn new(agent_rate: u32, links: usize, renewals: Option<Inbox>) -> Arc<Mutex<Self>> {
         let routes = (links > 1).then(Routes::default);
-        Arc::new(Mutex::new(Self { rates: Rates::new(agent_rate), routes }))
+        Arc::new(Mutex::new(Self { rates: Rates::new(agent_rate), routes, renewals }))
     }
 }
 
@@ -100,6 +103,10 @@ impl Intake {
             Some(Topic::Agent(agent, _)) if !self.allows(&agent, now) => {
                 self.reject(&counts.throttled, &agent, "above the rate collect.agent-rate".into(), now)
             }
+            Some(Topic::Agent(agent, Kind::Identity)) => {
+                self.renew(agent, payload);
+                None
+            }
             Some(Topic::Agent(agent, kind)) => match Message::decode(&payload) {
                 Ok(message) if !fits(kind, &message) => self.reject(
                     &counts.bad_kind,
@@ -114,6 +121,14 @@ impl Intake {
             _ => self.reject(&counts.bad_topic, "", "not an agent's topic".into(), now),
         };
         Item { received, receipt, link: self.link }
+    }
+
+    fn renew(&self, agent: AgentName, request: Vec<u8>) {
+        let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        self.counts.renewal_requests.add(1);
+        if !agents.renewals.as_ref().is_some_and(|inbox| inbox.add(agent, request)) {
+            self.counts.renewal_rejections.add(1);
+        }
     }
 
     fn reject(&mut self, count: &Count, agent: &str, reason: String, now: Instant) -> Option<Received> {

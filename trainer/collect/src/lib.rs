@@ -14,6 +14,7 @@ mod link;
 mod link_state;
 mod pressure;
 mod rate;
+mod renewals;
 mod routes;
 pub mod outside;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use counts::{Count, Counts, Snapshot};
 pub use kept::Expected;
 pub use link::{Delivery, Ends, Inlet, Link, LinkError, Outlet, Receipt, Releases};
 pub use link_state::LinkState;
+pub use renewals::RenewalEnds;
 
 use acknowledge::Acknowledger;
 use intake::{Agents, Intake, Item};
@@ -94,18 +96,35 @@ pub struct Collector {
     stop: Arc<AtomicBool>,
     intakes: Vec<JoinHandle<Result<(), CollectError>>>,
     committer: JoinHandle<Result<Store, CollectError>>,
+    renewals: Option<JoinHandle<()>>,
 }
 
 impl Collector {
-    /// Starts the threads; one link for each broker.
+    /// Starts the threads; one link for each broker. Requests for certificates are rejected.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(links: Vec<Ends>, store: Store, options: Options, counts: Arc<Counts>) -> Result<Self, CollectError> {
+        Self::start_with(links, store, options, counts, None)
+    }
+
+    /// The same; requests for certificates go to the store, and responses back, if there are ends for them.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start_with(
+        links: Vec<Ends>,
+        store: Store,
+        options: Options,
+        counts: Arc<Counts>,
+        renewals: Option<RenewalEnds>,
+    ) -> Result<Self, CollectError> {
         let stop = Arc::new(AtomicBool::new(false));
         let (queue, items) = sync_channel(options.queue);
         let pressure = Pressure::new(IN_FLIGHT_BYTES);
-        let agents = Agents::new(options.agent_rate, links.len());
+        let renewals = renewals.map(|ends| renewals::start(ends, Arc::clone(&counts))).transpose();
+        let (inbox, renewals) = renewals.map_err(|_| CollectError::Thread("renewal"))?.unzip();
+        let agents = Agents::new(options.agent_rate, links.len(), inbox);
         let (mut intakes, mut exits) = (Vec::new(), Vec::new());
         for (index, Ends { inlet, outlet, state }) in links.into_iter().enumerate() {
             let worker = Intake::new(Arc::clone(&counts), Arc::clone(&agents), (index, Arc::clone(&state)));
@@ -134,7 +153,7 @@ impl Collector {
         };
         let committer = thread::Builder::new().name("committer".into()).spawn(move || worker.run());
         let committer = committer.map_err(|_| CollectError::Thread("committer"))?;
-        Ok(Self { counts, stop, intakes, committer })
+        Ok(Self { counts, stop, intakes, committer, renewals })
     }
 
     /// The live counters.
@@ -156,8 +175,11 @@ impl Collector {
         let joined = self.intakes.into_iter().map(|intake| intake.join().map_err(|_| CollectError::Thread("intake")));
         // All of them, before one of their errors is returned: the committer ends with the last.
         let intakes: Vec<_> = joined.collect();
+        // It ends with the last intake, too.
+        let renewals = self.renewals.map_or(Ok(()), JoinHandle::join);
         let store = self.committer.join().map_err(|_| CollectError::Thread("committer"))?;
         store?.close()?;
+        renewals.map_err(|_| CollectError::Thread("renewal"))?;
         intakes.into_iter().try_for_each(|intake| intake?)
     }
 }

@@ -84,9 +84,13 @@ pub(crate) fn acl(revoked: &[Identity], trainer: &str, now_s: u64) -> String {
         let _ = writeln!(lines, "user {}\ntopic deny #\n", identity.name);
     }
     let _ = writeln!(lines, "user {trainer}\ntopic read {ROOT}/agent/#\ntopic readwrite {ROOT}/group/#");
-    let _ = writeln!(lines, "topic readwrite {ROOT}/artifact/#\ntopic write {ROOT}/agent/+/{}\n", Kind::Ack.as_str());
+    let _ = writeln!(lines, "topic readwrite {ROOT}/artifact/#");
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_to_agent()) {
+        let _ = writeln!(lines, "topic write {ROOT}/agent/+/{}", kind.as_str());
+    }
+    lines.push('\n');
     for kind in Kind::ALL {
-        let access = if kind == Kind::Ack { "read" } else { "write" };
+        let access = if kind.is_to_agent() { "read" } else { "write" };
         let _ = writeln!(lines, "pattern {access} {ROOT}/agent/%u/{}", kind.as_str());
     }
     let _ = writeln!(lines, "pattern read {ROOT}/group/+/release\npattern read {ROOT}/artifact/+/+");
@@ -130,8 +134,12 @@ mod tests {
     #[test]
     fn an_agent_writes_its_own_topics_and_reads_releases() {
         let list = acl(&[], "_trainer", 0);
-        assert_eq!(list.matches("pattern write lapwing/v1/agent/%u/").count(), Kind::ALL.len() - 1);
-        for line in ["pattern write lapwing/v1/agent/%u/status/json", "pattern read lapwing/v1/agent/%u/ack"] {
+        assert_eq!(list.matches("pattern write lapwing/v1/agent/%u/").count(), Kind::ALL.len() - 2);
+        for line in [
+            "pattern write lapwing/v1/agent/%u/status/json",
+            "pattern read lapwing/v1/agent/%u/ack",
+            "pattern read lapwing/v1/agent/%u/identity/set",
+        ] {
             assert!(list.lines().any(|found| found == line), "{list}");
         }
         assert!(list.contains("pattern read lapwing/v1/group/+/release\n"));

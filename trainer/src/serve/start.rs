@@ -10,7 +10,7 @@ use super::roles::{Role, Roles};
 use super::silence::SilenceCheck;
 use super::{Collecting, ServeError, Server};
 use crate::config::Config;
-use lapwing_collect::{Collector, Counts, Ends, Link, LinkError};
+use lapwing_collect::{Collector, Counts, Ends, Link, LinkError, Outlet, RenewalEnds};
 use lapwing_common::clock::Moment;
 use lapwing_fleet::SERVE;
 use lapwing_pipeline::order::ReleaseMaker;
@@ -39,7 +39,12 @@ impl Server {
         }
         let counts = Arc::new(Counts::default());
         let (links, address) = links(&config, roles, &counts, handle.id()?)?;
-        let (ends, outlets): (Vec<_>, Vec<_>) = links.into_iter().map(|link| (link.ends, link.releases)).unzip();
+        let (mut ends, mut outlets, mut renewals) = (Vec::new(), Vec::new(), Vec::new());
+        for link in links {
+            ends.push(link.ends);
+            outlets.push(link.releases);
+            renewals.push(link.renewals);
+        }
         let mut server = Self {
             brokers: ends.iter().map(|ends| Arc::clone(&ends.state)).collect(),
             publishing: roles.has(Role::Publish).then(|| Publishing::new(Publisher::new(outlets), &config)),
@@ -51,7 +56,7 @@ impl Server {
         // Before collecting starts, so that reconnecting agents see the releases at once.
         server.take_leases(now)?;
         server.publish(now)?;
-        server.start_collecting(writer, ends, now)?;
+        server.start_collecting(writer, ends, renewals, now)?;
         Ok(server)
     }
 
@@ -87,12 +92,20 @@ impl Server {
     }
 
     /// Starts to collect into `store`; without the role, the ends of the links are only kept.
-    fn start_collecting(&mut self, store: Option<Store>, ends: Vec<Ends>, now: Moment) -> Result<(), ServeError> {
+    fn start_collecting(
+        &mut self,
+        store: Option<Store>,
+        ends: Vec<Ends>,
+        outlets: Vec<Box<dyn Outlet>>,
+        now: Moment,
+    ) -> Result<(), ServeError> {
         let Some(store) = store else {
             self._idle = ends;
             return Ok(());
         };
-        let collector = Collector::start(ends, store, self.config.options(), Arc::clone(&self.counts))?;
+        let renewals = RenewalEnds { store: StoreHandle::open(&self.config.store.path)?, outlets };
+        let (options, counts) = (self.config.options(), Arc::clone(&self.counts));
+        let collector = Collector::start_with(ends, store, options, counts, Some(renewals))?;
         self.collecting = Some(Collecting { collector, log: CounterLog::new(now.monotonic) });
         Ok(())
     }

@@ -6,10 +6,12 @@
 
 mod own;
 mod pinned;
+mod signed;
 #[cfg(feature = "small-tls")]
 mod small;
 
 pub(super) use pinned::pinned_config;
+pub(super) use signed::is_signed;
 
 use super::error::ClientError;
 use crate::clock;

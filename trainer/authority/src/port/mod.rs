@@ -1,4 +1,4 @@
-//! The enrolment port: TLS connections → certificates of agents.
+//! The enrolment port: TLS connections → certificates of agents. It also answers what running agents ask over MQTT.
 //!
 //! A connection has one request and one response, each after its length (2 bytes). Connections, their time, their bytes
 //! and failed attempts of an address are limited, and each limit has a counter.
@@ -7,6 +7,7 @@ mod answer;
 mod attempts;
 mod counts;
 mod places;
+mod renewals;
 #[cfg(test)]
 mod tests;
 
@@ -103,7 +104,12 @@ impl EnrolmentPort {
         let address = listener.local_addr().map_err(failed)?;
         let (shutdown, requested) = oneshot::channel();
         let port = Port { registrar, attempts: Arc::default(), places: Places::default(), counts: Arc::clone(&counts) };
-        let run = move || runtime.block_on(serve(listener, tls, port, async move { drop(requested.await) }));
+        let run = move || {
+            runtime.block_on(async {
+                tokio::spawn(renewals::run(Arc::clone(&port.registrar), Arc::clone(&port.counts)));
+                serve(listener, tls, port, async move { drop(requested.await) }).await;
+            });
+        };
         let thread = std::thread::Builder::new().name("enrolment-port".into()).spawn(run).map_err(failed)?;
         tracing::info!(%address, "enrolment port listens");
         Ok(Self { address, counts, shutdown: Some(shutdown), thread: Some(thread) })

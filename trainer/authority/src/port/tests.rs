@@ -296,3 +296,6 @@ fn a_thousand_agents_enrol_with_one_token_each_with_its_own_certificate() {
     eprintln!("1,000 agents enrolled in {took:?}");
     assert!(took < Duration::from_secs(120), "{took:?}");
 }
+
+#[path = "renewal_tests.rs"]
+mod renewal_tests;

@@ -94,7 +94,7 @@ fn permitted(client: &str, publish: &Publish) -> Result<Kind, u8> {
         Some(_) => return Err(code::NOT_AUTHORIZED),
         None => return Err(code::BAD_TOPIC),
     };
-    if name.as_str() != client || kind == Kind::Ack {
+    if name.as_str() != client || kind.is_to_agent() {
         return Err(code::NOT_AUTHORIZED);
     }
     match kind {

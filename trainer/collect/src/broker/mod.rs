@@ -46,7 +46,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 /// Topics of agents' messages that the collector reads.
-pub(super) const COLLECTED: [Kind; 5] = [Kind::Status, Kind::Alert, Kind::Sample, Kind::Health, Kind::Update];
+pub(super) const COLLECTED: [Kind; 6] =
+    [Kind::Status, Kind::Alert, Kind::Sample, Kind::Health, Kind::Update, Kind::Identity];
 /// Threads that serve connections.
 const THREADS: usize = 2;
 /// Connections that wait to be accepted.
@@ -131,7 +132,7 @@ pub fn start(listen: SocketAddr, limits: BrokerLimits, counts: Arc<Counts>) -> R
     let inlet = Box::new(HubInlet { deliveries, _running: Arc::clone(&running) });
     let state = Arc::new(LinkState::embedded(address));
     let ends = Ends { inlet, outlet: outlet(), state: Arc::clone(&state) };
-    Ok((Link { ends, releases: Releases { outlet: outlet(), state } }, address))
+    Ok((Link { ends, releases: Releases { outlet: outlet(), state }, renewals: outlet() }, address))
 }
 
 /// Also works where another runtime blocks on the caller.
