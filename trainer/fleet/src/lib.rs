@@ -23,7 +23,9 @@ pub use audit_chain::{AuditChain, AuditCheck};
 pub use broker::BrokerLink;
 pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNKNOWN_CLASS};
 pub use group::{Cause, Demand, Schedule, Training};
-pub use identity::{Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
+pub use identity::{
+    Claim, Decision, ENDING_S, EnrolmentToken, Identity, IdentityCounts, IdentityState, Known, TokenTerms, decide,
+};
 pub use job::{Job, JobState, not_served};
 pub use now::Now;
 pub use process::{GroupProblem, LeaseState, ProcessState};

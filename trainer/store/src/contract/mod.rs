@@ -109,6 +109,7 @@ macro_rules! contract_tests {
             identities::an_operator_accepts_revokes_and_renames_what_a_list_showed,
             identities::a_token_replaces_the_key_of_its_name,
             identities::tokens_end_and_are_forgotten,
+            identities::identities_are_counted_by_state_and_by_the_ends_of_their_certificates,
             renewals::a_request_gets_one_response_which_one_process_takes,
             renewals::only_accepted_identities_may_ask,
             renewals::a_certificate_is_issued_after_half_of_the_life_of_the_last_one,
