@@ -1,5 +1,7 @@
 //! Configuration and roles → a started server.
 
+use super::access_list::AccessList;
+use super::audit_mark::AuditMark;
 use super::classify::AlertClassifier;
 use super::counter_log::CounterLog;
 use super::learner::ProcessClock;
@@ -53,6 +55,10 @@ impl Server {
             _lock: lock,
             ..Self::idle(config, roles, maker, (handle, now))?
         };
+        if roles.has(Role::Enroll) {
+            let store = StoreHandle::open(&server.config.store.path)?;
+            server.access_list = AccessList::start(&server.config.enrolment, store).map_err(ServeError::AccessList)?;
+        }
         // Before collecting starts, so that reconnecting agents see the releases at once.
         server.take_leases(now)?;
         server.publish(now)?;
@@ -81,9 +87,11 @@ impl Server {
             learner: None,
             discarded: None,
             compaction: None,
+            access_list: None,
             segment_counts: Arc::default(),
             clock: ProcessClock(now.monotonic),
             silence: SilenceCheck::default(),
+            audit_mark: AuditMark::default(),
             store_warned: None,
             _idle: Vec::new(),
             _lock: None,
