@@ -9,11 +9,13 @@ use crate::publish::agent_name::agent_name;
 use crate::publish::enrolment_port::ask;
 use crate::random::fill_random;
 use anyhow::Context;
+use lapwing_shared::enrolment::TOKEN_BYTES;
 use lapwing_shared::messages::AgentName;
 use lapwing_shared::release::digest::Hex;
 use lapwing_shared::release::name::{NAME_RULE, parse_name};
 use lapwing_shared::units::Utc;
 use std::fmt::Write;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,31 +25,53 @@ const PACKAGED_CONFIGS: [&str; 2] = ["/etc/lapwing/agent.toml", "/var/run/lapwin
 const SHOWN_DIGITS: usize = 16;
 /// Shortest pause between two attempts, seconds; the longest is twice as long, so that gateways that start together spread.
 const PAUSE_S: u64 = 30;
+/// Most of standard input to read, bytes; a token has half of it at most.
+const STDIN_BYTES: u64 = 2 * TOKEN_BYTES as u64;
 
 /// Time between two attempts.
 pub(super) fn pause() -> Duration {
     Duration::from_secs(PAUSE_S + fastrand::u64(..PAUSE_S))
 }
 
+/// What `enroll` prints, and whether an operator must accept the agent first.
+pub(crate) struct Enrolled {
+    pub(crate) text: String,
+    pub(crate) is_waiting: bool,
+}
+
+/// The token of an argument: `-` reads it from standard input, so that no list of processes shows it.
+fn token_text(argument: &str) -> anyhow::Result<String> {
+    let mut text = argument.to_owned();
+    if argument == "-" {
+        text.clear();
+        std::io::stdin().take(STDIN_BYTES).read_to_string(&mut text).context("cannot read the token")?;
+    }
+    Ok(text)
+}
+
 /// Enrols this agent, or renews its certificate, and describes the result.
 ///
 /// # Errors
 /// When the token, the name or the state folder is invalid, or the trainer refuses.
-pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<String> {
+pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<Enrolled> {
     let config = configuration(args.config.as_deref())?;
     let folder = args.identity_dir.as_deref().or(config.identity_dir());
     let folder = folder.context("no folder for the identity; set update.state-dir, or name one with --identity-dir")?;
     let mut disk = open(folder)?;
     let is_enrolled = matches!(read(&mut disk), Ok(Some(_)));
-    let token = args.token.as_deref().or(config.mqtt.token.as_deref().filter(|_| !is_enrolled));
+    let argument = args.token.as_deref().map(token_text).transpose()?;
+    let token = argument.as_deref().or(config.mqtt.token.as_deref().filter(|_| !is_enrolled));
     let enrolment = enrolment(token, args.name.as_deref(), &config)?;
     loop {
         match enrol(&mut disk, &enrolment, ask) {
-            Ok(Progress::Enrolled(identity)) => return Ok(described(&identity)?),
+            Ok(Progress::Enrolled(identity)) => {
+                return Ok(Enrolled { text: described(&identity)?, is_waiting: false });
+            }
             Ok(Progress::Waiting { name, fingerprint, retry_after_s }) => {
                 let text = described_wait(&name, &fingerprint);
                 if !args.wait {
-                    return Ok(text + "then run `lapwing-agent enroll` again, or use --wait\n");
+                    let text = text + "then run `lapwing-agent enroll` again, or use --wait\n";
+                    return Ok(Enrolled { text, is_waiting: true });
                 }
                 tracing::info!("{}", text.trim_end().replace('\n', "; "));
                 std::thread::sleep(Duration::from_secs(retry_after_s.into()).max(pause()));
@@ -141,7 +165,7 @@ mod tests {
 
     #[test]
     fn without_a_state_folder_the_error_names_the_key() {
-        let error = enroll(&parse(&["--config", "/dev/null"])).unwrap_err().to_string();
+        let error = enroll(&parse(&["--config", "/dev/null"])).err().unwrap().to_string();
         assert!(error.contains("update.state-dir"), "{error}");
     }
 }

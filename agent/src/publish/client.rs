@@ -9,6 +9,8 @@ use super::mqtt::encode::{Connect, Will};
 use super::mqtt::reason;
 use super::mqtt::socket::{self, Dial, Ended};
 use super::session::Session;
+#[cfg(feature = "tls")]
+use super::tls::Own;
 use super::trouble::{explain, hint};
 use super::{FromPipeline, ToPipeline};
 use crate::clock;
@@ -44,6 +46,8 @@ pub(crate) struct TlsFiles<'a> {
     pub(crate) ca_pem: Option<&'a [u8]>,
     /// Certificate and key of this agent, if it is enrolled.
     pub(crate) identity: Option<&'a Identity>,
+    /// Certificate and key of this agent from another authority, PEM, instead of those of the identity.
+    pub(crate) own_pem: Option<[&'a [u8]; 2]>,
 }
 
 /// How to reach the brokers.
@@ -65,6 +69,8 @@ pub(crate) struct Connection {
 #[derive(Clone, Debug)]
 struct Tls {
     ca_pem: Option<Vec<u8>>,
+    /// Certificate and key of another authority; the identity's are not used then.
+    own: Option<Own>,
     newest: Option<std::sync::Arc<rustls::ClientConfig>>,
     /// With the last certificate, until a broker has accepted the newest.
     last: Option<std::sync::Arc<rustls::ClientConfig>>,
@@ -73,10 +79,16 @@ struct Tls {
 #[cfg(feature = "tls")]
 impl Tls {
     fn new(files: &TlsFiles<'_>) -> Result<Self, ClientError> {
-        let config = |identity| super::tls::client_config(files.ca_pem, identity);
-        let before = files.identity.and_then(Identity::before);
+        let own = files.own_pem.map(|[certificate, key]| Own::from_pem(certificate, key)).transpose()?;
+        Self::with(files.ca_pem, own, files.identity)
+    }
+
+    fn with(ca_pem: Option<&[u8]>, own: Option<Own>, identity: Option<&Identity>) -> Result<Self, ClientError> {
+        let config = |identity| super::tls::client_config(ca_pem, own.as_ref(), identity);
+        let before = identity.filter(|_| own.is_none()).and_then(Identity::before);
         let last = before.as_ref().map(|before| config(Some(before))).transpose()?;
-        Ok(Self { ca_pem: files.ca_pem.map(<[u8]>::to_vec), newest: Some(config(files.identity)?), last })
+        let newest = Some(config(identity)?);
+        Ok(Self { ca_pem: ca_pem.map(<[u8]>::to_vec), own, newest, last })
     }
 
     /// Uses another identity from now on. With one that cannot be used, everything stays as it is.
@@ -84,7 +96,7 @@ impl Tls {
         if self.newest.is_none() {
             return;
         }
-        match Self::new(&TlsFiles { ca_pem: self.ca_pem.as_deref(), identity: Some(identity) }) {
+        match Self::with(self.ca_pem.as_deref(), self.own.clone(), Some(identity)) {
             Ok(tls) => *self = tls,
             Err(error) => tracing::warn!(%error, "cannot use the new certificate"),
         }
@@ -111,9 +123,9 @@ impl Connection {
         }
         choice::sort(&mut urls, &client_id);
         #[cfg(feature = "tls")]
-        let tls = if uses_tls { Tls::new(files)? } else { Tls { ca_pem: None, newest: None, last: None } };
+        let tls = if uses_tls { Tls::new(files)? } else { Tls { ca_pem: None, own: None, newest: None, last: None } };
         #[cfg(not(feature = "tls"))]
-        let _ = (files.ca_pem, files.identity);
+        let _ = (files.ca_pem, files.identity, files.own_pem);
         Ok(Self {
             urls,
             client_id,
@@ -187,8 +199,6 @@ impl Connection {
 
     /// Uses the identity of the session from now on.
     fn adopt<D: Disk, F: EngineFactory>(&mut self, session: &mut Session<D, F>) {
-        let until_s = session.identity().map(|identity| identity.enrolled.until_s);
-        self.report.edit().certificate_until_s = until_s;
         #[cfg(feature = "tls")]
         if let Some(identity) = session.new_identity() {
             self.uses_last = false;
@@ -326,6 +336,9 @@ impl<E> Link<E> {
         report.outbox_dropped_telemetry = counts.dropped_telemetry;
         report.outbox_left_out = session.left_out();
         report.rejected_manifests = session.rejected_manifests();
+        let until_s = session.identity().map(|identity| identity.enrolled.until_s);
+        report.certificate_until_s = until_s;
+        report.certificate_left_s = until_s.unwrap_or(0).saturating_sub(clock::at_least_s().unwrap_or(0));
     }
 
     /// Waits between connections, while messages from the pipeline go to the outbox.

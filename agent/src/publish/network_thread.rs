@@ -224,14 +224,18 @@ pub(crate) fn connection(config: &Config) -> anyhow::Result<Option<NamedConnecti
         return Ok(None);
     }
     let agent = agent_name(&config.mqtt.agent, Path::new("/"))?;
-    let ca_pem = config.mqtt.ca_file.as_deref().map(read_ca).transpose()?;
-    let tls = TlsFiles { ca_pem: ca_pem.as_deref(), identity: config.identity.as_ref() };
+    let ca_pem = config.mqtt.ca_file.as_deref().map(read_pem).transpose()?;
+    let own = config.mqtt.certificate.as_deref().zip(config.mqtt.key.as_deref());
+    let own =
+        own.map(|(certificate, key)| Ok::<_, anyhow::Error>([read_pem(certificate)?, read_pem(key)?])).transpose()?;
+    let own_pem = own.as_ref().map(|files| files.each_ref().map(Vec::as_slice));
+    let tls = TlsFiles { ca_pem: ca_pem.as_deref(), identity: config.identity.as_ref(), own_pem };
     let connection = Connection::new(urls, agent.to_string(), &tls, fastrand::u64(..))?;
     Ok(Some(NamedConnection { agent, connection }))
 }
 
-fn read_ca(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| anyhow::anyhow!("cannot read certificates {}: {error}", path.display()))
+fn read_pem(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))
 }
 
 fn group_name(configured: &str) -> anyhow::Result<Name> {

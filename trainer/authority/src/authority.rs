@@ -5,6 +5,7 @@
 
 use super::error::AuthorityError;
 use super::files::{self, Pair, Passphrase, file_error};
+use super::foreign::{self, ForeignRequest};
 use super::issue::{self, Issued, IssuedPem, Subject};
 use lapwing_common::private_file;
 use lapwing_shared::enrolment::{CertificateRequest, join_signed, signed_part};
@@ -111,6 +112,14 @@ impl Authority {
         subject: &Subject,
     ) -> Result<CertificateDer<'static>, AuthorityError> {
         issue::agent(&self.issuer, request, subject)
+    }
+
+    /// Issues a certificate to a request of another program, PEM.
+    ///
+    /// # Errors
+    /// When a time is invalid.
+    pub fn issue_foreign(&self, request: &ForeignRequest, subject: &Subject) -> Result<String, AuthorityError> {
+        foreign::certificate(&self.issuer, request, subject)
     }
 
     /// Signs a response that reaches its agent through a broker, with the signature before it.

@@ -1,6 +1,7 @@
 //! Configuration and access list of an external broker that admits enrolled agents: `broker-config`.
 
 use super::identities::pages;
+use super::other_brokers::{EMQX, RMQTT, emqx_acl, rmqtt_acl};
 use super::store_args::StoreArgs;
 use clap::{Args, Subcommand};
 use lapwing_common::{clock, print_line};
@@ -22,9 +23,25 @@ pub(crate) enum BrokerConfigCommand {
         after_help = "Example:\n  lapwing-trainer broker-config mosquitto-acl --store store.sqlite > /etc/mosquitto/lapwing.acl"
     )]
     MosquittoAcl(AclArgs),
+    /// Configuration of EMQX 5, from its documentation: it was not run with Lapwing.
+    #[command(after_help = "Example:\n  lapwing-trainer broker-config emqx >> /etc/emqx/emqx.conf")]
+    Emqx,
+    /// Access list of EMQX 5, which reads it when it starts.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer broker-config emqx-acl --store store.sqlite > /etc/emqx/lapwing.acl"
+    )]
+    EmqxAcl(AclArgs),
+    /// Configuration of rmqtt, from its documentation: it was not run with Lapwing.
+    #[command(after_help = "Example:\n  lapwing-trainer broker-config rmqtt >> /etc/rmqtt/rmqtt.toml")]
+    Rmqtt,
+    /// Access list of rmqtt: the configuration of its plugin rmqtt-acl.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer broker-config rmqtt-acl --store store.sqlite > /etc/rmqtt/plugins/rmqtt-acl.toml"
+    )]
+    RmqttAcl(AclArgs),
 }
 
-/// `broker-config mosquitto-acl`.
+/// Options of access lists.
 #[derive(Debug, Args)]
 pub(crate) struct AclArgs {
     /// Store.
@@ -32,12 +49,15 @@ pub(crate) struct AclArgs {
     store: StoreArgs,
     /// User name of the trainer at the broker. It begins with `_`, as no agent's name does: an agent with this name would
     /// have the trainer's rights.
-    #[arg(long, value_name = "NAME", default_value = "_trainer", value_parser = trainer_name)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TRAINER, value_parser = trainer_name)]
     trainer: String,
 }
 
+/// User name of the trainer without another choice.
+pub(crate) const DEFAULT_TRAINER: &str = "_trainer";
+
 /// A user name that no agent can have.
-fn trainer_name(text: &str) -> Result<String, String> {
+pub(crate) fn trainer_name(text: &str) -> Result<String, String> {
     let is_plain = |name: &str| parse_name(name).is_some();
     match text.strip_prefix('_') {
         Some(name) if is_plain(name) => Ok(text.to_owned()),
@@ -68,11 +88,18 @@ acl_file /etc/mosquitto/lapwing.acl
 pub(crate) fn run_broker_config(command: &BrokerConfigCommand) -> anyhow::Result<()> {
     match command {
         BrokerConfigCommand::Mosquitto => print_line!("{}", MOSQUITTO.trim_end()),
-        BrokerConfigCommand::MosquittoAcl(args) => {
-            let revoked = pages(&StoreHandle::open(args.store.url()?)?, Some(IdentityState::Revoked))?;
-            print_line!("{}", acl(&revoked, &args.trainer, clock::now_s()).trim_end());
-        }
+        BrokerConfigCommand::MosquittoAcl(args) => print_list(args, acl)?,
+        BrokerConfigCommand::Emqx => print_line!("{}", EMQX.trim_end()),
+        BrokerConfigCommand::EmqxAcl(args) => print_list(args, emqx_acl)?,
+        BrokerConfigCommand::Rmqtt => print_line!("{}", RMQTT.trim_end()),
+        BrokerConfigCommand::RmqttAcl(args) => print_list(args, rmqtt_acl)?,
     }
+    Ok(())
+}
+
+fn print_list(args: &AclArgs, list: fn(&[Identity], &str, u64) -> String) -> anyhow::Result<()> {
+    let revoked = pages(&StoreHandle::open(args.store.url()?)?, Some(IdentityState::Revoked))?;
+    print_line!("{}", list(&revoked, &args.trainer, clock::now_s()).trim_end());
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod attempts;
 mod counts;
 mod places;
 mod renewals;
+mod warnings;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use warnings::Warnings;
 
 /// Concurrent connections; further ones wait in the listen queue.
 const CONNECTIONS: usize = 64;
@@ -103,7 +105,13 @@ impl EnrolmentPort {
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (shutdown, requested) = oneshot::channel();
-        let port = Port { registrar, attempts: Arc::default(), places: Places::default(), counts: Arc::clone(&counts) };
+        let port = Port {
+            registrar,
+            attempts: Arc::default(),
+            warnings: Arc::default(),
+            places: Places::default(),
+            counts: Arc::clone(&counts),
+        };
         let run = move || {
             runtime.block_on(async {
                 tokio::spawn(renewals::run(Arc::clone(&port.registrar), Arc::clone(&port.counts)));
@@ -171,6 +179,7 @@ impl Tls {
 struct Port {
     registrar: Arc<Mutex<Registrar>>,
     attempts: Arc<Mutex<Attempts>>,
+    warnings: Arc<Warnings>,
     places: Places,
     counts: Arc<PortCounts>,
 }
@@ -254,7 +263,12 @@ impl Port {
         };
         let (response, outcome) = tokio::task::spawn_blocking(answer).await.map_err(io::Error::other)?;
         if matches!(outcome, Outcome::Unproven) {
-            self.attempts.lock().unwrap_or_else(PoisonError::into_inner).failed(peer, clock::monotonic());
+            let now = clock::monotonic();
+            let failed = self.attempts.lock().unwrap_or_else(PoisonError::into_inner).failed(peer, now);
+            if let Some((attempts, unlogged)) = failed.and_then(|attempts| Some((attempts, self.warnings.allow(now)?)))
+            {
+                tracing::warn!(%peer, attempts, unlogged, "enrolment requests without a valid proof");
+            }
         }
         count(self.counts.of(outcome));
         Ok(response)
