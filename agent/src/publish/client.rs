@@ -58,8 +58,8 @@ pub(crate) struct Connection {
     client_id: String,
     #[cfg(feature = "tls")]
     tls: Tls,
-    /// The next connection uses the last certificate.
-    uses_last: bool,
+    /// Attempts since a broker accepted a connection.
+    failed: usize,
     report: SharedReport,
     seed: u64,
 }
@@ -131,7 +131,7 @@ impl Connection {
             client_id,
             #[cfg(feature = "tls")]
             tls,
-            uses_last: false,
+            failed: 0,
             report: SharedReport::default(),
             seed,
         })
@@ -190,33 +190,44 @@ pub(crate) fn run<D: Disk, F: EngineFactory>(
 }
 
 impl Connection {
+    /// Whether the last certificate is to be used now: in every second round of the brokers, if there are two.
+    fn uses_last(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let has_last = self.tls.last.is_some();
+        #[cfg(not(feature = "tls"))]
+        let has_last = false;
+        has_last && choice::is_second_round(self.failed, self.urls.len())
+    }
+
     /// TLS with the certificate that is to be used now.
     #[cfg(feature = "tls")]
     fn tls(&self) -> Option<std::sync::Arc<rustls::ClientConfig>> {
         let Tls { newest, last, .. } = &self.tls;
-        last.as_ref().filter(|_| self.uses_last).or(newest.as_ref()).cloned()
+        last.as_ref().filter(|_| self.uses_last()).or(newest.as_ref()).cloned()
     }
 
     /// Uses the identity of the session from now on.
     fn adopt<D: Disk, F: EngineFactory>(&mut self, session: &mut Session<D, F>) {
         #[cfg(feature = "tls")]
         if let Some(identity) = session.new_identity() {
-            self.uses_last = false;
+            self.failed = 0;
             self.tls.use_identity(identity);
         }
+        #[cfg(not(feature = "tls"))]
+        let _ = session;
     }
 
-    /// A connection ended. After one that was not accepted, the next is tried with the other certificate, if there are two.
+    /// A connection ended, or was not accepted.
     fn ended(&mut self, ended: &Ended, was_accepted: bool) {
+        self.failed = if was_accepted { 0 } else { self.failed.wrapping_add(1) };
         #[cfg(feature = "tls")]
         {
-            self.uses_last = !was_accepted && !self.uses_last && self.tls.last.is_some();
             let is_refused = super::trouble::is_certificate_expired(ended);
             let mut report = self.report.edit();
             report.certificate_expired = is_refused || report.certificate_expired && !was_accepted;
         }
         #[cfg(not(feature = "tls"))]
-        let _ = (ended, was_accepted);
+        let _ = ended;
     }
 }
 
@@ -281,7 +292,7 @@ impl<E> Link<E> {
                 },
                 _ = tick.tick() => {
                     Self::tick(session, &connection.report);
-                    if conversation.accepted_ms().is_some() && !connection.uses_last {
+                    if conversation.accepted_ms().is_some() && !connection.uses_last() {
                         session.confirm_identity();
                     }
                     conversation.tick(session, clock::monotonic_ms())
