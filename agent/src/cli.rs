@@ -102,7 +102,7 @@ pub(crate) enum Command {
 #[cfg(feature = "tls")]
 #[derive(Debug, Args)]
 pub(crate) struct EnrollArgs {
-    /// Token [default: mqtt.token in the configuration file, if the agent is not enrolled].
+    /// Token; `-` reads it from standard input [default: mqtt.token in the configuration file, if the agent is not enrolled].
     pub(crate) token: Option<String>,
     /// Configuration file [default: that of the package, if there is one].
     #[arg(long, value_name = "FILE")]

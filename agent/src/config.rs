@@ -153,6 +153,11 @@ pub struct MqttSection {
     pub group: String,
     /// Certificates to trust for `mqtts://`, PEM; no others are trusted then. Default: the system's.
     pub(crate) ca_file: Option<PathBuf>,
+    /// Certificate of another authority for this agent, PEM, with the certificates between it and the authority. Default:
+    /// that of the identity.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its Ed25519 key, PEM (PKCS #8).
+    pub(crate) key: Option<PathBuf>,
     /// When a message leaves the outbox.
     pub(crate) delivery: Delivery,
     /// What an agent with an identity seals.
@@ -236,6 +241,10 @@ impl Config {
         }
         if let Some(Err(error)) = self.mqtt.token.as_ref().map(|token| token.trim().parse::<Token>()) {
             return Err(ConfigError::value("mqtt.token", "…", error.to_string()));
+        }
+        if self.mqtt.certificate.is_some() != self.mqtt.key.is_some() {
+            let expected = "expected mqtt.certificate and mqtt.key, both or neither";
+            return Err(ConfigError::value("mqtt.certificate", "…", expected.to_owned()));
         }
         self.check_live()?;
         if self.update.keys.len() > 4 {

@@ -65,14 +65,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Exit code of `enroll` while the agent waits for an operator.
+#[cfg(feature = "tls")]
+const WAITING: u8 = 3;
+
 /// Runs the program; the first argument is the program's name.
 ///
-/// Exit codes: 0 success, 1 failure (one line on standard error says which), 2 invalid command line.
+/// Exit codes: 0 success, 1 failure (one line on standard error says which), 2 invalid command line, 3 `enroll` waits for
+/// an operator.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = cli::Cli::parse_from(arguments);
     log::start();
     match execute(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("lapwing-agent: {error}");
             ExitCode::FAILURE
@@ -80,7 +85,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn execute(command: cli::Command) -> anyhow::Result<()> {
+fn execute(command: cli::Command) -> anyhow::Result<ExitCode> {
     match command {
         cli::Command::Replay { files, options } => {
             let never = Arc::new(AtomicBool::new(false));
@@ -102,10 +107,16 @@ fn execute(command: cli::Command) -> anyhow::Result<()> {
         cli::Command::Validate { config } => print!("{}", commands::validate::validate(&config)?),
         cli::Command::ResponseHelper => commands::response_helper::run()?,
         #[cfg(feature = "tls")]
-        cli::Command::Enroll(args) => print!("{}", commands::enroll::enroll(&args)?),
+        cli::Command::Enroll(args) => {
+            let enrolled = commands::enroll::enroll(&args)?;
+            print!("{}", enrolled.text);
+            if enrolled.is_waiting {
+                return Ok(ExitCode::from(WAITING));
+            }
+        }
         cli::Command::Inspect { release, keys } => print!("{}", commands::inspect::inspect(&release, &keys)?),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Sets the flag on SIGINT or SIGTERM, and on SIGHUP if a terminal was closed.

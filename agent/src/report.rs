@@ -188,6 +188,12 @@ pub(crate) struct Report {
     pub(crate) rejected_acknowledgements: u64,
     /// The broker that the agent uses or tries, without the login.
     pub(crate) broker_url: String,
+    /// End of the agent's certificate, seconds since the epoch; `None` without one.
+    pub(crate) certificate_until_s: Option<u64>,
+    /// Seconds until then.
+    pub(crate) certificate_left_s: u64,
+    /// The broker rejected the certificate because it has expired.
+    pub(crate) certificate_expired: bool,
 }
 
 impl Report {

@@ -9,14 +9,14 @@ use crate::publish::agent_name::agent_name;
 use crate::publish::enrolment_port::ask;
 use crate::random::fill_random;
 use anyhow::Context;
+use lapwing_shared::enrolment::TOKEN_BYTES;
 use lapwing_shared::messages::AgentName;
 use lapwing_shared::release::digest::Hex;
 use lapwing_shared::release::name::{NAME_RULE, parse_name};
 use lapwing_shared::units::Utc;
 use std::fmt::Write;
+use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Configuration files of packages, of Debian and of OpenWrt; the first that exists is used if none is named.
@@ -25,30 +25,53 @@ const PACKAGED_CONFIGS: [&str; 2] = ["/etc/lapwing/agent.toml", "/var/run/lapwin
 const SHOWN_DIGITS: usize = 16;
 /// Shortest pause between two attempts, seconds; the longest is twice as long, so that gateways that start together spread.
 const PAUSE_S: u64 = 30;
+/// Most of standard input to read, bytes; a token has half of it at most.
+const STDIN_BYTES: u64 = 2 * TOKEN_BYTES as u64;
 
-fn pause() -> Duration {
+/// Time between two attempts.
+pub(super) fn pause() -> Duration {
     Duration::from_secs(PAUSE_S + fastrand::u64(..PAUSE_S))
+}
+
+/// What `enroll` prints, and whether an operator must accept the agent first.
+pub(crate) struct Enrolled {
+    pub(crate) text: String,
+    pub(crate) is_waiting: bool,
+}
+
+/// The token of an argument: `-` reads it from standard input, so that no list of processes shows it.
+fn token_text(argument: &str) -> anyhow::Result<String> {
+    let mut text = argument.to_owned();
+    if argument == "-" {
+        text.clear();
+        std::io::stdin().take(STDIN_BYTES).read_to_string(&mut text).context("cannot read the token")?;
+    }
+    Ok(text)
 }
 
 /// Enrols this agent, or renews its certificate, and describes the result.
 ///
 /// # Errors
 /// When the token, the name or the state folder is invalid, or the trainer refuses.
-pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<String> {
+pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<Enrolled> {
     let config = configuration(args.config.as_deref())?;
     let folder = args.identity_dir.as_deref().or(config.identity_dir());
     let folder = folder.context("no folder for the identity; set update.state-dir, or name one with --identity-dir")?;
     let mut disk = open(folder)?;
     let is_enrolled = matches!(read(&mut disk), Ok(Some(_)));
-    let token = args.token.as_deref().or(config.mqtt.token.as_deref().filter(|_| !is_enrolled));
+    let argument = args.token.as_deref().map(token_text).transpose()?;
+    let token = argument.as_deref().or(config.mqtt.token.as_deref().filter(|_| !is_enrolled));
     let enrolment = enrolment(token, args.name.as_deref(), &config)?;
     loop {
         match enrol(&mut disk, &enrolment, ask) {
-            Ok(Progress::Enrolled(identity)) => return Ok(described(&identity)?),
+            Ok(Progress::Enrolled(identity)) => {
+                return Ok(Enrolled { text: described(&identity)?, is_waiting: false });
+            }
             Ok(Progress::Waiting { name, fingerprint, retry_after_s }) => {
-                let text = waiting(&name, &fingerprint);
+                let text = described_wait(&name, &fingerprint);
                 if !args.wait {
-                    return Ok(text + "then run `lapwing-agent enroll` again, or use --wait\n");
+                    let text = text + "then run `lapwing-agent enroll` again, or use --wait\n";
+                    return Ok(Enrolled { text, is_waiting: true });
                 }
                 tracing::info!("{}", text.trim_end().replace('\n', "; "));
                 std::thread::sleep(Duration::from_secs(retry_after_s.into()).max(pause()));
@@ -62,42 +85,7 @@ pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<String> {
     }
 }
 
-/// Enrols while the agent runs, with the token of the configuration, if the agent is not enrolled. Then stops the agent:
-/// its service manager starts it again, and it uses its identity. The result is true after that.
-///
-/// # Errors
-/// When the token or the name is invalid, or the thread cannot be started.
-pub(crate) fn in_background(config: &Config, stopped: &Arc<AtomicBool>) -> anyhow::Result<Arc<AtomicBool>> {
-    let is_enrolled = Arc::new(AtomicBool::new(false));
-    let (Some(_), Some(folder)) = (config.enrolment_token(), config.identity_dir()) else { return Ok(is_enrolled) };
-    let enrolment = enrolment(config.mqtt.token.as_deref(), None, config)?;
-    let mut disk = open(folder)?;
-    let (stopped, done) = (Arc::clone(stopped), Arc::clone(&is_enrolled));
-    let work = move || {
-        while !stopped.load(Ordering::Relaxed) {
-            match enrol(&mut disk, &enrolment, ask) {
-                Ok(Progress::Enrolled(identity)) => {
-                    tracing::info!(agent = %identity.name, "enrolled; the agent restarts with its identity");
-                    done.store(true, Ordering::Relaxed);
-                    stopped.store(true, Ordering::Relaxed);
-                }
-                Ok(Progress::Waiting { name, fingerprint, .. }) => {
-                    tracing::info!("{}", waiting(&name, &fingerprint).trim_end().replace('\n', "; "));
-                    std::thread::sleep(pause());
-                }
-                Err(error) if error.is_temporary() => {
-                    tracing::warn!(%error, "not enrolled; trying again");
-                    std::thread::sleep(pause());
-                }
-                Err(error) => return tracing::error!(%error, "not enrolled; this agent reports nothing"),
-            }
-        }
-    };
-    std::thread::Builder::new().name("enrolment".into()).spawn(work)?;
-    Ok(is_enrolled)
-}
-
-fn open(folder: &Path) -> anyhow::Result<Folder> {
+pub(super) fn open(folder: &Path) -> anyhow::Result<Folder> {
     Folder::open(folder).with_context(|| format!("cannot use folder {} for the identity", folder.display()))
 }
 
@@ -107,7 +95,7 @@ fn configuration(named: Option<&Path>) -> anyhow::Result<Config> {
 }
 
 /// What the command line and the configuration ask for.
-fn enrolment(token: Option<&str>, name: Option<&str>, config: &Config) -> anyhow::Result<Enrolment> {
+pub(super) fn enrolment(token: Option<&str>, name: Option<&str>, config: &Config) -> anyhow::Result<Enrolment> {
     let token = token.map(|text| text.trim().parse()).transpose()?;
     let chosen = name.or(Some(config.mqtt.agent.as_str())).filter(|name| !name.is_empty());
     let chosen =
@@ -118,7 +106,7 @@ fn enrolment(token: Option<&str>, name: Option<&str>, config: &Config) -> anyhow
 }
 
 /// What the operator compares with the trainer's list.
-fn waiting(name: &AgentName, fingerprint: &[u8; 32]) -> String {
+pub(super) fn described_wait(name: &AgentName, fingerprint: &[u8; 32]) -> String {
     let digits: String = Hex(fingerprint).to_string().chars().take(SHOWN_DIGITS).collect();
     format!(
         "{name} waits for an operator. On the trainer, run\n  lapwing-trainer agents accept {name} --fingerprint {digits}\n"
@@ -138,7 +126,7 @@ fn described(identity: &Identity) -> Result<String, std::fmt::Error> {
     let brokers: Vec<&str> = enrolled.brokers.iter().map(|url| url.as_str()).collect();
     let brokers = if brokers.is_empty() { "none; set mqtt.url".to_owned() } else { brokers.join(" ") };
     writeln!(text, "  brokers: {brokers}\n  keys for releases: {}", enrolled.keys.len())?;
-    writeln!(text, "  restart a running agent, which reads its identity when it starts")?;
+    writeln!(text, "  a running agent uses it within seconds; after its first enrolment it starts again")?;
     if clock::wall_s().is_none() {
         writeln!(
             text,
@@ -177,7 +165,7 @@ mod tests {
 
     #[test]
     fn without_a_state_folder_the_error_names_the_key() {
-        let error = enroll(&parse(&["--config", "/dev/null"])).unwrap_err().to_string();
+        let error = enroll(&parse(&["--config", "/dev/null"])).err().unwrap().to_string();
         assert!(error.contains("update.state-dir"), "{error}");
     }
 }

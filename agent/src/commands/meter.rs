@@ -84,7 +84,7 @@ pub fn meter(
     before_threads()?;
     #[cfg(feature = "tls")]
     if !matches!(input, Input::Files(_)) {
-        run.is_enrolled = super::enroll::in_background(&config, stopped)?;
+        run.must_restart = super::identity_thread::start(&config, &run.report, stopped)?;
     }
     run.listeners = listeners;
     let left = Cell::new(options.packets);
@@ -109,8 +109,9 @@ struct Run {
     controller: Option<Controller>,
     confinement: Vec<String>,
     helper: Option<Helper>,
-    /// Becomes true if the agent has enrolled and must start again.
-    is_enrolled: Arc<AtomicBool>,
+    /// Becomes true if the agent has an identity with which it must start again.
+    must_restart: Arc<AtomicBool>,
+    report: SharedReport,
 }
 
 /// Runs everything behind the sources, to the end.
@@ -121,7 +122,7 @@ fn drive<S: PacketSource>(
     options: pipeline::Options<'_>,
     mut run: Run,
 ) -> anyhow::Result<Summary> {
-    let report = SharedReport::default();
+    let report = run.report.clone();
     let loaded = config.detector.release.as_ref().map(|path| load_release(path, config)).transpose()?;
     let (release, fallback) = loaded.unzip();
     let mut network = NetworkThread::start(config, &report, fallback)?;
@@ -131,7 +132,7 @@ fn drive<S: PacketSource>(
     let meter_config = config.meter_config()?;
     let listeners = run.listeners.take();
     let socket = listeners.map(|listeners| listeners.serve(&report, network.weak_sender())).transpose()?;
-    let (shared, is_enrolled) = (run.shared.clone(), Arc::clone(&run.is_enrolled));
+    let (shared, must_restart) = (run.shared.clone(), Arc::clone(&run.must_restart));
     let (listener, control) = network.scoring_ends(monitor(config, &meter_config, &report, run), responder);
     let scoring = scoring(config, &meter_config, release, &report, listener)?;
     let mut meter = Meter::new(&meter_config);
@@ -155,7 +156,7 @@ fn drive<S: PacketSource>(
     }
     outcome.result?;
     // An error, so that service managers start the agent again.
-    anyhow::ensure!(!is_enrolled.load(Ordering::Relaxed), "enrolled: start the agent again, and it uses its identity");
+    anyhow::ensure!(!must_restart.load(Ordering::Relaxed), "enrolled: start the agent again, and it uses its identity");
     Ok(summary)
 }
 

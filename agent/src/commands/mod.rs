@@ -2,6 +2,8 @@
 
 #[cfg(feature = "tls")]
 pub(crate) mod enroll;
+#[cfg(feature = "tls")]
+mod identity_thread;
 pub(crate) mod limited;
 pub(crate) mod inspect;
 pub(crate) mod live;

@@ -15,7 +15,7 @@ use std::path::Path;
 /// When the configuration, or a file that it names, is invalid.
 pub(crate) fn validate(path: &Path) -> anyhow::Result<String> {
     let mut config = Config::load(path)?;
-    config.use_identity();
+    config.read_identity()?;
     let meter = config.meter_config()?;
     let mut report = String::new();
     writeln!(report, "{}: configuration is valid", path.display())?;

@@ -10,20 +10,30 @@ use std::path::Path;
 /// Public key of the packaged release, which does not replace the keys of an identity.
 pub(crate) const PACKAGED_KEY: &str = "/usr/share/lapwing/release.pub";
 /// The agent warns this time before its certificate ends.
-const WARNING_S: u64 = 60 * 86_400;
+pub(crate) const CERTIFICATE_WARNING_S: u64 = 60 * 86_400;
 
 impl Config {
     /// Reads the identity, and takes brokers, name, group and keys from it where the configuration has none. An identity
     /// that cannot be read is logged: the agent detects without it.
     pub(crate) fn use_identity(&mut self) {
-        // Opening would create it.
-        let folder = self.identity_dir().filter(|folder| folder.exists());
-        let Some(mut disk) = folder.and_then(|folder| Folder::open(folder).ok()) else { return };
-        match identity::read(&mut disk) {
-            Ok(None) => {}
-            Ok(Some(identity)) => self.take(identity),
-            Err(error) => tracing::error!(%error, "this agent has no identity"),
+        if let Err(error) = self.read_identity() {
+            tracing::error!(%error, "this agent has no identity");
         }
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// When the identity cannot be read.
+    pub(crate) fn read_identity(&mut self) -> anyhow::Result<()> {
+        // Opening would create it.
+        let Some(folder) = self.identity_dir().filter(|folder| folder.exists()) else { return Ok(()) };
+        let found =
+            Folder::open(folder).map_err(anyhow::Error::from).and_then(|mut disk| Ok(identity::read(&mut disk)?));
+        if let Some(identity) = found.map_err(|error| anyhow::anyhow!("{}: {error}", folder.display()))? {
+            self.take(identity);
+        }
+        Ok(())
     }
 
     fn take(&mut self, identity: Identity) {
@@ -74,10 +84,13 @@ impl Config {
             ));
         }
         if now_s >= until_s {
-            warnings.push("the certificate has expired; run `lapwing-agent enroll` to renew it".into());
-        } else if until_s - now_s < WARNING_S {
+            warnings.push("the certificate has expired; the agent renews it at the enrolment port".into());
+        } else if until_s - now_s < CERTIFICATE_WARNING_S {
             let days = (until_s - now_s) / 86_400;
-            warnings.push(format!("the certificate expires in {days} days; run `lapwing-agent enroll` to renew it"));
+            warnings.push(format!(
+                "the certificate expires in {days} days, and was not renewed over MQTT; `lapwing-agent enroll` renews it at \
+                 the enrolment port"
+            ));
         }
         if self.mqtt.brokers().iter().any(|broker| !broker.tls) {
             warnings.push("mqtt:// does not use the certificate; use mqtts://".into());

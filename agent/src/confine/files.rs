@@ -61,14 +61,16 @@ pub(crate) fn allowed(config: &Config, is_root: bool) -> Allowed {
     let interfaces = std::fs::read_dir(INTERFACES).into_iter().flatten().flatten();
     allowed.read.extend(interfaces.filter_map(|entry| std::fs::canonicalize(entry.path()).ok()));
     allowed.read.extend(config.update.keys.iter().cloned());
-    allowed.read.extend(config.mqtt.ca_file.clone());
+    let mqtt = &config.mqtt;
+    allowed.read.extend([&mqtt.ca_file, &mqtt.certificate, &mqtt.key].into_iter().flatten().cloned());
     allowed.read.extend(config.detector.release.clone());
     let brokers = config.mqtt.brokers();
     if brokers.iter().any(|broker| broker.tls) && config.mqtt.ca_file.is_none() && config.identity.is_none() {
         allowed.read.extend(CERTIFICATES.map(PathBuf::from));
     }
     let token = config.enrolment_token();
-    let enrolment = token.iter().map(|token| (token.host(), token.port()));
+    let own_port = config.identity.as_ref().and_then(|identity| host_and_port(&identity.address));
+    let enrolment = token.iter().map(|token| (token.host(), token.port())).chain(own_port);
     for (host, port) in brokers.iter().map(|broker| (broker.host.as_str(), broker.port)).chain(enrolment) {
         allowed.connect.push(port);
         if host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err() {
@@ -84,6 +86,12 @@ pub(crate) fn allowed(config: &Config, is_root: bool) -> Allowed {
     allowed.written.extend(files.into_iter().flatten().filter_map(|path| folder_of(path)));
     allowed.removed.extend(folder_of(&config.status.socket));
     allowed
+}
+
+/// Of the enrolment port, at which the agent renews its certificate after the end.
+fn host_and_port(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    Some((host, port.parse().ok()?))
 }
 
 fn folder_of(file: &Path) -> Option<PathBuf> {

@@ -137,12 +137,17 @@ impl Folder {
 }
 
 impl Disk for Folder {
+    /// Opens no link, and waits for no pipe: root enrols in a folder that the agent's account owns.
     fn read(&mut self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(self.root.join(path)) {
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(self.root.join(path)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+        }
         let mut bytes = Vec::new();
         file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() > limit {
@@ -227,6 +232,19 @@ mod tests {
         let is_link = root.join("identity").is_symlink();
         fs::remove_dir_all(&root).unwrap();
         assert_eq!((kept, written, is_link), (b"root's".to_vec(), b"a key".to_vec(), false));
+    }
+
+    #[test]
+    fn pipes_and_links_are_not_read() {
+        let root = std::env::temp_dir().join(format!("lapwing-pipes-{}", std::process::id()));
+        let mut folder = Folder::open(&root).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(root.join("enrolment")).status().unwrap();
+        fs::write(root.join("outside"), b"x").unwrap();
+        std::os::unix::fs::symlink(root.join("outside"), root.join("identity")).unwrap();
+        let (pipe, link) = (folder.read("enrolment", 9), folder.read("identity", 9));
+        fs::remove_dir_all(&root).unwrap();
+        assert!(made.success() && pipe.unwrap_err().to_string().contains("regular file"));
+        assert!(link.is_err());
     }
 
     #[test]

@@ -159,7 +159,7 @@ fn port_of(token: &Token) -> Port {
     Port { address: token.address().to_owned(), authority: token.authority, announced: Vec::new() }
 }
 
-fn request(key: &AgentKey, name: &AgentName, token: Option<&Token>, binding: &Binding) -> EnrolmentRequest {
+pub(super) fn request(key: &AgentKey, name: &AgentName, token: Option<&Token>, binding: &Binding) -> EnrolmentRequest {
     let certificate_request = key.request(name);
     let proof = match token {
         Some(token) => token_proof(token.id, &token.secret, &certificate_request, binding),
@@ -170,14 +170,13 @@ fn request(key: &AgentKey, name: &AgentName, token: Option<&Token>, binding: &Bi
 }
 
 fn finish(disk: &mut impl Disk, pending: &Pending, port: &Port, enrolled: Enrolled) -> Result<Progress, EnrolError> {
-    let public = AgentKey::from_seed(&pending.seed).public();
-    if !enrolled.certificate.windows(public.len()).any(|part| part == public) {
+    if !files::has_key(&enrolled, &AgentKey::from_seed(&pending.seed)) {
         return Err(EnrolError::OtherKey);
     }
-    let mut identity = Identity::new(pending, port.authority, &port.address, enrolled);
-    if identity.enrolled.seal.is_none() {
-        identity.keep_seal(files::read(disk).ok().flatten());
-    }
+    let identity = match files::read(disk) {
+        Ok(Some(last)) if last.has_key_of(&enrolled) => last.with(enrolled),
+        _ => Identity::new(pending, port.authority, &port.address, enrolled),
+    };
     files::write(disk, &identity)?;
     files::remove_pending(disk)?;
     Ok(Progress::Enrolled(Box::new(identity)))

@@ -17,7 +17,7 @@ const PENDING: &str = "enrolment";
 /// First byte of both files.
 const VERSION: u8 = 1;
 /// Longest file, bytes.
-const FILE_BYTES: usize = MESSAGE_BYTES_LIMIT + 256;
+const FILE_BYTES: usize = 2 * MESSAGE_BYTES_LIMIT + 256;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,8 @@ pub(crate) struct Identity {
     pub(crate) address: heapless::String<ADDRESS_BYTES>,
     /// The trainer's response.
     pub(crate) enrolled: Enrolled,
+    /// The response before it, until a broker has accepted the certificate of the newest.
+    pub(crate) previous: Option<Box<Enrolled>>,
 }
 
 /// Omits the key.
@@ -56,7 +58,45 @@ impl Identity {
     pub(super) fn new(pending: &Pending, authority: Digest, address: &str, enrolled: Enrolled) -> Self {
         // The address is of a token or of an identity.
         let address = heapless::String::try_from(address).unwrap_or_default();
-        Self { name: pending.name.clone(), seed: pending.seed, authority, address, enrolled }
+        Self { name: pending.name.clone(), seed: pending.seed, authority, address, enrolled, previous: None }
+    }
+
+    /// The same identity with a newer response. The last one that a broker may have accepted is kept.
+    pub(super) fn with(mut self, mut enrolled: Enrolled) -> Self {
+        // Responses over MQTT have no key for seals, and an older trainer gives none.
+        enrolled.seal = enrolled.seal.or_else(|| self.enrolled.seal.clone());
+        let last = std::mem::replace(&mut self.enrolled, enrolled);
+        self.previous.get_or_insert_with(|| Box::new(last));
+        self
+    }
+
+    /// The identity with its last certificate.
+    pub(crate) fn before(&self) -> Option<Self> {
+        let enrolled = self.previous.as_deref()?.clone();
+        Some(Self { enrolled, previous: None, ..self.clone() })
+    }
+
+    /// Whether a response has a certificate of this identity's key.
+    pub(super) fn has_key_of(&self, enrolled: &Enrolled) -> bool {
+        has_key(enrolled, &self.key())
+    }
+
+    /// Whether a running agent with this identity can continue with another one. It cannot under another name, or with what
+    /// another trainer granted to another key.
+    pub(crate) fn fits(&self, other: &Self) -> bool {
+        let (own, others) = (&self.enrolled, &other.enrolled);
+        let has_same_grants =
+            || (&own.brokers, &own.group, &own.keys) == (&others.brokers, &others.group, &others.keys);
+        self.name == other.name && (self.seed == other.seed || has_same_grants())
+    }
+
+    /// When to ask for the next certificate: after two thirds of the life of the present one, and up to a 24th later, so that
+    /// agents that were enrolled together spread.
+    pub(crate) fn renew_from_s(&self) -> u64 {
+        let Enrolled { issued_s, until_s, .. } = self.enrolled;
+        let life_s = until_s.saturating_sub(issued_s);
+        let [spread, ..] = self.key().public();
+        issued_s + life_s / 3 * 2 + life_s / 24 / 256 * u64::from(spread)
     }
 
     /// The key.
@@ -64,15 +104,15 @@ impl Identity {
         AgentKey::from_seed(&self.seed)
     }
 
-    /// A response without a seal key leaves the present one in use.
-    pub(super) fn keep_seal(&mut self, present: Option<Self>) {
-        self.enrolled.seal =
-            present.filter(|present| present.seed == self.seed).and_then(|present| present.enrolled.seal);
-    }
-
     pub(super) fn pending(&self) -> Pending {
         Pending { token: heapless::String::new(), name: self.name.clone(), seed: self.seed }
     }
+}
+
+/// Whether a response has a certificate of this key.
+pub(super) fn has_key(enrolled: &Enrolled, key: &AgentKey) -> bool {
+    let public = key.public();
+    enrolled.certificate.windows(public.len()).any(|part| part == public)
 }
 
 /// An enrolment that has begun.

@@ -19,24 +19,24 @@ fn name(text: &str) -> AgentName {
     parse_name(text).unwrap()
 }
 
-fn token() -> Token {
+pub(super) fn token() -> Token {
     Token::new([1; 32], 7, SECRET, "hub.lan:8481").unwrap()
 }
 
-fn enrolment(token: Option<Token>, seed: u8) -> Enrolment {
+pub(super) fn enrolment(token: Option<Token>, seed: u8) -> Enrolment {
     Enrolment { token, chosen: None, default_name: name("gw-1"), seed: [seed; 32] }
 }
 
 /// A trainer with one token for one agent.
 #[derive(Default)]
-struct Trainer {
-    known: Option<CertificateRequest>,
-    uses: u32,
-    issued: u64,
+pub(super) struct Trainer {
+    pub(super) known: Option<CertificateRequest>,
+    pub(super) uses: u32,
+    pub(super) issued: u64,
     /// The name that the token is for.
-    name: Option<&'static str>,
-    must_accept: bool,
-    seal: Option<SealKey>,
+    pub(super) name: Option<&'static str>,
+    pub(super) must_accept: bool,
+    pub(super) seal: Option<SealKey>,
 }
 
 impl Trainer {
@@ -77,7 +77,7 @@ impl Trainer {
         })
     }
 
-    fn enrol(&mut self, disk: &mut impl Disk, enrolment: &Enrolment) -> Result<Progress, EnrolError> {
+    pub(super) fn enrol(&mut self, disk: &mut impl Disk, enrolment: &Enrolment) -> Result<Progress, EnrolError> {
         enrol(disk, enrolment, |port, make| {
             assert_eq!((port.address.as_str(), port.authority), ("hub.lan:8481", [1; 32]));
             Ok(self.answer(&make(&BINDING)))
@@ -85,7 +85,7 @@ impl Trainer {
     }
 }
 
-fn identity(progress: Progress) -> Identity {
+pub(super) fn identity(progress: Progress) -> Identity {
     match progress {
         Progress::Enrolled(identity) => *identity,
         waiting @ Progress::Waiting { .. } => panic!("{waiting:?}"),

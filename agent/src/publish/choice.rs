@@ -15,6 +15,12 @@ pub(super) fn sort(brokers: &mut [BrokerUrl], agent: &str) {
     }
 }
 
+/// Whether an attempt after so many failed ones belongs to a second, fourth, … round of the brokers. Then the agent tries
+/// the other one of two certificates, so that each broker sees both.
+pub(super) fn is_second_round(failed: usize, brokers: usize) -> bool {
+    failed / brokers.max(1) % 2 == 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +43,15 @@ mod tests {
             for (second, count) in seconds.iter().enumerate().filter(|(second, _)| *second != first) {
                 assert!((400..600).contains(count), "{first}, then {second}: {count}");
             }
+        }
+    }
+
+    #[test]
+    fn each_broker_sees_both_certificates_in_two_rounds() {
+        for brokers in 1..=4 {
+            let seen: std::collections::BTreeSet<(usize, bool)> =
+                (0..2 * brokers).map(|failed| (failed % brokers, is_second_round(failed, brokers))).collect();
+            assert_eq!(seen.len(), 2 * brokers);
         }
     }
 

@@ -9,6 +9,8 @@ use super::mqtt::encode::{Connect, Will};
 use super::mqtt::reason;
 use super::mqtt::socket::{self, Dial, Ended};
 use super::session::Session;
+#[cfg(feature = "tls")]
+use super::tls::Own;
 use super::trouble::{explain, hint};
 use super::{FromPipeline, ToPipeline};
 use crate::clock;
@@ -44,6 +46,8 @@ pub(crate) struct TlsFiles<'a> {
     pub(crate) ca_pem: Option<&'a [u8]>,
     /// Certificate and key of this agent, if it is enrolled.
     pub(crate) identity: Option<&'a Identity>,
+    /// Certificate and key of this agent from another authority, PEM, instead of those of the identity.
+    pub(crate) own_pem: Option<[&'a [u8]; 2]>,
 }
 
 /// How to reach the brokers.
@@ -53,9 +57,50 @@ pub(crate) struct Connection {
     urls: Vec<BrokerUrl>,
     client_id: String,
     #[cfg(feature = "tls")]
-    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
+    tls: Tls,
+    /// Attempts since a broker accepted a connection.
+    failed: usize,
     report: SharedReport,
     seed: u64,
+}
+
+/// TLS to the brokers.
+#[cfg(feature = "tls")]
+#[derive(Clone, Debug)]
+struct Tls {
+    ca_pem: Option<Vec<u8>>,
+    /// Certificate and key of another authority; the identity's are not used then.
+    own: Option<Own>,
+    newest: Option<std::sync::Arc<rustls::ClientConfig>>,
+    /// With the last certificate, until a broker has accepted the newest.
+    last: Option<std::sync::Arc<rustls::ClientConfig>>,
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    fn new(files: &TlsFiles<'_>) -> Result<Self, ClientError> {
+        let own = files.own_pem.map(|[certificate, key]| Own::from_pem(certificate, key)).transpose()?;
+        Self::with(files.ca_pem, own, files.identity)
+    }
+
+    fn with(ca_pem: Option<&[u8]>, own: Option<Own>, identity: Option<&Identity>) -> Result<Self, ClientError> {
+        let config = |identity| super::tls::client_config(ca_pem, own.as_ref(), identity);
+        let before = identity.filter(|_| own.is_none()).and_then(Identity::before);
+        let last = before.as_ref().map(|before| config(Some(before))).transpose()?;
+        let newest = Some(config(identity)?);
+        Ok(Self { ca_pem: ca_pem.map(<[u8]>::to_vec), own, newest, last })
+    }
+
+    /// Uses another identity from now on. With one that cannot be used, everything stays as it is.
+    fn use_identity(&mut self, identity: &Identity) {
+        if self.newest.is_none() {
+            return;
+        }
+        match Self::with(self.ca_pem.as_deref(), self.own.clone(), Some(identity)) {
+            Ok(tls) => *self = tls,
+            Err(error) => tracing::warn!(%error, "cannot use the new certificate"),
+        }
+    }
 }
 
 impl Connection {
@@ -78,14 +123,15 @@ impl Connection {
         }
         choice::sort(&mut urls, &client_id);
         #[cfg(feature = "tls")]
-        let tls = if uses_tls { Some(super::tls::client_config(files.ca_pem, files.identity)?) } else { None };
+        let tls = if uses_tls { Tls::new(files)? } else { Tls { ca_pem: None, own: None, newest: None, last: None } };
         #[cfg(not(feature = "tls"))]
-        let _ = (files.ca_pem, files.identity);
+        let _ = (files.ca_pem, files.identity, files.own_pem);
         Ok(Self {
             urls,
             client_id,
             #[cfg(feature = "tls")]
             tls,
+            failed: 0,
             report: SharedReport::default(),
             seed,
         })
@@ -116,15 +162,18 @@ pub(crate) fn run<D: Disk, F: EngineFactory>(
     let mut link =
         Link { from_pipeline, to_pipeline, open: true, ended_ms: None, limits: [BrokerLimits::default(); BROKERS] };
     let mut backoff = Backoff::new(connection.seed, connection.urls.len());
+    let mut connection = connection.clone();
     runtime.block_on(async {
         while link.open {
+            connection.adopt(&mut session);
             let at = backoff.broker();
             connection.report.edit().broker_url = connection.urls[at].to_string();
-            let Some((ended, lasted_ms)) = link.connect(&mut session, connection, at).await else {
+            let Some((ended, lasted_ms)) = link.connect(&mut session, &connection, at).await else {
                 session.disconnected();
                 break;
             };
             session.disconnected();
+            connection.ended(&ended, lasted_ms.is_some());
             backoff.ended(lasted_ms, ended.is_by_broker());
             let mut reason = explain(&ended, &connection.urls[at], &connection.client_id);
             if backoff.short_lived() >= SUSPICIOUS {
@@ -140,6 +189,48 @@ pub(crate) fn run<D: Disk, F: EngineFactory>(
     })
 }
 
+impl Connection {
+    /// Whether the last certificate is to be used now: in every second round of the brokers, if there are two.
+    fn uses_last(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let has_last = self.tls.last.is_some();
+        #[cfg(not(feature = "tls"))]
+        let has_last = false;
+        has_last && choice::is_second_round(self.failed, self.urls.len())
+    }
+
+    /// TLS with the certificate that is to be used now.
+    #[cfg(feature = "tls")]
+    fn tls(&self) -> Option<std::sync::Arc<rustls::ClientConfig>> {
+        let Tls { newest, last, .. } = &self.tls;
+        last.as_ref().filter(|_| self.uses_last()).or(newest.as_ref()).cloned()
+    }
+
+    /// Uses the identity of the session from now on.
+    fn adopt<D: Disk, F: EngineFactory>(&mut self, session: &mut Session<D, F>) {
+        #[cfg(feature = "tls")]
+        if let Some(identity) = session.new_identity() {
+            self.failed = 0;
+            self.tls.use_identity(identity);
+        }
+        #[cfg(not(feature = "tls"))]
+        let _ = session;
+    }
+
+    /// A connection ended, or was not accepted.
+    fn ended(&mut self, ended: &Ended, was_accepted: bool) {
+        self.failed = if was_accepted { 0 } else { self.failed.wrapping_add(1) };
+        #[cfg(feature = "tls")]
+        {
+            let is_refused = super::trouble::is_certificate_expired(ended);
+            let mut report = self.report.edit();
+            report.certificate_expired = is_refused || report.certificate_expired && !was_accepted;
+        }
+        #[cfg(not(feature = "tls"))]
+        let _ = ended;
+    }
+}
+
 /// The address and the first packet.
 fn dial(connection: &Connection, at: usize, will: Option<Will>) -> Dial {
     let url = &connection.urls[at];
@@ -147,7 +238,7 @@ fn dial(connection: &Connection, at: usize, will: Option<Will>) -> Dial {
     Dial {
         address: format!("{}:{}", url.host, url.port),
         #[cfg(feature = "tls")]
-        tls: connection.tls.clone().filter(|_| url.tls).map(|config| (url.host.as_str().to_owned(), config)),
+        tls: connection.tls().filter(|_| url.tls).map(|config| (url.host.as_str().to_owned(), config)),
         connect: Connect {
             client_id: connection.client_id.clone(),
             keep_alive_s: KEEP_ALIVE_S,
@@ -201,11 +292,17 @@ impl<E> Link<E> {
                 },
                 _ = tick.tick() => {
                     Self::tick(session, &connection.report);
+                    if conversation.accepted_ms().is_some() && !connection.uses_last() {
+                        session.confirm_identity();
+                    }
                     conversation.tick(session, clock::monotonic_ms())
                 }
             };
             if let Err(ended) = outcome {
                 break Some(ended);
+            }
+            if session.has_new_identity() {
+                break Some(Ended::NewIdentity);
             }
             self.hand_over(session);
             conversation.request(session, clock::monotonic_ms());
@@ -251,6 +348,9 @@ impl<E> Link<E> {
         report.outbox_left_out = session.left_out();
         report.rejected_manifests = session.rejected_manifests();
         report.rejected_acknowledgements = session.rejected_acks();
+        let until_s = session.identity().map(|identity| identity.enrolled.until_s);
+        report.certificate_until_s = until_s;
+        report.certificate_left_s = until_s.unwrap_or(0).saturating_sub(clock::at_least_s().unwrap_or(0));
     }
 
     /// Waits between connections, while messages from the pipeline go to the outbox.

@@ -13,6 +13,10 @@ pub(crate) enum ClientError {
     #[cfg(feature = "tls")]
     #[error("invalid certificates for mqtts://: {0}")]
     Certificates(String),
+    /// Certificate or key of another authority.
+    #[cfg(feature = "tls")]
+    #[error("{0}: expected {1}, PEM")]
+    Own(&'static str, &'static str),
     /// The client can check names and IPv4 addresses only.
     #[error("mqtts:// does not support IPv6 addresses: use a host name that the broker's certificate contains")]
     Address,

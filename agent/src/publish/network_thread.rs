@@ -7,6 +7,7 @@ use crate::disk::counted::Counted;
 use crate::disk::memory::Memory;
 use crate::disk::{AnyDisk, Folder};
 use crate::engines::Engines;
+use crate::identity::Keeper;
 use crate::monitor::Monitor;
 use crate::outbox::{Outbox, next_run};
 use crate::output::summary::Summary;
@@ -195,12 +196,26 @@ fn spawn(
     let outbox = Outbox::new(run, config.outbox_limits()?, disks.journal);
     let session = Session::start(named.agent, config.mqtt.delivery, Engines(config.detector.engine), store, outbox)
         .with_fallback(fallback)
-        .with_seal(seal);
+        .with_seal(seal)
+        .with_keeper(keeper(config));
     let (to_network, from_pipeline) = mpsc::channel(MESSAGES);
     let (to_pipeline, installs) = sync_channel(INSTALLS);
     let thread = std::thread::Builder::new().name("network".into());
     let thread = thread.spawn(move || client::run(session, &named.connection, from_pipeline, to_pipeline))?;
     Ok(NetworkThread { thread: Some(thread), channels: Some(ScoringChannels { to_network, installs }) })
+}
+
+/// Keeps the identity, if the agent is enrolled.
+#[cfg(feature = "tls")]
+fn keeper(config: &Config) -> Option<Keeper> {
+    let (identity, folder) = (config.identity.clone()?, config.identity_dir()?);
+    let folder = Folder::open(folder).inspect_err(|error| tracing::warn!(%error, "the certificate is not renewed"));
+    Some(Keeper::new(folder.ok()?, identity, crate::publish::tls::is_signed))
+}
+
+#[cfg(not(feature = "tls"))]
+fn keeper(_: &Config) -> Option<Keeper> {
+    None
 }
 
 /// The configured brokers, if there are any.
@@ -213,14 +228,18 @@ pub(crate) fn connection(config: &Config) -> anyhow::Result<Option<NamedConnecti
         return Ok(None);
     }
     let agent = agent_name(&config.mqtt.agent, Path::new("/"))?;
-    let ca_pem = config.mqtt.ca_file.as_deref().map(read_ca).transpose()?;
-    let tls = TlsFiles { ca_pem: ca_pem.as_deref(), identity: config.identity.as_ref() };
+    let ca_pem = config.mqtt.ca_file.as_deref().map(read_pem).transpose()?;
+    let own = config.mqtt.certificate.as_deref().zip(config.mqtt.key.as_deref());
+    let own =
+        own.map(|(certificate, key)| Ok::<_, anyhow::Error>([read_pem(certificate)?, read_pem(key)?])).transpose()?;
+    let own_pem = own.as_ref().map(|files| files.each_ref().map(Vec::as_slice));
+    let tls = TlsFiles { ca_pem: ca_pem.as_deref(), identity: config.identity.as_ref(), own_pem };
     let connection = Connection::new(urls, agent.to_string(), &tls, fastrand::u64(..))?;
     Ok(Some(NamedConnection { agent, connection }))
 }
 
-fn read_ca(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| anyhow::anyhow!("cannot read certificates {}: {error}", path.display()))
+fn read_pem(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))
 }
 
 fn group_name(configured: &str) -> anyhow::Result<Name> {

@@ -28,6 +28,7 @@ pub(super) fn explain(ended: &Ended, url: &BrokerUrl, name: &str) -> String {
         }
         Ended::Silent(ms) => format!("no packet from {url} for {} s: is the network up?", ms / 1000),
         Ended::Unanswered(ms) => format!("the broker at {url} did not answer a request for {} s", ms / 1000),
+        Ended::NewIdentity => "connecting with the new certificate".to_owned(),
         Ended::Unread(actions) => format!("the broker at {url} reads no packets: {actions} wait"),
     }
 }
@@ -81,6 +82,14 @@ fn details(goodbye: &Goodbye) -> String {
         .as_str();
     }
     text
+}
+
+/// Whether the broker rejected the agent's certificate because it has expired.
+#[cfg(feature = "tls")]
+pub(super) fn is_certificate_expired(ended: &Ended) -> bool {
+    let (Ended::Tls(error) | Ended::Failed(error)) = ended else { return false };
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    inner == Some(&rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired))
 }
 
 #[cfg(feature = "tls")]

@@ -53,6 +53,8 @@ pub(crate) fn text(report: &Report) -> String {
         ("coverage_degraded", f64::from(u8::from(report.coverage_degraded.is_some()))),
         ("connected", f64::from(u8::from(report.connection == "connected"))),
         ("peak_memory_bytes", report.peak_memory_bytes as f64),
+        // 0 without a certificate.
+        ("certificate_until_seconds", report.certificate_until_s.unwrap_or(0) as f64),
     ];
     for (kind, figures) in [("counter", &counters[..]), ("gauge", &gauges[..])] {
         for (name, value) in figures {

@@ -1,5 +1,6 @@
 //! The report → lines for a person.
 
+use crate::config::enrolled::CERTIFICATE_WARNING_S;
 use crate::output::alerts::{is_test, state_name};
 use crate::report::{Fill, Report, ResponseCounts};
 use lapwing_shared::messages::Alert;
@@ -114,7 +115,22 @@ fn delivery(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
     if !report.clock_set {
         writeln!(f, "CLOCK NOT SET: timestamps are lower bounds until the clock is set, then corrected")?;
     }
+    certificate(report, f)?;
     writeln!(f, "sandbox {}", report.confinement.join("; "))
+}
+
+/// The end of the certificate, in capitals from 60 days before: the agent should have renewed it long before.
+fn certificate(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
+    let Some(until_s) = report.certificate_until_s else { return Ok(()) };
+    let until = Utc(until_s);
+    match report.certificate_left_s {
+        0 => writeln!(f, "CERTIFICATE EXPIRED at {until} UTC: the agent renews it at the enrolment port"),
+        left_s if left_s < CERTIFICATE_WARNING_S => {
+            let days = left_s / 86_400;
+            writeln!(f, "CERTIFICATE EXPIRES in {days} days, at {until} UTC: it was not renewed; see the agent's log")
+        }
+        _ => writeln!(f, "certificate valid until {until} UTC"),
+    }
 }
 
 /// What the detector could not keep or report; most agents have none of it.

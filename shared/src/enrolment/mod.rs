@@ -9,6 +9,7 @@ mod base64;
 mod certificate_request;
 mod message;
 mod proof;
+mod renewal;
 mod token;
 
 pub use certificate_request::{
@@ -19,6 +20,10 @@ pub use message::{
     MESSAGE_BYTES_LIMIT, MESSAGE_VERSION, REQUEST_BYTES_LIMIT, Refusal, ResponseError, frame_length,
 };
 pub use proof::{BINDING_LABEL, Binding, Proof, is_proven_by_key, is_proven_by_token, key_proof, token_proof};
+pub use renewal::{
+    AUTHORITY_SIGNATURE_BYTES, RENEWAL_REQUEST_BYTES, RenewalRequest, SIGNED_RESPONSE_BYTES, join_signed,
+    renewal_binding, signed_part, split_signed,
+};
 pub use token::{ADDRESS_BYTES, SECRET_BYTES, TOKEN_BYTES, Token, TokenError};
 
 use crate::release::digest::sha256;

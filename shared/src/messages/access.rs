@@ -60,12 +60,13 @@ pub fn access(user: User<'_>, topic: &Topic) -> Access {
 fn access_to_kind(user: User<'_>, owner: &str, kind: Kind) -> Access {
     match (user, kind) {
         (User::Agent(name), _) if name != owner => Access::None,
-        (User::Agent(_), Kind::Ack) => Access::Read,
+        (User::Agent(_), _) if kind.is_to_agent() => Access::Read,
         (User::Agent(_), _) => Access::Write,
         (User::Trainer, Kind::Ack) => Access::ReadWrite,
+        (User::Trainer, Kind::IdentitySet) => Access::Write,
         (User::Trainer, _) => Access::Read,
         (User::Reader, Kind::Status | Kind::StatusJson | Kind::Alert | Kind::AlertJson | Kind::Health) => Access::Read,
-        (User::Reader, Kind::Sample | Kind::Update | Kind::Ack) => Access::None,
+        (User::Reader, Kind::Sample | Kind::Update | Kind::Ack | Kind::Identity | Kind::IdentitySet) => Access::None,
     }
 }
 
@@ -129,12 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_publishes_on_its_own_topics_and_reads_acknowledgements_and_releases() {
+    fn an_agent_publishes_on_its_own_topics_and_reads_answers_and_releases() {
         let published: Vec<String> = topics().into_iter().filter(|topic| may_publish(GATEWAY, topic)).collect();
-        assert_eq!(published.len(), Kind::ALL.len() - 1);
+        assert_eq!(published.len(), Kind::ALL.len() - 2);
         assert!(published.iter().all(|topic| topic.starts_with("lapwing/v1/agent/gw/") && !topic.ends_with("/ack")));
+        assert!(!may_publish(GATEWAY, "lapwing/v1/agent/gw/identity/set"));
         let read: Vec<String> = topics().into_iter().filter(|topic| may_subscribe(GATEWAY, topic)).collect();
-        assert_eq!(read.len(), 3, "{read:?}");
+        assert_eq!(read.len(), 4, "{read:?}");
         assert!(!may_publish(GATEWAY, "lapwing/v1/agent/gw/other") && !may_publish(GATEWAY, "#"));
     }
 

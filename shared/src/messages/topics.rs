@@ -1,8 +1,9 @@
 //! MQTT topic ↔ agent, group or artifact and the kind of message.
 //!
 //! ```text
-//! lapwing/v1/agent/{agent}/{status|alert|sample|health|update|ack}
+//! lapwing/v1/agent/{agent}/{status|alert|sample|health|update|ack|identity}
 //! lapwing/v1/agent/{agent}/{status|alert}/json
+//! lapwing/v1/agent/{agent}/identity/set
 //! lapwing/v1/group/{group}/release
 //! lapwing/v1/artifact/{sha256, 64 lower-case hex digits}/{chunk number from 0}
 //! ```
@@ -42,11 +43,15 @@ pub enum Kind {
     Update,
     /// [`crate::messages::Acknowledgement`], to the agent.
     Ack,
+    /// [`crate::enrolment::RenewalRequest`].
+    Identity,
+    /// The agent's next certificate, to the agent, signed by its authority.
+    IdentitySet,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Status,
         Self::StatusJson,
         Self::Alert,
@@ -55,6 +60,8 @@ impl Kind {
         Self::Health,
         Self::Update,
         Self::Ack,
+        Self::Identity,
+        Self::IdentitySet,
     ];
 
     /// Last levels of the topic.
@@ -68,7 +75,14 @@ impl Kind {
             Self::Health => "health",
             Self::Update => "update",
             Self::Ack => "ack",
+            Self::Identity => "identity",
+            Self::IdentitySet => "identity/set",
         }
+    }
+
+    /// True if the trainer publishes it and the agent reads it; all others come from the agent.
+    pub const fn is_to_agent(self) -> bool {
+        matches!(self, Self::Ack | Self::IdentitySet)
     }
 }
 

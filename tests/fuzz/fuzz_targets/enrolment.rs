@@ -1,8 +1,9 @@
-//! Arbitrary bytes as a token, or as a message of the enrolment port → a value that round-trips, or an error.
+//! Arbitrary bytes as a token, or as a message of the enrolment port or of a renewal → a value that round-trips, or an error.
 #![no_main]
 
 use lapwing_shared::enrolment::{
-    CertificateRequest, EnrolmentRequest, EnrolmentResponse, MESSAGE_BYTES_LIMIT, REQUEST_BYTES_LIMIT, Token,
+    AUTHORITY_SIGNATURE_BYTES, CertificateRequest, EnrolmentRequest, EnrolmentResponse, MESSAGE_BYTES_LIMIT,
+    RENEWAL_REQUEST_BYTES, REQUEST_BYTES_LIMIT, RenewalRequest, Token, join_signed, split_signed,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -14,6 +15,17 @@ fuzz_target!(|input: &[u8]| {
         let _ = CertificateRequest::parse(&request.certificate_request);
     }
     let _ = CertificateRequest::parse(input);
+    if let Ok(renewal) = RenewalRequest::decode(input) {
+        let mut room = [0; RENEWAL_REQUEST_BYTES];
+        let bytes = renewal.encode(&mut room).expect("a decoded request encodes");
+        assert_eq!(RenewalRequest::decode(bytes).as_ref(), Ok(&renewal));
+    }
+    if let Some((signature, response)) = split_signed(input)
+        && signature.len() <= AUTHORITY_SIGNATURE_BYTES
+        && response.len() <= MESSAGE_BYTES_LIMIT
+    {
+        assert_eq!(join_signed(signature, response).as_deref(), Some(input));
+    }
     if let Ok(response) = EnrolmentResponse::decode(input) {
         let mut room = vec![0; MESSAGE_BYTES_LIMIT];
         let bytes = response.encode(&mut room).expect("a decoded response encodes");

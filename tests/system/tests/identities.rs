@@ -2,10 +2,13 @@
 //! own topics only; a revoked one reports nothing.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use lapwing_authority::{Authority, Subject};
+use lapwing_common::clock;
 use lapwing_pipeline::release::keys::ReleaseKey;
-use lapwing_shared::enrolment::Token;
+use lapwing_shared::enrolment::{ADDRESS_BYTES, AgentKey, CertificateRequest, Enrolled, MESSAGE_BYTES_LIMIT, Token};
 use lapwing_shared::messages::sealed::{SEAL_BYTES, SealKey};
-use lapwing_shared::messages::{ACKNOWLEDGEMENT_BYTES, Acknowledgement, AlertState, Body, Message};
+use lapwing_shared::messages::{ACKNOWLEDGEMENT_BYTES, Acknowledgement, AgentName, AlertState, Body, Message};
+use lapwing_shared::release::framing;
 use lapwing_shared::release::signature::KeyUse;
 use lapwing_store::{AlertFilter, Limits, Store, StoreHandle, testing};
 use lapwing_system_tests::stage::gateway::{Gateway, journal};
@@ -26,6 +29,12 @@ struct Site {
     enrolment: u16,
     process: Trainer,
 }
+
+/// The file of an agent's identity: name, key, authority, address of the port, and the last responses.
+type Identity = (AgentName, [u8; 32], [u8; 32], heapless::String<ADDRESS_BYTES>, Enrolled, Option<Box<Enrolled>>);
+
+const IDENTITY_BYTES: usize = 2 * MESSAGE_BYTES_LIMIT;
+const DAY_S: u64 = 86_400;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -102,6 +111,29 @@ impl Site {
         program.arg("agent");
         let (release, state) = (self.path("1.lwr"), self.path(agent));
         Gateway::start(program, &[&["--release", &release, "--state-dir", &state], more].concat())
+    }
+
+    /// Sets a key of `[enrolment]` and restarts the trainer.
+    fn set(&mut self, key: &str, value: &str) {
+        let path = self.folder.join("trainer.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let others: Vec<&str> = text.lines().filter(|line| !line.starts_with(&format!("{key} "))).collect();
+        fs::write(&path, others.join("\n") + &format!("\n{key} = {value}\n")).unwrap();
+        self.restart_trainer();
+    }
+
+    fn identity(&self, agent: &str) -> Identity {
+        let bytes = fs::read(self.folder.join(agent).join("identity")).unwrap();
+        framing::decode(1, &bytes, IDENTITY_BYTES).unwrap()
+    }
+
+    /// Changes an identity while its agent does not run.
+    fn change(&self, agent: &str, change: impl FnOnce(&mut Identity)) {
+        let mut identity = self.identity(agent);
+        change(&mut identity);
+        let mut room = vec![0; IDENTITY_BYTES];
+        let bytes = framing::encode(1, &identity, &mut room).unwrap();
+        fs::write(self.folder.join(agent).join("identity"), bytes).unwrap();
     }
 
     /// Writes the access list again and makes the broker read it.
@@ -199,7 +231,9 @@ fn an_enrolled_agent_reports_on_its_own_topics_until_it_is_revoked() {
 fn an_agent_waits_for_its_acceptance_and_a_second_use_of_its_token_is_refused() {
     let Some(site) = Site::new("waiting") else { return };
     let token = site.token(&["--accept"]);
-    let waiting = site.enrolled("attic", &[&token, "--name", "attic"]);
+    let waiting = site.enroll("attic", &[&token, "--name", "attic"]);
+    assert_eq!(waiting.status.code(), Some(3), "{}", text(&waiting.stderr));
+    let waiting = text(&waiting.stdout);
     let fingerprint = waiting.split_whitespace().skip_while(|word| *word != "--fingerprint").nth(1).unwrap();
     assert!(waiting.starts_with("attic waits for an operator"), "{waiting}");
     let listed = site.trainer(&["agents", "identities", "--state", "waiting"]);
@@ -312,4 +346,84 @@ fn a_broker_operator_who_forges_acknowledgements_and_alerts_changes_nothing() {
     let episodes: Vec<u64> = stored.iter().map(|episode| episode.number).collect();
     let Body::Alert(alert) = message.body else { panic!() };
     assert!(episodes.contains(&alert.episode) && !episodes.contains(&FORGED_EPISODE), "{episodes:?}");
+}
+
+#[test]
+fn a_running_agent_renews_over_mqtt_and_uses_its_new_certificate_at_once() {
+    let Some(mut site) = Site::new("renewal") else { return };
+    site.set("lifetime", "'1d'");
+    site.enrolled("attic", &[&site.token(&[]), "--name", "attic"]);
+    site.change("attic", |identity| identity.4.issued_s -= 100 * DAY_S);
+    site.set("lifetime", "'365d'");
+    let alerts = site.broker.alerts();
+    let mut attic = site.start("attic", &[]);
+    attic.until_logged("asking for the next certificate");
+    attic.until_logged("connecting with the new certificate");
+    attic.until_logged("connected to the broker");
+    wait_for("a confirmed certificate", site.folder.path(), || {
+        let (.., enrolled, previous) = site.identity("attic");
+        (enrolled.until_s > clock::now_s() + 300 * DAY_S && previous.is_none()).then_some(())
+    });
+    attic.play();
+    alerts.recv_timeout(PATIENCE).expect("an alert with the new certificate");
+    // A renewal by hand beside the running agent.
+    site.enrolled("attic", &[]);
+    attic.until_logged("connecting with the new certificate");
+    attic.until_logged("connected to the broker");
+    attic.kill();
+}
+
+#[test]
+fn a_running_agent_renews_at_the_port_when_the_broker_says_that_its_certificate_has_expired() {
+    let Some(site) = Site::new("expired") else { return };
+    site.enrolled("attic", &[&site.token(&[]), "--name", "attic"]);
+    let authority = Authority::open(&site.folder.join("authority"), None).unwrap();
+    let now_s = clock::now_s();
+    site.change("attic", |(name, seed, .., enrolled, _)| {
+        let request = CertificateRequest::parse(&AgentKey::from_seed(seed).request(name)).unwrap();
+        let subject = Subject { name: name.clone(), id: 1, issue: 1, now_s: now_s - 2 * DAY_S, until_s: now_s - 60 };
+        let expired = authority.issue(&request, &subject).unwrap();
+        enrolled.certificate = expired.as_ref().try_into().unwrap();
+    });
+    let attic = site.start("attic", &[]);
+    attic.until_logged("no connection to the broker");
+    attic.until_logged("connected to the broker");
+    attic.kill();
+}
+
+#[test]
+fn an_agent_whose_new_certificate_is_rejected_connects_with_the_last_one() {
+    let Some(site) = Site::new("fallback") else { return };
+    site.enrolled("attic", &[&site.token(&[]), "--name", "attic"]);
+    site.change("attic", |(.., enrolled, previous)| {
+        *previous = Some(Box::new(enrolled.clone()));
+        // In the signature of the authority.
+        *enrolled.certificate.last_mut().unwrap() ^= 1;
+    });
+    let attic = site.start("attic", &[]);
+    attic.until_logged("no connection to the broker");
+    attic.until_logged("connected to the broker");
+    assert!(site.identity("attic").5.is_some(), "the broker did not accept the newest");
+    attic.kill();
+}
+
+#[test]
+fn serve_keeps_the_access_list_and_reloads_the_broker_when_an_agent_is_revoked() {
+    let Some(mut site) = Site::new("list") else { return };
+    let (list, process) = (site.path("acl"), site.broker.process());
+    site.set("access-list", &format!("'{list}'"));
+    site.set("reload", &format!("['kill', '-HUP', '{process}']"));
+    site.enrolled("attic", &[&site.token(&[]), "--name", "attic"]);
+    let alerts = site.broker.alerts();
+    let mut attic = site.start("attic", &[]);
+    attic.until_logged("connected to the broker");
+    attic.play();
+    alerts.recv_timeout(PATIENCE).expect("an alert at the broker");
+    site.trainer(&["agents", "revoke", "attic"]);
+    wait_for("attic in the list", site.folder.path(), || {
+        fs::read_to_string(&list).unwrap().contains("user attic\ntopic deny #").then_some(())
+    });
+    let refused = attic.until_logged("refused by the broker");
+    assert!(refused.contains("lapwing/v1/agent/attic/"), "{refused}");
+    attic.kill();
 }

@@ -5,14 +5,15 @@
 
 use super::error::AuthorityError;
 use super::files::{self, Pair, Passphrase, file_error};
+use super::foreign::{self, ForeignRequest};
 use super::issue::{self, Issued, IssuedPem, Subject};
 use lapwing_common::private_file;
-use lapwing_shared::enrolment::CertificateRequest;
+use lapwing_shared::enrolment::{CertificateRequest, join_signed, signed_part};
 use lapwing_shared::messages::access::SERVICE_MARK;
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::manifest::Digest;
 use lapwing_shared::release::name::{NAME_RULE, is_name};
-use rcgen::{Issuer, KeyPair, PublicKeyData};
+use rcgen::{Issuer, KeyPair, PublicKeyData, SigningKey};
 use rustls::pki_types::CertificateDer;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -113,6 +114,24 @@ impl Authority {
         subject: &Subject,
     ) -> Result<CertificateDer<'static>, AuthorityError> {
         issue::agent(&self.issuer, request, subject)
+    }
+
+    /// Issues a certificate to a request of another program, PEM.
+    ///
+    /// # Errors
+    /// When a time is invalid.
+    pub fn issue_foreign(&self, request: &ForeignRequest, subject: &Subject) -> Result<String, AuthorityError> {
+        foreign::certificate(&self.issuer, request, subject)
+    }
+
+    /// Signs a response that reaches its agent through a broker, with the signature before it.
+    ///
+    /// # Errors
+    /// When the key cannot sign.
+    pub fn sign_response(&self, response: &[u8]) -> Result<Vec<u8>, AuthorityError> {
+        let signature = self.issuer.key().sign(&signed_part(response))?;
+        let too_long = || AuthorityError::Issue("the signature of a response is too long".into());
+        join_signed(&signature, response).map(|joined| joined.to_vec()).ok_or_else(too_long)
     }
 
     /// Issues a certificate with a new key for a server with these names and addresses.

@@ -41,6 +41,9 @@ pub enum AuthorityError {
     /// A certificate cannot be made.
     #[error("cannot issue a certificate: {0}")]
     Issue(String),
+    /// A certificate request cannot be used.
+    #[error("certificate request: {0}; expected PKCS #10, PEM or DER, e.g. of `openssl req -new`")]
+    Request(String),
     /// The system has no random bytes.
     #[error("cannot get random bytes from the system")]
     Random,

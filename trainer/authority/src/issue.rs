@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SerialNumber, SignatureAlgorithm,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use time::OffsetDateTime;
 
 const DAY_S: u64 = 86_400;
@@ -105,6 +105,15 @@ pub(super) fn agent(
         let reason = format!("the request is for {}, the certificate for {}", request.name, subject.name);
         return Err(AuthorityError::Issue(reason));
     }
+    Ok(client(issuer, &AgentPublicKey(request.public), subject)?.der().clone())
+}
+
+/// A certificate for TLS clients with any key.
+pub(super) fn client(
+    issuer: &Issuer<'_, KeyPair>,
+    key: &impl PublicKeyData,
+    subject: &Subject,
+) -> Result<Certificate, AuthorityError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, DnValue::Utf8String(subject.name.as_str().to_owned()));
@@ -113,7 +122,7 @@ pub(super) fn agent(
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     set_validity(&mut params, subject.now_s, subject.until_s)?;
-    Ok(params.signed_by(&AgentPublicKey(request.public), issuer)?.der().clone())
+    Ok(params.signed_by(key, issuer)?)
 }
 
 /// A certificate with a new key for a server with these names and addresses, and its end.
@@ -122,6 +131,9 @@ fn issue_server(
     names: &[String],
     now_s: u64,
 ) -> Result<(Certificate, KeyPair, u64), AuthorityError> {
+    if let Some(name) = names.iter().find(|name| ServerName::try_from(name.as_str()).is_err()) {
+        return Err(AuthorityError::Issue(format!("`{name}` is neither a host name nor an IP address")));
+    }
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = DistinguishedName::new();

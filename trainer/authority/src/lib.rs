@@ -7,6 +7,7 @@
 mod authority;
 mod error;
 mod files;
+mod foreign;
 mod issue;
 mod port;
 mod secret;
@@ -17,6 +18,7 @@ mod tests;
 pub use authority::{AUTHORITY_FILES, Authority, ROTATION_DAYS};
 pub use error::AuthorityError;
 pub use files::Passphrase;
+pub use foreign::{FOREIGN_REQUEST_BYTES, ForeignRequest};
 pub use issue::{Issued, IssuedPem, Subject};
 pub use port::{EnrolmentPort, Grants, PortCount, PortCounts, PortError};
 pub use secret::random;

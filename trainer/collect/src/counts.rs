@@ -115,6 +115,12 @@ counts! {
     unsealed,
     /// Messages with a wrong seal, not stored and not acknowledged. Another client or the broker sends in an agent's name.
     forged,
+    /// Requests of agents for their next certificates.
+    renewal_requests,
+    /// Requests for certificates that were rejected: no valid proof, no accepted identity, or soon after the last one.
+    renewal_rejections,
+    /// Certificates sent to running agents.
+    renewals,
 }
 
 impl Snapshot {

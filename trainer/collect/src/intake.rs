@@ -4,6 +4,7 @@ use super::counts::{Count, Counts};
 use super::link::{Delivery, Receipt};
 use super::link_state::LinkState;
 use super::rate::Rates;
+use super::renewals::Inbox;
 use super::routes::{Routes, Sign, Verdict};
 use super::seals::{Refused, Seals};
 use lapwing_shared::messages::topics::{Kind, Topic};
@@ -54,12 +55,14 @@ pub(super) struct Agents {
     rates: Rates,
     /// `None` with one link.
     routes: Option<Routes>,
+    /// Where requests for certificates go.
+    renewals: Option<Inbox>,
 }
 
 impl Agents {
-    pub(super) fn new(agent_rate: u32, links: usize) -> Arc<Mutex<Self>> {
+    pub(super) fn new(agent_rate: u32, links: usize, renewals: Option<Inbox>) -> Arc<Mutex<Self>> {
         let routes = (links > 1).then(Routes::default);
-        Arc::new(Mutex::new(Self { rates: Rates::new(agent_rate), routes }))
+        Arc::new(Mutex::new(Self { rates: Rates::new(agent_rate), routes, renewals }))
     }
 }
 
@@ -119,6 +122,10 @@ impl Intake {
         self.counts.received.add(1);
         self.state.received.add(1);
         let received = match Topic::parse(&topic) {
+            Some(Topic::Agent(agent, Kind::Identity)) => {
+                self.renew(agent, payload);
+                None
+            }
             Some(Topic::Agent(agent, kind)) => {
                 let due = now + LATER_WAIT;
                 self.of_agent(Later { due, agent, kind, topic, payload }, now)
@@ -169,6 +176,15 @@ impl Intake {
             Ok(message) if self.is_stale(&agent, &message) => None,
             Ok(message) => Some(Received::new(agent, message, payload)),
             Err(error) => self.reject(&counts.bad_message, &agent, error.to_string(), now),
+        }
+    }
+
+    /// A request for a certificate, which has a proof of its own. It also counts for the agent's rate.
+    fn renew(&self, agent: AgentName, request: Vec<u8>) {
+        let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        self.counts.renewal_requests.add(1);
+        if !agents.renewals.as_ref().is_some_and(|inbox| inbox.add(agent, request)) {
+            self.counts.renewal_rejections.add(1);
         }
     }
 

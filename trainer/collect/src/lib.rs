@@ -14,6 +14,7 @@ mod link;
 mod link_state;
 mod pressure;
 mod rate;
+mod renewals;
 mod routes;
 pub mod outside;
 mod roster;
@@ -25,6 +26,7 @@ pub use counts::{Count, Counts, Snapshot};
 pub use kept::Expected;
 pub use link::{Delivery, Ends, Inlet, Link, LinkError, Outlet, Receipt, Releases};
 pub use link_state::LinkState;
+pub use renewals::RenewalEnds;
 pub use roster::{Enrolled, IDENTITIES, REFRESH, Roster, RosterWatch};
 pub use seals::Unsealed;
 
@@ -102,10 +104,12 @@ pub struct Collector {
     stop: Arc<AtomicBool>,
     intakes: Vec<JoinHandle<Result<(), CollectError>>>,
     committer: JoinHandle<Result<Store, CollectError>>,
+    renewals: Option<JoinHandle<()>>,
 }
 
 impl Collector {
-    /// Starts the threads; one link for each broker. `roster` knows which agents have a key, and which are revoked.
+    /// Starts the threads; one link for each broker. `roster` knows which agents have a key, and which are revoked. Requests
+    /// for certificates are rejected.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -113,12 +117,28 @@ impl Collector {
         links: Vec<Ends>,
         store: Store,
         options: Options,
+        shared: (Arc<Counts>, Arc<Roster>),
+    ) -> Result<Self, CollectError> {
+        Self::start_with(links, store, options, shared, None)
+    }
+
+    /// The same; requests for certificates go to the store, and responses back, if there are ends for them.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start_with(
+        links: Vec<Ends>,
+        store: Store,
+        options: Options,
         (counts, roster): (Arc<Counts>, Arc<Roster>),
+        renewals: Option<RenewalEnds>,
     ) -> Result<Self, CollectError> {
         let stop = Arc::new(AtomicBool::new(false));
         let (queue, items) = sync_channel(options.queue);
         let pressure = Pressure::new(IN_FLIGHT_BYTES);
-        let agents = Agents::new(options.agent_rate, links.len());
+        let renewals = renewals.map(|ends| renewals::start(ends, Arc::clone(&counts))).transpose();
+        let (inbox, renewals) = renewals.map_err(|_| CollectError::Thread("renewal"))?.unzip();
+        let agents = Agents::new(options.agent_rate, links.len(), inbox);
         let seals = Arc::new(Seals::new(roster, options.unsealed));
         let (mut intakes, mut exits) = (Vec::new(), Vec::new());
         for (index, Ends { inlet, outlet, state }) in links.into_iter().enumerate() {
@@ -149,7 +169,7 @@ impl Collector {
         };
         let committer = thread::Builder::new().name("committer".into()).spawn(move || worker.run());
         let committer = committer.map_err(|_| CollectError::Thread("committer"))?;
-        Ok(Self { counts, stop, intakes, committer })
+        Ok(Self { counts, stop, intakes, committer, renewals })
     }
 
     /// The live counters.
@@ -171,8 +191,11 @@ impl Collector {
         let joined = self.intakes.into_iter().map(|intake| intake.join().map_err(|_| CollectError::Thread("intake")));
         // All of them, before one of their errors is returned: the committer ends with the last.
         let intakes: Vec<_> = joined.collect();
+        // It ends with the last intake, too.
+        let renewals = self.renewals.map_or(Ok(()), JoinHandle::join);
         let store = self.committer.join().map_err(|_| CollectError::Thread("committer"))?;
         store?.close()?;
+        renewals.map_err(|_| CollectError::Thread("renewal"))?;
         intakes.into_iter().try_for_each(|intake| intake?)
     }
 }

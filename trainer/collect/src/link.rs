@@ -120,4 +120,6 @@ pub struct Releases {
 pub struct Link {
     pub ends: Ends,
     pub releases: Releases,
+    /// Certificates for running agents.
+    pub renewals: Box<dyn Outlet>,
 }

@@ -4,6 +4,10 @@ use super::counts::Count;
 use lapwing_fleet::BrokerLink;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Longest reason of a failure, characters.
+const REASON_CHARS: usize = 200;
 
 /// State of one link.
 #[derive(Debug, Default)]
@@ -30,6 +34,8 @@ pub struct LinkState {
     missing: AtomicU64,
     /// Retained publications without an answer.
     unanswered: AtomicU64,
+    /// Reason of the last failure; `None` while connected.
+    failure: Mutex<Option<String>>,
 }
 
 impl LinkState {
@@ -65,6 +71,16 @@ impl LinkState {
     pub fn connected(&self) {
         self.connections.add(1);
         self.connected.store(true, Ordering::Relaxed);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Keeps the reason of a failure; true if it differs from the last one.
+    pub(super) fn failed(&self, reason: String) -> bool {
+        let reason: String = reason.chars().take(REASON_CHARS).collect();
+        let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = last.as_ref() != Some(&reason);
+        *last = Some(reason);
+        is_other
     }
 
     /// An attempt failed, or the connection ended; returns whether there was one.
@@ -111,6 +127,7 @@ impl LinkState {
             refills: self.refills.get(),
             releases_missing: self.releases_missing.get(),
             missing_parts: self.missing.load(Ordering::Relaxed),
+            failure: self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }
@@ -135,6 +152,17 @@ mod tests {
         ] {
             assert_eq!(LinkState::new(url).broker(), shown);
         }
+    }
+
+    #[test]
+    fn the_reason_of_a_failure_stays_until_there_is_a_connection() {
+        let state = LinkState::new("mqtt://host");
+        assert!(state.failed("refused".into()) && !state.failed("refused".into()) && state.failed("timeout".into()));
+        assert_eq!(state.snapshot().failure.as_deref(), Some("timeout"));
+        assert!(state.failed("x".repeat(999)));
+        assert_eq!(state.snapshot().failure.map(|reason| reason.len()), Some(REASON_CHARS));
+        state.connected();
+        assert_eq!(state.snapshot().failure, None);
     }
 
     #[test]

@@ -26,4 +26,6 @@ pub struct BrokerLink {
     pub releases_missing: u64,
     /// Parts of the current releases that the broker lacked when it was last checked.
     pub missing_parts: u64,
+    /// Why there is no connection, if that is known.
+    pub failure: Option<String>,
 }

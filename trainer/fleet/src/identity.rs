@@ -4,6 +4,7 @@ use lapwing_shared::enrolment::{Refusal, SECRET_BYTES};
 use lapwing_shared::messages::AgentName;
 use lapwing_shared::release::manifest::Digest;
 use lapwing_shared::release::name::parse_name;
+use serde::Serialize;
 
 /// State of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,25 @@ pub struct Identity {
     pub enrolled_s: u64,
     /// Who accepted or revoked it, or created its token.
     pub who: String,
+}
+
+/// Certificates that end within this time, seconds, are counted and shown: they should have been renewed long before.
+pub const ENDING_S: u64 = 60 * 86_400;
+
+/// Numbers of identities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct IdentityCounts {
+    /// Wait until an operator accepts them.
+    pub waiting: u64,
+    /// Accepted.
+    pub accepted: u64,
+    /// Revoked.
+    pub revoked: u64,
+    /// Accepted, with a certificate that ends within 60 days.
+    pub ending: u64,
+    /// Accepted, with a certificate that has ended.
+    pub ended: u64,
 }
 
 /// A request whose proof was verified.

@@ -11,6 +11,7 @@ mod broker;
 mod episode;
 mod group;
 mod identity;
+mod renewal;
 mod job;
 mod now;
 mod process;
@@ -22,8 +23,11 @@ pub use audit_chain::{AuditChain, AuditCheck};
 pub use broker::BrokerLink;
 pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNKNOWN_CLASS};
 pub use group::{Cause, Demand, Schedule, Training};
-pub use identity::{Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
+pub use identity::{
+    Claim, Decision, ENDING_S, EnrolmentToken, Identity, IdentityCounts, IdentityState, Known, TokenTerms, decide,
+};
 pub use job::{Job, JobState, not_served};
 pub use now::Now;
 pub use process::{GroupProblem, LeaseState, ProcessState};
 pub use release::{HeldRelease, HeldState, Release, next_version};
+pub use renewal::{Renewal, RenewalClaim, decide_renewal};

@@ -33,7 +33,7 @@ pub struct LeaseState {
 pub struct GroupProblem {
     /// Role to which the work belongs.
     pub role: &'static str,
-    /// Group.
+    /// Group; empty for role `enroll`, whose work is the broker's access list.
     pub group: String,
     /// What failed, and why.
     pub problem: String,

@@ -11,7 +11,9 @@ use lapwing_common::format::when;
 use lapwing_common::{clock, print_line, private_file};
 use lapwing_shared::release::digest::Hex;
 use lapwing_store::StoreHandle;
-use std::io::Write;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Options of every action.
@@ -46,7 +48,10 @@ pub(crate) enum AuthorityCommand {
         folder: FolderArgs,
     },
     /// Issue a certificate for a broker, so that agents trust it; valid for 90 days.
-    #[command(after_help = "Example:\n  lapwing-trainer authority server hub.lan --certificate hub.pem --key hub.key")]
+    #[command(
+        after_help = "Examples:\n  lapwing-trainer authority server hub.lan --certificate hub.pem --key hub.key\n  \
+                            lapwing-trainer authority server hub.lan --certificate hub.pem --key hub.key --replace"
+    )]
     Server {
         /// Where the authority is.
         #[command(flatten)]
@@ -60,6 +65,9 @@ pub(crate) enum AuthorityCommand {
         /// File for the key, PEM, readable by its owner only.
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
+        /// Replace existing files, each atomically; they keep mode and group. Reload the broker afterwards.
+        #[arg(long)]
+        replace: bool,
     },
     /// Issue a certificate for a program that reads alerts and statuses at a broker, such as Home Assistant. List its name in
     /// broker.readers.
@@ -82,6 +90,9 @@ pub(crate) enum AuthorityCommand {
         /// File for the key, PEM, readable by its owner only.
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
+        /// Replace existing files, each atomically; they keep mode and group.
+        #[arg(long)]
+        replace: bool,
     },
     /// Begin a rotation: create the next authority and announce it to agents.
     #[command(after_help = "Example:\n  lapwing-trainer authority announce --config /etc/lapwing-trainer/trainer.toml")]
@@ -111,14 +122,14 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
             let trusted = folder.section()?.authority()?.trusted_pem()?;
             print_line!("{}", trusted.trim_end());
         }
-        AuthorityCommand::Server { folder, names, certificate, key } => {
+        AuthorityCommand::Server { folder, names, certificate, key, replace } => {
             let issued = folder.section()?.authority()?.issue_server_pem(names, now_s)?;
-            write_issued(&issued, certificate, key)?;
+            write_issued(&issued, certificate, key, *replace)?;
         }
-        AuthorityCommand::Client { folder, name, days, certificate, key } => {
+        AuthorityCommand::Client { folder, name, days, certificate, key, replace } => {
             let until_s = now_s.saturating_add(u64::from(*days) * 86_400);
             let issued = folder.section()?.authority()?.issue_client_pem(name, now_s, until_s)?;
-            write_issued(&issued, certificate, key)?;
+            write_issued(&issued, certificate, key, *replace)?;
         }
         AuthorityCommand::Announce { folder } => {
             let section = folder.section()?;
@@ -149,19 +160,76 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
 }
 
 /// Writes a certificate and its key.
-fn write_issued(issued: &IssuedPem, certificate: &Path, key: &Path) -> anyhow::Result<()> {
-    write(certificate, &issued.chain)?;
+fn write_issued(issued: &IssuedPem, certificate: &Path, key: &Path, replace: bool) -> anyhow::Result<()> {
+    for path in [key, certificate] {
+        ensure!(replace || !path.exists(), "{} exists; choose another file, or use --replace", path.display());
+    }
     write(key, &issued.key)?;
+    write(certificate, &issued.chain)?;
     let until = when(issued.until_s);
     print_line!("{} is valid until {until} UTC; configure a renewal before", certificate.display());
     Ok(())
 }
 
+/// Writes a file, or replaces it atomically; then it keeps its mode and group.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    ensure!(!path.exists(), "{} exists; choose another file, or remove it", path.display());
-    let written = private_file::create(path).and_then(|mut file| {
+    let written = || {
+        let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
+        name.push(".new");
+        let fresh = path.with_file_name(name);
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = private_file::create_new(&fresh)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.with_context(|| format!("cannot write {}", path.display()))
+        match fs::metadata(path) {
+            Ok(present) => {
+                fchown(&file, None, Some(present.gid()))?;
+                file.set_permissions(present.permissions())?;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    };
+    written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapwing_store::testing::Folder;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_brokers_certificate_is_replaced_on_request_only_and_its_files_keep_their_modes() {
+        let folder = Folder::new();
+        let path = |name: &str| folder.path().join(name);
+        Authority::create(&path("authority"), None, clock::now_s()).unwrap();
+        let issue = |name: &str, replace| {
+            run_authority(&AuthorityCommand::Server {
+                folder: FolderArgs { config: None, authority: Some(path("authority")) },
+                names: vec![name.to_owned()],
+                certificate: path("hub.pem"),
+                key: path("hub.key"),
+                replace,
+            })
+            .map_err(|error| error.to_string())
+        };
+        for name in ["a b", "", "-", "hub.lan:8883", "1.2.3.4.5"] {
+            assert!(issue(name, false).unwrap_err().contains("neither a host name nor an IP address"), "{name}");
+        }
+        issue("hub.lan", false).unwrap();
+        let read = |name: &str| fs::read(path(name)).unwrap();
+        let first = (read("hub.pem"), read("hub.key"));
+        assert!(issue("hub.lan", false).unwrap_err().contains("--replace"));
+        assert_eq!((read("hub.pem"), read("hub.key")), first);
+        fs::set_permissions(path("hub.key"), fs::Permissions::from_mode(0o640)).unwrap();
+        issue("fd00::1", true).unwrap();
+        assert!(read("hub.pem") != first.0 && read("hub.key") != first.1);
+        let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode("hub.key"), mode("hub.pem")], [0o640, 0o600]);
+    }
 }

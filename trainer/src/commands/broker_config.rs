@@ -1,6 +1,7 @@
 //! Configuration and access list of an external broker that admits enrolled agents: `broker-config`.
 
 use super::identities::pages;
+use super::other_brokers::{EMQX, RMQTT, emqx_acl, rmqtt_acl};
 use super::store_args::StoreArgs;
 use clap::{Args, Subcommand};
 use lapwing_common::{clock, print_line};
@@ -23,9 +24,25 @@ pub(crate) enum BrokerConfigCommand {
         after_help = "Example:\n  lapwing-trainer broker-config mosquitto-acl --store store.sqlite > /etc/mosquitto/lapwing.acl"
     )]
     MosquittoAcl(AclArgs),
+    /// Configuration of EMQX 5, from its documentation: it was not run with Lapwing.
+    #[command(after_help = "Example:\n  lapwing-trainer broker-config emqx >> /etc/emqx/emqx.conf")]
+    Emqx,
+    /// Access list of EMQX 5, which reads it when it starts.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer broker-config emqx-acl --store store.sqlite > /etc/emqx/lapwing.acl"
+    )]
+    EmqxAcl(AclArgs),
+    /// Configuration of rmqtt, from its documentation: it was not run with Lapwing.
+    #[command(after_help = "Example:\n  lapwing-trainer broker-config rmqtt >> /etc/rmqtt/rmqtt.toml")]
+    Rmqtt,
+    /// Access list of rmqtt: the configuration of its plugin rmqtt-acl.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer broker-config rmqtt-acl --store store.sqlite > /etc/rmqtt/plugins/rmqtt-acl.toml"
+    )]
+    RmqttAcl(AclArgs),
 }
 
-/// `broker-config mosquitto-acl`.
+/// Options of access lists.
 #[derive(Debug, Args)]
 pub(crate) struct AclArgs {
     /// Store.
@@ -72,24 +89,41 @@ acl_file /etc/mosquitto/lapwing.acl
 pub(crate) fn run_broker_config(command: &BrokerConfigCommand) -> anyhow::Result<()> {
     match command {
         BrokerConfigCommand::Mosquitto => print_line!("{}", MOSQUITTO.trim_end()),
-        BrokerConfigCommand::MosquittoAcl(args) => {
-            let revoked = pages(&StoreHandle::open(args.store.url()?)?, Some(IdentityState::Revoked))?;
-            print_line!("{}", acl(&revoked, (&args.trainer, &args.reader), clock::now_s()).trim_end());
-        }
+        BrokerConfigCommand::MosquittoAcl(args) => print_list(args, acl)?,
+        BrokerConfigCommand::Emqx => print_line!("{}", EMQX.trim_end()),
+        BrokerConfigCommand::EmqxAcl(args) => print_list(args, emqx_acl)?,
+        BrokerConfigCommand::Rmqtt => print_line!("{}", RMQTT.trim_end()),
+        BrokerConfigCommand::RmqttAcl(args) => print_list(args, rmqtt_acl)?,
     }
     Ok(())
 }
 
+/// User names of the trainer and of readers.
+pub(crate) type Services<'a> = (&'a str, &'a [String]);
+
+/// Revoked identities, services and time → an access list.
+type List = fn(&[Identity], Services<'_>, u64) -> String;
+
+fn print_list(args: &AclArgs, list: List) -> anyhow::Result<()> {
+    let revoked = pages(&StoreHandle::open(args.store.url()?)?, Some(IdentityState::Revoked))?;
+    print_line!("{}", list(&revoked, (&args.trainer, &args.reader), clock::now_s()).trim_end());
+    Ok(())
+}
+
+/// Each service with its rights.
+pub(super) fn users<'a>((trainer, readers): Services<'a>) -> impl Iterator<Item = (&'a str, User<'a>)> {
+    iter::once((trainer, User::Trainer)).chain(readers.iter().map(|name| (name.as_str(), User::Reader)))
+}
+
 /// The access list: the table of `messages::access` for mosquitto. Revoked agents come first: mosquitto uses the first line
 /// that denies.
-pub(crate) fn acl(revoked: &[Identity], (trainer, readers): (&str, &[String]), now_s: u64) -> String {
+pub(crate) fn acl(revoked: &[Identity], services: Services<'_>, now_s: u64) -> String {
     let mut lines = String::new();
     // Writing to a String cannot fail.
     for identity in revoked.iter().filter(|identity| now_s < identity.until_s) {
         let _ = writeln!(lines, "user {}\ntopic deny #\n", identity.name);
     }
-    let services = iter::once((trainer, User::Trainer)).chain(readers.iter().map(|name| (name.as_str(), User::Reader)));
-    for (name, user) in services {
+    for (name, user) in users(services) {
         let _ = writeln!(lines, "user {name}");
         list(&mut lines, "topic", user);
         lines.push('\n');
@@ -150,8 +184,12 @@ mod tests {
     #[test]
     fn an_agent_writes_its_own_topics_and_reads_releases() {
         let list = acl(&[], (TRAINER, &[]), 0);
-        assert_eq!(list.matches("pattern write lapwing/v1/agent/%u/").count(), Kind::ALL.len() - 1);
-        for line in ["pattern write lapwing/v1/agent/%u/status/json", "pattern read lapwing/v1/agent/%u/ack"] {
+        assert_eq!(list.matches("pattern write lapwing/v1/agent/%u/").count(), Kind::ALL.len() - 2);
+        for line in [
+            "pattern write lapwing/v1/agent/%u/status/json",
+            "pattern read lapwing/v1/agent/%u/ack",
+            "pattern read lapwing/v1/agent/%u/identity/set",
+        ] {
             assert!(list.lines().any(|found| found == line), "{list}");
         }
         assert!(list.contains("pattern read lapwing/v1/group/+/release\n"));

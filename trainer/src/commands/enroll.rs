@@ -2,16 +2,18 @@
 
 use super::store_args::StoreArgs;
 use super::user;
-use crate::config::{NAME_RULE, Span};
-use anyhow::{Context, ensure};
+use crate::config::{Config, NAME_RULE, Span};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
-use lapwing_authority::random;
+use lapwing_authority::{ForeignRequest, Subject, random};
 use lapwing_common::format::when;
 use lapwing_common::{clock, print_line};
-use lapwing_fleet::{EnrolmentToken, TokenTerms, recorded_name};
-use lapwing_shared::enrolment::{SECRET_BYTES, Token};
+use lapwing_fleet::{Claim, Decision, EnrolmentToken, TokenTerms, recorded_name};
+use lapwing_shared::enrolment::{Refusal, SECRET_BYTES, Token};
 use lapwing_shared::release::name::parse_name;
 use lapwing_store::StoreHandle;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Longest validity of a token.
@@ -41,8 +43,15 @@ pub(crate) struct EnrollArgs {
     #[arg(long)]
     pub(crate) accept: bool,
     /// Let the new agent take the place of the one that has its name and another key, e.g. on new hardware.
-    #[arg(long, requires = "name")]
+    #[arg(long)]
     pub(crate) replace: bool,
+    /// Issue a certificate to this request of another program (PKCS #10, PEM or DER), instead of creating a token. The name
+    /// is its common name, or that of --name. A known key gets its next certificate.
+    #[arg(long, value_name = "FILE", requires = "out", conflicts_with_all = ["validity", "uses", "accept", "address"])]
+    pub(crate) csr: Option<PathBuf>,
+    /// File for the certificate, PEM; an existing one is replaced.
+    #[arg(long, value_name = "FILE", requires = "csr")]
+    pub(crate) out: Option<PathBuf>,
     /// HOST:PORT by which agents reach the enrolment port; overrides enrolment.address.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) address: Option<String>,
@@ -50,10 +59,14 @@ pub(crate) struct EnrollArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) who: Option<String>,
     /// List the tokens that have not ended.
-    #[arg(long, conflicts_with = "end")]
+    #[arg(long, conflicts_with_all = ["end", "group", "validity", "uses", "name", "accept", "replace", "address", "who", "csr"])]
     pub(crate) list: bool,
     /// End the token with this number now.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        conflicts_with_all = ["group", "validity", "uses", "name", "accept", "replace", "address", "csr"]
+    )]
     pub(crate) end: Option<u32>,
 }
 
@@ -64,6 +77,10 @@ pub(crate) fn run_enroll(args: &EnrollArgs) -> anyhow::Result<()> {
         let store = StoreHandle::open(&config.store.path)?;
         return args.end.map_or_else(|| list(&store, now_s), |id| end(&store, id, &who(args), now_s));
     }
+    if let (Some(csr), Some(out)) = (&args.csr, &args.out) {
+        return sign(args, &config, csr, out, now_s);
+    }
+    ensure!(!args.replace || args.name.is_some(), "--replace is for one agent; name it with --name");
     let terms = terms(args, now_s)?;
     let address = args.address.clone().or(config.enrolment.address.clone());
     let address = address.context("no address for agents; set enrolment.address, or --address HOST:PORT")?;
@@ -77,6 +94,38 @@ pub(crate) fn run_enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     print_line!("token {id}: {}", described(&terms));
     print_line!("run on the gateway, as root:");
     print_line!("  lapwing-agent enroll {}", token.text());
+    Ok(())
+}
+
+/// Issues a certificate to a request of another program.
+fn sign(args: &EnrollArgs, config: &Config, csr: &Path, out: &Path, now_s: u64) -> anyhow::Result<()> {
+    let bytes = fs::read(csr).with_context(|| format!("cannot read {}", csr.display()))?;
+    let request = ForeignRequest::parse(&bytes).with_context(|| csr.display().to_string())?;
+    let name = args.name.as_deref().or(request.name.as_deref());
+    let name = name.with_context(|| format!("{} has no common name; use --name", csr.display()))?;
+    let name = parse_name(name).with_context(|| format!("invalid name {name}: {NAME_RULE}"))?;
+    let store = StoreHandle::open(&config.store.path)?;
+    let authority = config.enrolment.authority_of(&store, now_s)?;
+    let lifetime_s = config.enrolment.grants()?.lifetime_s;
+    let mut claim = Claim { token: None, name: name.clone(), fingerprint: request.fingerprint() };
+    let mut claimed = store.enrol(&claim, lifetime_s, now_s)?;
+    if matches!(claimed.0, Decision::Refuse(Refusal::UnknownKey)) {
+        // A token of its own records who did it, and which rules apply to names.
+        let once = TokenTerms { name: Some(name.to_string()), uses: 1, ..terms(args, now_s)? };
+        let id = store.add_token(&random::<SECRET_BYTES>()?, &once, now_s)?;
+        claim.token = Some(id);
+        claimed = store.enrol(&claim, lifetime_s, now_s)?;
+        store.end_token(id, &who(args), now_s)?;
+    }
+    let identity = match claimed {
+        (Decision::Refuse(refusal), _) => bail!("{name}: {refusal}"),
+        (Decision::Create(_) | Decision::Replace(..) | Decision::Issue(_), Some(identity)) => identity,
+        _ => bail!("{name} waits; accept it with `lapwing-trainer agents accept {name}`"),
+    };
+    let (id, issue, until_s) = (identity.id, identity.issued, identity.until_s);
+    let certificate = authority.issue_foreign(&request, &Subject { name, id, issue, now_s, until_s })?;
+    fs::write(out, certificate).with_context(|| format!("cannot write {}", out.display()))?;
+    print_line!("{}: certificate of {} until {} UTC", out.display(), identity.name, when(until_s));
     Ok(())
 }
 
@@ -168,6 +217,65 @@ mod tests {
         assert!(store.tokens(clock::now_s()).unwrap().is_empty());
         let error = run_enroll(&parse(&["--config", config, "--end", "77"])).unwrap_err().to_string();
         assert!(error.contains("enroll --list"), "{error}");
+    }
+
+    #[test]
+    fn requests_of_openssl_get_certificates_under_the_rules_of_names() {
+        let folder = Folder::new();
+        Store::open(folder.store(), Limits::default()).unwrap().close().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let text = format!(
+            "[store]\npath = {:?}\n[enrolment]\nauthority = {:?}\nlifetime = '2d'\n",
+            folder.store(),
+            path("authority")
+        );
+        std::fs::write(path("trainer.toml"), text).unwrap();
+        for (file, subject) in [("one", "/CN=attic"), ("two", "/CN=attic"), ("three", "/O=Home")] {
+            let (key, csr) = (path(&format!("{file}.key")), path(&format!("{file}.csr")));
+            let asked =
+                ["req", "-new", "-newkey", "ed25519", "-nodes", "-keyout", &key, "-out", &csr, "-subj", subject];
+            let made = std::process::Command::new("openssl").args(asked).output().expect("openssl is installed");
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        }
+        let (config, out) = (path("trainer.toml"), path("cert.pem"));
+        let sign = |file: &str, more: &[&str]| {
+            let csr = path(&format!("{file}.csr"));
+            let arguments = [&["--config", &config, "--csr", &csr, "--out", &out, "--who", "eve"], more].concat();
+            run_enroll(&parse(&arguments)).map_err(|error| format!("{error:#}"))
+        };
+        sign("one", &["--group", "home"]).unwrap();
+        let first = std::fs::read_to_string(&out).unwrap();
+        assert!(first.starts_with("-----BEGIN CERTIFICATE-----"), "{first}");
+        let store = StoreHandle::open(folder.store()).unwrap();
+        let attic = store.identity("attic").unwrap();
+        assert_eq!((attic.group.as_str(), attic.who.as_str(), attic.issued), ("home", "eve", 1));
+        assert!(store.tokens(clock::now_s()).unwrap().is_empty(), "nobody can use its token");
+        sign("one", &[]).unwrap();
+        assert_eq!(
+            (store.identity("attic").unwrap().issued, first == std::fs::read_to_string(&out).unwrap()),
+            (2, false)
+        );
+        assert!(sign("two", &[]).unwrap_err().contains("attic: another key is enrolled under this name"));
+        assert!(store.tokens(clock::now_s()).unwrap().is_empty());
+        sign("two", &["--replace"]).unwrap();
+        assert!(sign("three", &[]).unwrap_err().contains("use --name"));
+        assert!(sign("three", &["--name", "_x"]).unwrap_err().contains("invalid name _x"));
+        sign("three", &["--name", "cellar"]).unwrap();
+        std::fs::write(path("bad.csr"), "x").unwrap();
+        assert!(sign("bad", &[]).unwrap_err().contains("expected PKCS #10"));
+    }
+
+    #[test]
+    fn options_that_would_be_ignored_are_rejected() {
+        let is_rejected =
+            |arguments: &[&str]| Cli::try_parse_from(["lapwing-trainer", "enroll"].iter().chain(arguments)).is_err();
+        for more in [["--uses", "2"], ["--for", "1h"], ["--name", "a"], ["--group", "a"], ["--address", "a:1"]] {
+            assert!(is_rejected(&[&["--end", "7"][..], &more].concat()), "{more:?}");
+            assert!(is_rejected(&[&["--list"][..], &more].concat()), "{more:?}");
+        }
+        assert!(is_rejected(&["--csr", "x"]) && is_rejected(&["--out", "x"]));
+        assert!(is_rejected(&["--csr", "x", "--out", "y", "--uses", "2"]));
+        assert!(!is_rejected(&["--end", "7", "--who", "eve"]));
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub(crate) fn pages(handle: &StoreHandle, state: Option<IdentityState>) -> anyho
     let mut all: Vec<Identity> = Vec::new();
     loop {
         let after = all.last().map(|identity| identity.name.clone());
-        let page = handle.identities(&IdentityFilter { state, after, limit: PAGE })?;
+        let page = handle.identities(&IdentityFilter { state, after, limit: PAGE, ..IdentityFilter::default() })?;
         if page.is_empty() {
             return Ok(all);
         }

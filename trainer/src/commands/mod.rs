@@ -13,6 +13,7 @@ pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod lab;
 pub(crate) mod lists;
+mod other_brokers;
 pub(crate) mod predict;
 pub(crate) mod segment_args;
 pub(crate) mod serve;

@@ -1,9 +1,11 @@
 //! `[enrolment]`: the port on which agents enrol, the authority, and what agents get.
 
 use super::{Config, ConfigError, Span, millis};
+use crate::commands::broker_config::service_name;
 use anyhow::Context;
 use lapwing_authority::{Authority, AuthorityError, Grants, Passphrase};
 use lapwing_shared::enrolment::{BROKERS, Token};
+use lapwing_shared::messages::access::TRAINER;
 use lapwing_shared::messages::broker_url::BrokerUrl;
 use lapwing_shared::release::signature::{TRUSTED_KEYS, TrustedKeys};
 use lapwing_shared::units::Nanos;
@@ -33,6 +35,12 @@ pub(crate) struct EnrolmentSection {
     pub(crate) keys: Vec<PathBuf>,
     /// Life of agents' certificates.
     pub(crate) lifetime: Span,
+    /// File for mosquitto's access list, which `serve` keeps up to date. Default: none.
+    pub(crate) access_list: Option<PathBuf>,
+    /// Command and arguments that make the broker read the list. Default: none.
+    pub(crate) reload: Vec<String>,
+    /// User name of the trainer in the list.
+    pub(crate) broker_user: String,
 }
 
 impl Default for EnrolmentSection {
@@ -46,6 +54,9 @@ impl Default for EnrolmentSection {
             brokers: Vec::new(),
             keys: Vec::new(),
             lifetime: Span(Nanos::from_secs(365 * 86_400)),
+            access_list: None,
+            reload: Vec::new(),
+            broker_user: TRAINER.into(),
         }
     }
 }
@@ -141,6 +152,12 @@ impl Config {
         if !(1..=3_650).contains(&days) {
             return Err(ConfigError::value("enrolment.lifetime in days", days, "expected 1 to 3650"));
         }
+        if section.access_list.is_none() && !section.reload.is_empty() {
+            let command = section.reload.join(" ");
+            return Err(ConfigError::value("enrolment.reload", command, "expected enrolment.access-list, too"));
+        }
+        service_name(&section.broker_user)
+            .map_err(|expected| ConfigError::value("enrolment.broker-user", &section.broker_user, expected))?;
         Ok(())
     }
 }
@@ -159,6 +176,8 @@ mod tests {
         assert!(
             error("brokers = ['mqtts://a', 'mqtts://b', 'mqtts://c', 'mqtts://d', 'mqtts://e']").contains("at most 4")
         );
+        assert!(error("reload = ['true']").contains("expected enrolment.access-list"));
+        assert!(error("broker-user = 'attic'").contains("enrolment.broker-user = attic: expected `_`"));
         assert!(error("lifetime = '1h'").contains("expected 1 to 3650"));
         let config =
             load("[enrolment]\nlisten = '[::]:8481'\naddress = '[fd00::1]:8481'\nnames = ['hub.lan']\n").unwrap();

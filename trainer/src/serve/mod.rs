@@ -5,6 +5,8 @@
 //! `after-rows` new feature rows of its agents; one at a time. SIGTERM and SIGINT end the loop: received messages are committed and
 //! acknowledged, a running training is aborted.
 
+mod access_list;
+mod audit_mark;
 pub(crate) mod publish;
 pub mod classify;
 #[cfg(test)]
@@ -40,6 +42,8 @@ pub(crate) use release_dir::ReleaseDir;
 pub(crate) use run::run;
 
 use crate::config::{Config, ConfigError};
+use access_list::AccessList;
+use audit_mark::AuditMark;
 use broker_tls::CredentialsWatch;
 use classify::AlertClassifier;
 use compaction::CompactionThread;
@@ -47,7 +51,7 @@ pub(crate) use compaction::{SegmentCount, SegmentCounts};
 use counter_log::CounterLog;
 use lapwing_collect::{CollectError, Collector, Counts, Ends, LinkError, LinkState, Roster, RosterWatch};
 use lapwing_common::clock::Moment;
-use lapwing_fleet::ProcessState;
+use lapwing_fleet::{GroupProblem, ProcessState};
 use lapwing_models::classify::ClassifierError;
 use lapwing_pipeline::order::{MakeError, ReleaseMaker};
 use lapwing_pipeline::release::ReadError;
@@ -96,6 +100,9 @@ pub(crate) enum ServeError {
     /// A release file cannot be read or written.
     #[error(transparent)]
     Make(#[from] MakeError),
+    /// The thread of the access list cannot be started.
+    #[error("cannot start the thread of the access list: {0}")]
+    AccessList(std::io::Error),
     /// A release cannot be published.
     #[error("release {}: {source}", version)]
     Publish { version: u64, source: ReadError },
@@ -127,6 +134,8 @@ pub(crate) struct Server {
     discarded: Option<TrainingJob>,
     /// While this process holds the lease of role train.
     compaction: Option<CompactionThread>,
+    /// With the role `enroll`, if one is configured.
+    access_list: Option<AccessList>,
     segment_counts: Arc<SegmentCounts>,
     /// Identities of the agents, for broker and collector.
     roster: Arc<Roster>,
@@ -136,6 +145,7 @@ pub(crate) struct Server {
     _credentials: Option<CredentialsWatch>,
     clock: ProcessClock,
     silence: SilenceCheck,
+    audit_mark: AuditMark,
     /// Last warning that the store cannot be used.
     store_warned: Option<Instant>,
     /// Links that deliver nothing, of a process without the role `collect`.
@@ -196,10 +206,15 @@ impl Server {
         self.tolerate(learned, now)?;
         let looked = self.silence.pass(&self.handle, now.wall_s, now.monotonic);
         self.tolerate(looked.map_err(Into::into), now)?;
+        let marked = self.audit_mark.pass(&self.handle, now.monotonic);
+        self.tolerate(marked.map(drop).map_err(Into::into), now)?;
         let published = self.publish(now);
         let of_training = self.learner.iter().flat_map(Learner::problems);
         let of_publishing = self.publishing.iter().flat_map(Publishing::problems);
-        self.leases.set_problems(of_training.chain(of_publishing).collect());
+        let of_list = self.access_list.iter().filter_map(AccessList::problem);
+        let of_list =
+            of_list.map(|problem| GroupProblem { role: Role::Enroll.as_str(), group: String::new(), problem });
+        self.leases.set_problems(of_training.chain(of_publishing).chain(of_list).collect());
         self.tolerate(published, now)
     }
 

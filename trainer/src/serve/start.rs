@@ -1,5 +1,7 @@
 //! Configuration and roles → a started server.
 
+use super::access_list::AccessList;
+use super::audit_mark::AuditMark;
 use super::broker_tls::CredentialsWatch;
 use super::classify::AlertClassifier;
 use super::counter_log::CounterLog;
@@ -12,7 +14,7 @@ use super::silence::SilenceCheck;
 use super::{Collecting, ServeError, Server};
 use crate::config::Config;
 use lapwing_collect::broker::{self, Listeners, TlsListener};
-use lapwing_collect::{Collector, Counts, Ends, Link, Roster, RosterWatch};
+use lapwing_collect::{Collector, Counts, Ends, Link, Outlet, RenewalEnds, Roster, RosterWatch};
 use lapwing_common::clock::Moment;
 use lapwing_fleet::SERVE;
 use lapwing_pipeline::order::ReleaseMaker;
@@ -46,7 +48,12 @@ impl Server {
             .then(|| RosterWatch::start(&roster, StoreHandle::open(&config.store.path)?, Arc::clone(&counts)))
             .transpose()?;
         let Links { all, address, credentials } = links(&config, roles, (&counts, &roster), &handle, now.wall_s)?;
-        let (ends, outlets): (Vec<_>, Vec<_>) = all.into_iter().map(|link| (link.ends, link.releases)).unzip();
+        let (mut ends, mut outlets, mut renewals) = (Vec::new(), Vec::new(), Vec::new());
+        for link in all {
+            ends.push(link.ends);
+            outlets.push(link.releases);
+            renewals.push(link.renewals);
+        }
         let mut server = Self {
             brokers: ends.iter().map(|ends| Arc::clone(&ends.state)).collect(),
             publishing: roles.has(Role::Publish).then(|| Publishing::new(Publisher::new(outlets), &config)),
@@ -58,10 +65,14 @@ impl Server {
             _lock: lock,
             ..Self::idle(config, roles, maker, (handle, now))?
         };
+        if roles.has(Role::Enroll) {
+            let store = StoreHandle::open(&server.config.store.path)?;
+            server.access_list = AccessList::start(&server.config, store).map_err(ServeError::AccessList)?;
+        }
         // Before collecting starts, so that reconnecting agents see the releases at once.
         server.take_leases(now)?;
         server.publish(now)?;
-        server.start_collecting(writer, ends, now)?;
+        server.start_collecting(writer, ends, renewals, now)?;
         Ok(server)
     }
 
@@ -86,12 +97,14 @@ impl Server {
             learner: None,
             discarded: None,
             compaction: None,
+            access_list: None,
             segment_counts: Arc::default(),
             roster: Arc::default(),
             _roster_watch: None,
             _credentials: None,
             clock: ProcessClock(now.monotonic),
             silence: SilenceCheck::default(),
+            audit_mark: AuditMark::default(),
             store_warned: None,
             _idle: Vec::new(),
             _lock: None,
@@ -100,14 +113,21 @@ impl Server {
     }
 
     /// Starts to collect into `store`; without the role, the ends of the links are only kept.
-    fn start_collecting(&mut self, store: Option<Store>, ends: Vec<Ends>, now: Moment) -> Result<(), ServeError> {
+    fn start_collecting(
+        &mut self,
+        store: Option<Store>,
+        ends: Vec<Ends>,
+        outlets: Vec<Box<dyn Outlet>>,
+        now: Moment,
+    ) -> Result<(), ServeError> {
         let Some(store) = store else {
             self._idle = ends;
             return Ok(());
         };
         let collector = {
+            let renewals = RenewalEnds { store: StoreHandle::open(&self.config.store.path)?, outlets };
             let shared = (Arc::clone(&self.counts), Arc::clone(&self.roster));
-            Collector::start(ends, store, self.config.options(), shared)?
+            Collector::start_with(ends, store, self.config.options(), shared, Some(renewals))?
         };
         self.collecting = Some(Collecting { collector, log: CounterLog::new(now.monotonic) });
         Ok(())

@@ -255,9 +255,10 @@ pub(crate) static TABLES: [Table; 20] = [
 
 /// Tables that a copy does not have, and why.
 #[cfg(test)]
-pub(crate) const OTHER_TABLES: [(&str, &str); 3] = [
+pub(crate) const OTHER_TABLES: [(&str, &str); 4] = [
     ("agent_counts", "triggers count the agents while they are copied"),
     ("removed_segments", "files in the place of the original, which deletes them"),
+    ("renewals", "agents repeat their requests"),
     ("schema_versions", "of the database"),
 ];
 

@@ -98,7 +98,16 @@ impl StoreCopy {
     fn begin(&self, segments: Option<&str>) -> Result<(), StoreError> {
         let (source, store) = (self.from.tables.id()?, self.to.url.to_string());
         match self.to.tables.copy_state()? {
-            Some(CopyState { is_complete: true, source: of }) if of == source => return Ok(()),
+            Some(CopyState { is_complete: true, source: of }) if of == source => {
+                let present = self.to.tables.segments_place()?;
+                return match segments.filter(|wanted| present.as_deref() != Some(*wanted)) {
+                    None => Ok(()),
+                    Some(_) => Err(StoreError::CopiedElsewhere {
+                        store,
+                        place: present.unwrap_or_else(|| "the folder beside it".into()),
+                    }),
+                };
+            }
             Some(CopyState { is_complete: false, source: of }) if of == source => {}
             Some(CopyState { is_complete: false, .. }) => {
                 return Err(StoreError::NotEmpty { store, what: "a part of another store".into() });

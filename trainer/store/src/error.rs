@@ -153,6 +153,11 @@ pub enum StoreError {
     /// A copy would overwrite or mix data.
     #[error("the store {store} has {what}; copy to a new file or to a new database")]
     NotEmpty { store: String, what: String },
+    /// A complete copy whose segments are elsewhere.
+    #[error(
+        "the store {store} is a complete copy with its segments in {place}; leave --segments out, or copy to a new store"
+    )]
+    CopiedElsewhere { store: String, place: String },
     /// Other processes have a database open that is copied.
     #[error(
         "the store {store} is in use; stop every `serve` and other command that uses it, then repeat the copy, which takes \

@@ -1,7 +1,7 @@
 //! Statements of tokens and identities, and their rows.
 
 use crate::fields::Fields;
-use lapwing_fleet::{EnrolmentToken, Identity, IdentityState, TokenTerms};
+use lapwing_fleet::{EnrolmentToken, Identity, IdentityCounts, IdentityState, TokenTerms};
 
 /// Tokens that have not ended, at most.
 pub const MAX_TOKENS: u32 = 10_000;
@@ -32,6 +32,14 @@ pub(crate) const IDENTITIES_IN_STATE: &str = "SELECT id, name, fingerprint, grou
 /// changes by it, so in PostgreSQL changes wait for each other.
 pub(crate) const CHANGED_IDENTITIES: &str = "SELECT id, name, fingerprint, group_name, state, issued, until_s, enrolled_s, \
     who, revision FROM identities WHERE revision > ?1 ORDER BY revision LIMIT ?2";
+pub(crate) const IDENTITIES_ENDING: &str = "SELECT id, name, fingerprint, group_name, state, issued, until_s, enrolled_s, who \
+    FROM identities WHERE name > ?1 AND state = 'accepted' AND until_s > 0 AND until_s < ?2 ORDER BY name LIMIT ?3";
+/// Waiting, accepted, revoked, ending between two times, ended at the first.
+pub(crate) const IDENTITY_COUNTS: &str = "SELECT coalesce(sum(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END), 0), \
+    coalesce(sum(CASE WHEN state = 'accepted' THEN 1 ELSE 0 END), 0), \
+    coalesce(sum(CASE WHEN state = 'revoked' THEN 1 ELSE 0 END), 0), \
+    coalesce(sum(CASE WHEN state = 'accepted' AND until_s > ?1 AND until_s < ?2 THEN 1 ELSE 0 END), 0), \
+    coalesce(sum(CASE WHEN state = 'accepted' AND until_s > 0 AND until_s <= ?1 THEN 1 ELSE 0 END), 0) FROM identities";
 pub(crate) const CREATE_IDENTITY: &str = "INSERT INTO identities \
     (name, fingerprint, group_name, state, enrolled_s, token, who, changed_s, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, \
     ?7, ?5, (SELECT coalesce(max(revision), 0) + 1 FROM identities))";
@@ -63,6 +71,17 @@ pub(crate) fn token<R: Fields>(row: &R) -> Result<EnrolmentToken, R::Error> {
             who: row.text(9)?,
         },
         used: row.small(5)?,
+    })
+}
+
+/// The row of [`IDENTITY_COUNTS`].
+pub(crate) fn identity_counts<R: Fields>(row: &R) -> Result<IdentityCounts, R::Error> {
+    Ok(IdentityCounts {
+        waiting: row.unsigned(0)?,
+        accepted: row.unsigned(1)?,
+        revoked: row.unsigned(2)?,
+        ending: row.unsigned(3)?,
+        ended: row.unsigned(4)?,
     })
 }
 

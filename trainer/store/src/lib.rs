@@ -18,6 +18,7 @@ mod error;
 mod expiry;
 mod fields;
 mod identity_rows;
+mod renewal_rows;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
@@ -59,6 +60,7 @@ pub use lapwing_fleet::{
 };
 pub use places::{folder as segments_folder, open_place};
 pub use received::{Content, HealthReport, Received, SampleBatch, StatusReport};
+pub use renewal_rows::RENEWAL_PAUSE_S;
 pub use rows::{
     AgentCount, AgentFilter, AgentPage, AgentRow, AgentsOfGroup, AlertFilter, BACKUP_VERSIONS, DayCount, EpisodeExtent,
     EpisodeFilter, EpisodeMessage, EpisodePage, EpisodeSpan, GroupRows, MAX_NAMES_SEARCHED, StoredAgent, StoredBatch,

@@ -9,6 +9,7 @@ mod copies;
 mod episodes;
 mod groups;
 mod identities;
+mod renewals;
 mod seals;
 mod segments;
 
@@ -18,6 +19,7 @@ pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
 pub use identities::{Identities, IdentityFilter};
+pub use renewals::{RenewalRow, Renewals};
 pub use seals::Seals;
 pub use segments::Segments;
 
@@ -368,6 +370,7 @@ pub trait Handle:
     + Leases
     + Maintenance
     + Releases
+    + Renewals
     + Samples
     + Seals
     + Segments

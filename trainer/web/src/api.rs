@@ -1,21 +1,22 @@
-//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/groups`, `/audit`,
+//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/groups`, `/audit`, `/identities`,
 //! `/brokers`, `/process`, and the OpenAPI document of the whole API.
 
 use super::Shared;
 use super::drift::{DriftColumn, DriftView};
-use super::params::{AgentQuery, AlertQuery, AuditQuery};
-use super::queries::{AgentList, AlertList, AuditList, Counts, Fleet, ReleaseList};
+use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery};
+use super::queries::{AgentList, AlertList, AuditList, Counts, Fleet, IdentityList, ReleaseList};
 use super::store_reader::ReadError;
 use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use super::views::alerts::{AlertView, PeerView, ReasonView};
 use super::views::brokers::BrokerList;
 use super::views::groups::{GroupList, GroupView};
+use super::views::identities::IdentityView;
 use super::views::releases::{ReleaseView, WaitingView};
 use crate::predict::{self, Problem};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
-use lapwing_fleet::{AuditRecord, BrokerLink, GroupProblem, LeaseState, ProcessState};
+use lapwing_fleet::{AuditRecord, BrokerLink, GroupProblem, IdentityCounts, LeaseState, ProcessState};
 use lapwing_models::{Prediction, Suspicious};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,7 +31,7 @@ use utoipa::OpenApi;
         title = "Lapwing trainer",
         description = "Lists agents, alerts and releases of the fleet, and classifies flow rows with a saved model. Read-only."
     ),
-    paths(predict::predict, predict::about, agents, alerts, releases, groups, audit, brokers, process),
+    paths(predict::predict, predict::about, agents, alerts, releases, groups, audit, identities, brokers, process),
     components(schemas(
         predict::Batch,
         predict::Answer,
@@ -62,6 +63,9 @@ use utoipa::OpenApi;
         GroupProblem,
         AuditList,
         AuditRecord,
+        IdentityList,
+        IdentityView,
+        IdentityCounts,
         LeaseState
     ))
 )]
@@ -217,4 +221,20 @@ pub(crate) async fn brokers(State(shared): State<Arc<Shared>>) -> Response {
 )]
 pub(crate) async fn process(State(shared): State<Arc<Shared>>) -> Response {
     Json(shared.process()).into_response()
+}
+
+/// Lists the identities of enrolled agents by name.
+#[utoipa::path(
+    get,
+    path = "/api/v1/identities",
+    params(IdentityQuery),
+    responses(
+        (status = 200, description = "Identities.", body = IdentityList),
+        (status = 400, description = "A parameter is unknown or invalid.", body = Problem),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn identities(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    json(async { Ok(fleet(&shared)?.identities(&query::<IdentityQuery>(&uri)?).await?) }).await
 }

@@ -2,7 +2,7 @@
 //! overview.
 
 use super::Shared;
-use super::views::{brokers, process};
+use super::views::{brokers, identities, process};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, header};
@@ -105,6 +105,12 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let mut out = text(&all(&shared));
     brokers::metrics(&shared.brokers(), &mut out);
     process::metrics(&shared.process(), &mut out);
+    // While the store cannot be read, the other metrics remain.
+    if let Some(fleet) = &shared.fleet
+        && let Ok(counts) = fleet.identity_counts().await
+    {
+        identities::metrics(&counts, &mut out);
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out).into_response()
 }
 

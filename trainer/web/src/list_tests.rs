@@ -96,3 +96,52 @@ fn the_audit_log_is_listed_in_pages_with_hostile_names_escaped() {
     assert!(stage.page("/audit?since=9").contains("No entries match."));
     stage.end();
 }
+
+#[test]
+fn identities_are_listed_in_pages_and_ending_certificates_are_warned_of() {
+    use lapwing_fleet::{Claim, IdentityState, TokenTerms};
+    let stage = Stage::new(&[received("gw-1", &status(1))]);
+    assert!(stage.page("/identities").contains("No agent is enrolled"));
+    let (handle, now_s) = (stage.store.handle().unwrap(), lapwing_common::clock::now_s());
+    let terms = TokenTerms {
+        group: "home".into(),
+        name: None,
+        uses: 9,
+        until_s: now_s + 600,
+        must_be_accepted: false,
+        replaces: false,
+        who: "<b>ann</b>".into(),
+    };
+    let token = handle.add_token(&[5; 16], &terms, now_s).unwrap();
+    let days = |days: u64| days * 86_400 + 60;
+    for (key, (agent, life_s)) in [("attic", days(365)), ("cellar", days(12)), ("garage", days(365))].iter().enumerate()
+    {
+        let name = (*agent).try_into().unwrap();
+        let claim = Claim { token: Some(token), name, fingerprint: [key as u8; 32] };
+        handle.enrol(&claim, *life_s, now_s).unwrap();
+    }
+    handle.set_identity_state(&handle.identity("garage").unwrap(), IdentityState::Revoked, "eve", now_s).unwrap();
+    let names = |query: &str| -> (Vec<String>, Option<String>) {
+        let list = stage.json(&format!("/api/v1/identities?{query}"));
+        assert_eq!((list["counts"]["accepted"].as_u64(), list["counts"]["ending"].as_u64()), (Some(2), Some(1)));
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let identities = list["identities"].as_array().unwrap();
+        (identities.iter().map(|identity| text(&identity["name"]).unwrap()).collect(), text(&list["next"]))
+    };
+    assert_eq!(names("limit=2"), (vec!["attic".into(), "cellar".into()], Some("cellar".into())));
+    assert_eq!(names("limit=2&after=cellar"), (vec!["garage".into()], None));
+    assert_eq!(names("state=ending"), (vec!["cellar".into()], None));
+    assert_eq!(names("state=revoked").0, ["garage"]);
+    let page = stage.page("/identities?limit=2");
+    for text in
+        ["ends in 12 days", "1 revoked", "?limit=2&#38;after=cellar", "&#60;b&#62;ann", "<code>0000000000000000</code>"]
+    {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(!page.contains("<b>ann"), "{page}");
+    assert!(stage.page("/identities?state=waiting").contains("No identities match."));
+    assert!(stage.page("/").contains("Agents whose certificate ends within 60 days: 1;"));
+    let metrics = stage.page("/metrics");
+    assert!(metrics.contains("\nlapwing_trainer_identities_ending 1\n"), "{metrics}");
+    stage.end();
+}

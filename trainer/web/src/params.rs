@@ -3,6 +3,8 @@
 
 use lapwing_common::format::parse_when;
 use lapwing_fleet::AgentState;
+use lapwing_fleet::{ENDING_S, IdentityState};
+use lapwing_store::traits::IdentityFilter;
 use lapwing_store::{AgentFilter, AuditFilter, EpisodeFilter};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -99,6 +101,76 @@ pub(crate) struct AuditQuery {
     /// Refresh interval of HTML pages, 5 to 86400 seconds; 0 disables it. Default: 30.
     #[serde(deserialize_with = "parsed")]
     pub(crate) refresh: Option<u32>,
+}
+
+/// Filter of the identities.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct IdentityQuery {
+    /// State: waiting, accepted, revoked, or ending: accepted, with a certificate that ends within 60 days or has ended.
+    #[serde(deserialize_with = "parsed")]
+    #[param(value_type = Option<String>)]
+    pub(crate) state: Option<IdentityChoice>,
+    /// Start of the page: `next` of the previous page, the last name.
+    #[serde(deserialize_with = "given")]
+    pub(crate) after: Option<String>,
+    /// Maximum number of entries to return, 1 to 500. Default: 50.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) limit: Option<u32>,
+    /// Refresh interval of HTML pages, 5 to 86400 seconds; 0 disables it. Default: 30.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) refresh: Option<u32>,
+}
+
+/// Identities to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdentityChoice {
+    State(IdentityState),
+    /// Whose certificate ends soon, or has ended.
+    Ending,
+}
+
+impl IdentityChoice {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::State(IdentityState::Waiting),
+        Self::State(IdentityState::Accepted),
+        Self::State(IdentityState::Revoked),
+        Self::Ending,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::State(state) => state.as_str(),
+            Self::Ending => "ending",
+        }
+    }
+}
+
+impl FromStr for IdentityChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|choice| choice.as_str() == text);
+        found.ok_or_else(|| format!("invalid state `{text}`, expected waiting, accepted, revoked or ending"))
+    }
+}
+
+impl IdentityQuery {
+    /// The filter in the form that the store takes.
+    pub(crate) fn filter(&self, now_s: u64) -> IdentityFilter {
+        let (state, ends_before_s) = match self.state {
+            Some(IdentityChoice::State(state)) => (Some(state), None),
+            Some(IdentityChoice::Ending) => (None, Some(now_s.saturating_add(ENDING_S))),
+            None => (None, None),
+        };
+        IdentityFilter { state, after: self.after.clone(), ends_before_s, limit: rows(self.limit) }
+    }
+
+    /// Refresh interval of the page, seconds; only the first page refreshes.
+    pub(crate) fn refresh(&self) -> Option<u32> {
+        seconds(self.refresh).filter(|_| self.after.is_none())
+    }
 }
 
 /// State of an alert episode.

@@ -1,14 +1,15 @@
 //! Filters → lists and details from the store, for pages and JSON alike.
 
 use super::drift::{DriftMonitor, DriftView};
-use super::params::{AgentQuery, AlertQuery, AuditQuery};
+use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery};
 use super::store_reader::{ReadError, StoreReader};
 use super::views::agents::{AgentView, UpdateView};
 use super::views::alerts::AlertView;
 use super::views::groups::{GroupList, groups};
+use super::views::identities::IdentityView;
 use super::views::releases::{ReleaseView, WaitingView, list_releases};
 use lapwing_common::clock;
-use lapwing_fleet::AgentState;
+use lapwing_fleet::{AgentState, IdentityCounts};
 use lapwing_report::charts::{DaySeries, Days};
 use lapwing_store::{
     AgentCount, AuditRecord, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError, StoreHandle, StoreUrl,
@@ -91,6 +92,17 @@ pub(crate) struct AuditList {
     pub(crate) next: Option<u64>,
 }
 
+/// Identities in the order of their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct IdentityList {
+    /// Numbers of all identities.
+    pub(crate) counts: IdentityCounts,
+    /// Identities that match the filter.
+    pub(crate) identities: Vec<IdentityView>,
+    /// `after` of the next page; null on the last page.
+    pub(crate) next: Option<String>,
+}
+
 /// An alert with its messages, newest first.
 pub(crate) type AlertDetails = (AlertView, Vec<EpisodeMessage>);
 
@@ -162,6 +174,26 @@ impl Fleet {
         let filter = query.filter();
         let page = self.reader.read(move |handle: &StoreHandle| handle.audit(&filter)).await?;
         Ok(AuditList { entries: page.records, next: page.next })
+    }
+
+    pub(crate) async fn identities(&self, query: &IdentityQuery) -> Result<IdentityList, ReadError> {
+        let now_s = clock::now_s();
+        let filter = query.filter(now_s);
+        let query = move |handle: &StoreHandle| {
+            let counts = handle.identity_counts(now_s)?;
+            let identities: Vec<_> =
+                handle.identities(&filter)?.into_iter().map(|identity| IdentityView::new(identity, now_s)).collect();
+            let is_full = identities.len() == filter.limit as usize;
+            let next = identities.last().filter(|_| is_full).map(|last| last.name.clone());
+            Ok(IdentityList { counts, identities, next })
+        };
+        self.reader.read(query).await
+    }
+
+    /// Numbers of identities.
+    pub(crate) async fn identity_counts(&self) -> Result<IdentityCounts, ReadError> {
+        let now_s = clock::now_s();
+        self.reader.read(move |handle: &StoreHandle| handle.identity_counts(now_s)).await
     }
 
     pub(crate) async fn groups(&self) -> Result<GroupList, ReadError> {

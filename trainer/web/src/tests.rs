@@ -298,6 +298,8 @@ fn every_json_response_matches_the_openapi_document() {
         ("/api/v1/process", "/api/v1/process", 200),
         ("/api/v1/audit", "/api/v1/audit?since=1970-01-01&limit=3", 200),
         ("/api/v1/audit", "/api/v1/audit?since=soon", 400),
+        ("/api/v1/identities", "/api/v1/identities?state=ending", 200),
+        ("/api/v1/identities", "/api/v1/identities?state=lost", 400),
         ("/api/v1/model", "/api/v1/model", 404),
     ] {
         let answer = ask(stage.server.address, "GET", query, "");

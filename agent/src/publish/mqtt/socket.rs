@@ -56,6 +56,8 @@ pub(crate) enum Ended {
     Unanswered(u64),
     /// The broker accepts no packets: this number of actions waits.
     Unread(usize),
+    /// This agent ended it, to use another certificate.
+    NewIdentity,
 }
 
 /// A packet, or the end of the connection.

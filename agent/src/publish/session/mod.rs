@@ -6,6 +6,7 @@
 //! this gateway: the download is repeated after a wait that doubles ([`retry`]). Missing chunks are requested again at the
 //! next connection.
 
+mod identity;
 mod publications;
 mod retry;
 pub(crate) mod seal;
@@ -14,6 +15,7 @@ mod update;
 use super::rate::{Limit, Recent};
 use super::{FromPipeline, ToPipeline};
 use crate::disk::Disk;
+use crate::identity::Keeper;
 use crate::outbox::{Delivery, MessageId, Outbox};
 use crate::update::engine::{EngineFactory, InstalledRelease};
 use crate::update::store::{RolledBack, Store};
@@ -109,6 +111,11 @@ pub(crate) struct Session<D, F: EngineFactory> {
     /// The wall clock at the last tick, seconds; 0 while it is not set.
     now_s: u64,
     disk_fails: bool,
+    /// Of an enrolled agent.
+    keeper: Option<Keeper>,
+    /// The keeper has another certificate than the connection.
+    has_new_identity: bool,
+    invalid_certificates: Limit,
 }
 
 fn text(reason: &str) -> Fixed<160> {
@@ -148,6 +155,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             flushed_ms: 0,
             now_s: 0,
             disk_fails: false,
+            keeper: None,
+            has_new_identity: false,
+            invalid_certificates: Limit::default(),
         };
         let booted = session.store.boot(&session.engines);
         for error in &booted.errors {
@@ -238,6 +248,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.actions.clear();
         self.actions.push_back(Action::Subscribe(agent_topic(&self.agent, Kind::Ack).to_string()));
         self.actions.push_back(Action::Subscribe(release_topic(&self.store.terms().group).to_string()));
+        self.subscribe_to_certificates();
         self.publish_status();
         self.ask_chunk(now_ms);
         self.send(now_ms);
@@ -279,6 +290,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         match Topic::parse(topic) {
             Some(Topic::Agent(agent, Kind::Ack)) if agent == self.agent => {
                 self.acknowledgement(topic, payload, now_ms);
+            }
+            Some(Topic::Agent(agent, Kind::IdentitySet)) if agent == self.agent => {
+                self.take_certificate(payload, now_ms);
             }
             Some(Topic::Release(group)) if group == self.store.terms().group => self.release(payload, now_ms, now_s),
             Some(Topic::Chunk(sha256, number)) => self.chunk(&sha256, number, payload, now_ms),
@@ -324,6 +338,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             self.resume(now_ms, now_s);
         }
         self.subscribe_again(now_ms);
+        self.renew(now_ms, now_s);
         let is_overdue =
             |fetch: &Fetch| now_ms.saturating_sub(fetch.asked_ms) >= CHUNK_WAIT_MS && fetch.asks < CHUNK_ASKS;
         if self.fetch.as_ref().is_some_and(is_overdue) {

@@ -39,6 +39,13 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         Self { seal, ..self }
     }
 
+    /// The identity has another key: that of messages from now on.
+    pub(super) fn use_seal_key(&mut self, key: Option<SealKey>) {
+        if let (Some(seal), Some(key)) = (&mut self.seal, key) {
+            seal.key = key;
+        }
+    }
+
     /// Acknowledgements that were rejected.
     pub(crate) fn rejected_acks(&self) -> u64 {
         self.rejected_acks

@@ -2,6 +2,7 @@
 
 use super::retry::Retry;
 use super::{Action, CHUNK_WAIT_MS, Fetch, Session, text};
+use crate::clock;
 use crate::disk::Disk;
 use crate::publish::ToPipeline;
 use crate::update::engine::{EngineFactory, InstalledRelease, install};
@@ -186,7 +187,13 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
     /// Queues a message for the pipeline; it replaces one that is still waiting.
     pub(super) fn install(&mut self, install: ToPipeline<F::Engine>) {
         self.in_use = match &install {
-            ToPipeline::Install(release) => (release.manifest.version, release.on_trial),
+            ToPipeline::Install(release) => {
+                if !release.on_trial {
+                    // For agents without a clock. Nobody else confirmed the time of a release on trial.
+                    clock::passed(release.manifest.created_s);
+                }
+                (release.manifest.version, release.on_trial)
+            }
             ToPipeline::Remove => (0, false),
         };
         self.installs.clear();

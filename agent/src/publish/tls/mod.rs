@@ -6,15 +6,17 @@
 
 mod own;
 mod pinned;
+mod signed;
 #[cfg(feature = "small-tls")]
 mod small;
 
+pub(super) use own::Own;
 pub(super) use pinned::pinned_config;
+pub(super) use signed::is_signed;
 
 use super::error::ClientError;
 use crate::clock;
 use crate::identity::Identity;
-use own::Own;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -23,13 +25,14 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A client that trusts the certificates in `ca_pem`, or those of the identity, or the system's, and presents the certificate
-/// of the identity.
+/// A client that trusts the certificates in `ca_pem`, or those of the identity, or the system's, and presents its `own`
+/// certificate, or that of the identity.
 ///
 /// # Errors
 /// [`ClientError::Certificates`] if there are no usable certificates.
 pub(super) fn client_config(
     ca_pem: Option<&[u8]>,
+    own: Option<&Own>,
     identity: Option<&Identity>,
 ) -> Result<Arc<ClientConfig>, ClientError> {
     let roots = match (ca_pem, identity) {
@@ -39,8 +42,9 @@ pub(super) fn client_config(
     };
     let invalid = |error: rustls::Error| ClientError::Certificates(error.to_string());
     let config = builder(Arc::new(provider())).map_err(invalid)?.with_root_certificates(roots);
-    Ok(Arc::new(match identity {
-        Some(identity) => config.with_client_cert_resolver(Arc::new(Own::new(identity))),
+    let own = own.cloned().or_else(|| identity.map(Own::new));
+    Ok(Arc::new(match own {
+        Some(own) => config.with_client_cert_resolver(Arc::new(own)),
         None => config.with_no_client_auth(),
     }))
 }
@@ -108,7 +112,7 @@ mod tests {
     fn a_file_without_certificates_is_refused_with_a_hint() {
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for pem in ["", "lapwing-public-key-v1 site 00", broken] {
-            let error = client_config(Some(pem.as_bytes()), None).unwrap_err().to_string();
+            let error = client_config(Some(pem.as_bytes()), None, None).unwrap_err().to_string();
             assert!(error.contains("ca-file must be a PEM file with certificates"), "{error}");
         }
     }

@@ -117,6 +117,11 @@ impl Mosquitto {
         rustix::process::kill_process(process, rustix::process::Signal::HUP).unwrap();
     }
 
+    /// Its process id.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its URL without TLS.
     pub fn url(&self) -> String {
         format!("mqtt://{}", self.address())

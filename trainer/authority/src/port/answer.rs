@@ -3,10 +3,10 @@
 use crate::authority::Authority;
 use crate::issue::Subject;
 use crate::secret::random;
-use lapwing_fleet::{Claim, Decision, Identity, IdentityState};
+use lapwing_fleet::{Claim, Decision, Identity, IdentityState, Renewal, RenewalClaim};
 use lapwing_shared::enrolment::{
-    Binding, Certificate, CertificateRequest, Enrolled, EnrolmentRequest, EnrolmentResponse, Proof, Refusal,
-    SECRET_BYTES, is_proven_by_key, is_proven_by_token,
+    Binding, Certificate, CertificateRequest, Enrolled, EnrolmentRequest, EnrolmentResponse, MESSAGE_BYTES_LIMIT,
+    Proof, Refusal, RenewalRequest, SECRET_BYTES, is_proven_by_key, is_proven_by_token, renewal_binding,
 };
 use lapwing_shared::messages::sealed::SealKey;
 use lapwing_shared::release::name::parse_name;
@@ -102,6 +102,51 @@ impl Registrar {
             }
             _ => Ok((EnrolmentResponse::Waiting { retry_after_s: RETRY_AFTER_S }, Outcome::Waiting)),
         }
+    }
+
+    /// Answers at most `limit` requests of running agents; returns how many got a certificate, and the first error. One that
+    /// fails does not keep the others from their certificates.
+    pub(super) fn renew_all(&self, limit: u32, now_s: u64) -> (u32, Option<String>) {
+        let (mut renewed, mut first) = (0, None);
+        let rows = self.store.waiting_renewals(limit).unwrap_or_else(|error| {
+            first = Some(error.to_string());
+            Vec::new()
+        });
+        for row in rows {
+            let answered = self.renew(&row.request, now_s).and_then(|response| {
+                self.store.answer_renewal(&row, response.as_deref().unwrap_or_default())?;
+                Ok(response.is_some())
+            });
+            match answered {
+                Ok(is_renewed) => renewed += u32::from(is_renewed),
+                Err(error) => drop(first.get_or_insert_with(|| format!("{}: {error}", row.agent))),
+            }
+        }
+        (renewed, first)
+    }
+
+    /// The signed response to a request that arrived over MQTT; `None`: nothing is sent.
+    ///
+    /// The proof is checked again: whoever can write the store must not get certificates.
+    fn renew(&self, bytes: &[u8], now_s: u64) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error>> {
+        let Ok(RenewalRequest { until_s, request }) = RenewalRequest::decode(bytes) else { return Ok(None) };
+        let Ok(found) = CertificateRequest::parse(&request.certificate_request) else { return Ok(None) };
+        let Proof::Key { signature } = &request.proof else { return Ok(None) };
+        if !is_proven_by_key(&found.public, signature, &request.certificate_request, &renewal_binding(until_s)) {
+            return Ok(None);
+        }
+        let claim = RenewalClaim { name: found.name.clone(), fingerprint: found.fingerprint(), until_s };
+        let (decision, identity) = self.store.renew(&claim, self.grants.lifetime_s, now_s)?;
+        let (Renewal::Issue | Renewal::Repeat, Some(identity)) = (decision, identity) else {
+            tracing::debug!(agent = %claim.name, ?decision, "no certificate over MQTT");
+            return Ok(None);
+        };
+        // A broker reads it: the agent keeps its key for seals.
+        let enrolled = Enrolled { seal: None, ..self.issue(&found, &identity, now_s)? };
+        tracing::info!(agent = %identity.name, issue = identity.issued, ?decision, "certificate renewed over MQTT");
+        let mut room = vec![0; MESSAGE_BYTES_LIMIT];
+        let response = EnrolmentResponse::Enrolled(enrolled);
+        Ok(Some(self.authority.sign_response(response.encode(&mut room)?)?))
     }
 
     /// The token that proved the request, `None` if the key did; the refusal if nothing did.

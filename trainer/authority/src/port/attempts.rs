@@ -30,7 +30,8 @@ impl Attempts {
     }
 
     /// Counts a failed attempt.
-    pub(super) fn failed(&mut self, address: IpAddr, now: Instant) {
+    /// Returns the number of attempts of this address in the window at the first and at the last that is permitted.
+    pub(super) fn failed(&mut self, address: IpAddr, now: Instant) -> Option<u32> {
         let site = site(address);
         if !self.0.contains_key(&site) && self.0.len() >= ADDRESSES {
             self.make_room(now);
@@ -40,6 +41,7 @@ impl Attempts {
             *window = Window { began: now, failed: 0 };
         }
         window.failed = window.failed.saturating_add(1);
+        Some(window.failed).filter(|failed| matches!(*failed, 1 | MOST_FAILED))
     }
 
     fn make_room(&mut self, now: Instant) {

@@ -14,6 +14,8 @@ pub struct PortCounts {
     refused: AtomicU64,
     unproven: AtomicU64,
     unavailable: AtomicU64,
+    pub(super) renewed: AtomicU64,
+    pub(super) renewals_failed: AtomicU64,
 }
 
 /// A counter with its name and description.
@@ -29,7 +31,7 @@ pub struct PortCount {
 
 impl PortCounts {
     /// All counters.
-    pub fn named(&self) -> [PortCount; 8] {
+    pub fn named(&self) -> [PortCount; 10] {
         let of = |name, text, counter: &AtomicU64| PortCount { name, text, value: counter.load(Ordering::Relaxed) };
         [
             of("enrolment_connections", "connections to the enrolment port", &self.connections),
@@ -44,6 +46,12 @@ impl PortCounts {
                 &self.limited,
             ),
             of("enrolment_unavailable", "enrolment requests that failed because of the store", &self.unavailable),
+            of("enrolment_renewed", "certificates for running agents, over MQTT", &self.renewed),
+            of(
+                "enrolment_renewals_failed",
+                "passes over requests of running agents that failed because of the store or the authority's key",
+                &self.renewals_failed,
+            ),
         ]
     }
 

@@ -1,4 +1,4 @@
-//! The enrolment port: TLS connections → certificates of agents.
+//! The enrolment port: TLS connections → certificates of agents. It also answers what running agents ask over MQTT.
 //!
 //! A connection has one request and one response, each after its length (2 bytes). Connections, their time, their bytes
 //! and failed attempts of an address are limited, and each limit has a counter.
@@ -7,6 +7,8 @@ mod answer;
 mod attempts;
 mod counts;
 mod places;
+mod renewals;
+mod warnings;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +41,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use warnings::Warnings;
 
 /// Concurrent connections; further ones wait in the listen queue.
 const CONNECTIONS: usize = 64;
@@ -102,8 +105,19 @@ impl EnrolmentPort {
         let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (shutdown, requested) = oneshot::channel();
-        let port = Port { registrar, attempts: Arc::default(), places: Places::default(), counts: Arc::clone(&counts) };
-        let run = move || runtime.block_on(serve(listener, tls, port, async move { drop(requested.await) }));
+        let port = Port {
+            registrar,
+            attempts: Arc::default(),
+            warnings: Arc::default(),
+            places: Places::default(),
+            counts: Arc::clone(&counts),
+        };
+        let run = move || {
+            runtime.block_on(async {
+                tokio::spawn(renewals::run(Arc::clone(&port.registrar), Arc::clone(&port.counts)));
+                serve(listener, tls, port, async move { drop(requested.await) }).await;
+            });
+        };
         let thread = std::thread::Builder::new().name("enrolment-port".into()).spawn(run).map_err(failed)?;
         tracing::info!(%address, "enrolment port listens");
         Ok(Self { address, counts, shutdown: Some(shutdown), thread: Some(thread) })
@@ -165,6 +179,7 @@ impl Tls {
 struct Port {
     registrar: Arc<Mutex<Registrar>>,
     attempts: Arc<Mutex<Attempts>>,
+    warnings: Arc<Warnings>,
     places: Places,
     counts: Arc<PortCounts>,
 }
@@ -248,7 +263,12 @@ impl Port {
         };
         let (response, outcome) = tokio::task::spawn_blocking(answer).await.map_err(io::Error::other)?;
         if matches!(outcome, Outcome::Unproven) {
-            self.attempts.lock().unwrap_or_else(PoisonError::into_inner).failed(peer, clock::monotonic());
+            let now = clock::monotonic();
+            let failed = self.attempts.lock().unwrap_or_else(PoisonError::into_inner).failed(peer, now);
+            if let Some((attempts, unlogged)) = failed.and_then(|attempts| Some((attempts, self.warnings.allow(now)?)))
+            {
+                tracing::warn!(%peer, attempts, unlogged, "enrolment requests without a valid proof");
+            }
         }
         count(self.counts.of(outcome));
         Ok(response)

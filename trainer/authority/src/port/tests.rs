@@ -316,3 +316,5 @@ fn an_agent_gets_the_key_for_seals_that_collectors_derive_and_a_new_one_after_a_
     site.handle.replace_seals(&[3; 32], "ann", 1).unwrap();
     assert_eq!(seal(site.send(|binding| by_key("attic", &first, binding))), derived(&[3; 32]));
 }
+#[path = "renewal_tests.rs"]
+mod renewal_tests;

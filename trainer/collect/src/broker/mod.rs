@@ -55,7 +55,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// Topics of agents' messages that the collector reads.
-pub(super) const COLLECTED: [Kind; 5] = [Kind::Status, Kind::Alert, Kind::Sample, Kind::Health, Kind::Update];
+pub(super) const COLLECTED: [Kind; 6] =
+    [Kind::Status, Kind::Alert, Kind::Sample, Kind::Health, Kind::Update, Kind::Identity];
 /// Threads that serve connections.
 const THREADS: usize = 2;
 /// Connections that wait to be accepted.

@@ -66,7 +66,8 @@ impl Driver {
     /// logged once per interval.
     fn ended(&mut self, error: &ConnectionError, now: Instant) -> Duration {
         let was_connected = self.state.disconnected();
-        if was_connected || self.unreachable.is_none_or(|at| now.duration_since(at) >= WARNING_INTERVAL) {
+        let is_other = self.state.failed(error.to_string());
+        if was_connected || is_other || self.unreachable.is_none_or(|at| now.duration_since(at) >= WARNING_INTERVAL) {
             self.unreachable = Some(now);
             tracing::warn!(broker = self.state.broker(), %error, "no connection to the broker, retrying");
         }

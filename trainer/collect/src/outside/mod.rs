@@ -89,7 +89,8 @@ pub fn start(outside: &Outside, counts: Arc<Counts>) -> Result<Link, LinkError> 
     let inlet = Box::new(QueueInlet { deliveries });
     Ok(Link {
         ends: Ends { inlet, outlet: outlet(), state: Arc::clone(&state) },
-        releases: Releases { outlet: outlet(), state },
+        releases: Releases { outlet: outlet(), state: Arc::clone(&state) },
+        renewals: outlet(),
     })
 }
 

@@ -141,6 +141,8 @@ pub fn a_copy_and_a_copy_of_it_have_the_same_pages_labels_and_training_rows<T: T
     same(&source.handle(), &file.handle());
     let again = copy(&source.url(), &file.url(), &place("file")).unwrap();
     assert_eq!(again, Copied { was_complete: true, ..done }, "a complete copy is only compared");
+    let elsewhere = copy(&source.url(), &file.url(), &place("elsewhere")).unwrap_err().to_string();
+    assert!(elsewhere.contains("with its segments in"), "{elsewhere}");
     assert_eq!(copy(&file.url(), &back.url(), &place("back")).unwrap(), done);
     same(&file.handle(), &back.handle());
     assert_eq!(contents(&source.handle()), before, "the source stays as it was");

@@ -10,7 +10,7 @@ use super::TestStore;
 use crate::testing::{SCHEMA, alert, name, received, samples};
 use crate::traits::IdentityFilter;
 use crate::{AuditFilter, Limits, StoreHandle};
-use lapwing_fleet::{Claim, Decision, Identity, IdentityState, TokenTerms};
+use lapwing_fleet::{Claim, Decision, Identity, IdentityCounts, IdentityState, TokenTerms};
 use lapwing_shared::enrolment::Refusal;
 use lapwing_shared::messages::AlertState;
 
@@ -81,7 +81,8 @@ pub fn an_operator_accepts_revokes_and_renames_what_a_list_showed<T: TestStore>(
         assert_eq!(identity.map(|identity| (identity.state, identity.issued)), Some((IdentityState::Waiting, 0)));
     }
     let names = |state, after: Option<&str>, limit| {
-        let filter = IdentityFilter { state, after: after.map(str::to_owned), limit };
+        let after = after.map(str::to_owned);
+        let filter = IdentityFilter { state, after, limit, ..IdentityFilter::default() };
         handle.identities(&filter).unwrap().into_iter().map(|identity| identity.name).collect::<Vec<_>>()
     };
     assert_eq!(names(Some(IdentityState::Waiting), None, 2), ["a", "b"]);
@@ -221,4 +222,27 @@ pub fn a_secret_of_seals_is_stored_once_and_the_previous_one_is_kept<T: TestStor
     let entries = handle.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).unwrap().records;
     let actions: Vec<_> = entries.iter().map(|entry| (entry.who.as_str(), entry.action.as_str())).collect();
     assert_eq!(actions, [("eve", "replace-seals"); 2]);
+}
+
+pub fn identities_are_counted_by_state_and_by_the_ends_of_their_certificates<T: TestStore>() {
+    let folder = T::new();
+    let handle = handle(&folder);
+    assert_eq!(handle.identity_counts(NOW_S).unwrap(), IdentityCounts::default());
+    let token = handle.add_token(&[5; 16], &TokenTerms { uses: 9, ..terms() }, NOW_S).unwrap();
+    let day_s = 86_400;
+    for (key, (agent, life_s)) in
+        [("soon", 30 * day_s), ("later", YEAR_S), ("over", 60), ("gone", YEAR_S)].iter().enumerate()
+    {
+        handle.enrol(&claim(agent, key as u8, Some(token)), *life_s, NOW_S).unwrap();
+    }
+    let accept = TokenTerms { must_be_accepted: true, ..terms() };
+    let accepting = handle.add_token(&[6; 16], &accept, NOW_S).unwrap();
+    handle.enrol(&claim("new", 9, Some(accepting)), YEAR_S, NOW_S).unwrap();
+    handle.set_identity_state(&handle.identity("gone").unwrap(), IdentityState::Revoked, "eve", NOW_S).unwrap();
+    let now_s = NOW_S + 60;
+    let counts = handle.identity_counts(now_s).unwrap();
+    assert_eq!(counts, IdentityCounts { waiting: 1, accepted: 3, revoked: 1, ending: 1, ended: 1 });
+    let filter = IdentityFilter { ends_before_s: Some(now_s + 60 * day_s), limit: 9, ..IdentityFilter::default() };
+    let names: Vec<String> = handle.identities(&filter).unwrap().into_iter().map(|identity| identity.name).collect();
+    assert_eq!(names, ["over", "soon"]);
 }

@@ -10,6 +10,7 @@ pub mod episodes;
 pub mod floods;
 pub mod groups;
 pub mod identities;
+pub mod renewals;
 pub mod jobs;
 pub mod messages;
 pub mod releases;
@@ -111,6 +112,10 @@ macro_rules! contract_tests {
             identities::rows_of_a_revoked_agent_do_not_train_and_its_episodes_stay,
             identities::a_secret_of_seals_is_stored_once_and_the_previous_one_is_kept,
             identities::tokens_end_and_are_forgotten,
+            identities::identities_are_counted_by_state_and_by_the_ends_of_their_certificates,
+            renewals::a_request_gets_one_response_which_one_process_takes,
+            renewals::only_accepted_identities_may_ask,
+            renewals::a_certificate_is_issued_after_half_of_the_life_of_the_last_one,
             releases::releases_are_listed_newest_first_for_each_group,
             releases::a_held_release_is_decided_once,
             releases::counters_add_up_and_are_replaced,

@@ -8,11 +8,15 @@ use crate::error::StoreError;
 use crate::fields::Fields;
 use crate::identity_rows::{
     ADD_TOKEN, CHANGED_IDENTITIES, COUNT_CERTIFICATE, CREATE_IDENTITY, DISTRUST, END_TOKEN, ENDED_TOKENS_S,
-    FORGET_TOKENS, IDENTITIES, IDENTITIES_IN_STATE, IDENTITY_OF_KEY, IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY,
-    REPLACE_IDENTITY, SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, changed_identity, identity, token,
+    FORGET_TOKENS, IDENTITIES, IDENTITIES_ENDING, IDENTITIES_IN_STATE, IDENTITY_COUNTS, IDENTITY_OF_KEY,
+    IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY, REPLACE_IDENTITY, SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN,
+    changed_identity, identity, identity_counts, token,
 };
 use crate::traits::{Identities, IdentityFilter};
-use lapwing_fleet::{AuditEntry, Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
+use lapwing_fleet::{
+    AuditEntry, Claim, Decision, ENDING_S, EnrolmentToken, Identity, IdentityCounts, IdentityState, Known, TokenTerms,
+    decide,
+};
 
 /// A value of a query.
 type Value<'a> = &'a (dyn postgres::types::ToSql + Sync);
@@ -126,15 +130,25 @@ impl Identities for PostgresHandle {
 
     fn identities(&self, filter: &IdentityFilter) -> Result<Vec<Identity>, StoreError> {
         let (after, limit) = (searched(filter.after.as_deref().unwrap_or_default()), i64::from(filter.limit));
-        self.read(|session| match filter.state {
-            None => session.rows(IDENTITIES, &[&after, &limit], identity),
-            Some(state) => session.rows(IDENTITIES_IN_STATE, &[&after, &state.as_str(), &limit], identity),
+        self.read(|session| match (filter.ends_before_s, filter.state) {
+            (Some(before_s), _) => {
+                session.rows(IDENTITIES_ENDING, &[&after, &before_s.cast_signed(), &limit], identity)
+            }
+            (None, None) => session.rows(IDENTITIES, &[&after, &limit], identity),
+            (None, Some(state)) => session.rows(IDENTITIES_IN_STATE, &[&after, &state.as_str(), &limit], identity),
         })
     }
 
     fn changed_identities(&self, after_revision: u64, limit: u32) -> Result<Vec<(u64, Identity)>, StoreError> {
         let (after, limit) = (after_revision.cast_signed(), i64::from(limit));
         self.read(|session| session.rows(CHANGED_IDENTITIES, &[&after, &limit], changed_identity))
+    }
+
+    fn identity_counts(&self, now_s: u64) -> Result<IdentityCounts, StoreError> {
+        let until_s = now_s.saturating_add(ENDING_S).cast_signed();
+        let counts =
+            self.read(|session| session.row(IDENTITY_COUNTS, &[&now_s.cast_signed(), &until_s], identity_counts))?;
+        Ok(counts.unwrap_or_default())
     }
 
     fn identity(&self, name: &str) -> Result<Identity, StoreError> {

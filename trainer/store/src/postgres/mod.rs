@@ -28,6 +28,7 @@ mod forget;
 mod groups;
 mod held;
 mod identities;
+mod renewals;
 mod ingest;
 mod insert;
 mod jobs;

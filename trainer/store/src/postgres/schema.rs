@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0005_identities.sql"),
     include_str!("../../migrations/postgres/0006_identity_revisions.sql"),
     include_str!("../../migrations/postgres/0007_distrusted_rows.sql"),
+    include_str!("../../migrations/postgres/0008_renewals.sql"),
 ];
 
 /// Newest schema version.

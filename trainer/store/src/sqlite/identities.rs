@@ -5,11 +5,15 @@ use super::{SqliteHandle, audit};
 use crate::error::StoreError;
 use crate::identity_rows::{
     ADD_TOKEN, CHANGED_IDENTITIES, COUNT_CERTIFICATE, CREATE_IDENTITY, DISTRUST, END_TOKEN, ENDED_TOKENS_S,
-    FORGET_TOKENS, IDENTITIES, IDENTITIES_IN_STATE, IDENTITY_OF_KEY, IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY,
-    REPLACE_IDENTITY, SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN, changed_identity, identity, token,
+    FORGET_TOKENS, IDENTITIES, IDENTITIES_ENDING, IDENTITIES_IN_STATE, IDENTITY_COUNTS, IDENTITY_OF_KEY,
+    IDENTITY_OF_NAME, MAX_TOKENS, RENAME_IDENTITY, REPLACE_IDENTITY, SET_IDENTITY_STATE, TOKEN, TOKENS, USE_TOKEN,
+    changed_identity, identity, identity_counts, token,
 };
 use crate::traits::{Identities, IdentityFilter};
-use lapwing_fleet::{AuditEntry, Claim, Decision, EnrolmentToken, Identity, IdentityState, Known, TokenTerms, decide};
+use lapwing_fleet::{
+    AuditEntry, Claim, Decision, ENDING_S, EnrolmentToken, Identity, IdentityCounts, IdentityState, Known, TokenTerms,
+    decide,
+};
 
 impl SqliteHandle {
     fn claimed(&self, claim: &Claim) -> rusqlite::Result<Known> {
@@ -108,9 +112,13 @@ impl Identities for SqliteHandle {
 
     fn identities(&self, filter: &IdentityFilter) -> Result<Vec<Identity>, StoreError> {
         let after = filter.after.as_deref().unwrap_or_default();
-        match filter.state {
-            None => self.rows(IDENTITIES, (after, filter.limit), |row| identity(row)),
-            Some(state) => {
+        match (filter.ends_before_s, filter.state) {
+            (Some(before_s), _) => {
+                let values = (after, before_s.cast_signed(), filter.limit);
+                self.rows(IDENTITIES_ENDING, values, |row| identity(row))
+            }
+            (None, None) => self.rows(IDENTITIES, (after, filter.limit), |row| identity(row)),
+            (None, Some(state)) => {
                 let values = (after, state.as_str(), filter.limit);
                 self.rows(IDENTITIES_IN_STATE, values, |row| identity(row))
             }
@@ -121,6 +129,12 @@ impl Identities for SqliteHandle {
     fn changed_identities(&self, after_revision: u64, limit: u32) -> Result<Vec<(u64, Identity)>, StoreError> {
         let values = (after_revision.cast_signed(), limit);
         self.rows(CHANGED_IDENTITIES, values, |row| changed_identity(row)).map_err(self.sql())
+    }
+
+    fn identity_counts(&self, now_s: u64) -> Result<IdentityCounts, StoreError> {
+        let values = (now_s.cast_signed(), now_s.saturating_add(ENDING_S).cast_signed());
+        let counts = self.row(IDENTITY_COUNTS, values, |row| identity_counts(row)).map_err(self.sql())?;
+        Ok(counts.unwrap_or_default())
     }
 
     fn identity(&self, name: &str) -> Result<Identity, StoreError> {

@@ -23,6 +23,7 @@ mod groups;
 mod handle;
 mod held;
 mod identities;
+mod renewals;
 mod insert;
 mod jobs;
 #[cfg(any(test, feature = "testing"))]

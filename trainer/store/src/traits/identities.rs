@@ -1,7 +1,7 @@
 //! Tokens that enrol agents, and the agents' identities.
 
 use crate::error::StoreError;
-use lapwing_fleet::{Claim, Decision, EnrolmentToken, Identity, IdentityState, TokenTerms};
+use lapwing_fleet::{Claim, Decision, EnrolmentToken, Identity, IdentityCounts, IdentityState, TokenTerms};
 
 /// Identities to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct IdentityFilter {
     pub state: Option<IdentityState>,
     /// Only with names after this one.
     pub after: Option<String>,
+    /// Only accepted ones whose certificate ends before this time, seconds since the epoch.
+    pub ends_before_s: Option<u64>,
     /// Maximum number.
     pub limit: u32,
 }
@@ -59,6 +61,11 @@ pub trait Identities {
     /// # Errors
     /// When the store cannot be read.
     fn changed_identities(&self, after_revision: u64, limit: u32) -> Result<Vec<(u64, Identity)>, StoreError>;
+    /// Numbers of identities at `now_s`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn identity_counts(&self, now_s: u64) -> Result<IdentityCounts, StoreError>;
 
     /// The identity with this name.
     ///

@@ -5,8 +5,14 @@ use lapwing_common::clock;
 use lapwing_common::format::when;
 
 /// Path and title of the pages in the navigation.
-const NAVIGATION: [(&str, &str); 5] =
-    [("/", "Fleet"), ("/agents", "Agents"), ("/alerts", "Alerts"), ("/releases", "Releases"), ("/audit", "Audit")];
+const NAVIGATION: [(&str, &str); 6] = [
+    ("/", "Fleet"),
+    ("/agents", "Agents"),
+    ("/alerts", "Alerts"),
+    ("/releases", "Releases"),
+    ("/identities", "Identities"),
+    ("/audit", "Audit"),
+];
 
 pub(super) struct Layout {
     pub(super) title: String,
@@ -26,7 +32,7 @@ impl Layout {
         Self { title: title.to_owned(), current, refresh, now: when(clock::now_s()), paused }
     }
 
-    pub(super) fn pages(&self) -> [(&'static str, &'static str); 5] {
+    pub(super) fn pages(&self) -> [(&'static str, &'static str); 6] {
         NAVIGATION
     }
 

@@ -11,8 +11,8 @@ use crate::queries::{AgentList, ReleaseList};
 use crate::views::agents::AgentView;
 use crate::views::alerts::AlertView;
 use crate::views::brokers::BrokerTexts;
-use crate::views::process;
 use crate::views::releases::ReleaseView;
+use crate::views::{identities, process};
 use askama::Template;
 use axum::extract::State;
 use axum::http::Uri;
@@ -64,13 +64,17 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
         let alerts = fleet.alerts(&AlertQuery { limit: Some(ROWS), ..AlertQuery::default() }).await?.alerts;
         let mut list = fleet.releases().await?;
         let days = fleet.days(None).await?;
+        let identities = fleet.identity_counts().await?;
         let brokers = shared.brokers();
         let tiles = tiles(&agents, &list);
         list.releases.truncate(ROWS as usize);
         Ok(OverviewPage {
             layout: Layout::new("Fleet", "/", refresh, uri.query().unwrap_or_default()),
             tiles,
-            warnings: process::warnings(&shared.process()).chain(warnings(&agents, &brokers)).collect(),
+            warnings: process::warnings(&shared.process())
+                .chain(warnings(&agents, &brokers))
+                .chain(identities::warnings(&identities))
+                .collect(),
             brokers,
             no_alerts: no_alerts(&agents),
             days: if alerts.is_empty() { None } else { Some(days.picture()?) },

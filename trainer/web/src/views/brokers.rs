@@ -42,11 +42,12 @@ impl BrokerTexts for BrokerLink {
     }
 
     fn warning(&self) -> Option<String> {
-        let Self { broker, connected, missing_parts, .. } = self;
+        let Self { broker, connected, missing_parts, failure, .. } = self;
         if !connected {
             let agents =
                 "agents keep their messages, or use another broker; releases are published after the connection";
-            return Some(format!("No connection to {broker}: {agents}."));
+            let reason = failure.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            return Some(format!("No connection to {broker}{reason}: {agents}."));
         }
         let parts = Some(missing_parts).filter(|parts| **parts > 0)?;
         Some(format!("{broker} lacks {parts} parts of the current release: check its access list and its limits."))

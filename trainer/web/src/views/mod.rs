@@ -4,5 +4,6 @@ pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod brokers;
 pub(crate) mod groups;
+pub(crate) mod identities;
 pub(crate) mod process;
 pub(crate) mod releases;

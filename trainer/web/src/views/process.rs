@@ -33,6 +33,9 @@ pub(crate) fn metrics(process: &ProcessState, text: &mut String) {
 /// Problems as sentences for the overview.
 pub(crate) fn warnings(process: &ProcessState) -> impl Iterator<Item = String> {
     process.problems.iter().map(|GroupProblem { role, group, problem }| {
+        if *role == "enroll" {
+            return format!("The broker may admit revoked agents: its access list is not up to date: {problem}.");
+        }
         let what = if *role == "publish" { "published" } else { "made" };
         format!("Releases of group {group} cannot be {what}: {problem}. The server tries again every minute.")
     })

@@ -1,0 +1,178 @@
+//! Configuration and access lists of EMQX 5 and rmqtt, from their documentation. Neither was run with Lapwing.
+
+use super::broker_config::{Services, users};
+use lapwing_fleet::Identity;
+use lapwing_shared::messages::access::{self, Access, User};
+use std::fmt::Write;
+
+/// `etc/emqx.conf`.
+pub(super) const EMQX: &str = "\
+# For emqx.conf of EMQX 5. Not run with Lapwing: try it before you rely on it.
+# Certificates are user names and client identifiers.
+mqtt {
+  peer_cert_as_username = cn
+  peer_cert_as_clientid = cn
+}
+listeners.tcp.default.enable = false
+listeners.ws.default.enable = false
+listeners.wss.default.enable = false
+listeners.ssl.default {
+  bind = \"0.0.0.0:8883\"
+  ssl_options {
+    # lapwing-trainer authority trusted > /etc/emqx/lapwing-ca.pem
+    cacertfile = \"/etc/emqx/lapwing-ca.pem\"
+    # lapwing-trainer authority server NAME --certificate /etc/emqx/lapwing.pem --key /etc/emqx/lapwing.key
+    certfile = \"/etc/emqx/lapwing.pem\"
+    keyfile = \"/etc/emqx/lapwing.key\"
+    versions = [\"tlsv1.3\"]
+    verify = verify_peer
+    fail_if_no_peer_cert = true
+  }
+}
+authorization {
+  no_match = deny
+  deny_action = ignore
+  cache.enable = false
+  # lapwing-trainer broker-config emqx-acl > /etc/emqx/lapwing.acl
+  sources = [{ type = file, enable = true, path = \"/etc/emqx/lapwing.acl\" }]
+}
+";
+
+/// `rmqtt.toml`.
+pub(super) const RMQTT: &str = "\
+# For rmqtt.toml. Not run with Lapwing: try it before you rely on it.
+# Certificates are user names. Client identifiers are free, so an enrolled agent can end the connection of another one.
+[plugins]
+default_startups = [\"rmqtt-acl\", \"rmqtt-retainer\"]
+[listener.tls.external]
+addr = \"0.0.0.0:8883\"
+# Only clients with a certificate are admitted, and need no password.
+allow_anonymous = true
+cross_certificate = true
+cert_cn_as_username = true
+# lapwing-trainer authority trusted > /etc/rmqtt/lapwing-ca.pem
+client_ca_certs = \"/etc/rmqtt/lapwing-ca.pem\"
+# lapwing-trainer authority server NAME --certificate /etc/rmqtt/lapwing.pem --key /etc/rmqtt/lapwing.key
+cert = \"/etc/rmqtt/lapwing.pem\"
+key = \"/etc/rmqtt/lapwing.key\"
+# lapwing-trainer broker-config rmqtt-acl > /etc/rmqtt/plugins/rmqtt-acl.toml
+";
+
+/// Who may do what: `None` is everyone, in whose filters a placeholder stands for the name. The first rule that fits decides.
+type Rule<'a> = (bool, Option<&'a str>, &'static str, Vec<String>);
+
+/// What a user may read and publish on.
+fn allowed<'a>(who: Option<&'a str>, user: User<'_>) -> [Rule<'a>; 2] {
+    let filters = |may: fn(Access) -> bool| {
+        let allowed = access::rules(user).filter(|(access, _)| may(*access));
+        allowed.map(|(_, filter)| filter.as_str().to_owned()).collect()
+    };
+    [(true, who, "subscribe", filters(Access::reads)), (true, who, "publish", filters(Access::writes))]
+}
+
+/// The rules; `user` is the broker's placeholder for the name of an agent.
+fn rules<'a>(revoked: &'a [Identity], services: Services<'a>, user: &str, now_s: u64) -> Vec<Rule<'a>> {
+    let is_valid = |identity: &&Identity| now_s < identity.until_s;
+    let deny = |identity: &'a Identity| (false, Some(identity.name.as_str()), "all", vec!["#".to_owned()]);
+    let of_services = users(services).flat_map(|(name, user)| allowed(Some(name), user));
+    let rules = revoked.iter().filter(is_valid).map(deny).chain(of_services).chain(allowed(None, User::Agent(user)));
+    rules.filter(|(.., filters)| !filters.is_empty()).collect()
+}
+
+/// Names and topics have no character that must be escaped.
+fn quoted(topics: &[String]) -> String {
+    topics.iter().map(|topic| format!("\"{topic}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// EMQX's file of rules: Erlang terms.
+pub(super) fn emqx_acl(revoked: &[Identity], services: Services<'_>, now_s: u64) -> String {
+    let mut lines = String::new();
+    for (is_allowed, who, what, topics) in rules(revoked, services, "${username}", now_s) {
+        let verdict = if is_allowed { "allow" } else { "deny" };
+        let who = who.map_or_else(|| "all".into(), |name| format!("{{username, \"{name}\"}}"));
+        // Writing to a String cannot fail.
+        let _ = writeln!(lines, "{{{verdict}, {who}, {what}, [{}]}}.", quoted(&topics));
+    }
+    lines + "{deny, all}.\n"
+}
+
+/// rmqtt's `plugins/rmqtt-acl.toml`.
+pub(super) fn rmqtt_acl(revoked: &[Identity], services: Services<'_>, now_s: u64) -> String {
+    let mut lines = "disconnect_if_pub_rejected = false\nrules = [\n".to_owned();
+    for (is_allowed, who, what, topics) in rules(revoked, services, "%u", now_s) {
+        let verdict = if is_allowed { "allow" } else { "deny" };
+        let what = if what == "all" { "pubsub" } else { what };
+        let who = who.map_or_else(|| "\"all\"".into(), |name| format!("{{ user = \"{name}\" }}"));
+        let _ = writeln!(lines, "    [\"{verdict}\", {who}, \"{what}\", [{}]],", quoted(&topics));
+    }
+    lines + "    [\"deny\", \"all\"]\n]\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapwing_fleet::IdentityState;
+
+    fn revoked(name: &str, until_s: u64) -> Identity {
+        Identity {
+            id: 1,
+            name: name.into(),
+            fingerprint: [1; 32],
+            group: "home".into(),
+            state: IdentityState::Revoked,
+            issued: 1,
+            until_s,
+            enrolled_s: 1,
+            who: "eve".into(),
+        }
+    }
+
+    #[test]
+    fn rules_of_emqx_deny_revoked_agents_first_and_everything_else_last() {
+        let list = emqx_acl(&[revoked("attic", 2_000), revoked("cellar", 1_000)], ("_trainer", &[]), 1_000);
+        let lines: Vec<&str> = list.lines().collect();
+        assert_eq!(lines[0], "{deny, {username, \"attic\"}, all, [\"#\"]}.");
+        assert!(
+            lines[1].starts_with("{allow, {username, \"_trainer\"}, subscribe, [\"lapwing/v1/agent/+/status\""),
+            "{}",
+            lines[1]
+        );
+        assert_eq!(lines.last(), Some(&"{deny, all}."));
+        assert!(!list.contains("cellar"), "its certificate has ended");
+        let publish = lines.iter().find(|line| line.starts_with("{allow, all, publish")).unwrap();
+        let subscribe = lines.iter().find(|line| line.starts_with("{allow, all, subscribe")).unwrap();
+        assert!(publish.contains("agent/${username}/alert\"") && !publish.contains("/ack"), "{publish}");
+        assert!(subscribe.contains("agent/${username}/identity/set\"") && !subscribe.contains("/alert"), "{subscribe}");
+        assert!(lines.iter().all(|line| line.starts_with('{') && line.ends_with("}.")));
+    }
+
+    #[test]
+    fn rules_of_rmqtt_are_toml_in_the_same_order() {
+        let text = rmqtt_acl(&[revoked("attic", 2_000)], ("_trainer", &[]), 1_000);
+        let parsed: toml::Table = toml::from_str(&text).unwrap();
+        let rules = parsed["rules"].as_array().unwrap();
+        assert_eq!(rules.len(), 7);
+        let of = |index: usize| rules[index].as_array().unwrap();
+        assert_eq!((of(0)[0].as_str(), of(0)[1]["user"].as_str()), (Some("deny"), Some("attic")));
+        assert_eq!((of(6)[0].as_str(), of(6)[1].as_str()), (Some("deny"), Some("all")));
+        let of_agents = of(4)[3].as_array().unwrap();
+        assert!(of_agents.iter().all(|topic| topic.as_str().unwrap().starts_with("lapwing/v1/agent/%u/")));
+        let settings: toml::Table = toml::from_str(RMQTT).unwrap();
+        assert_eq!(settings["listener"]["tls"]["external"]["cert_cn_as_username"].as_bool(), Some(true));
+    }
+
+    #[test]
+    fn the_configuration_of_emqx_requires_certificates_and_names_clients_by_them() {
+        for line in [
+            "peer_cert_as_username = cn",
+            "peer_cert_as_clientid = cn",
+            "verify = verify_peer",
+            "fail_if_no_peer_cert = true",
+            "no_match = deny",
+        ] {
+            assert!(EMQX.lines().any(|found| found.trim() == line), "{line}");
+        }
+        assert_eq!(EMQX.matches('{').count(), EMQX.matches('}').count());
+        assert!(EMQX.contains("Not run with Lapwing") && RMQTT.contains("Not run with Lapwing"));
+    }
+}
