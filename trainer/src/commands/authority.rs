@@ -1,16 +1,17 @@
 //! The certificate authority of the enrolment port: `authority`.
 
 use crate::config::{Config, EnrolmentSection};
+use crate::replaced_file::replace;
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use lapwing_authority::{Authority, ROTATION_DAYS};
 use lapwing_common::format::when;
-use lapwing_common::{clock, print_line, private_file};
+use lapwing_common::{clock, print_line};
 use lapwing_shared::release::digest::Hex;
-use std::fs;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
+
+/// Mode of new files: only their owner reads the key.
+const MODE: u32 = 0o600;
 
 /// Options of every action.
 #[derive(Debug, Args)]
@@ -89,10 +90,14 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
             let trusted = folder.section()?.authority()?.trusted_pem()?;
             print_line!("{}", trusted.trim_end());
         }
-        AuthorityCommand::Server { folder, names, certificate, key, replace } => {
+        AuthorityCommand::Server { folder, names, certificate, key, replace: replaces } => {
             let issued = folder.section()?.authority()?.issue_server_pem(names, now_s)?;
             for path in [key, certificate] {
-                ensure!(*replace || !path.exists(), "{} exists; choose another file, or use --replace", path.display());
+                ensure!(
+                    *replaces || !path.exists(),
+                    "{} exists; choose another file, or use --replace",
+                    path.display()
+                );
             }
             write(key, &issued.key)?;
             write(certificate, &issued.chain)?;
@@ -124,36 +129,15 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file, or replaces it atomically; then it keeps its mode and group.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let written = || {
-        let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
-        name.push(".new");
-        let fresh = path.with_file_name(name);
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = private_file::create_new(&fresh)?;
-        file.write_all(text.as_bytes())?;
-        match fs::metadata(path) {
-            Ok(present) => {
-                fchown(&file, None, Some(present.gid()))?;
-                file.set_permissions(present.permissions())?;
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    written().with_context(|| format!("cannot write {}", path.display()))
+    replace(path, text.as_bytes(), MODE).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use lapwing_store::testing::Folder;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
