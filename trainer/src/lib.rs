@@ -5,6 +5,7 @@ pub mod allocator;
 mod config;
 pub mod serve;
 mod commands;
+mod replaced_file;
 mod cli;
 
 use lapwing_pipeline::make::Pipeline;

@@ -412,7 +412,8 @@ fn serve_keeps_the_access_list_and_reloads_the_broker_when_an_agent_is_revoked()
     let Some(mut site) = Site::new("list") else { return };
     let (list, process) = (site.path("acl"), site.broker.process());
     site.set("access-list", &format!("'{list}'"));
-    site.set("reload", &format!("['kill', '-HUP', '{process}']"));
+    let reloads = site.path("reloads");
+    site.set("reload", &format!("['sh', '-c', 'kill -HUP {process} && echo x >> {reloads}']"));
     site.enrolled("attic", &[&site.token(&[]), "--name", "attic"]);
     let alerts = site.broker.alerts();
     let mut attic = site.start("attic", &[]);
@@ -420,9 +421,11 @@ fn serve_keeps_the_access_list_and_reloads_the_broker_when_an_agent_is_revoked()
     attic.play();
     alerts.recv_timeout(PATIENCE).expect("an alert at the broker");
     site.trainer(&["agents", "revoke", "attic"]);
-    wait_for("attic in the list", site.folder.path(), || {
-        fs::read_to_string(&list).unwrap().contains("user attic\ntopic deny #").then_some(())
+    wait_for("a second reload", site.folder.path(), || {
+        (fs::read_to_string(&reloads).unwrap_or_default().lines().count() == 2).then_some(())
     });
+    assert!(fs::read_to_string(&list).unwrap().starts_with("user attic\ntopic deny #"));
+    attic.play();
     let refused = attic.until_logged("refused by the broker");
     assert!(refused.contains("lapwing/v1/agent/attic/"), "{refused}");
     attic.kill();

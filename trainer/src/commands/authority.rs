@@ -4,17 +4,18 @@ use super::broker_config::service_name;
 use super::store_args::StoreArgs;
 use super::user;
 use crate::config::{Config, EnrolmentSection};
+use crate::replaced_file::replace;
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use lapwing_authority::{Authority, IssuedPem, ROTATION_DAYS, random};
 use lapwing_common::format::when;
-use lapwing_common::{clock, print_line, private_file};
+use lapwing_common::{clock, print_line};
 use lapwing_shared::release::digest::Hex;
 use lapwing_store::StoreHandle;
-use std::fs;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
+
+/// Mode of new files: only their owner reads the key.
+const MODE: u32 = 0o600;
 
 /// Options of every action.
 #[derive(Debug, Args)]
@@ -122,14 +123,14 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
             let trusted = folder.section()?.authority()?.trusted_pem()?;
             print_line!("{}", trusted.trim_end());
         }
-        AuthorityCommand::Server { folder, names, certificate, key, replace } => {
+        AuthorityCommand::Server { folder, names, certificate, key, replace: replaces } => {
             let issued = folder.section()?.authority()?.issue_server_pem(names, now_s)?;
-            write_issued(&issued, certificate, key, *replace)?;
+            write_issued(&issued, certificate, key, *replaces)?;
         }
-        AuthorityCommand::Client { folder, name, days, certificate, key, replace } => {
+        AuthorityCommand::Client { folder, name, days, certificate, key, replace: replaces } => {
             let until_s = now_s.saturating_add(u64::from(*days) * 86_400);
             let issued = folder.section()?.authority()?.issue_client_pem(name, now_s, until_s)?;
-            write_issued(&issued, certificate, key, *replace)?;
+            write_issued(&issued, certificate, key, *replaces)?;
         }
         AuthorityCommand::Announce { folder } => {
             let section = folder.section()?;
@@ -160,9 +161,9 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
 }
 
 /// Writes a certificate and its key.
-fn write_issued(issued: &IssuedPem, certificate: &Path, key: &Path, replace: bool) -> anyhow::Result<()> {
+fn write_issued(issued: &IssuedPem, certificate: &Path, key: &Path, replaces: bool) -> anyhow::Result<()> {
     for path in [key, certificate] {
-        ensure!(replace || !path.exists(), "{} exists; choose another file, or use --replace", path.display());
+        ensure!(replaces || !path.exists(), "{} exists; choose another file, or use --replace", path.display());
     }
     write(key, &issued.key)?;
     write(certificate, &issued.chain)?;
@@ -171,36 +172,15 @@ fn write_issued(issued: &IssuedPem, certificate: &Path, key: &Path, replace: boo
     Ok(())
 }
 
-/// Writes a file, or replaces it atomically; then it keeps its mode and group.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let written = || {
-        let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
-        name.push(".new");
-        let fresh = path.with_file_name(name);
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = private_file::create_new(&fresh)?;
-        file.write_all(text.as_bytes())?;
-        match fs::metadata(path) {
-            Ok(present) => {
-                fchown(&file, None, Some(present.gid()))?;
-                file.set_permissions(present.permissions())?;
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    written().with_context(|| format!("cannot write {}", path.display()))
+    replace(path, text.as_bytes(), MODE).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use lapwing_store::testing::Folder;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

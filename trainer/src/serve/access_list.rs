@@ -6,13 +6,13 @@
 use crate::commands::broker_config::acl;
 use crate::commands::identities::pages;
 use crate::config::Config;
+use crate::replaced_file::replace;
 use lapwing_common::clock;
 use lapwing_fleet::IdentityState;
 use lapwing_store::StoreHandle;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(30);
 const COMMAND_TIME: Duration = Duration::from_secs(30);
 /// Interval between two looks whether the command has ended.
 const COMMAND_LOOK: Duration = Duration::from_millis(20);
-/// Mode of the list: the broker's group may read it.
+/// Mode of a new list: the broker's group may read it.
 const MODE: u32 = 0o640;
 
 /// The thread that keeps the list. Dropping it ends the thread.
@@ -118,7 +118,7 @@ impl Worker {
             .map_err(|error| format!("cannot read the store: {error}"))?;
         let list = acl(&revoked, (&self.trainer, &self.readers), now_s);
         if fs::read(&self.path).ok().as_deref() != Some(list.as_bytes()) {
-            replace(&self.path, list.as_bytes())
+            replace(&self.path, list.as_bytes(), MODE)
                 .map_err(|error| format!("cannot write {}: {error}", self.path.display()))?;
             tracing::info!(file = %self.path.display(), revoked = revoked.len(), "access list written");
             self.must_reload = true;
@@ -129,23 +129,6 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-/// Replaces a file atomically.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(".new");
-    let fresh = path.with_file_name(name);
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::File::open(folder)?.sync_all()
 }
 
 /// Runs the command, without a shell.

@@ -1,5 +1,6 @@
 //! Identities of agents → their page, `/identities`.
 
+use super::filters;
 use super::layout::Layout;
 use super::page;
 use crate::Shared;
