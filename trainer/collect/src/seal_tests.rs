@@ -131,6 +131,7 @@ fn nothing_of_a_revoked_agent_is_accepted_in_any_mode() {
         let seals = site.seals(unsealed);
         assert_eq!(opened(&seals, &sealed(&key(&FIRST, 7), TOPIC, b"payload")), Err(Refused::Revoked));
         assert_eq!(opened(&seals, b"payload"), Err(Refused::Revoked));
+        assert!(seals.seal("attic", ACK, b"ack".to_vec()).is_empty());
     }
 }
 

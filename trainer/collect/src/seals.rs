@@ -77,7 +77,7 @@ impl Seals {
     /// Takes the seal off a message.
     pub(super) fn open(&self, agent: &str, topic: &str, payload: &mut Vec<u8>) -> Result<(), Refused> {
         let enrolled = self.roster.enrolled(agent);
-        if enrolled.is_some_and(|enrolled| enrolled.state == IdentityState::Revoked) {
+        if is_revoked(enrolled) {
             return Err(Refused::Revoked);
         }
         let Some(enrolled) = enrolled.filter(|enrolled| self.has_key(enrolled)) else {
@@ -112,9 +112,11 @@ impl Seals {
     /// Payloads to publish on the topic of an agent's acknowledgements: sealed if it has a key. If it has not shown which
     /// of two keys it has, one payload for each; and one without a seal, if it may be an agent that has not read its key yet.
     pub(super) fn seal(&self, agent: &str, topic: &str, payload: Vec<u8>) -> Vec<Vec<u8>> {
-        let Some(enrolled) = self.roster.enrolled(agent).filter(|enrolled| self.has_key(enrolled)) else {
-            return vec![payload];
-        };
+        let enrolled = self.roster.enrolled(agent);
+        if is_revoked(enrolled) {
+            return Vec::new();
+        }
+        let Some(enrolled) = enrolled.filter(|enrolled| self.has_key(enrolled)) else { return vec![payload] };
         let sealed = |key: &SealKey| [&key.seal(topic, &payload)[..], &payload].concat();
         self.with_keys(agent, &enrolled, |keys| match keys.used.and_then(|used| keys.keys.get(used)) {
             Some(key) => vec![sealed(key)],
@@ -148,6 +150,10 @@ impl Seals {
         }
         work(keys)
     }
+}
+
+fn is_revoked(enrolled: Option<Enrolled>) -> bool {
+    enrolled.is_some_and(|enrolled| enrolled.state == IdentityState::Revoked)
 }
 
 #[cfg(test)]
