@@ -264,7 +264,8 @@ fn a_second_session_takes_over_and_a_second_connect_ends_it<B: IdentityBroker>()
     assert!(code == Some(TAKEN_OVER) || (code.is_none() && !B::IS_EMBEDDED), "{code:?}");
     assert_eq!(second.publish(0x32, LAST, b"own"), Some(0));
     second.send(&connect("cellar"));
-    assert!(second.end().is_some_and(|code| code >= 0x80));
+    let code = second.end();
+    assert!(code.map_or(!B::IS_EMBEDDED, |code| code >= 0x80), "{code:?}");
     let mut third = broker.agent(&attic, "attic");
     assert_eq!(third.publish(0x32, LAST, b"own"), Some(0));
 }
