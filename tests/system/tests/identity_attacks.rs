@@ -342,3 +342,24 @@ fn stalled_handshakes_make_room_for_agents() {
     broker.assert_running();
     drop(stalled);
 }
+
+#[test]
+fn a_flooding_agent_is_read_more_slowly_and_others_are_not() {
+    let fleet = fleet("flood");
+    let (attic, cellar) = (fleet.enrol("attic", &agent_key(1)), fleet.enrol("cellar", &agent_key(2)));
+    let broker = Embedded::start(&fleet);
+    let (mut loud, mut quiet) = (broker.agent(&attic, "attic"), broker.agent(&cellar, "cellar"));
+    let begin: Instant = clock::monotonic();
+    // 80 s of its rate at once, and 3 s more.
+    let flood: Vec<u8> = (0..8_300).flat_map(|_| publish_without_answer(LAST)).collect();
+    let flooding = std::thread::spawn(move || {
+        assert!(loud.send(&flood));
+        publications_before_ping(&mut loud);
+        begin.elapsed()
+    });
+    assert_eq!(quiet.publish(0x32, "lapwing/v1/agent/cellar/alert", b"own"), Some(0));
+    let answered = begin.elapsed();
+    let delayed = flooding.join().unwrap();
+    assert!(delayed > Duration::from_secs(2), "{delayed:?}");
+    assert!(answered < delayed, "{answered:?} {delayed:?}");
+}
