@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_with_foreign_topics_is_no_agents() {
+    fn a_filter_with_a_foreign_topic_is_refused() {
         for allowed in [
             "lapwing/v1/group/+/release",
             "lapwing/v1/group/home/release",

@@ -323,7 +323,7 @@ fn the_embedded_broker_refuses_replaced_keys_and_names_without_certificates() {
         let answer = RawClient::with_tls(broker.tls(), &config).connect(&connect(name));
         assert_eq!(answer.map(|(code, _)| code), Some(NOT_AUTHORIZED), "{name}");
     }
-    // Without TLS, nobody has an enrolled agent's name, and others can be claimed as before.
+    // Without TLS, the name of an enrolled agent is refused, and others can be claimed as before.
     let answer = |name: &str| RawClient::plain(broker.plain()).connect(&connect(name)).map(|(code, _)| code);
     assert_eq!((answer("attic"), answer("garage")), (Some(NOT_AUTHORIZED), Some(0)));
     broker.assert_running();

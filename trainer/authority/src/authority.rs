@@ -133,7 +133,7 @@ impl Authority {
     }
 
     /// Issues a certificate with a new key, in PEM, for a program that reads alerts at brokers. Its name begins with
-    /// [`SERVICE_MARK`], so it is none that an agent has.
+    /// [`SERVICE_MARK`], which no agent's name does.
     ///
     /// # Errors
     /// When the name or a time is invalid.

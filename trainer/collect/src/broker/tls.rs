@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_of_one_common_name_is_a_name_and_any_other_is_none() {
+    fn only_a_subject_of_one_common_name_is_a_name() {
         for (tag, name) in [(0x0c, "attic"), (0x13, "gw-7.Home"), (0x0c, "_hass")] {
             assert_eq!(common_name(&subject(tag, name.as_bytes())), Some(name));
         }
