@@ -1,11 +1,11 @@
 //! `[broker]`: the embedded broker, or a list of outside ones.
 
 use super::{Config, ConfigError};
-use crate::commands::broker_config::service_name;
 use lapwing_collect::broker::BrokerLimits;
 use lapwing_collect::outside::Outside;
+use lapwing_shared::messages::access::is_service_name;
 use lapwing_shared::messages::broker_url::BrokerUrl;
-use lapwing_shared::release::name::parse_name;
+use lapwing_shared::release::name::{NAME_RULE, parse_name};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -111,7 +111,10 @@ impl Config {
     fn check_tls(&self) -> Result<(), ConfigError> {
         let BrokerSection { tls_listen, certificate, key, trusted, readers, .. } = &self.broker;
         for reader in readers {
-            service_name(reader).map_err(|expected| ConfigError::value("broker.readers", reader, expected))?;
+            if !is_service_name(reader) {
+                let expected = format!("expected `_` and a name; {NAME_RULE}");
+                return Err(ConfigError::value("broker.readers", reader, expected));
+            }
         }
         let Some(listen) = tls_listen.filter(|_| !self.broker.is_external()) else { return Ok(()) };
         let files = [certificate, key, trusted].into_iter().filter(|file| file.is_some()).count();
