@@ -284,6 +284,9 @@ mod tests {
             "model",
             "address",
             "passphrase-file",
+            "tls-listen",
+            "certificate",
+            "trusted",
         ];
         assert!(optional.iter().all(|key| text.contains(&format!("# {key} = "))), "an optional key is not shown");
     }

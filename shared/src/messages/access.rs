@@ -1,10 +1,16 @@
 //! User of a broker and topic → what the user may do: the one access table, for the embedded broker and for lists of others.
 
 use super::topics::{ARTIFACTS_FILTER, Kind, RELEASES_FILTER, Topic, TopicName, kind_filter};
+use crate::release::name::is_name;
 use core::iter;
 
 /// First character of the user names of the trainer and of readers. No agent's name begins with it.
-pub const SERVICE_MARK: char = '_';
+const SERVICE_MARK: char = '_';
+/// True for a user name of the trainer or of a reader: the mark, and a name.
+pub fn is_service_name(name: &str) -> bool {
+    name.strip_prefix(SERVICE_MARK).is_some_and(is_name)
+}
+
 /// User name of the trainer at brokers.
 pub const TRAINER: &str = "_trainer";
 
@@ -141,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_with_foreign_topics_is_no_agents() {
+    fn a_filter_with_a_foreign_topic_is_refused() {
         for allowed in [
             "lapwing/v1/group/+/release",
             "lapwing/v1/group/home/release",
@@ -170,6 +176,14 @@ mod tests {
             "",
         ] {
             assert!(!may_subscribe(GATEWAY, foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn no_agents_name_is_a_service_name() {
+        assert!(is_service_name("_hass") && is_service_name(TRAINER) && parse_name("_hass").is_none());
+        for name in ["hass", "_", "__a", "_a b", "_a\ntopic write #", ""] {
+            assert!(!is_service_name(name), "{name}");
         }
     }
 

@@ -134,7 +134,7 @@ pub fn agents_filter(kind: Kind) -> TopicName {
     join(format_args!("{ROOT}/agent/+/{}", kind.as_str()))
 }
 
-/// Filter for a kind from the agents that a level stands for: a name, a placeholder or `+`.
+/// Filter for a kind from the agents that a level matches: a name, a placeholder or `+`.
 pub fn kind_filter(level: &str, kind: Kind) -> TopicName {
     join(format_args!("{ROOT}/agent/{level}/{}", kind.as_str()))
 }

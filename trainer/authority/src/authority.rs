@@ -9,10 +9,10 @@ use super::foreign::{self, ForeignRequest};
 use super::issue::{self, Issued, IssuedPem, Subject};
 use lapwing_common::private_file;
 use lapwing_shared::enrolment::{CertificateRequest, join_signed, signed_part};
-use lapwing_shared::messages::access::SERVICE_MARK;
+use lapwing_shared::messages::access::is_service_name;
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::manifest::Digest;
-use lapwing_shared::release::name::{NAME_RULE, is_name};
+use lapwing_shared::release::name::NAME_RULE;
 use rcgen::{Issuer, KeyPair, PublicKeyData, SigningKey};
 use rustls::pki_types::CertificateDer;
 use std::fs::{self, File};
@@ -151,13 +151,13 @@ impl Authority {
         issue::server_pem(&self.issuer, &own, names, now_s)
     }
 
-    /// Issues a certificate with a new key, in PEM, for a program that reads alerts at brokers. Its name begins with
-    /// [`SERVICE_MARK`], so it is none that an agent has.
+    /// Issues a certificate with a new key, in PEM, for a program that reads alerts at brokers. Its name is one that no agent
+    /// has ([`is_service_name`]).
     ///
     /// # Errors
     /// When the name or a time is invalid.
     pub fn issue_client_pem(&self, name: &str, now_s: u64, until_s: u64) -> Result<IssuedPem, AuthorityError> {
-        if !name.strip_prefix(SERVICE_MARK).is_some_and(is_name) {
+        if !is_service_name(name) {
             return Err(AuthorityError::Issue(format!("`{name}`: expected `_` and a name; {NAME_RULE}")));
         }
         issue::client_pem(&self.issuer, name, (now_s, until_s))

@@ -6,8 +6,8 @@ use super::store_args::StoreArgs;
 use clap::{Args, Subcommand};
 use lapwing_common::{clock, print_line};
 use lapwing_fleet::{Identity, IdentityState};
-use lapwing_shared::messages::access::{Access, SERVICE_MARK, TRAINER, User, rules};
-use lapwing_shared::release::name::{NAME_RULE, parse_name};
+use lapwing_shared::messages::access::{Access, TRAINER, User, is_service_name, rules};
+use lapwing_shared::release::name::NAME_RULE;
 use lapwing_store::StoreHandle;
 use std::fmt::Write;
 use std::iter;
@@ -59,11 +59,8 @@ pub(crate) struct AclArgs {
 
 /// A user name that no agent can have.
 pub(crate) fn service_name(text: &str) -> Result<String, String> {
-    let is_plain = |name: &str| parse_name(name).is_some();
-    match text.strip_prefix(SERVICE_MARK) {
-        Some(name) if is_plain(name) => Ok(text.to_owned()),
-        _ => Err(format!("expected `_` and a name; {NAME_RULE}")),
-    }
+    let is_valid = is_service_name(text);
+    is_valid.then(|| text.to_owned()).ok_or_else(|| format!("expected `_` and a name; {NAME_RULE}"))
 }
 
 const MOSQUITTO: &str = "\
@@ -150,6 +147,7 @@ mod tests {
     use super::*;
     use lapwing_shared::messages::access::access;
     use lapwing_shared::messages::topics::{Kind, Topic};
+    use lapwing_shared::release::name::parse_name;
 
     fn revoked(name: &str, until_s: u64) -> Identity {
         Identity {

@@ -1,11 +1,11 @@
 //! `[broker]`: the embedded broker, or a list of outside ones.
 
 use super::{Config, ConfigError};
-use crate::commands::broker_config::service_name;
 use lapwing_collect::broker::BrokerLimits;
 use lapwing_collect::outside::Outside;
+use lapwing_shared::messages::access::is_service_name;
 use lapwing_shared::messages::broker_url::BrokerUrl;
-use lapwing_shared::release::name::parse_name;
+use lapwing_shared::release::name::{NAME_RULE, parse_name};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -111,13 +111,12 @@ impl Config {
     fn check_tls(&self) -> Result<(), ConfigError> {
         let BrokerSection { tls_listen, certificate, key, trusted, readers, .. } = &self.broker;
         for reader in readers {
-            service_name(reader).map_err(|expected| ConfigError::value("broker.readers", reader, expected))?;
+            if !is_service_name(reader) {
+                let expected = format!("expected `_` and a name; {NAME_RULE}");
+                return Err(ConfigError::value("broker.readers", reader, expected));
+            }
         }
-        let Some(listen) = tls_listen else { return Ok(()) };
-        if self.broker.is_external() {
-            let why = "expected no broker.url and no broker.urls: this port belongs to the embedded broker";
-            return Err(ConfigError::value("broker.tls-listen", listen, why));
-        }
+        let Some(listen) = tls_listen.filter(|_| !self.broker.is_external()) else { return Ok(()) };
         let files = [certificate, key, trusted].into_iter().filter(|file| file.is_some()).count();
         if files % 3 != 0 {
             let why = "expected broker.certificate, broker.key and broker.trusted, or none of them";
@@ -146,7 +145,10 @@ impl Config {
     /// URLs of the brokers that enrolled agents get: `enrolment.brokers`, or else the embedded broker's port with TLS.
     pub(crate) fn agents_brokers(&self) -> Vec<String> {
         let (given, names) = (&self.enrolment.brokers, self.enrolment.server_names());
-        match (self.broker.tls_listen, names.first().or(self.broker.names.first())) {
+        match (
+            self.broker.tls_listen.filter(|_| !self.broker.is_external()),
+            names.first().or(self.broker.names.first()),
+        ) {
             (Some(listen), Some(host)) if given.is_empty() => {
                 let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
                 vec![format!("mqtts://{host}:{}", listen.port())]
@@ -215,7 +217,6 @@ mod tests {
         let error =
             |text: &str| load(&format!("[broker]\ntls-listen = '[::]:8883'\n{text}\n")).unwrap_err().to_string();
         assert!(error("").contains("expected enrolment.address or broker.names"));
-        assert!(error("names = ['hub']\nurl = 'mqtt://hub'").contains("expected no broker.url"));
         assert!(error("names = ['hub']\ncertificate = 'hub.pem'").contains("broker.trusted, or none of them"));
         assert!(error("names = ['hub']\nreaders = ['hass']").contains("expected `_` and a name"));
         let config = load(
@@ -225,6 +226,9 @@ mod tests {
         .unwrap();
         assert_eq!(config.tls_names(), ["hub.lan", "fd00::1"]);
         assert_eq!(config.agents_brokers(), ["mqtts://[fd00::1]:8883"]);
+        let config =
+            load("[broker]\ntls-listen = '[::]:8883'\nurl = 'mqtt://hub'\n[enrolment]\naddress = 'hub:1'\n").unwrap();
+        assert!(config.agents_brokers().is_empty(), "an external broker has an address that this file does not know");
         let config =
             load("[broker]\ntls-listen = '[::]:8883'\n[enrolment]\nbrokers = ['mqtts://a', 'mqtts://b:1']\n").unwrap();
         assert_eq!(config.tls_names(), ["a", "b"]);

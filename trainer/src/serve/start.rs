@@ -164,6 +164,9 @@ fn links(
     }
     let outside = config.outside(store.id()?, collects);
     if !outside.is_empty() {
+        if let Some(address) = config.broker.tls_listen {
+            tracing::warn!(%address, "broker.tls-listen belongs to the embedded broker; this server uses others");
+        }
         let start = |outside| lapwing_collect::outside::start(outside, Arc::clone(counts));
         let all = outside.iter().map(start).collect::<Result<_, _>>()?;
         return Ok(Links { all, address: None, credentials: None });

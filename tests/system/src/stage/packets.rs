@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Reason code of a publication that nobody has subscribed to.
+/// Reason code of a publication without subscribers.
 const NO_SUBSCRIBERS: u8 = 0x10;
 
 /// A string with its length.

@@ -64,7 +64,7 @@ pub(super) async fn with_tls(
     }
 }
 
-/// Room for a handshake. While there is none, stalled connections are closed.
+/// Room for a handshake. Without it, stalled connections are closed.
 async fn slot(slots: &Arc<Semaphore>, places: &Places) -> Option<OwnedSemaphorePermit> {
     loop {
         match timeout(STALL_CHECK, Arc::clone(slots).acquire_owned()).await {

@@ -13,6 +13,7 @@ use super::places::Place;
 use super::rates::{Share, TooMany};
 use crate::broker::COLLECTED;
 use crate::link::Delivery;
+use crate::roster::REFRESH;
 use lapwing_common::clock;
 use lapwing_shared::messages::topics::Kind;
 use std::io;
@@ -24,6 +25,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Keep-alive of a client that asks for none, seconds.
 const KEEP_ALIVE_S: u16 = 300;
+/// Time in which the roster certainly reads an identity that was just made.
+const ROSTER_WAIT: Duration = REFRESH.saturating_mul(2);
 /// Packets in the queue of a connection.
 const QUEUE: usize = 512;
 /// A connection ends when a write makes no progress for this time.
@@ -62,7 +65,10 @@ pub(super) async fn serve(hub: Arc<Hub>, streams: Streams, (mut place, peer): (P
         Ok(Err(End::Closed)) => return,
         Err(_) => return hub.counts.idle_closed.add(1),
     };
-    let admitted = connect.map_err(Refusal::Illegal).and_then(|connect| admit(&hub, &place, peer, connect));
+    let admitted = match connect {
+        Ok(connect) => admit(&hub, &place, peer, connect).await,
+        Err(illegal) => Err(Refusal::Illegal(illegal)),
+    };
     match admitted {
         Ok(admitted) => {
             place.connected();
@@ -119,16 +125,24 @@ impl Refusal {
     }
 }
 
-fn admit(hub: &Hub, place: &Place, peer: Peer, connect: Connect) -> Result<Admitted, Refusal> {
-    let name = match &peer {
-        Peer::Unproven => connect.client.clone(),
-        Peer::Proven(certificate) => certificate.name.clone(),
+async fn admit(hub: &Hub, place: &Place, peer: Peer, connect: Connect) -> Result<Admitted, Refusal> {
+    let (name, is_proven) = match &peer {
+        Peer::Unproven => (connect.client.clone(), false),
+        Peer::Proven(certificate) => (certificate.name.clone(), true),
     };
-    let owner = hub.admission.owner(peer, &connect, clock::now_s());
-    let owner = owner.map_err(|why| Refusal::NotAdmitted { name, why })?;
-    let share = hub.rates.connect(owner.proven(), place.address(), clock::monotonic());
+    let share = hub.rates.connect(is_proven.then_some(name.as_str()), place.address(), clock::monotonic());
     let share = share.map_err(|TooMany| Refusal::TooMany)?;
-    Ok(Admitted { connect, owner, share })
+    let mut changes = hub.admission.roster.changes();
+    let mut owner = hub.admission.owner(&peer, &connect, clock::now_s());
+    if owner.is_err() && is_proven && !hub.admission.roster.is_revoked(&name) {
+        // An agent may be here before the roster has read its enrolment.
+        let _ = timeout(ROSTER_WAIT, changes.changed()).await;
+        owner = hub.admission.owner(&peer, &connect, clock::now_s());
+    }
+    match owner {
+        Ok(owner) => Ok(Admitted { connect, owner, share }),
+        Err(why) => Err(Refusal::NotAdmitted { name, why }),
+    }
 }
 
 async fn run(hub: Arc<Hub>, input: Input, mut write: Box<dyn AsyncWrite + Send + Unpin>, admitted: Admitted) {

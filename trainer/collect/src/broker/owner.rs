@@ -57,15 +57,15 @@ impl Admission {
     ///
     /// # Errors
     /// Why it is not admitted.
-    pub(super) fn owner(&self, peer: Peer, connect: &Connect, now_s: u64) -> Result<Owner, &'static str> {
+    pub(super) fn owner(&self, peer: &Peer, connect: &Connect, now_s: u64) -> Result<Owner, &'static str> {
         let certificate = match peer {
             Peer::Unproven => return self.claimed(&connect.client),
             Peer::Proven(certificate) => certificate,
         };
         if self.readers.contains(&certificate.name) {
-            return Ok(Owner::Reader(certificate.name));
+            return Ok(Owner::Reader(certificate.name.clone()));
         }
-        self.refusal(&certificate, now_s).map_or(Ok(Owner::Agent(certificate)), Err)
+        self.refusal(certificate, now_s).map_or_else(|| Ok(Owner::Agent(certificate.clone())), Err)
     }
 
     /// An agent that has a certificate cannot be claimed without it.
@@ -86,14 +86,6 @@ impl Owner {
             Self::Claimed(name) => name.clone(),
             Self::Agent(certificate) => certificate.name.clone(),
             Self::Reader(name) => format!("{name}/{client}"),
-        }
-    }
-
-    /// The name that a certificate has proven.
-    pub(super) fn proven(&self) -> Option<&str> {
-        match self {
-            Self::Claimed(_) => None,
-            Self::Agent(Certificate { name, .. }) | Self::Reader(name) => Some(name),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::link::LinkError;
 use crate::roster::Roster;
-use lapwing_shared::messages::access::SERVICE_MARK;
+use lapwing_shared::messages::access::is_service_name;
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::manifest::Digest;
 use lapwing_shared::release::name::is_name;
@@ -132,7 +132,7 @@ fn common_name(subject: &[u8]) -> Option<&str> {
     // UTF8String or PrintableString.
     let value = inside(0x0c, attribute).or_else(|| inside(0x13, attribute))?;
     let name = std::str::from_utf8(value).ok()?;
-    is_name(name.strip_prefix(SERVICE_MARK).unwrap_or(name)).then_some(name)
+    (is_name(name) || is_service_name(name)).then_some(name)
 }
 
 /// Content of the only element with this tag; its length has one byte.
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_of_one_common_name_is_a_name_and_any_other_is_none() {
+    fn only_a_subject_of_one_common_name_is_a_name() {
         for (tag, name) in [(0x0c, "attic"), (0x13, "gw-7.Home"), (0x0c, "_hass")] {
             assert_eq!(common_name(&subject(tag, name.as_bytes())), Some(name));
         }
