@@ -66,7 +66,7 @@ const CRATES: &[Crate] = &[
     may_use("edge-tests", &["shared", "agent"]),
     may_use(
         "system-tests",
-        &["shared", "capture", "agent", "common", "store", "collect", "pipeline", "trainer", "web"],
+        &["shared", "capture", "agent", "authority", "common", "store", "collect", "pipeline", "trainer", "web"],
     ),
     may_use("qemu-tests", &["shared", "capture"]),
 ];
