@@ -79,7 +79,8 @@ pub(crate) enum Command {
     /// Get a certificate from the trainer, and with it brokers, group and keys; or renew the certificate.
     ///
     /// The token comes from `lapwing-trainer enroll`. Without one, an enrolment that has begun goes on, or an enrolled agent
-    /// renews its certificate with its key. Run it as root, then restart the agent.
+    /// renews its certificate with its key. Run it as root. A running agent uses the result within seconds; after its first
+    /// enrolment it starts again. Exit code 3: the agent waits for an operator.
     #[cfg(feature = "tls")]
     #[command(after_help = "Examples:
   lapwing-agent enroll lapwing1.paWl…
