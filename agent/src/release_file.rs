@@ -8,6 +8,7 @@ use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::release::accept::{Refusal, Terms, Verified, accept_held, accept_without_checking_the_signature};
 use lapwing_shared::release::file::{FILE_BYTES, FileError, ReleaseFile};
 use lapwing_shared::release::manifest::{Artifact, Name};
+use lapwing_shared::release::root::SIGNED_ROOT_BYTES;
 use lapwing_shared::release::signature::{KeyUse, SignatureError, Source, TrustedKeys};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,17 @@ pub(crate) fn configured_keys(update: &UpdateSection) -> Result<TrustedKeys, Rel
     Ok(keys)
 }
 
+/// The signed root document to begin with: of the configuration, or else of the identity.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn first_root(update: &UpdateSection) -> Result<Option<Vec<u8>>, ReleaseFileError> {
+    match &update.root {
+        Some(path) => read(path, SIGNED_ROOT_BYTES).map(Some),
+        None => Ok(Some(update.enrolled_root.clone()).filter(|bytes| !bytes.is_empty())),
+    }
+}
+
 /// Names of the keys whose files do not say which releases they may sign.
 pub fn unbound(keys: &TrustedKeys) -> Vec<String> {
     keys.iter().filter(|key| key.key_use() == KeyUse::Unstated).map(|key| key.id().to_string()).collect()
@@ -118,7 +130,7 @@ impl Loaded {
         let verified = if keys.iter().next().is_none() {
             accept_without_checking_the_signature(signed, &schema, form)
         } else {
-            let terms = Terms { keys: keys.clone(), group: Name::new(), schema, form };
+            let terms = Terms { keys: keys.clone(), root: None, group: Name::new(), schema, form };
             accept_held(signed, &terms, Source::File)
         };
         verified.map_err(|source| ReleaseFileError::Refused { path: self.path.clone(), source })

@@ -61,6 +61,7 @@ pub(crate) fn allowed(config: &Config, is_root: bool) -> Allowed {
     let interfaces = std::fs::read_dir(INTERFACES).into_iter().flatten().flatten();
     allowed.read.extend(interfaces.filter_map(|entry| std::fs::canonicalize(entry.path()).ok()));
     allowed.read.extend(config.update.keys.iter().cloned());
+    allowed.read.extend(config.update.root.clone());
     allowed.read.extend(config.mqtt.ca_file.clone());
     allowed.read.extend(config.detector.release.clone());
     let brokers = config.mqtt.brokers();

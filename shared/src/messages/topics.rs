@@ -3,7 +3,7 @@
 //! ```text
 //! lapwing/v1/agent/{agent}/{status|alert|sample|health|update|ack}
 //! lapwing/v1/agent/{agent}/{status|alert}/json
-//! lapwing/v1/group/{group}/release
+//! lapwing/v1/group/{group}/{release|root}
 //! lapwing/v1/artifact/{sha256, 64 lower-case hex digits}/{chunk number from 0}
 //! ```
 //! Parsing is strict: each topic has one spelling, so a parsed topic equals the one built from it.
@@ -79,6 +79,8 @@ pub enum Topic {
     Agent(AgentName, Kind),
     /// The signed manifest of a group, retained.
     Release(Name),
+    /// The chain of root documents, retained: the same for every group.
+    Root(Name),
     /// One chunk of an artifact, retained: the artifact's SHA-256 and the chunk's number.
     Chunk(Digest, u32),
 }
@@ -95,6 +97,7 @@ impl Topic {
                 Some(Self::Agent(parse_name(subject)?, kind))
             }
             "group" if last == "release" => Some(Self::Release(parse_name(subject)?)),
+            "group" if last == "root" => Some(Self::Root(parse_name(subject)?)),
             "artifact" => Some(Self::Chunk(parse_digest(subject)?, parse_chunk(last)?)),
             _ => None,
         }
@@ -105,6 +108,7 @@ impl Topic {
         match self {
             Self::Agent(agent, kind) => agent_topic(agent, *kind),
             Self::Release(group) => release_topic(group),
+            Self::Root(group) => root_topic(group),
             Self::Chunk(sha256, number) => chunk_topic(sha256, *number),
         }
     }
@@ -123,6 +127,11 @@ pub fn agents_filter(kind: Kind) -> TopicName {
 /// Topic of a group's release.
 pub fn release_topic(group: &Name) -> TopicName {
     join(format_args!("{ROOT}/group/{group}/release"))
+}
+
+/// Topic of the root documents for a group.
+pub fn root_topic(group: &Name) -> TopicName {
+    join(format_args!("{ROOT}/group/{group}/root"))
 }
 
 /// Topic of one chunk.
@@ -174,7 +183,7 @@ mod tests {
             let topic = Topic::Agent(longest.clone(), kind);
             assert_eq!(Topic::parse(&topic.name()), Some(topic));
         }
-        for topic in [Topic::Release(longest), Topic::Chunk([0xe7; 32], 0), Topic::Chunk([0; 32], 63)] {
+        for topic in [Topic::Release(longest.clone()), Topic::Root(longest), Topic::Chunk([0xe7; 32], 0), Topic::Chunk([0; 32], 63)] {
             assert_eq!(Topic::parse(&topic.name()), Some(topic));
         }
     }
@@ -201,6 +210,7 @@ mod tests {
             "lapwing/v1/agent/a/Alert".to_string(),
             "lapwing/v1/group/a/releases".to_string(),
             "/lapwing/v1/group/a/release".to_string(),
+            "lapwing/v1/group/a/root/1".to_string(),
             chunk(&hex, "01"),
             chunk(&hex, "+1"),
             chunk(&hex, "64"),

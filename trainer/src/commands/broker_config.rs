@@ -89,7 +89,7 @@ pub(crate) fn acl(revoked: &[Identity], trainer: &str, now_s: u64) -> String {
         let access = if kind == Kind::Ack { "read" } else { "write" };
         let _ = writeln!(lines, "pattern {access} {ROOT}/agent/%u/{}", kind.as_str());
     }
-    let _ = writeln!(lines, "pattern read {ROOT}/group/+/release\npattern read {ROOT}/artifact/+/+");
+    let _ = writeln!(lines, "pattern read {ROOT}/group/+/release\npattern read {ROOT}/group/+/root\npattern read {ROOT}/artifact/+/+");
     lines
 }
 
@@ -135,5 +135,6 @@ mod tests {
             assert!(list.lines().any(|found| found == line), "{list}");
         }
         assert!(list.contains("pattern read lapwing/v1/group/+/release\n"));
+        assert!(list.contains("pattern read lapwing/v1/group/+/root\n"));
     }
 }

@@ -8,6 +8,7 @@
 
 mod publications;
 mod retry;
+mod root;
 mod update;
 
 use super::rate::{Limit, Recent};
@@ -17,7 +18,7 @@ use crate::outbox::{Delivery, MessageId, Outbox};
 use crate::update::engine::{EngineFactory, InstalledRelease};
 use crate::update::store::{RolledBack, Store};
 use heapless::String as Fixed;
-use lapwing_shared::messages::topics::{Kind, Topic, agent_topic, release_topic};
+use lapwing_shared::messages::topics::{Kind, Topic, agent_topic, release_topic, root_topic};
 use lapwing_shared::messages::{Acknowledgement, AgentName, Body, Update, UpdateStep};
 use lapwing_shared::release::accept::Verified;
 use lapwing_shared::release::download::Download;
@@ -87,6 +88,8 @@ pub(crate) struct Session<D, F: EngineFactory> {
     left_out: u64,
     /// Manifests that were rejected.
     rejected: u64,
+    /// Chains of root documents that were rejected.
+    rejected_roots: u64,
     /// Manifests without a valid signature that were reported lately, by the digest of the payload.
     forged: Recent,
     /// Other manifests that were reported lately.
@@ -128,6 +131,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             packet_bytes: usize::MAX,
             left_out: 0,
             rejected: 0,
+            rejected_roots: 0,
             forged: Recent::default(),
             reported: Recent::default(),
             invalid_acks: Limit::default(),
@@ -229,7 +233,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.refused.clear();
         self.actions.clear();
         self.actions.push_back(Action::Subscribe(agent_topic(&self.agent, Kind::Ack).to_string()));
-        self.actions.push_back(Action::Subscribe(release_topic(&self.store.terms().group).to_string()));
+        let group = &self.store.terms().group;
+        self.actions.push_back(Action::Subscribe(root_topic(group).to_string()));
+        self.actions.push_back(Action::Subscribe(release_topic(group).to_string()));
         self.publish_status();
         self.ask_chunk(now_ms);
         self.send(now_ms);
@@ -278,6 +284,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
                 }
             },
             Some(Topic::Release(group)) if group == self.store.terms().group => self.release(payload, now_ms, now_s),
+            Some(Topic::Root(group)) if group == self.store.terms().group => self.root_chain(payload, now_ms, now_s),
             Some(Topic::Chunk(sha256, number)) => self.chunk(&sha256, number, payload, now_ms),
             _ => tracing::debug!(topic, "ignoring a message on an unexpected topic"),
         }
