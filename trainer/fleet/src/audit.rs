@@ -48,6 +48,8 @@ pub enum AuditAction {
     RevokeIdentity,
     /// An identity got another name.
     RenameIdentity,
+    /// A root document was published.
+    PublishRoot,
 }
 
 impl AuditAction {
@@ -67,6 +69,7 @@ impl AuditAction {
             Self::AcceptIdentity => "accept-identity",
             Self::RevokeIdentity => "revoke-identity",
             Self::RenameIdentity => "rename-identity",
+            Self::PublishRoot => "publish-root",
         }
     }
 }
@@ -157,6 +160,11 @@ impl AuditEntry {
     /// Another name of an identity.
     pub fn renamed_identity(name: &str, new: &str, who: &str, at_s: u64) -> Self {
         Self::new(AuditAction::RenameIdentity, name, new, who, at_s)
+    }
+
+    /// A root document with the keys that it names.
+    pub fn published_root(version: u64, detail: &str, who: &str, at_s: u64) -> Self {
+        Self::new(AuditAction::PublishRoot, &format!("root document {version}"), detail, who, at_s)
     }
 
     /// New limits of the store.

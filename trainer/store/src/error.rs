@@ -234,6 +234,16 @@ impl StoreError {
         Self::Missing { what: "room for another token: too many have not ended".into(), list: "enroll --list" }
     }
 
+    /// Another root document was published meanwhile.
+    pub(crate) fn newer_root(after: u64) -> Self {
+        let what = if after == 0 {
+            "store without a root document".into()
+        } else {
+            format!("root document {after} as the newest")
+        };
+        Self::Missing { what, list: "keys root show" }
+    }
+
     /// No identity with this name.
     pub(crate) fn no_identity(name: &str) -> Self {
         Self::Missing { what: format!("identity `{name}`"), list: "agents identities" }

@@ -24,6 +24,7 @@ mod query;
 mod received;
 mod places;
 mod positions;
+mod root_rows;
 mod row_store;
 mod rows;
 mod segment_fields;

@@ -9,6 +9,7 @@ mod copies;
 mod episodes;
 mod groups;
 mod identities;
+mod roots;
 mod segments;
 
 pub use agents::{Agents, MAX_SILENCED};
@@ -17,6 +18,7 @@ pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
 pub use identities::{Identities, IdentityFilter};
+pub use roots::{RootDocuments, StoredRoot};
 pub use segments::Segments;
 
 use crate::committed::Committed;
@@ -359,6 +361,7 @@ pub trait Handle:
     + Leases
     + Maintenance
     + Releases
+    + RootDocuments
     + Samples
     + Segments
     + Send

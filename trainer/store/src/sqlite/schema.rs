@@ -39,6 +39,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0008_pages.sql"),
     include_str!("../../migrations/sqlite/0009_audit.sql"),
     include_str!("../../migrations/sqlite/0010_identities.sql"),
+    include_str!("../../migrations/sqlite/0011_root_documents.sql"),
 ];
 
 /// Size of the write-ahead log, in pages, that triggers a checkpoint: 16 MiB.
