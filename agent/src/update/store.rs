@@ -225,7 +225,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Reads a slot's release, repeats all checks, and builds its engine. The key of a confirmed release may be missing in the
-    /// root document: it was withdrawn after the release came into use. The digest in the state then stands for the check
+    /// root document: it was withdrawn after the release came into use. The digest in the state then replaces the check
     /// of its signature, which was made before the release was stored.
     fn load<F: EngineFactory>(
         &mut self,

@@ -183,7 +183,12 @@ mod tests {
             let topic = Topic::Agent(longest.clone(), kind);
             assert_eq!(Topic::parse(&topic.name()), Some(topic));
         }
-        for topic in [Topic::Release(longest.clone()), Topic::Root(longest), Topic::Chunk([0xe7; 32], 0), Topic::Chunk([0; 32], 63)] {
+        for topic in [
+            Topic::Release(longest.clone()),
+            Topic::Root(longest),
+            Topic::Chunk([0xe7; 32], 0),
+            Topic::Chunk([0; 32], 63),
+        ] {
             assert_eq!(Topic::parse(&topic.name()), Some(topic));
         }
     }

@@ -301,6 +301,11 @@ impl TrustedKey {
         &self.id
     }
 
+    /// The only group whose releases it signs, if it is bound to one.
+    pub fn group(&self) -> Option<&Name> {
+        self.group.as_ref()
+    }
+
     /// The public key's 32 bytes.
     pub fn public(&self) -> [u8; 32] {
         self.public.to_bytes()

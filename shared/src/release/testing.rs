@@ -118,7 +118,13 @@ pub fn signed(manifest: &Manifest, seed: u8) -> Vec<u8> {
 
 /// Terms that accept [`signed`] with seed 1.
 pub fn terms() -> Terms {
-    Terms { keys: trusted("k1", 1), root: None, group: "home".try_into().unwrap(), schema: [0x5c; 32], form: ArtifactForm::Int8 }
+    Terms {
+        keys: trusted("k1", 1),
+        root: None,
+        group: "home".try_into().unwrap(),
+        schema: [0x5c; 32],
+        form: ArtifactForm::Int8,
+    }
 }
 
 /// A root document of this version for [`signed_root`] with seed 9: key `k1` of seed 1 signs releases of every group.

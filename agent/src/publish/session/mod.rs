@@ -20,7 +20,7 @@ use crate::update::store::{RolledBack, Store};
 use heapless::String as Fixed;
 use lapwing_shared::messages::topics::{Kind, Topic, agent_topic, release_topic, root_topic};
 use lapwing_shared::messages::{Acknowledgement, AgentName, Body, Update, UpdateStep};
-use lapwing_shared::release::accept::Verified;
+use lapwing_shared::release::accept::{Terms, Verified};
 use lapwing_shared::release::download::Download;
 use retry::Retry;
 use std::collections::VecDeque;
@@ -233,8 +233,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.refused.clear();
         self.actions.clear();
         self.actions.push_back(Action::Subscribe(agent_topic(&self.agent, Kind::Ack).to_string()));
-        let group = &self.store.terms().group;
-        self.actions.push_back(Action::Subscribe(root_topic(group).to_string()));
+        let Terms { group, root, .. } = self.store.terms();
+        // Before the release, whose key may be new.
+        self.actions.extend(root.iter().map(|_| Action::Subscribe(root_topic(group).to_string())));
         self.actions.push_back(Action::Subscribe(release_topic(group).to_string()));
         self.publish_status();
         self.ask_chunk(now_ms);
