@@ -89,7 +89,10 @@ pub(crate) fn acl(revoked: &[Identity], trainer: &str, now_s: u64) -> String {
         let access = if kind == Kind::Ack { "read" } else { "write" };
         let _ = writeln!(lines, "pattern {access} {ROOT}/agent/%u/{}", kind.as_str());
     }
-    let _ = writeln!(lines, "pattern read {ROOT}/group/+/release\npattern read {ROOT}/group/+/root\npattern read {ROOT}/artifact/+/+");
+    let _ = writeln!(
+        lines,
+        "pattern read {ROOT}/group/+/release\npattern read {ROOT}/group/+/root\npattern read {ROOT}/artifact/+/+"
+    );
     lines
 }
 

@@ -8,6 +8,7 @@ use lapwing_shared::enrolment::{
     SECRET_BYTES, is_proven_by_key, is_proven_by_token,
 };
 use lapwing_shared::release::name::parse_name;
+use lapwing_shared::release::root::SIGNED_ROOT_BYTES;
 use lapwing_store::{StoreError, StoreHandle};
 use rustls::pki_types::CertificateDer;
 
@@ -125,6 +126,12 @@ impl Registrar {
         })
     }
 
+    /// The newest signed root document; empty without one.
+    fn root(&self) -> Result<heapless::Vec<u8, SIGNED_ROOT_BYTES>, Box<dyn std::error::Error>> {
+        let bytes = self.store.newest_root()?.map(|root| root.bytes).unwrap_or_default();
+        Ok(heapless::Vec::from_slice(&bytes).map_err(|_| "the root document is too long")?)
+    }
+
     fn issue(
         &self,
         request: &CertificateRequest,
@@ -142,6 +149,7 @@ impl Registrar {
             brokers: texts(&self.grants.brokers)?,
             group: parse_name(&identity.group).ok_or("the store has an invalid group name")?,
             keys: texts(&self.grants.keys)?,
+            root: self.root()?,
             issued_s: now_s,
             until_s,
         })
