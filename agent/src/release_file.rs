@@ -8,6 +8,7 @@ use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::release::accept::{Refusal, Terms, Verified, accept_held, accept_without_checking_the_signature};
 use lapwing_shared::release::file::{FILE_BYTES, FileError, ReleaseFile};
 use lapwing_shared::release::manifest::{Artifact, Name};
+use lapwing_shared::release::root::{CHAIN_BYTES, ChainDocuments, RootError};
 use lapwing_shared::release::signature::{KeyUse, SignatureError, Source, TrustedKeys};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,9 @@ pub enum ReleaseFileError {
     /// A key file is wrong.
     #[error("key file {path}: {source}")]
     Key { path: PathBuf, source: SignatureError },
+    /// It is not a chain of root documents.
+    #[error("{path}: {source}")]
+    Root { path: PathBuf, source: RootError },
     /// It is not a release file.
     #[error("{path}: {source}")]
     File { path: PathBuf, source: FileError },
@@ -74,6 +78,21 @@ pub(crate) fn configured_keys(update: &UpdateSection) -> Result<TrustedKeys, Rel
     Ok(keys)
 }
 
+/// The signed root document to begin with: the newest one in the file of the configuration, or else the one of the identity.
+///
+/// # Errors
+/// When the file cannot be read or is not a chain of root documents.
+pub(crate) fn first_root(update: &UpdateSection) -> Result<Option<Vec<u8>>, ReleaseFileError> {
+    let Some(path) = &update.root else {
+        return Ok(Some(update.enrolled_root.clone()).filter(|bytes| !bytes.is_empty()));
+    };
+    let chain = read(path, CHAIN_BYTES)?;
+    let newest =
+        ChainDocuments::new(&chain).and_then(|mut documents| documents.try_fold(None, |_, next| next.map(Some)));
+    let newest = newest.map_err(|source| ReleaseFileError::Root { path: path.clone(), source })?;
+    Ok(newest.map(<[u8]>::to_vec))
+}
+
 /// Names of the keys whose files do not say which releases they may sign.
 pub fn unbound(keys: &TrustedKeys) -> Vec<String> {
     keys.iter().filter(|key| key.key_use() == KeyUse::Unstated).map(|key| key.id().to_string()).collect()
@@ -118,7 +137,7 @@ impl Loaded {
         let verified = if keys.iter().next().is_none() {
             accept_without_checking_the_signature(signed, &schema, form)
         } else {
-            let terms = Terms { keys: keys.clone(), group: Name::new(), schema, form };
+            let terms = Terms { keys: keys.clone(), root: None, group: Name::new(), schema, form };
             accept_held(signed, &terms, Source::File)
         };
         verified.map_err(|source| ReleaseFileError::Refused { path: self.path.clone(), source })

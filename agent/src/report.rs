@@ -186,6 +186,12 @@ pub(crate) struct Report {
     pub(crate) rejected_manifests: u64,
     /// Acknowledgements that were rejected: invalid, or without the trainer's seal.
     pub(crate) rejected_acknowledgements: u64,
+    /// Version of the root document in use, 0 without one.
+    pub(crate) root_version: u64,
+    /// That version and the names of its keys.
+    pub(crate) root: String,
+    /// Chains of root documents that were rejected.
+    pub(crate) rejected_roots: u64,
     /// The broker that the agent uses or tries, without the login.
     pub(crate) broker_url: String,
     /// End of the agent's certificate, seconds since the epoch; `None` without one.

@@ -8,11 +8,12 @@ use crate::commands::broker_config::{BrokerConfigCommand, run_broker_config};
 use crate::commands::drift::{DriftArgs, run_drift};
 use crate::commands::enroll::{EnrollArgs, run_enroll};
 use crate::commands::inspect::{self, InspectArgs};
-use crate::commands::keys::{self, KeysCommand, NewKey};
+use crate::commands::keys::{KeysCommand, run_keys};
 use crate::commands::lab::{LabArgs, run_lab};
 use crate::commands::lists::{self, AgentsArgs, AlertsArgs, LabelArgs, RetrainArgs};
 use crate::commands::predict::{PredictArgs, run_predict};
 use crate::commands::serve::{ServeArgs, run_serve};
+use crate::commands::signing::{CandidateArgs, SignArgs, run_candidate, run_sign};
 use crate::commands::store_state::{StoreCommand, run_store};
 use crate::commands::train::{CalibrateArgs, ReleaseArgs, TrainArgs, run_calibrate, run_release, run_train};
 use anyhow::Context;
@@ -88,7 +89,7 @@ pub(crate) enum Command {
     /// Score rows with a saved model: CSV in, CSV out, or a single row with its suspicious features.
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(PredictArgs),
-    /// Create signing keys.
+    /// Create signing keys, and manage those that agents trust.
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Print the contents of a release file and check that its parts match the manifest.
@@ -122,6 +123,14 @@ pub(crate) enum Command {
         after_help = "Examples:\n  lapwing-trainer approve --config /etc/lapwing-trainer/trainer.toml\n  lapwing-trainer approve 7 --config /etc/lapwing-trainer/trainer.toml\n  lapwing-trainer approve 7 --reject --store store.sqlite"
     )]
     Approve(ApproveArgs),
+    /// Copy a release that waits for its signature to a file, for `lapwing-trainer sign` on another machine.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer candidate 7 --out home-7.candidate --config /etc/lapwing-trainer/trainer.toml"
+    )]
+    Candidate(CandidateArgs),
+    /// Sign a release that `lapwing-trainer candidate` wrote; needs no store and no network.
+    #[command(after_help = "Example:\n  lapwing-trainer sign home-7.candidate --key site-1.key --out home-7.lwr")]
+    Sign(SignArgs),
     /// List who labelled episodes, decided about releases, requested them, and removed or assigned agents, newest first; or
     /// check that this list was not changed.
     #[command(after_help = AUDIT_EXAMPLES)]
@@ -205,9 +214,7 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
         Command::Release(args) => run_release(&args),
         Command::Drift(args) => run_drift(&args),
         Command::Predict(args) => run_predict(&args),
-        Command::Keys(KeysCommand::New { name, secret, public, key_use, group }) => {
-            Ok(keys::new(&name, NewKey { secret, public, key_use, group })?)
-        }
+        Command::Keys(command) => run_keys(command),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Enroll(args) => run_enroll(&args),
         Command::Authority(command) => run_authority(&command),
@@ -217,6 +224,8 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
         Command::Label(args) => lists::label(&args.store.url()?, &args),
         Command::Retrain(args) => lists::retrain(&args.store.url()?, &args),
         Command::Approve(args) => run_approve(&args),
+        Command::Candidate(args) => run_candidate(&args),
+        Command::Sign(args) => run_sign(&args),
         Command::Audit(args) => run_audit(&args),
         Command::Backup(args) => run_backup(&args),
         Command::Restore(args) => run_restore(&args),

@@ -108,12 +108,25 @@ impl Default for CollectSection {
     }
 }
 
+/// Where releases are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SigningPlace {
+    /// By this server, with `key`.
+    #[default]
+    Here,
+    /// On another machine: every release waits for `approve --signed`.
+    Elsewhere,
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct RetrainSection {
     /// Group of agents to make releases for; not with `[[groups]]`.
     pub(crate) group: String,
-    /// Secret key that signs releases; required for retraining.
+    /// Where releases are signed.
+    pub(crate) sign: SigningPlace,
+    /// Secret key that signs releases; required for retraining, unless they are signed elsewhere.
     pub(crate) key: Option<PathBuf>,
     /// Folder for release files.
     pub(crate) releases: PathBuf,
@@ -142,6 +155,7 @@ impl Default for RetrainSection {
     fn default() -> Self {
         Self {
             group: "default".into(),
+            sign: SigningPlace::Here,
             key: None,
             releases: "releases".into(),
             every: None,

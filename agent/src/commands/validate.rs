@@ -4,7 +4,8 @@ use crate::config::Config;
 use crate::engines::Engines;
 use crate::lan;
 use crate::publish::network_thread::{NamedConnection, PASSWORD_IN_CLEAR, connection};
-use crate::release_file::{Loaded, UNBOUND, configured_keys, unbound};
+use crate::release_file::{Loaded, UNBOUND, configured_keys, first_root, unbound};
+use lapwing_shared::release::root::SignedRoot;
 use lapwing_shared::units::Utc;
 use std::fmt::Write;
 use std::path::Path;
@@ -49,7 +50,8 @@ pub(crate) fn validate(path: &Path) -> anyhow::Result<String> {
     for name in lan::absent(&config.capture.interfaces) {
         writeln!(report, "  warning: {}", lan::absent_text(&name))?;
     }
-    if config.update.state_dir.is_some() && !config.has_keys() {
+    let has_root = config.update.root.is_some() || !config.update.enrolled_root.is_empty();
+    if config.update.state_dir.is_some() && !config.has_keys() && !has_root {
         writeln!(report, "  warning: update.state-dir without update.keys: releases cannot be verified")?;
     }
     Ok(report)
@@ -61,6 +63,9 @@ fn check_files(config: &Config, report: &mut String) -> anyhow::Result<()> {
     writeln!(report, "  keys: {} trusted", keys.iter().count())?;
     for key in unbound(&keys) {
         writeln!(report, "  warning: key {key}: {UNBOUND}")?;
+    }
+    if let Some(bytes) = first_root(&config.update)? {
+        writeln!(report, "  first root document: {}", SignedRoot::decode(&bytes)?.first_trusted()?)?;
     }
     if let Some(release) = &config.detector.release {
         let engines = Engines(config.detector.engine);

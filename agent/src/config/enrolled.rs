@@ -49,6 +49,7 @@ impl Config {
         if self.mqtt.group.is_empty() {
             enrolled.group.as_str().clone_into(&mut self.mqtt.group);
         }
+        self.update.enrolled_root = enrolled.root.to_vec();
         if self.update.keys.iter().all(|key| key == Path::new(PACKAGED_KEY)) {
             self.update.enrolled_keys = enrolled.keys.iter().map(|line| line.as_str().to_owned()).collect();
         }
@@ -114,6 +115,7 @@ mod tests {
             brokers: ["mqtts://hub".try_into().unwrap()].into_iter().collect(),
             group: parse_name("home").unwrap(),
             keys: ["lapwing-key-v1 site 00".try_into().unwrap()].into_iter().collect(),
+            root: heapless::Vec::from_slice(&[7; 9]).unwrap(),
             issued_s: 1,
             until_s,
             seal: None,
@@ -149,6 +151,7 @@ mod tests {
         let urls: Vec<&str> = filled.mqtt.urls().map(String::as_str).collect();
         assert_eq!((urls, filled.mqtt.agent.as_str()), (vec!["mqtts://hub"], "attic"));
         assert_eq!((filled.mqtt.group.as_str(), filled.update.enrolled_keys.len()), ("home", 1));
+        assert_eq!(filled.update.enrolled_root, [7; 9]);
         assert!(filled.has_keys() && filled.identity_warnings().is_empty());
         let text = "[mqtt]\nurl = 'mqtt://other'\nagent = 'x'\ngroup = 'y'\n[update]\nkeys = ['k']\n";
         let own = with(&folder, text);

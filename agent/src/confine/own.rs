@@ -15,8 +15,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Files in a state folder: of the update store, the outbox, the run number and the identity; each also with [`FRESH`].
-const STATE_FILES: [&str; 6] =
-    ["state", "run", "outbox-0", "outbox-1", crate::identity::FILES[0], crate::identity::FILES[1]];
+const STATE_FILES: [&str; 7] =
+    ["state", "run", "outbox-0", "outbox-1", ROOT, crate::identity::FILES[0], crate::identity::FILES[1]];
 /// Folders in a state folder.
 const SLOTS: [&str; 2] = ["slot-a", "slot-b"];
 /// Files in each of them.
@@ -25,6 +25,8 @@ const SLOT_FILES: [&str; 2] = ["manifest", "artifact"];
 const FRESH: &str = ".new";
 /// Start of the names in a version folder.
 const HIGHEST: &str = crate::update::highest::PREFIX;
+/// Name of the file of the newest root document.
+const ROOT: &str = crate::update::root::FILE;
 
 /// User and group number of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +120,7 @@ fn is_state_name(name: &str) -> bool {
 
 fn is_version_name(name: &str) -> bool {
     let name = without_fresh(name);
-    crate::identity::FILES.contains(&name) || name.strip_prefix(HIGHEST).is_some_and(is_name)
+    crate::identity::FILES.contains(&name) || name == ROOT || name.strip_prefix(HIGHEST).is_some_and(is_name)
 }
 
 fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {

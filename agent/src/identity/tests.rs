@@ -71,6 +71,7 @@ impl Trainer {
             brokers: heapless::Vec::new(),
             group: name("home"),
             keys: heapless::Vec::new(),
+            root: heapless::Vec::new(),
             issued_s: self.issued,
             until_s: 1_000,
             seal: self.seal.clone(),

@@ -342,6 +342,10 @@ impl<E> Link<E> {
         session.tick(clock::monotonic_ms(), clock::wall_s());
         let counts = session.outbox().counts();
         let mut report = report.edit();
+        if let Some(root) = session.root().filter(|root| root.version != report.root_version) {
+            (report.root_version, report.root) = (root.version, root.to_string());
+        }
+        report.rejected_roots = session.rejected_roots();
         report.outbox_waiting = counts.waiting;
         report.outbox_dropped_alerts = counts.dropped_alerts;
         report.outbox_dropped_telemetry = counts.dropped_telemetry;

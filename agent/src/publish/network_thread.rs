@@ -18,11 +18,12 @@ use crate::publish::client::{self, Connection, TlsFiles};
 use crate::publish::error::ClientError;
 use crate::publish::session::seal::Seal;
 use crate::publish::session::{Fallback, Session};
-use crate::release_file::{UNBOUND, configured_keys, unbound};
+use crate::release_file::{UNBOUND, configured_keys, first_root, unbound};
 use crate::report::SharedReport;
 use crate::response::Responder;
 use crate::update::engine::EngineFactory;
 use crate::update::highest::Highest;
+use crate::update::root;
 use crate::update::store::Store;
 use anyhow::Context;
 use lapwing_shared::features::schema::schema_id;
@@ -83,6 +84,7 @@ impl NetworkThread {
         }
         let terms = Terms {
             keys: configured_keys(&config.update)?,
+            root: None,
             group: group_name(&config.mqtt.group)?,
             schema: schema_id(),
             form: Engines(config.detector.engine).form(),
@@ -137,6 +139,8 @@ struct Disks {
     journal: Option<AnyDisk>,
     /// The folder of the highest confirmed version, if one is configured.
     highest: Option<AnyDisk>,
+    /// The folder of the identity, where the root document is; memory if none is configured.
+    root: AnyDisk,
 }
 
 impl Disks {
@@ -162,7 +166,11 @@ impl Disks {
                 (Box::new(Memory::default()), None)
             }
         };
-        Ok(Self { state, journal, highest })
+        let root: AnyDisk = match config.identity_dir() {
+            Some(path) => Box::new(open_folder("identity", path, report)?),
+            None => Box::new(Memory::default()),
+        };
+        Ok(Self { state, journal, highest, root })
     }
 }
 
@@ -170,7 +178,7 @@ fn spawn(
     mut disks: Disks,
     config: &Config,
     named: NamedConnection,
-    terms: Terms,
+    mut terms: Terms,
     fallback: Option<Fallback<Box<dyn Engine>>>,
 ) -> anyhow::Result<NetworkThread> {
     let (run, error) = next_run(&mut disks.state, clock::wall_s());
@@ -179,11 +187,13 @@ fn spawn(
     if let Some(error) = error {
         tracing::warn!(%error, "failed to persist the run number");
     }
+    terms.root = root::load(&mut disks.root, first_root(&config.update)?.as_deref());
     let group = terms.group.clone();
     let (mut store, damage) = Store::open(disks.state, terms);
     if let Some(error) = damage {
         tracing::warn!(%error, "release store is damaged");
     }
+    store = store.with_root_disk(disks.root);
     if let Some(disk) = disks.highest {
         let (highest, damage) = Highest::open(disk, &group);
         if let Some(error) = damage {

@@ -107,6 +107,9 @@ fn delivery(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
     if report.rejected_manifests > 0 {
         writeln!(f, "release {} manifests rejected", report.rejected_manifests)?;
     }
+    if report.root_version > 0 || report.rejected_roots > 0 {
+        writeln!(f, "keys    root document {}, {} rejected", report.root, report.rejected_roots)?;
+    }
     let (octets, syncs) = (report.disk_octets, report.disk_syncs);
     writeln!(f, "disk    {octets} bytes written, {syncs} syncs, {} errors", report.disk_errors)?;
     if let Some(error) = &report.disk_error {

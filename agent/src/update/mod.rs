@@ -2,6 +2,7 @@
 
 pub mod engine;
 pub mod highest;
+pub(crate) mod root;
 pub mod store;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::messages::sealed::SealKey;
 use crate::release::framing::{self, FrameError};
 use crate::release::manifest::Name;
 use crate::release::name::{NAME_RULE, is_name};
+use crate::release::root::SIGNED_ROOT_BYTES;
 use core::fmt;
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ pub const MESSAGE_VERSION: u8 = 1;
 /// Longest request, bytes.
 pub const REQUEST_BYTES_LIMIT: usize = 320;
 /// Longest response, bytes.
-pub const MESSAGE_BYTES_LIMIT: usize = 6 * 1024;
+pub const MESSAGE_BYTES_LIMIT: usize = 8 * 1024;
 /// Longest certificate, bytes.
 pub const CERTIFICATE_BYTES: usize = 768;
 /// Certificates of authorities in a response: the present one and the next.
@@ -82,6 +83,8 @@ pub struct Enrolled {
     pub group: Name,
     /// Keys of those who may sign releases: lines of key files.
     pub keys: Vec<String<KEY_LINE_BYTES>, KEYS>,
+    /// The newest signed root document, whose keys replace `keys` for releases from the broker; empty without one.
+    pub root: Vec<u8, SIGNED_ROOT_BYTES>,
     /// Time of the response by the trainer's clock, seconds since the epoch.
     pub issued_s: u64,
     /// End of the certificate, seconds since the epoch.
@@ -252,6 +255,7 @@ mod tests {
             brokers: Vec::from_slice(&["mqtts://hub".try_into().unwrap()]).unwrap(),
             group: parse_name("home").unwrap(),
             keys: Vec::from_slice(&["lapwing-key-v1 a 00".try_into().unwrap()]).unwrap(),
+            root: Vec::from_slice(&[3; 2]).unwrap(),
             issued_s: 300,
             until_s: 301,
             seal: Some(SealKey::from_bytes([6; 32])),
@@ -278,7 +282,7 @@ mod tests {
         let text = bytes(EnrolmentResponse::Enrolled(enrolled()));
         assert_eq!(
             text,
-            "01000301010101020202010b6d717474733a2f2f68756204686f6d6501136c617077696e672d6b65792d76312061203030ac02ad02"
+            "01000301010101020202010b6d717474733a2f2f68756204686f6d6501136c617077696e672d6b65792d76312061203030020303ac02ad02"
                 .to_string()
                 + "01" + &"06".repeat(32)
         );
@@ -305,6 +309,7 @@ mod tests {
             certificate,
             brokers: Vec::from_slice(&[(); BROKERS].map(|()| url.clone())).unwrap(),
             keys: Vec::from_slice(&[(); KEYS].map(|()| key.clone())).unwrap(),
+            root: Vec::from_slice(&[0xff; SIGNED_ROOT_BYTES]).unwrap(),
             issued_s: u64::MAX - 1,
             until_s: u64::MAX,
             ..enrolled()

@@ -1,6 +1,6 @@
 //! User of a broker and topic → what the user may do: the one access table, for the embedded broker and for lists of others.
 
-use super::topics::{ARTIFACTS_FILTER, Kind, RELEASES_FILTER, Topic, TopicName, kind_filter};
+use super::topics::{ARTIFACTS_FILTER, Kind, RELEASES_FILTER, ROOTS_FILTER, Topic, TopicName, kind_filter};
 use crate::release::name::is_name;
 use core::iter;
 
@@ -54,7 +54,7 @@ impl Access {
 pub fn access(user: User<'_>, topic: &Topic) -> Access {
     match topic {
         Topic::Agent(owner, kind) => access_to_kind(user, owner, *kind),
-        Topic::Release(_) | Topic::Chunk(..) => match user {
+        Topic::Release(_) | Topic::Root(_) | Topic::Chunk(..) => match user {
             // Releases are signed and no secret: lists of other brokers allow them to every user.
             User::Agent(_) | User::Reader => Access::Read,
             User::Trainer => Access::ReadWrite,
@@ -93,7 +93,8 @@ pub fn rules(user: User<'_>) -> impl Iterator<Item = (Access, TopicName)> + '_ {
         User::Trainer | User::Reader => "+",
     };
     let of_kinds = Kind::ALL.into_iter().map(move |kind| (access_to_kind(user, owner, kind), kind_filter(owner, kind)));
-    let of_releases = [RELEASES_FILTER, ARTIFACTS_FILTER].into_iter().map(move |filter| (releases(user), name(filter)));
+    let of_releases =
+        [RELEASES_FILTER, ROOTS_FILTER, ARTIFACTS_FILTER].into_iter().map(move |filter| (releases(user), name(filter)));
     of_kinds.chain(of_releases).filter(|(access, _)| *access != Access::None)
 }
 
@@ -131,7 +132,9 @@ mod tests {
     fn topics() -> Vec<String> {
         let agents = ["gw", "other"].map(|name| parse_name(name).unwrap());
         let own = agents.iter().flat_map(|name| Kind::ALL.map(|kind| agent_topic(name, kind)));
-        let others = [Topic::Release(parse_name("home").unwrap()).name(), Topic::Chunk([7; 32], 3).name()];
+        let home = parse_name("home").unwrap();
+        let others =
+            [Topic::Release(home.clone()), Topic::Root(home), Topic::Chunk([7; 32], 3)].map(|topic| topic.name());
         own.chain(others).map(|topic| topic.as_str().into()).collect()
     }
 
@@ -142,7 +145,7 @@ mod tests {
         assert!(published.iter().all(|topic| topic.starts_with("lapwing/v1/agent/gw/") && !topic.ends_with("/ack")));
         assert!(!may_publish(GATEWAY, "lapwing/v1/agent/gw/identity/set"));
         let read: Vec<String> = topics().into_iter().filter(|topic| may_subscribe(GATEWAY, topic)).collect();
-        assert_eq!(read.len(), 4, "{read:?}");
+        assert_eq!(read.len(), 5, "{read:?}");
         assert!(!may_publish(GATEWAY, "lapwing/v1/agent/gw/other") && !may_publish(GATEWAY, "#"));
     }
 

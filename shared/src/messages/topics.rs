@@ -4,7 +4,7 @@
 //! lapwing/v1/agent/{agent}/{status|alert|sample|health|update|ack|identity}
 //! lapwing/v1/agent/{agent}/{status|alert}/json
 //! lapwing/v1/agent/{agent}/identity/set
-//! lapwing/v1/group/{group}/release
+//! lapwing/v1/group/{group}/{release|root}
 //! lapwing/v1/artifact/{sha256, 64 lower-case hex digits}/{chunk number from 0}
 //! ```
 //! Parsing is strict: each topic has one spelling, so a parsed topic equals the one built from it.
@@ -93,6 +93,8 @@ pub enum Topic {
     Agent(AgentName, Kind),
     /// The signed manifest of a group, retained.
     Release(Name),
+    /// The chain of root documents, retained: the same for every group.
+    Root(Name),
     /// One chunk of an artifact, retained: the artifact's SHA-256 and the chunk's number.
     Chunk(Digest, u32),
 }
@@ -109,6 +111,7 @@ impl Topic {
                 Some(Self::Agent(parse_name(subject)?, kind))
             }
             "group" if last == "release" => Some(Self::Release(parse_name(subject)?)),
+            "group" if last == "root" => Some(Self::Root(parse_name(subject)?)),
             "artifact" => Some(Self::Chunk(parse_digest(subject)?, parse_chunk(last)?)),
             _ => None,
         }
@@ -119,6 +122,7 @@ impl Topic {
         match self {
             Self::Agent(agent, kind) => agent_topic(agent, *kind),
             Self::Release(group) => release_topic(group),
+            Self::Root(group) => root_topic(group),
             Self::Chunk(sha256, number) => chunk_topic(sha256, *number),
         }
     }
@@ -141,12 +145,19 @@ pub fn kind_filter(level: &str, kind: Kind) -> TopicName {
 
 /// Filter for the releases of all groups.
 pub const RELEASES_FILTER: &str = "lapwing/v1/group/+/release";
+/// Filter for the root documents of all groups.
+pub const ROOTS_FILTER: &str = "lapwing/v1/group/+/root";
 /// Filter for the chunks of all artifacts.
 pub const ARTIFACTS_FILTER: &str = "lapwing/v1/artifact/+/+";
 
 /// Topic of a group's release.
 pub fn release_topic(group: &Name) -> TopicName {
     join(format_args!("{ROOT}/group/{group}/release"))
+}
+
+/// Topic of the root documents for a group.
+pub fn root_topic(group: &Name) -> TopicName {
+    join(format_args!("{ROOT}/group/{group}/root"))
 }
 
 /// Topic of one chunk.
@@ -185,7 +196,7 @@ mod tests {
         assert_eq!(agent_topic(&name("gw-1"), Kind::AlertJson), "lapwing/v1/agent/gw-1/alert/json");
         assert_eq!(agents_filter(Kind::Sample), "lapwing/v1/agent/+/sample");
         assert_eq!(release_topic(&name("home")), "lapwing/v1/group/home/release");
-        for filter in [RELEASES_FILTER, ARTIFACTS_FILTER] {
+        for filter in [RELEASES_FILTER, ROOTS_FILTER, ARTIFACTS_FILTER] {
             assert!(filter.starts_with(ROOT) && filter.len() < TOPIC_BYTES);
         }
         assert_eq!(
@@ -201,7 +212,12 @@ mod tests {
             let topic = Topic::Agent(longest.clone(), kind);
             assert_eq!(Topic::parse(&topic.name()), Some(topic));
         }
-        for topic in [Topic::Release(longest), Topic::Chunk([0xe7; 32], 0), Topic::Chunk([0; 32], 63)] {
+        for topic in [
+            Topic::Release(longest.clone()),
+            Topic::Root(longest),
+            Topic::Chunk([0xe7; 32], 0),
+            Topic::Chunk([0; 32], 63),
+        ] {
             assert_eq!(Topic::parse(&topic.name()), Some(topic));
         }
     }
@@ -228,6 +244,7 @@ mod tests {
             "lapwing/v1/agent/a/Alert".to_string(),
             "lapwing/v1/group/a/releases".to_string(),
             "/lapwing/v1/group/a/release".to_string(),
+            "lapwing/v1/group/a/root/1".to_string(),
             chunk(&hex, "01"),
             chunk(&hex, "+1"),
             chunk(&hex, "64"),

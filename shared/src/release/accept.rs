@@ -5,7 +5,8 @@
 use super::ManifestError;
 use super::digest::sha256;
 use super::manifest::{Artifact, ArtifactForm, Digest, Manifest, Name};
-use super::signature::{SignatureError, SignedManifest, Source, TrustedKeys};
+use super::root::{Grant, Purpose, RootDocument};
+use super::signature::{KeyUse, SignatureError, SignedManifest, Source, TrustedKey, TrustedKeys};
 use super::update::UpdateState;
 use crate::features::SchemaId;
 use core::fmt;
@@ -17,8 +18,10 @@ pub const VERSION_STEP: u64 = 1 << 20;
 /// Acceptance terms of an agent.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// Trusted keys.
+    /// Trusted keys of key files; for releases from the broker, the keys of the root document replace them.
     pub keys: TrustedKeys,
+    /// The newest root document, if the agent has one.
+    pub root: Option<RootDocument>,
     /// The agent's group.
     pub group: Name,
     /// Feature schema of the agent.
@@ -67,6 +70,18 @@ pub enum Refusal {
         /// Current time, seconds since the epoch.
         now_s: u64,
     },
+    /// The key signs nothing new: it or the root document has ended.
+    KeyEnded {
+        /// Its end, seconds since the epoch.
+        until_s: u64,
+    },
+    /// The key may not sign versions as high as this.
+    AboveCeiling {
+        /// Version of the release.
+        found: u64,
+        /// Highest version that the key may sign.
+        ceiling: u64,
+    },
     /// The network uses another feature schema than the agent.
     Schema,
     /// No artifact in the form of the agent's engine.
@@ -107,6 +122,12 @@ impl fmt::Display for Refusal {
             }
             Self::Expired { expires_s, now_s } => {
                 write!(f, "release expired at {expires_s}, now {now_s} (seconds since the epoch)")
+            }
+            Self::KeyEnded { until_s } => {
+                write!(f, "the signing key or the root document ended at {until_s} (seconds since the epoch)")
+            }
+            Self::AboveCeiling { found, ceiling } => {
+                write!(f, "release version {found} is above {ceiling}, the highest that its key may sign")
             }
             Self::Schema => write!(f, "release uses another feature schema than this agent"),
             Self::Form(form) => write!(f, "release has no artifact in the form {form:?}, which this engine needs"),
@@ -162,10 +183,10 @@ impl Verified {
 ///
 /// # Errors
 /// The first [`Refusal`], in the order: envelope, key, signature, manifest, use of the key, group, version, refused
-/// before, expiry, schema, form.
+/// before, expiry, terms of the key, schema, form.
 #[inline]
 pub fn accept(bytes: &[u8], terms: &Terms, state: &UpdateState, now_s: Option<u64>) -> Result<Verified, Refusal> {
-    let (manifest, digest) = read_signed(bytes, &terms.keys, Source::Broker)?;
+    let (manifest, digest, grant) = read_signed(bytes, terms, Source::Broker)?;
     if manifest.group != terms.group {
         return Err(Refusal::Group { found: manifest.group, expected: terms.group.clone() });
     }
@@ -185,7 +206,23 @@ pub fn accept(bytes: &[u8], terms: &Terms, state: &UpdateState, now_s: Option<u6
         Some(now_s) if now_s >= expires_s => return Err(Refusal::Expired { expires_s, now_s }),
         _ => {}
     }
+    if let (Some(grant), Some(root)) = (grant, &terms.root) {
+        check_grant(grant, root, found, now_s)?;
+    }
     check_fit(manifest, digest, terms)
+}
+
+/// Checks what the root document says of a key that signed a new release.
+fn check_grant(grant: &Grant, root: &RootDocument, found: u64, now_s: Option<u64>) -> Result<(), Refusal> {
+    let ended = |until_s: &u64| *until_s != 0 && now_s.is_some_and(|now_s| now_s >= *until_s);
+    if let Some(until_s) = [grant.until_s, root.expires_s].into_iter().find(ended) {
+        return Err(Refusal::KeyEnded { until_s });
+    }
+    match grant.ceiling {
+        0 => Ok(()),
+        ceiling if found <= ceiling => Ok(()),
+        ceiling => Err(Refusal::AboveCeiling { found, ceiling }),
+    }
 }
 
 /// Checks a release on the agent's own disk: everything but group, version and expiry, which apply to new releases only
@@ -195,7 +232,7 @@ pub fn accept(bytes: &[u8], terms: &Terms, state: &UpdateState, now_s: Option<u6
 /// [`Refusal`], also if the signing key is no longer trusted for releases from `source`.
 #[inline]
 pub fn accept_held(bytes: &[u8], terms: &Terms, source: Source) -> Result<Verified, Refusal> {
-    let (manifest, digest) = read_signed(bytes, &terms.keys, source)?;
+    let (manifest, digest, _) = read_signed(bytes, terms, source)?;
     check_fit(manifest, digest, terms)
 }
 
@@ -210,18 +247,35 @@ pub fn accept_without_checking_the_signature(
     form: ArtifactForm,
 ) -> Result<Verified, Refusal> {
     let signed = SignedManifest::decode(bytes)?;
-    let terms = Terms { keys: TrustedKeys::default(), group: Name::new(), schema: *schema, form };
+    let terms = Terms { keys: TrustedKeys::default(), root: None, group: Name::new(), schema: *schema, form };
     check_fit(Manifest::decode(signed.manifest)?, sha256(signed.manifest), &terms)
 }
 
-/// Verifies the signature before decoding the manifest, so that unsigned data never reaches the decoder.
-#[inline]
-fn read_signed(bytes: &[u8], keys: &TrustedKeys, source: Source) -> Result<(Manifest, Digest), Refusal> {
+/// Verifies the signature before decoding the manifest, so that unsigned data never reaches the decoder. Also returns what
+/// the root document says of the key, if it names it.
+fn read_signed<'a>(
+    bytes: &[u8],
+    terms: &'a Terms,
+    source: Source,
+) -> Result<(Manifest, Digest, Option<&'a Grant>), Refusal> {
     let signed = SignedManifest::decode(bytes)?;
-    let signer = keys.signer(&signed)?;
+    let unknown = || SignatureError::UnknownKey(signed.key.clone());
+    let granted;
+    let (signer, grant) = match &terms.root {
+        Some(root) if source == Source::Broker => {
+            let grant = root.grant(&signed.key).ok_or_else(unknown)?;
+            if grant.purpose != Purpose::Release {
+                return Err(SignatureError::OtherPurpose(signed.key).into());
+            }
+            granted = TrustedKey::new(signed.key.clone(), grant.public)?.bound(KeyUse::Any, grant.group.clone());
+            (&granted, Some(grant))
+        }
+        _ => (terms.keys.iter().find(|key| *key.id() == signed.key).ok_or_else(unknown)?, None),
+    };
+    signer.verify(&signed)?;
     let manifest = Manifest::decode(signed.manifest)?;
     signer.may_sign(source, &manifest.group)?;
-    Ok((manifest, sha256(signed.manifest)))
+    Ok((manifest, sha256(signed.manifest), grant))
 }
 
 #[inline]

@@ -8,6 +8,9 @@ use crate::release::digest::sha256;
 use crate::release::manifest::{
     Artifact, ArtifactForm, GoldenVector, KindProfile, LimitKnot, MANIFEST_BYTES, Manifest, Origin,
 };
+use crate::release::root::{
+    CHAIN_VERSION, Grant, Purpose, ROOT_BYTES, RootDocument, RootKey, SIGNED_ROOT_VERSION, root_signing_bytes,
+};
 use crate::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest, TrustedKey, TrustedKeys, signing_bytes};
 use crate::verdict::calibration::{Calibration, Knot};
 use crate::verdict::scaling::{FeatureScaling, QuantizedInput, Scaling, Transform};
@@ -115,5 +118,59 @@ pub fn signed(manifest: &Manifest, seed: u8) -> Vec<u8> {
 
 /// Terms that accept [`signed`] with seed 1.
 pub fn terms() -> Terms {
-    Terms { keys: trusted("k1", 1), group: "home".try_into().unwrap(), schema: [0x5c; 32], form: ArtifactForm::Int8 }
+    Terms {
+        keys: trusted("k1", 1),
+        root: None,
+        group: "home".try_into().unwrap(),
+        schema: [0x5c; 32],
+        form: ArtifactForm::Int8,
+    }
+}
+
+/// A root document of this version for [`signed_root`] with seed 9: key `k1` of seed 1 signs releases of every group.
+pub fn root(version: u64) -> RootDocument {
+    RootDocument {
+        version,
+        created_s: 1_700_000_000,
+        expires_s: 0,
+        threshold: 1,
+        roots: Fixed::from_slice(&[root_key(9)]).unwrap(),
+        keys: Fixed::from_slice(&[grant("k1", 1)]).unwrap(),
+    }
+}
+
+/// A root key of this seed.
+pub fn root_key(seed: u8) -> RootKey {
+    RootKey { name: "root".try_into().unwrap(), public: signing_key(seed).verifying_key().to_bytes() }
+}
+
+/// A key of this seed for releases of every group.
+pub fn grant(name: &str, seed: u8) -> Grant {
+    let public = signing_key(seed).verifying_key().to_bytes();
+    let (name, purpose) = (name.try_into().unwrap(), Purpose::Release);
+    Grant { name, public, purpose, group: None, until_s: 0, ceiling: 0 }
+}
+
+/// The document, encoded and signed with the keys of these seeds.
+pub fn signed_root(document: &RootDocument, seeds: &[u8]) -> Vec<u8> {
+    let mut room = vec![0; ROOT_BYTES];
+    let document = document.encode(&mut room).unwrap();
+    let mut bytes = vec![SIGNED_ROOT_VERSION, seeds.len() as u8];
+    for seed in seeds {
+        let key = signing_key(*seed);
+        bytes.extend(key.verifying_key().to_bytes());
+        bytes.extend(key.sign(&root_signing_bytes(document)).to_bytes());
+    }
+    bytes.extend(document);
+    bytes
+}
+
+/// A chain of signed documents.
+pub fn chain(documents: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = vec![CHAIN_VERSION];
+    for document in documents {
+        bytes.extend((document.len() as u16).to_be_bytes());
+        bytes.extend(document);
+    }
+    bytes
 }

@@ -1,8 +1,9 @@
-//! The seed inputs of the targets `signed_manifest` and `update_state` → corpus/. Run it in tests/fuzz, by hand, when a
+//! The seed inputs of the targets `signed_manifest`, `root_chain` and `update_state` → corpus/. Run it in tests/fuzz, by hand, when a
 //! format changes: `cargo run --example make_seeds`.
 
 use lapwing_shared::release::manifest::MANIFEST_BYTES;
-use lapwing_shared::release::testing::{manifest, signed};
+use lapwing_shared::release::root::ROOT_BYTES;
+use lapwing_shared::release::testing::{chain, manifest, root, root_key, signed, signed_root};
 use lapwing_shared::release::update::{CHECKSUM_BYTES, HeldRelease, STATE_BYTES, UpdateState};
 use std::error::Error;
 use std::path::Path;
@@ -24,6 +25,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let key = lapwing_shared::release::testing::trusted("k1", 1);
     let line = key.iter().map(|key| format!("# a key\n{key}\n")).collect::<String>();
     write("signed_manifest", "key-file", &[&[4], line.as_bytes()])?;
+
+    let mut rotated = root(3);
+    rotated.roots[0] = root_key(8);
+    let documents = [signed_root(&root(2), &[9]), signed_root(&rotated, &[9, 8])];
+    write("root_chain", "genuine", &[&[0], &chain(&documents)])?;
+    write("root_chain", "replayed", &[&[0], &chain(&[signed_root(&root(1), &[9])])])?;
+    write("root_chain", "changed", &[&[1, 0, 120, 4, 1, 0, 9]])?;
+    let mut room = [0; ROOT_BYTES];
+    let document = root(2);
+    let document = document.encode(&mut room).map_err(|error| error.to_string())?;
+    write("root_chain", "root-key", &[&[2], document])?;
+    write("root_chain", "other-key", &[&[3], document])?;
 
     let mut state = UpdateState::new("home".try_into()?);
     let release = |state: &UpdateState, version| HeldRelease { slot: state.spare_slot(), version, digest: [7; 32] };

@@ -50,6 +50,8 @@ pub enum AuditAction {
     RenameIdentity,
     /// The secret of the agents' seal keys was replaced.
     ReplaceSeals,
+    /// A root document was published.
+    PublishRoot,
 }
 
 impl AuditAction {
@@ -70,6 +72,7 @@ impl AuditAction {
             Self::RevokeIdentity => "revoke-identity",
             Self::RenameIdentity => "rename-identity",
             Self::ReplaceSeals => "replace-seals",
+            Self::PublishRoot => "publish-root",
         }
     }
 }
@@ -165,6 +168,11 @@ impl AuditEntry {
     /// Another secret of the agents' seal keys.
     pub fn replaced_seals(who: &str, at_s: u64) -> Self {
         Self::new(AuditAction::ReplaceSeals, "store", "", who, at_s)
+    }
+
+    /// A root document with the keys that it names.
+    pub fn published_root(version: u64, detail: &str, who: &str, at_s: u64) -> Self {
+        Self::new(AuditAction::PublishRoot, &format!("root document {version}"), detail, who, at_s)
     }
 
     /// New limits of the store.

@@ -49,11 +49,16 @@ pub struct Parts<'a> {
     pub command: String,
 }
 
-/// Builds, checks, signs and documents a release. If the gate finds a reason to hold it back, it is not signed.
+/// Builds, checks, signs and documents a release. If the gate finds a reason to hold it back, or without a key, it is not
+/// signed.
 ///
 /// # Errors
 /// When the two engines differ, a part violates the manifest's rules, or the key cannot sign.
-pub fn make_release(parts: &Parts<'_>, identity: &Identity, key: &ReleaseKey) -> Result<MadeRelease, MakeError> {
+pub fn make_release(
+    parts: &Parts<'_>,
+    identity: &Identity,
+    key: Option<&ReleaseKey>,
+) -> Result<MadeRelease, MakeError> {
     let Parts { run, candidate, labelled, guard, command } = parts;
     let kinds = class_profiles(labelled.iter(), &run.scaling);
     let classes = kinds.iter().map(|kind| kind.name.to_string()).collect();
@@ -71,14 +76,17 @@ pub fn make_release(parts: &Parts<'_>, identity: &Identity, key: &ReleaseKey) ->
     let manifest = manifest(run, artifacts, &candidate.held_out, &terms).map_err(failed)?;
     let detector = Detector::new(&manifest, &artifacts.int8);
     let gate = gate::check(&detector, guard.earlier(), &guard.labelled).map_err(failed)?;
-    let held = guard.hold && gate.holds();
-    let file =
-        if held { held_file(&manifest, artifacts) } else { release_file(&manifest, artifacts, key) }.map_err(failed)?;
+    let held = key.is_none() || (guard.hold && gate.holds());
+    let file = match key.filter(|_| !held) {
+        Some(key) => release_file(&manifest, artifacts, key),
+        None => held_file(&manifest, artifacts),
+    }
+    .map_err(failed)?;
     let card = CardFiles::make(&CardInput {
         group: &identity.group,
         version: identity.version,
         expires_s: identity.expires_s,
-        key: key.name(),
+        key: key.map_or("on another machine", ReleaseKey::name),
         file_bytes: file.len(),
         run,
         quantized: &candidate.quantized.report,
@@ -134,10 +142,10 @@ impl ReleaseMaker for Pipeline {
         progress(stage("quantize", candidate.quantized.report.summary()));
         progress(stage("calibrate", format!("{} rows", thresholds.calibration.rows)));
         progress(stage("limits", format!("counted on {:.1} days of {} agents", thresholds.days, agents.len())));
-        let key = ReleaseKey::load(&order.key).map_err(failed)?;
+        let key = order.key.as_deref().map(ReleaseKey::load).transpose().map_err(failed)?;
         let command = "lapwing-trainer retrain, while serve runs on the same store".into();
         let parts = Parts { run: &run, candidate: &candidate, labelled: &[], guard: &order.guard, command };
-        let made = make_release(&parts, &order.identity(), &key)?;
+        let made = make_release(&parts, &order.identity(), key.as_ref())?;
         Ok(MadeRelease { shares: shares(&sampled, &agents, &config), ..made })
     }
 }

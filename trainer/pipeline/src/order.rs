@@ -20,8 +20,8 @@ pub struct Order {
     /// Time from which agents reject it, seconds since the epoch.
     pub expires_s: u64,
     pub seed: u64,
-    /// File of the secret key that signs it.
-    pub key: PathBuf,
+    /// File of the secret key that signs it; `None`: it is held back and signed on another machine.
+    pub key: Option<PathBuf>,
     /// Unlabelled alert episodes in the store.
     pub unlabelled: Unlabelled,
     /// Protection against rows of hostile agents.

@@ -1,7 +1,9 @@
 //! The store of a running `serve` → releases that the gate holds back, and an operator's decision: `approve`.
 
+use super::signing::{take_signed, trusted};
 use super::store_args::StoreArgs;
 use super::user;
+use crate::config::SigningPlace;
 use anyhow::bail;
 use clap::Args;
 use lapwing_common::clock;
@@ -22,6 +24,12 @@ pub(crate) struct ApproveArgs {
     /// Reject the release instead: it is never signed.
     #[arg(long, requires = "version")]
     reject: bool,
+    /// The release as `lapwing-trainer sign` signed it on another machine.
+    #[arg(long, value_name = "FILE", requires = "version", conflicts_with = "reject")]
+    signed: Option<PathBuf>,
+    /// Public key file of those who may sign it [default: the root document, otherwise enrolment.keys].
+    #[arg(long = "key", value_name = "FILE", requires = "signed")]
+    keys: Vec<PathBuf>,
     /// Group of agents [default: the configuration's, of several all].
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -52,6 +60,22 @@ pub(crate) fn run_approve(args: &ApproveArgs) -> anyhow::Result<()> {
         bail!("every group has its own versions; select one with --group: {}", groups.join(", "))
     };
     let who = args.who.clone().unwrap_or_else(user);
+    let place =
+        config.groups().into_iter().find(|known| known.group == *group).map_or(SigningPlace::Here, |known| known.sign);
+    match (&args.signed, place) {
+        (Some(_), SigningPlace::Here) => {
+            bail!("the server signs releases of group {group} itself; approve without --signed")
+        }
+        (None, SigningPlace::Elsewhere) if !args.reject => bail!(
+            "releases of group {group} are signed on another machine; get this one with `lapwing-trainer candidate {version}`, \
+             sign it there with `lapwing-trainer sign`, and approve it with --signed FILE"
+        ),
+        (Some(signed), SigningPlace::Elsewhere) => {
+            let keys = trusted(&args.keys, &config.enrolment.keys)?;
+            take_signed(&handle, (group, version), signed, &keys)?;
+        }
+        (None, _) => {}
+    }
     handle.decide_held(group, version, !args.reject, &who, clock::now_s())?;
     if args.reject {
         print_line!("release {version} of group {group} is rejected");

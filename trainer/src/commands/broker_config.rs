@@ -191,6 +191,7 @@ mod tests {
             assert!(list.lines().any(|found| found == line), "{list}");
         }
         assert!(list.contains("pattern read lapwing/v1/group/+/release\n"));
+        assert!(list.contains("pattern read lapwing/v1/group/+/root\n"));
     }
 
     /// True if mosquitto's filter matches a topic.
@@ -226,8 +227,9 @@ mod tests {
         let list = acl(&[], (TRAINER, &["_hass".into()]), 0);
         let agents = ["gw", "other"].map(|name| parse_name(name).unwrap());
         let of_agents = agents.iter().flat_map(|name| Kind::ALL.map(|kind| Topic::Agent(name.clone(), kind)));
-        let topics: Vec<Topic> =
-            of_agents.chain([Topic::Release(agents[0].clone()), Topic::Chunk([1; 32], 2)]).collect();
+        let topics: Vec<Topic> = of_agents
+            .chain([Topic::Release(agents[0].clone()), Topic::Root(agents[0].clone()), Topic::Chunk([1; 32], 2)])
+            .collect();
         let users = [
             ("gw", User::Agent("gw")),
             ("other", User::Agent("other")),

@@ -1,5 +1,6 @@
-//! A name → a signing key pair in two files: `keys new`.
+//! A name → a signing key pair in two files: `keys new`; and the other subcommands of `keys`.
 
+use super::roots::{self, AddArgs, PublishArgs, RootCommand, RotateArgs, WithdrawArgs};
 use clap::{Subcommand, ValueEnum};
 use lapwing_common::print_line;
 use lapwing_pipeline::release::keys::{KeyError, ReleaseKey};
@@ -29,6 +30,39 @@ pub(crate) enum KeysCommand {
         #[arg(long, value_name = "NAME", value_parser = group)]
         group: Option<Name>,
     },
+    /// Create, show and sign root documents, which name the keys that agents trust for releases from the broker.
+    #[command(subcommand)]
+    Root(RootCommand),
+    /// Add a key to the root document, or change the terms of one that it has.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer keys add site.root site-2.pub --group home --for 365d --ceiling 1000 --root root-1.key"
+    )]
+    Add(AddArgs),
+    /// Replace a key of the root document: agents refuse new releases of the old one.
+    #[command(after_help = "Example:\n  lapwing-trainer keys rotate site.root site-1 site-2.pub --root root-1.key")]
+    Rotate(RotateArgs),
+    /// Remove a key from the root document: agents refuse new releases that it signs.
+    #[command(after_help = "Example:\n  lapwing-trainer keys withdraw site.root site-1 --root root-1.key")]
+    Withdraw(WithdrawArgs),
+    /// Add the root documents of a file to the store, from which a running `serve` sends them to the agents.
+    #[command(
+        after_help = "Example:\n  lapwing-trainer keys publish site.root --config /etc/lapwing-trainer/trainer.toml"
+    )]
+    Publish(PublishArgs),
+}
+
+/// `keys`.
+pub(crate) fn run_keys(command: KeysCommand) -> anyhow::Result<()> {
+    match command {
+        KeysCommand::New { name, secret, public, key_use, group } => {
+            Ok(new(&name, NewKey { secret, public, key_use, group })?)
+        }
+        KeysCommand::Root(command) => roots::run_root(&command),
+        KeysCommand::Add(args) => roots::run_add(&args),
+        KeysCommand::Rotate(args) => roots::run_rotate(&args),
+        KeysCommand::Withdraw(args) => roots::run_withdraw(&args),
+        KeysCommand::Publish(args) => roots::run_publish(&args),
+    }
 }
 
 /// Releases for which agents trust a key.
@@ -99,3 +133,7 @@ mod tests {
         assert!(new("no name", NewKey::default()).is_err());
     }
 }
+
+#[cfg(test)]
+#[path = "roots_tests.rs"]
+mod root_tests;

@@ -118,7 +118,7 @@ fn by_serve(paths: &Paths, created_s: u64, expires_s: u64) -> (Vec<u8>, Unlabell
         created_s,
         expires_s,
         seed: 3,
-        key: paths.key.clone(),
+        key: Some(paths.key.clone()),
         unlabelled,
         guard: Guard::default(),
     };

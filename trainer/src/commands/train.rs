@@ -290,7 +290,7 @@ pub(crate) fn run_release(args: &ReleaseArgs) -> anyhow::Result<()> {
     let guard = guard(args)?;
     let command = command_line("lapwing-trainer");
     let parts = Parts { run: &run, candidate: &candidate, labelled: &labelled.rows, guard: &guard, command };
-    let made = make_release(&parts, &identity, &key)?;
+    let made = make_release(&parts, &identity, Some(&key))?;
     if made.held {
         bail!("not signed, because it {}; check the rows, or sign with --approve", made.gate.findings.join("; "));
     }

@@ -1,6 +1,6 @@
 //! `[retrain]` and `[[groups]]` → the settings of each group.
 
-use super::{Config, ConfigError, NAME_RULE, RetrainSection, Span, millis};
+use super::{Config, ConfigError, NAME_RULE, RetrainSection, SigningPlace, Span, millis};
 use lapwing_shared::release::name::parse_name;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -15,6 +15,8 @@ const MAX_GROUPS: usize = 64;
 pub(crate) struct GroupSection {
     /// The group that its agents have in their configuration.
     pub(crate) name: String,
+    /// Where its releases are signed.
+    pub(crate) sign: Option<SigningPlace>,
     /// Secret key that signs its releases.
     pub(crate) key: Option<PathBuf>,
     /// Folder for its release files.
@@ -45,6 +47,7 @@ impl GroupSection {
         let Self { name, key, releases, every, after_rows, min_rows, retry_pause, expires_after, .. } = self.clone();
         RetrainSection {
             group: name,
+            sign: self.sign.unwrap_or(defaults.sign),
             key: key.or_else(|| defaults.key.clone()),
             releases: releases.unwrap_or_else(|| defaults.releases.clone()),
             every: every.or(defaults.every),

@@ -3,14 +3,14 @@
 
 use super::learner::{Group, Learner};
 use super::training::{Finished, Made, TrainingJob, TrainingRequest};
-use super::{HELD_BACK, ProgressDisplay, ReleaseDir, ServeError};
-use crate::config::RetrainSection;
+use super::{HELD_BACK, ProgressDisplay, ReleaseDir, ServeError, signed_file};
+use crate::config::{RetrainSection, SigningPlace};
 use lapwing_common::clock::Moment;
 use lapwing_common::private_file;
 use lapwing_fleet::{Demand, SERVE, next_version};
 use lapwing_pipeline::card::CardFiles;
 use lapwing_pipeline::order::{AgentShare, Guard, MadeRelease, MakeError, Order};
-use lapwing_pipeline::release::build::sign_held;
+use lapwing_pipeline::release::build::{check_signed, sign_held};
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_pipeline::release::read;
 use lapwing_shared::release::digest::sha256;
@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// Agents whose share of a release is logged, largest shares first.
 const LOGGED_AGENTS: usize = 20;
+/// What is said about a release whose key is on another machine.
+const SIGNED_ELSEWHERE: &str = "it is signed on another machine: see `lapwing-trainer candidate`";
 /// Newest held-back releases among which the last approved one is searched.
 const HELD_LOOKED_AT: u32 = 1_000;
 
@@ -86,7 +88,10 @@ impl Learner {
     pub(super) fn order(&self, group: usize, created_s: u64) -> Result<(Order, u64), MakeError> {
         let missing = || MakeError::Training("the group is not configured".into());
         let Group { settings, releases, .. } = self.groups.get(group).ok_or_else(missing)?;
-        let key = settings.key.clone().ok_or(MakeError::NoKey)?;
+        let key = match settings.sign {
+            SigningPlace::Here => Some(settings.key.clone().ok_or(MakeError::NoKey)?),
+            SigningPlace::Elsewhere => None,
+        };
         let name = parse_name(&settings.group).ok_or_else(missing)?;
         let stored = self.handle.releases(&settings.group, 1)?.first().map_or(0, |line| line.version);
         let on_disk = releases.versions().last().copied();
@@ -183,14 +188,16 @@ impl Learner {
     /// Writes a release that the gate holds back, for an operator to approve.
     fn hold(&self, group: usize, order: &Order, made: &MadeRelease, reason: &str) -> Result<String, ServeError> {
         let Some(Group { releases, .. }) = self.groups.get(group) else { return Ok(String::new()) };
-        let text = format!("release {} waits for approval: {}", order.version, made.gate.findings.join("; "));
+        let signed_elsewhere = order.key.is_none().then(|| SIGNED_ELSEWHERE.to_owned());
+        let findings: Vec<String> = made.gate.findings.iter().cloned().chain(signed_elsewhere).collect();
+        let text = format!("release {} waits for approval: {}", order.version, findings.join("; "));
         let newest = self.handle.held_releases(&order.group, 1)?;
         if newest.iter().any(|held| held.version == order.version) {
             return Ok(text);
         }
         let file = releases.write_held(order.version, &made.file)?;
         write_card(made.card.as_ref(), &file, order.version);
-        let findings = made.gate.findings.join("\n");
+        let findings = findings.join("\n");
         let (group, state) = (order.group.to_string(), HeldState::Waiting);
         let (version, made_s) = (order.version, order.created_s);
         let reason = reason.to_owned();
@@ -219,11 +226,22 @@ impl Learner {
     }
 
     fn sign(&self, group: &Group, held: &HeldRelease, now_s: u64) -> Result<(), ServeError> {
-        let key = group.settings.key.as_ref().ok_or(MakeError::NoKey)?;
         let failed = |error: &dyn std::fmt::Display| MakeError::Training(error.to_string());
-        let key = ReleaseKey::load(key).map_err(|error| failed(&error))?;
-        let bytes = std::fs::read(&held.file).map_err(|source| MakeError::File { path: held.file.clone(), source })?;
-        let file = sign_held(&bytes, &key).map_err(|error| failed(&error))?;
+        let read =
+            |path: &Path| std::fs::read(path).map_err(|source| MakeError::File { path: path.to_owned(), source });
+        let bytes = read(&held.file)?;
+        let file = match group.settings.sign {
+            SigningPlace::Here => {
+                let key = group.settings.key.as_ref().ok_or(MakeError::NoKey)?;
+                let key = ReleaseKey::load(key).map_err(|error| failed(&error))?;
+                sign_held(&bytes, &key).map_err(|error| failed(&error))?
+            }
+            SigningPlace::Elsewhere => {
+                let signed = read(&signed_file(&held.file))?;
+                check_signed(&bytes, &signed).map_err(|error| failed(&error))?;
+                signed
+            }
+        };
         let stored = Stored { group: held.group.clone(), version: held.version, made_s: held.made_s };
         // The card is already beside the file.
         self.release(&stored, &file, None, (&held.reason, now_s))

@@ -1,6 +1,7 @@
 //! The role `train`: groups with their schedules and histories, the running training, and the classifier of alerts.
 
 use super::classify::AlertClassifier;
+use super::key_check::KeyCheck;
 use super::obstacle::{News, Obstacle};
 use super::roles::Role;
 use super::training::{Finished, TrainingJob};
@@ -77,6 +78,7 @@ pub(super) struct Learner {
     must_requeue: bool,
     foreign: Vec<AgentsOfGroup>,
     foreign_at: Option<Instant>,
+    key_check: KeyCheck,
 }
 
 impl Learner {
@@ -118,6 +120,7 @@ impl Learner {
             must_requeue: false,
             foreign: Vec::new(),
             foreign_at: None,
+            key_check: KeyCheck::default(),
         };
         learner.make_private(now.monotonic);
         Ok(learner)
@@ -145,10 +148,11 @@ impl Learner {
 
     /// What keeps groups from releases.
     pub(super) fn problems(&self) -> impl Iterator<Item = GroupProblem> {
-        self.groups.iter().filter_map(|Group { settings, obstacle, .. }| {
+        let of_group = |Group { settings, obstacle, .. }: &Group| {
             let (group, problem) = (settings.group.clone(), obstacle.problem()?.to_owned());
             Some(GroupProblem { role: Role::Train.as_str(), group, problem })
-        })
+        };
+        self.groups.iter().filter_map(of_group).chain(self.key_check.problems())
     }
 
     /// One pass at `now`.
@@ -169,6 +173,7 @@ impl Learner {
     fn work(&mut self, now: Moment) -> Result<(), ServeError> {
         self.classify_alerts(now.wall_s)?;
         self.make_private(now.monotonic);
+        self.key_check.pass(&self.handle, &self.groups, now.wall_s, now.monotonic)?;
         self.sign_approved(now.wall_s)?;
         self.warn_of_foreign_groups(now)?;
         if let Some((job, display)) = self.training.as_mut() {

@@ -17,6 +17,7 @@ mod broker_tls;
 mod compaction;
 mod counter_log;
 mod keeper;
+mod key_check;
 mod learn;
 mod learner;
 pub(crate) mod leases;
@@ -33,12 +34,14 @@ mod failure_tests;
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]
+mod key_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod training;
 
-pub(crate) use release_dir::ReleaseDir;
+pub(crate) use release_dir::{ReleaseDir, signed_file};
 pub(crate) use run::run;
 
 use crate::config::{Config, ConfigError};

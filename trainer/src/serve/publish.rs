@@ -8,8 +8,8 @@
 use super::keeper::{Facts, Keeper, Step};
 use lapwing_collect::{Count, Counts, Expected, LinkError, Releases};
 use lapwing_pipeline::release::{ReadError, read};
-use lapwing_shared::messages::topics::{chunk_topic, release_topic};
-use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
+use lapwing_shared::messages::topics::{chunk_topic, release_topic, root_topic};
+use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest, Name};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,14 +17,15 @@ use std::time::Instant;
 /// Old topics that wait to be cleared at one broker, at most: 32 releases of the largest size. Older ones stay there.
 const CLEARS: usize = 4_096;
 
-/// A retained message of a current release.
+/// A retained message of a current release, or the root documents for a group.
 struct Part {
+    /// The group, or `GROUP/root`.
     group: String,
     expected: Expected,
     payload: Vec<u8>,
 }
 
-/// Parts of the current releases of all groups, by group.
+/// Parts of the current releases and root documents of all groups, by [`Part::group`].
 type Parts = BTreeMap<String, Vec<Arc<Part>>>;
 
 /// The releases of a group whose chunks the brokers keep.
@@ -65,14 +66,7 @@ impl Publisher {
             parts.extend(chunks.map(|(number, chunk)| part(&chunk_topic(&artifact.sha256, number), chunk)));
         }
         parts.push(part(&release_topic(&manifest.group), file.signed));
-        let topics: HashSet<&str> = parts.iter().map(|part| part.expected.topic.as_str()).collect();
-        for site in &mut self.sites {
-            site.unsent.retain(|part| part.group != group);
-            site.unsent.extend(parts.iter().cloned());
-            site.old.retain(|topic| !topics.contains(topic.as_str()));
-            site.keeper.replaced(now);
-        }
-        self.parts.insert(group.clone(), parts);
+        self.set_parts(group.clone(), parts, now);
         let replaced = self.kept.remove(&group);
         let (previous, old) = replaced.map_or((None, None), |kept| (Some(kept.current), kept.previous));
         self.kept.insert(group, Kept { current: manifest.clone(), previous });
@@ -80,6 +74,27 @@ impl Publisher {
             self.clear(&old);
         }
         Ok(manifest)
+    }
+
+    /// Replaces the chain of root documents for a group.
+    pub(crate) fn set_root(&mut self, group: &Name, chain: &[u8], now: Instant) {
+        // No group has a name with a slash.
+        let key = format!("{group}/root");
+        let topic = root_topic(group);
+        let part = Part { group: key.clone(), expected: Expected::new(&topic, chain), payload: chain.to_vec() };
+        self.set_parts(key, vec![Arc::new(part)], now);
+    }
+
+    /// Replaces the messages of a group, or of its root documents.
+    fn set_parts(&mut self, group: String, parts: Vec<Arc<Part>>, now: Instant) {
+        let topics: HashSet<&str> = parts.iter().map(|part| part.expected.topic.as_str()).collect();
+        for site in &mut self.sites {
+            site.unsent.retain(|part| part.group != group);
+            site.unsent.extend(parts.iter().cloned());
+            site.old.retain(|topic| !topics.contains(topic.as_str()));
+            site.keeper.replaced(now);
+        }
+        self.parts.insert(group, parts);
     }
 
     /// Sets the previous release of a group that has a current one, after a start.

@@ -12,7 +12,9 @@ use lapwing_collect::Counts;
 use lapwing_common::clock::Moment;
 use lapwing_fleet::GroupProblem;
 use lapwing_pipeline::release::read;
+use lapwing_pipeline::release::roots::RootFile;
 use lapwing_shared::release::manifest::Manifest;
+use lapwing_shared::release::name::parse_name;
 use lapwing_store::StoreHandle;
 use std::time::Instant;
 
@@ -33,6 +35,9 @@ struct Group {
 pub(super) struct Publishing {
     publisher: Publisher,
     groups: Vec<Group>,
+    /// Version of the root document that is published; 0 without one.
+    root_version: u64,
+    root_obstacle: Obstacle,
 }
 
 impl Publishing {
@@ -43,11 +48,13 @@ impl Publishing {
             must_load: false,
             obstacle: Obstacle::default(),
         };
-        Self { publisher, groups: config.groups().iter().map(group).collect() }
+        let groups = config.groups().iter().map(group).collect();
+        Self { publisher, groups, root_version: 0, root_obstacle: Obstacle::default() }
     }
 
     /// Begins to publish: the next pass loads the newest release file of each group.
     pub(super) fn restart(&mut self) {
+        (self.root_version, self.root_obstacle) = (0, Obstacle::default());
         for group in &mut self.groups {
             (group.published, group.must_load, group.obstacle) = (0, true, Obstacle::default());
         }
@@ -61,11 +68,12 @@ impl Publishing {
         }
     }
 
-    /// Publishes releases that the store lists since the last pass, and what a broker lacks.
+    /// Publishes releases and root documents that the store lists since the last pass, and what a broker lacks.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub(super) fn pass(&mut self, handle: &StoreHandle, counts: &Counts, now: Moment) -> Result<(), ServeError> {
+        self.publish_root(handle, now.monotonic)?;
         for group in &mut self.groups {
             if group.obstacle.is_pausing(now.monotonic) {
                 continue;
@@ -82,6 +90,33 @@ impl Publishing {
             }
         }
         self.publisher.pass(counts, now.monotonic);
+        Ok(())
+    }
+
+    /// Publishes the chain of root documents for every group if there is a newer one.
+    fn publish_root(&mut self, handle: &StoreHandle, now: Instant) -> Result<(), ServeError> {
+        let newest = handle.newest_root()?.map_or(0, |root| root.version);
+        if newest <= self.root_version || self.root_obstacle.is_pausing(now) {
+            return Ok(());
+        }
+        let stored = handle.roots(0)?;
+        let chain = RootFile::of(stored.iter().map(|root| root.bytes.as_slice())).map(|file| file.chain());
+        let (publisher, groups) = (&mut self.publisher, &self.groups);
+        let published = chain.map(|chain| {
+            if chain.left_out > 0 {
+                let changes = chain.left_out;
+                tracing::warn!(changes, "the oldest changes of the root keys have no room in the chain; agents that were away since must be enrolled again");
+            }
+            let names = groups.iter().filter_map(|group| parse_name(group.releases.group()));
+            names.for_each(|group| publisher.set_root(&group, &chain.bytes, now));
+        });
+        if published.is_ok() {
+            self.root_version = newest;
+            tracing::info!(version = newest, "publishing the root document");
+        }
+        if let Some(News::Failed(error)) = self.root_obstacle.note(published, now) {
+            tracing::error!(error, "cannot publish the root documents; retrying every minute");
+        }
         Ok(())
     }
 

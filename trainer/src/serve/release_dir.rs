@@ -1,11 +1,17 @@
 //! Release files of one group → `{group}-{version}.lwr` in a folder, written atomically and readable by their owner only.
-//! A release that waits for approval is `{group}-{version}.held`.
+//! A release that waits for approval is `{group}-{version}.held`; beside it, `{group}-{version}.signed` is the same with the
+//! signature of another machine.
 
 use lapwing_common::private_file;
 use lapwing_pipeline::order::MakeError;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Where the signed form of a held-back release is, if another machine signs it.
+pub(crate) fn signed_file(held: &Path) -> PathBuf {
+    held.with_extension("signed")
+}
 
 /// A folder of release files.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! `--roles`: which parts of the trainer a process runs.
 
-use crate::config::Config;
+use crate::config::{Config, SigningPlace};
 use clap::ValueEnum;
 use lapwing_shared::release::name::parse_name;
 use std::collections::BTreeSet;
@@ -48,7 +48,8 @@ pub(crate) enum RoleError {
     EmbeddedBroker { missing: Role },
     /// A group has no key.
     #[error(
-        "role train needs a key to sign releases of group {group}; set retrain.key, or key of this group, or --key"
+        "role train needs a key to sign releases of group {group}; set retrain.key, or key of this group, or --key, \
+         or retrain.sign = \"elsewhere\""
     )]
     NoKey { group: String },
     #[error("role web needs an address; set http.listen or --http")]
@@ -128,7 +129,7 @@ impl Roles {
         if self.has(Role::Enroll) && config.enrolment.listen.is_none() {
             return Err(RoleError::NoEnrolment);
         }
-        let keyless = config.groups().into_iter().find(|group| group.key.is_none());
+        let keyless = config.groups().into_iter().find(|group| group.key.is_none() && group.sign == SigningPlace::Here);
         match keyless.filter(|_| self.has(Role::Train)) {
             Some(group) => Err(RoleError::NoKey { group: group.group }),
             None => Ok(()),

@@ -46,6 +46,12 @@ pub(crate) fn held(version: u64) -> Vec<u8> {
     file(manifest(version).encode(&mut vec![0; MANIFEST_BYTES]).unwrap(), version)
 }
 
+/// As [`held`], but it never expires.
+pub(crate) fn held_unexpired(version: u64) -> Vec<u8> {
+    let manifest = Manifest { expires_s: u64::MAX, ..manifest(version) };
+    file(manifest.encode(&mut vec![0; MANIFEST_BYTES]).unwrap(), version)
+}
+
 fn file(signed: &[u8], version: u64) -> Vec<u8> {
     let network = network(version);
     let file = ReleaseFile { signed, artifacts: heapless::Vec::from_slice(&[network.as_slice()]).unwrap() };

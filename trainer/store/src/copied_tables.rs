@@ -51,7 +51,7 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Every table that is copied, in this order: what a row refers to comes first.
-pub(crate) static TABLES: [Table; 20] = [
+pub(crate) static TABLES: [Table; 21] = [
     Table {
         more: &[("shard", "0")],
         from_sqlite: Some(&SQLITE_COUNTERS),
@@ -251,6 +251,7 @@ pub(crate) static TABLES: [Table; 20] = [
             "rows_after",
         ],
     ),
+    table("root_documents", 1, &["version", "bytes", "stored_s", "who"]),
 ];
 
 /// Tables that a copy does not have, and why.

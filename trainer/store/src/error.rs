@@ -244,6 +244,16 @@ impl StoreError {
         Self::Missing { what: "valid secret of seals; make another one".into(), list: "authority reseal" }
     }
 
+    /// Another root document was published meanwhile.
+    pub(crate) fn newer_root(after: u64) -> Self {
+        let what = if after == 0 {
+            "store without a root document".into()
+        } else {
+            format!("root document {after} as the newest")
+        };
+        Self::Missing { what, list: "keys root show" }
+    }
+
     /// No identity with this name.
     pub(crate) fn no_identity(name: &str) -> Self {
         Self::Missing { what: format!("identity `{name}`"), list: "agents identities" }

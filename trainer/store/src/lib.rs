@@ -25,6 +25,7 @@ mod query;
 mod received;
 mod places;
 mod positions;
+mod root_rows;
 mod row_store;
 mod rows;
 mod seal_rows;

@@ -10,6 +10,7 @@ mod episodes;
 mod groups;
 mod identities;
 mod renewals;
+mod roots;
 mod seals;
 mod segments;
 
@@ -20,6 +21,7 @@ pub use episodes::Episodes;
 pub use groups::Groups;
 pub use identities::{Identities, IdentityFilter};
 pub use renewals::{RenewalRow, Renewals};
+pub use roots::{RootDocuments, StoredRoot};
 pub use seals::Seals;
 pub use segments::Segments;
 
@@ -371,6 +373,7 @@ pub trait Handle:
     + Maintenance
     + Releases
     + Renewals
+    + RootDocuments
     + Samples
     + Seals
     + Segments

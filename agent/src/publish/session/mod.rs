@@ -9,6 +9,7 @@
 mod identity;
 mod publications;
 mod retry;
+mod root;
 pub(crate) mod seal;
 mod update;
 
@@ -20,9 +21,9 @@ use crate::outbox::{Delivery, MessageId, Outbox};
 use crate::update::engine::{EngineFactory, InstalledRelease};
 use crate::update::store::{RolledBack, Store};
 use heapless::String as Fixed;
-use lapwing_shared::messages::topics::{Kind, Topic, agent_topic, release_topic};
+use lapwing_shared::messages::topics::{Kind, Topic, agent_topic, release_topic, root_topic};
 use lapwing_shared::messages::{AgentName, Body, Update, UpdateStep};
-use lapwing_shared::release::accept::Verified;
+use lapwing_shared::release::accept::{Terms, Verified};
 use lapwing_shared::release::download::Download;
 use retry::Retry;
 use seal::Seal;
@@ -91,6 +92,8 @@ pub(crate) struct Session<D, F: EngineFactory> {
     left_out: u64,
     /// Manifests that were rejected.
     rejected: u64,
+    /// Chains of root documents that were rejected.
+    rejected_roots: u64,
     /// Manifests without a valid signature that were reported lately, by the digest of the payload.
     forged: Recent,
     /// Other manifests that were reported lately.
@@ -141,6 +144,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             packet_bytes: usize::MAX,
             left_out: 0,
             rejected: 0,
+            rejected_roots: 0,
             forged: Recent::default(),
             reported: Recent::default(),
             seal: None,
@@ -247,7 +251,10 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.refused.clear();
         self.actions.clear();
         self.actions.push_back(Action::Subscribe(agent_topic(&self.agent, Kind::Ack).to_string()));
-        self.actions.push_back(Action::Subscribe(release_topic(&self.store.terms().group).to_string()));
+        let Terms { group, root, .. } = self.store.terms();
+        // Before the release, whose key may be new.
+        self.actions.extend(root.iter().map(|_| Action::Subscribe(root_topic(group).to_string())));
+        self.actions.push_back(Action::Subscribe(release_topic(group).to_string()));
         self.subscribe_to_certificates();
         self.publish_status();
         self.ask_chunk(now_ms);
@@ -295,6 +302,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
                 self.take_certificate(payload, now_ms);
             }
             Some(Topic::Release(group)) if group == self.store.terms().group => self.release(payload, now_ms, now_s),
+            Some(Topic::Root(group)) if group == self.store.terms().group => self.root_chain(payload, now_ms, now_s),
             Some(Topic::Chunk(sha256, number)) => self.chunk(&sha256, number, payload, now_ms),
             _ => tracing::debug!(topic, "ignoring a message on an unexpected topic"),
         }

@@ -224,10 +224,16 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             }
             return;
         }
+        self.fail_trial(version, &verdict.to_string());
+    }
+
+    /// Rolls the trial back to the confirmed release, or to the configured one.
+    pub(super) fn fail_trial(&mut self, version: u64, reason: &str) {
+        self.passed = None;
         if let Err(error) = self.store.roll_back() {
             tracing::warn!(%error, "cannot store the rollback");
         }
-        self.report(version, UpdateStep::RolledBack(text(&verdict.to_string())));
+        self.report(version, UpdateStep::RolledBack(text(reason)));
         let mut errors = Vec::new();
         let confirmed = self.store.load_confirmed(&self.engines, &mut errors);
         for error in errors {

@@ -42,6 +42,11 @@ pub struct Release {
 impl Releases {
     /// The key is derived from the seed.
     pub fn new(seed: u8) -> Self {
+        Self::signed_by(ReleaseKey::from_secret("test", &[seed; 32]).unwrap())
+    }
+
+    /// Releases that this key signs.
+    pub fn signed_by(key: ReleaseKey) -> Self {
         let row = |features| TrainingRow { features, agent: 0, suspect: false };
         let rows: Vec<TrainingRow> = Mixture::new(1).rows(400, 2).into_iter().map(row).collect();
         let config = TrainConfig { epochs: 1, batch_rows: 64, ..TrainConfig::default() };
@@ -49,7 +54,7 @@ impl Releases {
         let trained = train(&rows, &Mixture::transforms(), &config, &mut |_| ()).unwrap();
         let run = TrainRun::new(&rows, &config, &trained);
         let rows = rows.iter().map(|row| row.features).collect();
-        Self { run, rows, key: ReleaseKey::from_secret("test", &[seed; 32]).unwrap() }
+        Self { run, rows, key }
     }
 
     /// Writes the file of the public key.

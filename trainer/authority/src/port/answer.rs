@@ -10,6 +10,7 @@ use lapwing_shared::enrolment::{
 };
 use lapwing_shared::messages::sealed::SealKey;
 use lapwing_shared::release::name::parse_name;
+use lapwing_shared::release::root::SIGNED_ROOT_BYTES;
 use lapwing_store::{StoreError, StoreHandle};
 use rustls::pki_types::CertificateDer;
 
@@ -181,6 +182,12 @@ impl Registrar {
         Ok(SealKey::derive(&secret, &request.fingerprint()))
     }
 
+    /// The newest signed root document; empty without one.
+    fn root(&self) -> Result<heapless::Vec<u8, SIGNED_ROOT_BYTES>, Box<dyn std::error::Error>> {
+        let bytes = self.store.newest_root()?.map(|root| root.bytes).unwrap_or_default();
+        Ok(heapless::Vec::from_slice(&bytes).map_err(|_| "the root document is too long")?)
+    }
+
     fn issue(
         &self,
         request: &CertificateRequest,
@@ -198,6 +205,7 @@ impl Registrar {
             brokers: texts(&self.grants.brokers)?,
             group: parse_name(&identity.group).ok_or("the store has an invalid group name")?,
             keys: texts(&self.grants.keys)?,
+            root: self.root()?,
             issued_s: now_s,
             until_s,
             seal: Some(self.seal_key(request)?),

@@ -16,6 +16,7 @@ use lapwing_shared::release::manifest::{
     Origin,
 };
 use lapwing_shared::release::name::parse_name;
+use lapwing_shared::release::signature::{SignatureError, SignedManifest};
 use lapwing_shared::verdict::calibration::Calibration;
 use lapwing_shared::verdict::network::{Int8Network, NetworkError};
 use lapwing_shared::verdict::scaling::QuantizedInput;
@@ -29,6 +30,9 @@ const VERIFY_ROWS: usize = 256;
 pub enum ReleaseError {
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
+    /// The signed file has no signed manifest.
+    #[error(transparent)]
+    Envelope(#[from] SignatureError),
     /// The engine rejects the `int8` artifact.
     #[error("int8 artifact: {0}")]
     Network(#[from] NetworkError),
@@ -154,6 +158,19 @@ fn forms<'a>(manifest: &Manifest, artifacts: &'a Artifacts) -> Fixed<&'a [u8], 2
         ArtifactForm::Onnx => artifacts.onnx.as_slice(),
     };
     manifest.artifacts.iter().map(form).collect()
+}
+
+/// Checks that a release file is the file of [`held_file`] with a signature, which another machine added: same manifest, same
+/// artifacts, byte for byte. The caller verifies the signature.
+///
+/// # Errors
+/// [`ReleaseError::File`] and [`ReleaseError::Envelope`] when one is another file, [`ReleaseError::Field`] when they differ.
+pub fn check_signed(held: &[u8], signed: &[u8]) -> Result<(), ReleaseError> {
+    let (held, signed) = (ReleaseFile::decode(held)?, ReleaseFile::decode(signed)?);
+    let manifest = SignedManifest::decode(signed.signed)?.manifest;
+    let is_same = manifest == held.signed && signed.artifacts == held.artifacts;
+    let differs = ReleaseError::Field { what: "signed file", expected: "manifest and artifacts of the candidate" };
+    if is_same { Ok(()) } else { Err(differs) }
 }
 
 fn file_of(signed: &[u8], artifacts: Fixed<&[u8], 2>) -> Result<Vec<u8>, ReleaseError> {

@@ -7,8 +7,9 @@ use ed25519_dalek::{Signer, SigningKey};
 use lapwing_shared::release::digest::{Hex, parse_digest};
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::release::name::parse_name;
+use lapwing_shared::release::root::root_signing_bytes;
 use lapwing_shared::release::signature::{
-    KeyUse, SIGNED_MANIFEST_BYTES, SignatureError, SignedManifest, TrustedKey, signing_bytes,
+    KeyUse, SIGNATURE_BYTES, SIGNED_MANIFEST_BYTES, SignatureError, SignedManifest, TrustedKey, signing_bytes,
 };
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -118,6 +119,12 @@ impl ReleaseKey {
             (Some(SECRET_TAG), Some(name), Some(bytes), None) => Self::from_secret(name, &bytes),
             _ => Err(secret()),
         }
+    }
+
+    /// Public key and signature of an encoded root document.
+    pub(crate) fn sign_root(&self, document: &[u8]) -> ([u8; 32], [u8; SIGNATURE_BYTES]) {
+        let signature = self.signing.sign(&root_signing_bytes(document)).to_bytes();
+        (self.signing.verifying_key().to_bytes(), signature)
     }
 
     /// Signs an encoded manifest.

@@ -3,6 +3,7 @@
 pub mod build;
 mod golden;
 pub mod keys;
+pub mod roots;
 mod classes;
 mod read;
 mod verify;

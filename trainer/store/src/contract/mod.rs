@@ -14,6 +14,7 @@ pub mod renewals;
 pub mod jobs;
 pub mod messages;
 pub mod releases;
+pub mod roots;
 pub mod segment_limits;
 pub mod segments;
 
@@ -120,6 +121,7 @@ macro_rules! contract_tests {
             releases::a_held_release_is_decided_once,
             releases::counters_add_up_and_are_replaced,
             releases::a_release_that_is_added_again_after_an_error_changes_nothing,
+            roots::a_root_document_follows_the_newest_one_and_none_is_lost,
             audit::every_action_is_recorded_with_who_did_it,
             audit::an_action_that_fails_is_not_recorded_and_one_that_cannot_be_recorded_fails,
             audit::pages_continue_and_begin_at_a_time,

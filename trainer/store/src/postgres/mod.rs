@@ -43,6 +43,7 @@ mod progress;
 mod prune;
 mod read;
 mod releases;
+mod roots;
 mod samples;
 mod schema;
 mod schemas;

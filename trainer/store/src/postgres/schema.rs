@@ -18,6 +18,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0006_identity_revisions.sql"),
     include_str!("../../migrations/postgres/0007_distrusted_rows.sql"),
     include_str!("../../migrations/postgres/0008_renewals.sql"),
+    include_str!("../../migrations/postgres/0009_root_documents.sql"),
 ];
 
 /// Newest schema version.

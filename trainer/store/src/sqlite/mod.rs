@@ -31,6 +31,7 @@ pub mod old_store;
 mod progress;
 mod prune;
 mod releases;
+mod roots;
 mod samples;
 pub(crate) mod schema;
 mod seals;

@@ -42,6 +42,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0011_identity_revisions.sql"),
     include_str!("../../migrations/sqlite/0012_distrusted_rows.sql"),
     include_str!("../../migrations/sqlite/0013_renewals.sql"),
+    include_str!("../../migrations/sqlite/0014_root_documents.sql"),
 ];
 
 /// Size of the write-ahead log, in pages, that triggers a checkpoint: 16 MiB.
