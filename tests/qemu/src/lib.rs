@@ -3,6 +3,7 @@
 mod faults;
 mod feed;
 mod gateway;
+mod identity;
 mod listener;
 mod machine;
 mod mosquitto;

@@ -136,6 +136,6 @@ impl Drop for Mosquitto {
 }
 
 /// A currently free TCP port of loopback.
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -1,10 +1,11 @@
-//! The scenarios: updates with power cuts, field failures, the Debian package, and the systemd unit.
+//! The scenarios: updates with power cuts, field failures, identities, the Debian package, and the systemd unit.
 //!
 //! `updates` starts with the installed package and the packaged release, cuts the power at every step of an update,
 //! offers damaged releases, and expects an alert about a recorded attack after each of them.
 
 use crate::faults;
 use crate::feed::Feed;
+use crate::identity;
 use crate::listener::Report;
 use crate::machine::Machine;
 use crate::package;
@@ -38,6 +39,8 @@ pub enum Scenario {
     Updates,
     /// Field failures, with live capture.
     Faults,
+    /// Enrolment, renewal and revocation, with live capture; with a trainer of its own.
+    Identity,
     /// Installation, upgrade, removal and purge of the Debian package, in a separate system.
     Package,
     /// The unit under systemd, in a separate system.
@@ -45,9 +48,9 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    /// Boots a system of its own.
+    /// Has an image and a trainer of its own.
     fn is_separate(self) -> bool {
-        matches!(self, Self::Package | Self::Systemd)
+        matches!(self, Self::Identity | Self::Package | Self::Systemd)
     }
 }
 
@@ -69,8 +72,11 @@ pub fn run(plan: &Plan, scenarios: &[Scenario]) -> anyhow::Result<()> {
         }
     }
     type Run = fn(&Plan) -> anyhow::Result<()>;
-    let separate: [(Scenario, &str, Run); 2] =
-        [(Scenario::Package, "package", package::run), (Scenario::Systemd, "systemd", systemd::run)];
+    let separate: [(Scenario, &str, Run); 3] = [
+        (Scenario::Identity, "identity", identity::run),
+        (Scenario::Package, "package", package::run),
+        (Scenario::Systemd, "systemd", systemd::run),
+    ];
     for (_, name, run) in separate.iter().filter(|(scenario, ..)| scenarios.contains(scenario)) {
         let folder = plan.folder.join(name);
         std::fs::create_dir_all(&folder)?;

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Polling of the file with the broker's address.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const POLLS: u32 = 1500;
 
 // The trainer's files.
@@ -43,6 +43,13 @@ impl Trainer {
         let mut trainer = Self { child, program: program.to_owned(), folder: folder.to_owned(), address };
         trainer.address = trainer.until_listens()?;
         Ok(trainer)
+    }
+
+    /// Starts the trainer with the ports that a configuration file names.
+    pub(crate) fn start_with(program: &Path, folder: &Path, config: &Path) -> anyhow::Result<Self> {
+        let child = serve(program, folder, &["--config", &config.to_string_lossy()])?;
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok(Self { child, program: program.to_owned(), folder: folder.to_owned(), address })
     }
 
     /// Kills the trainer and its broker, as a crash would.
@@ -83,13 +90,17 @@ impl Trainer {
 
     /// The output of `lapwing-trainer alerts`: one alert per episode.
     pub(crate) fn alerts(&self) -> anyhow::Result<Vec<Value>> {
-        let output = Command::new(&self.program)
-            .args(["alerts", "--limit", "100000", "--json", "-", "--store"])
-            .arg(self.folder.join(STORE))
-            .output()?;
-        ensure!(output.status.success(), "lapwing-trainer alerts: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(serde_json::from_slice(&output.stdout)?)
+        let store = self.folder.join(STORE);
+        let arguments = ["alerts", "--limit", "100000", "--json", "-", "--store", &store.to_string_lossy()];
+        Ok(serde_json::from_str(&run(&self.program, &arguments)?)?)
     }
+}
+
+/// Runs the trainer's program; returns what it prints.
+pub(crate) fn run(program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program).args(arguments).output().with_context(|| program.display().to_string())?;
+    ensure!(output.status.success(), "lapwing-trainer {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Starts `lapwing-trainer serve` with the files of `folder`.
