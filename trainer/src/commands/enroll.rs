@@ -106,7 +106,7 @@ fn sign(args: &EnrollArgs, config: &Config, csr: &Path, out: &Path, now_s: u64) 
     let name = parse_name(name).with_context(|| format!("invalid name {name}: {NAME_RULE}"))?;
     let store = StoreHandle::open(&config.store.path)?;
     let authority = config.enrolment.authority_of(&store, now_s)?;
-    let lifetime_s = config.enrolment.grants()?.lifetime_s;
+    let lifetime_s = config.enrolment.lifetime_s();
     let mut claim = Claim { token: None, name: name.clone(), fingerprint: request.fingerprint() };
     let mut claimed = store.enrol(&claim, lifetime_s, now_s)?;
     if matches!(claimed.0, Decision::Refuse(Refusal::UnknownKey)) {

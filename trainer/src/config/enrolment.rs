@@ -115,8 +115,12 @@ impl EnrolmentSection {
             "enrolment.keys: {} keys, expected at most {TRUSTED_KEYS}",
             keys.len()
         );
-        let lifetime_s = u64::try_from(millis(self.lifetime) / 1_000).unwrap_or(u64::MAX);
-        Ok(Grants { brokers, keys, lifetime_s })
+        Ok(Grants { brokers, keys, lifetime_s: self.lifetime_s() })
+    }
+
+    /// Life of agents' certificates, seconds.
+    pub(crate) fn lifetime_s(&self) -> u64 {
+        u64::try_from(millis(self.lifetime) / 1_000).unwrap_or(u64::MAX)
     }
 }
 

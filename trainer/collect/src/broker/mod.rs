@@ -190,7 +190,7 @@ pub fn start_listeners(
     let inlet = Box::new(HubInlet { deliveries, _running: Arc::clone(&running) });
     let state = Arc::new(LinkState::embedded(addresses.plain, addresses.tls));
     let ends = Ends { inlet, outlet: outlet(), state: Arc::clone(&state) };
-    Ok((Link { ends, releases: Releases { outlet: outlet(), state } }, addresses))
+    Ok((Link { ends, releases: Releases { outlet: outlet(), state }, renewals: outlet() }, addresses))
 }
 
 fn runtime(name: &str, threads: usize) -> io::Result<Runtime> {
