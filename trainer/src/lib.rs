@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod allocator;
+mod replaced_file;
+mod access;
 mod config;
 pub mod serve;
 mod commands;
-mod replaced_file;
 mod cli;
 
 use lapwing_pipeline::make::Pipeline;

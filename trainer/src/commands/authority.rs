@@ -1,8 +1,8 @@
 //! The certificate authority of the enrolment port: `authority`.
 
-use super::broker_config::service_name;
 use super::store_args::StoreArgs;
 use super::user;
+use crate::access::service_name;
 use crate::config::{Config, EnrolmentSection};
 use crate::replaced_file::replace;
 use anyhow::{Context, ensure};

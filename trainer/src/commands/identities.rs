@@ -2,6 +2,7 @@
 
 use super::store_args::StoreArgs;
 use super::user;
+use crate::access::all_identities;
 use crate::config::NAME_RULE;
 use anyhow::{bail, ensure};
 use clap::{Subcommand, ValueEnum};
@@ -12,13 +13,10 @@ use lapwing_common::print_line;
 use lapwing_fleet::{Identity, IdentityState};
 use lapwing_shared::release::digest::Hex;
 use lapwing_shared::release::name::parse_name;
-use lapwing_store::traits::IdentityFilter;
 use lapwing_store::{StoreHandle, StoreUrl};
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Identities that one query lists.
-const PAGE: u32 = 1_000;
 /// Digits of a fingerprint that lists show; 64 bits.
 const SHOWN_DIGITS: usize = 16;
 
@@ -105,7 +103,8 @@ pub(crate) fn run(store: &StoreUrl, action: &IdentityAction) -> anyhow::Result<(
     match action {
         IdentityAction::Identities { state, json, .. } => list(&handle, *state, json.as_ref()),
         IdentityAction::Accept { names, fingerprint, all, .. } => {
-            let waiting = if *all { pages(&handle, Some(IdentityState::Waiting))? } else { named(&handle, names)? };
+            let waiting =
+                if *all { all_identities(&handle, Some(IdentityState::Waiting))? } else { named(&handle, names)? };
             accept(&handle, &waiting, fingerprint.as_deref(), (&who, now_s))
         }
         IdentityAction::Revoke { names, .. } => {
@@ -126,19 +125,6 @@ pub(crate) fn run(store: &StoreUrl, action: &IdentityAction) -> anyhow::Result<(
 
 fn named(handle: &StoreHandle, names: &[String]) -> anyhow::Result<Vec<Identity>> {
     Ok(names.iter().map(|name| handle.identity(name)).collect::<Result<_, _>>()?)
-}
-
-/// All identities in a state, page by page.
-pub(crate) fn pages(handle: &StoreHandle, state: Option<IdentityState>) -> anyhow::Result<Vec<Identity>> {
-    let mut all: Vec<Identity> = Vec::new();
-    loop {
-        let after = all.last().map(|identity| identity.name.clone());
-        let page = handle.identities(&IdentityFilter { state, after, limit: PAGE, ..IdentityFilter::default() })?;
-        if page.is_empty() {
-            return Ok(all);
-        }
-        all.extend(page);
-    }
 }
 
 fn accept(
@@ -179,7 +165,7 @@ fn list(handle: &StoreHandle, state: Option<StateArg>, json: Option<&PathBuf>) -
         StateArg::Accepted => IdentityState::Accepted,
         StateArg::Revoked => IdentityState::Revoked,
     });
-    let identities = pages(handle, state)?;
+    let identities = all_identities(handle, state)?;
     if let Some(path) = json {
         return write_json(path, &identities.iter().map(line).collect::<Vec<_>>());
     }
@@ -235,10 +221,10 @@ mod tests {
         assert!(by("00000000").unwrap_err().to_string().contains("at least 16 digits"));
         assert!(by("0101010101010101").unwrap_err().to_string().contains("another device asks for this name"));
         by("0000000000000000").unwrap();
-        let waiting = pages(&handle, Some(IdentityState::Waiting)).unwrap();
+        let waiting = all_identities(&handle, Some(IdentityState::Waiting)).unwrap();
         assert_eq!(waiting.iter().map(|identity| identity.name.as_str()).collect::<Vec<_>>(), ["cellar", "garage"]);
         accept(&handle, &waiting, None, ("eve", 1_000)).unwrap();
-        assert_eq!(pages(&handle, Some(IdentityState::Accepted)).unwrap().len(), 3);
+        assert_eq!(all_identities(&handle, Some(IdentityState::Accepted)).unwrap().len(), 3);
         assert!(accept(&handle, &waiting, None, ("eve", 1_000)).is_err(), "no longer as listed");
         assert!(named(&handle, &["loft".into()]).unwrap_err().to_string().contains("agents identities"));
     }

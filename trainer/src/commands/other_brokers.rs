@@ -1,6 +1,6 @@
 //! Configuration and access lists of EMQX 5 and rmqtt, from their documentation. Neither was run with Lapwing.
 
-use super::broker_config::{Services, users};
+use crate::access::{Services, users};
 use lapwing_fleet::Identity;
 use lapwing_shared::messages::access::{self, Access, User};
 use std::fmt::Write;

@@ -1,7 +1,7 @@
 //! `[enrolment]`: the port on which agents enrol, the authority, and what agents get.
 
 use super::{Config, ConfigError, Span, millis};
-use crate::commands::broker_config::service_name;
+use crate::access::service_name;
 use anyhow::Context;
 use lapwing_authority::{Authority, AuthorityError, Grants, Passphrase};
 use lapwing_shared::enrolment::{BROKERS, Token};

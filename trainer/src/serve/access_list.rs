@@ -3,8 +3,7 @@
 //! The list changes when an agent is revoked, and when the last certificate of a revoked one ends. The command runs at the
 //! start and after each change, and again until it succeeds.
 
-use crate::commands::broker_config::acl;
-use crate::commands::identities::pages;
+use crate::access::{acl, all_identities};
 use crate::config::Config;
 use crate::replaced_file::replace;
 use lapwing_common::clock;
@@ -114,7 +113,7 @@ impl Worker {
     }
 
     fn pass(&mut self, now_s: u64) -> Result<(), String> {
-        let revoked = pages(&self.store, Some(IdentityState::Revoked))
+        let revoked = all_identities(&self.store, Some(IdentityState::Revoked))
             .map_err(|error| format!("cannot read the store: {error}"))?;
         let list = acl(&revoked, (&self.trainer, &self.readers), now_s);
         if fs::read(&self.path).ok().as_deref() != Some(list.as_bytes()) {
