@@ -15,6 +15,7 @@ use lapwing_shared::packet::Refusal;
 use lapwing_shared::release::file::ReleaseFile;
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
 use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest};
+use lapwing_shared::release::testing::{grant, root};
 use lapwing_shared::units::{Address, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -123,11 +124,15 @@ fn sorted(mut names: Vec<&str>) -> Vec<&str> {
 
 #[test]
 fn the_topic_table_has_every_topic_and_no_other() {
-    let mut topics = vec![Topic::Release("GROUP".try_into().unwrap()), Topic::Chunk([0; 32], 0)];
+    let mut topics = vec![
+        Topic::Release("GROUP".try_into().unwrap()),
+        Topic::Root("GROUP".try_into().unwrap()),
+        Topic::Chunk([0; 32], 0),
+    ];
     topics.extend(Kind::ALL.map(|kind| Topic::Agent("AGENT".try_into().unwrap(), kind)));
     let template = |topic: Topic| match topic {
         Topic::Agent(..) => topic.name().replace("AGENT", "{agent}"),
-        Topic::Release(_) => topic.name().replace("GROUP", "{group}"),
+        Topic::Release(_) | Topic::Root(_) => topic.name().replace("GROUP", "{group}"),
         Topic::Chunk(..) => topic.name().replace(&"0".repeat(64), "{sha256}").replace("/0", "/{n}"),
     };
     let mut topics: Vec<String> = topics.into_iter().map(template).collect();
@@ -170,6 +175,8 @@ fn field_tables_have_every_field_in_its_order() {
     assert_eq!(first_column("Status"), fields(&status()));
     assert_eq!(first_column("Update"), fields(&update));
     assert_eq!(first_column("Acknowledgement"), fields(&acknowledgement));
+    assert_eq!(first_column("Root documents"), fields(&root(1)));
+    assert_eq!(first_column("Grant"), fields(&grant("k1", 1)));
     assert_eq!(first_column("Manifest"), fields(&Manifest::decode(release.manifest).unwrap()));
 }
 

@@ -259,20 +259,18 @@ fn read_signed<'a>(
     source: Source,
 ) -> Result<(Manifest, Digest, Option<&'a Grant>), Refusal> {
     let signed = SignedManifest::decode(bytes)?;
-    let unknown = || SignatureError::UnknownKey(signed.key.clone());
-    let granted;
-    let (signer, grant) = match &terms.root {
+    let mut granted = TrustedKeys::default();
+    let (keys, grant) = match &terms.root {
         Some(root) if source == Source::Broker => {
-            let grant = root.grant(&signed.key).ok_or_else(unknown)?;
-            if grant.purpose != Purpose::Release {
-                return Err(SignatureError::OtherPurpose(signed.key).into());
-            }
-            granted = TrustedKey::new(signed.key.clone(), grant.public)?.bound(KeyUse::Any, grant.group.clone());
+            let grant = root.grant(&signed.key).filter(|grant| grant.purpose == Purpose::Release);
+            let grant = grant.ok_or_else(|| SignatureError::UnknownKey(signed.key.clone()))?;
+            let key = TrustedKey::new(signed.key.clone(), grant.public)?;
+            granted.add(key.bound(KeyUse::Any, grant.group.clone()))?;
             (&granted, Some(grant))
         }
-        _ => (terms.keys.iter().find(|key| *key.id() == signed.key).ok_or_else(unknown)?, None),
+        _ => (&terms.keys, None),
     };
-    signer.verify(&signed)?;
+    let signer = keys.signer(&signed)?;
     let manifest = Manifest::decode(signed.manifest)?;
     signer.may_sign(source, &manifest.group)?;
     Ok((manifest, sha256(signed.manifest), grant))

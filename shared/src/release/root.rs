@@ -12,8 +12,9 @@ use super::digest::sha256;
 use super::framing::{self, FrameError};
 use super::manifest::Name;
 use super::name::{NAME_RULE, is_name};
-use super::signature::{SIGNATURE_BYTES, is_signed_by};
+use super::signature::SIGNATURE_BYTES;
 use core::fmt;
+use ed25519_dalek::{Signature, VerifyingKey};
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,12 @@ pub fn root_signing_bytes(document: &[u8]) -> [u8; 48] {
     prefix.copy_from_slice(ROOT_PREFIX);
     digest.copy_from_slice(&sha256(document));
     bytes
+}
+
+/// Whether the key of these bytes is valid and signed `message` (RFC 8032 §5.1, strict verification).
+fn is_signed_by(public: &[u8; 32], message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
+    let key = VerifyingKey::from_bytes(public).ok().filter(|key| !key.is_weak());
+    key.is_some_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
 }
 
 /// A key that signs root documents.

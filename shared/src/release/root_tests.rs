@@ -156,7 +156,7 @@ fn a_stolen_rollout_key_signs_no_release() {
     let mut document = root(1);
     document.keys[0].purpose = Purpose::Rollout;
     let refused = accept(&signed(&manifest(3), 1), &with(document), &state(), NOW);
-    assert_eq!(refused, Err(Refusal::Signature(SignatureError::OtherPurpose("k1".try_into().unwrap()))));
+    assert_eq!(refused, Err(Refusal::Signature(SignatureError::UnknownKey("k1".try_into().unwrap()))));
 }
 
 #[test]

@@ -75,8 +75,6 @@ pub enum SignatureError {
         /// Source of the release.
         source: Source,
     },
-    /// The root document has this key for rollouts.
-    OtherPurpose(Name),
     /// The key signs releases of one group, and this is another.
     OtherGroup {
         /// Name of the key.
@@ -111,7 +109,6 @@ impl fmt::Display for SignatureError {
             Self::OtherUse { key, source } => {
                 write!(f, "key {key} is not trusted for releases from {source} (`use=` in its key file)")
             }
-            Self::OtherPurpose(key) => write!(f, "key {key} signs rollouts, not releases"),
             Self::OtherGroup { key, found } => {
                 write!(f, "key {key} does not sign releases of group {found} (`group=` in its key file)")
             }
@@ -178,12 +175,6 @@ impl<'a> SignedManifest<'a> {
         }
         Ok(Self { key, signature: *signature, manifest })
     }
-}
-
-/// Whether the key of these bytes is valid and signed `message` (RFC 8032 §5.1, strict verification).
-pub(super) fn is_signed_by(public: &[u8; 32], message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
-    let key = VerifyingKey::from_bytes(public).ok().filter(|key| !key.is_weak());
-    key.is_some_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
 }
 
 /// Where a release comes from.
@@ -286,16 +277,6 @@ impl TrustedKey {
         }
     }
 
-    /// Verifies that this key signed a manifest.
-    ///
-    /// # Errors
-    /// [`SignatureError::Wrong`].
-    pub(super) fn verify(&self, signed: &SignedManifest<'_>) -> Result<(), SignatureError> {
-        let signature = Signature::from_bytes(&signed.signature);
-        let verified = self.public.verify_strict(&signing_bytes(signed.manifest), &signature);
-        verified.map_err(|_| SignatureError::Wrong(self.id.clone()))
-    }
-
     /// The key's name.
     pub fn id(&self) -> &Name {
         &self.id
@@ -379,7 +360,9 @@ impl TrustedKeys {
     #[inline]
     pub fn signer(&self, signed: &SignedManifest<'_>) -> Result<&TrustedKey, SignatureError> {
         let key = self.get(&signed.key).ok_or_else(|| SignatureError::UnknownKey(signed.key.clone()))?;
-        key.verify(signed).map(|()| key)
+        let signature = Signature::from_bytes(&signed.signature);
+        let verified = key.public.verify_strict(&signing_bytes(signed.manifest), &signature);
+        verified.map(|()| key).map_err(|_| SignatureError::Wrong(signed.key.clone()))
     }
 
     fn get(&self, id: &Name) -> Option<&TrustedKey> {

@@ -57,6 +57,10 @@ fuzz_target!(|input: &[u8]| {
             assert!(followed(&bytes).is_none_or(|found| genuine.iter().any(|(document, _)| *document == found)));
         }
         2 if rest.len() <= ROOT_BYTES => drop(followed(&chain(&[sign(rest, 9)]))),
-        _ => assert_eq!(followed(&chain(&[sign(&rest[..rest.len().min(ROOT_BYTES)], 7)])), None, "another key was accepted"),
+        _ => assert_eq!(
+            followed(&chain(&[sign(&rest[..rest.len().min(ROOT_BYTES)], 7)])),
+            None,
+            "another key was accepted"
+        ),
     }
 });

@@ -92,7 +92,7 @@ mod tests {
         let key = TestKey::default();
         let keys = TrustedKeys::parse(&key.public().unwrap()).unwrap();
         let group = parse_name("default").unwrap();
-        let terms = Terms { keys, group: group.clone(), schema: schema_id(), form: ArtifactForm::Int8 };
+        let terms = Terms { keys, root: None, group: group.clone(), schema: schema_id(), form: ArtifactForm::Int8 };
         let mut topics = key.release(version, ArtifactForm::Int8, damage).unwrap();
         let (_, signed) = topics.pop().unwrap();
         let network: Vec<u8> = topics.into_iter().flat_map(|(_, chunk)| chunk).collect();

@@ -65,7 +65,7 @@ fn a_new_root_key_is_signed_on_two_machines_before_it_is_published() {
     run(&folder, "root new @site.root --root @root-1.key --key @site-1.pub").unwrap();
     let publish = format!("publish @site.root --store {}", folder.store().display());
     run(&folder, &publish).unwrap();
-    // A store that was published to holds nobody who has another root key.
+    // Whoever made another root key changes nothing.
     run(&folder, "root new @other.root --root @thief.key").unwrap();
     let foreign = run(&folder, &publish.replace("site.root", "other.root")).unwrap_err();
     assert!(foreign.contains("published already"), "{foreign}");

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// Agents whose share of a release is logged, largest shares first.
 const LOGGED_AGENTS: usize = 20;
-/// What is said about a release whose key is on another machine.
+/// Finding of a release whose key is on another machine.
 const SIGNED_ELSEWHERE: &str = "it is signed on another machine: see `lapwing-trainer candidate`";
 /// Newest held-back releases among which the last approved one is searched.
 const HELD_LOOKED_AT: u32 = 1_000;

@@ -57,7 +57,7 @@ pub fn draw(engine: EngineChoice, folder: &Path) -> Result<Drawn, Error> {
     let [one, two, key] = release_files(folder)?;
     let engines = Engines(engine);
     let group = parse_name("default").ok_or("no group name")?;
-    let terms = Terms { keys: trusted_keys(&[key])?, group, schema: schema_id(), form: engines.form() };
+    let terms = Terms { keys: trusted_keys(&[key])?, root: None, group, schema: schema_id(), form: engines.form() };
     let agent = Agent { engines, terms, releases: [std::fs::read(one)?, std::fs::read(two)?] };
     let mut output = String::new();
     agent.install(&folder.join("state"), &mut output)?;

@@ -12,7 +12,7 @@ pub enum RootFileError {
     /// A document is invalid.
     #[error(transparent)]
     Root(#[from] RootError),
-    /// There is none.
+    /// The file has no document.
     #[error("no root document")]
     Empty,
     /// The last document waits for signatures.
