@@ -149,7 +149,6 @@ impl Server {
     }
 
     /// Identities of the agents; empty without the roles `collect` and `publish`.
-    #[cfg(test)]
     pub(crate) fn roster(&self) -> &Arc<Roster> {
         &self.roster
     }

@@ -102,7 +102,7 @@ impl Server {
             return Ok(());
         };
         let collector = {
-            let shared = (Arc::clone(&self.counts), Arc::clone(&self.roster));
+            let shared = (Arc::clone(&self.counts), Arc::clone(self.roster()));
             Collector::start(ends, store, self.config.options(), shared)?
         };
         self.collecting = Some(Collecting { collector, log: CounterLog::new(now.monotonic) });
