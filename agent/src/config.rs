@@ -8,7 +8,6 @@ mod live;
 pub use crate::detector::EngineChoice;
 use crate::identity::Identity;
 pub use crate::outbox::Delivery;
-use crate::publish::session::seal::SealScope;
 use crate::sampler::INTERVAL_ROWS;
 pub use lapwing_config::ConfigError;
 use lapwing_shared::context::local::{LOCAL_PREFIXES, LocalNetworks, Prefix};
@@ -137,6 +136,18 @@ impl Default for SamplesSection {
     fn default() -> Self {
         Self { rows: 128, interval: Span(Nanos::from_secs(300)), alert_rows: None }
     }
+}
+
+/// What an agent that has a key seals. It accepts no acknowledgement without a seal in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SealScope {
+    /// Its status, by which the trainer knows that it has a key: for programs other than the trainer that read the agent's
+    /// binary messages.
+    Acknowledgements,
+    /// Every message except the JSON forms.
+    #[default]
+    All,
 }
 
 /// `[mqtt]`.

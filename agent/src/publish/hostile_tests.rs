@@ -2,7 +2,8 @@
 
 use super::FromPipeline;
 use super::fake_broker::FakeBroker;
-use super::session::seal::{Seal, SealScope};
+use super::session::seal::Seal;
+use crate::config::SealScope;
 use crate::outbox::Delivery;
 use crate::output::alerts::test_alert;
 use lapwing_shared::features::FEATURES;

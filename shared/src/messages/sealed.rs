@@ -4,8 +4,8 @@
 //! 0x80 · tag (16 bytes) · payload
 //! tag = first 16 bytes of HMAC-SHA-256(key, "lapwing seal v1\0" · topic · 0 · payload)
 //! ```
-//! The topic names the agent and the kind of message, the payload has run and number: a seal is valid nowhere else. It does
-//! not encrypt, and it does not tell a repeated message from the first one.
+//! The topic names the agent and the kind of message, the payload has run and number: a seal is valid nowhere else. It
+//! neither encrypts nor distinguishes a repeated message from the first one.
 
 use crate::release::manifest::Digest;
 use core::fmt;
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_without_a_seal_are_told_from_sealed_ones() {
+    fn a_message_without_a_seal_is_no_wrong_seal() {
         for version in [MESSAGE_VERSION, EXTENDED_VERSION, 0, 3] {
             assert_eq!(key().open(TOPIC, &[version; 40]), Err(SealError::Missing));
         }

@@ -330,7 +330,7 @@ fn a_broker_operator_who_forges_acknowledgements_and_alerts_changes_nothing() {
     for payload in [&forged, &[&other.seal(ALERT, &forged)[..], &forged].concat(), &changed] {
         operator.publish(ALERT, payload);
     }
-    // The agent starts again, and sends what nobody confirmed. The trainer reads it after the forged messages.
+    // The agent starts again, and sends what the trainer has not confirmed. The trainer reads it after the forged messages.
     let is_emptied = (0..5).any(|_| {
         let attic = site.start("attic", &[]);
         attic.until_logged("connected to the broker");

@@ -126,7 +126,7 @@ impl Server {
         };
         let collector = {
             let renewals = RenewalEnds { store: StoreHandle::open(&self.config.store.path)?, outlets };
-            let shared = (Arc::clone(&self.counts), Arc::clone(&self.roster));
+            let shared = (Arc::clone(&self.counts), Arc::clone(self.roster()));
             Collector::start_with(ends, store, self.config.options(), shared, Some(renewals))?
         };
         self.collecting = Some(Collecting { collector, log: CounterLog::new(now.monotonic) });

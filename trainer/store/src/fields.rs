@@ -142,11 +142,6 @@ pub(crate) fn numbers<R: Fields>(row: &R) -> Result<(i64, i64), R::Error> {
     Ok((row.integer(0)?, row.integer(1)?))
 }
 
-/// A row of a number and a position.
-pub(crate) fn position<R: Fields>(row: &R) -> Result<(i64, u64), R::Error> {
-    Ok((row.integer(0)?, row.unsigned(1)?))
-}
-
 /// A row of a number and a text.
 pub(crate) fn pair<R: Fields>(row: &R) -> Result<(i64, String), R::Error> {
     Ok((row.integer(0)?, row.text(1)?))

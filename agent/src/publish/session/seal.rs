@@ -1,23 +1,12 @@
 //! The key that agent and trainer share → sealed messages, and acknowledgements that the trainer has sealed.
 
 use super::Session;
+use crate::config::SealScope;
 use crate::disk::Disk;
 use crate::update::engine::EngineFactory;
 use lapwing_shared::messages::sealed::{SEAL_BYTES, SealKey};
 use lapwing_shared::messages::topics::Kind;
 use lapwing_shared::messages::{Acknowledgement, MessageError};
-
-/// What an agent that has a key seals. It accepts no acknowledgement without a seal in either case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum SealScope {
-    /// Its status, by which the trainer knows that it has a key: for programs other than the trainer that read the agent's
-    /// binary messages.
-    Acknowledgements,
-    /// Every message except the JSON forms.
-    #[default]
-    All,
-}
 
 /// The agent's key.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! A broker that forges, repeats, reorders and withholds acknowledgements.
 
 use super::*;
+use crate::config::SealScope;
 use crate::disk::power::PowerDisk;
 use crate::outbox::{Limits, RESEND_MS};
 use crate::output::alerts::test_alert;
-use crate::publish::session::seal::SealScope;
 use crate::update::halver::Halvers;
 use lapwing_shared::messages::sealed::SealKey;
 use lapwing_shared::messages::{ACKNOWLEDGEMENT_BYTES, Acknowledgement, Message};

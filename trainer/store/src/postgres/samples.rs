@@ -39,8 +39,8 @@ impl Samples for PostgresHandle {
     }
 
     fn distrusted(&self) -> Result<BTreeMap<i64, u64>, StoreError> {
-        let positions = self.read(|session| session.rows(&DISTRUSTED, &[], fields::position))?;
-        Ok(positions.into_iter().collect())
+        let positions = self.read(|session| session.rows(&DISTRUSTED, &[], fields::numbers))?;
+        Ok(positions.into_iter().map(|(agent, up_to)| (agent, up_to.cast_unsigned())).collect())
     }
 
     fn agent_names(&self) -> Result<BTreeMap<i64, String>, StoreError> {

@@ -47,9 +47,8 @@ impl Samples for SqliteHandle {
     }
 
     fn distrusted(&self) -> Result<BTreeMap<i64, u64>, StoreError> {
-        self.rows(&DISTRUSTED, [], |row| fields::position(row))
-            .map(|positions| positions.into_iter().collect())
-            .map_err(self.sql())
+        let positions = self.rows(&DISTRUSTED, [], |row| fields::numbers(row)).map_err(self.sql())?;
+        Ok(positions.into_iter().map(|(agent, up_to)| (agent, up_to.cast_unsigned())).collect())
     }
 
     fn agent_names(&self) -> Result<BTreeMap<i64, String>, StoreError> {
