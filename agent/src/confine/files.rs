@@ -62,6 +62,7 @@ pub(crate) fn allowed(config: &Config, is_root: bool) -> Allowed {
     allowed.read.extend(interfaces.filter_map(|entry| std::fs::canonicalize(entry.path()).ok()));
     allowed.read.extend(config.update.keys.iter().cloned());
     allowed.read.extend(config.mqtt.ca_file.clone());
+    allowed.read.extend(config.privacy.key_file.clone());
     allowed.read.extend(config.detector.release.clone());
     let brokers = config.mqtt.brokers();
     if brokers.iter().any(|broker| broker.tls) && config.mqtt.ca_file.is_none() && config.identity.is_none() {

@@ -93,6 +93,9 @@ fn delivery(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "broker  {}", report.broker())?;
     let (alerts, others) = (report.outbox_dropped_alerts, report.outbox_dropped_telemetry);
     writeln!(f, "outbox  {} waiting, {alerts} alerts and {others} other messages dropped", report.outbox_waiting)?;
+    if !["", "plain"].contains(&report.addresses.as_str()) {
+        writeln!(f, "privacy published addresses: {}", report.addresses)?;
+    }
     if report.outbox_left_out > 0 {
         let count = report.outbox_left_out;
         writeln!(
@@ -217,6 +220,7 @@ mod tests {
             broker_refusals: refusals,
             outbox_left_out: 3,
             rejected_manifests: 5,
+            addresses: "pseudonym, key 3f9a01c2".into(),
             ..Report::default()
         };
         let text = Text(&report).to_string();
@@ -227,5 +231,7 @@ mod tests {
         let line = "\nbroker  connected, but it refuses messages on a (not authorized, 0x87); QoS 1: ";
         assert!(text.contains(line) && text.contains("\noutbox  3 messages"), "{text}");
         assert!(text.contains("\nrelease 5 manifests rejected\n"), "{text}");
+        assert!(text.contains("\nprivacy published addresses: pseudonym, key 3f9a01c2\n"), "{text}");
+        assert!(!Text(&Report { addresses: "plain".into(), ..report }).to_string().contains("privacy"));
     }
 }
