@@ -8,6 +8,7 @@ mod audit;
 mod copies;
 mod episodes;
 mod groups;
+mod hosts;
 mod identities;
 mod segments;
 
@@ -16,6 +17,7 @@ pub use audit::Audit;
 pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
+pub use hosts::Hosts;
 pub use identities::{Identities, IdentityFilter};
 pub use segments::Segments;
 
@@ -354,6 +356,7 @@ pub trait Handle:
     + Episodes
     + Groups
     + HeldReleases
+    + Hosts
     + Identities
     + Jobs
     + Leases

@@ -15,6 +15,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0003_segments.sql"),
     include_str!("../../migrations/postgres/0004_audit.sql"),
     include_str!("../../migrations/postgres/0005_identities.sql"),
+    include_str!("../../migrations/postgres/0006_address_forms.sql"),
 ];
 
 /// Newest schema version.

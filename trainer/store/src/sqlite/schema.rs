@@ -39,6 +39,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0008_pages.sql"),
     include_str!("../../migrations/sqlite/0009_audit.sql"),
     include_str!("../../migrations/sqlite/0010_identities.sql"),
+    include_str!("../../migrations/sqlite/0011_address_forms.sql"),
 ];
 
 /// Size of the write-ahead log, in pages, that triggers a checkpoint: 16 MiB.
@@ -61,6 +62,8 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(sql)?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024).map_err(sql)?;
     connection.pragma_update(None, "cache_size", -16 * 1024).map_err(sql)?;
+    // Zeros what is deleted in pages that are written anyway, so that a forgotten host leaves no copies there.
+    connection.pragma_update(None, "secure_delete", "FAST").map_err(sql)?;
     migrate(&mut connection).map_err(sql)?;
     connection.execute_batch(DROP_OLD_INDEX).map_err(sql)?;
     Ok(connection)
