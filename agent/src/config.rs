@@ -4,6 +4,7 @@
 
 pub(crate) mod enrolled;
 mod live;
+mod privacy;
 
 pub use crate::detector::EngineChoice;
 use crate::identity::Identity;
@@ -21,6 +22,7 @@ use lapwing_shared::units::{Address, Nanos};
 use lapwing_shared::verdict::alert::ALERT_ROWS;
 pub use live::{CaptureSection, ResponseMode, StatusSection};
 pub(crate) use live::{ResourcesSection, ResponseSection, Size};
+pub(crate) use privacy::{AddressMode, PrivacySection};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +41,8 @@ pub struct Config {
     /// Feature rows for training.
     pub samples: SamplesSection,
     pub mqtt: MqttSection,
+    /// Addresses in what the agent publishes.
+    pub(crate) privacy: PrivacySection,
     pub update: UpdateSection,
     pub capture: CaptureSection,
     /// Limits and privileges of the process.

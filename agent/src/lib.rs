@@ -7,7 +7,6 @@
 // Time and log.
 mod clock;
 mod log;
-#[cfg(feature = "tls")]
 mod random;
 
 // Packets → flow records.
@@ -38,6 +37,7 @@ mod budget;
 #[cfg_attr(not(feature = "tls"), allow(dead_code, unused_imports, reason = "enrolment needs TLS"))]
 mod identity;
 pub mod config;
+mod privacy;
 
 // Releases → engines.
 pub mod update;

@@ -172,6 +172,8 @@ pub(crate) struct Report {
     pub(crate) outbox_dropped_alerts: u64,
     /// Other messages dropped from the full outbox.
     pub(crate) outbox_dropped_telemetry: u64,
+    /// Addresses in published alerts: `plain`, `pseudonym` with the key's identifier, or `none`; empty without a broker.
+    pub(crate) addresses: String,
     /// What became of the addresses of alerts.
     pub(crate) response_counts: ResponseCounts,
     /// Messages left out, at least for now, because they exceed the broker's limit on packets.

@@ -8,8 +8,8 @@ use lapwing_shared::features::FEATURES;
 use lapwing_shared::features::schema::{index_of, schema_id};
 use lapwing_shared::messages::topics::{Kind, Topic};
 use lapwing_shared::messages::{
-    ACKNOWLEDGEMENT_BYTES, Acknowledgement, Alert, AlertState, Body, Health, MESSAGE_BYTES, Message, Peer, Reason,
-    Role, RowHosts, SampleRow, Samples, Status, Update, UpdateStep,
+    ACKNOWLEDGEMENT_BYTES, Acknowledgement, AddressForm, Alert, AlertState, Body, Health, MESSAGE_BYTES, Message, Peer,
+    Reason, Role, RowHosts, SampleRow, Samples, Status, Update, UpdateStep,
 };
 use lapwing_shared::packet::Refusal;
 use lapwing_shared::release::file::ReleaseFile;
@@ -89,6 +89,7 @@ fn alert() -> Alert {
         reasons: reasons.into_iter().collect(),
         resembles: "port-scan".try_into().ok(),
         release: 3,
+        addresses: AddressForm::Plain,
         rows: heapless::Vec::new(),
     }
 }

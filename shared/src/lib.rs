@@ -23,5 +23,6 @@ pub mod context;
 pub mod features;
 pub mod verdict;
 pub mod release;
+pub mod privacy;
 pub mod messages;
 pub mod enrolment;

@@ -25,7 +25,8 @@ SCRIPT = ROOT / "firmware-configs/openwrt/lapwing/files/uci-to-toml"
 # Option -> place in the TOML.
 TEXTS = {
     "engine": "detector.engine", "release": "detector.release", "broker": "mqtt.url", "agent": "mqtt.agent",
-    "site": "mqtt.group", "ca_file": "mqtt.ca-file", "token": "mqtt.token", "state_dir": "update.state-dir",
+    "site": "mqtt.group", "ca_file": "mqtt.ca-file", "token": "mqtt.token", "addresses": "privacy.addresses",
+    "address_key": "privacy.key-file", "state_dir": "update.state-dir",
     "version_dir": "update.version-dir", "memory": "resources.memory",
 }
 NUMBERS = {"alerts_per_day": "detector.alerts-per-day"}

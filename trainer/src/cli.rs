@@ -7,11 +7,13 @@ use crate::commands::backup::{BackupArgs, RestoreArgs, run_backup, run_restore};
 use crate::commands::broker_config::{BrokerConfigCommand, run_broker_config};
 use crate::commands::drift::{DriftArgs, run_drift};
 use crate::commands::enroll::{EnrollArgs, run_enroll};
+use crate::commands::forget::{ForgetCommand, run_forget};
 use crate::commands::inspect::{self, InspectArgs};
 use crate::commands::keys::{KeysCommand, run_keys};
 use crate::commands::lab::{LabArgs, run_lab};
 use crate::commands::lists::{self, AgentsArgs, AlertsArgs, LabelArgs, RetrainArgs};
 use crate::commands::predict::{PredictArgs, run_predict};
+use crate::commands::privacy::{PrivacyCommand, ResolveArgs, run_privacy, run_resolve};
 use crate::commands::serve::{ServeArgs, run_serve};
 use crate::commands::signing::{CandidateArgs, SignArgs, run_candidate, run_sign};
 use crate::commands::store_state::{StoreCommand, run_store};
@@ -60,6 +62,11 @@ const AUDIT_EXAMPLES: &str = "\
 Examples:
   lapwing-trainer audit --since 2026-11-01 --config /etc/lapwing-trainer/trainer.toml
   lapwing-trainer audit --check --store postgres://lapwing@localhost/lapwing";
+
+const RESOLVE_EXAMPLES: &str = "\
+Examples:
+  lapwing-trainer resolve p-5b0f3c4d9a8e7f601122334455667788 --key home.address-key
+  lapwing-trainer alerts | lapwing-trainer resolve --key home.address-key --network 192.168.1.0/24";
 
 const LAB_EXAMPLE: &str = "Example:\n  lapwing-lab evaluate --help";
 
@@ -115,6 +122,15 @@ pub(crate) enum Command {
     /// Label an alert episode benign or attack; rows of benign episodes are then used for training.
     #[command(after_help = "Example:\n  lapwing-trainer label gateway-1 7301441236303872001 benign")]
     Label(LabelArgs),
+    /// Create a key of pseudonyms, which agents report instead of addresses.
+    #[command(subcommand)]
+    Privacy(PrivacyCommand),
+    /// Print the addresses of pseudonyms, or copy a text with addresses in place of pseudonyms.
+    #[command(after_help = RESOLVE_EXAMPLES)]
+    Resolve(ResolveArgs),
+    /// Remove what the store has of a host.
+    #[command(subcommand)]
+    Forget(ForgetCommand),
     /// Request a new release from a running `serve`.
     #[command(after_help = "Example:\n  lapwing-trainer retrain --store /var/lib/lapwing/store.sqlite")]
     Retrain(RetrainArgs),
@@ -222,6 +238,9 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
         Command::Agents(args) => lists::agents(&args.store.url()?, &args),
         Command::Alerts(args) => lists::alerts(&args.store.url()?, &args),
         Command::Label(args) => lists::label(&args.store.url()?, &args),
+        Command::Privacy(command) => run_privacy(&command),
+        Command::Resolve(args) => run_resolve(&args),
+        Command::Forget(command) => run_forget(&command),
         Command::Retrain(args) => lists::retrain(&args.store.url()?, &args),
         Command::Approve(args) => run_approve(&args),
         Command::Candidate(args) => run_candidate(&args),

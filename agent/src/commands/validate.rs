@@ -1,8 +1,9 @@
 //! `validate`: configuration file → a summary of it, after checking every file that it names.
 
-use crate::config::Config;
+use crate::config::{AddressMode, Config};
 use crate::engines::Engines;
 use crate::lan;
+use crate::privacy;
 use crate::publish::network_thread::{NamedConnection, PASSWORD_IN_CLEAR, connection};
 use crate::release_file::{Loaded, UNBOUND, configured_keys, first_root, unbound};
 use lapwing_shared::release::root::SignedRoot;
@@ -57,6 +58,19 @@ pub(crate) fn validate(path: &Path) -> anyhow::Result<String> {
     Ok(report)
 }
 
+/// Checks the key of pseudonyms.
+fn check_privacy(config: &Config, report: &mut String) -> anyhow::Result<()> {
+    match config.privacy.addresses {
+        AddressMode::Plain => writeln!(report, "  addresses in alerts: plain")?,
+        AddressMode::None => writeln!(report, "  addresses in alerts: none")?,
+        AddressMode::Pseudonym => match privacy::stored_key(config)? {
+            Some(key) => writeln!(report, "  addresses in alerts: pseudonyms, key {}", key.id())?,
+            None => writeln!(report, "  addresses in alerts: pseudonyms; `run` creates the key")?,
+        },
+    }
+    Ok(())
+}
+
 /// Checks key files, release file, certificates and broker URL.
 fn check_files(config: &Config, report: &mut String) -> anyhow::Result<()> {
     let keys = configured_keys(&config.update)?;
@@ -67,6 +81,7 @@ fn check_files(config: &Config, report: &mut String) -> anyhow::Result<()> {
     if let Some(bytes) = first_root(&config.update)? {
         writeln!(report, "  first root document: {}", SignedRoot::decode(&bytes)?.first_trusted()?)?;
     }
+    check_privacy(config, report)?;
     if let Some(release) = &config.detector.release {
         let engines = Engines(config.detector.engine);
         let file = Loaded::open(release)?;

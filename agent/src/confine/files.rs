@@ -64,6 +64,7 @@ pub(crate) fn allowed(config: &Config, is_root: bool) -> Allowed {
     allowed.read.extend(config.update.root.clone());
     let mqtt = &config.mqtt;
     allowed.read.extend([&mqtt.ca_file, &mqtt.certificate, &mqtt.key].into_iter().flatten().cloned());
+    allowed.read.extend(config.privacy.key_file.clone());
     allowed.read.extend(config.detector.release.clone());
     let brokers = config.mqtt.brokers();
     if brokers.iter().any(|broker| broker.tls) && config.mqtt.ca_file.is_none() && config.identity.is_none() {

@@ -14,9 +14,18 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-/// Files in a state folder: of the update store, the outbox, the run number and the identity; each also with [`FRESH`].
-const STATE_FILES: [&str; 7] =
-    ["state", "run", "outbox-0", "outbox-1", ROOT, crate::identity::FILES[0], crate::identity::FILES[1]];
+/// Files in a state folder: of the update store, the outbox, the run number, the identity and the key of pseudonyms; each
+/// also with [`FRESH`].
+const STATE_FILES: [&str; 8] = [
+    "state",
+    "run",
+    "outbox-0",
+    "outbox-1",
+    ROOT,
+    crate::identity::FILES[0],
+    crate::identity::FILES[1],
+    crate::privacy::FILE,
+];
 /// Folders in a state folder.
 const SLOTS: [&str; 2] = ["slot-a", "slot-b"];
 /// Files in each of them.
@@ -120,7 +129,9 @@ fn is_state_name(name: &str) -> bool {
 
 fn is_version_name(name: &str) -> bool {
     let name = without_fresh(name);
-    crate::identity::FILES.contains(&name) || name == ROOT || name.strip_prefix(HIGHEST).is_some_and(is_name)
+    crate::identity::FILES.contains(&name)
+        || [ROOT, crate::privacy::FILE].contains(&name)
+        || name.strip_prefix(HIGHEST).is_some_and(is_name)
 }
 
 fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {

@@ -18,6 +18,7 @@ mod sending;
 use crate::disk::Disk;
 use journal::Journal;
 use lapwing_shared::messages::{Acknowledgement, Body, MESSAGE_BYTES, Message, MessageError};
+use lapwing_shared::privacy::Protection;
 use lapwing_shared::units::Timestamp;
 use std::collections::VecDeque;
 
@@ -291,6 +292,22 @@ impl<D: Disk> Outbox<D> {
         }
         self.bytes = self.entries().map(|entry| entry.payload.len()).sum();
         corrected
+    }
+
+    /// Replaces the addresses of waiting alerts: a run with another configuration may have left them.
+    pub(crate) fn protect(&mut self, protection: &Protection) {
+        for entry in &mut self.alerts {
+            let Ok(mut message) = Message::decode(&entry.payload) else { continue };
+            let Body::Alert(alert) = &mut message.body else { continue };
+            if !protection.protect(alert) {
+                continue;
+            }
+            let Ok(payload) = message.encode(&mut vec![0; MESSAGE_BYTES]).map(<[u8]>::to_vec) else { continue };
+            // The journal has the old form until it is rewritten.
+            (entry.payload, entry.stored) = (payload, false);
+            self.stale += 1;
+        }
+        self.bytes = self.entries().map(|entry| entry.payload.len()).sum();
     }
 
     /// The connection broke: messages in flight are sent again, refused ones too.

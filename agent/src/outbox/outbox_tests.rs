@@ -14,7 +14,7 @@ fn samples() -> Body {
 }
 
 fn alert(episode: u64) -> Body {
-    use lapwing_shared::messages::{Alert, AlertState, Role};
+    use lapwing_shared::messages::{AddressForm, Alert, AlertState, Role};
     use lapwing_shared::units::Address;
     Body::Alert(Alert {
         episode,
@@ -32,6 +32,7 @@ fn alert(episode: u64) -> Body {
         service_port: 0,
         reasons: heapless::Vec::new(),
         resembles: None,
+        addresses: AddressForm::Plain,
         rows: heapless::Vec::new(),
         release: 1,
     })
@@ -339,4 +340,26 @@ fn what_cannot_be_cut_waits_for_another_broker_or_is_dropped_and_counted() {
     outbox.disconnected();
     outbox.set_payload_limit(usize::MAX);
     assert_eq!(sent(&mut outbox, 0), [1]);
+}
+
+#[test]
+fn alerts_that_a_run_with_plain_addresses_left_are_protected_before_they_are_sent() {
+    use lapwing_shared::messages::AddressForm;
+    use lapwing_shared::privacy::{AddressKey, Protection};
+    let limits = Limits { bytes: 100_000, messages: 100 };
+    let mut before = Outbox::new(1, limits, Some(PowerDisk::default()));
+    before.push(alert(1), 5).unwrap();
+    before.push(update(2), 5).unwrap();
+    before.finish();
+    let mut outbox = Outbox::new(2, limits, Some(disk(before).after(Cut::NothingPending)));
+    outbox.protect(&Protection::hidden(AddressKey::new([1; 32])));
+    assert_eq!(outbox.bytes, outbox.entries().map(|entry| entry.payload.len()).sum::<usize>());
+    let Body::Alert(sent) = outbox.next_to_send(0).unwrap().message.body else { panic!("alerts first") };
+    assert_eq!(sent.addresses, AddressForm::Hidden);
+    assert_ne!(sent.host, lapwing_shared::units::Address::default());
+    assert!(outbox.finish().is_none());
+    let again = Outbox::new(3, limits, Some(disk(outbox).after(Cut::NothingPending)));
+    let stored = again.entries().next().unwrap();
+    let Body::Alert(stored) = Message::decode(&stored.payload).unwrap().body else { panic!("alerts first") };
+    assert_eq!((stored.host, stored.addresses), (sent.host, sent.addresses), "the journal, too");
 }

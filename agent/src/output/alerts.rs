@@ -3,7 +3,7 @@
 //! Features have their names, times are seconds since the epoch, so the line can be read without the schema.
 
 use lapwing_shared::features::schema::SCHEMA;
-use lapwing_shared::messages::{Alert, AlertState, Peer, Reason, Role};
+use lapwing_shared::messages::{AddressForm, Alert, AlertState, Peer, Reason, Role};
 use lapwing_shared::units::{Address, Timestamp};
 use serde::Serialize;
 
@@ -29,6 +29,7 @@ pub fn test_alert(at: Timestamp, number: u64) -> Alert {
         reasons: heapless::Vec::new(),
         resembles: TEST.try_into().ok(),
         release: 0,
+        addresses: AddressForm::Plain,
         rows: heapless::Vec::new(),
     }
 }
@@ -52,6 +53,10 @@ pub(crate) fn state_name(state: AlertState) -> &'static str {
 pub(crate) struct AlertJson<'a> {
     episode: u64,
     state: &'static str,
+    /// What host and peers are: `plain` addresses, `pseudonym`, or `none`.
+    addresses: &'static str,
+    /// Identifier of the key of pseudonyms.
+    address_key: Option<String>,
     host: String,
     role: &'static str,
     since_s: f64,
@@ -102,11 +107,14 @@ impl ReasonJson {
 impl<'a> AlertJson<'a> {
     pub(crate) fn new(alert: &'a Alert) -> Self {
         let seconds = |time: Timestamp| time.as_nanos() as f64 / 1e9;
-        let peer = |peer: &Peer| PeerJson { address: peer.address.to_string(), flows: peer.flows };
+        let peer = |peer: &Peer| PeerJson { address: alert.named(peer.address).to_string(), flows: peer.flows };
+        let form = alert.addresses;
         Self {
             episode: alert.episode,
             state: state_name(alert.state),
-            host: alert.host.to_string(),
+            addresses: form.name(),
+            address_key: form.key().map(|key| key.to_string()),
+            host: alert.named(alert.host).to_string(),
             role: if alert.role == Role::Source { "source" } else { "target" },
             since_s: seconds(alert.since),
             at_s: seconds(alert.at),

@@ -12,6 +12,7 @@ use crate::scoring::{Installed, Listener, ScoringCounters};
 use lapwing_live::Shared;
 use lapwing_shared::flow::record::FlowRecord;
 use lapwing_shared::messages::{Alert, DetectorCounters, Health, Samples};
+use lapwing_shared::privacy::Protection;
 use lapwing_shared::release::trial::{TrialLimits, TrialMonitor, TrialVerdict};
 use lapwing_shared::units::Timestamp;
 use std::sync::mpsc::Receiver;
@@ -30,12 +31,19 @@ pub(crate) struct Reporter {
     /// Of a live source, for wall-clock times.
     shared: Option<Shared>,
     responder: Responder,
+    /// Replaces the addresses of alerts that leave the gateway; `None`: they are plain.
+    protection: Option<Protection>,
 }
 
 impl Reporter {
-    pub(super) fn new(to_network: Option<mpsc::Sender<FromPipeline>>, monitor: &Monitor, responder: Responder) -> Self {
+    pub(super) fn new(
+        to_network: Option<mpsc::Sender<FromPipeline>>,
+        monitor: &Monitor,
+        responder: Responder,
+        protection: Option<Protection>,
+    ) -> Self {
         let (report, shared) = (monitor.report.clone(), monitor.shared.clone());
-        Self { to_network, report, shared, responder }
+        Self { to_network, report, shared, responder, protection }
     }
 
     /// Waits for room in the channel, which the network thread drains even without a connection. Only the scoring thread
@@ -58,7 +66,11 @@ impl Listener for Reporter {
         }
         self.responder.alert(&alert);
         if self.to_network.is_some() {
-            self.send(FromPipeline::Alert((*alert).clone()));
+            let mut published = (*alert).clone();
+            if let Some(protection) = &self.protection {
+                protection.protect(&mut published);
+            }
+            self.send(FromPipeline::Alert(published));
         }
         self.report.add_alert(alert);
     }

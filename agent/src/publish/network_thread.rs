@@ -11,6 +11,7 @@ use crate::identity::Keeper;
 use crate::monitor::Monitor;
 use crate::outbox::{Outbox, next_run};
 use crate::output::summary::Summary;
+use crate::privacy;
 use crate::publish::FromPipeline;
 use crate::publish::agent_name::agent_name;
 use crate::publish::channel_ends::{Installs, Remote, Reporter};
@@ -28,6 +29,7 @@ use crate::update::store::Store;
 use anyhow::Context;
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::messages::broker_url::BrokerUrl;
+use lapwing_shared::privacy::Protection;
 use lapwing_shared::release::accept::Terms;
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::release::name::{NAME_RULE, parse_name};
@@ -51,6 +53,7 @@ pub(crate) const PASSWORD_IN_CLEAR: &str =
 pub(crate) struct NetworkThread {
     thread: Option<JoinHandle<Result<(), ClientError>>>,
     channels: Option<ScoringChannels>,
+    protection: Option<Protection>,
 }
 
 struct ScoringChannels {
@@ -74,7 +77,11 @@ impl NetworkThread {
         report: &SharedReport,
         fallback: Option<Fallback<Box<dyn Engine>>>,
     ) -> anyhow::Result<Self> {
-        let Some(mut named) = connection(config)? else { return Ok(Self { thread: None, channels: None }) };
+        let Some(mut named) = connection(config)? else {
+            return Ok(Self { thread: None, channels: None, protection: None });
+        };
+        let protection = privacy::protection(config)?;
+        report.edit().addresses = described(protection.as_ref());
         named.connection = named.connection.with_report(report.clone());
         if named.connection.urls().iter().any(BrokerUrl::sends_password_in_clear) {
             tracing::warn!("{PASSWORD_IN_CLEAR}");
@@ -90,14 +97,14 @@ impl NetworkThread {
             form: Engines(config.detector.engine).form(),
         };
         warn_of_unbound(&terms.keys);
-        spawn(Disks::open(config, report)?, config, named, terms, fallback)
+        spawn(Disks::open(config, report)?, config, named, terms, fallback, protection)
     }
 
     /// The ends for the scoring thread; call once.
     pub(crate) fn scoring_ends(&mut self, monitor: Monitor, responder: Responder) -> (Reporter, Remote) {
         let (to_network, installs) =
             self.channels.take().map(|channels| (channels.to_network, channels.installs)).unzip();
-        let reporter = Reporter::new(to_network.clone(), &monitor, responder);
+        let reporter = Reporter::new(to_network.clone(), &monitor, responder, self.protection.take());
         (reporter, Remote::new(to_network, installs, monitor))
     }
 
@@ -123,6 +130,15 @@ fn open_folder(name: &str, path: &Path, report: &SharedReport) -> anyhow::Result
         anyhow::anyhow!("cannot use {name} folder {}: {error}; make it writable for the agent's user", path.display())
     })?;
     Ok(Counted::new(folder, report.clone()))
+}
+
+/// What reports say of addresses, for people.
+fn described(protection: Option<&Protection>) -> String {
+    let form = protection.map(Protection::form).unwrap_or_default();
+    match form.key() {
+        Some(key) => format!("{}, key {key}", form.name()),
+        None => form.name().to_owned(),
+    }
 }
 
 fn warn_of_unbound(keys: &TrustedKeys) {
@@ -180,6 +196,7 @@ fn spawn(
     named: NamedConnection,
     mut terms: Terms,
     fallback: Option<Fallback<Box<dyn Engine>>>,
+    protection: Option<Protection>,
 ) -> anyhow::Result<NetworkThread> {
     let (run, error) = next_run(&mut disks.state, clock::wall_s());
     // Run numbers are at least the wall clock's seconds at the start, and otherwise only one above the previous number.
@@ -203,7 +220,10 @@ fn spawn(
     }
     let key = config.identity.as_ref().and_then(|identity| identity.enrolled.seal.clone());
     let seal = key.map(|key| Seal { key, scope: config.mqtt.seal });
-    let outbox = Outbox::new(run, config.outbox_limits()?, disks.journal);
+    let mut outbox = Outbox::new(run, config.outbox_limits()?, disks.journal);
+    if let Some(protection) = &protection {
+        outbox.protect(protection);
+    }
     let session = Session::start(named.agent, config.mqtt.delivery, Engines(config.detector.engine), store, outbox)
         .with_fallback(fallback)
         .with_seal(seal)
@@ -212,7 +232,7 @@ fn spawn(
     let (to_pipeline, installs) = sync_channel(INSTALLS);
     let thread = std::thread::Builder::new().name("network".into());
     let thread = thread.spawn(move || client::run(session, &named.connection, from_pipeline, to_pipeline))?;
-    Ok(NetworkThread { thread: Some(thread), channels: Some(ScoringChannels { to_network, installs }) })
+    Ok(NetworkThread { thread: Some(thread), channels: Some(ScoringChannels { to_network, installs }), protection })
 }
 
 /// Keeps the identity, if the agent is enrolled.

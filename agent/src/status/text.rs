@@ -94,6 +94,9 @@ fn delivery(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "broker  {}", report.broker())?;
     let (alerts, others) = (report.outbox_dropped_alerts, report.outbox_dropped_telemetry);
     writeln!(f, "outbox  {} waiting, {alerts} alerts and {others} other messages dropped", report.outbox_waiting)?;
+    if !["", "plain"].contains(&report.addresses.as_str()) {
+        writeln!(f, "privacy published addresses: {}", report.addresses)?;
+    }
     if report.outbox_left_out > 0 {
         let count = report.outbox_left_out;
         writeln!(
@@ -240,6 +243,7 @@ mod tests {
             outbox_left_out: 3,
             rejected_manifests: 5,
             rejected_acknowledgements: 6,
+            addresses: "pseudonym, key 3f9a01c2".into(),
             ..Report::default()
         };
         let text = Text(&report).to_string();
@@ -251,5 +255,7 @@ mod tests {
         assert!(text.contains(line) && text.contains("\noutbox  3 messages"), "{text}");
         assert!(text.contains("\nrelease 5 manifests rejected\n"), "{text}");
         assert!(text.contains("\noutbox  6 acknowledgements rejected: not from the trainer\n"), "{text}");
+        assert!(text.contains("\nprivacy published addresses: pseudonym, key 3f9a01c2\n"), "{text}");
+        assert!(!Text(&Report { addresses: "plain".into(), ..report }).to_string().contains("privacy"));
     }
 }

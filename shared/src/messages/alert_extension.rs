@@ -1,8 +1,9 @@
-//! Rows of an alert ↔ the extension of its message: schema id, number of rows, values as little-endian `f32`.
+//! Form of addresses and rows of an alert ↔ the extension of its message. The form, if it is not plain: a little-endian
+//! `u32`. The rows, if there are any: schema id, number of rows, values as little-endian `f32`.
 //!
 //! Encoded by hand, because postcard has no optional fields for messages of older programs.
 
-use super::ALERT_ROWS;
+use super::{ALERT_ROWS, AddressForm, Alert};
 use crate::features::schema::schema_id;
 use crate::features::{FEATURES, FeatureVector};
 use crate::release::framing::FrameError;
@@ -13,8 +14,29 @@ const ROW_BYTES: usize = FEATURES * size_of::<f32>();
 /// Bytes before the rows.
 const HEAD_BYTES: usize = 32 + 1;
 
-/// Writes at least one row; returns the number of bytes written.
-pub(super) fn write(rows: &[FeatureVector], out: &mut [u8]) -> Result<usize, FrameError> {
+/// Bytes of the form.
+const FORM_BYTES: usize = size_of::<u32>();
+
+/// Writes form and rows of an alert that has either; returns the number of bytes written.
+pub(super) fn write(alert: &Alert, out: &mut [u8]) -> Result<usize, FrameError> {
+    let Some(code) = alert.addresses.code() else { return write_rows(&alert.rows, out) };
+    let room = out.len();
+    let (form, rest) = out.split_at_mut_checked(FORM_BYTES).ok_or(FrameError::NoRoom { room })?;
+    form.copy_from_slice(&code.to_le_bytes());
+    if alert.rows.is_empty() { Ok(FORM_BYTES) } else { Ok(FORM_BYTES + write_rows(&alert.rows, rest)?) }
+}
+
+/// Reads the form, and rows if there are any.
+pub(super) fn read_with_form(bytes: &[u8], alert: &mut Alert) -> Result<(), FrameError> {
+    let (form, rows) = bytes.split_at_checked(FORM_BYTES).ok_or(FrameError::Malformed)?;
+    alert.addresses = AddressForm::from_code(form.try_into().ok().map(u32::from_le_bytes));
+    if !rows.is_empty() {
+        alert.rows = read(rows)?;
+    }
+    Ok(())
+}
+
+fn write_rows(rows: &[FeatureVector], out: &mut [u8]) -> Result<usize, FrameError> {
     let room = out.len();
     let bytes = HEAD_BYTES + rows.len() * ROW_BYTES;
     let out = out.get_mut(..bytes).ok_or(FrameError::NoRoom { room })?;

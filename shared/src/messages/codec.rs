@@ -1,11 +1,11 @@
 //! [`Message`] and [`Acknowledgement`] ↔ MQTT payload: version byte, then postcard.
 //!
-//! Payloads of [`EXTENDED_VERSION`] have rows, hosts or counters after that. Encoding and decoding run the same checks, so
+//! Payloads of [`EXTENDED_VERSION`] and [`PSEUDONYM_VERSION`] have rows, hosts or counters after that. Encoding and decoding run the same checks, so
 //! neither side can send what the other rejects. Lengths are in bytes.
 
 use super::{
-    Acknowledgement, Alert, Body, EXTENDED_VERSION, MESSAGE_BYTES, MESSAGE_VERSION, Message, Reason, Samples, Status,
-    alert_extension, counters, hosts,
+    Acknowledgement, AddressForm, Alert, Body, EXTENDED_VERSION, MESSAGE_BYTES, MESSAGE_VERSION, Message,
+    PSEUDONYM_VERSION, Reason, Samples, Status, alert_extension, counters, hosts,
 };
 use crate::features::FEATURES;
 use crate::release::framing::{self, FrameError};
@@ -73,14 +73,15 @@ impl Message {
     pub fn encode<'a>(&self, out: &'a mut [u8]) -> Result<&'a [u8], MessageError> {
         self.check()?;
         match &self.body {
-            Body::Alert(alert) if !alert.rows.is_empty() => {
-                self.encode_extended(out, |rest| alert_extension::write(&alert.rows, rest))
+            Body::Alert(alert) if !alert.rows.is_empty() || alert.addresses != AddressForm::Plain => {
+                let version = if alert.addresses == AddressForm::Plain { EXTENDED_VERSION } else { PSEUDONYM_VERSION };
+                self.encode_extended(version, out, |rest| alert_extension::write(alert, rest))
             }
             Body::Samples(samples) if hosts::any_set(&samples.rows) => {
-                self.encode_extended(out, |rest| hosts::write(&samples.rows, rest))
+                self.encode_extended(EXTENDED_VERSION, out, |rest| hosts::write(&samples.rows, rest))
             }
             Body::Health(health) if counters::any_set(&health.detector) => {
-                self.encode_extended(out, |rest| counters::write(&health.detector, rest))
+                self.encode_extended(EXTENDED_VERSION, out, |rest| counters::write(&health.detector, rest))
             }
             _ => Ok(framing::encode(MESSAGE_VERSION, self, out)?),
         }
@@ -90,10 +91,11 @@ impl Message {
     #[inline]
     fn encode_extended<'a>(
         &self,
+        version: u8,
         out: &'a mut [u8],
         extension: impl FnOnce(&mut [u8]) -> Result<usize, FrameError>,
     ) -> Result<&'a [u8], MessageError> {
-        let written = framing::encode(EXTENDED_VERSION, self, out)?.len();
+        let written = framing::encode(version, self, out)?.len();
         let extension = extension(out.get_mut(written..).unwrap_or_default())?;
         Ok(&out[..written + extension])
     }
@@ -104,17 +106,21 @@ impl Message {
     /// [`MessageError`]: empty, unknown version, truncated, trailing bytes, too long, or an invalid field.
     #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-        if bytes.first() != Some(&EXTENDED_VERSION) {
-            let message: Self = framing::decode(MESSAGE_VERSION, bytes, MESSAGE_BYTES)?;
-            message.check()?;
-            return Ok(message);
-        }
-        let (mut message, extension): (Self, &[u8]) = framing::decode_prefix(EXTENDED_VERSION, bytes, MESSAGE_BYTES)?;
-        match &mut message.body {
-            Body::Alert(alert) => alert.rows = alert_extension::read(extension)?,
-            Body::Samples(samples) => hosts::read(extension, &mut samples.rows)?,
-            Body::Health(health) => health.detector = counters::read(extension)?,
-            _ => return Err(FrameError::Version { found: EXTENDED_VERSION, expected: MESSAGE_VERSION }.into()),
+        let version = match bytes.first() {
+            Some(version @ (&EXTENDED_VERSION | &PSEUDONYM_VERSION)) => *version,
+            _ => {
+                let message: Self = framing::decode(MESSAGE_VERSION, bytes, MESSAGE_BYTES)?;
+                message.check()?;
+                return Ok(message);
+            }
+        };
+        let (mut message, extension): (Self, &[u8]) = framing::decode_prefix(version, bytes, MESSAGE_BYTES)?;
+        match (&mut message.body, version) {
+            (Body::Alert(alert), PSEUDONYM_VERSION) => alert_extension::read_with_form(extension, alert)?,
+            (Body::Alert(alert), _) => alert.rows = alert_extension::read(extension)?,
+            (Body::Samples(samples), EXTENDED_VERSION) => hosts::read(extension, &mut samples.rows)?,
+            (Body::Health(health), EXTENDED_VERSION) => health.detector = counters::read(extension)?,
+            _ => return Err(FrameError::Version { found: version, expected: MESSAGE_VERSION }.into()),
         }
         message.check()?;
         Ok(message)

@@ -40,6 +40,7 @@ fn alert() -> Message {
             reasons: Fixed::from_slice(&[reason]).unwrap(),
             resembles: Some("ssh".try_into().unwrap()),
             release: 2,
+            addresses: AddressForm::Plain,
             rows: Fixed::new(),
         }),
     )
@@ -149,6 +150,35 @@ fn rows_are_appended_to_the_bytes_of_an_alert() {
     let (first, second) = ("0000c03f".repeat(FEATURES), "000080bf".repeat(FEATURES));
     let golden = format!("02{}{schema}02{first}{second}", &without[2..]);
     check_golden(&alert_with(&[[1.5; FEATURES], [-1.0; FEATURES]]), &golden);
+}
+
+#[test]
+fn an_alert_with_pseudonyms_has_a_version_of_its_own() {
+    let without = hex(&encoded(&alert()));
+    for (code, form) in [(0_u32, "00000000"), (0x0403_0201, "01020304")] {
+        let mut message = alert();
+        let Body::Alert(content) = &mut message.body else { unreachable!() };
+        content.addresses = AddressForm::from_code(Some(code));
+        check_golden(&message, &format!("03{}{form}", &without[2..]));
+        let mut message = alert_with(&[[1.5; FEATURES]]);
+        let with_rows = hex(&encoded(&message));
+        let Body::Alert(content) = &mut message.body else { unreachable!() };
+        content.addresses = AddressForm::from_code(Some(code));
+        let rows = &with_rows[without.len()..];
+        check_golden(&message, &format!("03{}{form}{rows}", &without[2..]));
+    }
+    let mut bytes = encoded(&health());
+    bytes[0] = PSEUDONYM_VERSION;
+    let expected = FrameError::Version { found: PSEUDONYM_VERSION, expected: MESSAGE_VERSION };
+    bytes.extend([0; 4]);
+    assert_eq!(Message::decode(&bytes), Err(expected.into()), "only alerts have it");
+    let mut bytes = encoded(&alert());
+    bytes[0] = PSEUDONYM_VERSION;
+    for cut in 0..4 {
+        assert_eq!(Message::decode(&bytes), Err(FrameError::Malformed.into()), "{cut} bytes of the form");
+        bytes.push(0);
+    }
+    assert!(Message::decode(&bytes).is_ok());
 }
 
 #[test]

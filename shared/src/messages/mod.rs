@@ -14,6 +14,7 @@ pub use codec::{ACKNOWLEDGEMENT_BYTES, MessageError};
 use crate::features::{FEATURES, FeatureVector, SchemaId};
 use crate::release::manifest::Name;
 use crate::units::Timestamp;
+pub use crate::verdict::addresses::{AddressForm, Host, KeyId};
 pub use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, PEERS, Peer, REASONS, Reason, Role};
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,10 @@ pub const MESSAGE_VERSION: u8 = 1;
 /// number of rows, and their values as little-endian `f32`. After samples with hosts: the [`RowHosts`] of every row as
 /// little-endian `u32`. After health with [`DetectorCounters`]: these. Messages without these keep the first form, which older programs can read.
 pub const EXTENDED_VERSION: u8 = 2;
+/// First byte of an alert with pseudonyms. The identifier of their key follows, 0 for hidden ones, as little-endian `u32`,
+/// then the rows as after [`EXTENDED_VERSION`], if there are any. Older programs reject it: they would show pseudonyms as
+/// addresses.
+pub const PSEUDONYM_VERSION: u8 = 3;
 /// Largest payload, bytes.
 pub const MESSAGE_BYTES: usize = 60 * 1024;
 /// Limit on rows per sample batch.

@@ -3,8 +3,11 @@
 use crate::features::FeatureVector;
 use crate::packet::Concealment;
 use crate::units::{Address, Timestamp};
+use crate::verdict::addresses::{AddressForm, Host};
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
+
+pub use crate::verdict::addresses::NO_HOST;
 
 /// Limit on explained features per alert.
 pub const REASONS: usize = 5;
@@ -93,6 +96,9 @@ pub struct Alert {
     pub resembles: Option<String<32>>,
     /// Version of the release that raised it.
     pub release: u64,
+    /// What host and peers are: addresses or pseudonyms. Messages append it, so serde skips it.
+    #[serde(skip)]
+    pub addresses: AddressForm,
     /// Rows that raised the evidence most, in plain units and order of arrival; without addresses. Messages append them
     /// after the postcard body, so serde skips them.
     #[serde(skip)]
@@ -126,8 +132,12 @@ impl SiteAlert {
     }
 }
 
-/// The host of these alerts: 0.0.0.0.
-pub const NO_HOST: Address = Address::from_v4([0; 4]);
+impl Alert {
+    /// One of its addresses, in the form that it has.
+    pub const fn named(&self, address: Address) -> Host {
+        Host { address, form: self.addresses }
+    }
+}
 
 #[cfg(feature = "alloc")]
 impl Alert {

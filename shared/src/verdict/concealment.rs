@@ -6,6 +6,7 @@
 use crate::context::irregular::Notice;
 use crate::packet::Concealment;
 use crate::units::{Address, Timestamp};
+use crate::verdict::addresses::AddressForm;
 use crate::verdict::alert::{Alert, AlertState, PEERS, Peer, Role};
 use crate::verdict::tracker::EPISODE_TIMEOUT;
 use heapless::Vec;
@@ -155,6 +156,7 @@ impl Episode {
             reasons: Vec::new(),
             resembles: self.kind.name().try_into().ok(),
             release,
+            addresses: AddressForm::Plain,
             rows: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! Feature vector → score → tail probability → evidence → alert.
 
+pub mod addresses;
 pub mod alert;
 #[cfg(feature = "alloc")]
 mod alert_rows;

@@ -4,6 +4,7 @@
 //! `flows` counts what the condition is about, and its peers are the hosts that contributed most, where they are known.
 
 use crate::units::{Address, Nanos, Timestamp};
+use crate::verdict::addresses::AddressForm;
 use crate::verdict::alert::{Alert, AlertState, NO_HOST, PEERS, Peer, Role, SiteAlert};
 use crate::verdict::episodes::{EPISODE_TIMEOUT, UPDATE_INTERVAL};
 use crate::verdict::evidence::count_peer;
@@ -93,6 +94,7 @@ impl SiteEpisode {
             reasons: Vec::new(),
             resembles: self.condition.name().try_into().ok(),
             release,
+            addresses: AddressForm::Plain,
             rows: Vec::new(),
         });
     }

@@ -49,7 +49,7 @@ impl Summary<'_> {
             }
         }
         let Some((first, others)) = alert.peers.split_first() else { return Ok(()) };
-        write!(f, ", mostly of {}", first.address)?;
+        write!(f, ", mostly of {}", alert.named(first.address))?;
         if others.is_empty() { Ok(()) } else { write!(f, " and at least {} more", others.len()) }
     }
 }
@@ -61,7 +61,7 @@ impl fmt::Display for Summary<'_> {
         if let Some(kind) = Concealment::of(alert) {
             return hidden_ports(alert, kind, f);
         }
-        let (host, flows, since) = (alert.host, alert.flows, Utc(alert.since.as_secs()));
+        let (host, flows, since) = (alert.named(alert.host), alert.flows, Utc(alert.since.as_secs()));
         let s = if flows == 1 { "" } else { "s" };
         if let Some(condition) = SiteAlert::of(alert) {
             return self.site(f, condition);
@@ -77,7 +77,7 @@ impl fmt::Display for Summary<'_> {
             Grouped(u64::from(alert.odd_flows))
         )?;
         if let Some((first, others)) = alert.peers.split_first() {
-            write!(f, ", mostly {preposition} {}", first.address)?;
+            write!(f, ", mostly {preposition} {}", alert.named(first.address))?;
             match others.len() {
                 0 => {}
                 // An alert names at most PEERS peers; there may be more.
@@ -109,9 +109,12 @@ fn hidden_ports(alert: &Alert, kind: Concealment, f: &mut fmt::Formatter<'_>) ->
     };
     let s = if alert.flows == 1 { "" } else { "s" };
     let (packets, since) = (Grouped(u64::from(alert.flows)), Utc(alert.since.as_secs()));
-    write!(f, "{} {verb} {packets} packet{s} {how} since {since} UTC", alert.host)?;
+    write!(f, "{} {verb} {packets} packet{s} {how} since {since} UTC", alert.named(alert.host))?;
     match alert.peers.last() {
-        Some(peer) => write!(f, ", most recently {preposition} {}; this can hide ports from a detector", peer.address),
+        Some(peer) => {
+            let peer = alert.named(peer.address);
+            write!(f, ", most recently {preposition} {peer}; this can hide ports from a detector")
+        }
         None => f.write_str("; this can hide ports from a detector"),
     }
 }
@@ -120,6 +123,7 @@ fn hidden_ports(alert: &Alert, kind: Concealment, f: &mut fmt::Formatter<'_>) ->
 mod tests {
     use super::*;
     use crate::units::{Address, Timestamp};
+    use crate::verdict::addresses::AddressForm;
     use crate::verdict::alert::{AlertState, NO_HOST, Peer};
     use heapless::Vec;
     use std::string::ToString;
@@ -143,6 +147,7 @@ mod tests {
             reasons: Vec::new(),
             resembles: "telnet-spread".try_into().ok(),
             release: 1,
+            addresses: AddressForm::Plain,
             rows: Vec::new(),
         }
     }
@@ -169,6 +174,14 @@ mod tests {
         let hostile = Summary { alert: &many, kind: Some("\u{1b}[2J\nALERT") }.to_string();
         assert!(hostile.ends_with("looks like ?[2J?ALERT"));
         assert!(alert(Role::Target, 0).summary().to_string().contains("9 anomalous, busiest port 23;"));
+    }
+
+    #[test]
+    fn a_summary_shows_pseudonyms_as_such() {
+        let hidden = Alert { addresses: AddressForm::Hidden, ..alert(Role::Source, 1) };
+        let text = hidden.summary().to_string();
+        assert!(text.starts_with("h-00000000000000000000ffff0a000009 started"), "{text}");
+        assert!(text.contains("mostly to h-00000000000000000000ffffc0000201,"), "{text}");
     }
 
     #[test]

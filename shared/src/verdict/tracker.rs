@@ -5,6 +5,7 @@ mod room;
 use crate::context::doorkeeper::Doorkeeper;
 use crate::flow::lru::{LruTable, Slot};
 use crate::units::{Address, Timestamp};
+use crate::verdict::addresses::AddressForm;
 use crate::verdict::alert::{ALERT_ROWS, Alert, AlertState, Role, SiteAlert};
 use crate::verdict::alert_rows::{AlertRows, Rise};
 use crate::verdict::calibration::Calibration;
@@ -381,6 +382,7 @@ impl EvidenceTracker {
             reasons,
             resembles,
             release: policy.release,
+            addresses: AddressForm::Plain,
             rows,
         });
     }

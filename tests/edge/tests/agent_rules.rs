@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of the agent in data-flow order, as `agent/src/lib.rs` lists them: each may import those before it, and itself.
-const ORDER: [&str; 32] = [
+const ORDER: [&str; 33] = [
     "clock",
     "log",
     "random",
@@ -29,6 +29,7 @@ const ORDER: [&str; 32] = [
     "budget",
     "identity",
     "config",
+    "privacy",
     "update",
     "engines",
     "release_file",

@@ -34,6 +34,8 @@ pub enum AuditAction {
     Release,
     /// An agent was removed with everything that it sent.
     ForgetAgent,
+    /// The data of a host was removed.
+    ForgetHost,
     /// An agent was assigned to a group, or back to the one that it reports.
     AssignGroup,
     /// The limits of the store changed.
@@ -64,6 +66,7 @@ impl AuditAction {
             Self::Retrain => "retrain",
             Self::Release => "release",
             Self::ForgetAgent => "forget-agent",
+            Self::ForgetHost => "forget-host",
             Self::AssignGroup => "assign-group",
             Self::Limits => "limits",
             Self::CreateToken => "create-token",
@@ -128,6 +131,11 @@ impl AuditEntry {
     /// The removal of an agent.
     pub fn forgot(agent: &str, who: &str, at_s: u64) -> Self {
         Self::new(AuditAction::ForgetAgent, agent, "", who, at_s)
+    }
+
+    /// The removal of a host's data. The entry does not name the host: it outlasts the data.
+    pub fn forgot_host(scope: &str, removed: impl Display, who: &str, at_s: u64) -> Self {
+        Self::new(AuditAction::ForgetHost, &format!("a host of {scope}"), &removed.to_string(), who, at_s)
     }
 
     /// An agent's group; `None`: the one that it reports.

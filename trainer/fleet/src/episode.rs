@@ -1,6 +1,6 @@
 //! Alert messages of an episode, in any order → one record; labels and attack classes of episodes.
 
-use lapwing_shared::messages::{Alert, AlertState, Role};
+use lapwing_shared::messages::{AddressForm, Alert, AlertState, Host, Role};
 use lapwing_shared::units::{Address, Timestamp};
 use lapwing_shared::verdict::summary::Summary;
 use serde::Serialize;
@@ -65,6 +65,8 @@ pub struct EpisodeRecord {
     pub state: AlertState,
     /// Host that the evidence concerns.
     pub host: Address,
+    /// What the host is: an address or a pseudonym.
+    pub addresses: AddressForm,
     /// Role of the host.
     pub role: Role,
     /// Start, by the newest message.
@@ -104,6 +106,7 @@ impl EpisodeRecord {
             newest: key,
             state: alert.state,
             host: alert.host,
+            addresses: alert.addresses,
             role: alert.role,
             since: alert.since,
             at: alert.at,
@@ -136,12 +139,18 @@ impl EpisodeRecord {
         }
         self.newest = key;
         (self.state, self.host, self.role) = (alert.state, alert.host, alert.role);
+        self.addresses = alert.addresses;
         (self.since, self.at) = (alert.since, alert.at);
         (self.peak_nats, self.limit_nats) = (alert.peak_nats.into(), alert.limit_nats.into());
         (self.flows, self.odd_flows, self.service_port) = (alert.flows, alert.odd_flows, alert.service_port);
         self.resembles = alert.resembles.as_ref().map(ToString::to_string);
         self.release = alert.release;
         true
+    }
+
+    /// The host as people see it: an address, or a pseudonym that is marked as such.
+    pub const fn shown_host(&self) -> Host {
+        Host { address: self.host, form: self.addresses }
     }
 
     /// True until its newest message closes it.
@@ -228,6 +237,7 @@ mod tests {
             reasons: heapless_vec(),
             resembles: None,
             release: 3,
+            addresses: AddressForm::Plain,
             rows: heapless_vec(),
         }
     }

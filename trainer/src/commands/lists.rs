@@ -235,7 +235,7 @@ pub(crate) fn alerts(store: &StoreUrl, args: &AlertsArgs) -> anyhow::Result<()> 
     );
     for line in &alerts {
         let Episode { agent, number: episode, record, label, .. } = line;
-        let (state, role, host) = (line.state(), line.role(), record.host.to_string());
+        let (state, role, host) = (line.state(), line.role(), record.shown_host().to_string());
         let (peak_nats, flows) = (record.peak_nats, record.flows);
         let (class, label) = (attack_class(line), label.map_or("-", Label::as_str));
         print_line!(
@@ -268,6 +268,10 @@ struct AlertLine<'a> {
     agent: &'a str,
     episode: u64,
     state: &'static str,
+    /// What the host is: `plain` for an address, `pseudonym`, or `none` for a pseudonym that nobody can resolve.
+    addresses: &'static str,
+    /// Identifier of the key of a pseudonym.
+    address_key: Option<String>,
     host: String,
     role: &'static str,
     since_s: u64,
@@ -293,7 +297,9 @@ impl<'a> AlertLine<'a> {
             agent: &episode.agent,
             episode: episode.number,
             state: episode.state(),
-            host: record.host.to_string(),
+            addresses: record.addresses.name(),
+            address_key: record.addresses.key().map(|key| key.to_string()),
+            host: record.shown_host().to_string(),
             role: episode.role(),
             since_s: record.since.as_secs(),
             at_s: record.at.as_secs(),

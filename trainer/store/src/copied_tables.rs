@@ -156,6 +156,7 @@ pub(crate) static TABLES: [Table; 21] = [
                 "label",
                 "labelled_by",
                 "labelled_s",
+                "address_key",
             ],
         )
     },

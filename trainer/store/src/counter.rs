@@ -33,6 +33,8 @@ pub enum Counter {
     BatchesRejected,
     /// Agents that an operator removed.
     AgentsForgotten,
+    /// Hosts whose data an operator removed.
+    HostsForgotten,
     /// Silent agents with few messages, removed to make room for new ones.
     AgentsEvicted,
     /// Versions up to this one may be in use although the store does not list them: it was restored from a backup.
@@ -62,6 +64,7 @@ impl Counter {
             Self::NumbersRejected => "numbers-rejected",
             Self::BatchesRejected => "batches-rejected",
             Self::AgentsForgotten => "agents-forgotten",
+            Self::HostsForgotten => "hosts-forgotten",
             Self::AgentsEvicted => "agents-evicted",
             Self::ReleaseVersionFloor => "release-version-floor",
             Self::SegmentChanges => "segment-changes",

@@ -4,12 +4,9 @@ use crate::rows::{
     AgentCount, AgentRow, AgentsOfGroup, DayCount, EpisodeExtent, EpisodeMessage, EpisodeSpan, GroupRows, StoredAgent,
     StoredBatch, StoredUpdate,
 };
-use lapwing_fleet::{
-    AgentState, AuditHead, AuditRecord, Classification, Episode, EpisodeRecord, HeldRelease, HeldState, Job, JobState,
-    Label, MessageKey, Release,
-};
-use lapwing_shared::messages::{Alert, AlertState, Body, Health, Message, Role, Status};
-use lapwing_shared::units::{Address, NANOS_PER_SECOND, Timestamp};
+use lapwing_fleet::{AgentState, AuditHead, AuditRecord, HeldRelease, HeldState, Job, JobState, Release};
+use lapwing_shared::messages::{Body, Health, Message, Status};
+use lapwing_shared::units::{NANOS_PER_SECOND, Timestamp};
 use lapwing_shared::verdict::tracker::UPDATE_INTERVAL;
 use std::path::PathBuf;
 
@@ -173,80 +170,6 @@ pub(crate) fn decode_health(payload: Option<Vec<u8>>) -> Option<Box<Health>> {
     match Message::decode(&payload?).ok()?.body {
         Body::Health(health) => Some(Box::new(health)),
         _ => None,
-    }
-}
-
-fn decode_alert(payload: Option<Vec<u8>>) -> Option<Box<Alert>> {
-    match Message::decode(&payload?).ok()?.body {
-        Body::Alert(alert) => Some(Box::new(alert)),
-        _ => None,
-    }
-}
-
-/// Columns that [`record`] reads, in this order.
-pub(crate) const RECORD: &str = "e.run, e.number, e.state, e.host, e.role, e.since_ns, e.at_ns, e.peak_nats, \
-     e.limit_nats, e.flows, e.odd_flows, e.service_port, e.resembles, e.release, e.first_ns, e.last_ns, e.open_ns, \
-     e.closed_ns, e.highest_limit_nats";
-/// Number of columns of [`RECORD`].
-pub(crate) const RECORD_COLUMNS: usize = 19;
-
-/// The record in the first columns of a row.
-pub(crate) fn record<R: Fields>(row: &R) -> Result<EpisodeRecord, R::Error> {
-    let at = |column| row.integer(column).map(time);
-    let at_or_null = |column| row.integer_or_null(column).map(|at| at.map(time));
-    let host = row.bytes(3)?.try_into().map_err(|_| R::invalid(3, "an address of 16 bytes"))?;
-    Ok(EpisodeRecord {
-        newest: MessageKey { run: row.unsigned(0)?, number: row.unsigned(1)? },
-        state: alert_state(row.integer(2)?),
-        host: Address(host),
-        role: if row.integer(4)? == i64::from(Role::Source as u8) { Role::Source } else { Role::Target },
-        since: at(5)?,
-        at: at(6)?,
-        peak_nats: row.real(7)?,
-        limit_nats: row.real(8)?,
-        flows: row.small(9)?,
-        odd_flows: row.small(10)?,
-        service_port: row.small(11)?,
-        resembles: row.text_or_null(12)?,
-        release: row.unsigned(13)?,
-        first: at(14)?,
-        last: at(15)?,
-        open_at: at_or_null(16)?,
-        closed_at: at_or_null(17)?,
-        highest_limit_nats: row.real(18)?,
-    })
-}
-
-/// Columns that [`episode`] reads after those of [`RECORD`], and the row id.
-pub(crate) const EPISODE: &str = "e.episode, agents.name, e.class, e.class_probability, e.class_rows, e.label, \
-     e.labelled_by, alerts.payload, e.id";
-/// Position of the row id after the columns of [`RECORD`] and [`EPISODE`].
-#[cfg(feature = "postgres")]
-pub(crate) const EPISODE_ID: usize = RECORD_COLUMNS + 8;
-
-/// A row of [`RECORD`] and [`EPISODE`], with its message decoded.
-pub(crate) fn episode<R: Fields>(row: &R) -> Result<Episode, R::Error> {
-    let next = |column: usize| RECORD_COLUMNS + column;
-    let probability = row.real_or_null(next(3))?;
-    let rows = row.integer_or_null(next(4))?.and_then(|rows| u32::try_from(rows).ok()).unwrap_or(0);
-    let class = row.text_or_null(next(2))?.map(|class| Classification { class, probability, rows });
-    Ok(Episode {
-        agent: row.text(next(1))?,
-        number: row.unsigned(next(0))?,
-        record: record(row)?,
-        class,
-        label: row.text_or_null(next(5))?.as_deref().and_then(Label::parse),
-        labelled_by: row.text_or_null(next(6))?,
-        message: decode_alert(row.bytes_or_null(next(7))?),
-    })
-}
-
-/// State of an alert message by its stored number.
-pub(crate) fn alert_state(number: i64) -> AlertState {
-    match number {
-        0 => AlertState::Opened,
-        1 => AlertState::Updated,
-        _ => AlertState::Closed,
     }
 }
 

@@ -13,10 +13,12 @@ mod copied_tables;
 mod copy;
 mod counter;
 mod episode_features;
+mod episode_fields;
 mod episode_walk;
 mod error;
 mod expiry;
 mod fields;
+mod host_data;
 mod identity_rows;
 mod renewal_rows;
 #[cfg(feature = "postgres")]
@@ -54,6 +56,7 @@ pub use compactor::{Compaction, Compactor, REMOVED_FILES_KEPT_S, Step};
 pub use copy::{Copied, CopyStep, StoreCopy};
 pub use counter::Counter;
 pub use error::StoreError;
+pub use host_data::{HostData, HostFilter};
 pub use identity_rows::MAX_TOKENS;
 pub use lapwing_fleet::{
     AgentState, AuditCheck, AuditRecord, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label,

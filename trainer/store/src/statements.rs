@@ -1,8 +1,7 @@
 //! Statements that both databases accept. Parameters are `?1`, `?2`, … in the order of their first use.
 
-use crate::fields::{
-    AGENT, AGENT_ROW, AUDIT_RECORD, BATCH, EPISODE, EPISODE_MESSAGE, HELD, RECORD, RELEASE, SPAN, UPDATE,
-};
+use crate::episode_fields::{EPISODE, RECORD};
+use crate::fields::{AGENT, AGENT_ROW, AUDIT_RECORD, BATCH, EPISODE_MESSAGE, HELD, RELEASE, SPAN, UPDATE};
 use crate::segment_fields::SEGMENT;
 use std::sync::LazyLock;
 
@@ -18,6 +17,10 @@ macro_rules! statements {
         $($(#[$doc])* pub(crate) static $name: LazyLock<String> = LazyLock::new(|| format!($($text),+));)*
     };
 }
+
+/// Agents of a [`crate::HostFilter`]: with the name ?1 and in the group ?2, unless these are NULL.
+const AGENTS_OF_HOST: &str = "SELECT id FROM agents WHERE (CAST(?1 AS TEXT) IS NULL OR name = ?1) \
+                              AND (CAST(?2 AS TEXT) IS NULL OR group_name = ?2)";
 
 statements! {
     AGENTS = "SELECT {AGENT} FROM agents ORDER BY name";
@@ -45,6 +48,10 @@ statements! {
     DAY_OF_AGENT = "SELECT d.day, agents.name, d.episodes FROM episode_days AS d \
                     JOIN agents ON agents.id = d.agent WHERE d.day = ?1 AND d.agent = ?2";
     NEWEST_DAY = "SELECT max(day) FROM episode_days";
+
+    EPISODES_OF_HOST = "SELECT agent, episode, CASE WHEN label IS NULL THEN 0 ELSE 1 END FROM episodes AS e \
+                        WHERE agent IN ({AGENTS_OF_HOST}) AND host = ?3 \
+                        AND (CASE WHEN address_key IS NULL THEN 0 ELSE 1 END) = CAST(?4 AS BIGINT) ORDER BY agent, episode";
 
     UNCLASSIFIED = "SELECT {SPAN} WHERE e.to_classify > 0 ORDER BY e.id LIMIT ?1";
     CLASSIFY = "UPDATE episodes SET class = ?1, class_probability = ?2, class_rows = ?3, class_model = ?4, \
@@ -165,6 +172,14 @@ statements! {
 /// Agents that `condition` selects.
 pub(crate) fn select_agent(condition: &str) -> String {
     format!("SELECT {AGENT}, {AGENT_ROW} FROM agents WHERE {condition}")
+}
+
+/// Alert messages after row ?4 whose payload contains the bytes ?3, which `contains` finds.
+pub(crate) fn mentions(contains: &str) -> String {
+    format!(
+        "SELECT id, received_s, agent, episode, payload FROM alerts WHERE agent IN ({AGENTS_OF_HOST}) AND {contains} \
+         AND id > ?4 ORDER BY id LIMIT ?5"
+    )
 }
 
 /// Whole episodes that `condition` selects, each with its newest message, which `join` finds.

@@ -8,6 +8,7 @@ mod audit;
 mod copies;
 mod episodes;
 mod groups;
+mod hosts;
 mod identities;
 mod renewals;
 mod roots;
@@ -19,6 +20,7 @@ pub use audit::Audit;
 pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
+pub use hosts::Hosts;
 pub use identities::{Identities, IdentityFilter};
 pub use renewals::{RenewalRow, Renewals};
 pub use roots::{RootDocuments, StoredRoot};
@@ -367,6 +369,7 @@ pub trait Handle:
     + Episodes
     + Groups
     + HeldReleases
+    + Hosts
     + Identities
     + Jobs
     + Leases

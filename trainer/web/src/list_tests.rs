@@ -145,3 +145,38 @@ fn identities_are_listed_in_pages_and_ending_certificates_are_warned_of() {
     assert!(metrics.contains("\nlapwing_trainer_identities_ending 1\n"), "{metrics}");
     stage.end();
 }
+
+#[test]
+fn pages_and_api_show_pseudonyms_as_such_with_their_key() {
+    use lapwing_shared::messages::{Body, Peer};
+    use lapwing_shared::privacy::{AddressKey, Protection};
+    use lapwing_shared::units::Address;
+    let key = AddressKey::new([7; 32]);
+    let protected = |number: u64, protection: Option<&Protection>| {
+        let mut message = alert(1, number, number, AlertState::Opened, (10, 20));
+        let Body::Alert(content) = &mut message.body else { unreachable!() };
+        content.peers.push(Peer { address: Address::from_v4([192, 0, 2, 1]), flows: 3 }).unwrap();
+        protection.map(|protection| protection.protect(content));
+        received("gw-1", &message)
+    };
+    let (named, hidden) = (Protection::pseudonyms(key.clone()), Protection::hidden(AddressKey::new([8; 32])));
+    let stage = Stage::new(&[protected(1, None), protected(2, Some(&named)), protected(3, Some(&hidden))]);
+    let list = stage.json("/api/v1/alerts");
+    let of =
+        |episode: &str| list["alerts"].as_array().unwrap().iter().find(|alert| alert["episode"] == episode).unwrap();
+    let id = key.id().to_string();
+    for (episode, addresses, address_key, prefix) in
+        [("1", "plain", None, "10.0.0.9"), ("2", "pseudonym", Some(id.as_str()), "p-"), ("3", "none", None, "h-")]
+    {
+        let alert = of(episode);
+        assert_eq!((alert["addresses"].as_str(), alert["address_key"].as_str()), (Some(addresses), address_key));
+        assert!(alert["host"].as_str().unwrap().starts_with(prefix), "{alert}");
+        let is_plain = alert.to_string().contains("192.0.2.1");
+        assert_eq!(is_plain, episode == "1", "{alert}");
+    }
+    let page = stage.page("/alerts/gw-1/2");
+    assert!(page.contains(&format!("pseudonyms of key {id}")) && !page.contains("192.0.2.1"), "{page}");
+    assert!(stage.page("/alerts/gw-1/3").contains("which nobody can resolve"));
+    assert!(!stage.page("/alerts/gw-1/1").contains("pseudonym"));
+    stage.end();
+}

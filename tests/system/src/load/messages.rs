@@ -3,7 +3,7 @@
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::messages::topics::Kind;
 use lapwing_shared::messages::{
-    Alert, AlertState, Body, MESSAGE_BYTES, Message, Peer, Reason, Role, RowHosts, SampleRow, Samples,
+    AddressForm, Alert, AlertState, Body, MESSAGE_BYTES, Message, Peer, Reason, Role, RowHosts, SampleRow, Samples,
 };
 use lapwing_shared::units::{Address, Timestamp};
 
@@ -73,6 +73,7 @@ fn alert(agent: u32) -> Body {
         service_port: 23,
         reasons: (0..5).map(|_| reason).collect(),
         resembles: None,
+        addresses: AddressForm::Plain,
         rows: heapless::Vec::new(),
         release: 3,
     })

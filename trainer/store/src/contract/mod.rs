@@ -9,6 +9,7 @@ pub mod copies;
 pub mod episodes;
 pub mod floods;
 pub mod groups;
+pub mod hosts;
 pub mod identities;
 pub mod renewals;
 pub mod jobs;
@@ -106,6 +107,9 @@ macro_rules! contract_tests {
             groups::an_agent_is_in_the_group_that_it_reports_unless_an_operator_assigns_another,
             groups::rows_are_counted_for_the_group_in_which_their_agent_was,
             groups::training_rows_of_a_group_are_those_of_its_agents,
+            hosts::pseudonyms_are_stored_with_their_key_and_shown_as_such,
+            hosts::forgetting_a_host_removes_its_episodes_and_its_address_from_other_alerts,
+            hosts::forgetting_is_limited_to_a_group_and_to_the_form_of_the_address,
             identities::a_token_is_used_once_for_each_key,
             identities::an_operator_accepts_revokes_and_renames_what_a_list_showed,
             identities::a_token_replaces_the_key_of_its_name,

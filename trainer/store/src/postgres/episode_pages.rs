@@ -2,8 +2,9 @@
 
 use super::agents::agent_id;
 use super::session::{Queried, Session};
+use crate::episode_fields::{EPISODE_ID, episode};
 use crate::episode_walk::EpisodeWalk;
-use crate::fields::{self, EPISODE_ID, Fields};
+use crate::fields::{self, Fields};
 use crate::query::Dialect;
 use crate::rows::{EpisodeFilter, EpisodePage};
 use crate::statements::{START_OF_EPISODE, select_episodes};
@@ -29,7 +30,7 @@ pub(super) fn episode_page(session: &mut Session, filter: &EpisodeFilter) -> Que
         Some(id) => session.row(&START_OF_EPISODE, &[&id], |row| row.integer(0))?,
     };
     let rows = walk.page(start, |query| session.rows(&query.text, &query.parameters(), fields::numbers))?;
-    let read = |row: &Row| Ok((row.integer(EPISODE_ID)?, fields::episode(row)?));
+    let read = |row: &Row| Ok((row.integer(EPISODE_ID)?, episode(row)?));
     let text = select_episodes(MESSAGE, "e.id = ANY(?1)");
     let mut found: HashMap<i64, Episode> = session.rows(&text, &[&rows.ids], read)?.into_iter().collect();
     Ok(EpisodePage { episodes: rows.ids.iter().filter_map(|id| found.remove(id)).collect(), next: rows.next })

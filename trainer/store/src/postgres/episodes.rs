@@ -5,6 +5,7 @@ use super::agents::agent_id;
 use super::episode_pages::{MESSAGE, episode_page};
 use super::fields::searched;
 use super::session::Values;
+use crate::episode_fields::episode;
 use crate::error::StoreError;
 use crate::fields::{self, Fields, day_of};
 use crate::received::stored_ns;
@@ -31,7 +32,7 @@ impl Episodes for PostgresHandle {
         self.snapshot(|session| {
             let Some(agent) = agent_id(session, agent)? else { return Ok(None) };
             let text = select_episodes(MESSAGE, "e.agent = ?1 AND e.episode = ?2");
-            let Some(episode) = session.row(&text, &[&agent, &number], fields::episode)? else { return Ok(None) };
+            let Some(episode) = session.row(&text, &[&agent, &number], episode)? else { return Ok(None) };
             let messages = session.rows(&MESSAGES_OF_EPISODE, &[&agent, &number, &limit], fields::episode_message)?;
             Ok(Some((episode, messages)))
         })

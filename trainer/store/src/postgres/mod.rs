@@ -27,6 +27,7 @@ mod fields;
 mod forget;
 mod groups;
 mod held;
+mod hosts;
 mod identities;
 mod renewals;
 mod ingest;

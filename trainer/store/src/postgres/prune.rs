@@ -16,6 +16,7 @@ use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::expiry::AT_ONCE;
 use crate::fields::day_of;
+use crate::host_data::HostEpisodes;
 use crate::shares::{kept, level};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,6 +87,23 @@ pub(super) fn expire(connection: &mut Connection, before_s: i64, now_s: i64) -> 
         partitions::drop_empty(connection, now_s)?;
     }
     Ok(removed == AT_ONCE.unsigned_abs())
+}
+
+/// Removes episodes of agents, which the transaction has locked, with their messages. Returns the number of messages and the
+/// changes of the counters.
+pub(super) fn remove_episodes(session: &mut Session, episodes: &HostEpisodes) -> Queried<(u64, Tally)> {
+    let mut pruning = Pruning { sizes: Sizes::default(), tally: Tally::default(), changed: BTreeMap::new() };
+    let mut messages = 0;
+    for (agent, episodes) in episodes {
+        let episodes: Vec<i64> = episodes.iter().copied().collect();
+        let text = "DELETE FROM alerts WHERE agent = $1 AND episode = ANY($2)";
+        let alerts = session.execute(text, &[agent, &episodes])?;
+        pruning.removed(*agent, Sizes { alerts: alerts.cast_signed(), ..Sizes::default() });
+        pruning.remove_empty(session, *agent, &episodes)?;
+        messages += alerts;
+    }
+    pruning.write_sizes(session)?;
+    Ok((messages, pruning.tally))
 }
 
 /// Sizes within the transaction, and what it has deleted.
@@ -280,6 +298,11 @@ impl Pruning {
 
     /// Writes the sizes by agent and the counters.
     fn finish(self, session: &mut Session) -> Queried<()> {
+        self.write_sizes(session)?;
+        self.tally.write(session)
+    }
+
+    fn write_sizes(&self, session: &mut Session) -> Queried<()> {
         let column = |of: fn(&(Sizes, i64)) -> i64| self.changed.values().map(of).collect::<Vec<_>>();
         let agents: Vec<i64> = self.changed.keys().copied().collect();
         let query = "UPDATE agents SET stored_sample_bytes = stored_sample_bytes - m.bytes, \
@@ -298,7 +321,7 @@ impl Pruning {
                 &column(|(_, open)| *open),
             ],
         )?;
-        self.tally.write(session)
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0007_distrusted_rows.sql"),
     include_str!("../../migrations/postgres/0008_renewals.sql"),
     include_str!("../../migrations/postgres/0009_root_documents.sql"),
+    include_str!("../../migrations/postgres/0010_address_forms.sql"),
 ];
 
 /// Newest schema version.

@@ -24,7 +24,7 @@ pub(super) struct WriterCache {
     pub(super) totals: Totals,
     /// Sizes by agent.
     pub(super) usage: HashMap<i64, Totals>,
-    /// Value of [`Counter::AgentsForgotten`] when it was loaded: another process removes agents from the file.
+    /// Value of [`forgotten`] when it was loaded.
     pub(super) forgotten: u64,
     /// Value of [`Counter::SegmentChanges`] when the sizes were loaded.
     segment_changes: u64,
@@ -40,6 +40,11 @@ const MESSAGE_USAGE: [&str; 2] = [
     "SELECT agent, 0, 0, count(*), 0 FROM alerts GROUP BY agent",
     "SELECT agent, 0, 0, 0, count(*) FROM updates GROUP BY agent",
 ];
+
+/// Agents and hosts that were removed: another process does that.
+pub(super) fn forgotten(connection: &Connection) -> rusqlite::Result<u64> {
+    Ok(counters::read(connection, Counter::AgentsForgotten)? + counters::read(connection, Counter::HostsForgotten)?)
+}
 
 impl WriterCache {
     /// Loads the cache from the file.
@@ -57,7 +62,7 @@ impl WriterCache {
         let pairs = schemas.query_map([], |row| Ok((row.get::<_, [u8; 32]>(1)?, row.get(0)?)))?;
         cache.schemas = pairs.collect::<rusqlite::Result<_>>()?;
         cache.load_usage(connection)?;
-        cache.forgotten = counters::read(connection, Counter::AgentsForgotten)?;
+        cache.forgotten = forgotten(connection)?;
         Ok(cache)
     }
 

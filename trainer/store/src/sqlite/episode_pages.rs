@@ -1,6 +1,7 @@
 //! Filters → pages of episodes, newest message first.
 
 use super::SqliteHandle;
+use crate::episode_fields;
 use crate::episode_walk::EpisodeWalk;
 use crate::error::StoreError;
 use crate::fields::{self, day_of};
@@ -33,7 +34,9 @@ impl Episodes for SqliteHandle {
             let Some(agent) = self.agent_id(agent)? else { return Ok(None) };
             let number = number.cast_signed();
             let text = select_episodes(MESSAGE, "e.agent = ?1 AND e.episode = ?2");
-            let Some(episode) = self.row(&text, (agent, number), |row| fields::episode(row))? else { return Ok(None) };
+            let Some(episode) = self.row(&text, (agent, number), |row| episode_fields::episode(row))? else {
+                return Ok(None);
+            };
             let messages =
                 self.rows(&MESSAGES_OF_EPISODE, (agent, number, limit), |row| fields::episode_message(row))?;
             Ok(Some((episode, messages)))
@@ -92,7 +95,7 @@ impl SqliteHandle {
         let text = select_episodes(MESSAGE, "e.id = ?1");
         let mut episodes = Vec::with_capacity(rows.ids.len());
         for id in rows.ids {
-            episodes.extend(self.row(&text, [id], |row| fields::episode(row))?);
+            episodes.extend(self.row(&text, [id], |row| episode_fields::episode(row))?);
         }
         Ok(EpisodePage { episodes, next: rows.next })
     }

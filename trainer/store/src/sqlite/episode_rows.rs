@@ -1,7 +1,8 @@
 //! Alert messages → rows of the table of episodes; rows → typed episodes.
 
 use super::write::BatchWriter;
-use crate::fields::{RECORD, RECORD_COLUMNS, day_of, record};
+use crate::episode_fields::{RECORD, RECORD_COLUMNS, record};
+use crate::fields::day_of;
 use crate::received::{Received, stored_ns};
 use lapwing_fleet::{EpisodeRecord, MessageKey};
 use lapwing_shared::messages::Alert;
@@ -11,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 use std::collections::BTreeSet;
 
 /// Parameters that [`bind_record`] binds.
-const BOUND: usize = 22;
+const BOUND: usize = 23;
 
 /// Binds the first [`BOUND`] parameters of a statement that writes an episode: the row of its newest message, the columns
 /// of its record except the start, and the derived ones.
@@ -44,6 +45,7 @@ fn bind_record(
         record.is_open(),
         record.shown_class(class),
         needs_class(record),
+        record.addresses.code(),
     ];
     debug_assert_eq!(values.len(), BOUND);
     (1..).zip(values).try_for_each(|(index, value)| statement.raw_bind_parameter(index, value))
@@ -96,9 +98,9 @@ impl BatchWriter<'_> {
     ) -> rusqlite::Result<()> {
         let text = "INSERT INTO episodes (message, run, number, state, host, role, at_ns, peak_nats, limit_nats, flows, \
                     odd_flows, service_port, resembles, release, first_ns, last_ns, open_ns, closed_ns, \
-                    highest_limit_nats, is_open, shown_class, to_classify, agent, episode, since_ns) \
+                    highest_limit_nats, is_open, shown_class, to_classify, address_key, agent, episode, since_ns) \
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-                    ?21, ?22, ?23, ?24, ?25)";
+                    ?21, ?22, ?23, ?24, ?25, ?26)";
         let mut statement = self.transaction.prepare_cached(text)?;
         bind_record(&mut statement, record, message, None)?;
         statement.raw_bind_parameter(BOUND + 1, agent)?;
@@ -121,8 +123,8 @@ impl BatchWriter<'_> {
         let text = "UPDATE episodes SET message = ?1, run = ?2, number = ?3, state = ?4, host = ?5, role = ?6, \
                     at_ns = ?7, peak_nats = ?8, limit_nats = ?9, flows = ?10, odd_flows = ?11, service_port = ?12, \
                     resembles = ?13, release = ?14, first_ns = ?15, last_ns = ?16, open_ns = ?17, closed_ns = ?18, \
-                    highest_limit_nats = ?19, is_open = ?20, shown_class = ?21, to_classify = to_classify + ?22 \
-                    WHERE id = ?23";
+                    highest_limit_nats = ?19, is_open = ?20, shown_class = ?21, to_classify = to_classify + ?22, \
+                    address_key = ?23 WHERE id = ?24";
         let mut statement = self.transaction.prepare_cached(text)?;
         bind_record(&mut statement, record, message, stored.class.as_deref())?;
         statement.raw_bind_parameter(BOUND + 1, stored.id)?;

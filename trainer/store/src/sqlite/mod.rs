@@ -22,6 +22,7 @@ mod forget;
 mod groups;
 mod handle;
 mod held;
+mod hosts;
 mod identities;
 mod renewals;
 mod insert;

@@ -137,3 +137,37 @@ fn a_newer_release_supersedes_one_that_waits_and_decisions_are_final() {
     }
     assert_eq!(handle.held_releases("home", 1_000).unwrap().len(), 100);
 }
+
+#[test]
+fn a_forgotten_host_is_in_no_byte_of_the_files() {
+    use crate::testing::{alert, received};
+    use crate::{HostFilter, Store};
+    use lapwing_shared::messages::{AlertState, Body, Peer};
+    use lapwing_shared::units::Address;
+    let folder = Folder::new();
+    let host = Address::from_v4([10, 0, 0, 9]);
+    let contains = |ending: &str| {
+        let mut name = folder.store().into_os_string();
+        name.push(ending);
+        let bytes = std::fs::read(name).unwrap_or_default();
+        bytes.windows(host.0.len()).any(|window| window == host.0)
+    };
+    let mut store = Store::open(folder.store(), Limits::default()).unwrap();
+    for number in 1..200 {
+        let mut message = alert(1, number, number, AlertState::Opened, (1, 2));
+        let Body::Alert(content) = &mut message.body else { unreachable!() };
+        if number % 2 == 0 {
+            content.host = Address::from_v4([10, 0, 0, 8]);
+            content.peers.push(Peer { address: host, flows: 1 }).unwrap();
+        }
+        store.commit(&[received("gw", &message)], 1).unwrap();
+    }
+    assert!(contains("-wal"), "the test can find it");
+    let handle = store.handle().unwrap();
+    let filter = HostFilter { host, is_pseudonym: false, agent: None, group: None };
+    let data = handle.forget_host(&filter, "ann", 2).unwrap();
+    assert_eq!((data.episodes, data.mentions), (100, 99));
+    assert_eq!((contains(""), contains("-wal")), (false, false));
+    store.close().unwrap();
+    assert!(!contains(""));
+}

@@ -8,7 +8,7 @@ use super::cache::WriterCache;
 use super::handle::reject_unfinished;
 use super::progress::{self, RunProgress};
 use super::prune::Pruner;
-use super::{agent_states, counters, forget, groups, schema};
+use super::{agent_states, cache, counters, forget, groups, schema};
 use crate::Limits;
 use crate::committed::{Committed, LISTED_REJECTIONS, MAX_SCHEMAS, Rejection};
 use crate::counter::Counter;
@@ -84,7 +84,7 @@ impl Ingest for SqliteWriter {
     fn commit(&mut self, batch: &[Received], now_s: u64) -> Result<Committed, StoreError> {
         let sql = |error| StoreError::from_sql(&self.path, error);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-        let forgotten = counters::read(&transaction, Counter::AgentsForgotten).map_err(sql)?;
+        let forgotten = cache::forgotten(&transaction).map_err(sql)?;
         if forgotten != self.cache.forgotten {
             self.cache = WriterCache::load(&transaction).map_err(sql)?;
         }

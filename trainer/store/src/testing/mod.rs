@@ -13,7 +13,8 @@ use crate::sqlite::SqliteHandle;
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::features::{FEATURES, SchemaId};
 use lapwing_shared::messages::{
-    Alert, AlertState, Body, MESSAGE_BYTES, Message, Role, RowHosts, SampleRow, Samples, Status, Update, UpdateStep,
+    AddressForm, Alert, AlertState, Body, MESSAGE_BYTES, Message, Role, RowHosts, SampleRow, Samples, Status, Update,
+    UpdateStep,
 };
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::units::{Address, Timestamp};
@@ -141,6 +142,7 @@ pub fn alert(run: u64, number: u64, episode: u64, state: AlertState, span_s: (u6
         reasons: heapless::Vec::new(),
         resembles: None,
         release: 3,
+        addresses: AddressForm::Plain,
         rows: heapless::Vec::new(),
     });
     Message { run, number, sent_s: 0, body }

@@ -139,6 +139,7 @@ fn facts(alert: &AlertView) -> Vec<Fact> {
         ("latest message", format!("{} UTC", when(alert.at_s))),
         ("duration", ago(alert.at_s.saturating_sub(alert.since_s))),
         ("host", format!("{}, as {}", alert.host, alert.role.as_str())),
+        ("addresses", addresses(alert)),
         ("port", if alert.service_port == 0 { "none".into() } else { alert.service_port.to_string() }),
         ("flows", format!("{flows}, {anomalous} anomalous")),
         ("attack type (trainer)", classification(alert)),
@@ -147,6 +148,14 @@ fn facts(alert: &AlertView) -> Vec<Fact> {
         ("episode", alert.episode.clone()),
         ("label", label),
     ]
+}
+
+fn addresses(alert: &AlertView) -> String {
+    match (alert.addresses.as_str(), &alert.address_key) {
+        (_, Some(key)) => format!("pseudonyms of key {key}: run `lapwing-trainer resolve` with it"),
+        ("plain", None) => "plain".into(),
+        (_, None) => "pseudonyms of one run of the agent, which nobody can resolve".into(),
+    }
 }
 
 fn classification(alert: &AlertView) -> String {

@@ -2,7 +2,7 @@
 
 use crate::params::EpisodeState;
 use lapwing_shared::features::schema::SCHEMA;
-use lapwing_shared::messages::{Peer, Reason, Role};
+use lapwing_shared::messages::{Alert, Peer, Reason, Role};
 use lapwing_store::Episode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -28,7 +28,12 @@ pub(crate) struct AlertView {
     pub(crate) named_rows: Option<u32>,
     /// Attack type that the alert resembles, according to the agent's release.
     pub(crate) resembles: Option<String>,
-    /// Host that the evidence is about.
+    /// What host and peers are: `plain` addresses; pseudonyms, which a key resolves; or `none`: pseudonyms of one run of the
+    /// agent, which nobody can resolve.
+    pub(crate) addresses: String,
+    /// Identifier of the key that resolves the pseudonyms; null for others.
+    pub(crate) address_key: Option<String>,
+    /// Host that the evidence is about. Pseudonyms begin with `p-`, those that nobody can resolve with `h-`.
     pub(crate) host: String,
     /// Role of the host in its flows.
     #[schema(inline)]
@@ -92,7 +97,7 @@ impl HostRole {
 /// A peer of the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct PeerView {
-    /// Address.
+    /// Address or pseudonym, as of the host.
     pub(crate) address: String,
     /// Flows with it.
     pub(crate) flows: u32,
@@ -131,7 +136,7 @@ pub(crate) struct ReasonView {
 impl AlertView {
     pub(crate) fn new(episode: &Episode) -> Self {
         let (record, class) = (&episode.record, episode.class.as_ref());
-        let peers = episode.message.iter().flat_map(|alert| &alert.peers);
+        let peers = episode.message.iter().flat_map(|alert| alert.peers.iter().map(|peer| PeerView::new(alert, peer)));
         let reasons = episode.message.iter().flat_map(|alert| &alert.reasons);
         Self {
             agent: episode.agent.clone(),
@@ -142,9 +147,11 @@ impl AlertView {
             named_probability: class.and_then(|class| class.probability),
             named_rows: class.map(|class| class.rows),
             resembles: record.resembles.clone(),
-            host: record.host.to_string(),
+            addresses: record.addresses.name().to_owned(),
+            address_key: record.addresses.key().map(|key| key.to_string()),
+            host: record.shown_host().to_string(),
             role: record.role.into(),
-            peers: peers.map(PeerView::new).collect(),
+            peers: peers.collect(),
             service_port: record.service_port,
             since_s: record.since.as_secs(),
             at_s: record.at.as_secs(),
@@ -162,8 +169,8 @@ impl AlertView {
 }
 
 impl PeerView {
-    fn new(peer: &Peer) -> Self {
-        Self { address: peer.address.to_string(), flows: peer.flows }
+    fn new(alert: &Alert, peer: &Peer) -> Self {
+        Self { address: alert.named(peer.address).to_string(), flows: peer.flows }
     }
 }
 
