@@ -34,7 +34,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
     setup.config.set("ENROLS", "yes");
 
     heading("A gateway with a batch token in its image enrols, and waits for an operator");
-    let mut machine = boot(&setup)?;
+    let machine = boot(&setup)?;
     let waiting = site.identity("waiting")?;
     say(&format!("{} waits, key {}", waiting.name, waiting.fingerprint));
 
