@@ -169,6 +169,7 @@ mod tests {
             path: folder.path().join("list"),
             reload: reload.iter().map(|part| (*part).to_owned()).collect(),
             trainer: "_trainer".into(),
+            readers: Vec::new(),
             store: Store::open(folder.store(), Limits::default()).unwrap().handle().unwrap(),
             must_reload: true,
             problem: Arc::default(),
