@@ -57,7 +57,7 @@ key = \"/etc/rmqtt/lapwing.key\"
 # lapwing-trainer broker-config rmqtt-acl > /etc/rmqtt/plugins/rmqtt-acl.toml
 ";
 
-/// Topics of an agent in one direction; `user` stands for its name.
+/// Topics of an agent in one direction; `user` is its name, or a placeholder.
 fn of_agent(user: &str, is_to_agent: bool) -> Vec<String> {
     let kinds = Kind::ALL.into_iter().filter(|kind| kind.is_to_agent() == is_to_agent);
     kinds.map(|kind| format!("{ROOT}/agent/{user}/{}", kind.as_str())).collect()
@@ -68,7 +68,7 @@ fn releases() -> Vec<String> {
     vec![format!("{ROOT}/group/+/release"), format!("{ROOT}/artifact/+/+")]
 }
 
-/// Who may do what: `None` is everyone, in whose topics `user` stands for the name. The first rule that fits decides.
+/// Who may do what: `None` is everyone, in whose topics `user` is the placeholder of the name. The first rule that fits decides.
 type Rule = (bool, Option<String>, &'static str, Vec<String>);
 
 fn rules(revoked: &[Identity], trainer: &str, user: &str, now_s: u64) -> Vec<Rule> {
