@@ -15,7 +15,7 @@ pub(super) fn sort(brokers: &mut [BrokerUrl], agent: &str) {
     }
 }
 
-/// Whether an attempt after so many failed ones belongs to a second, fourth, … round of the brokers. Then the agent tries
+/// Whether an attempt after this number of failed ones belongs to a second, fourth, … round of the brokers. Then the agent tries
 /// the other one of two certificates, so that each broker sees both.
 pub(super) fn is_second_round(failed: usize, brokers: usize) -> bool {
     failed / brokers.max(1) % 2 == 1

@@ -208,13 +208,12 @@ impl Connection {
 
     /// Uses the identity of the session from now on.
     fn adopt<D: Disk, F: EngineFactory>(&mut self, session: &mut Session<D, F>) {
+        let Some(identity) = session.new_identity() else { return };
+        self.failed = 0;
         #[cfg(feature = "tls")]
-        if let Some(identity) = session.new_identity() {
-            self.failed = 0;
-            self.tls.use_identity(identity);
-        }
+        self.tls.use_identity(identity);
         #[cfg(not(feature = "tls"))]
-        let _ = session;
+        let _ = identity;
     }
 
     /// A connection ended, or was not accepted.

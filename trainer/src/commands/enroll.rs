@@ -249,7 +249,7 @@ mod tests {
         let store = StoreHandle::open(folder.store()).unwrap();
         let attic = store.identity("attic").unwrap();
         assert_eq!((attic.group.as_str(), attic.who.as_str(), attic.issued), ("home", "eve", 1));
-        assert!(store.tokens(clock::now_s()).unwrap().is_empty(), "nobody can use its token");
+        assert!(store.tokens(clock::now_s()).unwrap().is_empty(), "its token has ended");
         sign("one", &[]).unwrap();
         assert_eq!(
             (store.identity("attic").unwrap().issued, first == std::fs::read_to_string(&out).unwrap()),

@@ -189,7 +189,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.in_use = match &install {
             ToPipeline::Install(release) => {
                 if !release.on_trial {
-                    // For agents without a clock. Nobody else confirmed the time of a release on trial.
+                    // For agents without a clock. A release on trial may have a wrong time.
                     clock::passed(release.manifest.created_s);
                 }
                 (release.manifest.version, release.on_trial)
