@@ -15,7 +15,7 @@ const NO_FOLDER: &str = "privacy.addresses = \"pseudonym\" needs a key: set priv
 /// The configured protection of alerts; `None` for plain addresses. Creates the key of pseudonyms if it is missing.
 ///
 /// # Errors
-/// When the key cannot be read or created, or is none.
+/// When the key cannot be read or created, or is invalid.
 pub(crate) fn protection(config: &Config) -> anyhow::Result<Option<Protection>> {
     Ok(match config.privacy.addresses {
         AddressMode::Plain => None,
@@ -33,7 +33,7 @@ pub(crate) fn protection(config: &Config) -> anyhow::Result<Option<Protection>> 
 /// The key of pseudonyms; `None` if the agent will create it.
 ///
 /// # Errors
-/// When it cannot be read, or is none.
+/// When it cannot be read, or is invalid.
 pub(crate) fn stored_key(config: &Config) -> anyhow::Result<Option<AddressKey>> {
     if let Some(path) = &config.privacy.key_file {
         let key = read(path)?.map(Some);

@@ -19,7 +19,7 @@ const ROUNDS: u8 = 6;
 /// Prefixes of what is authenticated, one for each use.
 const ROUND_PREFIX: &[u8] = b"lapwing address round v1\0";
 const ID_PREFIX: &[u8] = b"lapwing address key id v1\0";
-/// First word of a key file.
+/// Start of a key file.
 const KEY_FILE: &str = "lapwing-address-key-v1";
 
 /// The key of pseudonyms.

@@ -10,7 +10,7 @@ pub const NO_HOST: Address = Address::from_v4([0; 4]);
 const DIGITS: usize = 32;
 /// Prefix of pseudonyms that the owner of a key can resolve.
 const PSEUDONYM: &str = "p-";
-/// Prefix of pseudonyms of one run, which nobody can resolve.
+/// Prefix of pseudonyms of one run, which no key resolves.
 const HIDDEN: &str = "h-";
 
 /// Identifies a key of pseudonyms, without revealing it; displays as 8 hexadecimal digits.

@@ -10,8 +10,19 @@ use std::path::Path;
 use tree::root;
 
 /// Modules of `shared` in data-flow order: each may use those before it, and itself.
-const ORDER: [&str; 10] =
-    ["units", "packet", "flow", "lanes", "context", "features", "verdict", "release", "messages", "enrolment"];
+const ORDER: [&str; 11] = [
+    "units",
+    "packet",
+    "flow",
+    "lanes",
+    "context",
+    "features",
+    "verdict",
+    "release",
+    "privacy",
+    "messages",
+    "enrolment",
+];
 
 /// A crate and the crates of this workspace that it may depend on, tests and benchmarks excluded.
 struct Crate {

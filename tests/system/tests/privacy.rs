@@ -118,8 +118,8 @@ fn bytes_of(address: IpAddr) -> Address {
 }
 
 impl Run {
-    /// Addresses that occur in a topic or payload: as text, as 16 bytes, or a private IPv4 address as 4 bytes. Other IPv4
-    /// addresses are so many that random bytes would contain some.
+    /// Addresses that occur in a topic or payload: as text, as 16 bytes, or a private IPv4 address as 4 bytes. There are
+    /// too many other IPv4 addresses: random bytes would contain some.
     fn leaked(&self) -> BTreeSet<String> {
         let (mut long, mut short) = (HashMap::new(), HashMap::new());
         for text in &self.seen {

@@ -268,7 +268,7 @@ struct AlertLine<'a> {
     agent: &'a str,
     episode: u64,
     state: &'static str,
-    /// What the host is: `plain` for an address, `pseudonym`, or `none` for a pseudonym that nobody can resolve.
+    /// What the host is: `plain` for an address, `pseudonym`, or `none` for a pseudonym that no key resolves.
     addresses: &'static str,
     /// Identifier of the key of a pseudonym.
     address_key: Option<String>,

@@ -79,7 +79,7 @@ pub(crate) fn run_privacy(command: &PrivacyCommand) -> anyhow::Result<()> {
 /// Reads a key file.
 ///
 /// # Errors
-/// When it cannot be read, or is none.
+/// When it cannot be read, or is invalid.
 pub(crate) fn read_key(path: &Path) -> anyhow::Result<AddressKey> {
     let mut text = String::new();
     let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;

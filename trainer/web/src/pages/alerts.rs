@@ -154,7 +154,7 @@ fn addresses(alert: &AlertView) -> String {
     match (alert.addresses.as_str(), &alert.address_key) {
         (_, Some(key)) => format!("pseudonyms of key {key}: run `lapwing-trainer resolve` with it"),
         ("plain", None) => "plain".into(),
-        (_, None) => "pseudonyms of one run of the agent, which nobody can resolve".into(),
+        (_, None) => "pseudonyms of one run of the agent, which no key resolves".into(),
     }
 }
 

@@ -29,11 +29,11 @@ pub(crate) struct AlertView {
     /// Attack type that the alert resembles, according to the agent's release.
     pub(crate) resembles: Option<String>,
     /// What host and peers are: `plain` addresses; pseudonyms, which a key resolves; or `none`: pseudonyms of one run of the
-    /// agent, which nobody can resolve.
+    /// agent, which no key resolves.
     pub(crate) addresses: String,
     /// Identifier of the key that resolves the pseudonyms; null for others.
     pub(crate) address_key: Option<String>,
-    /// Host that the evidence is about. Pseudonyms begin with `p-`, those that nobody can resolve with `h-`.
+    /// Host that the evidence is about. Pseudonyms begin with `p-`, those that no key resolves with `h-`.
     pub(crate) host: String,
     /// Role of the host in its flows.
     #[schema(inline)]
