@@ -53,9 +53,11 @@ pub(crate) fn state_name(state: AlertState) -> &'static str {
 pub(crate) struct AlertJson<'a> {
     episode: u64,
     state: &'static str,
-    /// What host and peers are: `plain` addresses, `pseudonym`, or `none`.
-    addresses: &'static str,
+    /// What host and peers are if they are no addresses: `pseudonym` or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addresses: Option<&'static str>,
     /// Identifier of the key of pseudonyms.
+    #[serde(skip_serializing_if = "Option::is_none")]
     address_key: Option<String>,
     host: String,
     role: &'static str,
@@ -112,7 +114,7 @@ impl<'a> AlertJson<'a> {
         Self {
             episode: alert.episode,
             state: state_name(alert.state),
-            addresses: form.name(),
+            addresses: (form != AddressForm::Plain).then(|| form.name()),
             address_key: form.key().map(|key| key.to_string()),
             host: alert.named(alert.host).to_string(),
             role: if alert.role == Role::Source { "source" } else { "target" },

@@ -6,12 +6,15 @@
 //! this gateway: the download is repeated after a wait that doubles ([`retry`]). Missing chunks are requested again at the
 //! next connection.
 
+mod action;
 mod identity;
 mod publications;
 mod retry;
 mod root;
 pub(crate) mod seal;
 mod update;
+
+pub(crate) use action::Action;
 
 use super::rate::{Limit, Recent};
 use super::{FromPipeline, ToPipeline};
@@ -37,24 +40,6 @@ pub(crate) const CHUNK_ASKS: u8 = 5;
 pub(crate) const FLUSH_MS: u64 = 2_000;
 /// Time after which a refused subscription is requested again, milliseconds.
 pub(crate) const SUBSCRIBE_MS: u64 = 60_000;
-
-/// What the client is to do, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Action {
-    /// Subscribe at QoS 1.
-    Subscribe(String),
-    Unsubscribe(String),
-    Publish {
-        topic: String,
-        payload: Vec<u8>,
-        /// QoS 1, else 0.
-        acknowledged: bool,
-        /// Retained by the broker.
-        retain: bool,
-        /// Outbox entry that a PUBACK is for.
-        id: Option<MessageId>,
-    },
-}
 
 /// The configured release, used if no release of the group is confirmed.
 pub(crate) struct Fallback<E> {
