@@ -90,6 +90,8 @@ pub(crate) fn enrol(
     enrolment: &Enrolment,
     mut ask: impl FnMut(&Port, &dyn Fn(&Binding) -> EnrolmentRequest) -> Asked,
 ) -> Result<Progress, EnrolError> {
+    // A mistyped name or another token must not cost the key of an enrolment that waits.
+    let earlier = files::read_pending(disk).ok().flatten();
     let (mut pending, token, port) = begin(disk, enrolment)?;
     loop {
         let key = AgentKey::from_seed(&pending.seed);
@@ -111,7 +113,10 @@ pub(crate) fn enrol(
             }
             EnrolmentResponse::Refused(refusal) => {
                 if token.is_some() && !refusal.is_temporary() {
-                    files::remove_pending(disk)?;
+                    match &earlier {
+                        Some(earlier) if *earlier != pending => files::write_pending(disk, earlier)?,
+                        _ => files::remove_pending(disk)?,
+                    }
                 }
                 return Err(EnrolError::Refused(refusal));
             }

@@ -45,7 +45,10 @@ fn refused(goodbye: &Goodbye, name: &str) -> String {
     let reason = describe(goodbye.reason);
     match goodbye.reason {
         reason::BAD_LOGIN | reason::NOT_AUTHORIZED => {
-            format!("the broker rejected the login ({reason}): check user and password in mqtt://USER:PASSWORD@HOST")
+            format!(
+                "the broker rejected the login ({reason}): check user and password in mqtt://USER:PASSWORD@HOST, or, for \
+                 an enrolled agent, whether the trainer has revoked or replaced it"
+            )
         }
         reason::CLIENT_IDENTIFIER => {
             format!("the broker rejected the agent's name {name} ({reason}): choose another one with --agent")
@@ -62,7 +65,9 @@ fn disconnected(goodbye: &Goodbye, name: &str) -> String {
         reason::SESSION_TAKEN_OVER => format!(
             ": another client connected with the name {name}; set mqtt.agent to a different name on each gateway"
         ),
-        reason::NOT_AUTHORIZED => ": check user, password and access list at the broker".to_owned(),
+        reason::NOT_AUTHORIZED => {
+            ": check user, password and access list at the broker, and whether the agent was revoked".to_owned()
+        }
         _ => details(goodbye),
     };
     format!("the broker ended the connection ({}){next}", describe(goodbye.reason))

@@ -97,8 +97,10 @@ pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
     StoreHandle::open(partial.join(STORE))?.set_segments_place(Some(SEGMENTS))?;
     let segments = copy_segments(&handle, &partial)?;
     if args.with_key {
-        for (key, name) in keys(&config) {
-            let key = key.context("no key is configured; leave --with-key out, or set --key")?;
+        let keys: Vec<_> = keys(&config).into_iter().filter_map(|(key, name)| Some((key?, name))).collect();
+        let has_authority = config.enrolment.authority.exists();
+        ensure!(!keys.is_empty() || has_authority, "no key is configured; leave --with-key out, or set --key");
+        for (key, name) in keys {
             ReleaseKey::load(&key)?;
             copy(&key, &partial.join(name))?;
         }

@@ -1,25 +1,17 @@
 //! A trainer with an enrolment port and a mosquitto with its access list, and agents that enrol there.
 
-use its
-//! own topics only; a revoked one reports nothing.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use lapwing_authority::{Authority, Subject};
-use lapwing_common::clock;
 use lapwing_pipeline::release::keys::ReleaseKey;
-use lapwing_shared::enrolment::{ADDRESS_BYTES, AgentKey, CertificateRequest, Enrolled, MESSAGE_BYTES_LIMIT, Token};
-use lapwing_shared::messages::sealed::{SEAL_BYTES, SealKey};
-use lapwing_shared::messages::{ACKNOWLEDGEMENT_BYTES, Acknowledgement, AgentName, AlertState, Body, Message};
+use lapwing_shared::enrolment::{ADDRESS_BYTES, Enrolled, MESSAGE_BYTES_LIMIT};
+use lapwing_shared::messages::AgentName;
 use lapwing_shared::release::framing;
 use lapwing_shared::release::signature::KeyUse;
-use lapwing_store::{AlertFilter, Limits, Store, StoreHandle, testing};
-use lapwing_system_tests::stage::gateway::{Gateway, journal};
+use lapwing_store::{Limits, Store};
+use lapwing_system_tests::stage::Folder;
+use lapwing_system_tests::stage::gateway::Gateway;
 use lapwing_system_tests::stage::mosquitto::{Mosquitto, mosquitto};
-use lapwing_system_tests::stage::operator::Operator;
 use lapwing_system_tests::stage::ports::free_port;
 use lapwing_system_tests::stage::releases::{GROUP, Releases};
 use lapwing_system_tests::stage::trainer::Trainer;
-use lapwing_system_tests::stage::{Folder, PATIENCE, wait_for};
 use std::fs;
 use std::net::TcpStream;
 use std::process::{Command, Output};
