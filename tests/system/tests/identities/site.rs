@@ -17,30 +17,31 @@ use std::net::TcpStream;
 use std::process::{Command, Output};
 
 /// A trainer with an enrolment port, and a broker that admits its agents.
-pub struct Site {
-    pub folder: Folder,
-    pub broker: Mosquitto,
-    pub enrolment: u16,
-    pub process: Trainer,
+pub(crate) struct Site {
+    pub(crate) folder: Folder,
+    pub(crate) broker: Mosquitto,
+    pub(crate) enrolment: u16,
+    pub(crate) process: Trainer,
 }
 
 /// The file of an agent's identity: name, key, authority, address of the port, and the last responses.
-pub type Identity = (AgentName, [u8; 32], [u8; 32], heapless::String<ADDRESS_BYTES>, Enrolled, Option<Box<Enrolled>>);
+pub(crate) type Identity =
+    (AgentName, [u8; 32], [u8; 32], heapless::String<ADDRESS_BYTES>, Enrolled, Option<Box<Enrolled>>);
 
-pub const IDENTITY_BYTES: usize = 2 * MESSAGE_BYTES_LIMIT;
-pub const DAY_S: u64 = 86_400;
+pub(crate) const IDENTITY_BYTES: usize = 2 * MESSAGE_BYTES_LIMIT;
+pub(crate) const DAY_S: u64 = 86_400;
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl Site {
-    pub fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         path(&self.folder, name)
     }
 
     /// `None` without mosquitto.
-    pub fn new(test: &str) -> Option<Self> {
+    pub(crate) fn new(test: &str) -> Option<Self> {
         if mosquitto().is_none() {
             lapwing_skips::skip("no mosquitto (Debian package mosquitto)");
             return None;
@@ -72,35 +73,35 @@ impl Site {
         Some(Self { folder, broker, enrolment, process })
     }
 
-    pub fn restart_trainer(&mut self) {
+    pub(crate) fn restart_trainer(&mut self) {
         self.process.kill();
         self.process = start_trainer(&self.folder, &self.broker, self.enrolment);
     }
 
-    pub fn trainer(&self, arguments: &[&str]) -> String {
+    pub(crate) fn trainer(&self, arguments: &[&str]) -> String {
         trainer(&self.folder, arguments)
     }
 
     /// The token that `enroll` prints.
-    pub fn token(&self, more: &[&str]) -> String {
+    pub(crate) fn token(&self, more: &[&str]) -> String {
         let printed = self.trainer(&[&["enroll", "--group", GROUP], more].concat());
         printed.split_whitespace().find(|word| word.starts_with("lapwing1.")).unwrap().to_owned()
     }
 
     /// Runs the agent's `enroll`.
-    pub fn enroll(&self, agent: &str, more: &[&str]) -> Output {
+    pub(crate) fn enroll(&self, agent: &str, more: &[&str]) -> Output {
         let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-demo"));
         program.args(["agent", "enroll", "--config", "/dev/null", "--identity-dir", &self.path(agent)]).args(more);
         program.output().unwrap()
     }
 
-    pub fn enrolled(&self, agent: &str, more: &[&str]) -> String {
+    pub(crate) fn enrolled(&self, agent: &str, more: &[&str]) -> String {
         let output = self.enroll(agent, more);
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout)
     }
 
-    pub fn start(&self, agent: &str, more: &[&str]) -> Gateway {
+    pub(crate) fn start(&self, agent: &str, more: &[&str]) -> Gateway {
         let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-demo"));
         program.arg("agent");
         let (release, state) = (self.path("1.lwr"), self.path(agent));
@@ -108,7 +109,7 @@ impl Site {
     }
 
     /// Sets a key of `[enrolment]` and restarts the trainer.
-    pub fn set(&mut self, key: &str, value: &str) {
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
         let path = self.folder.join("trainer.toml");
         let text = fs::read_to_string(&path).unwrap();
         let others: Vec<&str> = text.lines().filter(|line| !line.starts_with(&format!("{key} "))).collect();
@@ -116,13 +117,13 @@ impl Site {
         self.restart_trainer();
     }
 
-    pub fn identity(&self, agent: &str) -> Identity {
+    pub(crate) fn identity(&self, agent: &str) -> Identity {
         let bytes = fs::read(self.folder.join(agent).join("identity")).unwrap();
         framing::decode(1, &bytes, IDENTITY_BYTES).unwrap()
     }
 
     /// Changes an identity while its agent does not run.
-    pub fn change(&self, agent: &str, change: impl FnOnce(&mut Identity)) {
+    pub(crate) fn change(&self, agent: &str, change: impl FnOnce(&mut Identity)) {
         let mut identity = self.identity(agent);
         change(&mut identity);
         let mut room = vec![0; IDENTITY_BYTES];
@@ -131,17 +132,17 @@ impl Site {
     }
 
     /// Writes the access list again and makes the broker read it.
-    pub fn reload(&self) {
+    pub(crate) fn reload(&self) {
         fs::write(self.folder.join("acl"), self.trainer(&["broker-config", "mosquitto-acl"])).unwrap();
         self.broker.reload();
     }
 }
 
-pub fn path(folder: &Folder, name: &str) -> String {
+pub(crate) fn path(folder: &Folder, name: &str) -> String {
     folder.join(name).to_str().unwrap().to_owned()
 }
 
-pub fn trainer(folder: &Folder, arguments: &[&str]) -> String {
+pub(crate) fn trainer(folder: &Folder, arguments: &[&str]) -> String {
     let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-load"));
     let config = path(folder, "trainer.toml");
     let output = program.arg("trainer").args(arguments).args(["--config", &config]).output().unwrap();
@@ -150,7 +151,7 @@ pub fn trainer(folder: &Folder, arguments: &[&str]) -> String {
 }
 
 /// A trainer whose enrolment port listens.
-pub fn start_trainer(folder: &Folder, broker: &Mosquitto, enrolment: u16) -> Trainer {
+pub(crate) fn start_trainer(folder: &Folder, broker: &Mosquitto, enrolment: u16) -> Trainer {
     let mut serve = Command::new(env!("CARGO_BIN_EXE_lapwing-load"));
     serve.args(["trainer", "serve", "--log", "warn", "--config", &path(folder, "trainer.toml")]);
     let mut process = Trainer::start(serve.args(["--broker", &broker.url()]));
@@ -162,7 +163,7 @@ pub fn start_trainer(folder: &Folder, broker: &Mosquitto, enrolment: u16) -> Tra
 }
 
 /// A broker with the configuration that `broker-config` prints.
-pub fn start_broker(folder: &Folder) -> Mosquitto {
+pub(crate) fn start_broker(folder: &Folder) -> Mosquitto {
     let [trusted, certificate, key, acl] = ["trusted.pem", "hub.pem", "hub.key", "acl"].map(|name| path(folder, name));
     trainer(folder, &["authority", "server", "localhost", "--certificate", &certificate, "--key", &key]);
     fs::write(&trusted, trainer(folder, &["authority", "trusted"])).unwrap();
