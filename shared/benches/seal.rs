@@ -6,7 +6,8 @@
 use lapwing_shared::features::FEATURES;
 use lapwing_shared::messages::sealed::SealKey;
 use lapwing_shared::messages::{
-    Alert, AlertState, Body, Health, MESSAGE_BYTES, Message, Peer, Reason, Role, RowHosts, SampleRow, Samples,
+    AddressForm, Alert, AlertState, Body, Health, MESSAGE_BYTES, Message, Peer, Reason, Role, RowHosts, SampleRow,
+    Samples,
 };
 use lapwing_shared::units::{Address, Timestamp};
 use std::hint::black_box;
@@ -95,6 +96,7 @@ fn alert(rows: usize) -> Body {
         service_port: 23,
         reasons: (0..5).map(|_| reason).collect(),
         resembles: None,
+        addresses: AddressForm::Plain,
         rows: (0..rows).map(|_| [1.5; FEATURES]).collect(),
         release: 3,
     })

@@ -99,7 +99,7 @@ impl Site {
 
     /// Publishes a release that this key signs, as whoever has the key and the trainer's disk can.
     fn publish(&self, key: &str, version: u64) {
-        let key = ReleaseKey::load(&self.folder.join(&format!("{key}.key"))).unwrap();
+        let key = ReleaseKey::load(&self.folder.join(format!("{key}.key"))).unwrap();
         let file = Releases::signed_by(key).release(version).file;
         let place = self.folder.join("releases").join(format!("{GROUP}-{version}.lwr"));
         fs::create_dir_all(place.parent().unwrap()).unwrap();
