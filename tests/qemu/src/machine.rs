@@ -149,6 +149,18 @@ impl Machine {
         bail!("none of {LINES} console lines starts with {prefix:?}")
     }
 
+    /// Waits for a console line that contains `text`; as [`Machine::until`].
+    pub(crate) fn until_any(&mut self, text: &str, patience: Duration) -> anyhow::Result<()> {
+        for _ in 0..LINES {
+            match self.console.recv_timeout(patience) {
+                Ok(line) if line.contains(text) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => bail!("no console line with {text:?}: {error}"),
+            }
+        }
+        bail!("none of {LINES} console lines contains {text:?}")
+    }
+
     /// Runs a line in the guest's shell and waits for its end; returns the guest's messages until then, one per line.
     /// Fails if the line fails.
     pub(crate) fn run(&mut self, line: &str, patience: Duration) -> anyhow::Result<String> {

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 /// Polling of the file with the broker's address.
@@ -28,16 +28,7 @@ pub(crate) struct Trainer {
 impl Trainer {
     /// Starts the trainer with its own broker on a free port of loopback.
     pub(crate) fn start(program: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let key = folder.join(KEY);
-        let status = Command::new(program)
-            .args(["keys", "new", "trainer", "--secret"])
-            .arg(&key)
-            .arg("--public")
-            .arg(folder.join("trainer.pub"))
-            .stdout(Stdio::null())
-            .status()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        ensure!(status.success(), "lapwing-trainer keys new: {status}");
+        make_key(program, folder)?;
         let child = serve(program, folder, &["--listen", "127.0.0.1:0"])?;
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut trainer = Self { child, program: program.to_owned(), folder: folder.to_owned(), address };
@@ -94,6 +85,23 @@ impl Trainer {
         let arguments = ["alerts", "--limit", "100000", "--json", "-", "--store", &store.to_string_lossy()];
         Ok(serde_json::from_str(&run(&self.program, &arguments)?)?)
     }
+}
+
+/// Creates the key that signs releases.
+pub(crate) fn make_key(program: &Path, folder: &Path) -> anyhow::Result<()> {
+    let [secret, public] = [KEY, "trainer.pub"].map(|name| folder.join(name).to_string_lossy().into_owned());
+    run(program, &["keys", "new", "trainer", "--secret", &secret, "--public", &public]).map(drop)
+}
+
+/// Waits until something listens at this port of loopback.
+pub(crate) fn until_accepts(port: u16) -> anyhow::Result<()> {
+    for _ in 0..POLLS {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    bail!("nothing listens at port {port}")
 }
 
 /// Runs the trainer's program; returns what it prints.
