@@ -257,6 +257,12 @@ impl Options {
         set(&mut config.samples.interval, &self.sample_interval);
         config.check()?;
         config.use_identity();
+        // The agent must start without its release to enrol: the enrolment brings the keys.
+        if config.enrolment_token().is_some() && !config.has_keys() && !self.insecure_unsigned_release {
+            if let Some(release) = config.detector.release.take() {
+                tracing::warn!(release = %release.display(), "not used before the enrolment, which brings the keys");
+            }
+        }
         Ok(config)
     }
 

@@ -208,8 +208,8 @@ pub struct UpdateSection {
     pub(crate) version_dir: Option<PathBuf>,
     /// Public key files of those who may sign releases, at most 4.
     pub keys: Vec<PathBuf>,
-    /// File of root documents, the newest of which is trusted: its keys and those of later ones replace `keys` for releases from the broker. Default: the one
-    /// of the identity, if it has one.
+    /// File of root documents, the newest of which is trusted: its keys and those of later ones replace `keys` for releases
+    /// from the broker. Default: the one of the identity, if it has one.
     pub(crate) root: Option<PathBuf>,
     /// Signed root document that came with the identity; empty without one. Not a key of the file.
     #[serde(skip)]

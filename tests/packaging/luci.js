@@ -42,7 +42,7 @@ const scope = {
 				return { option: (kind, name) => {
 					if (!settings.has(name))
 						throw new Error('the configuration file has no option ' + name);
-					return {};
+					return { value() {} };
 				} };
 			}
 			render() { return Promise.resolve(new Node('form', {}, [])); }

@@ -68,26 +68,28 @@ fn list(lines: &mut String, word: &str, user: User<'_>) {
     }
 }
 
+/// An identity for tests.
+#[cfg(test)]
+pub(crate) fn revoked(name: &str, until_s: u64) -> Identity {
+    Identity {
+        id: 1,
+        name: name.into(),
+        fingerprint: [1; 32],
+        group: "home".into(),
+        state: IdentityState::Revoked,
+        issued: 1,
+        until_s,
+        enrolled_s: 1,
+        who: "eve".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use lapwing_shared::messages::access::{TRAINER, access};
     use lapwing_shared::messages::topics::{Kind, Topic};
     use lapwing_shared::release::name::parse_name;
-
-    fn revoked(name: &str, until_s: u64) -> Identity {
-        Identity {
-            id: 1,
-            name: name.into(),
-            fingerprint: [1; 32],
-            group: "home".into(),
-            state: IdentityState::Revoked,
-            issued: 1,
-            until_s,
-            enrolled_s: 1,
-            who: "eve".into(),
-        }
-    }
 
     #[test]
     fn revoked_agents_are_denied_until_their_certificates_end() {

@@ -82,6 +82,13 @@ fn check_files(config: &Config, report: &mut String) -> anyhow::Result<()> {
         writeln!(report, "  first root document: {}", SignedRoot::decode(&bytes)?.first_trusted()?)?;
     }
     check_privacy(config, report)?;
+    if config.detector.release.is_some() && !config.has_keys() {
+        let until = match config.enrolment_token() {
+            Some(_) => "`run` uses the release after the enrolment, which brings keys",
+            None => "`run` refuses the release; set update.keys, enrol the agent, or give --key",
+        };
+        writeln!(report, "  warning: no key to check the release's signature with: {until}")?;
+    }
     if let Some(release) = &config.detector.release {
         let engines = Engines(config.detector.engine);
         let file = Loaded::open(release)?;

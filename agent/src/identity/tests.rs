@@ -124,6 +124,20 @@ fn a_renewal_without_a_seal_key_keeps_the_present_one_of_the_same_key() {
 }
 
 #[test]
+fn a_refused_name_or_token_keeps_the_key_of_an_enrolment_that_waits() {
+    let (mut disk, mut trainer) = (PowerDisk::default(), Trainer { must_accept: true, ..Trainer::default() });
+    trainer.enrol(&mut disk, &enrolment(Some(token()), 1)).unwrap();
+    trainer.name = Some("gw-1");
+    let other = Enrolment { chosen: Some(name("gw-2")), ..enrolment(Some(token()), 2) };
+    assert!(trainer.enrol(&mut disk, &other).is_err(), "another name");
+    let unknown = Token::new([1; 32], 8, SECRET, "hub.lan:8481").unwrap();
+    assert!(trainer.enrol(&mut disk, &enrolment(Some(unknown), 3)).is_err(), "another token");
+    trainer.must_accept = false;
+    let enrolled = identity(trainer.enrol(&mut disk, &enrolment(None, 4)).unwrap());
+    assert_eq!((enrolled.name.as_str(), enrolled.key().public()), ("gw-1", trainer.known.unwrap().public));
+}
+
+#[test]
 fn a_power_cut_at_any_operation_leaves_an_identity_or_an_enrolment_that_goes_on() {
     for cut in [Cut::NothingPending, Cut::TornFiles] {
         for left in 0.. {

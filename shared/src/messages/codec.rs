@@ -1,7 +1,7 @@
 //! [`Message`] and [`Acknowledgement`] ↔ MQTT payload: version byte, then postcard.
 //!
-//! Payloads of [`EXTENDED_VERSION`] and [`PSEUDONYM_VERSION`] have rows, hosts or counters after that. Encoding and decoding run the same checks, so
-//! neither side can send what the other rejects. Lengths are in bytes.
+//! Payloads of [`EXTENDED_VERSION`] and [`PSEUDONYM_VERSION`] have rows, hosts or counters after that. Encoding and decoding
+//! run the same checks, so neither side can send what the other rejects. Lengths are in bytes.
 
 use super::{
     Acknowledgement, AddressForm, Alert, Body, EXTENDED_VERSION, MESSAGE_BYTES, MESSAGE_VERSION, Message,

@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 pub const MESSAGE_VERSION: u8 = 1;
 /// First byte of a payload with an extension after the [`MESSAGE_VERSION`] form. After an alert with rows: schema id,
 /// number of rows, and their values as little-endian `f32`. After samples with hosts: the [`RowHosts`] of every row as
-/// little-endian `u32`. After health with [`DetectorCounters`]: these. Messages without these keep the first form, which older programs can read.
+/// little-endian `u32`. After health with [`DetectorCounters`]: these. Messages without these keep the first form, which
+/// older programs can read.
 pub const EXTENDED_VERSION: u8 = 2;
 /// First byte of an alert with pseudonyms. The identifier of their key follows, 0 for hidden ones, as little-endian `u32`,
 /// then the rows as after [`EXTENDED_VERSION`], if there are any. Older programs reject it: they would show pseudonyms as

@@ -113,18 +113,10 @@ impl Site {
 
 /// A broker with the configuration that `broker-config` prints.
 fn start_broker(folder: &Folder) -> Mosquitto {
-    let files = ["trusted.pem", "hub.pem", "hub.key", "acl"].map(|name| path(folder, name));
     trainer(folder, "authority server localhost --certificate @hub.pem --key @hub.key --config @trainer.toml");
-    fs::write(&files[0], trainer(folder, "authority trusted --config @trainer.toml")).unwrap();
-    fs::write(&files[3], trainer(folder, "broker-config mosquitto-acl --config @trainer.toml")).unwrap();
-    let mut config = trainer(folder, "broker-config mosquitto");
-    let places = ["lapwing-ca.pem", "lapwing.pem", "lapwing.key", "lapwing.acl"];
-    for (place, file) in places.iter().zip(&files) {
-        config = config.replace(&format!("/etc/mosquitto/{place}"), file);
-    }
-    let is_ours = |line: &&str| !line.starts_with("listener ") && !line.starts_with("per_listener_settings ");
-    let lines: Vec<&str> = config.lines().filter(is_ours).collect();
-    Mosquitto::start_for_agents(folder.path(), &(lines.join("\n") + "\n"))
+    fs::write(path(folder, "trusted.pem"), trainer(folder, "authority trusted --config @trainer.toml")).unwrap();
+    fs::write(path(folder, "acl"), trainer(folder, "broker-config mosquitto-acl --config @trainer.toml")).unwrap();
+    Mosquitto::start_as_printed(folder, &trainer(folder, "broker-config mosquitto"))
 }
 
 /// Plays packets until the release on trial is confirmed.

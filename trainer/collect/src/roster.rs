@@ -28,30 +28,23 @@ const LOG_EVERY_FAILURES: u64 = 60;
 /// An enrolled agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enrolled {
-    /// Number of its identity: the upper half of the serial of its certificates.
+    /// Number of its identity.
     pub id: u32,
     /// State.
     pub state: IdentityState,
     /// SHA-256 of its public key.
     pub fingerprint: Digest,
-    /// Certificates issued. The lower half of the serial of the present one is one less.
+    /// Certificates issued.
     pub issued: u32,
     /// End of the present certificate, seconds since the epoch; 0 without one.
     pub until_s: u64,
 }
 
-impl Enrolled {
-    /// Serial number of the present certificate; `None` without one.
-    pub fn serial(&self) -> Option<u64> {
-        self.issued.checked_sub(1).map(|issue| (u64::from(self.id) << 32) | u64::from(issue))
-    }
-}
-
 /// Identities by name.
 pub struct Roster {
     state: RwLock<State>,
-    /// Number of refreshes that found a change.
-    generation: watch::Sender<u64>,
+    /// Told of each refresh that found a change.
+    changed: watch::Sender<()>,
     /// Secrets of which the agents' seal keys are derived.
     secrets: RwLock<Arc<[SealSecret]>>,
 }
@@ -67,7 +60,7 @@ struct State {
 
 impl Default for Roster {
     fn default() -> Self {
-        Self { state: RwLock::default(), generation: watch::channel(0).0, secrets: RwLock::default() }
+        Self { state: RwLock::default(), changed: watch::channel(()).0, secrets: RwLock::default() }
     }
 }
 
@@ -87,25 +80,14 @@ impl Roster {
         Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Number of refreshes that found a change.
-    pub fn generation(&self) -> u64 {
-        *self.generation.borrow()
-    }
-
-    /// Reports each new generation.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.generation.subscribe()
+    /// Reports each refresh that found a change.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// Number of agents that were enrolled.
     pub fn count(&self) -> usize {
         self.state.read().unwrap_or_else(PoisonError::into_inner).by_name.len()
-    }
-
-    /// A copy of all agents that were enrolled, in no order.
-    pub fn all(&self) -> Vec<(String, Enrolled)> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.by_name.iter().map(|(name, agent)| (name.clone(), *agent)).collect()
     }
 
     /// Reads what has changed in the store since the last call.
@@ -139,7 +121,7 @@ impl Roster {
                     "more identities than the roster can hold; these count as not enrolled"
                 );
             }
-            self.generation.send_modify(|generation| *generation += 1);
+            self.changed.send_replace(());
         }
     }
 }
@@ -241,15 +223,16 @@ mod tests {
     #[test]
     fn a_change_replaces_what_was_known_and_a_renamed_agent_has_its_new_name_only() {
         let roster = Roster::default();
+        let changes = roster.changes();
         let accepted = |id, name| identity(id, name, IdentityState::Accepted);
         read(&roster, vec![vec![(1, accepted(1, "a"))], vec![(2, accepted(2, "b"))]], 9);
-        assert_eq!((roster.generation(), roster.all().len()), (2, 2));
-        assert_eq!(roster.enrolled("a").and_then(|agent| agent.serial()), Some((1 << 32) | 1));
+        assert!(changes.has_changed().unwrap());
+        assert_eq!((roster.count(), roster.enrolled("a").map(|agent| agent.issued)), (2, Some(2)));
         assert_eq!((roster.enrolled("c"), roster.is_revoked("c")), (None, false));
         // `a` becomes `c`, then `b` becomes `a`.
         read(&roster, vec![vec![(3, accepted(1, "c")), (4, identity(2, "a", IdentityState::Revoked))]], 9);
         assert!(roster.is_revoked("a") && !roster.is_revoked("c") && roster.enrolled("b").is_none());
-        assert_eq!((roster.enrolled("c").map(|agent| agent.id), roster.all().len()), (Some(1), 2));
+        assert_eq!((roster.enrolled("c").map(|agent| agent.id), roster.count()), (Some(1), 2));
     }
 
     #[test]
@@ -258,7 +241,7 @@ mod tests {
         let rows = (1..=5).map(|id| (id.into(), identity(id, &id.to_string(), IdentityState::Accepted))).collect();
         read(&roster, vec![rows], 3);
         read(&roster, vec![vec![(6, identity(2, "2", IdentityState::Revoked))]], 3);
-        assert_eq!((roster.all().len(), roster.is_revoked("2"), roster.enrolled("4")), (3, true, None));
+        assert_eq!((roster.count(), roster.is_revoked("2"), roster.enrolled("4")), (3, true, None));
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub(crate) fn run_backup(args: &BackupArgs) -> anyhow::Result<()> {
     sync_folder(&partial)?;
     fs::rename(&partial, folder)
         .with_context(|| format!("cannot rename {} to {}", partial.display(), folder.display()))?;
-    let key = if args.with_key { " and the signing key" } else { "; the signing key is not included" };
+    let key = if args.with_key { " and the keys" } else { "; keys are not included" };
     print_line!("{}: store, {segments} segments, {releases} files of releases{key}", folder.display());
     Ok(())
 }

@@ -86,6 +86,23 @@ fn a_backup_of_a_store_in_use_restores_into_a_new_folder() {
 }
 
 #[test]
+fn a_trainer_without_signing_keys_backs_up_its_authority() {
+    let folder = Folder::new();
+    let (old, copy) = (folder.path().join("old"), folder.path().join("copy"));
+    std::fs::create_dir(&old).unwrap();
+    let (config, at) = (old.join("trainer.toml"), old.display());
+    let text = format!("[store]\npath = '{at}/store.sqlite'\n[enrolment]\nauthority = '{at}/authority'\n");
+    std::fs::write(&config, text).unwrap();
+    drop(Store::open(old.join("store.sqlite"), Limits::default()).unwrap());
+    let error = backup(&copy, &config, &["--with-key"]).unwrap_err().to_string();
+    assert!(error.contains("no key is configured"), "{error}");
+    let authority = Authority::create(&old.join("authority"), None, 1).unwrap();
+    backup(&copy, &config, &["--with-key"]).unwrap();
+    let copied = Authority::open(&copy.join("authority"), None).unwrap();
+    assert_eq!(copied.public_hash(), authority.public_hash());
+}
+
+#[test]
 fn a_backup_has_releases_and_keys_of_every_group() {
     let folder = Folder::new();
     let (old, new, copy) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("copy"));

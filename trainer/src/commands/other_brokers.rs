@@ -111,21 +111,7 @@ pub(super) fn rmqtt_acl(revoked: &[Identity], services: Services<'_>, now_s: u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lapwing_fleet::IdentityState;
-
-    fn revoked(name: &str, until_s: u64) -> Identity {
-        Identity {
-            id: 1,
-            name: name.into(),
-            fingerprint: [1; 32],
-            group: "home".into(),
-            state: IdentityState::Revoked,
-            issued: 1,
-            until_s,
-            enrolled_s: 1,
-            who: "eve".into(),
-        }
-    }
+    use crate::access::revoked;
 
     #[test]
     fn rules_of_emqx_deny_revoked_agents_first_and_everything_else_last() {

@@ -215,22 +215,13 @@ impl IdentityBroker for Mosquitto {
     }
 
     fn start(fleet: &Fleet) -> Self {
-        let [trusted, certificate, key, acl] =
-            ["trusted.pem", "hub.pem", "hub.key", "acl"].map(|name| fleet.path(name));
+        let [trusted, certificate, key] = ["trusted.pem", "hub.pem", "hub.key"].map(|name| fleet.path(name));
         let issued = fleet.authority.issue_server_pem(&["localhost".into()], now_s()).unwrap();
         fs::write(&trusted, &fleet.trusted).unwrap();
         fs::write(&certificate, issued.chain).unwrap();
         fs::write(&key, issued.key).unwrap();
         write_list(fleet);
-        let config = fleet
-            .trainer(&["broker-config", "mosquitto"])
-            .replace("/etc/mosquitto/lapwing-ca.pem", &trusted)
-            .replace("/etc/mosquitto/lapwing.pem", &certificate)
-            .replace("/etc/mosquitto/lapwing.key", &key)
-            .replace("/etc/mosquitto/lapwing.acl", &acl);
-        let is_ours = |line: &&str| !line.starts_with("listener ") && !line.starts_with("per_listener_settings ");
-        let lines: Vec<&str> = config.lines().filter(is_ours).collect();
-        Self::start_for_agents(fleet.folder.path(), &(lines.join("\n") + "\n"))
+        Self::start_as_printed(&fleet.folder, &fleet.trainer(&["broker-config", "mosquitto"]))
     }
 
     fn tls(&self) -> u16 {

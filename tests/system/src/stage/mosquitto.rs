@@ -1,7 +1,7 @@
 //! Configuration → a running mosquitto.
 
-use super::PATIENCE;
 use super::ports::free_port;
+use super::{Folder, PATIENCE};
 use lapwing_shared::messages::Message;
 use lapwing_shared::messages::sealed::{SEAL_BYTES, SEALED};
 use lapwing_shared::messages::topics::{Kind, Topic, agents_filter};
@@ -83,11 +83,23 @@ impl Mosquitto {
         Self::start_as(folder, |ports| configuration(lines, ports, certificate))
     }
 
+    /// Starts the broker with the configuration that `broker-config` printed, and these files of the folder: `trusted.pem`,
+    /// `hub.pem`, `hub.key` and `acl`.
+    pub fn start_as_printed(folder: &Folder, printed: &str) -> Self {
+        let mut config = printed.to_owned();
+        for (place, file) in [("-ca.pem", "trusted.pem"), (".pem", "hub.pem"), (".key", "hub.key"), (".acl", "acl")] {
+            config = config.replace(&format!("/etc/mosquitto/lapwing{place}"), folder.join(file).to_str().unwrap());
+        }
+        let is_ours = |line: &&str| !line.starts_with("listener ") && !line.starts_with("per_listener_settings ");
+        let lines: Vec<&str> = config.lines().filter(is_ours).collect();
+        Self::start_for_agents(folder.path(), &(lines.join("\n") + "\n"))
+    }
+
     /// Starts it with a port for TLS, configured by these lines, and a port without TLS for everyone.
     ///
     /// # Panics
     /// As [`Mosquitto::start`].
-    pub fn start_for_agents(folder: &Path, lines: &str) -> Self {
+    fn start_for_agents(folder: &Path, lines: &str) -> Self {
         Self::start_as(folder, |[tls, plain]| {
             let open =
                 format!("user root\nper_listener_settings true\nlistener {plain} 127.0.0.1\nallow_anonymous true\n");

@@ -170,12 +170,5 @@ pub(crate) fn start_broker(folder: &Folder) -> Mosquitto {
     fs::write(&acl, trainer(folder, &["broker-config", "mosquitto-acl"])).unwrap();
     let printed =
         Command::new(env!("CARGO_BIN_EXE_lapwing-load")).args(["trainer", "broker-config", "mosquitto"]).output();
-    let config = text(&printed.unwrap().stdout)
-        .replace("/etc/mosquitto/lapwing-ca.pem", &trusted)
-        .replace("/etc/mosquitto/lapwing.pem", &certificate)
-        .replace("/etc/mosquitto/lapwing.key", &key)
-        .replace("/etc/mosquitto/lapwing.acl", &acl);
-    let is_ours = |line: &&str| !line.starts_with("listener ") && !line.starts_with("per_listener_settings ");
-    let lines: Vec<&str> = config.lines().filter(is_ours).collect();
-    Mosquitto::start_for_agents(folder.path(), &(lines.join("\n") + "\n"))
+    Mosquitto::start_as_printed(folder, &text(&printed.unwrap().stdout))
 }

@@ -91,6 +91,15 @@ return view.extend({
 		option = settings.option(form.DynamicList, 'more_brokers', _('Further brokers'),
 			_('Of the same site, at most 3; used if the agent cannot reach the one that its name determines.'));
 		option.validate = (id, value) => !value || /^mqtts?:\/\/\S+$/.test(value) || _('Expected mqtts://… or mqtt://…');
+		option = settings.option(form.Value, 'token', _('Enrolment token'),
+			_('Of lapwing-trainer enroll; brings broker, name, site and keys. Remove it once the status shows a connection.'));
+		option.password = true;
+		option.validate = (id, value) => !value || /^lapwing1\.\S+$/.test(value) || _('Expected lapwing1.…');
+		option = settings.option(form.ListValue, 'addresses', _('Addresses in alerts'));
+		option.value('plain', _('As they are'));
+		option.value('pseudonym', _('Pseudonyms; the key stays on this router'));
+		option.value('none', _('Hidden'));
+		option.default = 'plain';
 		option = settings.option(form.DynamicList, 'key', _('Signing keys'),
 			_('Files with public keys that may sign releases.'));
 		option.datatype = 'file';
