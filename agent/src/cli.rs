@@ -258,10 +258,12 @@ impl Options {
         config.check()?;
         config.use_identity();
         // The agent must start without its release to enrol: the enrolment brings the keys.
-        if config.enrolment_token().is_some() && !config.has_keys() && !self.insecure_unsigned_release {
-            if let Some(release) = config.detector.release.take() {
-                tracing::warn!(release = %release.display(), "not used before the enrolment, which brings the keys");
-            }
+        if config.enrolment_token().is_some()
+            && !config.has_keys()
+            && !self.insecure_unsigned_release
+            && let Some(release) = config.detector.release.take()
+        {
+            tracing::warn!(release = %release.display(), "not used before the enrolment, which brings the keys");
         }
         Ok(config)
     }

@@ -43,7 +43,7 @@ pub struct Enrolled {
 /// Identities by name.
 pub struct Roster {
     state: RwLock<State>,
-    /// Told of each refresh that found a change.
+    /// Wakes those who wait for a change.
     changed: watch::Sender<()>,
     /// Secrets of which the agents' seal keys are derived.
     secrets: RwLock<Arc<[SealSecret]>>,
