@@ -24,5 +24,6 @@ pub mod features;
 pub mod verdict;
 pub mod release;
 pub mod privacy;
+pub mod rollout;
 pub mod messages;
 pub mod enrolment;

@@ -197,6 +197,20 @@ impl UpdateState {
         Ok(release)
     }
 
+    /// Puts the release of the spare slot into use again, because a rollout withdrew the confirmed one; ends a trial. The
+    /// highest confirmed version stays, so the withdrawn one is not accepted again.
+    ///
+    /// # Errors
+    /// [`UpdateError::SlotInUse`] for the confirmed release's slot.
+    #[inline]
+    pub fn restore(&mut self, release: HeldRelease) -> Result<(), UpdateError> {
+        if self.confirmed.is_some_and(|confirmed| confirmed.slot == release.slot) {
+            return Err(UpdateError::SlotInUse);
+        }
+        (self.confirmed, self.trial) = (Some(release), None);
+        Ok(())
+    }
+
     /// Rolls the trial back; its version is not accepted again. Returns the failed release.
     ///
     /// # Errors
@@ -313,6 +327,18 @@ mod tests {
         assert_eq!(state.roll_back().unwrap().version, 2);
         assert_eq!((state.in_use(), state.trial), (before, None));
         assert_eq!((state.roll_back(), state.confirm()), (Err(UpdateError::NoTrial), Err(UpdateError::NoTrial)));
+    }
+
+    #[test]
+    fn a_restored_release_is_in_use_and_the_highest_version_stays() {
+        let mut state = confirmed(1);
+        let first = state.confirmed.unwrap();
+        state.stage(held(state.spare_slot(), 2)).unwrap();
+        state.confirm().unwrap();
+        assert_eq!(state.restore(state.confirmed.unwrap()), Err(UpdateError::SlotInUse));
+        assert_eq!(state.restore(first), Ok(()));
+        assert_eq!((state.boot(), state.highest_confirmed), (Boot::Confirmed(first), 2));
+        assert_ne!(state.spare_slot(), first.slot);
     }
 
     #[test]

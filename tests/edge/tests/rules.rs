@@ -10,7 +10,7 @@ use std::path::Path;
 use tree::root;
 
 /// Modules of `shared` in data-flow order: each may use those before it, and itself.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "units",
     "packet",
     "flow",
@@ -20,6 +20,7 @@ const ORDER: [&str; 11] = [
     "verdict",
     "release",
     "privacy",
+    "rollout",
     "messages",
     "enrolment",
 ];

@@ -1,0 +1,376 @@
+//! Newest rollout and the agent's state → what the agent may do next.
+//!
+//! The agent asks [`permits`] before each step of an update: before the download, before it writes the spare slot, before
+//! the trial, before it confirms. So a pause or a withdrawal takes effect at the next step, whatever the agent did when it
+//! arrived. [`decide`] selects the next action from the newest rollout; it depends on nothing else, so an agent that missed
+//! any number of rollouts ends where all others do.
+
+use super::message::{Channel, Rollout};
+use super::place::Place;
+use crate::release::manifest::Name;
+use crate::release::update::{HeldRelease, UpdateState};
+use core::fmt;
+
+/// Settings of one agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Its channel.
+    pub channel: Channel,
+    /// Install nothing new. A withdrawn release is replaced nevertheless.
+    pub hold: bool,
+    /// The only version that it installs; `None`: as the rollout determines.
+    pub pin: Option<u64>,
+}
+
+/// An agent, as far as it matters for its next step.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// Its name.
+    pub agent: &'a Name,
+    /// Its settings.
+    pub settings: Settings,
+    /// Its update state.
+    pub state: &'a UpdateState,
+    /// The whole and verified release in the spare slot, if there is one.
+    pub spare: Option<HeldRelease>,
+    /// Lowest version to which it goes back.
+    pub floor: u64,
+    /// Wall clock, seconds since the epoch; `None` if it is not set. Expiry is then not enforced.
+    pub now_s: Option<u64>,
+}
+
+/// A step of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Requesting the artifact.
+    Download,
+    /// Writing it to the spare slot.
+    Write,
+    /// Using it on trial.
+    Trial,
+    /// Confirming it.
+    Confirm,
+}
+
+/// Why an agent does not take a step, or keeps its release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It runs the version that it should.
+    UpToDate,
+    /// Its trial goes on.
+    OnTrial,
+    /// The rollout does not name this version for this agent.
+    NotNamed,
+    /// The version is withdrawn.
+    Withdrawn,
+    /// The agent is held.
+    Held,
+    /// The rollout has expired.
+    Expired,
+    /// The version failed on this agent.
+    Failed,
+    /// The version is not above the highest ever confirmed.
+    NotNewer,
+    /// The release in use is withdrawn, and no other is named that the agent may install.
+    NoWayBack,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UpToDate => "up to date",
+            Self::OnTrial => "trial is running",
+            Self::NotNamed => "the rollout does not name this version for this agent",
+            Self::Withdrawn => "the version is withdrawn",
+            Self::Held => "updates are held on this agent",
+            Self::Expired => "the rollout has expired",
+            Self::Failed => "the version failed on this agent before",
+            Self::NotNewer => "the version is not above the highest ever confirmed",
+            Self::NoWayBack => "the release in use is withdrawn, and there is no release to go back to",
+        })
+    }
+}
+
+/// The next action of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// None, and why.
+    Keep(Obstacle),
+    /// Download this version, which is newer than all before.
+    Install(u64),
+    /// End the trial of this version, which is not permitted any more. It has not failed, and may be tried again.
+    EndTrial(u64),
+    /// Use the release in the spare slot again; needs no network.
+    Restore(HeldRelease),
+    /// Download this version, to which the agent goes back.
+    GoBack(u64),
+}
+
+/// The version that an agent should run; 0 if the rollout names none.
+#[inline]
+pub fn wanted(rollout: &Rollout, agent: &Name, settings: Settings) -> u64 {
+    if let Some(pin) = settings.pin.filter(|pin| !rollout.is_withdrawn(*pin)) {
+        return pin;
+    }
+    let next = rollout.next.as_ref().filter(|next| {
+        let reach = next.reach_of(settings.channel);
+        // Most rollouts reach no agent or all agents of a channel: then no digest is needed.
+        reach > 0 && u32::from(Place::of(&next.salt, agent).place) < reach
+    });
+    next.map_or(rollout.base, |next| next.version)
+}
+
+/// Whether the release in use is withdrawn and `version` is the one to go back to.
+fn is_way_back(rollout: &Rollout, situation: &Situation<'_>, version: u64) -> bool {
+    let is_withdrawn = situation.state.confirmed.is_some_and(|release| rollout.is_withdrawn(release.version));
+    is_withdrawn && version != 0 && version == rollout.base && version >= situation.floor
+}
+
+/// Whether an agent may take this step of installing `version`.
+///
+/// # Errors
+/// The [`Obstacle`].
+#[inline]
+pub fn permits(rollout: &Rollout, situation: &Situation<'_>, step: Step, version: u64) -> Result<(), Obstacle> {
+    if rollout.is_withdrawn(version) {
+        return Err(Obstacle::Withdrawn);
+    }
+    if is_way_back(rollout, situation, version) {
+        return Ok(());
+    }
+    let settings = situation.settings;
+    let is_base = version == rollout.base && settings.pin.is_none();
+    if !is_base && version != wanted(rollout, situation.agent, settings) {
+        return Err(Obstacle::NotNamed);
+    }
+    if situation.now_s.is_some_and(|now_s| now_s >= rollout.expires_s) {
+        return Err(Obstacle::Expired);
+    }
+    if settings.hold && step != Step::Confirm {
+        return Err(Obstacle::Held);
+    }
+    Ok(())
+}
+
+/// The next action of an agent that is not downloading. During a download, call it too: another version than that of the
+/// download ends it.
+#[inline]
+pub fn decide(rollout: &Rollout, situation: &Situation<'_>) -> Action {
+    let state = situation.state;
+    if let Some(trial) = state.trial {
+        let version = trial.release.version;
+        return match permits(rollout, situation, Step::Confirm, version) {
+            Ok(()) => Action::Keep(Obstacle::OnTrial),
+            Err(_) => Action::EndTrial(version),
+        };
+    }
+    let running = state.confirmed.map_or(0, |release| release.version);
+    if rollout.is_withdrawn(running) && rollout.base != 0 {
+        return go_back(rollout, situation);
+    }
+    let version = wanted(rollout, situation.agent, situation.settings);
+    if version <= running {
+        let is_stuck = rollout.is_withdrawn(running);
+        return Action::Keep(if is_stuck { Obstacle::NoWayBack } else { Obstacle::UpToDate });
+    }
+    install(rollout, situation, version)
+}
+
+fn install(rollout: &Rollout, situation: &Situation<'_>, version: u64) -> Action {
+    let state = situation.state;
+    if let Err(obstacle) = permits(rollout, situation, Step::Download, version) {
+        Action::Keep(obstacle)
+    } else if state.refused.is_some_and(|refused| refused.version == version) {
+        Action::Keep(Obstacle::Failed)
+    } else if version <= state.highest_confirmed {
+        Action::Keep(Obstacle::NotNewer)
+    } else {
+        Action::Install(version)
+    }
+}
+
+fn go_back(rollout: &Rollout, situation: &Situation<'_>) -> Action {
+    let (base, state) = (rollout.base, situation.state);
+    if let Some(spare) = situation.spare.filter(|spare| spare.version == base && base >= situation.floor) {
+        return Action::Restore(spare);
+    }
+    if base > state.highest_confirmed {
+        return install(rollout, situation, base);
+    }
+    let failed = state.refused.is_some_and(|refused| refused.version == base);
+    if base < situation.floor || failed { Action::Keep(Obstacle::NoWayBack) } else { Action::GoBack(base) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::update::Slot;
+    use crate::rollout::message::{Next, PLACES};
+    use crate::rollout::testing::rollout;
+
+    /// An agent that confirmed these versions in turn.
+    struct Agent {
+        name: Name,
+        settings: Settings,
+        state: UpdateState,
+        spare: Option<HeldRelease>,
+        floor: u64,
+        now_s: Option<u64>,
+    }
+
+    impl Agent {
+        fn new(versions: &[u64]) -> Self {
+            let name: Name = "gw-1".try_into().unwrap();
+            let state = UpdateState::new("home".try_into().unwrap());
+            let mut agent =
+                Self { name, settings: Settings::default(), state, spare: None, floor: 0, now_s: Some(1_700_000_100) };
+            versions.iter().for_each(|version| agent.stage(*version).confirm());
+            agent
+        }
+
+        fn stage(&mut self, version: u64) -> &mut Self {
+            let release = HeldRelease { slot: self.state.spare_slot(), version, digest: [version as u8; 32] };
+            self.spare = None;
+            self.state.stage(release).unwrap();
+            self.state.boot();
+            self
+        }
+
+        fn confirm(&mut self) {
+            let before = self.state.confirmed;
+            self.state.confirm().unwrap();
+            self.spare = before;
+        }
+
+        fn situation(&self) -> Situation<'_> {
+            let (settings, spare, floor, now_s) = (self.settings, self.spare, self.floor, self.now_s);
+            Situation { agent: &self.name, settings, state: &self.state, spare, floor, now_s }
+        }
+
+        fn decide(&self, rollout: &Rollout) -> Action {
+            rollout.validate().unwrap();
+            decide(rollout, &self.situation())
+        }
+    }
+
+    fn campaign(version: u64, reach: [u32; 3]) -> Rollout {
+        Rollout { next: Some(Next { version, salt: *b"saltsalt", reach }), ..rollout(7, 3) }
+    }
+
+    #[test]
+    fn an_agent_installs_the_next_release_within_its_reach_and_the_base_otherwise() {
+        let place = u32::from(Place::of(b"saltsalt", &Agent::new(&[]).name).place);
+        for (reach, wanted) in [(0, 3), (place, 3), (place + 1, 4), (PLACES, 4)] {
+            let rollout = campaign(4, [0, reach, 0]);
+            assert_eq!(Agent::new(&[2]).decide(&rollout), Action::Install(wanted), "reach {reach}");
+        }
+        let mut early = Agent::new(&[3]);
+        assert_eq!(early.decide(&campaign(4, [PLACES, 0, 0])), Action::Keep(Obstacle::UpToDate));
+        early.settings.channel = Channel::Early;
+        assert_eq!(early.decide(&campaign(4, [PLACES, 0, 0])), Action::Install(4));
+        assert_eq!(Agent::new(&[]).decide(&rollout(7, 0)), Action::Keep(Obstacle::UpToDate), "nothing named");
+    }
+
+    #[test]
+    fn a_stopped_campaign_ends_trials_and_leaves_confirmed_releases() {
+        let stopped = campaign(4, [0; 3]);
+        let mut agent = Agent::new(&[3]);
+        agent.stage(4);
+        assert_eq!(agent.decide(&campaign(4, [PLACES; 3])), Action::Keep(Obstacle::OnTrial));
+        assert_eq!(agent.decide(&stopped), Action::EndTrial(4));
+        agent.state.clear_trial();
+        assert_eq!(agent.decide(&stopped), Action::Keep(Obstacle::UpToDate));
+        assert_eq!(agent.decide(&campaign(4, [PLACES; 3])), Action::Install(4), "an ended trial is no failure");
+        assert_eq!(Agent::new(&[3, 4]).decide(&stopped), Action::Keep(Obstacle::UpToDate));
+    }
+
+    #[test]
+    fn each_step_is_checked_against_the_newest_rollout() {
+        let agent = Agent::new(&[3]);
+        let steps = [Step::Download, Step::Write, Step::Trial, Step::Confirm];
+        let results = |rollout: &Rollout, agent: &Agent| steps.map(|s| permits(rollout, &agent.situation(), s, 4));
+        assert_eq!(results(&campaign(4, [PLACES; 3]), &agent), [Ok(()); 4]);
+        assert_eq!(results(&campaign(4, [0; 3]), &agent), [Err(Obstacle::NotNamed); 4]);
+        let mut withdrawn = rollout(8, 3);
+        withdrawn.withdraw(4);
+        assert_eq!(results(&withdrawn, &agent), [Err(Obstacle::Withdrawn); 4]);
+        let mut expired = Agent::new(&[3]);
+        expired.now_s = Some(1_702_592_000);
+        assert_eq!(results(&campaign(4, [PLACES; 3]), &expired), [Err(Obstacle::Expired); 4]);
+        expired.now_s = None;
+        assert_eq!(results(&campaign(4, [PLACES; 3]), &expired), [Ok(()); 4]);
+        let mut held = Agent::new(&[3]);
+        held.settings.hold = true;
+        let held_up = Err(Obstacle::Held);
+        assert_eq!(results(&campaign(4, [PLACES; 3]), &held), [held_up, held_up, held_up, Ok(())]);
+    }
+
+    #[test]
+    fn a_withdrawn_release_is_replaced_from_the_spare_slot_or_by_a_download() {
+        let mut withdrawn = rollout(8, 3);
+        withdrawn.withdraw(4);
+        let mut agent = Agent::new(&[3, 4]);
+        agent.settings.hold = true;
+        agent.now_s = Some(u64::MAX);
+        let Action::Restore(spare) = agent.decide(&withdrawn) else { panic!("{:?}", agent.decide(&withdrawn)) };
+        assert_eq!((spare.version, spare.slot), (3, Slot::A));
+        agent.state.restore(spare).unwrap();
+        assert_eq!(agent.decide(&withdrawn), Action::Keep(Obstacle::UpToDate));
+        // The spare slot holds another release, or none.
+        let mut agent = Agent::new(&[2, 4]);
+        assert_eq!(agent.decide(&withdrawn), Action::GoBack(3));
+        assert_eq!(permits(&withdrawn, &agent.situation(), Step::Trial, 3), Ok(()));
+        agent.stage(3).confirm();
+        assert_eq!((agent.state.confirmed.unwrap().version, agent.state.highest_confirmed), (3, 4));
+        assert_eq!(agent.decide(&withdrawn), Action::Keep(Obstacle::UpToDate));
+    }
+
+    #[test]
+    fn no_agent_goes_back_below_its_floor_or_to_a_release_that_failed_there() {
+        let mut withdrawn = rollout(8, 3);
+        withdrawn.withdraw(4);
+        let mut agent = Agent::new(&[3, 4]);
+        agent.floor = 4;
+        assert_eq!(agent.decide(&withdrawn), Action::Keep(Obstacle::NoWayBack));
+        (agent.floor, agent.spare) = (0, None);
+        agent.state.refuse(3, [3; 32]);
+        assert_eq!(agent.decide(&withdrawn), Action::Keep(Obstacle::NoWayBack));
+        let mut none = rollout(8, 0);
+        none.withdraw(4);
+        assert_eq!(Agent::new(&[4]).decide(&none), Action::Keep(Obstacle::NoWayBack));
+    }
+
+    #[test]
+    fn a_withdrawn_release_on_trial_ends_and_is_not_installed_again() {
+        let mut agent = Agent::new(&[3]);
+        agent.stage(4);
+        let mut withdrawn = rollout(8, 3);
+        withdrawn.withdraw(4);
+        assert_eq!(agent.decide(&withdrawn), Action::EndTrial(4));
+        agent.state.clear_trial();
+        assert_eq!(agent.decide(&withdrawn), Action::Keep(Obstacle::UpToDate));
+    }
+
+    #[test]
+    fn refused_and_older_versions_are_not_installed() {
+        let mut agent = Agent::new(&[3]);
+        agent.state.refuse(4, [4; 32]);
+        assert_eq!(agent.decide(&campaign(4, [PLACES; 3])), Action::Keep(Obstacle::Failed));
+        let mut agent = Agent::new(&[3, 5]);
+        agent.state.restore(agent.spare.unwrap()).unwrap();
+        assert_eq!(agent.decide(&campaign(5, [PLACES; 3])), Action::Keep(Obstacle::NotNewer));
+        assert_eq!(agent.decide(&campaign(4, [PLACES; 3])), Action::Keep(Obstacle::NotNewer));
+    }
+
+    #[test]
+    fn a_pin_overrides_the_campaign_but_not_a_withdrawal() {
+        let mut agent = Agent::new(&[2]);
+        agent.settings.pin = Some(3);
+        assert_eq!(agent.decide(&campaign(4, [PLACES; 3])), Action::Install(3));
+        agent.settings.pin = Some(2);
+        assert_eq!(agent.decide(&campaign(4, [PLACES; 3])), Action::Keep(Obstacle::UpToDate));
+        let mut withdrawn = rollout(8, 3);
+        withdrawn.withdraw(2);
+        assert_eq!(agent.decide(&withdrawn), Action::Install(3));
+    }
+}
