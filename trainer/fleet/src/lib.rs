@@ -8,6 +8,7 @@ mod agent;
 mod audit;
 mod audit_chain;
 mod broker;
+pub mod campaign;
 mod episode;
 mod group;
 mod identity;
