@@ -53,10 +53,23 @@ pub(crate) fn pictures() -> Vec<(&'static str, Picture)> {
         ("days", days(14, 3).picture().unwrap()),
         ("days-many", days(400, 30).picture().unwrap()),
         ("days-none", days(14, 0).picture().unwrap()),
+        ("rollouts", rollouts().picture().unwrap()),
         ("methods", methods().picture().unwrap()),
         ("heat-map", heat_map(10).picture().unwrap()),
         ("heat-map-large", heat_map(42).picture().unwrap()),
     ]
+}
+
+pub(crate) fn rollouts() -> Rollouts {
+    let line = |name: &str, share: f64| RolloutLine {
+        name: name.into(),
+        points: (0..96).map(|hour| (f64::from(hour), share * (f64::from(hour) / 12.0).floor())).collect(),
+    };
+    Rollouts {
+        title: "Simulated rollouts".into(),
+        note: "Agents that have begun to install the release, median of 20 simulations.".into(),
+        lines: vec![line("good", 12.0), line("blind", 0.5)],
+    }
 }
 
 pub(crate) fn roc(log_from: Option<f64>) -> Roc {

@@ -14,6 +14,7 @@ use crate::commands::lab::{LabArgs, run_lab};
 use crate::commands::lists::{self, AgentsArgs, AlertsArgs, LabelArgs, RetrainArgs};
 use crate::commands::predict::{PredictArgs, run_predict};
 use crate::commands::privacy::{PrivacyCommand, ResolveArgs, run_privacy, run_resolve};
+use crate::commands::rollout::{RolloutCommand, run_rollout};
 use crate::commands::serve::{ServeArgs, run_serve};
 use crate::commands::signing::{CandidateArgs, SignArgs, run_candidate, run_sign};
 use crate::commands::store_state::{StoreCommand, run_store};
@@ -161,6 +162,9 @@ pub(crate) enum Command {
         after_help = "Example:\n  lapwing-trainer restore /mnt/backup/2026-03-01 --config /etc/lapwing-trainer/trainer.toml"
     )]
     Restore(RestoreArgs),
+    /// Plan rollouts of releases.
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Check, migrate or copy a store; copy its feature rows to Parquet files, or add those of such files.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -248,6 +252,7 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
         Command::Audit(args) => run_audit(&args),
         Command::Backup(args) => run_backup(&args),
         Command::Restore(args) => run_restore(&args),
+        Command::Rollout(command) => run_rollout(&command),
         Command::Store(command) => run_store(&command),
         Command::Import(args) => run_lab("import", &args),
         Command::Evaluate(args) => run_lab("evaluate", &args),

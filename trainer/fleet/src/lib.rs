@@ -17,6 +17,7 @@ mod job;
 mod now;
 mod process;
 mod release;
+pub mod simulate;
 
 pub use agent::{AgentState, SILENT_S};
 pub use audit::{AUDIT_ENTRIES, AuditAction, AuditEntry, AuditHead, AuditRecord, SERVE, recorded_name};

@@ -18,6 +18,7 @@ mod other_brokers;
 pub(crate) mod predict;
 pub(crate) mod privacy;
 pub(crate) mod roots;
+pub(crate) mod rollout;
 pub(crate) mod segment_args;
 pub(crate) mod serve;
 pub(crate) mod signing;

@@ -9,15 +9,18 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Days of an agent's own past that make its usual rate.
-pub const HISTORY_DAYS: f64 = 7.0;
+pub const HISTORY_DAYS: f64 = 14.0;
 /// Hours that are stored: 31 days.
 const HOURS: usize = 31 * 24;
 /// Weight of the usual rates in the control's factor, episodes.
 const CONTROL_PRIOR: f64 = 3.0;
 /// Weight of the group's mean in an agent's usual rate, episodes: the shape of a gamma distribution of rates.
 const RATE_PRIOR: f64 = 1.0;
-/// Episodes of one agent that count at most, beyond four times those expected of it: one home alone decides nothing.
-const AGENT_EPISODES: f64 = 3.0;
+/// Episodes of one agent that count at most, beyond [`AGENT_FACTOR`] times those expected of it: one home alone decides
+/// nothing.
+const AGENT_EPISODES: f64 = 5.0;
+/// See [`AGENT_EPISODES`].
+const AGENT_FACTOR: f64 = 6.0;
 
 /// An agent's usual episodes per day: its own past, and the mean of the group (`mean_per_day`) where that is short. This is
 /// the mean of the rate's distribution after the observation, if rates among agents are gamma distributed.
@@ -98,7 +101,7 @@ impl AlertHours {
     pub fn add(&mut self, hour: u64, arm: Arm, agent: &AgentHour, count: &mut AgentCount) {
         let expected = agent.usual_per_day * agent.online / 24.0;
         count.expected += expected;
-        let room = AGENT_EPISODES + 4.0 * count.expected - count.episodes;
+        let room = AGENT_EPISODES + AGENT_FACTOR * count.expected - count.episodes;
         let episodes = f64::from(agent.episodes).min(room.max(0.0));
         count.episodes += episodes;
         let Some(place) = self.hour(hour) else { return };
@@ -164,7 +167,7 @@ mod tests {
         let (mut hours, mut count) = (AlertHours::default(), AgentCount::default());
         let noisy = AgentHour { usual_per_day: 0.5, ..hour(50) };
         (0..24).for_each(|at| hours.add(at, Arm::Wave, &noisy, &mut count));
-        assert!((hours.since(0).episodes - 5.0).abs() < 1e-9, "{:?}", hours.since(0));
+        assert!((hours.since(0).episodes - 8.0).abs() < 1e-9, "{:?}", hours.since(0));
     }
 
     #[test]

@@ -5,9 +5,13 @@ use super::plan::WaveSize;
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::rollout::message::{Channel, PLACES};
 
-/// Salts that are tried for a group, and places computed for them at most.
-const SALTS: usize = 64;
-const PLACES_COMPUTED: usize = 200_000;
+/// Salts that are tried for a small group, and places that are computed for a large one.
+const SALTS: usize = 5_000;
+const PLACES_COMPUTED: usize = 500_000;
+/// Usual alerts per day above which a home does not make a canary better.
+const NOISY: f32 = 2.0;
+/// Agents beyond the canary's size for which pairs and alerts are looked at.
+const EXTRA: usize = 20;
 /// A pair of device target and engine must be in the canary if this share of the group has it.
 const COMMON_PAIR: usize = 20;
 
@@ -15,7 +19,7 @@ const COMMON_PAIR: usize = 20;
 /// the fewest agents that are not fit, and with every common pair of device target and engine. `with_salt` sets the agents'
 /// places.
 ///
-/// Unfit agents within the reach, which install the release whenever they return, would make the canary larger than
+/// A home that never has an alert cannot show that a release has four times as many. Unfit agents within the reach, which install the release whenever they return, would make the canary larger than
 /// planned.
 pub fn choose_salt(
     seed: u64,
@@ -28,7 +32,7 @@ pub fn choose_salt(
         let digest = sha256(&[seed.to_be_bytes(), number.to_be_bytes()].concat());
         digest.first_chunk().copied().unwrap_or_default()
     };
-    let mut best = (usize::MAX, salt(0));
+    let mut best = ((usize::MAX, usize::MAX, 0), salt(0));
     for number in 0..tries as u64 {
         let salt = salt(number);
         with_salt(&salt, agents);
@@ -41,14 +45,19 @@ pub fn choose_salt(
     best.1
 }
 
-/// Agents within the reach beyond the canary's size, and many for each common pair that is missing.
-fn cost(agents: &[AgentFacts], canary: &WaveSize) -> usize {
+/// Agents that would install the release beyond the canary's size, then common pairs that are missing, then usual alerts
+/// per day, in thousandths, negated.
+fn cost(agents: &[AgentFacts], canary: &WaveSize) -> (usize, usize, i64) {
     let reach = wave_reach(agents, canary, 1.0, [0; 3]);
-    let reached = || agents.iter().filter(|agent| is_within(agent, reach));
-    let extra = reached().count().saturating_sub(canary.agents as usize);
-    let missing =
-        common_pairs(agents).filter(|pair| !reached().any(|agent| agent.is_fit && agent.pair == *pair)).count();
-    extra + missing * 1_000
+    let reached: Vec<&AgentFacts> = agents.iter().filter(|agent| !agent.is_held && is_within(agent, reach)).collect();
+    let extra = reached.len().saturating_sub(canary.agents as usize);
+    if extra >= EXTRA {
+        return (extra, 0, 0);
+    }
+    let is_covered = |pair: u8| reached.iter().any(|agent| agent.is_fit && agent.pair == pair);
+    let missing = common_pairs(agents).filter(|pair| !is_covered(*pair)).count();
+    let alerts: f32 = reached.iter().filter(|agent| agent.is_fit).map(|agent| agent.usual_per_day.min(NOISY)).sum();
+    (extra, missing, -(alerts * 1_000.0) as i64)
 }
 
 fn common_pairs(agents: &[AgentFacts]) -> impl Iterator<Item = u8> + '_ {
@@ -155,6 +164,7 @@ mod tests {
     #[test]
     fn the_salt_avoids_unfit_agents_and_covers_common_devices() {
         let mut agents = group(100);
+        agents.iter_mut().step_by(4).for_each(|agent| agent.usual_per_day = 0.0);
         agents.iter_mut().step_by(3).for_each(|agent| agent.is_fit = false);
         agents.iter_mut().skip(1).step_by(10).for_each(|agent| agent.pair = 1);
         let canary = Plan::default().sizes(100)[1];
@@ -164,6 +174,7 @@ mod tests {
             let first = reached(&agents, reach);
             assert!(first.len() == 5 && first.iter().all(|agent| agent.is_fit), "seed {seed}: {}", first.len());
             assert!(first.iter().any(|agent| agent.pair == 1), "seed {seed}");
+            assert!(first.iter().all(|agent| agent.usual_per_day > 0.0), "seed {seed}");
             assert_eq!(salt, choose_salt(seed, &mut agents, &canary, &mut with_salt), "the same for the same seed");
         }
     }

@@ -53,6 +53,8 @@ pub struct AgentFacts {
     pub last_seen_s: u64,
     /// Number of its pair of device target and engine.
     pub pair: u8,
+    /// Its usual alert episodes per day, from [`super::usual_rate`].
+    pub usual_per_day: f32,
     /// Confirmed version in use, 0 if none.
     pub running: u64,
     /// Its last step about the campaign's release.

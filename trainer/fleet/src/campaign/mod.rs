@@ -18,7 +18,7 @@ mod state;
 mod step;
 mod telemetry;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use actions::{Action, ActionError};
 pub use alert_hours::{AgentCount, AgentHour, AlertCounts, AlertHours, Arm, HISTORY_DAYS, usual_rate};

@@ -50,7 +50,7 @@ pub struct WavePlan {
 
 impl Default for WavePlan {
     fn default() -> Self {
-        Self { percent: 100.0, agents: 1, confirmed_percent: 50, soak_hours: 8, deadline_hours: 168, gates: Gates::All }
+        Self { percent: 100.0, agents: 1, confirmed_percent: 50, soak_hours: 6, deadline_hours: 168, gates: Gates::All }
     }
 }
 
@@ -94,8 +94,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             alerts_ratio: 4.0,
-            alerts_false_stop: 0.001,
-            alerts_miss: 0.002,
+            alerts_false_stop: 0.00001,
+            alerts_miss: 0.00005,
             alerts_agent_days: 3.0,
             take_up_fail_percent: 10.0,
             take_up_pass_percent: 5.0,
@@ -144,9 +144,9 @@ impl Default for Plan {
                     ..wave
                 },
                 WavePlan { percent: 1.0, agents: 5, confirmed_percent: 80, soak_hours: 24, ..wave },
-                WavePlan { percent: 5.0, soak_hours: 8, ..wave },
-                WavePlan { percent: 25.0, soak_hours: 8, ..wave },
-                WavePlan { percent: 100.0, soak_hours: 6, ..wave },
+                WavePlan { percent: 5.0, ..wave },
+                WavePlan { percent: 25.0, ..wave },
+                wave,
             ],
             approval: false,
             on_failure: AbortMode::default(),

@@ -9,7 +9,7 @@ const HOUR_S: u64 = 3_600;
 const START_S: u64 = 1_700_000_000;
 
 /// An agent that runs `running`, at the place of an arbitrary name.
-pub(super) fn agent(running: u64) -> AgentFacts {
+pub(crate) fn agent(running: u64) -> AgentFacts {
     AgentFacts {
         place: Place::of(b"saltsalt", &"gw".try_into().unwrap()),
         channel: Channel::Normal,
@@ -17,6 +17,7 @@ pub(super) fn agent(running: u64) -> AgentFacts {
         is_fit: true,
         last_seen_s: START_S,
         pair: 0,
+        usual_per_day: 1.0,
         running,
         progress: None,
         rows: 10_000,

@@ -15,6 +15,7 @@ mod histogram;
 mod kdistance;
 mod learning;
 mod methods;
+mod rollouts;
 mod scatter;
 
 pub use bars::{Bar, Recalls};
@@ -29,6 +30,7 @@ pub use histogram::{Group, Histogram};
 pub use kdistance::KDistance;
 pub use learning::{Learning, LearningCurve, LearningPoint};
 pub use methods::{MethodRow, Methods};
+pub use rollouts::{RolloutLine, Rollouts};
 pub use scatter::{Panel, Scatter};
 
 /// Caption sentence for omitted values; empty for 0.

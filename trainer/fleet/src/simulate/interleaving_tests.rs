@@ -1,0 +1,256 @@
+//! Random interleavings of rollouts, power cuts and people's actions: what must hold for every agent after every step.
+
+use super::home::{Conduct, Home, TrialOutcome};
+use super::random::Random;
+use crate::campaign::{
+    AbortMode, Action, AgentFacts, AgentStep, AlertHours, Campaign, CampaignState, Effect, Facts, Outcome, Progress,
+    Terms,
+};
+use lapwing_shared::release::manifest::Name;
+use lapwing_shared::rollout::decide::{Settings, wanted};
+use lapwing_shared::rollout::message::{Channel, Rollout};
+use lapwing_shared::rollout::place::Place;
+use std::sync::Arc;
+
+const AGENTS: usize = 12;
+const STEPS: u32 = 100_000;
+
+struct World {
+    random: Random,
+    homes: Vec<Home>,
+    facts: Vec<AgentFacts>,
+    alerts: AlertHours,
+    campaign: Option<Campaign>,
+    /// Everything that was ever published: any of it may arrive at any time.
+    published: Vec<Arc<Rollout>>,
+    /// Highest version that was ever made.
+    made: u64,
+    now_s: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let first = Arc::new(Rollout { base: 1, ..lapwing_shared::rollout::testing::rollout(1, 1) });
+        let home = |index: usize| {
+            let channel = Channel::ALL[index % 3];
+            let settings = Settings { channel, hold: index % 5 == 4, pin: None };
+            let name = Name::try_from(format!("gw-{index}").as_str()).unwrap();
+            let mut home = Home::new(name, "home".try_into().unwrap(), settings, 1);
+            home.receive(&first);
+            home
+        };
+        let homes: Vec<Home> = (0..AGENTS).map(home).collect();
+        let mut world = Self {
+            random: Random::new(seed),
+            homes,
+            facts: Vec::new(),
+            alerts: AlertHours::default(),
+            campaign: None,
+            published: vec![first],
+            made: 1,
+            now_s: 1_700_000_000,
+        };
+        world.refresh([0; 8]);
+        world
+    }
+
+    /// What the trainer knows: the truth, in a random order of arrival, which the facts do not depend on.
+    fn refresh(&mut self, salt: [u8; 8]) {
+        let version = self.campaign.as_ref().map_or(0, Campaign::version);
+        let facts = |home: &Home| AgentFacts {
+            place: Place::of(&salt, &home.name),
+            channel: home.settings.channel,
+            is_held: home.settings.hold,
+            running: home.running(),
+            progress: (home.running() == version).then_some(Progress { step: AgentStep::Confirmed, at_s: self.now_s }),
+            last_seen_s: self.now_s,
+            ..crate::campaign::tests::agent(1)
+        };
+        self.facts = self.homes.iter().map(facts).collect();
+    }
+
+    fn newest(&self) -> &Arc<Rollout> {
+        self.published.last().unwrap()
+    }
+
+    fn apply(&mut self, outcome: Outcome) {
+        self.campaign = Some(outcome.campaign);
+        for Effect::Publish(rollout) in outcome.effects {
+            rollout.validate().unwrap();
+            assert!(rollout.serial > self.newest().serial);
+            self.published.push(Arc::new(rollout));
+            // A crash after the transaction: the same bytes are published again.
+            assert_eq!(**self.newest(), *self.campaign.as_ref().unwrap().rollout());
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let Some(campaign) = self.campaign.clone() else { return };
+        let facts = Facts { agents: &self.facts, alerts: &self.alerts };
+        if let Ok(outcome) = campaign.act(action, "ann", &facts, self.now_s) {
+            self.apply(outcome);
+        }
+    }
+
+    fn start(&mut self) {
+        self.act(Action::Supersede);
+        self.made += 1 + self.random.below(2);
+        let salt = self.random.bits().to_be_bytes();
+        let rollout = (**self.newest()).clone();
+        let terms = Terms { version: self.made, plan: Default::default(), salt, made_by: "ann".into(), rollout };
+        if let Ok(draft) = Campaign::draft(terms, self.now_s) {
+            self.campaign = Some(draft);
+            self.refresh(salt);
+            self.act(Action::Submit);
+        }
+    }
+
+    fn step(&mut self) {
+        self.now_s += 1 + self.random.below(300);
+        let agent = self.random.below(AGENTS as u64) as usize;
+        match self.random.below(100) {
+            0..40 => self.deliver(agent),
+            40..80 => self.advance(agent),
+            80..86 => {
+                let mut does = self.conduct();
+                self.homes[agent].power_cut(self.now_s, &mut does);
+            }
+            86..94 => {
+                if let Some(campaign) = self.campaign.clone() {
+                    self.refresh(campaign.rollout().next.map_or([0; 8], |next| next.salt));
+                    let facts = Facts { agents: &self.facts, alerts: &self.alerts };
+                    let outcome = campaign.step(&facts, self.now_s);
+                    self.apply(outcome);
+                }
+            }
+            94 => self.act(Action::Pause),
+            95 => self.act(Action::Resume),
+            96 => self.act(Action::Abort(AbortMode::Withdraw)),
+            97 if self.random.chance(0.5) => self.act(Action::Abort(AbortMode::Stop)),
+            98 if self.random.chance(0.7) => self.widen(),
+            99 => self.start(),
+            _ => {}
+        }
+    }
+
+    /// A wave, or the end of the last one, as the gates would decide: the rollout that follows is published as it is.
+    fn widen(&mut self) {
+        let Some(campaign) = self.campaign.as_ref().filter(|campaign| campaign.state() == CampaignState::Running)
+        else {
+            return;
+        };
+        let mut rollout = campaign.rollout().clone();
+        let Some(next) = &mut rollout.next else { return };
+        next.reach = next.reach.map(|reach| (reach * 2 + 1_000).min(65_536));
+        if self.random.chance(0.3) {
+            (rollout.base, rollout.next) = (next.version, None);
+        }
+        rollout.serial += 1;
+        let terms_rollout = rollout.clone();
+        self.published.push(Arc::new(rollout));
+        // The campaign continues from this rollout.
+        self.act(Action::Supersede);
+        self.campaign = None;
+        assert_eq!(**self.newest(), terms_rollout);
+    }
+
+    /// The newest rollout, or any older one: late, twice, or after newer ones. Many never arrive.
+    fn deliver(&mut self, agent: usize) {
+        let last = self.published.len() - 1;
+        let place = if self.random.chance(0.6) { last } else { self.random.below(last as u64 + 1) as usize };
+        let before = self.homes[agent].newest.as_ref().map_or(0, |rollout| rollout.serial);
+        let accepted = self.homes[agent].receive(&self.published[place]);
+        assert_eq!(accepted, self.published[place].serial > before);
+    }
+
+    fn conduct(&mut self) -> impl FnMut(u64) -> Conduct + use<> {
+        let mut random = Random::new(self.random.bits());
+        move |version| Conduct {
+            download_s: random.below(600),
+            // Version 1 runs everywhere; some of the others are defective.
+            has_defect: version > 1 && random.chance(0.05),
+            trial_s: random.below(900),
+            outcome: match random.below(20) {
+                0 if version > 1 => TrialOutcome::Crash,
+                1 if version > 1 => TrialOutcome::RollBack,
+                _ => TrialOutcome::Confirm,
+            },
+        }
+    }
+
+    fn advance(&mut self, agent: usize) {
+        let mut does = self.conduct();
+        let is_online = self.random.chance(0.8);
+        self.homes[agent].advance(self.now_s, is_online, &mut does, &mut Vec::new());
+        self.check_after_advance(agent);
+    }
+
+    /// An agent that has just looked at its newest rollout.
+    fn check_after_advance(&self, agent: usize) {
+        let home = &self.homes[agent];
+        let rollout = home.newest.as_ref().unwrap();
+        let running = home.running();
+        if let Some(trial) = home.update.trial {
+            let version = trial.release.version;
+            assert!(!rollout.is_withdrawn(version), "{} tries the withdrawn version {version}", home.name);
+            let allowed = wanted(rollout, &home.name, home.settings).max(rollout.base);
+            assert!(version <= allowed, "{} tries {version}, its rollout allows {allowed}", home.name);
+        }
+        let could_restore = home.spare.is_some_and(|spare| spare.version == rollout.base);
+        let is_withdrawn = rollout.is_withdrawn(running);
+        assert!(!(is_withdrawn && could_restore), "{} runs {running}, could restore {}", home.name, rollout.base);
+    }
+
+    /// Every agent, after every step.
+    fn check(&self, confirmed: &mut [u64]) {
+        for (home, before) in self.homes.iter().zip(confirmed) {
+            let running = home.running();
+            assert!(running > 0 && home.in_use() > 0, "{} has no release", home.name);
+            assert!(running <= self.made && home.update.highest_confirmed >= running);
+            if running != *before {
+                let rollout = home.newest.as_ref().unwrap();
+                assert!(!rollout.is_withdrawn(running), "{} went from {before} to the withdrawn {running}", home.name);
+                let allowed = wanted(rollout, &home.name, home.settings).max(rollout.base);
+                assert!(running <= allowed, "{} confirmed {running}, its rollout allows {allowed}", home.name);
+                *before = running;
+            }
+            assert_ne!(home.spare.map(|spare| spare.slot), home.update.confirmed.map(|release| release.slot));
+        }
+    }
+
+    /// Everything arrives: agents converge.
+    fn settle(&mut self) {
+        let newest = Arc::clone(self.newest());
+        for agent in 0..AGENTS {
+            self.homes[agent].receive(&newest);
+            for _ in 0..40 {
+                self.now_s += 4_000;
+                let mut good =
+                    |_| Conduct { download_s: 1, has_defect: false, trial_s: 1, outcome: TrialOutcome::Confirm };
+                self.homes[agent].advance(self.now_s.min(newest.expires_s - 1), true, &mut good, &mut Vec::new());
+            }
+            let home = &self.homes[agent];
+            assert!(home.update.trial.is_none(), "{:?}", home.update);
+            let is_stuck = home.update.refused.is_some_and(|refused| refused.version == newest.base);
+            assert!(is_stuck || !newest.is_withdrawn(home.running()), "{} runs {}", home.name, home.running());
+        }
+    }
+}
+
+#[test]
+fn no_interleaving_leaves_an_agent_on_a_withdrawn_or_without_a_working_release() {
+    let mut changes = 0;
+    for seed in 0..10 {
+        let mut world = World::new(seed);
+        let mut confirmed = vec![1; AGENTS];
+        for _ in 0..STEPS / 10 {
+            let before = confirmed.clone();
+            world.step();
+            world.check(&mut confirmed);
+            changes += usize::from(before != confirmed);
+        }
+        world.settle();
+        assert!(world.published.len() > 200, "{} rollouts", world.published.len());
+    }
+    assert!(changes > 500, "only {changes} releases were confirmed or restored: the test does not exercise much");
+}
