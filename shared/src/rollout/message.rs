@@ -149,20 +149,19 @@ impl Rollout {
         version != 0 && (version < self.withdrawn_below || self.withdrawn.contains(&version))
     }
 
-    /// Whether one more version above `base` can be withdrawn: the list has room, or its oldest entry is below `base`.
-    pub fn can_withdraw(&self) -> bool {
-        !self.withdrawn.is_full() || self.withdrawn.last().is_some_and(|oldest| *oldest < self.base)
-    }
-
-    /// Withdraws a version other than `base`. If the list is full, its oldest entry and everything older moves to
-    /// `withdrawn_below`; without [`Self::can_withdraw`] that would include `base`, and nothing changes.
+    /// Withdraws a version other than `base`. If the list is full, its oldest entry moves to `withdrawn_below`, with everything
+    /// older. If that would include `base`, it is dropped instead: an agent that still runs it was offline for eight withdrawals,
+    /// and leaves it with the next version of the group.
     #[inline]
     pub fn withdraw(&mut self, version: u64) {
-        if version == 0 || version == self.base || self.is_withdrawn(version) || !self.can_withdraw() {
+        if version == 0 || version == self.base || self.is_withdrawn(version) {
             return;
         }
         if self.withdrawn.is_full() {
-            self.withdrawn_below = self.withdrawn.pop().unwrap_or_default().saturating_add(1);
+            let oldest = self.withdrawn.pop().unwrap_or_default();
+            if oldest < self.base {
+                self.withdrawn_below = oldest.saturating_add(1);
+            }
         }
         if version >= self.withdrawn_below {
             let place = self.withdrawn.iter().position(|other| *other < version).unwrap_or(self.withdrawn.len());
@@ -320,9 +319,9 @@ mod tests {
         assert!(rollout.validate().is_err(), "below the limit");
         let mut full = super::super::testing::rollout(7, 3);
         (10..18).for_each(|version| full.withdraw(version));
-        assert!(!full.can_withdraw(), "the limit would include the base");
         full.withdraw(18);
-        assert!(!full.is_withdrawn(18) && full.validate().is_ok());
+        assert!(full.is_withdrawn(18) && full.is_withdrawn(11) && full.validate().is_ok());
+        assert!(!full.is_withdrawn(10), "the limit would include the base");
         rollout.base = 30;
         assert!([5, 9, 7, 11, 13, 15, 17, 19, 21, 3, 23].iter().all(|version| rollout.is_withdrawn(*version)));
         assert!(!rollout.is_withdrawn(22) && !rollout.is_withdrawn(0) && !rollout.is_withdrawn(30));

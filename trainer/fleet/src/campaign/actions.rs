@@ -32,7 +32,7 @@ pub enum ActionError {
     State(CampaignState),
     /// The person who created a campaign cannot approve it.
     OwnCampaign,
-    /// The version is not above `base`, withdrawn, or cannot be withdrawn later.
+    /// The version is not above `base` and all withdrawn ones.
     Version {
         /// The version.
         version: u64,
@@ -76,11 +76,9 @@ impl Campaign {
         if version <= rollout.base {
             return refused("a version above the one that the group runs");
         }
-        if rollout.is_withdrawn(version) {
-            return refused("a version that is not withdrawn");
-        }
-        if !rollout.can_withdraw() {
-            return refused("fewer than eight withdrawn versions above the one that the group runs");
+        // Also because the oldest of many withdrawn versions are not listed.
+        if rollout.is_withdrawn(version) || rollout.withdrawn.first().is_some_and(|newest| version < *newest) {
+            return refused("a version above all withdrawn ones");
         }
         rollout.spread_s = plan.spread_s;
         Ok(Self {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Groups with fewer agents have two waves: one agent, then the rest.
-const SMALL_GROUP: u32 = 20;
+pub(super) const SMALL_GROUP: u32 = 20;
 /// Limit on waves of a plan.
 const WAVES: usize = 8;
 
@@ -64,6 +64,8 @@ pub struct Limits {
     pub alerts_false_stop: f64,
     /// Probability with which a wave with `alerts-ratio` passes it by chance.
     pub alerts_miss: f64,
+    /// The same in groups with fewer than 20 agents, which otherwise would wait for weeks.
+    pub alerts_miss_small: f64,
     /// Agent-days that the alerts gate needs at least.
     pub alerts_agent_days: f64,
     /// Share of failed, refused or silent agents above which take-up fails, percent.
@@ -96,6 +98,7 @@ impl Default for Limits {
             alerts_ratio: 4.0,
             alerts_false_stop: 0.00001,
             alerts_miss: 0.00005,
+            alerts_miss_small: 0.02,
             alerts_agent_days: 3.0,
             take_up_fail_percent: 10.0,
             take_up_pass_percent: 5.0,
@@ -267,6 +270,7 @@ impl Limits {
             (self.alerts_ratio > 1.0 && self.alerts_ratio <= 100.0, "alerts-ratio", "more than 1, at most 100"),
             (chance(self.alerts_false_stop), "alerts-false-stop", "more than 0, at most 0.2"),
             (chance(self.alerts_miss), "alerts-miss", "more than 0, at most 0.2"),
+            (chance(self.alerts_miss_small), "alerts-miss-small", "more than 0, at most 0.2"),
             ((0.0..=1_000.0).contains(&self.alerts_agent_days), "alerts-agent-days", "0 to 1000"),
             (percent(self.take_up_fail_percent), "take-up-fail-percent", "0 to 100"),
             (

@@ -109,28 +109,28 @@ impl World {
         self.now_s += 1 + self.random.below(300);
         let agent = self.random.below(AGENTS as u64) as usize;
         match self.random.below(100) {
-            0..40 => self.deliver(agent),
-            40..80 => self.advance(agent),
-            80..86 => {
+            0..38 => self.deliver(agent),
+            38..74 => self.advance(agent),
+            74..80 => {
                 let mut does = self.conduct();
                 self.homes[agent].power_cut(self.now_s, &mut does);
             }
-            86..94 => {
-                if let Some(campaign) = self.campaign.clone() {
-                    self.refresh(campaign.rollout().next.map_or([0; 8], |next| next.salt));
-                    let facts = Facts { agents: &self.facts, alerts: &self.alerts };
-                    let outcome = campaign.step(&facts, self.now_s);
-                    self.apply(outcome);
-                }
-            }
-            94 => self.act(Action::Pause),
-            95 => self.act(Action::Resume),
-            96 => self.act(Action::Abort(AbortMode::Withdraw)),
-            97 if self.random.chance(0.5) => self.act(Action::Abort(AbortMode::Stop)),
-            98 if self.random.chance(0.7) => self.widen(),
-            99 => self.start(),
-            _ => {}
+            80..86 => self.step_campaign(),
+            86..88 => self.act(Action::Pause),
+            88..91 => self.act(Action::Resume),
+            91..93 => self.act(Action::Abort(AbortMode::Withdraw)),
+            93 => self.act(Action::Abort(AbortMode::Stop)),
+            94..97 => self.widen(),
+            _ => self.start(),
         }
+    }
+
+    fn step_campaign(&mut self) {
+        let Some(campaign) = self.campaign.clone() else { return };
+        self.refresh(campaign.rollout().next.map_or([0; 8], |next| next.salt));
+        let facts = Facts { agents: &self.facts, alerts: &self.alerts };
+        let outcome = campaign.step(&facts, self.now_s);
+        self.apply(outcome);
     }
 
     /// A wave, or the end of the last one, as the gates would decide: the rollout that follows is published as it is.
@@ -142,7 +142,7 @@ impl World {
         let mut rollout = campaign.rollout().clone();
         let Some(next) = &mut rollout.next else { return };
         next.reach = next.reach.map(|reach| (reach * 2 + 1_000).min(65_536));
-        if self.random.chance(0.3) {
+        if self.random.chance(0.5) {
             (rollout.base, rollout.next) = (next.version, None);
         }
         rollout.serial += 1;

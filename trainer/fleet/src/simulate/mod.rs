@@ -9,6 +9,7 @@
 //! rows are counted by hour; score drift and cost are one number for each home; whether a home is fit for the canary is
 //! decided at the start; no person acts, so a paused campaign has ended.
 
+mod agent;
 mod home;
 #[cfg(test)]
 mod interleaving_tests;

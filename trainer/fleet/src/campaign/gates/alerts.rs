@@ -10,20 +10,25 @@
 //!
 //! The alternative is `alerts-ratio` times the expected alerts, but never less than the false-alert budgets allow: an
 //! operator who accepts one false alert a day does not want a release stopped for one a week.
+//!
+//! Small groups have a larger error, `alerts-miss-small`: one agent at half an alert a day needs eleven days for the other.
 
 use super::{Finding, Gate, Verdict};
 use crate::campaign::alert_hours::AlertCounts;
-use crate::campaign::plan::Limits;
+use crate::campaign::facts::Observations;
+use crate::campaign::plan::{Limits, SMALL_GROUP};
 
 /// Alerts without which the gate does not fail.
 const FEWEST: f64 = 5.0;
 
-pub(super) fn alerts(counts: &AlertCounts, limits: &Limits) -> Finding {
+pub(super) fn alerts(seen: &Observations, limits: &Limits) -> Finding {
+    let counts = &seen.alerts;
+    let miss = if seen.agents < SMALL_GROUP { limits.alerts_miss_small } else { limits.alerts_miss };
     let expected = counts.expected.max(1e-6);
     let alternative = (limits.alerts_ratio * expected).max(counts.budget);
     // Log-likelihood ratio of the alternative: positive values are evidence against the release.
     let evidence = counts.episodes * (alternative / expected).ln() - (alternative - expected);
-    let (stop, pass) = (-limits.alerts_false_stop.ln(), limits.alerts_miss.ln());
+    let (stop, pass) = (-limits.alerts_false_stop.ln(), miss.ln());
     let verdict = if counts.agent_days <= 0.0 {
         Verdict::Undecided(format!("0.0 of {:.1} agent-days", limits.alerts_agent_days))
     } else if evidence >= stop && counts.episodes >= FEWEST {

@@ -91,7 +91,7 @@ pub struct Finding {
 pub fn evaluate(which: Gates, limits: &Limits, seen: &Observations, size: u32) -> Vec<Finding> {
     let mut findings = vec![golden::golden(seen), take_up::take_up(seen, limits, size)];
     if which == Gates::All {
-        findings.push(alerts::alerts(&seen.alerts, limits));
+        findings.push(alerts::alerts(seen, limits));
         findings.push(blindness::blindness(seen, limits));
         findings.push(drift::drift(seen, limits));
         findings.push(cost::cost(seen, limits, size));
@@ -166,13 +166,18 @@ mod tests {
             let alerts = AlertCounts { episodes, expected, agent_days: days, budget: days, ..AlertCounts::default() };
             verdict(Gate::Alerts, &Observations { alerts, ..seen() }, 5)
         };
-        assert_eq!((with(4.0, 5.0, 7.0), with(20.0, 5.0, 7.0)), (Verdict::Pass, Verdict::Fail));
+        assert_eq!((with(5.0, 7.0, 7.0), with(20.0, 5.0, 7.0)), (Verdict::Pass, Verdict::Fail));
         assert!(is_undecided(&with(0.0, 0.5, 0.8), "0.8 of 3.0 agent-days"));
         assert!(is_undecided(&with(10.0, 5.0, 7.0), "evidence"));
         // Four times a very low rate is below the budget, and a rate above the budget is not.
         assert_eq!((with(2.0, 0.5, 20.0), with(40.0, 0.5, 20.0)), (Verdict::Pass, Verdict::Fail));
+        // A small group decides with less.
+        let alerts =
+            AlertCounts { episodes: 2.0, expected: 2.5, agent_days: 4.0, budget: 4.0, ..AlertCounts::default() };
+        let small = |agents| verdict(Gate::Alerts, &Observations { agents, alerts, ..seen() }, 1);
+        assert!(small(1) == Verdict::Pass && matches!(small(100), Verdict::Undecided(_)));
         // The first alerts of a quiet wave are not evidence.
-        assert!(is_undecided(&with(4.0, 0.1, 4.0), "5 alerts") || with(4.0, 0.1, 4.0) != Verdict::Fail);
+        assert!(is_undecided(&with(4.0, 0.1, 4.0), "evidence"));
     }
 
     #[test]
