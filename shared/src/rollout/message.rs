@@ -277,7 +277,8 @@ mod tests {
 
     #[test]
     fn invalid_fields_are_rejected() {
-        let breakages: &[(&str, fn(&mut Rollout))] = &[
+        type Breakage = (&'static str, fn(&mut Rollout));
+        let breakages: &[Breakage] = &[
             ("group", |r| r.group = "a b".try_into().unwrap()),
             ("serial", |r| r.serial = 0),
             ("base", |r| r.withdrawn.push(3).unwrap()),

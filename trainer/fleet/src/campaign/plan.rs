@@ -324,7 +324,8 @@ mod tests {
 
     #[test]
     fn invalid_plans_name_the_key() {
-        let breakages: &[(&str, fn(&mut Plan))] = &[
+        type Breakage = (&'static str, fn(&mut Plan));
+        let breakages: &[Breakage] = &[
             ("waves", |plan| plan.waves.clear()),
             ("waves", |plan| plan.waves.truncate(3)),
             ("waves[1].percent", |plan| plan.waves[1].percent = 0.0),
