@@ -86,7 +86,7 @@ impl fmt::Display for Obstacle {
             Self::Expired => "the rollout has expired",
             Self::Failed => "the version failed on this agent before",
             Self::NotNewer => "the version is not above the highest ever confirmed",
-            Self::NoWayBack => "the release in use is withdrawn, and there is no release to go back to",
+            Self::NoWayBack => "the release in use is withdrawn, and no release to go back to is named",
         })
     }
 }
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(agent.decide(&stopped), Action::EndTrial(4));
         agent.state.clear_trial();
         assert_eq!(agent.decide(&stopped), Action::Keep(Obstacle::UpToDate));
-        assert_eq!(agent.decide(&campaign(4, [PLACES; 3])), Action::Install(4), "an ended trial is no failure");
+        assert_eq!(agent.decide(&campaign(4, [PLACES; 3])), Action::Install(4), "an ended trial has not failed");
         assert_eq!(Agent::new(&[3, 4]).decide(&stopped), Action::Keep(Obstacle::UpToDate));
     }
 

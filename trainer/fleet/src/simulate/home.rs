@@ -2,7 +2,7 @@
 
 use crate::campaign::AgentStep;
 use lapwing_shared::release::manifest::Name;
-use lapwing_shared::release::update::{Boot, HeldRelease, UpdateState};
+use lapwing_shared::release::update::{Boot, HeldRelease, Slot, UpdateState};
 use lapwing_shared::rollout::decide::{Action, Settings, Situation, Step, decide, permits};
 use lapwing_shared::rollout::message::Rollout;
 use lapwing_shared::rollout::place::Place;
@@ -68,6 +68,8 @@ pub struct Home {
     pub update: UpdateState,
     /// The verified release in the spare slot.
     pub spare: Option<HeldRelease>,
+    /// Version that each slot holds, 0 while it is empty or half-written.
+    pub slots: [u64; 2],
     /// Newest accepted rollout, stored.
     pub newest: Option<Arc<Rollout>>,
     phase: Phase,
@@ -78,12 +80,14 @@ impl Home {
     /// A home that has confirmed `version`, if it is not 0.
     pub fn new(name: Name, group: Name, settings: Settings, version: u64) -> Self {
         let mut update = UpdateState::new(group);
+        let mut slots = [0; 2];
         if version > 0 {
+            slots = [version, 0];
             // A new state has no confirmed release, so its slot is free.
             let _ = update.stage(held(&update, version));
             let _ = update.confirm();
         }
-        Self { name, settings, update, spare: None, newest: None, phase: Phase::Idle, reports: 0 }
+        Self { name, settings, update, spare: None, slots, newest: None, phase: Phase::Idle, reports: 0 }
     }
 
     /// Confirmed version in use, 0 if none.
@@ -210,6 +214,7 @@ impl Home {
                 }
                 self.update.clear_trial();
                 self.spare = None;
+                self.write(0);
                 self.phase = Phase::Writing { version, until_s: now_s + WRITE_S };
             }
             Phase::Writing { version: own, until_s } if own == version => {
@@ -232,6 +237,7 @@ impl Home {
         conduct: &mut dyn FnMut(u64) -> Conduct,
         reports: &mut Vec<Report>,
     ) -> bool {
+        self.write(version);
         if self.update.stage(held(&self.update, version)).is_err() {
             return false;
         }
@@ -280,6 +286,18 @@ impl Home {
         self.phase = Phase::Idle;
         reports.push(self.report(version, step));
         true
+    }
+
+    /// Writes the slot that the confirmed release does not use.
+    fn write(&mut self, version: u64) {
+        let [a, b] = &mut self.slots;
+        *(if self.update.spare_slot() == Slot::A { a } else { b }) = version;
+    }
+
+    /// Whether a release is whole in its slot.
+    pub fn holds(&self, release: HeldRelease) -> bool {
+        let [a, b] = self.slots;
+        release.version == if release.slot == Slot::A { a } else { b }
     }
 
     fn situation(&self, now_s: u64) -> Situation<'_> {

@@ -60,7 +60,7 @@ impl Random {
         median * (sigma * self.normal()).exp()
     }
 
-    /// Gamma with mean 1 and this integer shape: the mean of so many exponential variables.
+    /// Gamma with mean 1 and this integer shape: the mean of `shape` exponential variables.
     pub fn gamma(&mut self, shape: u32) -> f64 {
         (0..shape).map(|_| self.exponential(1.0)).sum::<f64>() / f64::from(shape.max(1))
     }
