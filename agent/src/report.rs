@@ -194,6 +194,8 @@ pub(crate) struct Report {
     pub(crate) root: String,
     /// Chains of root documents that were rejected.
     pub(crate) rejected_roots: u64,
+    /// What a running enrolment waits for; empty without one.
+    pub(crate) enrolment: String,
     /// The broker that the agent uses or tries, without the login.
     pub(crate) broker_url: String,
     /// End of the agent's certificate, seconds since the epoch; `None` without one.
@@ -205,6 +207,14 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// The trial of the release that scores has ended, if the network thread, which confirms releases, says so. The scoring
+    /// thread sets a release only when it begins to score with it.
+    pub(crate) fn trial_ended(&mut self, (version, on_trial): (u64, bool)) {
+        if version == self.release {
+            self.on_trial &= on_trial;
+        }
+    }
+
     /// The state of the connection, with what the broker refuses.
     pub(crate) fn broker(&self) -> String {
         let mut text = self.connection.clone();
@@ -264,5 +274,22 @@ impl SharedReport {
     /// Sets the state of the connection to the broker.
     pub(crate) fn set_connection(&self, state: &str) {
         state.clone_into(&mut self.edit().connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_release_that_scores_leaves_its_trial() {
+        let mut report = Report { release: 3, on_trial: true, ..Report::default() };
+        report.trial_ended((2, false));
+        report.trial_ended((3, true));
+        assert!(report.on_trial);
+        report.trial_ended((3, false));
+        assert!(!report.on_trial);
+        let waits = Report { enrolment: "attic waits for an operator".into(), ..Report::default() };
+        assert!(crate::status::text::Text(&waits).to_string().contains("NOT ENROLLED: attic waits"));
     }
 }

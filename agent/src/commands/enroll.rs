@@ -13,6 +13,7 @@ use lapwing_shared::enrolment::TOKEN_BYTES;
 use lapwing_shared::messages::AgentName;
 use lapwing_shared::release::digest::Hex;
 use lapwing_shared::release::name::{NAME_RULE, parse_name};
+use lapwing_shared::release::root::SignedRoot;
 use lapwing_shared::units::Utc;
 use std::fmt::Write;
 use std::io::Read;
@@ -73,7 +74,7 @@ pub(crate) fn enroll(args: &EnrollArgs) -> anyhow::Result<Enrolled> {
                     let text = text + "then run `lapwing-agent enroll` again, or use --wait\n";
                     return Ok(Enrolled { text, is_waiting: true });
                 }
-                tracing::info!("{}", text.trim_end().replace('\n', "; "));
+                tracing::info!("{}", one_line(&text));
                 std::thread::sleep(Duration::from_secs(retry_after_s.into()).max(pause()));
             }
             Err(error) if args.wait && error.is_temporary() => {
@@ -113,6 +114,11 @@ pub(super) fn described_wait(name: &AgentName, fingerprint: &[u8; 32]) -> String
     )
 }
 
+/// A text for the log.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn described(identity: &Identity) -> Result<String, std::fmt::Error> {
     let enrolled = &identity.enrolled;
     let mut text = String::new();
@@ -125,7 +131,11 @@ fn described(identity: &Identity) -> Result<String, std::fmt::Error> {
     )?;
     let brokers: Vec<&str> = enrolled.brokers.iter().map(|url| url.as_str()).collect();
     let brokers = if brokers.is_empty() { "none; set mqtt.url".to_owned() } else { brokers.join(" ") };
-    writeln!(text, "  brokers: {brokers}\n  keys for releases: {}", enrolled.keys.len())?;
+    writeln!(text, "  brokers: {brokers}")?;
+    match SignedRoot::decode(&enrolled.root).and_then(|root| root.first_trusted()) {
+        Ok(root) => writeln!(text, "  keys of root document {root}")?,
+        Err(_) => writeln!(text, "  keys for releases: {}", enrolled.keys.len())?,
+    }
     writeln!(text, "  a running agent uses it within seconds; after its first enrolment it starts again")?;
     if clock::wall_s().is_none() {
         writeln!(

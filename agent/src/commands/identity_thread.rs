@@ -5,7 +5,7 @@
 //! broker's port, so that it must start again to use it. Later identities are used while it runs, see
 //! [`crate::identity::Keeper`].
 
-use super::enroll::{described_wait, enrolment, open, pause};
+use super::enroll::{described_wait, enrolment, one_line, open, pause};
 use crate::clock;
 use crate::config::Config;
 use crate::disk::Folder;
@@ -102,12 +102,17 @@ impl Watch {
                 return 0;
             }
             Ok(Progress::Waiting { name, fingerprint, .. }) => {
-                tracing::info!("{}", described_wait(&name, &fingerprint).trim_end().replace('\n', "; "));
+                let text = one_line(&described_wait(&name, &fingerprint));
+                tracing::info!("{text}");
+                self.report.edit().enrolment = text;
                 return as_ms(pause());
             }
             Err(error) => error,
         };
         let is_temporary = error.is_temporary();
+        if self.first.is_none() {
+            self.report.edit().enrolment = error.to_string();
+        }
         if is_temporary {
             tracing::warn!(%error, "not enrolled; trying again");
         } else {

@@ -108,6 +108,9 @@ fn check_files(config: &Config, report: &mut String) -> anyhow::Result<()> {
                 }
             }
         }
+        None if config.enrolment_token().is_some() => {
+            writeln!(report, "  broker: none before the enrolment; `run` enrols with mqtt.token")?;
+        }
         None => writeln!(report, "  broker: none")?,
     }
     Ok(())

@@ -349,6 +349,7 @@ impl<E> Link<E> {
         report.outbox_dropped_alerts = counts.dropped_alerts;
         report.outbox_dropped_telemetry = counts.dropped_telemetry;
         report.outbox_left_out = session.left_out();
+        report.trial_ended(session.in_use());
         report.rejected_manifests = session.rejected_manifests();
         report.rejected_acknowledgements = session.rejected_acks();
         let until_s = session.identity().map(|identity| identity.enrolled.until_s);

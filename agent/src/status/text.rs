@@ -92,6 +92,9 @@ fn scoring(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
 
 fn delivery(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "broker  {}", report.broker())?;
+    if !report.enrolment.is_empty() {
+        writeln!(f, "NOT ENROLLED: {}", report.enrolment)?;
+    }
     let (alerts, others) = (report.outbox_dropped_alerts, report.outbox_dropped_telemetry);
     writeln!(f, "outbox  {} waiting, {alerts} alerts and {others} other messages dropped", report.outbox_waiting)?;
     if !["", "plain"].contains(&report.addresses.as_str()) {

@@ -9,6 +9,7 @@ use super::root::{Grant, Purpose, RootDocument};
 use super::signature::{KeyUse, SignatureError, SignedManifest, Source, TrustedKey, TrustedKeys};
 use super::update::UpdateState;
 use crate::features::SchemaId;
+use crate::units::Utc;
 use core::fmt;
 
 /// Most by which a new version may exceed the highest confirmed one. Without a bound, one signed release with the
@@ -121,10 +122,10 @@ impl fmt::Display for Refusal {
                 write!(f, "release version {version} failed on this agent before; publish a higher version")
             }
             Self::Expired { expires_s, now_s } => {
-                write!(f, "release expired at {expires_s}, now {now_s} (seconds since the epoch)")
+                write!(f, "release expired at {} UTC, now {} UTC", Utc(*expires_s), Utc(*now_s))
             }
             Self::KeyEnded { until_s } => {
-                write!(f, "the signing key or the root document ended at {until_s} (seconds since the epoch)")
+                write!(f, "the signing key or the root document ended at {} UTC", Utc(*until_s))
             }
             Self::AboveCeiling { found, ceiling } => {
                 write!(f, "release version {found} is above {ceiling}, the highest that its key may sign")

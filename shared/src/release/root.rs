@@ -112,7 +112,7 @@ pub struct RootDocument {
     pub threshold: u8,
     /// Keys that sign this document and the next one.
     pub roots: Vec<RootKey, ROOT_KEYS>,
-    /// Keys for releases and rollouts, each name once.
+    /// Keys for releases and rollouts, each name and each public key once: whoever withdraws a key by its name withdraws all of it.
     pub keys: Vec<Grant, GRANTS>,
 }
 
@@ -211,9 +211,10 @@ impl RootDocument {
         expect(roots.iter().all(|key| is_name(&key.name) && is_root_once(key)), "roots", "different, named keys")?;
         // A root key that also signs releases would be online.
         let is_root = |grant: &Grant| roots.iter().any(|root| root.public == grant.public);
-        let is_once = |grant: &Grant| self.keys.iter().filter(|other| other.name == grant.name).count() == 1;
+        let is_same = |one: &Grant, other: &Grant| one.name == other.name || one.public == other.public;
+        let is_once = |grant: &Grant| self.keys.iter().filter(|other| is_same(grant, other)).count() == 1;
         let is_valid = |grant: &Grant| is_name(&grant.name) && is_once(grant) && !is_root(grant);
-        expect(self.keys.iter().all(is_valid), "keys", "different names, and no root keys")?;
+        expect(self.keys.iter().all(is_valid), "keys", "different keys and names, and no root keys")?;
         let has_group = |grant: &Grant| grant.group.as_ref().is_none_or(|group| is_name(group));
         expect(self.keys.iter().all(has_group), "group", NAME_RULE)
     }

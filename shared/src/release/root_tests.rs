@@ -184,7 +184,7 @@ fn a_key_signs_up_to_its_ceiling_for_its_group_and_until_its_end() {
 #[test]
 fn invalid_documents_are_rejected() {
     type Change = fn(&mut RootDocument);
-    let invalid: [(&str, Change); 8] = [
+    let invalid: [(&str, Change); 9] = [
         ("version", |root| root.version = 0),
         ("threshold", |root| root.threshold = 0),
         ("threshold", |root| root.threshold = 2),
@@ -192,6 +192,10 @@ fn invalid_documents_are_rejected() {
         ("roots", |root| root.roots[0].name.clear()),
         ("keys", |root| root.keys.push(grant("k1", 3)).unwrap()),
         ("keys", |root| root.keys[0].public = root_key(9).public),
+        ("keys", |root| {
+            let alias = Grant { name: "alias".try_into().unwrap(), ..root.keys[0].clone() };
+            root.keys.push(alias).unwrap();
+        }),
         ("group", |root| root.keys[0].group = Some(Name::new())),
     ];
     for (field, change) in invalid {

@@ -110,7 +110,10 @@ impl fmt::Display for SignatureError {
                 write!(f, "key {key} is not trusted for releases from {source} (`use=` in its key file)")
             }
             Self::OtherGroup { key, found } => {
-                write!(f, "key {key} does not sign releases of group {found} (`group=` in its key file)")
+                write!(
+                    f,
+                    "key {key} does not sign releases of group {found} (`group=` in its key file, or its terms in the root document)"
+                )
             }
         }
     }

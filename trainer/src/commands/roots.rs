@@ -73,13 +73,23 @@ fn granted(path: &Path, lifetime: Option<Span>, now_s: u64) -> anyhow::Result<Gr
 }
 
 fn push(root: &mut RootDocument, grant: Grant) -> anyhow::Result<()> {
-    ensure!(root.grant(&grant.name).is_none(), "the root document has a key {} already", grant.name);
+    let same = root.keys.iter().find(|other| other.name == grant.name || other.public == grant.public);
+    if let Some(other) = same {
+        let what = if other.public == grant.public { "this key" } else { "another key" };
+        bail!("the root document has {what} already, under the name {}; `keys rotate` replaces a key", other.name);
+    }
     root.keys.push(grant).map_err(|_| anyhow::anyhow!("a root document has at most 16 keys; withdraw one first"))
+}
+
+/// Names of the keys, for messages.
+fn names(root: &RootDocument) -> String {
+    let names: Vec<&str> = root.keys.iter().map(|grant| grant.name.as_str()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn remove(root: &mut RootDocument, name: &str) -> anyhow::Result<Grant> {
     let place = root.keys.iter().position(|grant| grant.name.as_str() == name);
-    let place = place.with_context(|| format!("the root document has no key {name}; it has {root}"))?;
+    let place = place.with_context(|| format!("the root document has no key {name}; it has {}", names(root)))?;
     Ok(root.keys.remove(place))
 }
 
@@ -114,6 +124,11 @@ fn sign(path: &Path, mut file: RootFile, roots: &[PathBuf]) -> anyhow::Result<()
     match file.signed() {
         Ok(_) => print_line!("{}: {newest}; publish it with `lapwing-trainer keys publish`", path.display()),
         Err(error) => print_line!("{}: {error}", path.display()),
+    }
+    if !newest.keys.iter().any(|grant| grant.purpose == Purpose::Release) {
+        print_line!(
+            "warning: no key signs releases: once this is published, agents install nothing new until you add one"
+        );
     }
     Ok(())
 }

@@ -92,13 +92,16 @@ fn mistakes_name_what_is_wrong() {
     let folder = Folder::new();
     keys(&folder, &["root-1", "site-1"]);
     run(&folder, "new local --secret @local.key --public @local.pub --use file").unwrap();
+    let alias = std::fs::read_to_string(folder.path().join("site-1.pub")).unwrap().replace("site-1", "alias");
+    std::fs::write(folder.path().join("alias.pub"), alias).unwrap();
     run(&folder, "root new @site.root --root @root-1.key --key @site-1.pub").unwrap();
     let before = std::fs::read(folder.path().join("site.root")).unwrap();
     for (line, expected) in [
         ("root new @site.root --root @root-1.key", "already exists"),
-        ("withdraw @site.root site-9 --root @root-1.key", "no key site-9; it has version 2: site-1"),
+        ("withdraw @site.root site-9 --root @root-1.key", "no key site-9; it has site-1"),
         ("rotate @site.root site-1 @site-1.pub --root @root-1.key", "is the key site-1 itself"),
         ("add @site.root @local.pub --root @root-1.key", "for release files"),
+        ("add @site.root @alias.pub --root @root-1.key", "this key already, under the name site-1"),
         ("add @site.root @root-1.pub --root @root-1.key", "no root keys"),
         ("add @site.root @site-1.pub --group a! --root @root-1.key", "group \"a!\": expected"),
         ("root rotate @site.root root-9 @site-1.pub --root @root-1.key", "no root key root-9"),

@@ -17,6 +17,12 @@ pub enum StoreError {
         /// The system's error.
         reason: String,
     },
+    /// There is no such file.
+    #[error("there is no store {}; `lapwing-trainer serve` creates it at its first start", path.display())]
+    Absent {
+        /// The store's file.
+        path: PathBuf,
+    },
     /// Other accounts can read a file of the store, and this one may not change that.
     #[error(
         "cannot make {} private to its owner: {reason}; give it to the account that runs the trainer (chown)",
@@ -270,6 +276,12 @@ impl StoreError {
             return Self::HasCertificate { name: identity.name.clone(), new: new.to_owned() };
         }
         let name = new;
+        if identity.name == new {
+            return Self::Missing {
+                what: format!("other name than `{name}`: it has this name"),
+                list: "agents identities",
+            };
+        }
         Self::Missing { what: format!("free name `{name}`: another identity has it"), list: "agents identities" }
     }
 

@@ -213,7 +213,6 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
     }
 
     /// Version in use (0 without one), and whether it is on trial.
-    #[cfg(test)]
     pub(crate) fn in_use(&self) -> (u64, bool) {
         self.in_use
     }

@@ -236,7 +236,7 @@ mod tests {
             ("garbage", "is damaged"),
             ("foreign", "not a Lapwing store"),
             ("old", "run `lapwing-trainer store migrate`"),
-            ("missing", "cannot open the store"),
+            ("missing", "there is no store"),
         ] {
             let error = refusal(&path(name), &path("copy"));
             assert!(error.contains(expected), "{name}: {error}");

@@ -77,7 +77,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
 pub(crate) fn open_existing(path: &Path) -> Result<Connection, StoreError> {
     let sql = |source| StoreError::from_sql(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(absent(path))?;
     connection.busy_timeout(Duration::from_secs(10)).map_err(sql)?;
     check(path, &connection)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
@@ -89,12 +89,20 @@ pub(crate) fn open_existing(path: &Path) -> Result<Connection, StoreError> {
 pub(crate) fn open_reading(path: &Path) -> Result<Connection, StoreError> {
     let sql = |source| StoreError::from_sql(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    let connection = Connection::open_with_flags(path, flags).map_err(absent(path))?;
     connection.busy_timeout(Duration::from_secs(2)).map_err(sql)?;
     check(path, &connection)?;
     connection.pragma_update(None, "query_only", true).map_err(sql)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
+}
+
+/// SQLite's error when a file cannot be opened → whether there is one.
+fn absent(path: &Path) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    move |source| match path.try_exists() {
+        Ok(false) => StoreError::Absent { path: path.to_path_buf() },
+        _ => StoreError::from_sql(path, source),
+    }
 }
 
 /// Rejects damaged, foreign and newer files.

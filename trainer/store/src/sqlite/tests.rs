@@ -82,12 +82,13 @@ fn a_store_of_version_1_is_migrated_with_its_alerts_unclassified() {
 }
 
 #[test]
-fn a_missing_folder_is_an_open_error() {
+fn a_missing_store_is_told_from_one_that_cannot_be_created() {
     let folder = Folder::new();
     let path = folder.path().join("nowhere").join("store.sqlite");
     let error = Store::open(&path, Limits::default()).err().unwrap();
     assert!(matches!(error, StoreError::Open { .. }), "{error}");
-    assert!(matches!(StoreHandle::open(&path).err().unwrap(), StoreError::Open { .. }));
+    assert!(matches!(StoreHandle::open(&path).err().unwrap(), StoreError::Absent { .. }));
+    assert!(matches!(StoreHandle::open_reading(&path).err().unwrap(), StoreError::Absent { .. }));
 }
 
 #[test]
