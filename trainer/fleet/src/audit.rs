@@ -183,6 +183,11 @@ impl AuditEntry {
         Self::new(AuditAction::PublishRoot, &format!("root document {version}"), detail, who, at_s)
     }
 
+    /// A root document of other root keys instead of all others.
+    pub fn replaced_roots(version: u64, detail: &str, who: &str, at_s: u64) -> Self {
+        Self::published_root(version, &format!("replaces all others, other root keys; {detail}"), who, at_s)
+    }
+
     /// New limits of the store.
     pub fn limited(before: &str, now: &str, who: &str, at_s: u64) -> Self {
         Self::new(AuditAction::Limits, "store", &format!("{now}; before: {before}"), who, at_s)

@@ -102,7 +102,10 @@ pub(crate) fn new(name: &str, options: NewKey) -> Result<(), KeyError> {
     };
     key.save(&secret, &public, key_use, options.group)?;
     print_line!("secret key: {} (keep it secret: whoever has it can send models to your agents)", secret.display());
-    print_line!("public key: {} (copy it to the agents)", public.display());
+    print_line!(
+        "public key: {} (of a key for releases: name it in a root document, or copy it to the agents)",
+        public.display()
+    );
     Ok(())
 }
 

@@ -121,6 +121,7 @@ fn sign(path: &Path, mut file: RootFile, roots: &[PathBuf]) -> anyhow::Result<()
     }
     save(path, &file)?;
     let newest = file.newest()?;
+    show_keys(newest, clock::now_s());
     match file.signed() {
         Ok(_) => print_line!("{}: {newest}; publish it with `lapwing-trainer keys publish`", path.display()),
         Err(error) => print_line!("{}: {error}", path.display()),
@@ -153,15 +154,17 @@ pub(crate) fn run_root(command: &RootCommand) -> anyhow::Result<()> {
 fn create(args: &NewArgs, now_s: u64) -> anyhow::Result<()> {
     ensure!(!args.file.exists(), "{} already exists; add keys with `lapwing-trainer keys add`", args.file.display());
     let mut root = RootDocument {
-        version: 1,
+        version: args.version,
         created_s: now_s,
         expires_s: until_s(args.expires, now_s),
         threshold: args.threshold,
         roots: Default::default(),
         keys: Default::default(),
     };
-    for path in &args.roots {
-        let key = ReleaseKey::load(path)?.public()?;
+    let signing = args.roots.iter().map(|path| -> anyhow::Result<_> { Ok(ReleaseKey::load(path)?.public()?) });
+    let others = args.public_roots.iter().map(|path| Ok(public_key(path)?.0));
+    for key in signing.chain(others) {
+        let key = key?;
         let root_key = RootKey { name: key.id().clone(), public: key.public() };
         root.roots.push(root_key).map_err(|_| anyhow::anyhow!("expected at most 3 root keys"))?;
     }
@@ -172,18 +175,33 @@ fn create(args: &NewArgs, now_s: u64) -> anyhow::Result<()> {
 /// `keys add`.
 pub(crate) fn run_add(args: &AddArgs) -> anyhow::Result<()> {
     let now_s = clock::now_s();
-    let mut grant = granted(&args.key, args.lifetime, now_s)?;
-    if let Some(group) = &args.group {
-        grant.group = Some(parse_name(group).with_context(|| format!("group {group:?}: expected {NAME_RULE}"))?);
-    }
-    grant.ceiling = args.ceiling;
-    if args.purpose == PurposeArg::Rollout {
-        grant.purpose = Purpose::Rollout;
-    }
+    let named = granted(&args.key, args.lifetime, now_s)?;
     edit(&args.file, &args.signing, now_s, |root| {
-        root.keys.retain(|other| (&other.name, other.public) != (&grant.name, grant.public));
+        let is_same = |other: &Grant| (&other.name, other.public) == (&named.name, named.public);
+        // Terms that are not named stay: a key for rollouts must not become one for releases because its limit is raised.
+        let place = root.keys.iter().position(is_same);
+        let mut grant = place.map_or_else(|| named.clone(), |place| root.keys.remove(place));
+        if let Some(group) = &args.group {
+            grant.group = Some(parse_name(group).with_context(|| format!("group {group:?}: expected {NAME_RULE}"))?);
+        }
+        if args.lifetime.is_some() {
+            grant.until_s = named.until_s;
+        }
+        grant.ceiling = args.ceiling.unwrap_or(grant.ceiling);
+        if let Some(purpose) = args.purpose {
+            grant.purpose = purpose.into();
+        }
         push(root, grant)
     })
+}
+
+impl From<PurposeArg> for Purpose {
+    fn from(purpose: PurposeArg) -> Self {
+        match purpose {
+            PurposeArg::Release => Self::Release,
+            PurposeArg::Rollout => Self::Rollout,
+        }
+    }
 }
 
 /// `keys rotate`.
@@ -215,6 +233,9 @@ pub(crate) fn run_publish(args: &PublishArgs) -> anyhow::Result<()> {
     let config = args.store.configuration()?;
     let handle = StoreHandle::open(&config.store.path)?;
     let who = args.who.clone().unwrap_or_else(user);
+    if args.replace_root_keys {
+        return replace_published(&handle, &file, &who);
+    }
     let (published, chain) = (published(&handle)?, file.chain().bytes);
     let held = published.as_ref().map(RootFile::newest).transpose()?;
     if let Some(held) = held {
@@ -232,6 +253,25 @@ pub(crate) fn run_publish(args: &PublishArgs) -> anyhow::Result<()> {
         }
     }
     print_line!("root document {newest} is published; a running `serve` sends it to the agents within a second");
+    Ok(())
+}
+
+/// Replaces the published documents by the newest one of the file, whose root keys signed none of them.
+fn replace_published(handle: &StoreHandle, file: &RootFile, who: &str) -> anyhow::Result<()> {
+    let newest = file.signed()?;
+    let held = handle.newest_root()?.map_or(0, |held| held.version);
+    ensure!(
+        newest.version > held,
+        "version {held} is published; create the new document with `keys root new --version {}`",
+        held.saturating_add(1)
+    );
+    let (_, bytes) = file.documents().last().context("the file has no document")?;
+    let stored = StoredRoot { version: newest.version, bytes: bytes.to_vec() };
+    handle.replace_roots(&stored, &newest.to_string(), who, clock::now_s())?;
+    print_line!(
+        "root document {newest} replaces all others; agents that trust another keep it until you remove the file `root` from \
+         their state folder and enrol them again or set update.root"
+    );
     Ok(())
 }
 
@@ -259,18 +299,27 @@ fn show(args: &ShowArgs, now_s: u64) -> anyhow::Result<()> {
 }
 
 fn show_document(document: &RootDocument, now_s: u64) {
-    let RootDocument { version, created_s, expires_s, threshold, roots, keys } = document;
-    let end = |until_s: u64| match until_s {
+    let RootDocument { version, created_s, expires_s, threshold, roots, .. } = document;
+    print_line!("root document {version}, created {} UTC{}", Utc(*created_s), end(*expires_s, now_s));
+    print_line!("  {threshold} of {} root keys sign:", roots.len());
+    roots.iter().for_each(|root| print_line!("    {} {}", root.name, Hex(&root.public)));
+    show_keys(document, now_s);
+}
+
+/// The end of a key or document, for people.
+fn end(until_s: u64, now_s: u64) -> String {
+    match until_s {
         0 => String::new(),
         until_s if until_s <= now_s => format!(", ended {} UTC", Utc(until_s)),
         until_s => format!(", until {} UTC", Utc(until_s)),
-    };
-    print_line!("root document {version}, created {} UTC{}", Utc(*created_s), end(*expires_s));
-    print_line!("  {threshold} of {} root keys sign:", roots.len());
-    roots.iter().for_each(|root| print_line!("    {} {}", root.name, Hex(&root.public)));
-    for Grant { name, public, purpose, group, until_s, ceiling } in keys {
+    }
+}
+
+/// The terms of every key.
+fn show_keys(document: &RootDocument, now_s: u64) {
+    for Grant { name, public, purpose, group, until_s, ceiling } in &document.keys {
         let group = group.as_ref().map_or("every group".to_owned(), |group| format!("group {group}"));
         let ceiling = if *ceiling == 0 { String::new() } else { format!(", up to version {ceiling}") };
-        print_line!("  {name}: {purpose} of {group}{ceiling}{}; {}", end(*until_s), Hex(public));
+        print_line!("  {name}: {purpose} of {group}{ceiling}{}; {}", end(*until_s, now_s), Hex(public));
     }
 }

@@ -58,6 +58,48 @@ fn an_operator_adds_rotates_withdraws_and_publishes_keys() {
 }
 
 #[test]
+fn a_key_keeps_the_terms_that_a_command_does_not_name() {
+    let folder = Folder::new();
+    keys(&folder, &["root-1", "site-1", "rollout"]);
+    run(&folder, "root new @site.root --root @root-1.key --key @site-1.pub").unwrap();
+    run(&folder, "add @site.root @rollout.pub --purpose rollout --group home --for 365d --root @root-1.key").unwrap();
+    let grant = || read(&folder).newest().unwrap().grant(&"rollout".try_into().unwrap()).cloned().unwrap();
+    let before = grant();
+    run(&folder, "add @site.root @rollout.pub --ceiling 3 --root @root-1.key").unwrap();
+    assert_eq!(grant(), lapwing_shared::release::root::Grant { ceiling: 3, ..before.clone() });
+    run(&folder, "add @site.root @rollout.pub --group shop --ceiling 0 --root @root-1.key").unwrap();
+    assert_eq!((grant().group.as_deref(), grant().ceiling, grant().purpose), (Some("shop"), 0, before.purpose));
+    assert_eq!(grant().until_s, before.until_s);
+}
+
+#[test]
+fn lost_root_keys_are_replaced_by_a_document_with_a_higher_version() {
+    let folder = Folder::new();
+    let handle = Store::open(folder.store(), Limits::default()).unwrap().handle().unwrap();
+    keys(&folder, &["root-1", "root-2", "root-3", "site-1"]);
+    run(&folder, "root new @site.root --root @root-1.key --key @site-1.pub").unwrap();
+    let publish = format!("publish @site.root --store {}", folder.store().display());
+    run(&folder, &publish).unwrap();
+    // Two of three root keys are on other machines.
+    let new = "root new @new.root --root-public @root-2.pub --root-public @root-3.pub --threshold 2 --key @site-1.pub";
+    run(&folder, new).unwrap();
+    let publish = publish.replace("site.root", "new.root") + " --replace-root-keys";
+    assert!(run(&folder, &publish).unwrap_err().contains("not signed by enough root keys"));
+    for root in ["root-2", "root-3"] {
+        run(&folder, &format!("root sign @new.root --root @{root}.key")).unwrap();
+    }
+    assert!(run(&folder, &publish).unwrap_err().contains("`keys root new --version 2`"));
+    std::fs::remove_file(folder.path().join("new.root")).unwrap();
+    run(&folder, &format!("{new} --version 2")).unwrap();
+    for root in ["root-2", "root-3"] {
+        run(&folder, &format!("root sign @new.root --root @{root}.key")).unwrap();
+    }
+    run(&folder, &publish).unwrap();
+    let published = published(&handle).unwrap().unwrap();
+    assert_eq!((published.documents().count(), published.newest().unwrap().roots.len()), (1, 2));
+}
+
+#[test]
 fn a_new_root_key_is_signed_on_two_machines_before_it_is_published() {
     let folder = Folder::new();
     let handle = Store::open(folder.store(), Limits::default()).unwrap().handle().unwrap();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// `keys root`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RootCommand {
-    /// Create version 1 of the root document in a new file, signed with the root keys.
+    /// Create the first root document in a new file, signed with the root keys.
     #[command(
         after_help = "Example:\n  lapwing-trainer keys new root-1\n  lapwing-trainer keys root new site.root --root root-1.key --key site-1.pub"
     )]
@@ -47,9 +47,16 @@ pub(crate) enum RootCommand {
 pub(crate) struct NewArgs {
     /// File to create.
     pub(super) file: PathBuf,
-    /// Secret root key, as `keys new` makes it; at most 3. Keep it offline. Repeatable.
-    #[arg(long = "root", value_name = "FILE", required = true)]
+    /// Secret root key, as `keys new` makes it, which signs the document now. Keep it offline. Repeatable.
+    #[arg(long = "root", value_name = "FILE")]
     pub(super) roots: Vec<PathBuf>,
+    /// Public file of a root key that signs later, on another machine, with `keys root sign`. At most 3 root keys in all.
+    /// Repeatable.
+    #[arg(long = "root-public", value_name = "FILE", required_unless_present = "roots")]
+    pub(super) public_roots: Vec<PathBuf>,
+    /// Version of the document; above that of the published ones, to replace them with `keys publish --replace-root-keys`.
+    #[arg(long, value_name = "VERSION", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) version: u64,
     /// Root keys that must sign each document.
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     pub(super) threshold: u8,
@@ -95,18 +102,18 @@ pub(crate) struct AddArgs {
     pub(super) file: PathBuf,
     /// Public file of the key, as `keys new` makes it.
     pub(super) key: PathBuf,
-    /// What it signs.
-    #[arg(long, value_enum, default_value = "release")]
-    pub(super) purpose: PurposeArg,
-    /// Only group for which it signs [default: that of its file, otherwise every group].
+    /// What it signs [default: as before, or release].
+    #[arg(long, value_enum)]
+    pub(super) purpose: Option<PurposeArg>,
+    /// Only group for which it signs [default: as before, or that of its file, otherwise every group].
     #[arg(long, value_name = "NAME")]
     pub(super) group: Option<String>,
-    /// Time for which agents accept new releases that it signs, e.g. 365d [default: no end].
+    /// Time for which agents accept new releases that it signs, e.g. 365d [default: as before, or no end].
     #[arg(long = "for", value_name = "DURATION")]
     pub(super) lifetime: Option<Span>,
-    /// Highest version that it may sign; 0: no limit.
-    #[arg(long, value_name = "VERSION", default_value_t = 0)]
-    pub(super) ceiling: u64,
+    /// Highest version that it may sign; 0: no limit [default: as before, or 0].
+    #[arg(long, value_name = "VERSION")]
+    pub(super) ceiling: Option<u64>,
     /// Who signs.
     #[command(flatten)]
     pub(super) signing: Signing,
@@ -152,6 +159,10 @@ pub(crate) struct PublishArgs {
     /// Store.
     #[command(flatten)]
     pub(super) store: StoreArgs,
+    /// Replace the published documents by one of other root keys, because the old root keys are lost. Its version must be
+    /// higher. Every agent must be given the new document: see docs/keys.md.
+    #[arg(long)]
+    pub(super) replace_root_keys: bool,
     /// Name of the person who publishes [default: the user's name].
     #[arg(long, value_name = "NAME")]
     pub(super) who: Option<String>,

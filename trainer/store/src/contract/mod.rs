@@ -126,6 +126,7 @@ macro_rules! contract_tests {
             releases::counters_add_up_and_are_replaced,
             releases::a_release_that_is_added_again_after_an_error_changes_nothing,
             roots::a_root_document_follows_the_newest_one_and_none_is_lost,
+            roots::a_root_document_of_other_root_keys_replaces_all_others,
             audit::every_action_is_recorded_with_who_did_it,
             audit::an_action_that_fails_is_not_recorded_and_one_that_cannot_be_recorded_fails,
             audit::pages_continue_and_begin_at_a_time,

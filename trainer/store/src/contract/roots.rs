@@ -36,3 +36,19 @@ pub fn a_root_document_follows_the_newest_one_and_none_is_lost<T: TestStore>() {
         ("root document 4", "version 4: site-2")
     );
 }
+
+pub fn a_root_document_of_other_root_keys_replaces_all_others<T: TestStore>() {
+    let folder = T::new();
+    let _writer: Store = folder.open(Limits::default());
+    let handle = folder.handle();
+    handle.add_root(&root(1), 0, "version 1: site-1", "ann", 5).unwrap();
+    handle.add_root(&root(4), 1, "version 4: site-1", "ann", 6).unwrap();
+    assert!(handle.replace_roots(&root(4), "", "eve", 7).is_err(), "not a higher version");
+    assert_eq!(handle.roots(0).unwrap(), [root(1), root(4)]);
+    handle.replace_roots(&root(5), "version 5: site-2", "bob", 8).unwrap();
+    assert_eq!(handle.roots(0).unwrap(), [root(5)]);
+    let page = handle.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).unwrap();
+    let newest = &page.records[0];
+    assert_eq!((newest.action.as_str(), newest.who.as_str(), page.records.len()), ("publish-root", "bob", 3));
+    assert!(newest.detail.contains("replaces all others"), "{}", newest.detail);
+}

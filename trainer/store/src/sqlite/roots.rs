@@ -1,8 +1,8 @@
 //! Root documents.
 
-use super::SqliteHandle;
+use super::{SqliteHandle, audit};
 use crate::error::StoreError;
-use crate::root_rows::{ADD_ROOT, NEWEST_ROOT, ROOTS, root};
+use crate::root_rows::{ADD_ROOT, NEWEST_ROOT, REMOVE_ROOTS, ROOTS, root};
 use crate::traits::{RootDocuments, StoredRoot};
 use lapwing_fleet::AuditEntry;
 
@@ -15,6 +15,20 @@ impl RootDocuments for SqliteHandle {
             true => Ok(()),
             false => Err(StoreError::newer_root(after)),
         }
+    }
+
+    fn replace_roots(&self, root: &StoredRoot, detail: &str, who: &str, now_s: u64) -> Result<(), StoreError> {
+        let entry = AuditEntry::replaced_roots(root.version, detail, who, now_s);
+        let [version, now_s] = [root.version, now_s].map(u64::cast_signed);
+        let is_replaced = self.write(|connection| {
+            connection.prepare_cached(REMOVE_ROOTS)?.execute([version])?;
+            let values = (version, &root.bytes, now_s, &entry.who, 0);
+            if connection.prepare_cached(ADD_ROOT)?.execute(values)? == 0 {
+                return Ok(false);
+            }
+            audit::append(connection, &entry).map(|()| true)
+        })?;
+        if is_replaced { Ok(()) } else { Err(StoreError::newer_root(root.version.saturating_sub(1))) }
     }
 
     fn roots(&self, after: u64) -> Result<Vec<StoredRoot>, StoreError> {

@@ -11,14 +11,20 @@ pub struct StoredRoot {
     pub bytes: Vec<u8>,
 }
 
-/// Root documents that were published. The caller checks signatures; none is ever deleted, because agents that were away
-/// for long follow the old ones.
+/// Root documents that were published. The caller checks signatures. Old ones stay, because agents that were away for long
+/// follow them; only other root keys replace them.
 pub trait RootDocuments {
     /// Adds the document after version `after`, 0 for the first one. `detail` describes it in the audit log.
     ///
     /// # Errors
     /// When `after` is not the newest version any more, or the store cannot be written.
     fn add_root(&self, root: &StoredRoot, after: u64, detail: &str, who: &str, now_s: u64) -> Result<(), StoreError>;
+
+    /// Replaces all documents by one of other root keys, with a higher version.
+    ///
+    /// # Errors
+    /// When there is one of this version or a higher one, or the store cannot be written.
+    fn replace_roots(&self, root: &StoredRoot, detail: &str, who: &str, now_s: u64) -> Result<(), StoreError>;
 
     /// Documents after a version, ascending.
     ///
