@@ -90,6 +90,36 @@ pub(crate) fn enrol(
     enrolment: &Enrolment,
     mut ask: impl FnMut(&Port, &dyn Fn(&Binding) -> EnrolmentRequest) -> Asked,
 ) -> Result<Progress, EnrolError> {
+    let result = enrol_once(disk, enrolment, &mut ask);
+    let is_blocked = matches!(&result, Err(error) if error.is_temporary()) && enrolment.token.is_none();
+    if is_blocked && matches!(files::read_pending(disk), Ok(Some(_))) {
+        return renew(disk, &mut ask).unwrap_or(result);
+    }
+    result
+}
+
+/// Renews the identity while an enrolment is pending whose port does not answer: a token that leads nowhere must not keep an
+/// enrolled agent from its next certificate. The token stays. `None` without an identity, or if its port does not answer either.
+fn renew(
+    disk: &mut impl Disk,
+    ask: &mut impl FnMut(&Port, &dyn Fn(&Binding) -> EnrolmentRequest) -> Asked,
+) -> Option<Result<Progress, EnrolError>> {
+    let identity = files::read(disk).ok().flatten()?;
+    let (pending, port) = (identity.pending(), port_of_identity(&identity));
+    let key = AgentKey::from_seed(&pending.seed);
+    match ask(&port, &|binding| request(&key, &pending.name, None, binding)) {
+        Ok(EnrolmentResponse::Enrolled(enrolled)) => {
+            Some(keep(disk, &pending, &port, enrolled).map(|identity| Progress::Enrolled(Box::new(identity))))
+        }
+        _ => None,
+    }
+}
+
+fn enrol_once(
+    disk: &mut impl Disk,
+    enrolment: &Enrolment,
+    ask: &mut impl FnMut(&Port, &dyn Fn(&Binding) -> EnrolmentRequest) -> Asked,
+) -> Result<Progress, EnrolError> {
     // A mistyped name or another token must not cost the key of an enrolment that waits.
     let earlier = files::read_pending(disk).ok().flatten();
     let (mut pending, token, port) = begin(disk, enrolment)?;
@@ -140,10 +170,7 @@ fn begin(disk: &mut impl Disk, enrolment: &Enrolment) -> Result<(Pending, Option
             }
             None => {
                 let identity = files::read(disk)?.ok_or(EnrolError::NoToken)?;
-                let Identity { address, authority, enrolled, .. } = &identity;
-                let announced = enrolled.authorities.iter().map(|certificate| certificate.to_vec()).collect();
-                let port = Port { address: address.as_str().to_owned(), authority: *authority, announced };
-                Ok((identity.pending(), None, port))
+                Ok((identity.pending(), None, port_of_identity(&identity)))
             }
         };
     };
@@ -164,6 +191,11 @@ fn port_of(token: &Token) -> Port {
     Port { address: token.address().to_owned(), authority: token.authority, announced: Vec::new() }
 }
 
+fn port_of_identity(identity: &Identity) -> Port {
+    let announced = identity.enrolled.authorities.iter().map(|certificate| certificate.to_vec()).collect();
+    Port { address: identity.address.as_str().to_owned(), authority: identity.authority, announced }
+}
+
 pub(super) fn request(key: &AgentKey, name: &AgentName, token: Option<&Token>, binding: &Binding) -> EnrolmentRequest {
     let certificate_request = key.request(name);
     let proof = match token {
@@ -175,6 +207,13 @@ pub(super) fn request(key: &AgentKey, name: &AgentName, token: Option<&Token>, b
 }
 
 fn finish(disk: &mut impl Disk, pending: &Pending, port: &Port, enrolled: Enrolled) -> Result<Progress, EnrolError> {
+    let identity = keep(disk, pending, port, enrolled)?;
+    files::remove_pending(disk)?;
+    Ok(Progress::Enrolled(Box::new(identity)))
+}
+
+/// Stores what the port answered.
+fn keep(disk: &mut impl Disk, pending: &Pending, port: &Port, enrolled: Enrolled) -> Result<Identity, EnrolError> {
     if !files::has_key(&enrolled, &AgentKey::from_seed(&pending.seed)) {
         return Err(EnrolError::OtherKey);
     }
@@ -183,6 +222,5 @@ fn finish(disk: &mut impl Disk, pending: &Pending, port: &Port, enrolled: Enroll
         _ => Identity::new(pending, port.authority, &port.address, enrolled),
     };
     files::write(disk, &identity)?;
-    files::remove_pending(disk)?;
-    Ok(Progress::Enrolled(Box::new(identity)))
+    Ok(identity)
 }

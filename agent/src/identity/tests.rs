@@ -204,6 +204,24 @@ fn an_agent_that_waits_keeps_its_key_until_it_is_accepted() {
 }
 
 #[test]
+fn a_token_whose_port_does_not_answer_keeps_no_agent_from_its_next_certificate() {
+    let (mut disk, mut trainer) = (PowerDisk::default(), Trainer::default());
+    trainer.enrol(&mut disk, &enrolment(Some(token()), 1)).unwrap();
+    let dead = Token::new([2; 32], 8, SECRET, "dead.lan:8481").unwrap();
+    let mut with = |token: Option<Token>| {
+        enrol(&mut disk, &enrolment(token, 2), |port, make| match port.address.as_str() {
+            "hub.lan:8481" => Ok(trainer.answer(&make(&BINDING))),
+            _ => Err("connection refused".to_owned()),
+        })
+    };
+    assert!(with(Some(dead.clone())).unwrap_err().is_temporary());
+    let renewed = identity(with(None).unwrap());
+    assert_eq!((renewed.enrolled.issued_s, renewed.address.as_str()), (2, "hub.lan:8481"));
+    let pending = files::read_pending(&mut disk).unwrap().unwrap();
+    assert_eq!(pending.token, dead.text(), "the operator may still want it");
+}
+
+#[test]
 fn refusals_and_lost_answers_say_how_to_go_on() {
     let mut disk = PowerDisk::default();
     let mut ask = |answer: Asked| enrol(&mut disk, &enrolment(Some(token()), 1), |_, _| answer.clone()).unwrap_err();

@@ -104,7 +104,7 @@ fn an_enrolled_agent_renews_before_during_and_after_a_rotation() {
     site.trainer(&["authority", "announce"]);
     site.restart_trainer();
     site.enrolled("attic", &[]);
-    site.trainer(&["authority", "switch"]);
+    site.trainer(&["authority", "switch", "--early"]);
     site.restart_trainer();
     for _ in 0..2 {
         assert!(site.enrolled("attic", &[]).starts_with("attic: certificate valid until"));

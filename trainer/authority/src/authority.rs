@@ -17,6 +17,7 @@ use rcgen::{Issuer, KeyPair, PublicKeyData, SigningKey};
 use rustls::pki_types::CertificateDer;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// Days for which a next authority should be announced before it is used: the life of agents' certificates.
 pub const ROTATION_DAYS: u64 = 365;
@@ -173,6 +174,20 @@ impl Authority {
         }
         create_pair(&self.folder, NEXT, passphrase, now_s)?;
         Self::open(&self.folder, passphrase)
+    }
+
+    /// When the next authority was announced, seconds since the epoch, by the time of its file; 0 without one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn announced_s(&self) -> Result<u64, AuthorityError> {
+        if self.next.is_none() {
+            return Ok(0);
+        }
+        let path = self.folder.join(NEXT);
+        let changed =
+            fs::metadata(&path).and_then(|file| file.modified()).map_err(|source| file_error(&path, source))?;
+        Ok(changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 
     /// Ends a rotation: the next authority issues from now on. Tokens of the present one are void.

@@ -44,6 +44,11 @@ pub enum AuthorityError {
     /// A certificate request cannot be used.
     #[error("certificate request: {0}; expected PKCS #10, PEM or DER, e.g. of `openssl req -new`")]
     Request(String),
+    /// The key of a request is not supported.
+    #[error(
+        "certificate request: its key is not supported; expected Ed25519, ECDSA P-256 or RSA of at least 2048 bits"
+    )]
+    Key,
     /// The system has no random bytes.
     #[error("cannot get random bytes from the system")]
     Random,

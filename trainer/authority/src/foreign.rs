@@ -6,7 +6,10 @@ use super::error::AuthorityError;
 use super::issue::{self, Subject};
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::manifest::Digest;
-use rcgen::{CertificateSigningRequestParams, DnType, DnValue, Issuer, KeyPair, PublicKey, PublicKeyData};
+use rcgen::{
+    CertificateSigningRequestParams, DnType, DnValue, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519,
+    PKCS_RSA_SHA256, PublicKey, PublicKeyData,
+};
 
 /// Longest file, bytes.
 pub const FOREIGN_REQUEST_BYTES: usize = 16 * 1024;
@@ -38,12 +41,28 @@ impl ForeignRequest {
             Some(DnValue::PrintableString(name)) => Some(name.to_string()),
             _ => None,
         };
+        if !is_supported(&public_key) {
+            return Err(AuthorityError::Key);
+        }
         Ok(Self { name, key: public_key })
     }
 
     /// SHA-256 of the key as a `SubjectPublicKeyInfo`.
     pub fn fingerprint(&self) -> Digest {
         sha256(&self.key.subject_public_key_info())
+    }
+}
+
+/// Whether the key is Ed25519, ECDSA P-256 or RSA of at least 2,048 bits. The request is read by its signature, which does not
+/// tell the curve: a key of P-384 may sign with SHA-256, and would get a certificate that nobody can read.
+fn is_supported(key: &PublicKey) -> bool {
+    let (algorithm, bytes) = (key.algorithm(), key.der_bytes().len());
+    if algorithm == &PKCS_ED25519 {
+        bytes == 32
+    } else if algorithm == &PKCS_ECDSA_P256_SHA256 {
+        bytes == 65
+    } else {
+        algorithm == &PKCS_RSA_SHA256 && bytes > 256
     }
 }
 
@@ -108,6 +127,15 @@ mod tests {
                 *changed.last_mut().unwrap() ^= 1;
                 assert!(ForeignRequest::parse(&changed).is_err());
             }
+        }
+        for key in [
+            &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"][..],
+            &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"],
+        ] {
+            openssl(folder.path(), &[&["genpkey", "-out", "key.pem"], key].concat());
+            openssl(folder.path(), &["req", "-new", "-key", "key.pem", "-sha256", "-subj", "/CN=attic", "-out", "csr"]);
+            let error = ForeignRequest::parse(&fs::read(path("csr")).unwrap()).err().unwrap().to_string();
+            assert!(error.contains("Ed25519, ECDSA P-256"), "{key:?}: {error}");
         }
         for bytes in [&b""[..], b"x", b"-----BEGIN CERTIFICATE REQUEST-----\nAA\n", &[0x30; 20_000]] {
             let error = ForeignRequest::parse(bytes).err().unwrap().to_string();

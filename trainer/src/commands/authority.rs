@@ -108,6 +108,10 @@ pub(crate) enum AuthorityCommand {
         /// Where the authority is.
         #[command(flatten)]
         folder: FolderArgs,
+        /// Switch although agents may still have certificates from before the announcement. They reach neither the broker nor
+        /// the enrolment port afterwards, and must be enrolled again with a new token.
+        #[arg(long)]
+        early: bool,
     },
     /// Replace the secret of the agents' seal keys, e.g. after the store was stolen. Agents get their new keys from the
     /// enrolment port; keys of the secret before it are valid until the next call.
@@ -141,10 +145,20 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
             );
             print_line!("`authority trusted` again, and run `authority switch` in {ROTATION_DAYS} days");
         }
-        AuthorityCommand::Switch { folder } => {
+        AuthorityCommand::Switch { folder, early } => {
             let section = folder.section()?;
             let passphrase = section.passphrase()?;
-            let switched = Authority::open(&section.authority, passphrase.as_ref())?.switch(passphrase.as_ref())?;
+            let authority = Authority::open(&section.authority, passphrase.as_ref())?;
+            let announced_s = authority.announced_s()?;
+            let renewed_s = announced_s.saturating_add(section.lifetime_s());
+            ensure!(
+                *early || announced_s == 0 || now_s >= renewed_s,
+                "agents that have not renewed since the announcement at {} would lose their connection for good; all have \
+                 renewed at {}: switch then, or with --early",
+                when(announced_s),
+                when(renewed_s)
+            );
+            let switched = authority.switch(passphrase.as_ref())?;
             print_line!(
                 "authority {} issues from now on; restart `serve`, and create new tokens",
                 Hex(switched.public_hash())
@@ -153,7 +167,10 @@ pub(crate) fn run_authority(command: &AuthorityCommand) -> anyhow::Result<()> {
         AuthorityCommand::Reseal(store) => {
             StoreHandle::open(&store.url()?)?.replace_seals(&random()?, &user(), now_s)?;
             print_line!(
-                "run `lapwing-agent enroll` on every gateway, and then this command again: it ends the previous keys"
+                "new seal keys are in use; those of the last call are valid until the next one, older ones ended"
+            );
+            print_line!(
+                "run `lapwing-agent enroll` on every gateway; if a key may be in wrong hands, end it with a second call then"
             );
         }
     }
