@@ -42,13 +42,11 @@ pub enum AuthorityError {
     #[error("cannot issue a certificate: {0}")]
     Issue(String),
     /// A certificate request cannot be used.
-    #[error("certificate request: {0}; expected PKCS #10, PEM or DER, e.g. of `openssl req -new`")]
-    Request(String),
-    /// The key of a request is not supported.
     #[error(
-        "certificate request: its key is not supported; expected Ed25519, ECDSA P-256 or RSA of at least 2048 bits"
+        "certificate request: {0}; expected PKCS #10, PEM or DER, e.g. of `openssl req -new`, with a key of Ed25519, ECDSA P-256 or \
+         RSA of at least 2048 bits"
     )]
-    Key,
+    Request(String),
     /// The system has no random bytes.
     #[error("cannot get random bytes from the system")]
     Random,

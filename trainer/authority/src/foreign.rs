@@ -42,7 +42,7 @@ impl ForeignRequest {
             _ => None,
         };
         if !is_supported(&public_key) {
-            return Err(AuthorityError::Key);
+            return Err(AuthorityError::Request("its key is not supported".to_owned()));
         }
         Ok(Self { name, key: public_key })
     }
