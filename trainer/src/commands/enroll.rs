@@ -82,6 +82,7 @@ pub(crate) fn run_enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     }
     ensure!(!args.replace || args.name.is_some(), "--replace is for one agent; name it with --name");
     let terms = terms(args, now_s)?;
+    args.name.as_deref().map_or(Ok(()), |name| config.check_agent_name(name))?;
     let address = args.address.clone().or(config.enrolment.address.clone());
     let address = address.context("no address for agents; set enrolment.address, or --address HOST:PORT")?;
     // Checked before the token is stored.
@@ -104,6 +105,7 @@ fn sign(args: &EnrollArgs, config: &Config, csr: &Path, out: &Path, now_s: u64) 
     let name = args.name.as_deref().or(request.name.as_deref());
     let name = name.with_context(|| format!("{} has no common name; use --name", csr.display()))?;
     let name = parse_name(name).with_context(|| format!("invalid name {name}: {NAME_RULE}"))?;
+    config.check_agent_name(&name)?;
     let store = StoreHandle::open(&config.store.path)?;
     let authority = config.enrolment.authority_of(&store, now_s)?;
     let lifetime_s = config.enrolment.lifetime_s();
@@ -199,7 +201,7 @@ mod tests {
         let config = folder.path().join("trainer.toml");
         let authority = folder.path().join("authority");
         let text = format!(
-            "[store]\npath = {:?}\n[enrolment]\naddress = 'hub:8481'\nauthority = {authority:?}\n",
+            "[store]\npath = {:?}\n[broker]\nclient = 'hub-1'\n[enrolment]\naddress = 'hub:8481'\nauthority = {authority:?}\n",
             folder.store()
         );
         std::fs::write(&config, text).unwrap();
@@ -217,6 +219,9 @@ mod tests {
         assert!(store.tokens(clock::now_s()).unwrap().is_empty());
         let error = run_enroll(&parse(&["--config", config, "--end", "77"])).unwrap_err().to_string();
         assert!(error.contains("enroll --list"), "{error}");
+        let error = run_enroll(&parse(&["--config", config, "--name", "hub-1"])).unwrap_err().to_string();
+        assert!(error.contains("broker.client = hub-1: an agent cannot have this name"), "{error}");
+        assert!(store.tokens(clock::now_s()).unwrap().is_empty());
     }
 
     #[test]
@@ -225,7 +230,7 @@ mod tests {
         Store::open(folder.store(), Limits::default()).unwrap().close().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let text = format!(
-            "[store]\npath = {:?}\n[enrolment]\nauthority = {:?}\nlifetime = '2d'\n",
+            "[store]\npath = {:?}\n[broker]\nclient = 'hub-1'\n[enrolment]\nauthority = {:?}\nlifetime = '2d'\n",
             folder.store(),
             path("authority")
         );
@@ -260,6 +265,8 @@ mod tests {
         sign("two", &["--replace"]).unwrap();
         assert!(sign("three", &[]).unwrap_err().contains("use --name"));
         assert!(sign("three", &["--name", "_x"]).unwrap_err().contains("invalid name _x"));
+        assert!(sign("three", &["--name", "hub-1"]).unwrap_err().contains("an agent cannot have this name"));
+        assert!(store.identity("hub-1").is_err());
         sign("three", &["--name", "cellar"]).unwrap();
         std::fs::write(path("bad.csr"), "x").unwrap();
         assert!(sign("bad", &[]).unwrap_err().contains("expected PKCS #10"));

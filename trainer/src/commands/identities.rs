@@ -3,7 +3,7 @@
 use super::store_args::StoreArgs;
 use super::user;
 use crate::access::all_identities;
-use crate::config::NAME_RULE;
+use crate::config::{Config, NAME_RULE};
 use anyhow::{bail, ensure};
 use clap::{Subcommand, ValueEnum};
 use lapwing_common::clock;
@@ -13,7 +13,7 @@ use lapwing_common::print_line;
 use lapwing_fleet::{Identity, IdentityState};
 use lapwing_shared::release::digest::Hex;
 use lapwing_shared::release::name::parse_name;
-use lapwing_store::{StoreHandle, StoreUrl};
+use lapwing_store::StoreHandle;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -89,8 +89,8 @@ pub(crate) enum IdentityAction {
     },
 }
 
-/// Runs an action on the store that it names, otherwise on `store`.
-pub(crate) fn run(store: &StoreUrl, action: &IdentityAction) -> anyhow::Result<()> {
+/// Runs an action on the store that it names, otherwise on that of `config`.
+pub(crate) fn run(config: Config, action: &IdentityAction) -> anyhow::Result<()> {
     let own = match action {
         IdentityAction::Identities { store, .. }
         | IdentityAction::Accept { store, .. }
@@ -98,7 +98,8 @@ pub(crate) fn run(store: &StoreUrl, action: &IdentityAction) -> anyhow::Result<(
         | IdentityAction::Rename { store, .. } => store,
     };
     let is_own = own.store.is_some() || own.config.is_some();
-    let handle = StoreHandle::open(&if is_own { own.url()? } else { store.clone() })?;
+    let config = if is_own { own.configuration()? } else { config };
+    let handle = StoreHandle::open(&config.store.path)?;
     let (who, now_s) = (user(), clock::now_s());
     match action {
         IdentityAction::Identities { state, json, .. } => list(&handle, *state, json.as_ref()),
@@ -116,6 +117,7 @@ pub(crate) fn run(store: &StoreUrl, action: &IdentityAction) -> anyhow::Result<(
         }
         IdentityAction::Rename { name, new, .. } => {
             ensure!(parse_name(new).is_some(), "invalid name {new}: {NAME_RULE}");
+            config.check_agent_name(new)?;
             handle.rename_identity(name, new, &who, now_s)?;
             print_line!("{name} will be {new}; its agent learns it at its next request");
             Ok(())
@@ -197,6 +199,22 @@ mod tests {
     use lapwing_fleet::{Claim, TokenTerms};
     use lapwing_store::testing::Folder;
     use lapwing_store::{Limits, Store};
+
+    #[test]
+    fn no_agent_is_renamed_to_the_trainers_client_identifier() {
+        let folder = Folder::new();
+        Store::open(folder.store(), Limits::default()).unwrap().close().unwrap();
+        let file = folder.path().join("trainer.toml");
+        let text = format!("[store]\npath = {:?}\n[broker]\nclient = 'hub-1'\n", folder.store());
+        std::fs::write(&file, text).unwrap();
+        let rename = |new: &str| {
+            let store = StoreArgs { config: Some(file.clone()), store: None };
+            let action = IdentityAction::Rename { store, name: "attic".into(), new: new.into() };
+            run(Config::default(), &action).unwrap_err().to_string()
+        };
+        assert!(rename("hub-1").contains("an agent cannot have this name"), "{}", rename("hub-1"));
+        assert!(rename("loft").contains("attic"), "only the store refuses others");
+    }
 
     #[test]
     fn agents_are_accepted_by_fingerprint_or_all_at_once() {

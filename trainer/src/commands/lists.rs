@@ -140,7 +140,7 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
         Some(AgentsAction::Group { store: own, name, group, who }) => {
             return assign(&url(own)?, name, group.as_deref(), &by(who));
         }
-        Some(AgentsAction::Identity(action)) => return identities::run(store, action),
+        Some(AgentsAction::Identity(action)) => return identities::run(args.store.configuration()?, action),
         None => {}
     }
     let agents = StoreHandle::open(store)?.agents()?;

@@ -42,7 +42,7 @@ pub(crate) struct ServeArgs {
     /// every agent may use any of them.
     #[arg(long, value_name = "URL")]
     pub(crate) broker: Vec<String>,
-    /// MQTT client identifier at external brokers; each process needs its own [default: lapwing-trainer].
+    /// MQTT client identifier at external brokers; each process needs its own [default: _lapwing-trainer].
     #[arg(long, value_name = "NAME")]
     pub(crate) client: Option<String>,
     /// PEM file with the certificate authority of an mqtts broker [default: the system's authorities].
@@ -170,6 +170,9 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
     if roles.has(Role::Train) {
         check_keys(&config)?;
     }
+    if let Some(warning) = config.client_warning() {
+        tracing::warn!("{warning}");
+    }
     if cfg!(panic = "abort") {
         tracing::warn!("this program ends at the first panic of any connection; build servers with --profile server");
     }
@@ -214,7 +217,7 @@ fn start_port(config: &Config, roles: &Roles) -> anyhow::Result<Option<Enrolment
     }
     let store = StoreHandle::open(&config.store.path)?;
     let authority = section.authority_of(&store, clock::now_s())?;
-    Ok(Some(EnrolmentPort::start(authority, store, section.grants(brokers)?, section.server_names(), listen)?))
+    Ok(Some(EnrolmentPort::start(authority, store, config.grants(brokers)?, section.server_names(), listen)?))
 }
 
 /// State of the server's links, for the dashboard.

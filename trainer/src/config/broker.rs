@@ -39,7 +39,8 @@ pub(crate) struct BrokerSection {
     pub(crate) urls: Vec<String>,
     /// PEM file with the certificate authority of an `mqtts` broker. Default: the system's authorities.
     pub(crate) authority: Option<PathBuf>,
-    /// MQTT client identifier at every outside broker; each collector needs its own.
+    /// MQTT client identifier at every outside broker; each collector needs its own. No agent's name begins with `_`: at
+    /// brokers that take client identifiers from certificates, an agent of this name would take over the session.
     pub(crate) client: String,
     /// Name of the shared subscriptions at an outside broker: collectors with the same name divide the messages between
     /// them, and each stores a part. Default: the number of the store, so that each trainer receives all messages.
@@ -80,7 +81,7 @@ impl Default for BrokerSection {
             url: None,
             urls: Vec::new(),
             authority: None,
-            client: "lapwing-trainer".into(),
+            client: "_lapwing-trainer".into(),
             share: None,
             insecure: false,
             connections: limits.connections,
@@ -105,6 +106,35 @@ impl Config {
             return Err(ConfigError::value("broker.listen", listen, why));
         }
         Ok(())
+    }
+
+    /// The name that no agent gets, because the trainer's session at a broker has it.
+    pub(crate) fn reserved_name(&self) -> Option<&str> {
+        Some(self.broker.client.as_str()).filter(|client| parse_name(client).is_some())
+    }
+
+    /// Refuses the reserved name.
+    ///
+    /// # Errors
+    /// When an agent of this name could take over the trainer's session.
+    pub(crate) fn check_agent_name(&self, name: &str) -> Result<(), ConfigError> {
+        let expected = "an agent cannot have this name: it could take over the trainer's session; choose another name";
+        match self.reserved_name() {
+            Some(reserved) if reserved == name => Err(ConfigError::value("broker.client", reserved, expected)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Why an agent could take over the trainer's session at a broker.
+    pub(crate) fn client_warning(&self) -> Option<String> {
+        let name = self.reserved_name().filter(|_| self.broker.is_external())?;
+        let enrols = self.enrolment.listen.is_some() || self.enrolment.address.is_some();
+        enrols.then(|| {
+            format!(
+                "MQTT client identifier {name} could be an agent's name: an agent enrolled as {name} could take over the \
+                 trainer's session; begin broker.client (--client) with `_`"
+            )
+        })
     }
 
     /// Checks the port for clients with certificates.
@@ -210,6 +240,26 @@ mod tests {
         }
         assert!(load("[broker]\nlisten = '[::1]:1883'\n").is_ok());
         assert!(load("[broker]\nshare = 'a/b'\n").unwrap_err().to_string().contains("broker.share = a/b"));
+    }
+
+    #[test]
+    fn an_identifier_that_an_agent_could_have_is_reserved_and_warned_of() {
+        let default = Config::default();
+        assert!(is_service_name(&default.broker.client), "{}", default.broker.client);
+        assert_eq!(default.reserved_name(), None);
+        assert!(default.check_agent_name("lapwing-trainer").is_ok());
+        let broker = "[broker]\nurl = 'mqtt://hub'\nclient = 'site-1'\n";
+        let enrols = "[enrolment]\naddress = 'hub:8481'\n";
+        let config = load(&format!("{broker}{enrols}")).unwrap();
+        assert!(config.client_warning().unwrap().contains("site-1 could be an agent's name"));
+        let error = config.check_agent_name("site-1").unwrap_err().to_string();
+        assert!(error.contains("broker.client = site-1: an agent cannot have this name"), "{error}");
+        assert!(config.check_agent_name("site-2").is_ok());
+        assert_eq!(load(broker).unwrap().client_warning(), None, "nothing is enrolled");
+        let marked = load(&format!("{broker}{enrols}").replace("site-1", "_site-1")).unwrap();
+        assert_eq!((marked.client_warning(), marked.reserved_name()), (None, None));
+        let embedded = load(&format!("[broker]\nclient = 'site-1'\n{enrols}")).unwrap();
+        assert_eq!(embedded.client_warning(), None, "the trainer is no client of its own broker");
     }
 
     #[test]

@@ -98,13 +98,20 @@ impl EnrolmentSection {
         token.iter().map(|token| token.host().to_owned()).chain(self.names.iter().cloned()).collect()
     }
 
+    /// Life of agents' certificates, seconds.
+    pub(crate) fn lifetime_s(&self) -> u64 {
+        u64::try_from(millis(self.lifetime) / 1_000).unwrap_or(u64::MAX)
+    }
+}
+
+impl Config {
     /// What agents get besides their certificates: URLs of brokers, and keys.
     ///
     /// # Errors
     /// When a key file cannot be read.
     pub(crate) fn grants(&self, brokers: Vec<String>) -> anyhow::Result<Grants> {
         let mut keys = Vec::new();
-        for path in &self.keys {
+        for path in &self.enrolment.keys {
             let text =
                 std::fs::read_to_string(path).with_context(|| format!("cannot read key file {}", path.display()))?;
             let parsed = TrustedKeys::parse(&text).with_context(|| path.display().to_string())?;
@@ -115,16 +122,10 @@ impl EnrolmentSection {
             "enrolment.keys: {} keys, expected at most {TRUSTED_KEYS}",
             keys.len()
         );
-        Ok(Grants { brokers, keys, lifetime_s: self.lifetime_s() })
+        let reserved = self.reserved_name().map(str::to_owned);
+        Ok(Grants { brokers, keys, lifetime_s: self.enrolment.lifetime_s(), reserved })
     }
 
-    /// Life of agents' certificates, seconds.
-    pub(crate) fn lifetime_s(&self) -> u64 {
-        u64::try_from(millis(self.lifetime) / 1_000).unwrap_or(u64::MAX)
-    }
-}
-
-impl Config {
     /// Checks `[enrolment]`.
     ///
     /// # Errors

@@ -66,9 +66,9 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// MQTT client identifier of the process.
+    /// MQTT client identifier of the process; no agent's name begins with `_`.
     pub(crate) fn client(&self) -> String {
-        format!("lapwing-{}", self.name)
+        format!("_lapwing-{}", self.name)
     }
 }
 
@@ -162,8 +162,8 @@ mod tests {
     #[test]
     fn an_instance_says_its_roles_and_its_client() {
         let instance = |name: &str| name.parse::<Instance>().map(|instance| (instance.client(), instance.roles));
-        assert_eq!(instance("collect-12"), Ok(("lapwing-collect-12".into(), vec![Role::Collect])));
-        assert_eq!(instance("train-publish"), Ok(("lapwing-train-publish".into(), vec![Role::Train, Role::Publish])));
+        assert_eq!(instance("collect-12"), Ok(("_lapwing-collect-12".into(), vec![Role::Collect])));
+        assert_eq!(instance("train-publish"), Ok(("_lapwing-train-publish".into(), vec![Role::Train, Role::Publish])));
         for name in ["", "collector-1", "1", "web-", "collect--1", "web/1", "web-1-2"] {
             assert!(instance(name).is_err(), "{name}");
         }

@@ -26,6 +26,8 @@ pub struct Grants {
     pub keys: Vec<String>,
     /// Life of a certificate, seconds.
     pub lifetime_s: u64,
+    /// A name that no new agent gets: the trainer's client identifier at brokers, if it could be an agent's name.
+    pub reserved: Option<String>,
 }
 
 /// What became of a request.
@@ -85,6 +87,10 @@ impl Registrar {
         };
         let fingerprint = certificate_request.fingerprint();
         let claim = Claim { token, name: certificate_request.name.clone(), fingerprint };
+        if self.is_reserved(&claim)? {
+            tracing::warn!(agent = %claim.name, "enrolment refused: the name is the trainer's client identifier at brokers");
+            return refuse(Refusal::NameTaken, Outcome::Refused);
+        }
         let (decision, identity) = self.store.enrol(&claim, self.grants.lifetime_s, now_s)?;
         match (decision, identity) {
             // Whoever copied a certificate request learns nothing without its key: the name alone is no proof.
@@ -103,6 +109,14 @@ impl Registrar {
             }
             _ => Ok((EnrolmentResponse::Waiting { retry_after_s: RETRY_AFTER_S }, Outcome::Waiting)),
         }
+    }
+
+    /// True if a new agent asks for the reserved name, and its token names no other: then the agent asks again.
+    fn is_reserved(&self, claim: &Claim) -> Result<bool, StoreError> {
+        let name = claim.name.as_str();
+        let Some(id) = claim.token.filter(|_| self.grants.reserved.as_deref() == Some(name)) else { return Ok(false) };
+        let token = self.store.token(id)?;
+        Ok(token.and_then(|token| token.terms.name).is_none_or(|named| named == name))
     }
 
     /// Answers at most `limit` requests of running agents; returns how many got a certificate, and the first error. One that

@@ -47,6 +47,7 @@ impl Site {
             brokers: vec!["mqtts://hub.lan".into()],
             keys: vec!["lapwing-key-v1 site 00".into()],
             lifetime_s: 365 * 86_400,
+            reserved: Some("site-trainer".into()),
         };
         let names = vec!["hub.lan".to_owned()];
         let port = EnrolmentPort::start(authority, store.handle().unwrap(), grants, names, ([127, 0, 0, 1], 0).into())
@@ -143,6 +144,19 @@ fn refused(response: EnrolmentResponse) -> Refusal {
         EnrolmentResponse::Refused(refusal) => refusal,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn no_agent_gets_the_trainers_client_identifier() {
+    let site = Site::new();
+    let key = AgentKey::from_seed(&[1; 32]);
+    let token = site.token(|_| ());
+    assert_eq!(site.enrol(&token, "site-trainer", &key), EnrolmentResponse::Refused(Refusal::NameTaken));
+    assert!(site.handle.identity("site-trainer").is_err());
+    assert!(matches!(site.enrol(&token, "attic", &key), EnrolmentResponse::Enrolled(_)), "the token was not used");
+    let named = site.token(|terms| terms.name = Some("cellar".into()));
+    let other = EnrolmentResponse::Refused(Refusal::OtherName(parse_name("cellar").unwrap()));
+    assert_eq!(site.enrol(&named, "site-trainer", &AgentKey::from_seed(&[2; 32])), other, "it asks again as cellar");
 }
 
 #[test]
