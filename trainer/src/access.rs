@@ -11,6 +11,9 @@ use std::iter;
 /// Identities that one query lists.
 const PAGE: u32 = 1_000;
 
+/// Beginning of agents' topics.
+const AGENTS: &str = "lapwing/v1/agent/";
+
 /// User names of the trainer and of readers.
 pub(crate) type Services<'a> = (&'a str, &'a [String]);
 
@@ -39,7 +42,7 @@ pub(crate) fn users<'a>((trainer, readers): Services<'a>) -> impl Iterator<Item 
 }
 
 /// The access list: the table of `messages::access` for mosquitto. Revoked agents come first: mosquitto uses the first line
-/// that denies.
+/// that denies. The patterns are for every user, so services are denied the topics that an agent of their name would have.
 pub(crate) fn acl(revoked: &[Identity], services: Services<'_>, now_s: u64) -> String {
     let mut lines = String::new();
     // Writing to a String cannot fail.
@@ -49,6 +52,7 @@ pub(crate) fn acl(revoked: &[Identity], services: Services<'_>, now_s: u64) -> S
     for (name, user) in users(services) {
         let _ = writeln!(lines, "user {name}");
         list(&mut lines, "topic", user);
+        let _ = writeln!(lines, "topic deny {AGENTS}{name}/#");
         lines.push('\n');
     }
     list(&mut lines, "pattern", User::Agent("%u"));
@@ -88,7 +92,7 @@ pub(crate) fn revoked(name: &str, until_s: u64) -> Identity {
 mod tests {
     use super::*;
     use lapwing_shared::messages::access::{TRAINER, access};
-    use lapwing_shared::messages::topics::{Kind, Topic};
+    use lapwing_shared::messages::topics::{Kind, Topic, kind_filter};
     use lapwing_shared::release::name::parse_name;
 
     #[test]
@@ -125,7 +129,10 @@ mod tests {
     /// True if mosquitto's filter matches a topic.
     fn matches(filter: &str, topic: &str) -> bool {
         let (filter, topic): (Vec<_>, Vec<_>) = (filter.split('/').collect(), topic.split('/').collect());
-        filter.len() == topic.len() && filter.iter().zip(topic).all(|(level, found)| *level == "+" || *level == found)
+        let is_open = filter.last() == Some(&"#");
+        let levels = filter.len() - usize::from(is_open);
+        let fits = |(level, found): (&&str, &str)| *level == "+" || *level == found;
+        (topic.len() == levels || (is_open && topic.len() > levels)) && filter.iter().zip(topic).take(levels).all(fits)
     }
 
     /// What mosquitto's list allows a user: reading and writing.
@@ -142,12 +149,28 @@ mod tests {
                 ["pattern", access, filter] => (access, filter.replace("%u", user)),
                 _ => continue,
             };
+            // Mosquitto looks at denials first.
+            if access == "deny" && matches(&filter, topic) {
+                return (false, false);
+            }
             if matches(&filter, topic) {
                 allowed.0 |= access.starts_with("read");
                 allowed.1 |= access.ends_with("write");
             }
         }
         allowed
+    }
+
+    #[test]
+    fn a_service_publishes_on_no_topic_of_an_agent_of_its_name() {
+        let list = acl(&[], (TRAINER, &["_hass".into()]), 0);
+        for name in [TRAINER, "_hass"] {
+            for kind in Kind::ALL {
+                let topic = kind_filter(name, kind);
+                assert!(!by_list(&list, name, &topic).1, "{name} {topic}");
+            }
+        }
+        assert_eq!(by_list(&list, "_hass", "lapwing/v1/agent/gw/alert"), (true, false));
     }
 
     #[test]

@@ -178,7 +178,7 @@ fn client_identifier_and_user_name_change_nothing<B: IdentityBroker>() {
     let broker = B::start(&fleet);
     let mut watcher = broker.watcher();
     let mut victim = broker.agent(&cellar, "cellar");
-    for (client, user) in [("cellar", "cellar"), ("lapwing-trainer", "_trainer"), ("lapwing-collector", "root")] {
+    for (client, user) in [("cellar", "cellar"), ("_lapwing-trainer", "_trainer"), ("lapwing-collector", "root")] {
         let mut hostile = RawClient::with_tls(broker.tls(), &attic);
         let (code, properties) = hostile.connect(&connect_as(client, user)).unwrap();
         assert_eq!(code, 0, "as attic");
@@ -294,7 +294,13 @@ fn a_reader_reads_alerts_and_publishes_nothing<B: IdentityBroker>() {
     let broker = B::start(&fleet);
     let mut reader = broker.agent(&hass, "home-assistant");
     assert!(reader.subscribe("lapwing/v1/agent/+/alert/json").is_some_and(|code| code < 0x80));
-    for topic in ["lapwing/v1/agent/attic/alert/json", "lapwing/v1/agent/attic/ack", "lapwing/v1/group/home/release"] {
+    for topic in [
+        "lapwing/v1/agent/attic/alert/json",
+        "lapwing/v1/agent/attic/ack",
+        "lapwing/v1/group/home/release",
+        "lapwing/v1/agent/_hass/alert/json",
+        "lapwing/v1/agent/_hass/status",
+    ] {
         assert!(reader.publish(0x32, topic, b"forged").is_some_and(|code| code >= 0x80), "{topic}");
     }
     let mut agent = broker.agent(&attic, "attic");

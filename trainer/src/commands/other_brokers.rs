@@ -74,7 +74,10 @@ fn allowed<'a>(who: Option<&'a str>, user: User<'_>) -> [Rule<'a>; 2] {
 fn rules<'a>(revoked: &'a [Identity], services: Services<'a>, user: &str, now_s: u64) -> Vec<Rule<'a>> {
     let is_valid = |identity: &&Identity| now_s < identity.until_s;
     let deny = |identity: &'a Identity| (false, Some(identity.name.as_str()), "all", vec!["#".to_owned()]);
-    let of_services = users(services).flat_map(|(name, user)| allowed(Some(name), user));
+    // The last rules are for every user: services do not reach them.
+    let deny_others = |name: &'a str| (false, Some(name), "all", vec!["#".to_owned()]);
+    let of_services =
+        users(services).flat_map(move |(name, user)| allowed(Some(name), user).into_iter().chain([deny_others(name)]));
     let rules = revoked.iter().filter(is_valid).map(deny).chain(of_services).chain(allowed(None, User::Agent(user)));
     rules.filter(|(.., filters)| !filters.is_empty()).collect()
 }
@@ -125,6 +128,9 @@ mod tests {
         );
         assert_eq!(lines.last(), Some(&"{deny, all}."));
         assert!(!list.contains("cellar"), "its certificate has ended");
+        let denied = lines.iter().position(|line| *line == "{deny, {username, \"_trainer\"}, all, [\"#\"]}.").unwrap();
+        let of_agents = lines.iter().position(|line| line.starts_with("{allow, all,")).unwrap();
+        assert!((2..of_agents).contains(&denied), "after its own rules and before those of agents: {list}");
         let publish = lines.iter().find(|line| line.starts_with("{allow, all, publish")).unwrap();
         let subscribe = lines.iter().find(|line| line.starts_with("{allow, all, subscribe")).unwrap();
         assert!(publish.contains("agent/${username}/alert\"") && !publish.contains("/ack"), "{publish}");
@@ -137,11 +143,12 @@ mod tests {
         let text = rmqtt_acl(&[revoked("attic", 2_000)], ("_trainer", &[]), 1_000);
         let parsed: toml::Table = toml::from_str(&text).unwrap();
         let rules = parsed["rules"].as_array().unwrap();
-        assert_eq!(rules.len(), 6);
+        assert_eq!(rules.len(), 7);
         let of = |index: usize| rules[index].as_array().unwrap();
         assert_eq!((of(0)[0].as_str(), of(0)[1]["user"].as_str()), (Some("deny"), Some("attic")));
-        assert_eq!((of(5)[0].as_str(), of(5)[1].as_str()), (Some("deny"), Some("all")));
-        let of_agents = of(4)[3].as_array().unwrap();
+        assert_eq!((of(3)[0].as_str(), of(3)[1]["user"].as_str()), (Some("deny"), Some("_trainer")));
+        assert_eq!((of(6)[0].as_str(), of(6)[1].as_str()), (Some("deny"), Some("all")));
+        let of_agents = of(5)[3].as_array().unwrap();
         assert!(of_agents.iter().all(|topic| topic.as_str().unwrap().starts_with("lapwing/v1/agent/%u/")));
         let settings: toml::Table = toml::from_str(RMQTT).unwrap();
         assert_eq!(settings["listener"]["tls"]["external"]["cert_cn_as_username"].as_bool(), Some(true));
