@@ -94,6 +94,11 @@ pub trait Outlet: Send {
         Vec::new()
     }
 
+    /// Root documents that the broker returned on a topic instead of those that were published.
+    fn other_root(&self, _topic: &str) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Ends the check.
     fn end_check(&mut self) {}
 }

@@ -21,6 +21,7 @@ mod key_check;
 mod learn;
 mod learner;
 pub(crate) mod leases;
+mod newer_roots;
 mod obstacle;
 mod progress;
 mod publishing;

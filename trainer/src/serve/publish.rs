@@ -6,6 +6,7 @@
 //! that cannot take them now gets them later and delays no other: nothing here waits.
 
 use super::keeper::{Facts, Keeper, Step};
+use super::newer_roots::is_newer;
 use lapwing_collect::{Count, Counts, Expected, LinkError, Releases};
 use lapwing_pipeline::release::{ReadError, read};
 use lapwing_shared::messages::topics::{chunk_topic, release_topic, root_topic};
@@ -126,6 +127,13 @@ impl Publisher {
         }
     }
 
+    /// Root documents that brokers have, newer than the published ones, and the brokers. They stay there until newer ones are
+    /// published.
+    pub(crate) fn newer_roots(&mut self) -> Vec<(String, Vec<u8>)> {
+        let newer = |site: &mut Site| Some((site.broker.state.broker().to_owned(), site.newer_root.take()?));
+        self.sites.iter_mut().filter_map(newer).collect()
+    }
+
     /// Checks and publishes at every broker what is due; call about twice a second.
     pub(crate) fn pass(&mut self, counts: &Counts, now: Instant) {
         for site in &mut self.sites {
@@ -147,6 +155,8 @@ struct Site {
     unsent: VecDeque<Arc<Part>>,
     /// Topics to clear.
     old: VecDeque<String>,
+    /// Newer root documents that the broker has.
+    newer_root: Option<Vec<u8>>,
     /// A failure of the link was logged.
     has_failed: bool,
 }
@@ -154,7 +164,7 @@ struct Site {
 impl Site {
     fn new(broker: Releases) -> Self {
         let keeper = Keeper::new(broker.state.is_external());
-        Self { broker, keeper, unsent: VecDeque::new(), old: VecDeque::new(), has_failed: false }
+        Self { broker, keeper, unsent: VecDeque::new(), old: VecDeque::new(), newer_root: None, has_failed: false }
     }
 
     fn clear(&mut self, topic: &str) {
@@ -236,7 +246,17 @@ impl Site {
 
     fn resend(&mut self, parts: &Parts) {
         let missing: HashSet<String> = self.broker.outlet.missing().into_iter().collect();
-        self.unsent = every(parts).filter(|part| missing.contains(&part.expected.topic)).cloned().collect();
+        let missing: Vec<_> = every(parts).filter(|part| missing.contains(&part.expected.topic)).cloned().collect();
+        self.unsent = missing.into_iter().filter(|part| !self.has_newer(part)).collect();
+    }
+
+    /// True if the broker has newer root documents than this part, which must stay.
+    fn has_newer(&mut self, part: &Part) -> bool {
+        let other = self.broker.outlet.other_root(&part.expected.topic);
+        let newer = other.filter(|chain| is_newer(&part.payload, chain));
+        let has_newer = newer.is_some();
+        self.newer_root = newer.or(self.newer_root.take());
+        has_newer
     }
 
     /// Sends as much as the link takes now; first the releases, then what clears old topics.

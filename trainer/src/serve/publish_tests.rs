@@ -4,6 +4,8 @@ use super::super::testing::{manifest, release, release_of};
 use super::*;
 use lapwing_collect::{LinkState, Outlet, Receipt};
 use lapwing_common::clock;
+use lapwing_shared::release::testing::{chain, root, signed_root};
+use lapwing_store::testing::name;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -53,6 +55,10 @@ impl Outlet for FakeOutlet {
             payload.is_some_and(|payload| Expected::new(&expected.topic, payload) == *expected)
         };
         broker.expected.iter().filter(|expected| !is_kept(expected)).map(|expected| expected.topic.clone()).collect()
+    }
+
+    fn other_root(&self, topic: &str) -> Option<Vec<u8>> {
+        self.0.lock().unwrap().retained.get(topic).cloned()
     }
 }
 
@@ -121,6 +127,27 @@ fn a_broker_that_lost_the_release_gets_it_again_and_the_others_nothing() {
     assert!(last.unwrap().ends_with("/release"), "the manifest comes last");
     assert_eq!((scene.states[1].refills.get(), scene.counts.releases_missing.get()), (2, 0));
     assert_eq!(scene.states[1].snapshot().missing_parts, 0);
+}
+
+#[test]
+fn newer_root_documents_at_a_broker_are_returned_and_not_replaced_by_older_ones() {
+    let of = |last: u64| chain(&[signed_root(&root(1), &[9]), signed_root(&root(last), &[9])]);
+    let group = name("home");
+    let topic = root_topic(&group).to_string();
+    let mut scene = Scene::new(2);
+    scene.brokers[0].lock().unwrap().retained.insert(topic.clone(), of(3));
+    let forged = chain(&[signed_root(&root(1), &[9]), signed_root(&root(3), &[8])]);
+    scene.brokers[1].lock().unwrap().retained.insert(topic.clone(), forged);
+    scene.states.iter().for_each(|state| state.connected());
+    scene.publisher.set_root(&group, &of(2), scene.start);
+    scene.pass(0..=15);
+    let retained = |scene: &Scene| [0, 1].map(|at| scene.brokers[at].lock().unwrap().retained[&topic].clone());
+    assert_eq!(retained(&scene), [of(3), of(2)], "the forged ones are replaced");
+    assert_eq!(scene.publisher.newer_roots(), [("mqtt://b0".to_owned(), of(3))]);
+    assert!(scene.publisher.newer_roots().is_empty(), "once");
+    scene.publisher.set_root(&group, &of(3), scene.start + Duration::from_secs(16));
+    scene.pass(16..=40);
+    assert_eq!(retained(&scene), [of(3), of(3)]);
 }
 
 #[test]

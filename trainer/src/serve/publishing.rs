@@ -3,6 +3,7 @@
 //! Training and publishing may be in different processes, so a release is found in the store and read from its file. A file
 //! that cannot be read keeps its group from new releases until it can; the other groups continue.
 
+use super::newer_roots::adopt_all;
 use super::obstacle::{News, Obstacle};
 use super::roles::Role;
 use super::{ReleaseDir, ServeError};
@@ -90,6 +91,7 @@ impl Publishing {
             }
         }
         self.publisher.pass(counts, now.monotonic);
+        adopt_all(&mut self.publisher, handle, now);
         Ok(())
     }
 

@@ -167,6 +167,10 @@ impl Outlet for ClientOutlet {
         self.kept.missing()
     }
 
+    fn other_root(&self, topic: &str) -> Option<Vec<u8>> {
+        self.kept.other_root(topic)
+    }
+
     fn end_check(&mut self) {
         for filter in std::mem::take(&mut self.filters) {
             // If the queue is full, the subscription costs a copy of the next release.
