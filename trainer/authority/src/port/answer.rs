@@ -36,6 +36,8 @@ pub(super) enum Outcome {
     Enrolled,
     Waiting,
     Refused,
+    /// The agent must ask under another name.
+    OtherName,
     /// Its proof is invalid, or it cannot be read.
     Unproven,
     Unavailable,
@@ -95,11 +97,10 @@ impl Registrar {
         match (decision, identity) {
             // Whoever copied a certificate request learns nothing without its key: the name alone is no proof.
             (Decision::Refuse(Refusal::UnknownKey), _) => refuse(Refusal::UnknownKey, Outcome::Unproven),
+            // The agent asks again with the name of its token.
+            (Decision::Refuse(refusal @ Refusal::OtherName(_)), _) => refuse(refusal, Outcome::OtherName),
             (Decision::Refuse(refusal), _) => {
-                // The agent asks again with the name of its token.
-                if !matches!(refusal, Refusal::OtherName(_)) {
-                    tracing::warn!(agent = %claim.name, %refusal, "enrolment refused");
-                }
+                tracing::warn!(agent = %claim.name, %refusal, "enrolment refused");
                 refuse(refusal, Outcome::Refused)
             }
             (_, Some(identity)) if identity.state == IdentityState::Accepted => {

@@ -12,6 +12,7 @@ pub struct PortCounts {
     enrolled: AtomicU64,
     waiting: AtomicU64,
     refused: AtomicU64,
+    other_name: AtomicU64,
     unproven: AtomicU64,
     unavailable: AtomicU64,
     pub(super) renewed: AtomicU64,
@@ -31,7 +32,7 @@ pub struct PortCount {
 
 impl PortCounts {
     /// All counters.
-    pub fn named(&self) -> [PortCount; 10] {
+    pub fn named(&self) -> [PortCount; 11] {
         let of = |name, text, counter: &AtomicU64| PortCount { name, text, value: counter.load(Ordering::Relaxed) };
         [
             of("enrolment_connections", "connections to the enrolment port", &self.connections),
@@ -39,6 +40,11 @@ impl PortCounts {
             of("enrolment_issued", "certificates issued to agents", &self.enrolled),
             of("enrolment_waiting", "enrolment requests of agents that an operator must accept", &self.waiting),
             of("enrolment_refused", "enrolment requests with a valid proof that were refused", &self.refused),
+            of(
+                "enrolment_other_name",
+                "enrolment requests of agents that ask again with the name of their token or identity",
+                &self.other_name,
+            ),
             of("enrolment_unproven", "enrolment requests without a valid proof, and malformed ones", &self.unproven),
             of(
                 "enrolment_limited",
@@ -60,6 +66,7 @@ impl PortCounts {
             Outcome::Enrolled => &self.enrolled,
             Outcome::Waiting => &self.waiting,
             Outcome::Refused => &self.refused,
+            Outcome::OtherName => &self.other_name,
             Outcome::Unproven => &self.unproven,
             Outcome::Unavailable => &self.unavailable,
         }

@@ -201,6 +201,8 @@ fn a_request_for_another_name_or_after_the_end_is_refused() {
     let other = Refusal::OtherName(parse_name("attic").unwrap());
     assert_eq!(refused(site.enrol(&named, "cellar", &key(1))), other);
     enrolled(site.enrol(&named, "attic", &key(1)));
+    let counted = ["enrolment_other_name", "enrolment_refused", "enrolment_issued"].map(|name| site.counted(name));
+    assert_eq!(counted, [1, 0, 1], "asking again with the name of the token is no refusal");
     // A valid proof, but the name in the certificate request was changed afterwards.
     let token = site.token(|terms| terms.uses = 9);
     let changed = site.send(|binding| {
