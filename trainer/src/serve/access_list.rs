@@ -1,31 +1,28 @@
 //! Revoked identities in the store → the broker's access list, and a command that makes the broker read it.
 //!
 //! The list changes when an agent is revoked, and when the last certificate of a revoked one ends. The command runs at the
-//! start and after each change, and again until it succeeds.
+//! start and after each change, and again until it succeeds. The list is written although the command fails or hangs: the
+//! broker may read it by other means.
 
+use super::reload::Reload;
 use crate::access::{acl, all_identities};
 use crate::config::Config;
 use crate::replaced_file::replace;
-use lapwing_common::clock;
+use lapwing_common::clock::{self, Moment};
 use lapwing_fleet::IdentityState;
 use lapwing_store::StoreHandle;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Interval between two looks at the store.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Interval after a failure.
+/// Pause of the command after a failure.
 const RETRY: Duration = Duration::from_secs(30);
-/// Time for the command.
-const COMMAND_TIME: Duration = Duration::from_secs(30);
-/// Interval between two looks whether the command has ended.
-const COMMAND_LOOK: Duration = Duration::from_millis(20);
 /// Mode of a new list: the broker's group may read it.
 const MODE: u32 = 0o640;
 
@@ -53,6 +50,8 @@ impl AccessList {
             readers: config.broker.readers.clone(),
             store,
             must_reload: true,
+            running: None,
+            failure: None,
             problem: Arc::clone(&problem),
         };
         let thread = thread::Builder::new().name("access-list".into()).spawn(move || worker.run(&stopped))?;
@@ -83,16 +82,19 @@ struct Worker {
     store: StoreHandle,
     /// The broker may not have read the list.
     must_reload: bool,
+    /// The command, if it runs.
+    running: Option<Reload>,
+    /// When and why it failed last, until it succeeds.
+    failure: Option<(Instant, String)>,
     problem: Arc<Mutex<Option<String>>>,
 }
 
 impl Worker {
     fn run(mut self, stopped: &Receiver<()>) {
         loop {
-            let result = self.pass(clock::now_s());
-            let failed = result.is_err();
+            let result = self.pass(clock::moment());
             self.show(result.err());
-            match stopped.recv_timeout(if failed { RETRY } else { INTERVAL }) {
+            match stopped.recv_timeout(INTERVAL) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -104,7 +106,7 @@ impl Worker {
         let mut shown = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         match &problem {
             Some(problem) if shown.as_ref() != Some(problem) => {
-                tracing::error!(problem, "the broker's access list is not up to date; retrying every 30 s");
+                tracing::error!(problem, "the broker's access list is not up to date; retrying");
             }
             None if shown.is_some() => tracing::info!("the broker's access list is up to date again"),
             _ => {}
@@ -112,7 +114,14 @@ impl Worker {
         *shown = problem;
     }
 
-    fn pass(&mut self, now_s: u64) -> Result<(), String> {
+    fn pass(&mut self, now: Moment) -> Result<(), String> {
+        self.write(now.wall_s)?;
+        self.reload(now.monotonic);
+        self.failure.as_ref().map_or(Ok(()), |(_, problem)| Err(problem.clone()))
+    }
+
+    /// Writes the list if it has changed.
+    fn write(&mut self, now_s: u64) -> Result<(), String> {
         let revoked = all_identities(&self.store, Some(IdentityState::Revoked))
             .map_err(|error| format!("cannot read the store: {error}"))?;
         let list = acl(&revoked, (&self.trainer, &self.readers), now_s);
@@ -122,35 +131,26 @@ impl Worker {
             tracing::info!(file = %self.path.display(), revoked = revoked.len(), "access list written");
             self.must_reload = true;
         }
-        if self.must_reload {
-            reload(&self.reload)?;
-            self.must_reload = false;
-        }
         Ok(())
     }
-}
 
-/// Runs the command, without a shell.
-fn reload(command: &[String]) -> Result<(), String> {
-    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    let failed = |reason: &dyn std::fmt::Display| format!("`{}`: {reason}", command.join(" "));
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(|error| failed(&error))?;
-    let deadline = clock::after(COMMAND_TIME);
-    while clock::monotonic() < deadline {
-        match child.try_wait().map_err(|error| failed(&error))? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(failed(&status)),
-            None => thread::sleep(COMMAND_LOOK),
+    /// Starts the command if it is due, and takes its result; a slow one runs on.
+    fn reload(&mut self, now: Instant) {
+        let is_pausing = self.failure.as_ref().is_some_and(|(at, _)| now < *at + RETRY);
+        let command = self.reload.split_first().filter(|_| self.must_reload && self.running.is_none() && !is_pausing);
+        if let Some((program, arguments)) = command {
+            match Reload::start(program, arguments, now) {
+                Ok(started) => (self.running, self.must_reload) = (Some(started), false),
+                Err(problem) => self.failure = Some((now, problem)),
+            }
         }
+        match self.running.as_mut().and_then(|running| running.result(INTERVAL)) {
+            None => return,
+            Some(Ok(())) => self.failure = None,
+            Some(Err(problem)) => (self.failure, self.must_reload) = (Some((now, problem)), true),
+        }
+        self.running = None;
     }
-    drop(child.kill());
-    drop(child.wait());
-    Err(failed(&format_args!("no end within {} s", COMMAND_TIME.as_secs())))
 }
 
 #[cfg(test)]
@@ -164,6 +164,11 @@ mod tests {
 
     const NOW_S: u64 = 1_000;
 
+    /// This long after the start.
+    fn at(start: Instant, seconds: u64) -> Moment {
+        Moment { wall_s: NOW_S + seconds, monotonic: start + Duration::from_secs(seconds) }
+    }
+
     fn worker(folder: &Folder, reload: &[&str]) -> Worker {
         Worker {
             path: folder.path().join("list"),
@@ -172,6 +177,8 @@ mod tests {
             readers: Vec::new(),
             store: Store::open(folder.store(), Limits::default()).unwrap().handle().unwrap(),
             must_reload: true,
+            running: None,
+            failure: None,
             problem: Arc::default(),
         }
     }
@@ -197,44 +204,61 @@ mod tests {
         let log = folder.path().join("reloads");
         let command = format!("echo x >> {}", log.display());
         let mut worker = worker(&folder, &["sh", "-c", &command]);
+        let start = clock::monotonic();
         let state = |worker: &Worker| {
             let list = fs::read_to_string(&worker.path).unwrap();
             (list.contains("user attic\ntopic deny #"), fs::read_to_string(&log).unwrap().lines().count())
         };
-        worker.pass(NOW_S).unwrap();
+        worker.pass(at(start, 0)).unwrap();
         assert_eq!(state(&worker), (false, 1), "also at the start");
         enrol(&worker.store, "attic");
-        worker.pass(NOW_S).unwrap();
+        worker.pass(at(start, 0)).unwrap();
         assert_eq!(state(&worker), (false, 1));
         let attic = worker.store.identity("attic").unwrap();
         worker.store.set_identity_state(&attic, IdentityState::Revoked, "eve", NOW_S).unwrap();
         for _ in 0..2 {
-            worker.pass(NOW_S).unwrap();
+            worker.pass(at(start, 0)).unwrap();
             assert_eq!(state(&worker), (true, 2));
         }
-        worker.pass(NOW_S + 600).unwrap();
+        worker.pass(at(start, 600)).unwrap();
         assert_eq!(state(&worker), (false, 3), "its last certificate has ended");
         assert_eq!(fs::metadata(&worker.path).unwrap().permissions().mode() & 0o777, MODE & !0o022);
     }
 
     #[test]
-    fn a_failed_reload_is_shown_and_repeated() {
+    fn a_failed_reload_is_shown_and_repeated_after_30_s() {
         let folder = Folder::new();
-        let mut worker = worker(&folder, &["false"]);
+        let (mut worker, start) = (worker(&folder, &["false"]), clock::monotonic());
         for _ in 0..2 {
-            let error = worker.pass(NOW_S).unwrap_err();
+            let error = worker.pass(at(start, 0)).unwrap_err();
             assert_eq!(error, "`false`: exit status: 1");
             worker.show(Some(error));
         }
         assert!(worker.problem.lock().unwrap().is_some());
         worker.reload = vec!["true".into()];
-        worker.pass(NOW_S).unwrap();
+        assert!(worker.pass(at(start, 29)).is_err(), "not yet");
+        worker.pass(at(start, 30)).unwrap();
         worker.show(None);
         assert_eq!(*worker.problem.lock().unwrap(), None);
         worker.reload = vec!["/nonexistent/program".into()];
         worker.must_reload = true;
-        assert!(worker.pass(NOW_S).unwrap_err().contains("/nonexistent/program"));
+        assert!(worker.pass(at(start, 30)).unwrap_err().contains("/nonexistent/program"));
         worker.path = "/nonexistent/list".into();
-        assert!(worker.pass(NOW_S).unwrap_err().contains("cannot write /nonexistent/list"));
+        assert!(worker.pass(at(start, 30)).unwrap_err().contains("cannot write /nonexistent/list"));
+    }
+
+    #[test]
+    fn a_revocation_is_written_although_the_command_fails_or_runs() {
+        for command in [&["false"][..], &["sleep", "60"]] {
+            let folder = Folder::new();
+            let (mut worker, start) = (worker(&folder, command), clock::monotonic());
+            drop(worker.pass(at(start, 0)));
+            enrol(&worker.store, "attic");
+            let attic = worker.store.identity("attic").unwrap();
+            worker.store.set_identity_state(&attic, IdentityState::Revoked, "eve", NOW_S).unwrap();
+            drop(worker.pass(at(start, 2)));
+            assert!(fs::read_to_string(&worker.path).unwrap().contains("user attic\ntopic deny #"), "{command:?}");
+            assert!(worker.must_reload, "the command runs again");
+        }
     }
 }

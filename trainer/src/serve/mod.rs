@@ -27,6 +27,7 @@ mod progress;
 mod publishing;
 mod release_dir;
 mod silence;
+mod reload;
 pub(crate) mod roles;
 mod run;
 mod start;
