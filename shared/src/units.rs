@@ -133,13 +133,13 @@ impl From<Duration> for Nanos {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Nanos);
 
-/// The text is not a span of time.
+/// The text is no span of time above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanError;
 
 impl fmt::Display for SpanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a span of time, expected a number with a unit, e.g. 500ms, 60s, 5m, 1h")
+        write!(f, "expected a number above 0 with a unit, e.g. 500ms, 60s, 5m, 1h")
     }
 }
 
@@ -178,7 +178,7 @@ impl<'de> Deserialize<'de> for Span {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
-                text.parse().map_err(|error| E::custom(format_args!("`{text}` is {error}")))
+                text.parse().map_err(|error| E::custom(format_args!("`{text}`: {error}")))
             }
         }
         deserializer.deserialize_str(Text)
@@ -252,6 +252,8 @@ mod tests {
         assert_eq!("1.5s".parse::<Span>().unwrap().0, Nanos::from_millis(1500));
         assert_eq!("2m".parse::<Span>().unwrap().0, Nanos::from_secs(120));
         assert_eq!(Duration::from("7d".parse::<Span>().unwrap().0), Duration::from_secs(604_800));
+        let error = "0s".parse::<Span>().unwrap_err().to_string();
+        assert!(error.starts_with("expected a number above 0 with a unit"), "{error}");
         for wrong in ["60", "s", "-1s", "1 fortnight", "", "1.2.3s", "400000d", "0s"] {
             assert!(wrong.parse::<Span>().unwrap_err().to_string().contains("500ms"), "{wrong}");
         }

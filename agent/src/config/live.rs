@@ -219,7 +219,7 @@ impl Config {
                 "expected no capture.exclude together with it",
             ));
         }
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Read { path: path.clone(), reason })?;
         Filter::from_tcpdump(&text)
             .map_err(|error| ConfigError::value("capture.bpf-file", path.display(), error.to_string()))
     }

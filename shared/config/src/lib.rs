@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 #[expect(missing_docs, reason = "the messages document the fields")]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read configuration {path}: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot read configuration {path}: {reason}")]
+    Read {
+        path: PathBuf,
+        /// No source of this error: programs print each source after the message.
+        reason: std::io::Error,
+    },
     /// The file is not TOML, has unknown keys, or a value has the wrong type.
     #[error("configuration {path}: {message}")]
     Parse {
@@ -34,7 +38,7 @@ impl ConfigError {
 /// # Errors
 /// [`ConfigError::Read`] and [`ConfigError::Parse`].
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Read { path: path.to_owned(), reason })?;
     toml::from_str(&text).map_err(|error| parse_error(path, &error))
 }
 
@@ -72,7 +76,9 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = read::<toml::Table>(Path::new("/nowhere/agent.toml")).unwrap_err().to_string();
-        assert!(error.starts_with("cannot read configuration /nowhere/agent.toml: "), "{error}");
+        let error = read::<toml::Table>(Path::new("/nowhere/agent.toml")).unwrap_err();
+        assert!(std::error::Error::source(&error).is_none(), "it would be printed a second time");
+        let error = error.to_string();
+        assert!(error.starts_with("cannot read configuration /nowhere/agent.toml: No such file"), "{error}");
     }
 }

@@ -83,6 +83,10 @@ pub(crate) fn run_forget(command: &ForgetCommand) -> anyhow::Result<()> {
     let ForgetCommand::Host(args) = command;
     let filters = filters(args)?;
     let store = StoreHandle::open(&args.store.url()?)?;
+    if let Some(agent) = &args.agent {
+        let known = store.agent_row(agent)?;
+        ensure!(known.is_some(), "unknown agent {agent}; `lapwing-trainer agents` lists the agents");
+    }
     let who = args.who.clone().unwrap_or_else(user);
     for filter in &filters {
         let form = if filter.is_pseudonym { "pseudonym" } else { "address" };
@@ -129,7 +133,10 @@ mod tests {
         let handle = store.handle().unwrap();
         let episodes = || handle.alerts(&AlertFilter { limit: 9, ..AlertFilter::default() }).unwrap().len();
         run_forget(&parsed(&folder, &["10.0.0.9"])).unwrap();
-        run_forget(&parsed(&folder, &["10.0.0.9", "--agent", "other", "--yes"])).unwrap();
+        for yes in [&[][..], &["--yes"]] {
+            let words = [&["10.0.0.9", "--agent", "other"], yes].concat();
+            assert!(run_forget(&parsed(&folder, &words)).unwrap_err().to_string().contains("unknown agent other"));
+        }
         assert_eq!(episodes(), 1);
         run_forget(&parsed(&folder, &["10.0.0.9", "--agent", "gw", "--yes"])).unwrap();
         assert_eq!(episodes(), 0);

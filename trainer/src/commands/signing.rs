@@ -4,7 +4,6 @@ use super::store_args::StoreArgs;
 use crate::serve::signed_file;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use lapwing_common::output::write_file;
 use lapwing_common::{clock, print_line, private_file};
 use lapwing_pipeline::release::build::{check_signed, sign_held};
 use lapwing_pipeline::release::keys::ReleaseKey;
@@ -26,7 +25,7 @@ const HELD_LOOKED_AT: u32 = 1_000;
 pub(crate) struct CandidateArgs {
     /// Version of the release.
     version: u64,
-    /// File to write: manifest and network, without a signature.
+    /// New file to write: manifest and network, without a signature.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Group of agents [default: the configuration's].
@@ -45,7 +44,7 @@ pub(crate) struct SignArgs {
     /// Secret key.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Release file to write.
+    /// New release file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -57,6 +56,15 @@ fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     let file = std::fs::File::open(path).with_context(context)?;
     file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes).with_context(context)?;
     Ok(bytes)
+}
+
+/// Writes a file that does not exist yet.
+fn write_new(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let opened = std::fs::File::options().write(true).create_new(true).open(path);
+    if opened.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists) {
+        bail!("{} already exists; remove it, or choose another file with --out", path.display());
+    }
+    opened.and_then(|mut file| file.write_all(bytes)).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn waiting(handle: &StoreHandle, group: &str, version: u64) -> anyhow::Result<HeldRelease> {
@@ -76,7 +84,7 @@ pub(crate) fn run_candidate(args: &CandidateArgs) -> anyhow::Result<()> {
         _ => bail!("every group has its own versions; select one with --group: {}", groups.join(", ")),
     };
     let held = waiting(&StoreHandle::open(&config.store.path)?, group, args.version)?;
-    write_file(&args.out, &read_file(&held.file)?)?;
+    write_new(&args.out, &read_file(&held.file)?)?;
     print_line!("{}: release {} of group {group}, not signed", args.out.display(), args.version);
     held.findings.lines().for_each(|finding| print_line!("    {finding}"));
     Ok(())
@@ -88,7 +96,7 @@ pub(crate) fn run_sign(args: &SignArgs) -> anyhow::Result<()> {
     let key = ReleaseKey::load(&args.key)?;
     let signed = sign_held(&read_file(&args.file)?, &key).with_context(context)?;
     let (_, manifest) = read(&signed).with_context(context)?;
-    write_file(&args.out, &signed)?;
+    write_new(&args.out, &signed)?;
     let (version, group) = (manifest.version, &manifest.group);
     print_line!("{}: release {version} of group {group}, signed with key {}", args.out.display(), key.name());
     print_line!("on the server: lapwing-trainer approve {version} --group {group} --signed FILE");

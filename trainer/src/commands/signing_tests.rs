@@ -53,7 +53,7 @@ impl Site {
 
     /// Carries the candidate to the other machine and signs it there.
     fn sign(&self, key: &str) -> PathBuf {
-        let candidate = self.path("candidate");
+        let candidate = self.path(&format!("candidate-for-{key}"));
         run_candidate(&CandidateArgs { version: 4, out: candidate.clone(), group: None, store: self.store() }).unwrap();
         let out = self.path(&format!("signed-with-{key}"));
         run_sign(&SignArgs { file: candidate, key: self.path(&format!("{key}.key")), out: out.clone() }).unwrap();
@@ -95,6 +95,22 @@ fn a_release_signed_elsewhere_is_approved_if_agents_will_accept_it() {
 }
 
 #[test]
+fn candidate_and_sign_replace_no_file() {
+    let site = site();
+    let [candidate, out] = ["release", "signed"].map(|name| site.path(name));
+    std::fs::write(&candidate, "mine").unwrap();
+    let args = CandidateArgs { version: 4, out: candidate.clone(), group: None, store: site.store() };
+    let error = run_candidate(&args).unwrap_err().to_string();
+    assert!(error.contains("release already exists; remove it"), "{error}");
+    assert_eq!(std::fs::read(&candidate).unwrap(), b"mine");
+    std::fs::remove_file(&candidate).unwrap();
+    run_candidate(&args).unwrap();
+    let args = SignArgs { file: candidate, key: site.path("k1.key"), out: out.clone() };
+    run_sign(&args).unwrap();
+    assert!(run_sign(&args).unwrap_err().to_string().contains("signed already exists"));
+}
+
+#[test]
 fn another_release_and_a_changed_one_are_refused() {
     let site = site();
     let signed = site.sign("k1");
@@ -102,7 +118,8 @@ fn another_release_and_a_changed_one_are_refused() {
     let key = ["--key", public.to_str().unwrap()];
     let other = sign_held(&held(5), &ReleaseKey::load(&site.path("k1.key")).unwrap()).unwrap();
     std::fs::write(&signed, other).unwrap();
-    assert!(site.approve_signed(&signed, &key).unwrap_err().contains("manifest and artifacts of the candidate"));
+    let error = site.approve_signed(&signed, &key).unwrap_err();
+    assert!(error.ends_with("it is not the release that waits: sign the file that `candidate` writes"), "{error}");
     for place in (0..bytes.len()).step_by(997).chain(0..120) {
         let mut changed = bytes.clone();
         changed[place] ^= 1;

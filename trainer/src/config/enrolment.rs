@@ -15,6 +15,20 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// Seconds of a day.
+const DAY_S: u64 = 86_400;
+
+/// A time in the largest unit that has a whole number of it.
+fn described(span: Span) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let millis = millis(span);
+    if millis == 0 {
+        return "less than 1ms".into();
+    }
+    let (unit, factor) = units.into_iter().find(|(_, factor)| millis.is_multiple_of(*factor)).unwrap_or(("ms", 1));
+    format!("{}{unit}", millis / factor)
+}
+
 /// `[enrolment]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -153,9 +167,9 @@ impl Config {
             let expected = format!("expected at most {BROKERS} brokers");
             return Err(ConfigError::value("enrolment.brokers", section.brokers.len(), expected));
         }
-        let days = millis(section.lifetime) / 86_400_000;
-        if !(1..=3_650).contains(&days) {
-            return Err(ConfigError::value("enrolment.lifetime in days", days, "expected 1 to 3650"));
+        if !(DAY_S..=3_650 * DAY_S).contains(&section.lifetime_s()) {
+            let value = described(section.lifetime);
+            return Err(ConfigError::value("enrolment.lifetime", value, "expected 1d to 3650d"));
         }
         if section.access_list.is_none() && !section.reload.is_empty() {
             let command = section.reload.join(" ");
@@ -182,8 +196,10 @@ mod tests {
             error("brokers = ['mqtts://a', 'mqtts://b', 'mqtts://c', 'mqtts://d', 'mqtts://e']").contains("at most 4")
         );
         assert!(error("reload = ['true']").contains("expected enrolment.access-list"));
+        assert!(error("lifetime = '1.5s'").contains("enrolment.lifetime = 1500ms: "));
+        assert!(error("lifetime = '4000d'").contains("enrolment.lifetime = 4000d: "));
         assert!(error("broker-user = 'attic'").contains("enrolment.broker-user = attic: expected `_`"));
-        assert!(error("lifetime = '1h'").contains("expected 1 to 3650"));
+        assert!(error("lifetime = '12h'").contains("enrolment.lifetime = 12h: expected 1d to 3650d"));
         let config =
             load("[enrolment]\nlisten = '[::]:8481'\naddress = '[fd00::1]:8481'\nnames = ['hub.lan']\n").unwrap();
         assert_eq!(config.enrolment.server_names(), ["fd00::1", "hub.lan"]);

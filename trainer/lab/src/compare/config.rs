@@ -54,7 +54,7 @@ impl CompareConfig {
     /// # Errors
     /// An unreadable file, an unknown key, no runs or more than 100.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Read { path: path.into(), reason })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
         Self::parse(&text, &folder).map_err(|(found, expected)| ConfigError::Parse {
             path: path.into(),

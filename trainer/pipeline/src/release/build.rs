@@ -51,6 +51,9 @@ pub enum ReleaseError {
     /// A part does not fit the manifest.
     #[error("invalid {what} for a manifest, expected {expected}")]
     Field { what: &'static str, expected: &'static str },
+    /// A signed file has another manifest or other artifacts than the release that waits.
+    #[error("it is not the release that waits: sign the file that `candidate` writes")]
+    OtherRelease,
 }
 
 /// Contents of a release besides its network.
@@ -164,13 +167,12 @@ fn forms<'a>(manifest: &Manifest, artifacts: &'a Artifacts) -> Fixed<&'a [u8], 2
 /// artifacts, byte for byte. The caller verifies the signature.
 ///
 /// # Errors
-/// [`ReleaseError::File`] and [`ReleaseError::Envelope`] when one is another file, [`ReleaseError::Field`] when they differ.
+/// [`ReleaseError::File`] and [`ReleaseError::Envelope`] when one is another file, [`ReleaseError::OtherRelease`] when they differ.
 pub fn check_signed(held: &[u8], signed: &[u8]) -> Result<(), ReleaseError> {
     let (held, signed) = (ReleaseFile::decode(held)?, ReleaseFile::decode(signed)?);
     let manifest = SignedManifest::decode(signed.signed)?.manifest;
     let is_same = manifest == held.signed && signed.artifacts == held.artifacts;
-    let differs = ReleaseError::Field { what: "signed file", expected: "manifest and artifacts of the candidate" };
-    if is_same { Ok(()) } else { Err(differs) }
+    if is_same { Ok(()) } else { Err(ReleaseError::OtherRelease) }
 }
 
 fn file_of(signed: &[u8], artifacts: Fixed<&[u8], 2>) -> Result<Vec<u8>, ReleaseError> {
