@@ -3,6 +3,7 @@
 use crate::output::alerts::AlertJson;
 use crate::output::summary::Reasons;
 use lapwing_live::{InterfaceReport, Link};
+use lapwing_shared::enrolment::Enrolled;
 use lapwing_shared::messages::Alert;
 use serde::{Serialize, Serializer};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -202,11 +203,20 @@ pub(crate) struct Report {
     pub(crate) certificate_until_s: Option<u64>,
     /// Seconds until then.
     pub(crate) certificate_left_s: u64,
+    /// It should have been renewed long before.
+    pub(crate) certificate_ends_soon: bool,
     /// The broker rejected the certificate because it has expired.
     pub(crate) certificate_expired: bool,
 }
 
 impl Report {
+    /// The certificate in use at `now_s`.
+    pub(crate) fn certificate(&mut self, enrolled: Option<&Enrolled>, now_s: u64) {
+        self.certificate_until_s = enrolled.map(|enrolled| enrolled.until_s);
+        self.certificate_left_s = self.certificate_until_s.unwrap_or(0).saturating_sub(now_s);
+        self.certificate_ends_soon = enrolled.is_some_and(|enrolled| enrolled.ends_soon(now_s));
+    }
+
     /// The trial of the release that scores has ended, if the network thread, which confirms releases, says so. The scoring
     /// thread sets a release only when it begins to score with it.
     pub(crate) fn trial_ended(&mut self, (version, on_trial): (u64, bool)) {

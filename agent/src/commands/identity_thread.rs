@@ -113,10 +113,11 @@ impl Watch {
         if self.first.is_none() {
             self.report.edit().enrolment = error.to_string();
         }
+        let what = failure(self.first.is_some());
         if is_temporary {
-            tracing::warn!(%error, "not enrolled; trying again");
+            tracing::warn!(%error, "{what}; trying again");
         } else {
-            tracing::error!(%error, "not enrolled");
+            tracing::error!(%error, "{what}");
         }
         if self.first.is_none() && !is_temporary && !matches!(error, EnrolError::Files(_)) {
             tracing::error!("this agent reports nothing until it has another token");
@@ -126,6 +127,21 @@ impl Watch {
     }
 }
 
+/// What an attempt failed to do: an agent with an identity stays enrolled.
+const fn failure(has_identity: bool) -> &'static str {
+    if has_identity { "certificate not renewed" } else { "not enrolled" }
+}
+
 fn as_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_whose_certificate_ended_is_still_enrolled() {
+        assert_eq!((failure(true), failure(false)), ("certificate not renewed", "not enrolled"));
+    }
 }

@@ -4,13 +4,11 @@ use super::Config;
 use crate::clock;
 use crate::disk::Folder;
 use crate::identity::{self, Identity};
-use lapwing_shared::enrolment::Token;
+use lapwing_shared::enrolment::{TimeLeft, Token};
 use std::path::Path;
 
 /// Public key of the packaged release, which does not replace the keys of an identity.
 pub(crate) const PACKAGED_KEY: &str = "/usr/share/lapwing/release.pub";
-/// The agent warns this time before its certificate ends.
-pub(crate) const CERTIFICATE_WARNING_S: u64 = 60 * 86_400;
 
 impl Config {
     /// Reads the identity, and takes brokers, name, group and keys from it where the configuration has none. An identity
@@ -86,10 +84,10 @@ impl Config {
         }
         if now_s >= until_s {
             warnings.push("the certificate has expired; the agent renews it at the enrolment port".into());
-        } else if until_s - now_s < CERTIFICATE_WARNING_S {
-            let days = (until_s - now_s) / 86_400;
+        } else if identity.enrolled.ends_soon(now_s) {
+            let left = TimeLeft(until_s - now_s);
             warnings.push(format!(
-                "the certificate expires in {days} days, and was not renewed over MQTT; `lapwing-agent enroll` renews it at \
+                "the certificate expires in {left}, and was not renewed over MQTT; `lapwing-agent enroll` renews it at \
                  the enrolment port"
             ));
         }
@@ -174,6 +172,19 @@ mod tests {
             assert!(warnings.len() == 1 && warnings[0].contains(expected), "{warnings:?}");
             std::fs::remove_dir_all(&folder).unwrap();
         }
+    }
+
+    #[test]
+    fn a_certificate_of_a_short_life_that_was_just_issued_is_no_reason_to_warn() {
+        let now_s = clock::at_least_s().unwrap();
+        let mut config = with(&folder("short", now_s + 30 * 86_400), "");
+        let warnings = |config: &mut Config, issued_s: u64| {
+            config.identity.as_mut().unwrap().enrolled.issued_s = issued_s;
+            config.identity_warnings()
+        };
+        assert_eq!(warnings(&mut config, now_s), Vec::<String>::new());
+        assert_eq!(warnings(&mut config, now_s - 365 * 86_400).len(), 1);
+        std::fs::remove_dir_all(config.update.version_dir.as_ref().unwrap()).unwrap();
     }
 
     #[test]

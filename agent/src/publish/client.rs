@@ -11,7 +11,7 @@ use super::mqtt::socket::{self, Dial, Ended};
 use super::session::Session;
 #[cfg(feature = "tls")]
 use super::tls::Own;
-use super::trouble::{explain, hint};
+use super::trouble::{explain, hint, log};
 use super::{FromPipeline, ToPipeline};
 use crate::clock;
 use crate::config::BROKERS;
@@ -181,7 +181,7 @@ pub(crate) fn run<D: Disk, F: EngineFactory>(
             }
             connection.report.set_connection(&reason);
             let wait_ms = backoff.wait_ms(ended.refusal().is_some_and(reason::asks_for_patience));
-            tracing::warn!(%reason, wait_ms, "no connection to the broker");
+            log(&ended, &reason, wait_ms);
             link.wait(&mut session, &connection.report, wait_ms).await;
         }
         session.finish();
@@ -352,9 +352,7 @@ impl<E> Link<E> {
         report.trial_ended(session.in_use());
         report.rejected_manifests = session.rejected_manifests();
         report.rejected_acknowledgements = session.rejected_acks();
-        let until_s = session.identity().map(|identity| identity.enrolled.until_s);
-        report.certificate_until_s = until_s;
-        report.certificate_left_s = until_s.unwrap_or(0).saturating_sub(clock::at_least_s().unwrap_or(0));
+        report.certificate(session.identity().map(|identity| &identity.enrolled), clock::at_least_s().unwrap_or(0));
     }
 
     /// Waits between connections, while messages from the pipeline go to the outbox.

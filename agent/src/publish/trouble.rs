@@ -33,6 +33,20 @@ pub(super) fn explain(ended: &Ended, url: &BrokerUrl, name: &str) -> String {
     }
 }
 
+/// Logs why a connection ended or failed, and the pause before the next one. The agent itself ends one to use its new
+/// certificate.
+pub(super) fn log(ended: &Ended, reason: &str, wait_ms: u64) {
+    if is_planned(ended) {
+        tracing::info!(wait_ms, "{reason}");
+    } else {
+        tracing::warn!(%reason, wait_ms, "no connection to the broker");
+    }
+}
+
+const fn is_planned(ended: &Ended) -> bool {
+    matches!(ended, Ended::NewIdentity)
+}
+
 /// A hint for the case that the broker ends one connection after the other.
 pub(super) fn hint(short_lived: u32, name: &str) -> String {
     format!(
@@ -157,6 +171,12 @@ mod tests {
             let shown = text(&Ended::Disconnected(goodbye(code)));
             assert!(shown.contains(disconnected) && !shown.contains("sesame"), "{code:#x}: {shown}");
         }
+    }
+
+    #[test]
+    fn only_a_connection_with_a_new_certificate_is_planned() {
+        assert!(is_planned(&Ended::NewIdentity) && !is_planned(&Ended::Closed));
+        assert_eq!(text(&Ended::NewIdentity), "connecting with the new certificate");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The report → lines for a person.
 
-use crate::config::enrolled::CERTIFICATE_WARNING_S;
 use crate::output::alerts::{is_test, state_name};
 use crate::report::{Fill, Report, ResponseCounts};
+use lapwing_shared::enrolment::TimeLeft;
 use lapwing_shared::messages::Alert;
 use lapwing_shared::units::Utc;
 use std::fmt::{self, Display, Formatter};
@@ -128,15 +128,15 @@ fn delivery(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
     writeln!(f, "sandbox {}", report.confinement.join("; "))
 }
 
-/// The end of the certificate, in capitals from 60 days before: the agent should have renewed it long before.
+/// The end of the certificate, in capitals if the agent should have renewed it long before.
 fn certificate(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
     let Some(until_s) = report.certificate_until_s else { return Ok(()) };
     let until = Utc(until_s);
     match report.certificate_left_s {
         0 => writeln!(f, "CERTIFICATE EXPIRED at {until} UTC: the agent renews it at the enrolment port"),
-        left_s if left_s < CERTIFICATE_WARNING_S => {
-            let days = left_s / 86_400;
-            writeln!(f, "CERTIFICATE EXPIRES in {days} days, at {until} UTC: it was not renewed; see the agent's log")
+        left_s if report.certificate_ends_soon => {
+            let left = TimeLeft(left_s);
+            writeln!(f, "CERTIFICATE EXPIRES in {left}, at {until} UTC: it was not renewed; see the agent's log")
         }
         _ => writeln!(f, "certificate valid until {until} UTC"),
     }
@@ -191,6 +191,18 @@ mod tests {
     use crate::report::InterfaceStatus;
     use lapwing_shared::messages::Reason;
     use lapwing_shared::units::{Address, Timestamp};
+
+    #[test]
+    fn the_end_of_a_certificate_is_in_capitals_only_if_it_should_have_been_renewed() {
+        let line = |certificate_left_s, certificate_ends_soon| {
+            let certificate_until_s = Some(1_741_276_811);
+            Text(&Report { certificate_until_s, certificate_left_s, certificate_ends_soon, ..Report::default() })
+                .to_string()
+        };
+        assert!(line(20 * 86_400, false).contains("\ncertificate valid until 2025-03-06"));
+        assert!(line(100_000, true).contains("\nCERTIFICATE EXPIRES in 1 day, at 2025-03-06"));
+        assert!(line(0, true).contains("\nCERTIFICATE EXPIRED at 2025-03-06"));
+    }
 
     #[test]
     fn an_alert_is_a_sentence_with_its_findings_below() {

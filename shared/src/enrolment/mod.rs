@@ -7,6 +7,7 @@
 
 mod base64;
 mod certificate_request;
+mod ending;
 mod message;
 mod proof;
 mod renewal;
@@ -15,6 +16,7 @@ mod token;
 pub use certificate_request::{
     AgentKey, CERTIFICATE_REQUEST_BYTES, CertificateRequest, CertificateRequestBytes, CertificateRequestError,
 };
+pub use ending::{TimeLeft, ending_s};
 pub use message::{
     AUTHORITIES, BROKERS, CERTIFICATE_BYTES, Certificate, Enrolled, EnrolmentRequest, EnrolmentResponse,
     MESSAGE_BYTES_LIMIT, MESSAGE_VERSION, REQUEST_BYTES_LIMIT, Refusal, ResponseError, frame_length,

@@ -91,9 +91,6 @@ pub struct Identity {
     pub who: String,
 }
 
-/// Certificates that end within this time, seconds, are counted and shown: they should have been renewed long before.
-pub const ENDING_S: u64 = 60 * 86_400;
-
 /// Numbers of identities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -104,7 +101,7 @@ pub struct IdentityCounts {
     pub accepted: u64,
     /// Revoked.
     pub revoked: u64,
-    /// Accepted, with a certificate that ends within 60 days.
+    /// Accepted, with a certificate that ends within 60 days or, if that is less, a sixth of `enrolment.lifetime`.
     pub ending: u64,
     /// Accepted, with a certificate that has ended.
     pub ended: u64,

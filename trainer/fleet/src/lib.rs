@@ -26,7 +26,7 @@ pub use broker::BrokerLink;
 pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNKNOWN_CLASS};
 pub use group::{Cause, Demand, Schedule, Training};
 pub use identity::{
-    Claim, Decision, ENDING_S, EnrolmentToken, Identity, IdentityCounts, IdentityState, Known, TokenTerms, decide,
+    Claim, Decision, EnrolmentToken, Identity, IdentityCounts, IdentityState, Known, TokenTerms, decide,
 };
 pub use job::{Job, JobState, not_served};
 pub use now::Now;

@@ -12,6 +12,7 @@ use lapwing_common::clock;
 use lapwing_models::Model;
 use lapwing_pipeline::order::ReleaseMaker;
 use lapwing_pipeline::release::keys::ReleaseKey;
+use lapwing_shared::enrolment::ending_s;
 use lapwing_store::StoreHandle;
 use lapwing_web::{Brokers, Counter, CounterSource, Process, Site, WebServer, server};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -181,6 +182,7 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
         store: roles.has(Role::Web).then(|| config.store.path.clone()),
         model,
         min_rows: config.groups().iter().map(|group| group.min_rows).min().unwrap_or(0),
+        ending_s: ending_s(config.enrolment.lifetime_s()),
         names: config.http.names.clone(),
         ..Site::default()
     };

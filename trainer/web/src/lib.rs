@@ -67,6 +67,8 @@ pub struct Site {
     pub limits: ApiLimits,
     /// Feature rows needed for the first release; pages without a release show it.
     pub min_rows: u64,
+    /// Certificates of agents that end within this time, seconds, are counted and shown: they should have been renewed.
+    pub ending_s: u64,
     /// Reads the state of the link to each broker; `None` if the process has none.
     pub brokers: Option<Brokers>,
     /// Reads roles and leases; `None` if the process has none.
@@ -102,7 +104,7 @@ impl Shared {
 /// Every route, behind the guard.
 fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
     let shared = Arc::new(Shared {
-        fleet: site.store.as_ref().map(Fleet::new),
+        fleet: site.store.as_ref().map(|store| Fleet::new(store, site.ending_s)),
         min_rows: site.min_rows,
         brokers: site.brokers,
         process: site.process,

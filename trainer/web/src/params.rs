@@ -3,7 +3,7 @@
 
 use lapwing_common::format::parse_when;
 use lapwing_fleet::AgentState;
-use lapwing_fleet::{ENDING_S, IdentityState};
+use lapwing_fleet::IdentityState;
 use lapwing_store::traits::IdentityFilter;
 use lapwing_store::{AgentFilter, AuditFilter, EpisodeFilter};
 use serde::de::{Deserializer, Error};
@@ -108,7 +108,7 @@ pub(crate) struct AuditQuery {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct IdentityQuery {
-    /// State: waiting, accepted, revoked, or ending: accepted, with a certificate that ends within 60 days or has ended.
+    /// State: waiting, accepted, revoked, or ending: accepted, with a certificate that ends soon or has ended.
     #[serde(deserialize_with = "parsed")]
     #[param(value_type = Option<String>)]
     pub(crate) state: Option<IdentityChoice>,
@@ -157,11 +157,11 @@ impl FromStr for IdentityChoice {
 }
 
 impl IdentityQuery {
-    /// The filter in the form that the store takes.
-    pub(crate) fn filter(&self, now_s: u64) -> IdentityFilter {
+    /// The filter in the form that the store takes; certificates that end before `soon_s` end soon.
+    pub(crate) fn filter(&self, soon_s: u64) -> IdentityFilter {
         let (state, ends_before_s) = match self.state {
             Some(IdentityChoice::State(state)) => (Some(state), None),
-            Some(IdentityChoice::Ending) => (None, Some(now_s.saturating_add(ENDING_S))),
+            Some(IdentityChoice::Ending) => (None, Some(soon_s)),
             None => (None, None),
         };
         IdentityFilter { state, after: self.after.clone(), ends_before_s, limit: rows(self.limit) }

@@ -110,11 +110,12 @@ pub(crate) type AlertDetails = (AlertView, Vec<EpisodeMessage>);
 pub(crate) struct Fleet {
     reader: Arc<StoreReader>,
     drift: Arc<DriftMonitor>,
+    ending_s: u64,
 }
 
 impl Fleet {
-    pub(crate) fn new(store: &StoreUrl) -> Self {
-        Self { reader: StoreReader::new(store), drift: DriftMonitor::new(store) }
+    pub(crate) fn new(store: &StoreUrl, ending_s: u64) -> Self {
+        Self { reader: StoreReader::new(store), drift: DriftMonitor::new(store), ending_s }
     }
 
     pub(crate) async fn agents(&self, query: &AgentQuery) -> Result<AgentList, ReadError> {
@@ -177,12 +178,12 @@ impl Fleet {
     }
 
     pub(crate) async fn identities(&self, query: &IdentityQuery) -> Result<IdentityList, ReadError> {
-        let now_s = clock::now_s();
-        let filter = query.filter(now_s);
+        let (now_s, ending_s) = (clock::now_s(), self.ending_s);
+        let filter = query.filter(now_s.saturating_add(ending_s));
         let query = move |handle: &StoreHandle| {
-            let counts = handle.identity_counts(now_s)?;
-            let identities: Vec<_> =
-                handle.identities(&filter)?.into_iter().map(|identity| IdentityView::new(identity, now_s)).collect();
+            let counts = handle.identity_counts(now_s, ending_s)?;
+            let view = |identity| IdentityView::new(identity, now_s, ending_s);
+            let identities: Vec<_> = handle.identities(&filter)?.into_iter().map(view).collect();
             let is_full = identities.len() == filter.limit as usize;
             let next = identities.last().filter(|_| is_full).map(|last| last.name.clone());
             Ok(IdentityList { counts, identities, next })
@@ -192,8 +193,8 @@ impl Fleet {
 
     /// Numbers of identities.
     pub(crate) async fn identity_counts(&self) -> Result<IdentityCounts, ReadError> {
-        let now_s = clock::now_s();
-        self.reader.read(move |handle: &StoreHandle| handle.identity_counts(now_s)).await
+        let (now_s, ending_s) = (clock::now_s(), self.ending_s);
+        self.reader.read(move |handle: &StoreHandle| handle.identity_counts(now_s, ending_s)).await
     }
 
     pub(crate) async fn groups(&self) -> Result<GroupList, ReadError> {

@@ -64,6 +64,7 @@ impl Stage {
         let site = Site {
             store: Some(url.clone()),
             min_rows: 2_000,
+            ending_s: 60 * 86_400,
             names: vec!["fleet.example".into()],
             brokers: Some(Arc::new(|| vec![broker("mqtt://one", true), broker("mqtt://two", false)])),
             ..Site::default()

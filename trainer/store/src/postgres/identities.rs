@@ -14,8 +14,7 @@ use crate::identity_rows::{
 };
 use crate::traits::{Identities, IdentityFilter};
 use lapwing_fleet::{
-    AuditEntry, Claim, Decision, ENDING_S, EnrolmentToken, Identity, IdentityCounts, IdentityState, Known, TokenTerms,
-    decide,
+    AuditEntry, Claim, Decision, EnrolmentToken, Identity, IdentityCounts, IdentityState, Known, TokenTerms, decide,
 };
 
 /// A value of a query.
@@ -144,8 +143,8 @@ impl Identities for PostgresHandle {
         self.read(|session| session.rows(CHANGED_IDENTITIES, &[&after, &limit], changed_identity))
     }
 
-    fn identity_counts(&self, now_s: u64) -> Result<IdentityCounts, StoreError> {
-        let until_s = now_s.saturating_add(ENDING_S).cast_signed();
+    fn identity_counts(&self, now_s: u64, ending_s: u64) -> Result<IdentityCounts, StoreError> {
+        let until_s = now_s.saturating_add(ending_s).cast_signed();
         let counts =
             self.read(|session| session.row(IDENTITY_COUNTS, &[&now_s.cast_signed(), &until_s], identity_counts))?;
         Ok(counts.unwrap_or_default())

@@ -11,8 +11,7 @@ use crate::identity_rows::{
 };
 use crate::traits::{Identities, IdentityFilter};
 use lapwing_fleet::{
-    AuditEntry, Claim, Decision, ENDING_S, EnrolmentToken, Identity, IdentityCounts, IdentityState, Known, TokenTerms,
-    decide,
+    AuditEntry, Claim, Decision, EnrolmentToken, Identity, IdentityCounts, IdentityState, Known, TokenTerms, decide,
 };
 
 impl SqliteHandle {
@@ -131,8 +130,8 @@ impl Identities for SqliteHandle {
         self.rows(CHANGED_IDENTITIES, values, |row| changed_identity(row)).map_err(self.sql())
     }
 
-    fn identity_counts(&self, now_s: u64) -> Result<IdentityCounts, StoreError> {
-        let values = (now_s.cast_signed(), now_s.saturating_add(ENDING_S).cast_signed());
+    fn identity_counts(&self, now_s: u64, ending_s: u64) -> Result<IdentityCounts, StoreError> {
+        let values = (now_s.cast_signed(), now_s.saturating_add(ending_s).cast_signed());
         let counts = self.row(IDENTITY_COUNTS, values, |row| identity_counts(row)).map_err(self.sql())?;
         Ok(counts.unwrap_or_default())
     }

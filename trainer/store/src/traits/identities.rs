@@ -61,11 +61,12 @@ pub trait Identities {
     /// # Errors
     /// When the store cannot be read.
     fn changed_identities(&self, after_revision: u64, limit: u32) -> Result<Vec<(u64, Identity)>, StoreError>;
-    /// Numbers of identities at `now_s`.
+
+    /// Numbers of identities at `now_s`; certificates with less than `ending_s` left end soon.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn identity_counts(&self, now_s: u64) -> Result<IdentityCounts, StoreError>;
+    fn identity_counts(&self, now_s: u64, ending_s: u64) -> Result<IdentityCounts, StoreError>;
 
     /// The identity with this name.
     ///

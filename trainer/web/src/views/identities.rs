@@ -1,7 +1,8 @@
 //! Identities of agents → rows of their page, JSON, lines for Prometheus and warnings.
 
 use lapwing_common::format::when;
-use lapwing_fleet::{ENDING_S, Identity, IdentityCounts, IdentityState};
+use lapwing_fleet::{Identity, IdentityCounts, IdentityState};
+use lapwing_shared::enrolment::TimeLeft;
 use lapwing_shared::release::digest::Hex;
 use serde::Serialize;
 use std::fmt::Write;
@@ -27,6 +28,9 @@ pub(crate) struct IdentityView {
     pub(crate) until_s: Option<u64>,
     /// Seconds until then; negative afterwards, null without a certificate.
     pub(crate) left_s: Option<i64>,
+    /// The certificate should have been renewed long before.
+    #[serde(skip)]
+    pub(crate) ends_soon: bool,
     /// First request, seconds since the epoch.
     pub(crate) enrolled_s: u64,
     /// Who accepted or revoked it, or created its token.
@@ -34,7 +38,7 @@ pub(crate) struct IdentityView {
 }
 
 impl IdentityView {
-    pub(crate) fn new(identity: Identity, now_s: u64) -> Self {
+    pub(crate) fn new(identity: Identity, now_s: u64, ending_s: u64) -> Self {
         let Identity { name, fingerprint, group, state, issued, until_s, enrolled_s, who, .. } = identity;
         let until_s = Some(until_s).filter(|until_s| *until_s > 0);
         Self {
@@ -45,6 +49,7 @@ impl IdentityView {
             certificates: issued,
             until_s,
             left_s: until_s.map(|until_s| until_s.cast_signed().saturating_sub(now_s.cast_signed())),
+            ends_soon: until_s.is_some_and(|until_s| until_s.saturating_sub(now_s) < ending_s),
             enrolled_s,
             who,
         }
@@ -69,11 +74,11 @@ impl IdentityView {
 
     /// What an operator should know about the certificate.
     pub(crate) fn note(&self) -> Option<String> {
-        let left_s = self.left_s.filter(|left_s| *left_s < ENDING_S.cast_signed())?;
+        let left_s = self.left_s.filter(|_| self.ends_soon)?;
         if self.state != IdentityState::Accepted.as_str() {
             return None;
         }
-        Some(if left_s <= 0 { "ended".into() } else { format!("ends in {} days", left_s / 86_400) })
+        Some(if left_s <= 0 { "ended".into() } else { format!("ends in {}", TimeLeft(left_s.cast_unsigned())) })
     }
 }
 
@@ -83,7 +88,7 @@ pub(crate) fn warnings(counts: &IdentityCounts) -> Vec<String> {
     let renew = "agents renew at two thirds of the lifetime; see which with `lapwing-trainer agents identities`";
     let all = [
         (*ended, format!("Agents whose certificate has ended: {ended}; {renew}.")),
-        (*ending, format!("Agents whose certificate ends within 60 days: {ending}; {renew}.")),
+        (*ending, format!("Agents whose certificate ends soon: {ending}; {renew}.")),
         (*waiting, format!("Agents that wait to be accepted: {waiting}; run `lapwing-trainer agents accept`.")),
     ];
     all.into_iter().filter(|(number, _)| *number > 0).map(|(_, text)| text).collect()
@@ -96,7 +101,11 @@ pub(crate) fn metrics(counts: &IdentityCounts, text: &mut String) {
         ("waiting", "Identities that wait to be accepted.", waiting),
         ("accepted", "Accepted identities.", accepted),
         ("revoked", "Revoked identities.", revoked),
-        ("ending", "Accepted identities whose certificate ends within 60 days.", ending),
+        (
+            "ending",
+            "Accepted identities whose certificate should have been renewed long before, and ends soon.",
+            ending,
+        ),
         ("ended", "Accepted identities whose certificate has ended.", ended),
     ];
     for (name, help, value) in gauges {
@@ -122,15 +131,16 @@ mod tests {
             enrolled_s: 1,
             who: "eve".into(),
         };
-        IdentityView::new(identity, 1_000)
+        IdentityView::new(identity, 1_000, 60 * 86_400)
     }
 
     #[test]
     fn only_certificates_that_end_soon_have_a_note() {
         let note = |state, until_s| view(state, until_s).note();
         let accepted = IdentityState::Accepted;
-        assert_eq!(note(accepted, 1_000 + ENDING_S), None);
+        assert_eq!(note(accepted, 1_000 + 60 * 86_400), None);
         assert_eq!(note(accepted, 1_000 + 59 * 86_400 + 5).as_deref(), Some("ends in 59 days"));
+        assert_eq!(note(accepted, 1_000 + 86_400).as_deref(), Some("ends in 1 day"));
         assert_eq!(note(accepted, 1_000).as_deref(), Some("ended"));
         assert_eq!((note(accepted, 0), view(accepted, 0).until()), (None, "no certificate yet".into()));
         assert_eq!(note(IdentityState::Revoked, 1_000), None);
