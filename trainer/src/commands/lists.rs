@@ -151,19 +151,8 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
     print_line!("{:<32} {:>8} {:>10} {:>8} {:>8}  {:<8} group", "agent", "seen", "rows", "alerts", "release", "state");
     let now_s = clock::now_s();
     for agent in &agents {
-        let (release, state) = match &agent.status {
-            Some(status) => {
-                let state = if !status.online {
-                    "offline"
-                } else if status.on_trial {
-                    "on trial"
-                } else {
-                    "online"
-                };
-                (status.release.to_string(), state)
-            }
-            None => ("-".into(), "unknown"),
-        };
+        let release = agent.status.as_ref().map_or_else(|| "-".into(), |status| status.release.to_string());
+        let state = state(agent);
         let group = agent.group().unwrap_or_default();
         let assigned = if agent.assigned_group.is_some() { " (assigned)" } else { "" };
         let seen = ago(now_s.saturating_sub(agent.last_seen_s));
@@ -171,6 +160,17 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
         print_line!("{name:<32} {seen:>8} {sample_rows:>10} {alerts:>8} {release:>8}  {state:<8} {group}{assigned}");
     }
     Ok(())
+}
+
+/// State of an agent; a revoked one may be connected.
+fn state(agent: &StoredAgent) -> &'static str {
+    match &agent.status {
+        _ if agent.revoked => "revoked",
+        None => "unknown",
+        Some(status) if !status.online => "offline",
+        Some(status) if status.on_trial => "on trial",
+        Some(_) => "online",
+    }
 }
 
 /// The name on the command line, or the user's.
@@ -340,7 +340,7 @@ pub(crate) fn retrain(store: &StoreUrl, args: &RetrainArgs) -> anyhow::Result<()
 mod tests {
     use super::*;
     use lapwing_shared::messages::{AlertState, Body, Reason};
-    use lapwing_store::testing::{Folder, alert, received};
+    use lapwing_store::testing::{Folder, alert, received, status, update};
     use lapwing_store::{Limits, Store};
 
     #[test]
@@ -359,6 +359,18 @@ mod tests {
         let head = "    10.0.0.9 started 12 flows since 2025-03-06 16:00:11 UTC, 9 anomalous, busiest port 23; looks \
                     like port-scan";
         assert_eq!(sentences(&lines[0]), [head, reason, reason]);
+        store.close().unwrap();
+    }
+
+    #[test]
+    fn a_revoked_agent_is_no_agent_that_is_online() {
+        let folder = Folder::new();
+        let mut store = Store::open(folder.store(), Limits::default()).unwrap();
+        store.commit(&[received("gw-1", &status(1)), received("gw-2", &update(1, 1))], 1).unwrap();
+        let mut agents = store.handle().unwrap().agents().unwrap();
+        assert_eq!([state(&agents[0]), state(&agents[1])], ["online", "unknown"]);
+        agents[0].revoked = true;
+        assert_eq!(state(&agents[0]), "revoked");
         store.close().unwrap();
     }
 }

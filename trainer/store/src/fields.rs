@@ -63,17 +63,25 @@ pub(crate) trait Fields {
 }
 
 /// Columns that [`agent`] reads, in this order.
-pub(crate) const AGENT: &str = "agents.name, run, last_seen_s, sample_rows, alerts, status, health, assigned_group";
+pub(crate) const AGENT: &str = "agents.name, run, last_seen_s, sample_rows, alerts, status, health, assigned_group, \
+                                agents.online, (SELECT count(*) FROM identities WHERE identities.name = agents.name \
+                                AND identities.state = 'revoked')";
 
 /// A row of [`AGENT`].
 pub(crate) fn agent<R: Fields>(row: &R) -> Result<StoredAgent, R::Error> {
+    let mut status = decode_status(row.bytes_or_null(5)?);
+    if let Some(status) = &mut status {
+        // The stored status is the last one of a connected agent.
+        status.online = row.flag(8)?;
+    }
     Ok(StoredAgent {
         name: row.text(0)?,
         run: row.unsigned(1)?,
         last_seen_s: row.unsigned(2)?,
         sample_rows: row.unsigned(3)?,
         alerts: row.unsigned(4)?,
-        status: decode_status(row.bytes_or_null(5)?),
+        status,
+        revoked: row.flag(9)?,
         health: decode_health(row.bytes_or_null(6)?),
         assigned_group: row.text_or_null(7)?,
     })
@@ -84,24 +92,24 @@ pub(crate) const AGENT_ROW: &str =
     "health_before, update_release, update_step, update_reason, update_s, open_episodes, agents.id";
 /// Position of the row id after the columns of [`AGENT`] and [`AGENT_ROW`].
 #[cfg(feature = "postgres")]
-pub(crate) const AGENT_ID: usize = 14;
+pub(crate) const AGENT_ID: usize = 16;
 
 /// A row of [`AGENT`] and [`AGENT_ROW`].
 pub(crate) fn agent_row<R: Fields>(row: &R) -> Result<AgentRow, R::Error> {
-    let update = match row.integer_or_null(9)? {
+    let update = match row.integer_or_null(11)? {
         None => None,
         Some(release) => Some(StoredUpdate {
             release: release.cast_unsigned(),
-            step: row.text(10)?,
-            reason: row.text_or_null(11)?,
-            received_s: row.unsigned(12)?,
+            step: row.text(12)?,
+            reason: row.text_or_null(13)?,
+            received_s: row.unsigned(14)?,
         }),
     };
     Ok(AgentRow {
         line: agent(row)?,
-        health_before: decode_health(row.bytes_or_null(8)?),
+        health_before: decode_health(row.bytes_or_null(10)?),
         update,
-        open_alerts: row.unsigned(13)?,
+        open_alerts: row.unsigned(15)?,
     })
 }
 

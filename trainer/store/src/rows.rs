@@ -28,6 +28,8 @@ pub struct StoredAgent {
     /// Last health; `None` if the agent has not sent one or it no longer decodes.
     #[serde(skip)]
     pub health: Option<Box<Health>>,
+    /// The identity with its name was revoked: collectors refuse its messages, though it may be connected to a broker.
+    pub revoked: bool,
 }
 
 impl StoredAgent {

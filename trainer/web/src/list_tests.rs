@@ -98,6 +98,33 @@ fn the_audit_log_is_listed_in_pages_with_hostile_names_escaped() {
 }
 
 #[test]
+fn a_revoked_agent_is_shown_as_revoked_though_it_is_connected() {
+    use lapwing_fleet::{Claim, IdentityState, TokenTerms};
+    let stage = Stage::new(&[received("gw-1", &status(1))]);
+    let (handle, now_s) = (stage.store.handle().unwrap(), lapwing_common::clock::now_s());
+    let terms = TokenTerms {
+        group: "home".into(),
+        name: None,
+        uses: 1,
+        until_s: now_s + 600,
+        must_be_accepted: false,
+        replaces: false,
+        who: "ann".into(),
+    };
+    let token = handle.add_token(&[5; 16], &terms, now_s).unwrap();
+    let claim = Claim { token: Some(token), name: "gw-1".try_into().unwrap(), fingerprint: [1; 32] };
+    handle.enrol(&claim, 600, now_s).unwrap();
+    let is_shown = |class: &str| {
+        let mark = format!("<span class=\"mark {class}</span>");
+        ["/agents", "/agents/gw-1"].map(|path| stage.page(path).contains(&mark))
+    };
+    assert_eq!(is_shown("online\">online"), [true; 2]);
+    handle.set_identity_state(&handle.identity("gw-1").unwrap(), IdentityState::Revoked, "eve", now_s).unwrap();
+    assert_eq!(is_shown("offline\">revoked"), [true; 2]);
+    assert_eq!(stage.json("/api/v1/agents")["agents"][0]["revoked"], true);
+}
+
+#[test]
 fn identities_are_listed_in_pages_and_ending_certificates_are_warned_of() {
     use lapwing_fleet::{Claim, IdentityState, TokenTerms};
     let stage = Stage::new(&[received("gw-1", &status(1))]);
@@ -140,7 +167,7 @@ fn identities_are_listed_in_pages_and_ending_certificates_are_warned_of() {
     }
     assert!(!page.contains("<b>ann"), "{page}");
     assert!(stage.page("/identities?state=waiting").contains("No identities match."));
-    assert!(stage.page("/").contains("Agents whose certificate ends within 60 days: 1;"));
+    assert!(stage.page("/").contains("Agents whose certificate ends soon: 1;"));
     let metrics = stage.page("/metrics");
     assert!(metrics.contains("\nlapwing_trainer_identities_ending 1\n"), "{metrics}");
     stage.end();

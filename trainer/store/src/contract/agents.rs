@@ -114,6 +114,32 @@ pub fn a_page_continues_although_agents_change_their_state_or_are_removed<T: Tes
     assert_eq!(page(next, 9).0, ["a", "c", "d", "e"], "its section starts again");
 }
 
+pub fn a_last_will_changes_nothing_but_that_the_agent_has_gone<T: TestStore>() {
+    let folder = T::new();
+    let mut store = folder.open(Limits::default());
+    let handle = store.handle().unwrap();
+    let shown = |agent: &str| {
+        let stored = handle.agents().unwrap().into_iter().find(|stored| stored.name == agent).unwrap();
+        let status = stored.status.unwrap();
+        (status.online, status.release, status.group.to_string())
+    };
+    store.commit(&[of("a", true, "home", 4)], NOW_S).unwrap();
+    store.commit(&[of("a", false, "shop", 3), of("b", true, "home", 2)], NOW_S + 1).unwrap();
+    assert_eq!(shown("a"), (false, 4, "home".into()), "the will is of the beginning of the connection");
+    // Both in one batch; and a broker that repeats the retained will.
+    let batch = [of("b", true, "home", 5), of("b", false, "home", 2), of("a", false, "shop", 3)];
+    store.commit(&batch, NOW_S + 2).unwrap();
+    assert_eq!((shown("a"), shown("b")), ((false, 4, "home".into()), (false, 5, "home".into())));
+    let counts = handle.agent_counts().unwrap();
+    assert!(counts.iter().all(|count| count.state == AgentState::Offline && count.release >= 4), "{counts:?}");
+    store.commit(&[of("c", false, "home", 3), of("b", false, "home", 2), of("b", true, "home", 6)], NOW_S + 3).unwrap();
+    assert_eq!((shown("c"), shown("b")), ((false, 3, "home".into()), (true, 6, "home".into())));
+    let page =
+        handle.agent_page(&AgentFilter { limit: 9, prefix: Some("b".into()), ..AgentFilter::default() }).unwrap();
+    assert!(page.agents[0].line.status.as_ref().unwrap().online);
+    assert!(handle.check().unwrap().is_empty());
+}
+
 pub fn numbers_of_agents_follow_their_messages<T: TestStore>() {
     let folder = T::new();
     let mut store = folder.open(Limits::default());

@@ -7,7 +7,7 @@
 )]
 
 use super::TestStore;
-use crate::testing::{SCHEMA, alert, name, received, samples};
+use crate::testing::{SCHEMA, alert, name, received, samples, status};
 use crate::traits::IdentityFilter;
 use crate::{AuditFilter, Limits, StoreHandle};
 use lapwing_fleet::{Claim, Decision, Identity, IdentityCounts, IdentityState, TokenTerms};
@@ -224,10 +224,27 @@ pub fn a_secret_of_seals_is_stored_once_and_the_previous_one_is_kept<T: TestStor
     assert_eq!(actions, [("eve", "replace-seals"); 2]);
 }
 
+pub fn agents_show_that_their_identity_was_revoked<T: TestStore>() {
+    let folder = T::new();
+    let mut store = folder.open(Limits::default());
+    let handle = store.handle().unwrap();
+    store.commit(&["attic", "cellar"].map(|agent| received(agent, &status(1))), NOW_S).unwrap();
+    let token = handle.add_token(&[5; 16], &TokenTerms { uses: 9, ..terms() }, NOW_S).unwrap();
+    for (key, agent) in [(1, "attic"), (2, "cellar")] {
+        handle.enrol(&claim(agent, key, Some(token)), YEAR_S, NOW_S).unwrap();
+    }
+    handle.set_identity_state(&handle.identity("attic").unwrap(), IdentityState::Revoked, "eve", NOW_S).unwrap();
+    let listed: Vec<_> = handle.agents().unwrap().into_iter().map(|agent| (agent.name, agent.revoked)).collect();
+    assert_eq!(listed, [("attic".to_owned(), true), ("cellar".to_owned(), false)]);
+    let row = handle.agent_row("attic").unwrap().unwrap();
+    assert!(row.line.revoked && row.line.status.unwrap().online && row.open_alerts == 0);
+    store.close().unwrap();
+}
+
 pub fn identities_are_counted_by_state_and_by_the_ends_of_their_certificates<T: TestStore>() {
     let folder = T::new();
     let handle = handle(&folder);
-    assert_eq!(handle.identity_counts(NOW_S).unwrap(), IdentityCounts::default());
+    assert_eq!(handle.identity_counts(NOW_S, 60).unwrap(), IdentityCounts::default());
     let token = handle.add_token(&[5; 16], &TokenTerms { uses: 9, ..terms() }, NOW_S).unwrap();
     let day_s = 86_400;
     for (key, (agent, life_s)) in
@@ -240,8 +257,10 @@ pub fn identities_are_counted_by_state_and_by_the_ends_of_their_certificates<T: 
     handle.enrol(&claim("new", 9, Some(accepting)), YEAR_S, NOW_S).unwrap();
     handle.set_identity_state(&handle.identity("gone").unwrap(), IdentityState::Revoked, "eve", NOW_S).unwrap();
     let now_s = NOW_S + 60;
-    let counts = handle.identity_counts(now_s).unwrap();
-    assert_eq!(counts, IdentityCounts { waiting: 1, accepted: 3, revoked: 1, ending: 1, ended: 1 });
+    for (days, ending) in [(60, 1), (20, 0)] {
+        let counts = handle.identity_counts(now_s, days * day_s).unwrap();
+        assert_eq!(counts, IdentityCounts { waiting: 1, accepted: 3, revoked: 1, ending, ended: 1 });
+    }
     let filter = IdentityFilter { ends_before_s: Some(now_s + 60 * day_s), limit: 9, ..IdentityFilter::default() };
     let names: Vec<String> = handle.identities(&filter).unwrap().into_iter().map(|identity| identity.name).collect();
     assert_eq!(names, ["over", "soon"]);

@@ -46,23 +46,32 @@ pub(super) fn write(session: &mut Session, changes: &Changes<'_>, now_s: i64) ->
 }
 
 /// Sets the newest status of agents.
+///
+/// A last will was made when its connection began, so that it has an old release: it replaces nothing but whether the agent
+/// is connected.
 fn write_statuses(session: &mut Session, changes: &Changes<'_>) -> Queried<()> {
-    let newest: Vec<_> =
-        changes.activity.iter().filter_map(|(agent, activity)| Some((*agent, activity.status?))).collect();
+    let newest =
+        changes.activity.iter().filter_map(|(agent, activity)| Some((*agent, activity.is_gone, activity.status?)));
+    let newest: Vec<_> = newest.collect();
     if newest.is_empty() {
         return Ok(());
     }
-    let agents: Vec<i64> = newest.iter().map(|(agent, _)| *agent).collect();
-    let payloads: Vec<&[u8]> = newest.iter().map(|(_, (received, _))| received.payload.as_slice()).collect();
-    let groups: Vec<_> = newest.iter().map(|(_, (_, status))| text(&status.group)).collect();
-    let online: Vec<i16> = newest.iter().map(|(_, (_, status))| status.online.into()).collect();
-    let releases: Vec<i64> = newest.iter().map(|(_, (_, status))| status.release.cast_signed()).collect();
-    let on_trial: Vec<i16> = newest.iter().map(|(_, (_, status))| status.on_trial.into()).collect();
-    let statement = "UPDATE agents SET status = m.status, reported_group = m.reported_group, online = m.online, \
-                     release = m.release, on_trial = m.on_trial FROM unnest($1::bigint[], $2::bytea[], $3::text[], \
-                     $4::smallint[], $5::bigint[], $6::smallint[]) \
-                     AS m (id, status, reported_group, online, release, on_trial) WHERE agents.id = m.id";
-    session.execute(statement, &[&agents, &payloads, &groups, &online, &releases, &on_trial]).map(drop)
+    let agents: Vec<i64> = newest.iter().map(|(agent, ..)| *agent).collect();
+    let payloads: Vec<&[u8]> = newest.iter().map(|(.., (received, _))| received.payload.as_slice()).collect();
+    let groups: Vec<_> = newest.iter().map(|(.., (_, status))| text(&status.group)).collect();
+    let live: Vec<bool> = newest.iter().map(|(.., (_, status))| status.online).collect();
+    let online: Vec<i16> = newest.iter().map(|(_, is_gone, (_, status))| (status.online && !is_gone).into()).collect();
+    let releases: Vec<i64> = newest.iter().map(|(.., (_, status))| status.release.cast_signed()).collect();
+    let on_trial: Vec<i16> = newest.iter().map(|(.., (_, status))| status.on_trial.into()).collect();
+    let statement = "UPDATE agents SET online = m.online, \
+                     status = CASE WHEN m.live OR status IS NULL THEN m.new_status ELSE status END, \
+                     reported_group = CASE WHEN m.live OR status IS NULL THEN m.new_group ELSE reported_group END, \
+                     release = CASE WHEN m.live OR status IS NULL THEN m.new_release ELSE release END, \
+                     on_trial = CASE WHEN m.live OR status IS NULL THEN m.new_on_trial ELSE on_trial END \
+                     FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::boolean[], $5::smallint[], $6::bigint[], \
+                     $7::smallint[]) AS m (id, new_status, new_group, live, online, new_release, new_on_trial) \
+                     WHERE agents.id = m.id";
+    session.execute(statement, &[&agents, &payloads, &groups, &live, &online, &releases, &on_trial]).map(drop)
 }
 
 /// Sets the newest health message of agents; the previous one is kept, for rates.

@@ -23,7 +23,10 @@ pub(super) struct Known<'a> {
 #[derive(Default)]
 pub(super) struct Activity<'a> {
     pub(super) run: u64,
+    /// The newest status of a connected agent; without one, its last will.
     pub(super) status: Option<(&'a Received, &'a StatusReport)>,
+    /// A last will followed that status.
+    pub(super) is_gone: bool,
     pub(super) health: Option<(&'a Received, HealthReport)>,
     /// The newest update report.
     pub(super) update: Option<(&'a Received, &'a Update)>,
@@ -149,7 +152,8 @@ impl<'a> Activity<'a> {
     fn add(&mut self, received: &'a Received) {
         self.run = self.run.max(received.run);
         match &received.content {
-            Content::Status(status) => self.status = Some((received, status)),
+            Content::Status(status) if !status.online && self.status.is_some() => self.is_gone = true,
+            Content::Status(status) => (self.status, self.is_gone) = (Some((received, &**status)), false),
             Content::Health(health) => self.health = Some((received, *health)),
             _ => {}
         }

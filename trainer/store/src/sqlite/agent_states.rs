@@ -4,17 +4,22 @@ use crate::fields::{decode_health, decode_status};
 use crate::received::{HealthReport, StatusReport};
 use rusqlite::{Connection, Row};
 
-/// Replaces the status of an agent.
+/// Sets whether an agent is connected. `replaces`: also its status; an agent without a status gets it in any case.
+///
+/// A last will was made when its connection began, so that it has an old release: it replaces no status.
 pub(super) fn write_status(
     connection: &Connection,
     agent: i64,
-    payload: &[u8],
-    report: &StatusReport,
+    (payload, report): (&[u8], &StatusReport),
+    online: bool,
+    replaces: bool,
 ) -> rusqlite::Result<()> {
-    let text =
-        "UPDATE agents SET status = ?2, reported_group = ?3, online = ?4, release = ?5, on_trial = ?6 WHERE id = ?1";
-    let StatusReport { online, group, release, on_trial } = report;
-    let values = (agent, payload, group, online, release.cast_signed(), on_trial);
+    let text = "UPDATE agents SET online = ?6, status = CASE WHEN ?7 OR status IS NULL THEN ?2 ELSE status END, \
+                reported_group = CASE WHEN ?7 OR status IS NULL THEN ?3 ELSE reported_group END, \
+                release = CASE WHEN ?7 OR status IS NULL THEN ?4 ELSE release END, \
+                on_trial = CASE WHEN ?7 OR status IS NULL THEN ?5 ELSE on_trial END WHERE id = ?1";
+    let StatusReport { group, release, on_trial, .. } = report;
+    let values = (agent, payload, group, release.cast_signed(), on_trial, online, replaces);
     connection.prepare_cached(text)?.execute(values).map(drop)
 }
 
@@ -42,7 +47,8 @@ pub(super) fn fill(connection: &Connection) -> rusqlite::Result<()> {
         if let Some(payload) = status
             && let Some(status) = decode_status(Some(payload.clone()))
         {
-            write_status(connection, agent, &payload, &status.as_ref().into())?;
+            let report = StatusReport::from(status.as_ref());
+            write_status(connection, agent, (&payload, &report), report.online, true)?;
         }
         if let Some(health) = decode_health(health) {
             degraded.execute((agent, HealthReport::from(health.as_ref()).degraded))?;

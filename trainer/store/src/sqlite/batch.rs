@@ -42,7 +42,10 @@ pub(super) struct PendingBatch {
 #[derive(Default)]
 pub(super) struct AgentActivity {
     pub(super) run: u64,
+    /// The newest status of a connected agent; without one, its last will.
     pub(super) status: Option<(Vec<u8>, StatusReport)>,
+    /// A last will followed that status.
+    pub(super) is_gone: bool,
     pub(super) health: Option<(Vec<u8>, HealthReport)>,
     pub(super) sample_rows: u64,
     pub(super) alerts: u64,
@@ -54,7 +57,11 @@ impl AgentActivity {
     pub(super) fn add(&mut self, received: &Received) {
         self.run = self.run.max(received.run);
         match &received.content {
-            Content::Status(status) => self.status = Some((received.payload.clone(), status.as_ref().clone())),
+            Content::Status(status) if !status.online && self.status.is_some() => self.is_gone = true,
+            Content::Status(status) => {
+                self.status = Some((received.payload.clone(), status.as_ref().clone()));
+                self.is_gone = false;
+            }
             Content::Health(health) => self.health = Some((received.payload.clone(), *health)),
             _ => {}
         }

@@ -307,11 +307,13 @@ impl<'a> BatchWriter<'a> {
                     alerts = alerts + ?5, open_episodes = open_episodes + ?6, silent = 0 WHERE id = ?1";
         let mut statement = self.transaction.prepare_cached(text)?;
         for (agent, activity) in &self.pending.activity {
-            let AgentActivity { run, status, health, sample_rows, alerts, open_episodes } = activity;
+            let AgentActivity { run, status, is_gone, health, sample_rows, alerts, open_episodes } = activity;
             let (rows, alerts) = (sample_rows.cast_signed(), alerts.cast_signed());
             statement.execute((agent, run.cast_signed(), self.now_s, rows, alerts, open_episodes))?;
             if let Some((payload, report)) = status {
-                agent_states::write_status(&self.transaction, *agent, payload, report)?;
+                let is_live = report.online;
+                let written = (payload.as_slice(), report);
+                agent_states::write_status(&self.transaction, *agent, written, is_live && !is_gone, is_live)?;
             }
             if let Some((payload, report)) = health {
                 agent_states::write_health(&self.transaction, *agent, payload, *report)?;

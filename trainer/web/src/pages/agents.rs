@@ -178,6 +178,7 @@ fn counters(health: &HealthView) -> Vec<Fact> {
 
 fn warnings(agent: &AgentView) -> Vec<String> {
     let state = match agent.state {
+        _ if agent.revoked => "Revoked. If a broker still admits it, collectors refuse its messages.",
         AgentState::Offline => {
             "Offline. The agent may still be running; if so, it queues its alerts until it reconnects."
         }
@@ -214,6 +215,16 @@ fn warnings(agent: &AgentView) -> Vec<String> {
 impl AgentView {
     pub(super) fn href(&self) -> String {
         format!("/agents/{}", path_segment(&self.name))
+    }
+
+    /// State as pages show it.
+    pub(super) fn state_text(&self) -> &'static str {
+        if self.revoked { "revoked" } else { self.state.as_str() }
+    }
+
+    /// Class of its style.
+    pub(super) fn class(&self) -> &'static str {
+        if self.revoked { AgentState::Offline.as_str() } else { self.state.as_str() }
     }
 
     /// Its group, and whether an operator assigned it.

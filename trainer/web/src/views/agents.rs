@@ -14,6 +14,8 @@ pub(crate) struct AgentView {
     /// State.
     #[schema(inline)]
     pub(crate) state: AgentState,
+    /// Its identity was revoked; it may be connected to a broker, but collectors refuse its messages.
+    pub(crate) revoked: bool,
     /// Group whose releases its rows train: the one that it reports and whose releases it installs, unless an operator
     /// assigned another; empty until it sends its status.
     pub(crate) group: String,
@@ -184,6 +186,7 @@ impl AgentView {
         Self {
             name: line.name.clone(),
             state,
+            revoked: line.revoked,
             group: line.group().unwrap_or_default().to_owned(),
             group_assigned: line.assigned_group.is_some(),
             engine: text(|status| &status.engine),
