@@ -108,7 +108,7 @@ impl Errors {
     /// Why the command failed, and what it wrote, in one line.
     fn after(&self, reason: &dyn Display) -> String {
         // The sender is dropped at the end.
-        drop(self.ended.recv_timeout(OUTPUT_TIME));
+        let _ = self.ended.recv_timeout(OUTPUT_TIME);
         let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         let text: String =
             String::from_utf8_lossy(&bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
