@@ -1,9 +1,12 @@
 //! The agent's command line.
 
+mod update;
+
 use crate::config::{Config, Delivery, EngineChoice, Span};
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+pub(crate) use update::UpdateChange;
 
 /// Captures packets, meters flows, scores them with a small quantized autoencoder, and reports anomalies.
 #[derive(Debug, Parser)]
@@ -70,6 +73,20 @@ pub(crate) enum Command {
         #[command(flatten)]
         agent: AgentSocket,
     },
+    /// Hold or release updates of the running agent, or change its channel.
+    ///
+    /// Settings outlast a restart of the agent if update.state-dir or update.version-dir is set.
+    #[command(after_help = "Examples:
+  lapwing-agent update hold
+  lapwing-agent update channel late")]
+    Update {
+        /// Which agent.
+        #[command(flatten)]
+        agent: AgentSocket,
+        /// What to do.
+        #[command(subcommand)]
+        change: UpdateChange,
+    },
     /// Check a configuration file and the files that it names.
     Validate {
         /// Configuration file, TOML.
@@ -123,10 +140,10 @@ pub(crate) struct EnrollArgs {
 #[derive(Debug, Args)]
 pub(crate) struct AgentSocket {
     /// The agent's configuration file, which has the socket's path.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The agent's socket [default: /run/lapwing/agent.sock].
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod enrolled;
 mod live;
 mod privacy;
+mod update;
 
 pub use crate::detector::EngineChoice;
 use crate::identity::Identity;
@@ -25,6 +26,7 @@ pub(crate) use live::{ResourcesSection, ResponseSection, Size};
 pub(crate) use privacy::{AddressMode, PrivacySection};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+pub use update::UpdateSection;
 
 /// Limit on brokers.
 pub(crate) const BROKERS: usize = 4;
@@ -197,28 +199,6 @@ impl MqttSection {
     }
 }
 
-/// `[update]`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct UpdateSection {
-    /// Directory of the two release slots and the outbox's journal. Default: none, both are in memory.
-    pub(crate) state_dir: Option<PathBuf>,
-    /// Directory of the highest confirmed version, 8 octets, for gateways whose `state_dir` does not outlast a reboot.
-    /// Default: none.
-    pub(crate) version_dir: Option<PathBuf>,
-    /// Public key files of those who may sign releases, at most 4.
-    pub keys: Vec<PathBuf>,
-    /// File of root documents, the newest of which is trusted: its keys and those of later ones replace `keys` for releases
-    /// from the broker. Default: the one of the identity, if it has one.
-    pub(crate) root: Option<PathBuf>,
-    /// Signed root document that came with the identity; empty without one. Not a key of the file.
-    #[serde(skip)]
-    pub(crate) enrolled_root: Vec<u8>,
-    /// Lines of key files that came with the identity. Not a key of the file.
-    #[serde(skip)]
-    pub(crate) enrolled_keys: Vec<String>,
-}
-
 impl Config {
     /// Reads and checks a file.
     ///
@@ -268,8 +248,13 @@ impl Config {
             return Err(ConfigError::value("mqtt.certificate", "…", expected.to_owned()));
         }
         self.check_live()?;
-        if self.update.keys.len() > 4 {
-            return Err(ConfigError::value("update.keys", self.update.keys.len(), "expected at most 4 keys"));
+        for (key, files) in [("update.keys", &self.update.keys), ("update.rollout-keys", &self.update.rollout_keys)] {
+            if files.len() > 4 {
+                return Err(ConfigError::value(key, files.len(), "expected at most 4 keys"));
+            }
+        }
+        if self.update.pin == Some(0) {
+            return Err(ConfigError::value("update.pin", 0, "expected the version of a release, 1 or more"));
         }
         Ok(())
     }

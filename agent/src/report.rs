@@ -77,6 +77,22 @@ pub(crate) struct ResponseCounts {
     pub left_out: u64,
 }
 
+/// What the newest rollout says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct RolloutStatus {
+    pub(crate) serial: u64,
+    /// Version that the whole group should run.
+    pub(crate) base: u64,
+    /// Version of the campaign, 0 without one.
+    pub(crate) next: u64,
+    /// Sampled rows that the agent sends per day, at most.
+    pub(crate) rows_per_day: u32,
+    /// Interval of health reports, seconds.
+    pub(crate) health_every_s: u16,
+    /// Expiry, seconds since the epoch.
+    pub(crate) expires_s: u64,
+}
+
 /// The report; counters since the start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Report {
@@ -197,6 +213,12 @@ pub(crate) struct Report {
     pub(crate) rejected_roots: u64,
     /// What a running enrolment waits for; empty without one.
     pub(crate) enrolment: String,
+    /// The newest rollout that was accepted.
+    pub(crate) rollout: Option<RolloutStatus>,
+    /// Rollouts that were rejected.
+    pub(crate) rejected_rollouts: u64,
+    /// Channel, hold and pin, the newest rollout, and why nothing is installed.
+    pub(crate) updates: String,
     /// The broker that the agent uses or tries, without the login.
     pub(crate) broker_url: String,
     /// End of the agent's certificate, seconds since the epoch; `None` without one.

@@ -15,7 +15,12 @@ pub(crate) const INTERVAL_ROWS: usize = 256;
 pub(crate) struct Sampler {
     schema: SchemaId,
     rows: Vec<SampleRow>,
+    /// Rows of every interval without a limit.
+    configured: usize,
+    /// Rows of this interval.
     capacity: usize,
+    /// Part of a row that the limit left over.
+    left_over: f64,
     interval: Nanos,
     number: Option<u64>,
     flows_seen: u32,
@@ -55,13 +60,27 @@ impl Sampler {
         Self {
             schema: schema_id(),
             rows: Vec::with_capacity(capacity.min(INTERVAL_ROWS)),
+            configured: capacity.min(INTERVAL_ROWS),
             capacity: capacity.min(INTERVAL_ROWS),
+            left_over: 0.0,
             interval: interval.max(Nanos(1)),
             number: None,
             flows_seen: 0,
             random,
             pseudonyms,
         }
+    }
+
+    /// Limits the next interval to its share of this number of rows per day; over many intervals, parts of rows count.
+    pub(crate) fn limit(&mut self, rows_per_day: Option<u32>) {
+        let Some(rows_per_day) = rows_per_day else {
+            self.capacity = self.configured;
+            return;
+        };
+        let share = self.interval.as_secs_f64() / 86_400.0 * f64::from(rows_per_day) + self.left_over;
+        // The conversion rounds down.
+        self.capacity = (share as usize).min(self.configured);
+        self.left_over = (share - self.capacity as f64).min(1.0);
     }
 
     /// Whether a row of this time starts a new interval: call [`Sampler::take`] first then.
@@ -71,11 +90,14 @@ impl Sampler {
 
     /// Offers a row, for the interval in which its record was made.
     pub(crate) fn offer(&mut self, offered: &Row, score: Option<u32>, in_episode: bool) {
-        if self.capacity == 0 {
+        if self.configured == 0 {
             return;
         }
         let at = offered.record.made;
         self.number = Some(at.as_nanos() / self.interval.0);
+        if self.capacity == 0 {
+            return;
+        }
         self.flows_seen = self.flows_seen.saturating_add(1);
         // Most rows are not sampled: a row is copied only once it has a place.
         let row =
@@ -119,6 +141,30 @@ mod tests {
 
     fn sampler(capacity: usize, seed: u64) -> Sampler {
         Sampler::new(capacity, Nanos::from_secs(60), seed)
+    }
+
+    #[test]
+    fn a_limit_on_rows_per_day_holds_over_many_intervals() {
+        let mut sampler = sampler(8, 11);
+        let mut day = |rows_per_day: Option<u32>| {
+            let mut rows = 0;
+            for minute in 0..1440u64 {
+                for second in 0..20 {
+                    let row = row(Timestamp::from_secs(minute * 60 + second), 1.0, [10, 0, 0, 1], [10, 0, 0, 2]);
+                    if sampler.is_complete_at(row.record.made) {
+                        rows += std::iter::from_fn(|| sampler.take()).map(|samples| samples.rows.len()).sum::<usize>();
+                        sampler.limit(rows_per_day);
+                    }
+                    sampler.offer(&row, None, false);
+                }
+            }
+            rows
+        };
+        // The first interval of each day has the limit of the day before.
+        for (rows_per_day, expected) in [(Some(200), 200), (Some(0), 0), (Some(5_000), 5_000), (None, 8 * 1440)] {
+            let rows = day(rows_per_day);
+            assert!(rows.abs_diff(expected) <= 16, "{rows_per_day:?}: {rows}");
+        }
     }
 
     #[test]

@@ -3,17 +3,19 @@
 //! The scoring stage runs on its own thread, so that neither an engine that allocates nor a slow disk delays packets. Rows
 //! arrive in micro-batches; results do not depend on their boundaries.
 
+mod files;
 mod trial;
 
 use crate::detector::{Engine, EngineError};
 use crate::output::OutputError;
-use crate::output::features::{FeatureWriter, RowVerdict};
-use crate::output::records::RecordWriter;
+use crate::output::features::RowVerdict;
 use crate::sampler::Sampler;
+use files::Alerts;
+pub(crate) use files::Files;
 use lapwing_shared::context::irregular::Notice;
 use lapwing_shared::features::flow_rows::Row;
 use lapwing_shared::flow::record::FlowRecord;
-use lapwing_shared::messages::{Alert, Samples};
+use lapwing_shared::messages::{Alert, ReleaseHealth, Samples};
 use lapwing_shared::release::manifest::Manifest;
 use lapwing_shared::release::trial::{TrialMonitor, TrialVerdict};
 use lapwing_shared::units::Timestamp;
@@ -57,29 +59,12 @@ pub(crate) trait Listener: Send {
     fn record(&mut self, _: &FlowRecord) {}
     /// An interval's sample is complete; a large one takes several batches.
     fn samples(&mut self, samples: Samples);
+    /// Limit on sampled rows per day, if there is one.
+    fn rows_per_day(&self) -> Option<u32> {
+        None
+    }
     /// The trial of a release has ended.
     fn trial(&mut self, version: u64, verdict: TrialVerdict);
-}
-
-/// Output files that are configured.
-#[derive(Default)]
-pub(crate) struct Files {
-    pub records: Option<RecordWriter>,
-    pub features: Option<FeatureWriter>,
-    /// Alerts, JSON lines.
-    pub alerts: Option<crate::output::Sink>,
-}
-
-impl Files {
-    /// Flushes all buffers.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
-    pub(crate) fn flush(&mut self) -> Result<(), OutputError> {
-        self.records.as_mut().map_or(Ok(()), RecordWriter::flush)?;
-        self.features.as_mut().map_or(Ok(()), FeatureWriter::flush)?;
-        self.alerts.as_mut().map_or(Ok(()), crate::output::Sink::flush)
-    }
 }
 
 /// Counters of the stage.
@@ -94,6 +79,8 @@ pub(crate) struct ScoringCounters {
     pub(crate) concealment: ConcealmentCounters,
     /// Correction that is subtracted from every surprise at this site, nats.
     pub(crate) correction_nats: f32,
+    /// Rows of the release in use.
+    pub(crate) release: ReleaseHealth,
 }
 
 /// Tables computed from a release and the false-alert budget.
@@ -133,6 +120,8 @@ pub(crate) struct Scoring<L> {
     outputs: Box<[Inference; BATCH_ROWS]>,
     scored: u64,
     engine_faults: u64,
+    /// Version and rows of the release in use.
+    health: ReleaseHealth,
 }
 
 impl<L: Listener> Scoring<L> {
@@ -158,6 +147,7 @@ impl<L: Listener> Scoring<L> {
             outputs: Box::new([Inference::default(); BATCH_ROWS]),
             scored: 0,
             engine_faults: 0,
+            health: ReleaseHealth::default(),
         }
     }
 
@@ -173,6 +163,7 @@ impl<L: Listener> Scoring<L> {
             self.tracker.reported_hosts().for_each(|host| trial.exclude(host));
         }
         let is_on_trial = installed.trial.is_some();
+        self.health = ReleaseHealth { version: installed.manifest.version, ..ReleaseHealth::default() };
         match self.installed.replace(installed) {
             Some(previous) if is_on_trial && previous.trial.is_none() => {
                 self.incumbent = Some(Incumbent::new(previous, before.scaler, before.limit_nats, correction_nats));
@@ -188,6 +179,7 @@ impl<L: Listener> Scoring<L> {
     /// Stops scoring; returns the previous release.
     pub(crate) fn remove(&mut self) -> Option<Installed> {
         self.incumbent = None;
+        self.health = ReleaseHealth::default();
         self.installed.take()
     }
 
@@ -204,6 +196,7 @@ impl<L: Listener> Scoring<L> {
             tracker: self.tracker.counters(),
             concealment: self.concealment.counters(),
             correction_nats: self.tracker.correction_nats(),
+            release: self.health,
         }
     }
 
@@ -303,6 +296,7 @@ impl<L: Listener> Scoring<L> {
         while let Some(samples) = self.sampler.take() {
             self.listener.samples(samples);
         }
+        self.sampler.limit(self.listener.rows_per_day());
     }
 
     fn finish_row(&mut self, row: &Row, scored: Option<usize>) -> Result<(), OutputError> {
@@ -328,7 +322,8 @@ impl<L: Listener> Scoring<L> {
     }
 
     fn score_row(&mut self, row: &Row, index: usize) -> Result<RowVerdict, OutputError> {
-        let Self { installed, incumbent, tracker, derived, files, listener, inputs, outputs, scored, .. } = self;
+        let Self { installed, incumbent, tracker, derived, files, listener, inputs, outputs, scored, health, .. } =
+            self;
         let Some(installed) = installed else { return Ok(RowVerdict::default()) };
         let (input, reconstruction) = (&inputs[index], &outputs[index].reconstruction);
         let score = derived.scaler.score(input, reconstruction);
@@ -350,6 +345,7 @@ impl<L: Listener> Scoring<L> {
             return Err(failure);
         }
         *scored += 1;
+        health.count_row(verdict.surprise_nats);
         if let Some(trial) = &mut installed.trial
             && let Some(row) = vote(row, index, verdict.surprise_nats, incumbent.as_ref())
             && let Some(outcome) = trial.row(&row)
@@ -372,26 +368,6 @@ fn policy<'a>(installed: &'a Installed, derived: &'a Derived) -> Policy<'a> {
         drift_nats: manifest.evidence_drift_nats,
         limit_nats: derived.limit_nats,
         release: manifest.version,
-    }
-}
-
-/// Sends alerts to the file and the listener; keeps the file's first error.
-struct Alerts<'a, L> {
-    files: &'a mut Files,
-    listener: &'a mut L,
-    failure: Option<OutputError>,
-}
-
-impl<L: Listener> Alerts<'_, L> {
-    fn write(&mut self, alert: Alert) {
-        let alert = alert.boxed();
-        if let Some(file) = &mut self.files.alerts {
-            let line = crate::output::alerts::to_json(&alert);
-            if let Err(error) = file.write(|writer| writeln!(writer, "{line}").and_then(|()| writer.flush())) {
-                self.failure.get_or_insert(error);
-            }
-        }
-        self.listener.alert(alert);
     }
 }
 

@@ -9,13 +9,14 @@ use lapwing_shared::features::schema::{index_of, schema_id};
 use lapwing_shared::messages::topics::{Kind, Topic};
 use lapwing_shared::messages::{
     ACKNOWLEDGEMENT_BYTES, Acknowledgement, AddressForm, Alert, AlertState, Body, Health, MESSAGE_BYTES, Message, Peer,
-    Reason, Role, RowHosts, SampleRow, Samples, Status, Update, UpdateStep,
+    Reason, ReleaseHealth, Role, RowHosts, SampleRow, Samples, Status, Update, UpdateStep,
 };
 use lapwing_shared::packet::Refusal;
 use lapwing_shared::release::file::ReleaseFile;
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
 use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest};
 use lapwing_shared::release::testing::{grant, root};
+use lapwing_shared::rollout::testing::rollout;
 use lapwing_shared::units::{Address, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -127,13 +128,16 @@ fn sorted(mut names: Vec<&str>) -> Vec<&str> {
 fn the_topic_table_has_every_topic_and_no_other() {
     let mut topics = vec![
         Topic::Release("GROUP".try_into().unwrap()),
+        Topic::Manifest("GROUP".try_into().unwrap(), 0),
+        Topic::Rollout("GROUP".try_into().unwrap()),
         Topic::Root("GROUP".try_into().unwrap()),
         Topic::Chunk([0; 32], 0),
     ];
     topics.extend(Kind::ALL.map(|kind| Topic::Agent("AGENT".try_into().unwrap(), kind)));
     let template = |topic: Topic| match topic {
         Topic::Agent(..) => topic.name().replace("AGENT", "{agent}"),
-        Topic::Release(_) | Topic::Root(_) => topic.name().replace("GROUP", "{group}"),
+        Topic::Manifest(..) => topic.name().replace("GROUP", "{group}").replace("/0", "/{version}"),
+        Topic::Release(_) | Topic::Rollout(_) | Topic::Root(_) => topic.name().replace("GROUP", "{group}"),
         Topic::Chunk(..) => topic.name().replace(&"0".repeat(64), "{sha256}").replace("/0", "/{n}"),
     };
     let mut topics: Vec<String> = topics.into_iter().map(template).collect();
@@ -173,6 +177,8 @@ fn field_tables_have_every_field_in_its_order() {
     assert_eq!(first_column("Samples"), fields(&samples));
     assert_eq!(first_column("SampleRow"), fields(&samples.rows[0]));
     assert_eq!(first_column("Health"), fields(&Health::default()));
+    assert_eq!(first_column("ReleaseHealth"), fields(&ReleaseHealth::default()));
+    assert_eq!(first_column("Rollout"), fields(&rollout(7, 3)));
     assert_eq!(first_column("Status"), fields(&status()));
     assert_eq!(first_column("Update"), fields(&update));
     assert_eq!(first_column("Acknowledgement"), fields(&acknowledgement));

@@ -27,10 +27,14 @@ TEXTS = {
     "engine": "detector.engine", "release": "detector.release", "broker": "mqtt.url", "agent": "mqtt.agent",
     "site": "mqtt.group", "ca_file": "mqtt.ca-file", "token": "mqtt.token", "addresses": "privacy.addresses",
     "address_key": "privacy.key-file", "state_dir": "update.state-dir",
-    "version_dir": "update.version-dir", "memory": "resources.memory",
+    "version_dir": "update.version-dir", "update_channel": "update.channel", "memory": "resources.memory",
 }
-NUMBERS = {"alerts_per_day": "detector.alerts-per-day"}
-LISTS = {"interface": "capture.interfaces", "key": "update.keys", "more_brokers": "mqtt.urls"}
+NUMBERS = {"alerts_per_day": "detector.alerts-per-day", "update_pin": "update.pin"}
+BOOLEANS = {"update_hold": "update.hold"}
+TRUE = ["1", "on", "true", "yes", "enabled"]
+LISTS = {
+    "interface": "capture.interfaces", "key": "update.keys", "rollout_key": "update.rollout-keys", "more_brokers": "mqtt.urls",
+}
 PACKAGED_KEY = "/usr/share/lapwing/release.pub"
 # Pieces of values: what is special to a shell, sed, TOML or a terminal.
 PIECES = [
@@ -63,7 +67,7 @@ def random_text(rng):
 def random_values(rng, corpus):
     values = dict(rng.choice(corpus)) if rng.random() < 0.5 else {}
     for _ in range(rng.randrange(1, 4)):
-        option = rng.choice([*TEXTS, *NUMBERS, *LISTS])
+        option = rng.choice([*TEXTS, *NUMBERS, *BOOLEANS, *LISTS])
         values[option] = [random_text(rng) for _ in range(rng.randrange(4))] if option in LISTS else random_text(rng)
     return values
 
@@ -72,10 +76,12 @@ def expected(values):
     """Place in the TOML -> value; empty options are left out."""
     found = {TEXTS[option]: value for option, value in values.items() if option in TEXTS and value}
     found |= {NUMBERS[option]: float(value) for option, value in values.items() if option in NUMBERS and value}
+    found |= {BOOLEANS[option]: value in TRUE for option, value in values.items() if option in BOOLEANS and value}
     keys = [PACKAGED_KEY] if values.get("release") else []
     found["capture.interfaces"] = values.get("interface", [])
     found["mqtt.urls"] = values.get("more_brokers", [])
     found["update.keys"] = keys + values.get("key", [])
+    found["update.rollout-keys"] = values.get("rollout_key", [])
     found.setdefault("update.version-dir", "/etc/lapwing/versions")
     found["status.socket"] = "/var/run/lapwing/agent.sock"
     return found
@@ -115,7 +121,7 @@ def check(values, shell, folder):
     assert run.returncode == 1, f"exit code {run.returncode}: {run.stderr!r}"
     option = rejected(run.stderr.decode())
     assert option in values, f"rejected {option}, which is not set"
-    assert option in NUMBERS or is_refusable(values[option]), f"{option} was rejected without a reason: {values[option]!r}"
+    assert option in NUMBERS or option in BOOLEANS or is_refusable(values[option]), f"{option} was rejected without a reason: {values[option]!r}"
     return False
 
 

@@ -179,7 +179,8 @@ mod tests {
         let agents = ["gw", "other"].map(|name| parse_name(name).unwrap());
         let of_agents = agents.iter().flat_map(|name| Kind::ALL.map(|kind| Topic::Agent(name.clone(), kind)));
         let topics: Vec<Topic> = of_agents
-            .chain([Topic::Release(agents[0].clone()), Topic::Root(agents[0].clone()), Topic::Chunk([1; 32], 2)])
+            .chain([Topic::Release(agents[0].clone()), Topic::Manifest(agents[0].clone(), 3)])
+            .chain([Topic::Rollout(agents[0].clone()), Topic::Root(agents[0].clone()), Topic::Chunk([1; 32], 2)])
             .collect();
         let users = [
             ("gw", User::Agent("gw")),

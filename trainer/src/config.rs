@@ -5,6 +5,7 @@
 mod broker;
 mod enrolment;
 mod groups;
+mod rollout;
 
 pub(crate) use broker::BrokerSection;
 pub(crate) use enrolment::EnrolmentSection;
@@ -15,6 +16,7 @@ use lapwing_shared::release::name::parse_name;
 use lapwing_shared::units::Nanos;
 pub(crate) use lapwing_shared::units::Span;
 use lapwing_store::{Limits, StoreUrl};
+pub(crate) use rollout::{CampaignStart, GroupRolloutSection, RolloutSection};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) collect: CollectSection,
     /// Making releases of the only group, or the defaults of all groups.
     pub(crate) retrain: RetrainSection,
+    /// Rollouts of releases in waves; the defaults of all groups.
+    pub(crate) rollout: RolloutSection,
     /// Several groups. Default: none (one group, of all agents, by `retrain`).
     pub(crate) groups: Vec<GroupSection>,
     /// Rights of agents.
@@ -239,7 +243,8 @@ impl Config {
             parse_name(agent).ok_or_else(|| ConfigError::value("agents.teach", agent, NAME_RULE))?;
         }
         self.check_enrolment()?;
-        self.check_groups()
+        self.check_groups()?;
+        self.check_rollouts()
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -292,6 +297,7 @@ mod tests {
             "share",
             "linger",
             "key",
+            "plan",
             "every",
             "name",
             "teach",

@@ -5,7 +5,7 @@ use crate::engines::Engines;
 use crate::lan;
 use crate::privacy;
 use crate::publish::network_thread::{NamedConnection, PASSWORD_IN_CLEAR, connection};
-use crate::release_file::{Loaded, UNBOUND, configured_keys, first_root, unbound};
+use crate::release_file::{Loaded, UNBOUND, configured_keys, first_root, trusted_keys, unbound};
 use lapwing_shared::release::root::SignedRoot;
 use lapwing_shared::units::Utc;
 use std::fmt::Write;
@@ -77,6 +77,10 @@ fn check_files(config: &Config, report: &mut String) -> anyhow::Result<()> {
     writeln!(report, "  keys: {} trusted", keys.iter().count())?;
     for key in unbound(&keys) {
         writeln!(report, "  warning: key {key}: {UNBOUND}")?;
+    }
+    let rollout_keys = trusted_keys(&config.update.rollout_keys)?.iter().count();
+    if rollout_keys > 0 {
+        writeln!(report, "  keys for rollouts: {rollout_keys} trusted")?;
     }
     if let Some(bytes) = first_root(&config.update)? {
         writeln!(report, "  first root document: {}", SignedRoot::decode(&bytes)?.first_trusted()?)?;

@@ -60,7 +60,7 @@ pub(crate) fn allowed(config: &Config, is_root: bool) -> Allowed {
     allowed.read.extend(OWN_FILES.map(PathBuf::from));
     let interfaces = std::fs::read_dir(INTERFACES).into_iter().flatten().flatten();
     allowed.read.extend(interfaces.filter_map(|entry| std::fs::canonicalize(entry.path()).ok()));
-    allowed.read.extend(config.update.keys.iter().cloned());
+    allowed.read.extend(config.update.keys.iter().chain(&config.update.rollout_keys).cloned());
     allowed.read.extend(config.update.root.clone());
     let mqtt = &config.mqtt;
     allowed.read.extend([&mqtt.ca_file, &mqtt.certificate, &mqtt.key].into_iter().flatten().cloned());

@@ -14,11 +14,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-/// Files in a state folder: of the update store, the outbox, the run number, the identity and the key of pseudonyms; each
-/// also with [`FRESH`].
-const STATE_FILES: [&str; 8] = [
+/// Files in a state folder: of the update store, the outbox, the numbers of run and starts, the identity, the settings for
+/// updates and the key of pseudonyms; each also with [`FRESH`].
+const STATE_FILES: [&str; 10] = [
     "state",
     "run",
+    crate::update::starts::FILE,
+    SETTINGS,
     "outbox-0",
     "outbox-1",
     ROOT,
@@ -36,6 +38,10 @@ const FRESH: &str = ".new";
 const HIGHEST: &str = crate::update::highest::PREFIX;
 /// Name of the file of the newest root document.
 const ROOT: &str = crate::update::root::FILE;
+/// Name of the file of the settings for updates.
+const SETTINGS: &str = crate::update::settings::FILE;
+/// Start of the name of the file of the newest rollout, in both folders.
+const ROLLOUT: &str = crate::update::rollout::PREFIX;
 
 /// User and group number of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,14 +130,18 @@ fn without_fresh(name: &str) -> &str {
 }
 
 fn is_state_name(name: &str) -> bool {
-    SLOTS.contains(&name) || STATE_FILES.contains(&without_fresh(name))
+    SLOTS.contains(&name) || STATE_FILES.contains(&without_fresh(name)) || is_of_group(without_fresh(name), ROLLOUT)
 }
 
 fn is_version_name(name: &str) -> bool {
     let name = without_fresh(name);
     crate::identity::FILES.contains(&name)
-        || [ROOT, crate::privacy::FILE].contains(&name)
-        || name.strip_prefix(HIGHEST).is_some_and(is_name)
+        || [ROOT, SETTINGS, crate::privacy::FILE].contains(&name)
+        || [HIGHEST, ROLLOUT].iter().any(|prefix| is_of_group(name, prefix))
+}
+
+fn is_of_group(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(is_name)
 }
 
 fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {

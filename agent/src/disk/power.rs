@@ -3,6 +3,7 @@
 use super::Disk;
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What remains of operations that were not made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,5 +137,49 @@ impl Disk for PowerDisk {
         self.operate()?;
         self.durable = self.now.clone();
         Ok(())
+    }
+}
+
+/// A [`PowerDisk`] that several parts of an agent use.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedDisk(Arc<Mutex<PowerDisk>>);
+
+impl SharedDisk {
+    pub(crate) fn new(disk: PowerDisk) -> Self {
+        Self(Arc::new(Mutex::new(disk)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, PowerDisk> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Disk for SharedDisk {
+    fn read(&mut self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        self.lock().read(path, limit)
+    }
+
+    fn write(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.lock().write(path, bytes)
+    }
+
+    fn append(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.lock().append(path, bytes)
+    }
+
+    fn sync(&mut self, path: &str) -> io::Result<()> {
+        self.lock().sync(path)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.lock().rename(from, to)
+    }
+
+    fn remove(&mut self, path: &str) -> io::Result<()> {
+        self.lock().remove(path)
+    }
+
+    fn sync_folder(&mut self, path: &str) -> io::Result<()> {
+        self.lock().sync_folder(path)
     }
 }

@@ -97,9 +97,14 @@ impl Serialize for Reasons {
 
 /// Peak resident memory of this process, bytes, from /proc/self/status.
 pub(crate) fn peak_memory_bytes() -> u64 {
+    memory_kib("VmHWM:") * 1024
+}
+
+/// A field of /proc/self/status, KiB; 0 if it is unknown.
+pub(crate) fn memory_kib(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
 }
 
 /// Packets by reason, as `3 packets (bad_arp 2, too_many_tags 1)`.

@@ -5,11 +5,12 @@ use super::{FromPipeline, ToPipeline};
 use crate::clock;
 use crate::detector::Engine;
 use crate::monitor::{Figures, Monitor};
+use crate::output::summary::memory_kib;
 use crate::pipeline::{Change, Control, PacketCounters};
 use crate::report::SharedReport;
 use crate::response::Responder;
 use crate::scoring::{Installed, Listener, ScoringCounters};
-use lapwing_live::Shared;
+use lapwing_live::{Shared, rights};
 use lapwing_shared::flow::record::FlowRecord;
 use lapwing_shared::messages::{Alert, DetectorCounters, Health, Samples};
 use lapwing_shared::privacy::Protection;
@@ -83,6 +84,10 @@ impl Listener for Reporter {
         self.send(FromPipeline::Samples(samples));
     }
 
+    fn rows_per_day(&self) -> Option<u32> {
+        self.report.edit().rollout.as_ref().map(|rollout| rollout.rows_per_day)
+    }
+
     fn trial(&mut self, version: u64, verdict: TrialVerdict) {
         self.send(FromPipeline::TrialVerdict { version, verdict });
     }
@@ -98,6 +103,16 @@ pub(crate) struct Remote {
     monitor: Monitor,
     /// Whether the network thread must still learn that the wall clock was set.
     clock_unset: bool,
+    /// When the release in use came into use.
+    began: Began,
+}
+
+/// Version that came into use, and CPU time and packets by then.
+#[derive(Clone, Copy, Debug, Default)]
+struct Began {
+    version: u64,
+    cpu_ms: u64,
+    packets: u64,
 }
 
 impl Remote {
@@ -107,7 +122,24 @@ impl Remote {
         monitor: Monitor,
     ) -> Self {
         let clock_unset = clock::wall_s().is_none();
-        Self { to_network, installs, sent_ms: 0, last: None, monitor, clock_unset }
+        Self { to_network, installs, sent_ms: 0, last: None, monitor, clock_unset, began: Began::default() }
+    }
+
+    /// Interval between two health messages, milliseconds. A rollout may lengthen it.
+    fn health_ms(&self) -> u64 {
+        let by_rollout_s = self.monitor.report.edit().rollout.as_ref().map_or(0, |rollout| rollout.health_every_s);
+        HEALTH_MS.max(u64::from(by_rollout_s) * 1000)
+    }
+
+    /// Costs since the release in use came into use.
+    fn add_costs(&mut self, health: &mut Health) {
+        let (cpu_ms, packets, version) = (rights::cpu_ms(), health.packets, health.release.version);
+        if self.began.version != version {
+            self.began = Began { version, cpu_ms, packets };
+        }
+        health.release.cpu_ms = cpu_ms.saturating_sub(self.began.cpu_ms);
+        health.release.packets = packets.saturating_sub(self.began.packets);
+        health.release.rss_kib = u32::try_from(memory_kib("VmRSS:")).unwrap_or(u32::MAX);
     }
 }
 
@@ -133,7 +165,7 @@ impl Control for Remote {
     fn progress(&mut self, progress: &PacketCounters, scoring: ScoringCounters) {
         let now_ms = clock::monotonic_ms();
         let figures = self.monitor.update(progress, &scoring, now_ms);
-        let Some(sender) = &self.to_network else { return };
+        let Some(sender) = self.to_network.clone() else { return };
         match clock::wall_s() {
             // A set clock may be lost again.
             None => self.clock_unset = true,
@@ -144,9 +176,11 @@ impl Control for Remote {
             }
             Some(_) => {}
         }
-        let health = health(progress, scoring, &figures, now_ms);
-        if self.sent_ms == 0 || now_ms.saturating_sub(self.sent_ms) >= HEALTH_MS {
+        let mut health = health(progress, scoring, &figures, now_ms);
+        let since_ms = now_ms.saturating_sub(self.sent_ms);
+        if self.sent_ms == 0 || (since_ms >= HEALTH_MS && since_ms >= self.health_ms()) {
             self.sent_ms = now_ms.max(1);
+            self.add_costs(&mut health);
             // If the channel is full, the next message has the same counters.
             let _ = sender.try_send(FromPipeline::Health(health.clone()));
         }
@@ -157,7 +191,8 @@ impl Control for Remote {
 /// Sends the final counters.
 impl Drop for Remote {
     fn drop(&mut self) {
-        if let (Some(sender), Some(health)) = (&self.to_network, self.last.take()) {
+        if let (Some(sender), Some(mut health)) = (self.to_network.clone(), self.last.take()) {
+            self.add_costs(&mut health);
             let _ = sender.try_send(FromPipeline::Health(health));
         }
     }
@@ -184,6 +219,7 @@ fn health(progress: &PacketCounters, scoring: ScoringCounters, figures: &Figures
         sampled_permille: figures.sampled_permille,
         clock_set: figures.clock_set,
         detector: DetectorCounters { damaged_blocks: figures.damaged_blocks, ..progress.detector(&scoring.tracker) },
+        release: scoring.release,
         ..Health::default()
     }
 }

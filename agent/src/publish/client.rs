@@ -345,6 +345,7 @@ impl<E> Link<E> {
             (report.root_version, report.root) = (root.version, root.to_string());
         }
         report.rejected_roots = session.rejected_roots();
+        session.report_updates(&mut report);
         report.outbox_waiting = counts.waiting;
         report.outbox_dropped_alerts = counts.dropped_alerts;
         report.outbox_dropped_telemetry = counts.dropped_telemetry;

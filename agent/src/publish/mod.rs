@@ -31,8 +31,10 @@ mod tls;
 mod trouble;
 
 use crate::update::engine::InstalledRelease;
+use crate::update::settings::Change;
 use lapwing_shared::messages::{Alert, Health, Samples};
 use lapwing_shared::release::trial::TrialVerdict;
+use std::sync::mpsc::SyncSender;
 
 /// To the scoring thread.
 #[derive(Debug)]
@@ -62,6 +64,8 @@ pub(crate) enum FromPipeline {
         /// The wall clock now, seconds.
         now_s: u64,
     },
+    /// A command of a person, from the status socket, and where the answer goes.
+    Settings(Change, SyncSender<Result<String, String>>),
     /// The trial of a release has ended.
     TrialVerdict {
         /// Version of the release.

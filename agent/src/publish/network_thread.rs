@@ -19,12 +19,14 @@ use crate::publish::client::{self, Connection, TlsFiles};
 use crate::publish::error::ClientError;
 use crate::publish::session::seal::Seal;
 use crate::publish::session::{Fallback, Session};
-use crate::release_file::{UNBOUND, configured_keys, first_root, unbound};
+use crate::release_file::{UNBOUND, configured_keys, first_root, trusted_keys, unbound};
 use crate::report::SharedReport;
 use crate::response::Responder;
 use crate::update::engine::EngineFactory;
 use crate::update::highest::Highest;
 use crate::update::root;
+use crate::update::settings::LocalSettings;
+use crate::update::starts::next_start;
 use crate::update::store::Store;
 use anyhow::Context;
 use lapwing_shared::features::schema::schema_id;
@@ -155,8 +157,10 @@ struct Disks {
     journal: Option<AnyDisk>,
     /// The folder of the highest confirmed version, if one is configured.
     highest: Option<AnyDisk>,
-    /// The folder of the identity, where the root document is; memory if none is configured.
+    /// The folder of the identity, where root document and newest rollout are; memory if none is configured.
     root: AnyDisk,
+    /// The same folder, for the settings of `lapwing-agent update`, if one is configured.
+    settings: Option<AnyDisk>,
 }
 
 impl Disks {
@@ -182,11 +186,14 @@ impl Disks {
                 (Box::new(Memory::default()), None)
             }
         };
-        let root: AnyDisk = match config.identity_dir() {
-            Some(path) => Box::new(open_folder("identity", path, report)?),
-            None => Box::new(Memory::default()),
+        let (root, settings): (AnyDisk, Option<AnyDisk>) = match config.identity_dir() {
+            Some(path) => {
+                let folder = open_folder("identity", path, report)?;
+                (Box::new(folder.clone()), Some(Box::new(folder)))
+            }
+            None => (Box::new(Memory::default()), None),
         };
-        Ok(Self { state, journal, highest, root })
+        Ok(Self { state, journal, highest, root, settings })
     }
 }
 
@@ -204,13 +211,14 @@ fn spawn(
     if let Some(error) = error {
         tracing::warn!(%error, "failed to persist the run number");
     }
+    let starts = next_start(&mut disks.state);
     terms.root = root::load(&mut disks.root, first_root(&config.update)?.as_deref());
     let group = terms.group.clone();
     let (mut store, damage) = Store::open(disks.state, terms);
     if let Some(error) = damage {
         tracing::warn!(%error, "release store is damaged");
     }
-    store = store.with_root_disk(disks.root);
+    store = store.with_root_disk(disks.root).with_rollouts(trusted_keys(&config.update.rollout_keys)?);
     if let Some(disk) = disks.highest {
         let (highest, damage) = Highest::open(disk, &group);
         if let Some(error) = damage {
@@ -227,7 +235,8 @@ fn spawn(
     let session = Session::start(named.agent, config.mqtt.delivery, Engines(config.detector.engine), store, outbox)
         .with_fallback(fallback)
         .with_seal(seal)
-        .with_keeper(keeper(config));
+        .with_keeper(keeper(config))
+        .with_settings(LocalSettings::new(config.update.settings(), disks.settings), starts);
     let (to_network, from_pipeline) = mpsc::channel(MESSAGES);
     let (to_pipeline, installs) = sync_channel(INSTALLS);
     let thread = std::thread::Builder::new().name("network".into());

@@ -1,4 +1,4 @@
-//! `status`, `top` and `test-alert`: request to a running agent's socket → its answer.
+//! `status`, `top`, `test-alert` and `update`: request to a running agent's socket → its answer.
 
 use super::ERROR;
 use anyhow::Context;
@@ -61,7 +61,19 @@ pub(crate) fn top(socket: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// When no agent answers, or it cannot queue the alert.
 pub(crate) fn test_alert(socket: &Path) -> anyhow::Result<String> {
-    let answer = ask(socket, "test-alert-text")?;
+    ask_checked(socket, "test-alert-text")
+}
+
+/// Changes or shows the settings for updates; returns a line about them.
+///
+/// # Errors
+/// When no agent answers, or it cannot change them.
+pub(crate) fn update(socket: &Path, words: &str) -> anyhow::Result<String> {
+    ask_checked(socket, &format!("update {words}"))
+}
+
+fn ask_checked(socket: &Path, request: &str) -> anyhow::Result<String> {
+    let answer = ask(socket, request)?;
     match answer.strip_prefix(ERROR) {
         Some(error) => anyhow::bail!("{}", error.trim_end()),
         None => Ok(answer),

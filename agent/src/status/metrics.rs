@@ -37,6 +37,7 @@ pub(crate) fn text(report: &Report) -> String {
         ("rejected_manifests_total", report.rejected_manifests as f64),
         ("rejected_acknowledgements_total", report.rejected_acknowledgements as f64),
         ("rejected_root_documents_total", report.rejected_roots as f64),
+        ("rejected_rollouts_total", report.rejected_rollouts as f64),
         ("response_blocked_total", report.response_counts.blocked as f64),
         ("response_dry_run_total", report.response_counts.dry_run as f64),
         ("response_spared_total", report.response_counts.spared as f64),
@@ -51,6 +52,8 @@ pub(crate) fn text(report: &Report) -> String {
         ("root_document", report.root_version as f64),
         ("outbox_waiting", f64::from(report.outbox_waiting)),
         ("uptime_seconds", report.uptime_s as f64),
+        // 0 without one.
+        ("rollout_serial", report.rollout.map_or(0, |rollout| rollout.serial) as f64),
         ("sampled_ratio", f64::from(report.sampled_permille) / 1000.0),
         ("coverage_degraded", f64::from(u8::from(report.coverage_degraded.is_some()))),
         ("connected", f64::from(u8::from(report.connection == "connected"))),

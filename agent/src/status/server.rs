@@ -4,11 +4,12 @@
 //! clients never take more than one thread and a few hundred bytes.
 
 use super::text::Text;
-use super::{TestAlertAnswer, metrics};
+use super::{ERROR, TestAlertAnswer, metrics};
 use crate::clock;
 use crate::output::alerts::test_alert;
 use crate::publish::FromPipeline;
 use crate::report::SharedReport;
+use crate::update::settings::Change;
 use lapwing_shared::units::Timestamp;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use std::fs::Permissions;
@@ -18,6 +19,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 use tokio::sync::mpsc::WeakSender;
 
@@ -25,6 +27,8 @@ use tokio::sync::mpsc::WeakSender;
 const REQUEST_BYTES: u64 = 1024;
 /// How long a client may take to send its request, and to read the answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the network thread may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Mode of the socket: read and write for owner and group.
 const MODE: u32 = 0o660;
 
@@ -151,7 +155,10 @@ fn answer(
         "metrics" => metrics::text(&report.snapshot()),
         "test-alert" => serde_json::to_string(&send_test_alert(report, to_network)).unwrap_or_default(),
         "test-alert-text" => send_test_alert(report, to_network).to_string(),
-        _ => r#"{"error": "expected status, text, metrics or test-alert"}"#.to_owned(),
+        other => match other.strip_prefix("update ").and_then(Change::parse) {
+            Some(change) => change_settings(change, to_network),
+            None => r#"{"error": "expected status, text, metrics, test-alert or update"}"#.to_owned(),
+        },
     };
     client.write_all(text.as_bytes())?;
     client.write_all(b"\n")
@@ -164,6 +171,20 @@ fn http(client: &mut (impl Read + Write), report: &SharedReport) -> io::Result<(
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {length}\r\n");
     client.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes())
+}
+
+/// Passes a command on to the network thread, which stores the settings; returns its answer.
+fn change_settings(change: Change, to_network: Option<&WeakSender<FromPipeline>>) -> String {
+    let error = |text: &str| format!("{ERROR}{text}");
+    let Some(sender) = to_network else { return error("no broker is configured: there are no updates") };
+    let Some(sender) = sender.upgrade() else { return error("the agent is shutting down") };
+    let (answer, answers) = sync_channel(1);
+    if sender.try_send(FromPipeline::Settings(change, answer)).is_err() {
+        return error("the queue to the network thread is full; try again");
+    }
+    let answer = answers.recv_timeout(ANSWER_TIMEOUT);
+    let answer = answer.unwrap_or_else(|_| Err("the network thread does not answer; see the status".into()));
+    answer.unwrap_or_else(|text| error(&text))
 }
 
 fn send_test_alert(report: &SharedReport, to_network: Option<&WeakSender<FromPipeline>>) -> TestAlertAnswer {

@@ -1,7 +1,7 @@
 //! Clients of the status socket and of the Prometheus port.
 
 use super::*;
-use crate::status::ask::{ask, test_alert as ask_for_alert};
+use crate::status::ask::{ask, test_alert as ask_for_alert, update as ask_for_update};
 use serde_json::Value;
 
 fn serve(name: &str, to_network: Option<WeakSender<FromPipeline>>) -> (Socket, PathBuf, SharedReport) {
@@ -57,6 +57,23 @@ fn a_test_alert_is_queued_like_other_alerts_and_marked() {
     assert!(line.starts_with("test alert ") && line.contains(" queued; broker: ") && line.ends_with('\n'), "{line}");
     drop(sender);
     assert!(ask(&path, "test-alert").unwrap().contains("shutting down"));
+}
+
+#[test]
+fn a_change_of_the_settings_is_passed_on_and_its_answer_is_shown() {
+    let (sender, mut queue) = tokio::sync::mpsc::channel(1);
+    let (_socket, path, _) = serve("update", Some(sender.downgrade()));
+    let answers = std::thread::spawn(move || {
+        while let Some(FromPipeline::Settings(change, answer)) = queue.blocking_recv() {
+            answer.send(if change == Change::Hold { Ok("held".into()) } else { Err("no room".into()) }).unwrap();
+        }
+    });
+    assert_eq!(ask_for_update(&path, "hold").unwrap(), "held\n");
+    assert_eq!(ask_for_update(&path, "release").unwrap_err().to_string(), "no room");
+    assert!(ask(&path, "update pin 3").unwrap().contains("expected status"));
+    drop(sender);
+    answers.join().unwrap();
+    assert!(ask_for_update(&path, "hold").unwrap_err().to_string().contains("shutting down"));
 }
 
 #[test]

@@ -116,6 +116,9 @@ fn delivery(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
     if report.root_version > 0 || report.rejected_roots > 0 {
         writeln!(f, "keys    root document {}, {} rejected", report.root, report.rejected_roots)?;
     }
+    if !report.updates.is_empty() {
+        writeln!(f, "updates {}, {} rollouts rejected", report.updates, report.rejected_rollouts)?;
+    }
     let (octets, syncs) = (report.disk_octets, report.disk_syncs);
     writeln!(f, "disk    {octets} bytes written, {syncs} syncs, {} errors", report.disk_errors)?;
     if let Some(error) = &report.disk_error {

@@ -4,6 +4,7 @@ use lapwing_shared::features::FEATURES;
 use lapwing_shared::release::accept::{Refusal, Verified};
 use lapwing_shared::release::golden::{GoldenError, check_golden};
 use lapwing_shared::release::manifest::{ArtifactForm, Digest, Manifest};
+use lapwing_shared::release::refusal_text::ENGINE;
 use lapwing_shared::verdict::scaling::QuantizedInput;
 
 /// Runs the network on one row; the detector runs batches.
@@ -54,7 +55,7 @@ pub enum InstallError {
     #[error("{0}")]
     Refused(Refusal),
     /// The engine rejects the artifact.
-    #[error("engine cannot read the artifact: {0}")]
+    #[error("{ENGINE}{0}")]
     Engine(String),
     /// The engine does not reproduce the golden vectors.
     #[error("{0}")]

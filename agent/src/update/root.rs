@@ -64,6 +64,7 @@ impl<D: Disk> Store<D> {
         let Some((document, signed)) = follow(held, chain)? else { return Ok(false) };
         self.unsaved_root = Some(signed.to_vec());
         self.terms.root = Some(document);
+        self.recheck_rollout();
         Ok(true)
     }
 

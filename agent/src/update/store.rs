@@ -10,10 +10,9 @@
 
 use super::engine::{EngineFactory, InstallError, InstalledRelease, install};
 use super::highest::Highest;
+use super::rollout::Rollouts;
 use crate::disk::{AnyDisk, Disk};
-use lapwing_shared::release::accept::{
-    Refusal, Terms, Verified, accept, accept_held, accept_without_checking_the_signature,
-};
+use lapwing_shared::release::accept::{Refusal, Terms, Verified, accept_held, accept_without_checking_the_signature};
 use lapwing_shared::release::manifest::{ARTIFACT_BYTES, Digest};
 use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, Source};
 use lapwing_shared::release::update::{Boot, HeldRelease, STATE_BYTES, Slot, UpdateError, UpdateState};
@@ -82,6 +81,7 @@ pub struct Store<D> {
     pub(super) root_disk: Option<AnyDisk>,
     /// The signed root document in use, while it is not on its disk.
     pub(super) unsaved_root: Option<Vec<u8>>,
+    pub(super) rollouts: Rollouts,
 }
 
 pub(super) fn file(slot: Slot, name: &str) -> String {
@@ -102,6 +102,7 @@ impl<D: Disk> Store<D> {
             highest: None,
             root_disk: None,
             unsaved_root: None,
+            rollouts: Rollouts::default(),
         };
         let error = match store.read(STATE, STATE_BYTES) {
             Ok(bytes) => match UpdateState::decode(&bytes) {
@@ -143,14 +144,6 @@ impl<D: Disk> Store<D> {
     /// The conditions that a release must meet.
     pub fn terms(&self) -> &Terms {
         &self.terms
-    }
-
-    /// Checks a new release's signed manifest.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub fn check(&self, signed: &[u8], now_s: Option<u64>) -> Result<Verified, Refusal> {
-        accept(signed, &self.terms, &self.state, now_s)
     }
 
     /// Loads the release to start with: the one on trial, otherwise the confirmed one, otherwise an older one in the other
@@ -227,7 +220,7 @@ impl<D: Disk> Store<D> {
     /// Reads a slot's release, repeats all checks, and builds its engine. The key of a confirmed release may be missing in the
     /// root document: it was withdrawn after the release came into use. The digest in the state then replaces the check
     /// of its signature, which was made before the release was stored.
-    fn load<F: EngineFactory>(
+    pub(super) fn load<F: EngineFactory>(
         &mut self,
         held: HeldRelease,
         engines: &F,
@@ -306,7 +299,7 @@ impl<D: Disk> Store<D> {
         saved.and(self.save_root())
     }
 
-    fn save(&mut self) -> Result<(), StoreError> {
+    pub(super) fn save(&mut self) -> Result<(), StoreError> {
         let mut room = [0; STATE_BYTES];
         let bytes = self.state.encode(&mut room).map_err(StoreError::State)?;
         self.unsaved = true;
@@ -343,7 +336,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// A slot's release, if signature, digest and group are right.
-    fn held_in(&mut self, slot: Slot) -> Option<HeldRelease> {
+    pub(super) fn held_in(&mut self, slot: Slot) -> Option<HeldRelease> {
         let signed = self.read(&file(slot, "manifest"), SIGNED_MANIFEST_BYTES).ok()?;
         let verified = accept_held(&signed, &self.terms, Source::Broker).ok()?;
         let artifact = self.read(&file(slot, "artifact"), ARTIFACT_BYTES as usize).ok()?;

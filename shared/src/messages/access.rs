@@ -1,6 +1,9 @@
 //! User of a broker and topic → what the user may do: the one access table, for the embedded broker and for lists of others.
 
-use super::topics::{ARTIFACTS_FILTER, Kind, RELEASES_FILTER, ROOTS_FILTER, Topic, TopicName, kind_filter};
+use super::topics::{
+    ARTIFACTS_FILTER, Kind, MANIFESTS_FILTER, RELEASES_FILTER, ROLLOUTS_FILTER, ROOTS_FILTER, Topic, TopicName,
+    kind_filter,
+};
 use crate::release::name::is_name;
 use core::iter;
 
@@ -54,8 +57,8 @@ impl Access {
 pub fn access(user: User<'_>, topic: &Topic) -> Access {
     match topic {
         Topic::Agent(owner, kind) => access_to_kind(user, owner, *kind),
-        Topic::Release(_) | Topic::Root(_) | Topic::Chunk(..) => match user {
-            // Releases are signed and no secret: lists of other brokers allow them to every user.
+        Topic::Release(_) | Topic::Manifest(..) | Topic::Rollout(_) | Topic::Root(_) | Topic::Chunk(..) => match user {
+            // Releases and rollouts are signed and no secret: lists of other brokers allow them to every user.
             User::Agent(_) | User::Reader => Access::Read,
             User::Trainer => Access::ReadWrite,
         },
@@ -93,8 +96,8 @@ pub fn rules(user: User<'_>) -> impl Iterator<Item = (Access, TopicName)> + '_ {
         User::Trainer | User::Reader => "+",
     };
     let of_kinds = Kind::ALL.into_iter().map(move |kind| (access_to_kind(user, owner, kind), kind_filter(owner, kind)));
-    let of_releases =
-        [RELEASES_FILTER, ROOTS_FILTER, ARTIFACTS_FILTER].into_iter().map(move |filter| (releases(user), name(filter)));
+    let filters = [RELEASES_FILTER, MANIFESTS_FILTER, ROLLOUTS_FILTER, ROOTS_FILTER, ARTIFACTS_FILTER];
+    let of_releases = filters.into_iter().map(move |filter| (releases(user), name(filter)));
     of_kinds.chain(of_releases).filter(|(access, _)| *access != Access::None)
 }
 
@@ -103,7 +106,7 @@ fn releases(user: User<'_>) -> Access {
     access(user, &Topic::Chunk([0; 32], 0))
 }
 
-/// Both filters are shorter than the longest topic.
+/// The filters are shorter than the longest topic.
 fn name(filter: &str) -> TopicName {
     TopicName::try_from(filter).unwrap_or_default()
 }
@@ -133,9 +136,14 @@ mod tests {
         let agents = ["gw", "other"].map(|name| parse_name(name).unwrap());
         let own = agents.iter().flat_map(|name| Kind::ALL.map(|kind| agent_topic(name, kind)));
         let home = parse_name("home").unwrap();
-        let others =
-            [Topic::Release(home.clone()), Topic::Root(home), Topic::Chunk([7; 32], 3)].map(|topic| topic.name());
-        own.chain(others).map(|topic| topic.as_str().into()).collect()
+        let others = [
+            Topic::Release(home.clone()),
+            Topic::Manifest(home.clone(), 7),
+            Topic::Rollout(home.clone()),
+            Topic::Root(home),
+            Topic::Chunk([7; 32], 3),
+        ];
+        own.chain(others.map(|topic| topic.name())).map(|topic| topic.as_str().into()).collect()
     }
 
     #[test]
@@ -145,7 +153,7 @@ mod tests {
         assert!(published.iter().all(|topic| topic.starts_with("lapwing/v1/agent/gw/") && !topic.ends_with("/ack")));
         assert!(!may_publish(GATEWAY, "lapwing/v1/agent/gw/identity/set"));
         let read: Vec<String> = topics().into_iter().filter(|topic| may_subscribe(GATEWAY, topic)).collect();
-        assert_eq!(read.len(), 5, "{read:?}");
+        assert_eq!(read.len(), 7, "{read:?}");
         assert!(!may_publish(GATEWAY, "lapwing/v1/agent/gw/other") && !may_publish(GATEWAY, "#"));
     }
 
@@ -154,6 +162,8 @@ mod tests {
         for allowed in [
             "lapwing/v1/group/+/release",
             "lapwing/v1/group/home/release",
+            "lapwing/v1/group/home/release/+",
+            "lapwing/v1/group/home/rollout",
             "lapwing/v1/artifact/+/+",
             "lapwing/v1/artifact/x/+",
         ] {
@@ -172,6 +182,7 @@ mod tests {
             "lapwing/v1/agent/other/ack",
             "lapwing/v1/group/#",
             "lapwing/v1/group/+/+",
+            "lapwing/v1/group/home/release/#",
             "lapwing/v1/+/home/release",
             "+/v1/group/home/release",
             "lapwing/v1/agent/gw",

@@ -80,8 +80,8 @@ impl Message {
             Body::Samples(samples) if hosts::any_set(&samples.rows) => {
                 self.encode_extended(EXTENDED_VERSION, out, |rest| hosts::write(&samples.rows, rest))
             }
-            Body::Health(health) if counters::any_set(&health.detector) => {
-                self.encode_extended(EXTENDED_VERSION, out, |rest| counters::write(&health.detector, rest))
+            Body::Health(health) if counters::any_set(health) => {
+                self.encode_extended(EXTENDED_VERSION, out, |rest| counters::write(health, rest))
             }
             _ => Ok(framing::encode(MESSAGE_VERSION, self, out)?),
         }
@@ -119,7 +119,7 @@ impl Message {
             (Body::Alert(alert), PSEUDONYM_VERSION) => alert_extension::read_with_form(extension, alert)?,
             (Body::Alert(alert), _) => alert.rows = alert_extension::read(extension)?,
             (Body::Samples(samples), EXTENDED_VERSION) => hosts::read(extension, &mut samples.rows)?,
-            (Body::Health(health), EXTENDED_VERSION) => health.detector = counters::read(extension)?,
+            (Body::Health(health), EXTENDED_VERSION) => counters::read(extension, health)?,
             _ => return Err(FrameError::Version { found: version, expected: MESSAGE_VERSION }.into()),
         }
         message.check()?;

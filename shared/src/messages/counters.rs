@@ -1,13 +1,13 @@
-//! Later counters of a health report ↔ the extension of its message: their number, one byte, then little-endian `u64`s.
+//! Later fields of a health report ↔ the extension of its message: the number of words, one byte, then words of eight bytes.
+//! The first are the counters of the detector, little-endian; the others are the [`ReleaseHealth`].
 //!
-//! Encoded by hand, because postcard has no optional fields for messages of older programs. Counters that are 0 at the end
-//! of the list are left out; readers ignore those that they do not know.
+//! Encoded by hand, because postcard has no optional fields for messages of older programs. Words that are 0 at the end are
+//! left out; readers ignore words behind those that they know.
 
-use super::DetectorCounters;
+use super::release_health::WORD_BYTES;
+use super::{DetectorCounters, Health, ReleaseHealth};
 use crate::release::framing::FrameError;
 
-/// Bytes of one counter.
-const COUNTER_BYTES: usize = size_of::<u64>();
 /// Counters that this program knows.
 const COUNTERS: usize = 8;
 
@@ -51,37 +51,43 @@ impl DetectorCounters {
 }
 
 /// True if there is something to send.
-pub(super) fn any_set(counters: &DetectorCounters) -> bool {
-    *counters != DetectorCounters::default()
+pub(super) fn any_set(health: &Health) -> bool {
+    health.detector != DetectorCounters::default() || health.release != ReleaseHealth::default()
 }
 
 /// Returns the number of bytes written.
-pub(super) fn write(counters: &DetectorCounters, out: &mut [u8]) -> Result<usize, FrameError> {
-    let counters = counters.to_array();
-    let count = counters.iter().rposition(|counter| *counter > 0).map_or(0, |last| last + 1);
-    let (room, bytes) = (out.len(), 1 + count * COUNTER_BYTES);
-    let out = out.get_mut(..bytes).ok_or(FrameError::NoRoom { room })?;
-    out[0] = count as u8;
-    for (counter, out) in counters.iter().zip(out[1..].chunks_exact_mut(COUNTER_BYTES)) {
+pub(super) fn write(health: &Health, out: &mut [u8]) -> Result<usize, FrameError> {
+    let room = out.len();
+    let (count, words) = out.split_first_mut().ok_or(FrameError::NoRoom { room })?;
+    let of_release = health.release.write(words.get_mut(COUNTERS * WORD_BYTES..).unwrap_or_default())?;
+    let counters = health.detector.to_array();
+    let written = match of_release {
+        0 => counters.iter().rposition(|counter| *counter > 0).map_or(0, |last| last + 1),
+        _ => COUNTERS,
+    };
+    let words = words.get_mut(..written * WORD_BYTES).ok_or(FrameError::NoRoom { room })?;
+    for (counter, out) in counters.iter().zip(words.chunks_exact_mut(WORD_BYTES)) {
         out.copy_from_slice(&counter.to_le_bytes());
     }
-    Ok(bytes)
+    *count = (written + of_release) as u8;
+    Ok(1 + (written + of_release) * WORD_BYTES)
 }
 
-/// Reads at least one counter; the last one is not 0.
-pub(super) fn read(bytes: &[u8]) -> Result<DetectorCounters, FrameError> {
-    let (count, bytes) = bytes.split_first().ok_or(FrameError::Malformed)?;
-    if *count == 0 || bytes.len() != usize::from(*count) * COUNTER_BYTES {
+/// Reads at least one word; the last one is not 0.
+pub(super) fn read(bytes: &[u8], health: &mut Health) -> Result<(), FrameError> {
+    let (count, words) = bytes.split_first().ok_or(FrameError::Malformed)?;
+    if words.len() != usize::from(*count) * WORD_BYTES {
         return Err(FrameError::Malformed);
     }
-    let mut counters = [0; COUNTERS];
-    let mut last = 0;
-    for (index, bytes) in bytes.chunks_exact(COUNTER_BYTES).enumerate() {
-        last = bytes.try_into().map_or(0, u64::from_le_bytes);
-        if let Some(counter) = counters.get_mut(index) {
-            *counter = last;
-        }
-    }
     // The encoding is unique.
-    if last == 0 { Err(FrameError::Malformed) } else { Ok(DetectorCounters::from_array(counters)) }
+    if words.last_chunk::<WORD_BYTES>().is_none_or(|last| *last == [0; WORD_BYTES]) {
+        return Err(FrameError::Malformed);
+    }
+    let (words, release) = words.split_at_checked(COUNTERS * WORD_BYTES).unwrap_or((words, &[]));
+    let mut counters = [0; COUNTERS];
+    for (counter, bytes) in counters.iter_mut().zip(words.chunks_exact(WORD_BYTES)) {
+        *counter = bytes.try_into().map_or(0, u64::from_le_bytes);
+    }
+    (health.detector, health.release) = (DetectorCounters::from_array(counters), ReleaseHealth::read(release)?);
+    Ok(())
 }

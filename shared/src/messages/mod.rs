@@ -5,11 +5,15 @@ mod codec;
 mod counters;
 mod hosts;
 mod alert_extension;
+mod refusal_kind;
+mod release_health;
 pub mod sealed;
 pub mod topics;
 pub mod access;
 
 pub use codec::{ACKNOWLEDGEMENT_BYTES, MessageError};
+pub use refusal_kind::RefusalKind;
+pub use release_health::{ANOMALOUS_NATS, ReleaseHealth, SURPRISE_BINS};
 
 use crate::features::{FEATURES, FeatureVector, SchemaId};
 use crate::release::manifest::Name;
@@ -23,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub const MESSAGE_VERSION: u8 = 1;
 /// First byte of a payload with an extension after the [`MESSAGE_VERSION`] form. After an alert with rows: schema id,
 /// number of rows, and their values as little-endian `f32`. After samples with hosts: the [`RowHosts`] of every row as
-/// little-endian `u32`. After health with [`DetectorCounters`]: these. Messages without these keep the first form, which
+/// little-endian `u32`. After health with [`DetectorCounters`] or [`ReleaseHealth`]: these. Messages without these keep the first form, which
 /// older programs can read.
 pub const EXTENDED_VERSION: u8 = 2;
 /// First byte of an alert with pseudonyms. The identifier of their key follows, 0 for hidden ones, as little-endian `u32`,
@@ -132,6 +136,9 @@ pub struct Health {
     /// Counters that were added later.
     #[serde(skip)]
     pub detector: DetectorCounters,
+    /// The release in use and the campaign. Added later, too.
+    #[serde(skip)]
+    pub release: ReleaseHealth,
 }
 
 /// How often the detector had to choose what to keep or to report, damaged blocks, and rejected acknowledgements, since the

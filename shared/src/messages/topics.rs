@@ -4,7 +4,8 @@
 //! lapwing/v1/agent/{agent}/{status|alert|sample|health|update|ack|identity}
 //! lapwing/v1/agent/{agent}/{status|alert}/json
 //! lapwing/v1/agent/{agent}/identity/set
-//! lapwing/v1/group/{group}/{release|root}
+//! lapwing/v1/group/{group}/{release|root|rollout}
+//! lapwing/v1/group/{group}/release/{version}
 //! lapwing/v1/artifact/{sha256, 64 lower-case hex digits}/{chunk number from 0}
 //! ```
 //! Parsing is strict: each topic has one spelling, so a parsed topic equals the one built from it.
@@ -93,6 +94,10 @@ pub enum Topic {
     Agent(AgentName, Kind),
     /// The signed manifest of a group, retained.
     Release(Name),
+    /// The signed manifest of one version of a group, retained.
+    Manifest(Name, u64),
+    /// The newest signed rollout of a group, retained.
+    Rollout(Name),
     /// The chain of root documents, retained: the same for every group.
     Root(Name),
     /// One chunk of an artifact, retained: the artifact's SHA-256 and the chunk's number.
@@ -112,6 +117,8 @@ impl Topic {
             }
             "group" if last == "release" => Some(Self::Release(parse_name(subject)?)),
             "group" if last == "root" => Some(Self::Root(parse_name(subject)?)),
+            "group" if last == "rollout" => Some(Self::Rollout(parse_name(subject)?)),
+            "group" => Some(Self::Manifest(parse_name(subject)?, parse_number(last.strip_prefix("release/")?)?)),
             "artifact" => Some(Self::Chunk(parse_digest(subject)?, parse_chunk(last)?)),
             _ => None,
         }
@@ -122,6 +129,8 @@ impl Topic {
         match self {
             Self::Agent(agent, kind) => agent_topic(agent, *kind),
             Self::Release(group) => release_topic(group),
+            Self::Manifest(group, version) => manifest_topic(group, *version),
+            Self::Rollout(group) => rollout_topic(group),
             Self::Root(group) => root_topic(group),
             Self::Chunk(sha256, number) => chunk_topic(sha256, *number),
         }
@@ -145,6 +154,10 @@ pub fn kind_filter(level: &str, kind: Kind) -> TopicName {
 
 /// Filter for the releases of all groups.
 pub const RELEASES_FILTER: &str = "lapwing/v1/group/+/release";
+/// Filter for the manifests of all versions of all groups.
+pub const MANIFESTS_FILTER: &str = "lapwing/v1/group/+/release/+";
+/// Filter for the rollouts of all groups.
+pub const ROLLOUTS_FILTER: &str = "lapwing/v1/group/+/rollout";
 /// Filter for the root documents of all groups.
 pub const ROOTS_FILTER: &str = "lapwing/v1/group/+/root";
 /// Filter for the chunks of all artifacts.
@@ -153,6 +166,16 @@ pub const ARTIFACTS_FILTER: &str = "lapwing/v1/artifact/+/+";
 /// Topic of a group's release.
 pub fn release_topic(group: &Name) -> TopicName {
     join(format_args!("{ROOT}/group/{group}/release"))
+}
+
+/// Topic of the manifest of one version of a group.
+pub fn manifest_topic(group: &Name, version: u64) -> TopicName {
+    join(format_args!("{ROOT}/group/{group}/release/{version}"))
+}
+
+/// Topic of a group's rollouts.
+pub fn rollout_topic(group: &Name) -> TopicName {
+    join(format_args!("{ROOT}/group/{group}/rollout"))
 }
 
 /// Topic of the root documents for a group.
@@ -173,10 +196,15 @@ fn join(text: core::fmt::Arguments<'_>) -> TopicName {
 }
 
 fn parse_chunk(text: &str) -> Option<u32> {
-    let canonical = text == "0" || !text.starts_with('0');
-    let digits = canonical && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u32 = if digits { text.parse().ok()? } else { return None };
+    let number = u32::try_from(parse_number(text)?).ok()?;
     (number < ARTIFACT_BYTES.div_ceil(CHUNK_BYTES)).then_some(number)
+}
+
+/// A number without sign and leading zeros.
+fn parse_number(text: &str) -> Option<u64> {
+    let is_canonical = text == "0" || !text.starts_with('0');
+    let is_number = is_canonical && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -196,7 +224,9 @@ mod tests {
         assert_eq!(agent_topic(&name("gw-1"), Kind::AlertJson), "lapwing/v1/agent/gw-1/alert/json");
         assert_eq!(agents_filter(Kind::Sample), "lapwing/v1/agent/+/sample");
         assert_eq!(release_topic(&name("home")), "lapwing/v1/group/home/release");
-        for filter in [RELEASES_FILTER, ROOTS_FILTER, ARTIFACTS_FILTER] {
+        assert_eq!(manifest_topic(&name("home"), 12), "lapwing/v1/group/home/release/12");
+        assert_eq!(rollout_topic(&name("home")), "lapwing/v1/group/home/rollout");
+        for filter in [RELEASES_FILTER, MANIFESTS_FILTER, ROLLOUTS_FILTER, ROOTS_FILTER, ARTIFACTS_FILTER] {
             assert!(filter.starts_with(ROOT) && filter.len() < TOPIC_BYTES);
         }
         assert_eq!(
@@ -214,6 +244,9 @@ mod tests {
         }
         for topic in [
             Topic::Release(longest.clone()),
+            Topic::Manifest(longest.clone(), 1),
+            Topic::Manifest(longest.clone(), u64::MAX),
+            Topic::Rollout(longest.clone()),
             Topic::Root(longest),
             Topic::Chunk([0xe7; 32], 0),
             Topic::Chunk([0; 32], 63),
@@ -245,6 +278,12 @@ mod tests {
             "lapwing/v1/group/a/releases".to_string(),
             "/lapwing/v1/group/a/release".to_string(),
             "lapwing/v1/group/a/root/1".to_string(),
+            "lapwing/v1/group/a/rollout/1".to_string(),
+            "lapwing/v1/group/a/release/".to_string(),
+            "lapwing/v1/group/a/release/01".to_string(),
+            "lapwing/v1/group/a/release/+".to_string(),
+            "lapwing/v1/group/a/release/1/2".to_string(),
+            "lapwing/v1/group/a/release/18446744073709551616".to_string(),
             chunk(&hex, "01"),
             chunk(&hex, "+1"),
             chunk(&hex, "64"),

@@ -8,6 +8,7 @@ use super::manifest::{
     ARTIFACT_BYTES, Artifact, GoldenVector, KindProfile, LATENT, LimitKnot, MANIFEST_BYTES, MANIFEST_VERSION, Manifest,
 };
 use super::name::is_name;
+use super::refusal_text::MANIFEST;
 use core::fmt;
 
 /// Reason for rejecting a manifest.
@@ -37,9 +38,9 @@ impl fmt::Display for ManifestError {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Frame(error) => write!(f, "manifest: {error}"),
+            Self::Frame(error) => write!(f, "{MANIFEST}{error}"),
             Self::Field { field, index, expected } => {
-                write!(f, "manifest: invalid {field}[{index}], expected {expected}")
+                write!(f, "{MANIFEST}invalid {field}[{index}], expected {expected}")
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Golden vectors → proof that this processor computes a release bit for bit, or the first difference.
 
 use super::manifest::{GoldenVector, LATENT, Manifest};
+use super::refusal_text::GOLDEN;
 use crate::features::FEATURES;
 use crate::verdict::scaling::QuantizedInput;
 use core::fmt;
@@ -43,10 +44,10 @@ impl<E: fmt::Display> fmt::Display for GoldenError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Different { vector, part } => {
-                write!(f, "golden vector {vector}: {part:?} is not reproduced on this processor")
+                write!(f, "{GOLDEN} {vector}: {part:?} is not reproduced on this processor")
             }
-            Self::Engine { vector, error } => write!(f, "golden vector {vector}: {error}"),
-            Self::Width => write!(f, "golden vectors do not match the widths of the network"),
+            Self::Engine { vector, error } => write!(f, "{GOLDEN} {vector}: {error}"),
+            Self::Width => write!(f, "{GOLDEN}s do not match the widths of the network"),
         }
     }
 }

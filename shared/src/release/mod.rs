@@ -9,6 +9,7 @@ pub mod framing;
 pub mod golden;
 pub mod manifest;
 pub mod name;
+pub mod refusal_text;
 pub mod root;
 pub mod signature;
 #[cfg(any(test, feature = "testing"))]

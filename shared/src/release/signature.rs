@@ -110,10 +110,7 @@ impl fmt::Display for SignatureError {
                 write!(f, "key {key} is not trusted for releases from {source} (`use=` in its key file)")
             }
             Self::OtherGroup { key, found } => {
-                write!(
-                    f,
-                    "key {key} does not sign releases of group {found} (`group=` in its key file, or its terms in the root document)"
-                )
+                write!(f, "key {key} does not sign releases of group {found} (key file or root document)")
             }
         }
     }

@@ -120,10 +120,15 @@ pub fn wanted(rollout: &Rollout, agent: &Name, settings: Settings) -> u64 {
     next.map_or(rollout.base, |next| next.version)
 }
 
-/// Whether the release in use is withdrawn and `version` is the one to go back to.
-fn is_way_back(rollout: &Rollout, situation: &Situation<'_>, version: u64) -> bool {
-    let is_withdrawn = situation.state.confirmed.is_some_and(|release| rollout.is_withdrawn(release.version));
-    is_withdrawn && version != 0 && version == rollout.base && version >= situation.floor
+/// Whether `version` is the one to go back to: the release in use is withdrawn, or was lost with the state folder after an
+/// agent confirmed a higher version.
+#[inline]
+pub fn is_way_back(rollout: &Rollout, state: &UpdateState, floor: u64, version: u64) -> bool {
+    let is_open = match state.confirmed {
+        Some(release) => rollout.is_withdrawn(release.version),
+        None => version <= state.highest_confirmed,
+    };
+    is_open && version != 0 && version == rollout.base && version >= floor
 }
 
 /// Whether an agent may take this step of installing `version`.
@@ -135,7 +140,7 @@ pub fn permits(rollout: &Rollout, situation: &Situation<'_>, step: Step, version
     if rollout.is_withdrawn(version) {
         return Err(Obstacle::Withdrawn);
     }
-    if is_way_back(rollout, situation, version) {
+    if is_way_back(rollout, situation.state, situation.floor, version) {
         return Ok(());
     }
     let settings = situation.settings;
@@ -183,7 +188,8 @@ fn install(rollout: &Rollout, situation: &Situation<'_>, version: u64) -> Action
     } else if state.refused.is_some_and(|refused| refused.version == version) {
         Action::Keep(Obstacle::Failed)
     } else if version <= state.highest_confirmed {
-        Action::Keep(Obstacle::NotNewer)
+        let is_way_back = is_way_back(rollout, state, situation.floor, version);
+        if is_way_back { Action::GoBack(version) } else { Action::Keep(Obstacle::NotNewer) }
     } else {
         Action::Install(version)
     }
@@ -323,6 +329,20 @@ mod tests {
         agent.stage(3).confirm();
         assert_eq!((agent.state.confirmed.unwrap().version, agent.state.highest_confirmed), (3, 4));
         assert_eq!(agent.decide(&withdrawn), Action::Keep(Obstacle::UpToDate));
+    }
+
+    #[test]
+    fn an_agent_that_lost_its_release_gets_the_groups_again() {
+        let mut agent = Agent::new(&[3, 4]);
+        (agent.state.confirmed, agent.spare) = (None, None);
+        let mut withdrawn = rollout(8, 3);
+        withdrawn.withdraw(4);
+        assert_eq!(agent.decide(&withdrawn), Action::GoBack(3));
+        assert_eq!(permits(&withdrawn, &agent.situation(), Step::Confirm, 3), Ok(()));
+        assert_eq!(agent.decide(&rollout(8, 5)), Action::Install(5));
+        assert_eq!(permits(&rollout(8, 5), &agent.situation(), Step::Download, 3), Err(Obstacle::NotNamed));
+        agent.floor = 4;
+        assert_eq!(agent.decide(&withdrawn), Action::Keep(Obstacle::NotNewer));
     }
 
     #[test]

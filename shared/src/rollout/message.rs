@@ -110,6 +110,18 @@ pub enum RolloutError {
     Signature(Name),
     /// The rollout is for another group.
     Group(Name),
+    /// The key signs nothing new: it or the root document has ended.
+    KeyEnded {
+        /// Its end, seconds since the epoch.
+        until_s: u64,
+    },
+    /// The key may not name versions as high as this.
+    AboveCeiling {
+        /// Highest version that the rollout names.
+        found: u64,
+        /// Highest version that the key may name.
+        ceiling: u64,
+    },
     /// Older than the newest accepted rollout, or another one with its serial.
     Stale {
         /// Its serial.
@@ -134,6 +146,12 @@ impl fmt::Display for RolloutError {
             Self::UnknownKey(key) => write!(f, "rollout: signed with key {key}, which is no rollout key of this agent"),
             Self::Signature(key) => write!(f, "rollout: signature does not match key {key}"),
             Self::Group(group) => write!(f, "rollout: for group {group}, which is not this agent's"),
+            Self::KeyEnded { until_s } => {
+                write!(f, "rollout: its key or the root document ended at {until_s} (seconds since the epoch)")
+            }
+            Self::AboveCeiling { found, ceiling } => {
+                write!(f, "rollout: names version {found}, above {ceiling}, the highest that its key may name")
+            }
             Self::Stale { found, newest } => {
                 write!(f, "rollout: serial {found} does not follow {newest}, the newest accepted one")
             }
@@ -144,6 +162,11 @@ impl fmt::Display for RolloutError {
 impl core::error::Error for RolloutError {}
 
 impl Rollout {
+    /// Highest version that it names for installation.
+    pub fn highest(&self) -> u64 {
+        self.next.as_ref().map_or(self.base, |next| next.version)
+    }
+
     /// Whether a version is withdrawn.
     pub fn is_withdrawn(&self, version: u64) -> bool {
         version != 0 && (version < self.withdrawn_below || self.withdrawn.contains(&version))

@@ -5,6 +5,7 @@
 //! widening the share takes one message for any number of agents, and an agent that was offline needs only the newest one.
 //! The rollout key cannot make releases: it selects among those that the release key signed.
 
+pub mod accept;
 pub mod decide;
 pub mod message;
 pub mod place;

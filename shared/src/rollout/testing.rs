@@ -1,8 +1,12 @@
-//! Test data: a small valid rollout.
+//! Test data: a small valid rollout, and its signature.
 
 #![allow(clippy::unwrap_used, reason = "test data")]
 
-use super::message::{Rollout, TelemetryBudget};
+use super::message::{ROLLOUT_BYTES, Rollout, TelemetryBudget};
+use super::signed::seal;
+use crate::release::testing::signing_key;
+use alloc::vec::Vec;
+use ed25519_dalek::Signer;
 
 /// A rollout of the group `home` without a campaign, valid for 30 days.
 pub fn rollout(serial: u64, base: u64) -> Rollout {
@@ -18,4 +22,10 @@ pub fn rollout(serial: u64, base: u64) -> Rollout {
         issued_s: 1_700_000_000,
         expires_s: 1_702_592_000,
     }
+}
+
+/// The rollout, encoded and signed with key `r1` of this seed.
+pub fn signed_rollout(rollout: &Rollout, seed: u8) -> Vec<u8> {
+    let sign = |bytes: &[u8]| signing_key(seed).sign(bytes).to_bytes();
+    seal(rollout, &"r1".try_into().unwrap(), sign, &mut [0; ROLLOUT_BYTES]).unwrap().to_vec()
 }

@@ -1,10 +1,12 @@
-//! The seed inputs of the targets `signed_manifest`, `root_chain` and `update_state` → corpus/. Run it in tests/fuzz, by hand, when a
+//! The seed inputs of the targets `signed_manifest`, `root_chain`, `rollout` and `update_state` → corpus/. Run it in tests/fuzz, by hand, when a
 //! format changes: `cargo run --example make_seeds`.
 
 use lapwing_shared::release::manifest::MANIFEST_BYTES;
 use lapwing_shared::release::root::ROOT_BYTES;
 use lapwing_shared::release::testing::{chain, manifest, root, root_key, signed, signed_root};
 use lapwing_shared::release::update::{CHECKSUM_BYTES, HeldRelease, STATE_BYTES, UpdateState};
+use lapwing_shared::rollout::message::ROLLOUT_BYTES;
+use lapwing_shared::rollout::testing::{rollout, signed_rollout};
 use std::error::Error;
 use std::path::Path;
 
@@ -37,6 +39,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let document = document.encode(&mut room).map_err(|error| error.to_string())?;
     write("root_chain", "root-key", &[&[2], document])?;
     write("root_chain", "other-key", &[&[3], document])?;
+
+    let mut room = [0; ROLLOUT_BYTES];
+    let genuine = rollout(8, 3);
+    let frame = genuine.encode(&mut room).map_err(|error| error.to_string())?;
+    write("rollout", "genuine", &[&[0], &signed_rollout(&genuine, 5)])?;
+    write("rollout", "replayed", &[&[0], &signed_rollout(&rollout(6, 3), 5)])?;
+    write("rollout", "changed", &[&[1, 70, 4, 90, 9]])?;
+    write("rollout", "rollout-key", &[&[2], frame])?;
+    write("rollout", "other-key", &[&[3], frame])?;
 
     let mut state = UpdateState::new("home".try_into()?);
     let release = |state: &UpdateState, version| HeldRelease { slot: state.spare_slot(), version, digest: [7; 32] };

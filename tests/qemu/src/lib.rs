@@ -1,5 +1,6 @@
 //! A gateway in a booted system under QEMU, against the trainer on this machine; see [`run`].
 
+mod campaign;
 mod faults;
 mod feed;
 mod gateway;

@@ -2,11 +2,13 @@
 
 use anyhow::Context;
 use ed25519_dalek::{Signer, SigningKey};
-use lapwing_shared::messages::topics::{chunk_topic, release_topic};
+use lapwing_shared::messages::topics::{chunk_topic, manifest_topic, release_topic, rollout_topic};
 use lapwing_shared::release::file::ReleaseFile;
-use lapwing_shared::release::manifest::{Artifact, ArtifactForm, CHUNK_BYTES, MANIFEST_BYTES, Manifest};
+use lapwing_shared::release::manifest::{Artifact, ArtifactForm, CHUNK_BYTES, MANIFEST_BYTES, Manifest, Name};
 use lapwing_shared::release::name::parse_name;
 use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest, TrustedKey, signing_bytes};
+use lapwing_shared::rollout::message::{ROLLOUT_BYTES, Rollout};
+use lapwing_shared::rollout::signed;
 
 /// Release of two small homes, from `tests/edge/data/make-release`.
 const FILE: &[u8] = include_bytes!("../../edge/data/release-1.lwr");
@@ -69,6 +71,28 @@ impl TestKey {
             chunks.map(|(number, chunk)| (chunk_topic(&sha256, number).to_string(), chunk.to_vec())).collect();
         topics.push((release_topic(&manifest.group).to_string(), signed));
         Ok(topics)
+    }
+
+    /// Group of the releases.
+    pub(crate) fn group(&self) -> anyhow::Result<Name> {
+        let file = ReleaseFile::decode(FILE)?;
+        Ok(Manifest::decode(SignedManifest::decode(file.signed)?.manifest)?.group)
+    }
+
+    /// The same for agents with a rollout, which look at the topic of the version.
+    pub(crate) fn for_rollouts(&self, version: u64, form: ArtifactForm) -> anyhow::Result<Vec<Retained>> {
+        let mut topics = self.release(version, form, Damage::None)?;
+        if let Some((topic, _)) = topics.last_mut() {
+            *topic = manifest_topic(&self.group()?, version).to_string();
+        }
+        Ok(topics)
+    }
+
+    /// A signed rollout.
+    pub(crate) fn rollout(&self, rollout: &Rollout) -> anyhow::Result<Retained> {
+        let (name, mut room) = (parse_name(KEY).context("key name")?, [0; ROLLOUT_BYTES]);
+        let signed = signed::seal(rollout, &name, |bytes| self.signing.sign(bytes).to_bytes(), &mut room)?;
+        Ok((rollout_topic(&rollout.group).to_string(), signed.to_vec()))
     }
 
     fn sign(&self, manifest: &Manifest) -> anyhow::Result<Vec<u8>> {

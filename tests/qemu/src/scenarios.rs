@@ -1,8 +1,10 @@
 //! The scenarios: updates with power cuts, field failures, identities, the Debian package, and the systemd unit.
 //!
 //! `updates` starts with the installed package and the packaged release, cuts the power at every step of an update,
-//! offers damaged releases, and expects an alert about a recorded attack after each of them.
+//! offers damaged releases, and expects an alert about a recorded attack after each of them; then the gateway takes part in a
+//! campaign.
 
+use crate::campaign;
 use crate::faults;
 use crate::feed::Feed;
 use crate::identity;
@@ -35,7 +37,7 @@ const CUTS: [Cut; 6] =
 /// A test scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
-    /// Updates, with power cuts and damaged releases; then live capture.
+    /// Updates, with power cuts and damaged releases, and a campaign; then live capture.
     Updates,
     /// Field failures, with live capture.
     Faults,
@@ -110,6 +112,8 @@ fn updates(setup: &mut Setup) -> anyhow::Result<u64> {
         say(&format!("rejected: {reason}"));
         setup.attack(&mut feed, version)?;
     }
+    // Last, because an agent with a rollout ignores the group's release topic.
+    let (mut machine, _feed) = campaign::run(setup, machine, feed, version)?;
     let alerts = setup.trainer.alerts()?.len();
     ensure!(alerts > CUTS.len(), "the trainer's store has only {alerts} alerts");
     say(&format!("the trainer's store has {alerts} alerts"));

@@ -24,6 +24,9 @@ const TRACT_MEMORY: &str = "20MiB";
 const INT8_RESIDENT_KB: u64 = 10_000_000 / 1024;
 const TRACT_RESIDENT_KB: u64 = 22_000_000 / 1024;
 
+/// The guest's key for rollouts, relative to its root.
+const ROLLOUT_KEY: &str = "etc/lapwing/rollout.pub";
+
 /// Version of the packaged release.
 pub(crate) const PACKAGED: u64 = 1;
 
@@ -232,7 +235,11 @@ pub(crate) fn install(plan: &Plan, key: &TestKey, memory: &str, files: &Path) ->
     let text = std::fs::read_to_string(&settings)?;
     let at = text.find("memory = ").context("the packaged configuration sets no memory")?;
     let line = text[at..].lines().next().unwrap_or_default();
-    std::fs::write(&settings, text.replace(line, &format!("memory = \"{memory}\"")))?;
+    let text = text.replace(line, &format!("memory = \"{memory}\""));
+    ensure!(text.contains("[update]\n"), "no section [update] in {}", settings.display());
+    std::fs::write(files.join(ROLLOUT_KEY), key.public()?)?;
+    let trusted = format!("[update]\nrollout-keys = [\"/{ROLLOUT_KEY}\"]\n");
+    std::fs::write(&settings, text.replace("[update]\n", &trusted))?;
     say(&format!("installed {}", file.file_name().unwrap_or_default().display()));
     Ok(())
 }

@@ -54,7 +54,7 @@ impl ForeignRequest {
 }
 
 /// Whether the key is Ed25519, ECDSA P-256 or RSA of at least 2,048 bits. The request is read by its signature, which does not
-/// tell the curve: a key of P-384 may sign with SHA-256, and would get a certificate that nobody can read.
+/// name the curve: a key of P-384 may sign with SHA-256, and would get a certificate that no program can read.
 fn is_supported(key: &PublicKey) -> bool {
     let (algorithm, bytes) = (key.algorithm(), key.der_bytes().len());
     if algorithm == &PKCS_ED25519 {

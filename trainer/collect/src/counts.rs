@@ -121,6 +121,10 @@ counts! {
     renewal_rejections,
     /// Certificates sent to running agents.
     renewals,
+    /// Decisions about open campaigns, every ten seconds each.
+    campaigns_stepped,
+    /// Rollouts published.
+    rollouts_published,
 }
 
 impl Snapshot {

@@ -1,5 +1,6 @@
 //! What people and processes change → entries of a log, each with the hash of the entry before it.
 
+use crate::campaign::{Campaign, Transition};
 use crate::episode::Label;
 use crate::identity::{Identity, IdentityState, TokenTerms};
 use lapwing_shared::release::digest::{Hex, sha256};
@@ -54,6 +55,8 @@ pub enum AuditAction {
     ReplaceSeals,
     /// A root document was published.
     PublishRoot,
+    /// A campaign was created, or its state changed.
+    Campaign,
 }
 
 impl AuditAction {
@@ -76,6 +79,7 @@ impl AuditAction {
             Self::RenameIdentity => "rename-identity",
             Self::ReplaceSeals => "replace-seals",
             Self::PublishRoot => "publish-root",
+            Self::Campaign => "campaign",
         }
     }
 }
@@ -186,6 +190,22 @@ impl AuditEntry {
     /// A root document of other root keys instead of all others.
     pub fn replaced_roots(version: u64, detail: &str, who: &str, at_s: u64) -> Self {
         Self::published_root(version, &format!("replaces all others, other root keys; {detail}"), who, at_s)
+    }
+
+    /// A new campaign.
+    pub fn created_campaign(id: i64, campaign: &Campaign, now_s: u64) -> Self {
+        let (rollout, detail) = (campaign.rollout(), format!("campaign {id}: created"));
+        let object = numbered(&rollout.group, campaign.version());
+        Self::new(AuditAction::Campaign, &object, &detail, campaign.made_by(), now_s)
+    }
+
+    /// A change of a campaign, or of its wave, with its reason.
+    pub fn changed_campaign(id: i64, campaign: &Campaign, change: &Transition) -> Self {
+        let Transition { at_s, state, wave, who, why } = change;
+        let wave = wave.map(|(number, state)| format!(", wave {number} {}", state.as_str())).unwrap_or_default();
+        let detail = format!("campaign {id}: {}{wave}: {why}", state.as_str());
+        let object = numbered(&campaign.rollout().group, campaign.version());
+        Self::new(AuditAction::Campaign, &object, &detail, who.as_deref().unwrap_or(SERVE), *at_s)
     }
 
     /// New limits of the store.

@@ -174,6 +174,9 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
     if let Some(warning) = config.client_warning() {
         tracing::warn!("{warning}");
     }
+    if roles.has(Role::Publish) {
+        check_rollout_keys(&config)?;
+    }
     if cfg!(panic = "abort") {
         tracing::warn!("this program ends at the first panic of any connection; build servers with --profile server");
     }
@@ -193,7 +196,8 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
     let ready = |server: &Server| {
         port = start_port(&enrolment, &roles);
         let enrolled = port.as_ref().ok().and_then(|port| port.as_ref().map(|port| Arc::clone(&port.counts)));
-        let counts = server.collects() || roles.has(Role::Train) || enrolled.is_some();
+        let counts = [Role::Collect, Role::Train, Role::Publish].into_iter().any(|role| roles.has(role));
+        let counts = counts || enrolled.is_some();
         let counters = counts.then(|| counters(server, &roles, enrolled));
         let site = Site { counters, brokers: Some(brokers(server)), process: Some(process(server)), ..site };
         web = address.map(|address| WebServer::start(site, address)).transpose();
@@ -237,7 +241,8 @@ fn process(server: &Server) -> Process {
 /// Counters of the collector, of segments in a process that may move rows to them, and of the enrolment port, for the
 /// dashboard.
 fn counters(server: &Server, roles: &Roles, enrolled: Option<Arc<PortCounts>>) -> CounterSource {
-    let counts = server.collects().then(|| Arc::clone(server.counts()));
+    // The role publish counts rollouts and campaigns.
+    let counts = (server.collects() || roles.has(Role::Publish)).then(|| Arc::clone(server.counts()));
     let roster = server.collects().then(|| Arc::clone(server.roster()));
     let segments = roles.has(Role::Train).then(|| Arc::clone(server.segment_counts()));
     CounterSource::new(move || {
@@ -268,6 +273,16 @@ fn check_keys(config: &Config) -> anyhow::Result<()> {
         let Some(path) = &group.key else { continue };
         let context = || format!("--key (retrain.key, or key of group {}) cannot sign releases", group.group);
         ReleaseKey::load(path).map(drop).with_context(context)?;
+    }
+    Ok(())
+}
+
+/// Reads the keys that sign rollouts, for the same reason.
+fn check_rollout_keys(config: &Config) -> anyhow::Result<()> {
+    for group in config.groups() {
+        let Some(path) = config.rollout_of(&group.group).key else { continue };
+        let context = || format!("rollout.key of group {} cannot sign rollouts", group.group);
+        ReleaseKey::load(&path).map(drop).with_context(context)?;
     }
     Ok(())
 }
@@ -312,7 +327,16 @@ mod tests {
             let error = check(name).unwrap_err();
             assert!(error.contains("--key") && error.contains(name), "{error}");
         }
+        let check_rollout = |name: &str| {
+            let mut config = Config::default();
+            config.rollout.key = Some(path(name));
+            check_rollout_keys(&config).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(check_rollout("site.key"), Ok(()));
+        let error = check_rollout("missing.key").unwrap_err();
+        assert!(error.contains("rollout.key of group default") && error.contains("missing.key"), "{error}");
         std::fs::set_permissions(path("site.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(check("site.key").unwrap_err().contains("site.key"));
+        assert!(check_rollout("site.key").unwrap_err().contains("chmod 600"));
     }
 }

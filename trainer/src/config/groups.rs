@@ -1,12 +1,12 @@
 //! `[retrain]` and `[[groups]]` → the settings of each group.
 
-use super::{Config, ConfigError, NAME_RULE, RetrainSection, SigningPlace, Span, millis};
+use super::{Config, ConfigError, GroupRolloutSection, NAME_RULE, RetrainSection, SigningPlace, Span, millis};
 use lapwing_shared::release::name::parse_name;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// Most groups: a release of each is in memory, at most 4 MiB.
+/// Most groups: a release of each is in memory, at most 4 MiB, and another one during a campaign.
 const MAX_GROUPS: usize = 64;
 
 /// One of `[[groups]]`. Keys that are not set have the value of `[retrain]`.
@@ -39,6 +39,9 @@ pub(crate) struct GroupSection {
     pub(crate) min_agent_rows: Option<usize>,
     /// Hold a release back until an operator approves it.
     pub(crate) gate: Option<bool>,
+    /// Rollouts of its releases.
+    #[serde(default)]
+    pub(crate) rollout: GroupRolloutSection,
 }
 
 impl GroupSection {

@@ -8,11 +8,12 @@ use super::*;
 use lapwing_common::clock;
 use lapwing_fleet::GroupProblem;
 use lapwing_pipeline::release::keys::ReleaseKey;
+use lapwing_shared::messages::Body;
 use lapwing_shared::messages::topics::release_topic;
 use lapwing_shared::release::manifest::Manifest;
 use lapwing_shared::release::signature::{KeyUse, SignedManifest};
-use lapwing_store::testing::{Folder, WriteLock, impatient, name};
-use lapwing_store::{AuditFilter, HeldState, JobState};
+use lapwing_store::testing::{Folder, WriteLock, impatient, name, received, status};
+use lapwing_store::{AuditFilter, HeldState, JobState, Limits, Store};
 use std::sync::atomic::Ordering;
 
 /// `seconds` after `now`.
@@ -150,5 +151,28 @@ fn an_approved_release_is_signed_once_although_the_store_fails_meanwhile() {
     assert_eq!(std::fs::read(folder.path().join("releases/home-1.lwr")).unwrap(), signed);
     let expected = [pair("retrain", "every group"), pair("approve", "home/1"), pair("release", "home/1")];
     assert_eq!(audit(&handle), expected);
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_server_restored_from_nothing_continues_after_the_versions_of_its_agents() {
+    let (folder, maker) = (Folder::new(), Arc::new(Maker::default()));
+    let mut message = status(1);
+    let Body::Status(status) = &mut message.body else { unreachable!() };
+    status.release = 57;
+    let mut store = Store::open(folder.store(), Limits::default()).unwrap();
+    store.commit(&[received("gw-7", &message)], 1).unwrap();
+    drop(store);
+    let now = clock::moment();
+    let mut server = serve(config(&folder), Arc::clone(&maker), now).unwrap();
+    let found = problems(&mut server, now);
+    assert_eq!(found.iter().map(|found| (found.role, found.group.as_str())).collect::<Vec<_>>(), [("train", "home")]);
+    assert!(found[0].problem.starts_with("agent gw-7 has confirmed or reported release version 57"), "{found:?}");
+    store_rows(&server, 1..6);
+    let handle = StoreHandle::open(folder.store()).unwrap();
+    handle.request_retraining(None, "ann", 1).unwrap();
+    tick_and_train_at(&mut server, now);
+    assert_eq!(versions(&server, "home"), [58]);
+    assert_eq!(problems(&mut server, after(now, 60)), []);
     server.stop().unwrap();
 }

@@ -9,9 +9,10 @@ use super::tests::{
 use super::*;
 use crate::config::GroupSection;
 use lapwing_common::clock;
-use lapwing_shared::messages::topics::release_topic;
+use lapwing_pipeline::release::keys::ReleaseKey;
+use lapwing_shared::messages::topics::{release_topic, rollout_topic};
 use lapwing_shared::release::manifest::Manifest;
-use lapwing_shared::release::signature::SignedManifest;
+use lapwing_shared::release::signature::{KeyUse, SignedManifest};
 use lapwing_store::testing::{Folder, name};
 use lapwing_store::{JobState, Release};
 use std::sync::mpsc::sync_channel;
@@ -194,6 +195,34 @@ fn only_the_process_with_the_lease_trains_and_publishes_and_another_continues() 
     let subscriber = Subscriber::new(&server, "subscriber", &[release_topic(&name("home")).as_str()]);
     assert_eq!(received(&subscriber), ("home".into(), manifest(1).version));
     learner(&mut server);
+    server.stop().unwrap();
+}
+
+#[test]
+fn only_the_process_with_the_lease_makes_rollouts_and_another_continues() {
+    let folder = Folder::new();
+    let mut config = two_groups(&folder);
+    config.groups[1].rollout.key = Some(folder.path().join("rollout.key"));
+    let key = ReleaseKey::from_secret("rollout-1", &[5; 32]).unwrap();
+    key.save(&folder.path().join("rollout.key"), &folder.path().join("rollout.pub"), KeyUse::Any, None).unwrap();
+    let mut server = serve(config, Arc::new(Maker::default()), clock::moment()).unwrap();
+    let topic = rollout_topic(&name("shop"));
+    let subscriber = Subscriber::new(&server, "subscriber", &[topic.as_str()]);
+    let shared = Shared::default();
+    server.leases = Leases::new(Box::new(Process(shared.clone(), 1)), &Roles::default());
+    move_to(&shared, 2);
+    ReleaseDir::new(&folder.path().join("releases"), "shop").write(5, &release_of("shop", 5, 5)).unwrap();
+    server.tick(clock::moment()).unwrap();
+    let handle = StoreHandle::open(folder.store()).unwrap();
+    assert_eq!(handle.newest_rollout("shop").unwrap(), None);
+    move_to(&shared, 1);
+    server.tick(clock::moment()).unwrap();
+    let signed = subscriber.receive().1;
+    let keys = (name("rollout-1"), ed25519_dalek::VerifyingKey::from_bytes(&key.public().unwrap().public()).unwrap());
+    let rollout = lapwing_shared::rollout::signed::open(&signed, &keys, &name("shop")).unwrap();
+    assert_eq!((rollout.serial, rollout.base), (1, 5));
+    assert_eq!(handle.newest_rollout("home").unwrap(), None, "this group has no key");
+    assert_eq!(server.counts().snapshot().rollouts_published, 1);
     server.stop().unwrap();
 }
 

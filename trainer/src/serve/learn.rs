@@ -3,6 +3,7 @@
 
 use super::learner::{Group, Learner};
 use super::training::{Finished, Made, TrainingJob, TrainingRequest};
+use super::version_check::known_versions;
 use super::{HELD_BACK, ProgressDisplay, ReleaseDir, ServeError, signed_file};
 use crate::config::{RetrainSection, SigningPlace};
 use lapwing_common::clock::Moment;
@@ -15,7 +16,7 @@ use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_pipeline::release::read;
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::name::parse_name;
-use lapwing_store::{Counter, HeldRelease, HeldState, Release, StoreError};
+use lapwing_store::{HeldRelease, HeldState, Release, StoreError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,12 +94,10 @@ impl Learner {
             SigningPlace::Elsewhere => None,
         };
         let name = parse_name(&settings.group).ok_or_else(missing)?;
-        let stored = self.handle.releases(&settings.group, 1)?.first().map_or(0, |line| line.version);
         let on_disk = releases.versions().last().copied();
-        let held = self.handle.held_releases(&settings.group, 1)?.first().map_or(0, |line| line.version);
-        let floor = self.handle.counter(Counter::ReleaseVersionFloor)?;
+        let (own, highest) = known_versions(&self.handle, &settings.group, releases)?;
         let expires_s = created_s.saturating_add(Duration::from(settings.expires_after.0).as_secs());
-        let version = next_version([stored, on_disk.unwrap_or(0), held, floor]);
+        let version = next_version([own, highest.version()]);
         let version = version.ok_or_else(|| MakeError::Training("the group has no higher version left".into()))?;
         let guard = Guard {
             max_agent_share: settings.max_agent_share,

@@ -1,15 +1,17 @@
 //! The role `train`: groups with their schedules and histories, the running training, and the classifier of alerts.
 
 use super::classify::AlertClassifier;
-use super::key_check::KeyCheck;
+use super::key_check::{KeyCheck, KeyOf};
 use super::obstacle::{News, Obstacle};
 use super::roles::Role;
 use super::training::{Finished, TrainingJob};
+use super::version_check::VersionCheck;
 use super::{ProgressDisplay, ReleaseDir, ServeError};
 use crate::config::{Config, RetrainSection};
 use lapwing_common::clock::Moment;
 use lapwing_fleet::{GroupProblem, Now, Schedule, Training};
 use lapwing_pipeline::order::ReleaseMaker;
+use lapwing_shared::release::root::Purpose;
 use lapwing_store::{AgentsOfGroup, Counter, GroupRows, StoreError, StoreHandle, StoreUrl};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,6 +81,7 @@ pub(super) struct Learner {
     foreign: Vec<AgentsOfGroup>,
     foreign_at: Option<Instant>,
     key_check: KeyCheck,
+    version_check: VersionCheck,
 }
 
 impl Learner {
@@ -120,7 +123,8 @@ impl Learner {
             must_requeue: false,
             foreign: Vec::new(),
             foreign_at: None,
-            key_check: KeyCheck::default(),
+            key_check: KeyCheck::new(Role::Train, Purpose::Release),
+            version_check: VersionCheck::default(),
         };
         learner.make_private(now.monotonic);
         Ok(learner)
@@ -152,7 +156,7 @@ impl Learner {
             let (group, problem) = (settings.group.clone(), obstacle.problem()?.to_owned());
             Some(GroupProblem { role: Role::Train.as_str(), group, problem })
         };
-        self.groups.iter().filter_map(of_group).chain(self.key_check.problems())
+        self.groups.iter().filter_map(of_group).chain(self.key_check.problems()).chain(self.version_check.problems())
     }
 
     /// One pass at `now`.
@@ -173,7 +177,11 @@ impl Learner {
     fn work(&mut self, now: Moment) -> Result<(), ServeError> {
         self.classify_alerts(now.wall_s)?;
         self.make_private(now.monotonic);
-        self.key_check.pass(&self.handle, &self.groups, now.wall_s, now.monotonic)?;
+        let keys = self.groups.iter().filter_map(|Group { settings, .. }| {
+            settings.key.as_deref().map(|path| KeyOf { group: &settings.group, path })
+        });
+        self.key_check.pass(&self.handle, keys, now.wall_s, now.monotonic)?;
+        self.version_check.pass(&self.handle, &self.groups, now.monotonic)?;
         self.sign_approved(now.wall_s)?;
         self.warn_of_foreign_groups(now)?;
         if let Some((job, display)) = self.training.as_mut() {

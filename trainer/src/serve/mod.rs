@@ -7,6 +7,7 @@
 
 mod access_list;
 mod audit_mark;
+mod campaigns;
 pub(crate) mod publish;
 pub mod classify;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod compaction;
 mod counter_log;
 mod keeper;
 mod key_check;
+mod version_check;
 mod learn;
 mod learner;
 pub(crate) mod leases;
@@ -26,17 +28,22 @@ mod obstacle;
 mod progress;
 mod publishing;
 mod release_dir;
+mod rollouts;
 mod silence;
 mod reload;
 pub(crate) mod roles;
 mod run;
 mod start;
 #[cfg(test)]
+mod campaign_tests;
+#[cfg(test)]
 mod failure_tests;
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]
 mod key_tests;
+#[cfg(test)]
+mod simulated_fleet;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -50,6 +57,7 @@ use crate::config::{Config, ConfigError};
 use access_list::AccessList;
 use audit_mark::AuditMark;
 use broker_tls::CredentialsWatch;
+use campaigns::Campaigns;
 use classify::AlertClassifier;
 use compaction::CompactionThread;
 pub(crate) use compaction::{SegmentCount, SegmentCounts};
@@ -111,6 +119,12 @@ pub(crate) enum ServeError {
     /// A release cannot be published.
     #[error("release {}: {source}", version)]
     Publish { version: u64, source: ReadError },
+    /// A campaign cannot continue.
+    #[error("{reason}")]
+    Campaign { group: String, reason: String },
+    /// A rollout cannot be signed or published.
+    #[error("rollout {serial} of group {group}: {reason}")]
+    Rollout { group: String, serial: u64, reason: String },
 }
 
 /// The agents' side of a process with the role `collect`.
@@ -133,6 +147,8 @@ pub(crate) struct Server {
     collecting: Option<Collecting>,
     /// `None` without the role.
     publishing: Option<Publishing>,
+    /// `None` without the role publish.
+    campaigns: Option<Campaigns>,
     /// While this process holds the lease.
     learner: Option<Learner>,
     /// A training that was running when the lease was lost. Its result is discarded, and another one waits for its end.
@@ -213,13 +229,17 @@ impl Server {
         self.tolerate(looked.map_err(Into::into), now)?;
         let marked = self.audit_mark.pass(&self.handle, now.monotonic);
         self.tolerate(marked.map(drop).map_err(Into::into), now)?;
+        // Before publishing, so that a new rollout is published in the same pass.
+        let stepped = self.step_campaigns(now);
+        self.tolerate(stepped, now)?;
         let published = self.publish(now);
         let of_training = self.learner.iter().flat_map(Learner::problems);
         let of_publishing = self.publishing.iter().flat_map(Publishing::problems);
+        let of_campaigns = self.campaigns.iter().flat_map(Campaigns::problems);
         let of_list = self.access_list.iter().filter_map(AccessList::problem);
         let of_list =
             of_list.map(|problem| GroupProblem { role: Role::Enroll.as_str(), group: String::new(), problem });
-        self.leases.set_problems(of_training.chain(of_publishing).chain(of_list).collect());
+        self.leases.set_problems(of_training.chain(of_publishing).chain(of_campaigns).chain(of_list).collect());
         self.tolerate(published, now)
     }
 
@@ -255,8 +275,14 @@ impl Server {
         }
         if let Some(publishing) = &mut self.publishing {
             match self.leases.pass(Role::Publish)? {
-                Change::Gained => publishing.restart(),
-                Change::Lost => publishing.stop(),
+                Change::Gained => {
+                    publishing.restart();
+                    self.campaigns.iter_mut().for_each(Campaigns::reset);
+                }
+                Change::Lost => {
+                    publishing.stop();
+                    self.campaigns.iter_mut().for_each(Campaigns::reset);
+                }
                 Change::Held | Change::Elsewhere => {}
             }
         }
@@ -292,6 +318,15 @@ impl Server {
             discarded = self.discarded.as_ref().map(|job| job.request.order.version),
             "this process has lost the lease of role train: another one has it, or the store cannot be reached"
         );
+    }
+
+    /// Steps the campaigns, while this process holds the lease of role publish.
+    fn step_campaigns(&mut self, now: Moment) -> Result<(), ServeError> {
+        let is_held = self.leases.is_held(Role::Publish);
+        match self.campaigns.as_mut().filter(|_| is_held) {
+            Some(campaigns) => campaigns.pass(&self.handle, &self.counts, now),
+            None => Ok(()),
+        }
     }
 
     /// Publishes what is due, while this process holds the lease.

@@ -1,38 +1,47 @@
 //! Release files of every group → retained messages at every broker: of each release first every chunk of every artifact,
-//! then the signed manifest.
+//! then the signed manifest, then the rollout that names it.
 //!
 //! So an agent that sees a manifest can always fetch its artifacts. The chunks of each group's previous release stay for
 //! agents that are still fetching it; older ones are cleared, unless another group's release has the same artifact. A broker
-//! that cannot take them now gets them later and delays no other: nothing here waits.
+//! that cannot take them now gets them later and delays no other: nothing here waits. Only messages that have changed are
+//! published, so that another wave of a campaign is one message.
+//!
+//! With rollouts, each release that agents may need has a topic of its own. The topic of the group's release has the one that
+//! the whole group runs: agents that do not read rollouts are the last wave.
 
 use super::keeper::{Facts, Keeper, Step};
 use super::newer_roots::is_newer;
 use lapwing_collect::{Count, Counts, Expected, LinkError, Releases};
 use lapwing_pipeline::release::{ReadError, read};
-use lapwing_shared::messages::topics::{chunk_topic, release_topic, root_topic};
-use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest, Name};
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use lapwing_shared::messages::topics::{chunk_topic, manifest_topic, release_topic, rollout_topic, root_topic};
+use lapwing_shared::release::file::ReleaseFile;
+use lapwing_shared::release::manifest::{Artifact, CHUNK_BYTES, Manifest, Name};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Old topics that wait to be cleared at one broker, at most: 32 releases of the largest size. Older ones stay there.
 const CLEARS: usize = 4_096;
 
-/// A retained message of a current release, or the root documents for a group.
+/// A retained message of a current release, a group's rollout, or the root documents for a group.
 struct Part {
-    /// The group, or `GROUP/root`.
+    /// The group, `GROUP/rollout` or `GROUP/root`.
     group: String,
     expected: Expected,
     payload: Vec<u8>,
 }
 
-/// Parts of the current releases and root documents of all groups, by [`Part::group`].
+/// Parts of the current releases, rollouts and root documents of all groups, by [`Part::group`].
 type Parts = BTreeMap<String, Vec<Arc<Part>>>;
 
-/// The releases of a group whose chunks the brokers keep.
-struct Kept {
-    current: Manifest,
-    previous: Option<Manifest>,
+/// The releases that agents of a group with rollouts may need.
+pub(crate) struct Wanted<'a> {
+    /// File of the release that the whole group runs.
+    pub(crate) base: &'a [u8],
+    /// File of the release of the current campaign.
+    pub(crate) next: Option<&'a [u8]>,
+    /// The release before `base`: what brokers have of it stays.
+    pub(crate) before: Option<Manifest>,
 }
 
 /// Publishes the releases of all groups at every broker.
@@ -40,7 +49,8 @@ pub(crate) struct Publisher {
     sites: Vec<Site>,
     /// The current releases, each at most 4 MiB and a manifest; a group without one is missing.
     parts: Parts,
-    kept: BTreeMap<String, Kept>,
+    /// The releases of each group whose chunks the brokers keep; the first one is the current one.
+    kept: BTreeMap<String, Vec<Manifest>>,
 }
 
 impl Publisher {
@@ -57,42 +67,71 @@ impl Publisher {
     pub(crate) fn replace(&mut self, bytes: &[u8], now: Instant) -> Result<Manifest, ReadError> {
         let (file, manifest) = read(bytes)?;
         let group = manifest.group.to_string();
-        let part = |topic: &str, payload: &[u8]| {
-            let expected = Expected::new(topic, payload);
-            Arc::new(Part { group: group.clone(), expected, payload: payload.to_vec() })
-        };
-        let mut parts = Vec::new();
-        for (artifact, bytes) in manifest.artifacts.iter().zip(&file.artifacts) {
-            let chunks = (0..).zip(bytes.chunks(CHUNK_BYTES as usize));
-            parts.extend(chunks.map(|(number, chunk)| part(&chunk_topic(&artifact.sha256, number), chunk)));
-        }
-        parts.push(part(&release_topic(&manifest.group), file.signed));
+        let mut parts = chunks(&group, &file, &manifest);
+        parts.push(part(&group, &release_topic(&manifest.group), file.signed));
         self.set_parts(group.clone(), parts, now);
-        let replaced = self.kept.remove(&group);
-        let (previous, old) = replaced.map_or((None, None), |kept| (Some(kept.current), kept.previous));
-        self.kept.insert(group, Kept { current: manifest.clone(), previous });
-        if let Some(old) = old {
-            self.clear(&old);
-        }
+        let mut kept = self.kept.remove(&group).unwrap_or_default();
+        kept.insert(0, manifest.clone());
+        let old = kept.split_off(kept.len().min(2));
+        self.kept.insert(group, kept);
+        old.iter().for_each(|old| self.clear(old));
         Ok(manifest)
+    }
+
+    /// Replaces the releases of a group with rollouts; [`Self::pass`] publishes what its brokers do not have. Call
+    /// [`Self::set_rollout`] afterwards, so that agents find what the rollout names.
+    ///
+    /// # Errors
+    /// When a file is not a release file.
+    pub(crate) fn set_releases(&mut self, wanted: &Wanted<'_>, now: Instant) -> Result<(), ReadError> {
+        let (base, manifest) = read(wanted.base)?;
+        let group = manifest.group.to_string();
+        let (mut parts, mut kept) = (chunks(&group, &base, &manifest), vec![manifest.clone()]);
+        parts.push(part(&group, &manifest_topic(&manifest.group, manifest.version), base.signed));
+        if let Some(next) = wanted.next {
+            let (next, manifest) = read(next)?;
+            parts.extend(chunks(&group, &next, &manifest));
+            parts.push(part(&group, &manifest_topic(&manifest.group, manifest.version), next.signed));
+            kept.push(manifest);
+        }
+        parts.push(part(&group, &release_topic(&manifest.group), base.signed));
+        kept.extend(wanted.before.clone());
+        self.set_parts(group.clone(), parts, now);
+        self.kept.insert(group, kept);
+        Ok(())
+    }
+
+    /// Replaces the signed rollout of a group.
+    pub(crate) fn set_rollout(&mut self, group: &Name, rollout: &[u8], now: Instant) {
+        self.set_message(format!("{group}/rollout"), &rollout_topic(group), rollout, now);
     }
 
     /// Replaces the chain of root documents for a group.
     pub(crate) fn set_root(&mut self, group: &Name, chain: &[u8], now: Instant) {
-        // No group has a name with a slash.
-        let key = format!("{group}/root");
-        let topic = root_topic(group);
-        let part = Part { group: key.clone(), expected: Expected::new(&topic, chain), payload: chain.to_vec() };
-        self.set_parts(key, vec![Arc::new(part)], now);
+        self.set_message(format!("{group}/root"), &root_topic(group), chain, now);
     }
 
-    /// Replaces the messages of a group, or of its root documents.
+    /// Replaces a single message. No group has a name with a slash, as `key` has.
+    fn set_message(&mut self, key: String, topic: &str, payload: &[u8], now: Instant) {
+        let parts = vec![part(&key, topic, payload)];
+        self.set_parts(key, parts, now);
+    }
+
+    /// Replaces the messages of a group, its rollout, or its root documents. Those that are the same as before are not sent
+    /// again.
     fn set_parts(&mut self, group: String, parts: Vec<Arc<Part>>, now: Instant) {
-        let topics: HashSet<&str> = parts.iter().map(|part| part.expected.topic.as_str()).collect();
+        let before = self.parts.remove(&group).unwrap_or_default();
+        let before: HashMap<&str, &Expected> =
+            before.iter().map(|part| (part.expected.topic.as_str(), &part.expected)).collect();
+        let is_new = |part: &&Arc<Part>| before.get(part.expected.topic.as_str()) != Some(&&part.expected);
+        let new: Vec<_> = parts.iter().filter(is_new).collect();
+        let wanted: HashMap<&str, &Expected> =
+            parts.iter().map(|part| (part.expected.topic.as_str(), &part.expected)).collect();
+        let is_wanted = |part: &Part| wanted.get(part.expected.topic.as_str()) == Some(&&part.expected);
         for site in &mut self.sites {
-            site.unsent.retain(|part| part.group != group);
-            site.unsent.extend(parts.iter().cloned());
-            site.old.retain(|topic| !topics.contains(topic.as_str()));
+            site.unsent.retain(|part| part.group != group || is_wanted(part));
+            site.unsent.extend(new.iter().map(|part| Arc::clone(part)));
+            site.old.retain(|topic| !wanted.contains_key(topic.as_str()));
             site.keeper.replaced(now);
         }
         self.parts.insert(group, parts);
@@ -101,20 +140,33 @@ impl Publisher {
     /// Sets the previous release of a group that has a current one, after a start.
     pub(crate) fn set_previous(&mut self, previous: Manifest) {
         if let Some(kept) = self.kept.get_mut(previous.group.as_str()) {
-            kept.previous = Some(previous);
+            kept.truncate(1);
+            kept.push(previous);
         }
     }
 
-    /// Clears the chunks of an old release, except those of artifacts that a group's current or previous release has, too.
+    /// Clears the chunks of an old release, except those of artifacts that a release which a group keeps has, too.
     pub(crate) fn clear(&mut self, old: &Manifest) {
-        let kept = self.kept.values().flat_map(|kept| [Some(&kept.current), kept.previous.as_ref()]).flatten();
-        let shared: BTreeSet<_> = kept.flat_map(|release| &release.artifacts).map(|artifact| artifact.sha256).collect();
+        let kept = self.kept.values().flatten().flat_map(|release| &release.artifacts);
+        let shared: BTreeSet<_> = kept.map(|artifact| artifact.sha256).collect();
         for artifact in old.artifacts.iter().filter(|artifact| !shared.contains(&artifact.sha256)) {
             for number in 0..artifact.chunks() {
                 let topic = chunk_topic(&artifact.sha256, number);
                 self.sites.iter_mut().for_each(|site| site.clear(topic.as_str()));
             }
         }
+    }
+
+    /// As [`Self::clear`], with the topic of its own that a release has in a group with rollouts. A release that the group
+    /// keeps stays.
+    pub(crate) fn clear_version(&mut self, old: &Manifest) {
+        let kept = self.kept.get(old.group.as_str());
+        if kept.is_some_and(|kept| kept.iter().any(|kept| kept.version == old.version)) {
+            return;
+        }
+        let topic = manifest_topic(&old.group, old.version);
+        self.sites.iter_mut().for_each(|site| site.clear(topic.as_str()));
+        self.clear(old);
     }
 
     /// Forgets every release: another process publishes now. What the brokers have stays.
@@ -142,7 +194,20 @@ impl Publisher {
     }
 }
 
-/// The parts of every group's release.
+fn part(group: &str, topic: &str, payload: &[u8]) -> Arc<Part> {
+    Arc::new(Part { group: group.into(), expected: Expected::new(topic, payload), payload: payload.to_vec() })
+}
+
+/// The chunks of a release.
+fn chunks(group: &str, file: &ReleaseFile<'_>, manifest: &Manifest) -> Vec<Arc<Part>> {
+    let of_artifact = |(artifact, bytes): (&Artifact, &&[u8])| {
+        let chunks = (0..).zip(bytes.chunks(CHUNK_BYTES as usize));
+        chunks.map(|(number, chunk)| part(group, &chunk_topic(&artifact.sha256, number), chunk)).collect::<Vec<_>>()
+    };
+    manifest.artifacts.iter().zip(&file.artifacts).flat_map(of_artifact).collect()
+}
+
+/// The parts of every group.
 fn every(parts: &Parts) -> impl Iterator<Item = &Arc<Part>> {
     parts.values().flatten()
 }
@@ -284,6 +349,9 @@ impl Site {
     }
 }
 
+#[cfg(test)]
+#[path = "rollout_publish_tests.rs"]
+mod rollout_tests;
 #[cfg(test)]
 #[path = "publish_tests.rs"]
 mod tests;

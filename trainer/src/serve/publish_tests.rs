@@ -1,86 +1,32 @@
 //! The publisher with brokers that fail, lose what they have, or are away.
 
-use super::super::testing::{manifest, release, release_of};
+use super::super::testing::{FakeBroker, broker, link, manifest, release, release_of};
 use super::*;
-use lapwing_collect::{LinkState, Outlet, Receipt};
+use lapwing_collect::LinkState;
 use lapwing_common::clock;
 use lapwing_shared::release::testing::{chain, root, signed_root};
 use lapwing_store::testing::name;
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
 /// Parts of a release: three chunks and the manifest.
-const PARTS: usize = 4;
-
-/// An outside broker in memory.
-#[derive(Default)]
-struct Broker {
-    retained: BTreeMap<String, Vec<u8>>,
-    published: Vec<String>,
-    /// Publications that it takes now.
-    room: usize,
-    expected: Vec<Expected>,
-}
-
-struct FakeOutlet(Arc<Mutex<Broker>>);
-
-impl Outlet for FakeOutlet {
-    fn publish(&mut self, topic: &str, payload: Vec<u8>, retain: bool) -> Result<(), LinkError> {
-        assert!(retain);
-        let mut broker = self.0.lock().unwrap();
-        broker.room = broker.room.checked_sub(1).ok_or(LinkError::Full)?;
-        broker.published.push(topic.to_owned());
-        if payload.is_empty() {
-            broker.retained.remove(topic);
-        } else {
-            broker.retained.insert(topic.to_owned(), payload);
-        }
-        Ok(())
-    }
-
-    fn confirm(&mut self, _receipts: &[Receipt]) -> Result<(), LinkError> {
-        Ok(())
-    }
-
-    fn check(&mut self, expected: Vec<Expected>) -> Result<(), LinkError> {
-        self.0.lock().unwrap().expected = expected;
-        Ok(())
-    }
-
-    fn missing(&self) -> Vec<String> {
-        let broker = self.0.lock().unwrap();
-        let is_kept = |expected: &Expected| {
-            let payload = broker.retained.get(&expected.topic);
-            payload.is_some_and(|payload| Expected::new(&expected.topic, payload) == *expected)
-        };
-        broker.expected.iter().filter(|expected| !is_kept(expected)).map(|expected| expected.topic.clone()).collect()
-    }
-
-    fn other_root(&self, topic: &str) -> Option<Vec<u8>> {
-        self.0.lock().unwrap().retained.get(topic).cloned()
-    }
-}
+pub(super) const PARTS: usize = 4;
 
 /// A publisher of these brokers, and time in seconds.
-struct Scene {
-    publisher: Publisher,
-    brokers: Vec<Arc<Mutex<Broker>>>,
-    states: Vec<Arc<LinkState>>,
+pub(super) struct Scene {
+    pub(super) publisher: Publisher,
+    pub(super) brokers: Vec<Arc<Mutex<FakeBroker>>>,
+    pub(super) states: Vec<Arc<LinkState>>,
     counts: Counts,
-    start: Instant,
+    pub(super) start: Instant,
 }
 
 impl Scene {
-    fn new(brokers: usize) -> Self {
+    pub(super) fn new(brokers: usize) -> Self {
         let states: Vec<_> = (0..brokers).map(|index| Arc::new(LinkState::new(&format!("mqtt://b{index}")))).collect();
-        let broker = || Broker { room: usize::MAX, ..Broker::default() };
-        let brokers: Vec<_> = (0..brokers).map(|_| Arc::new(Mutex::new(broker()))).collect();
-        let outlet = |(broker, state): (&Arc<Mutex<Broker>>, &Arc<LinkState>)| Releases {
-            outlet: Box::new(FakeOutlet(Arc::clone(broker))),
-            state: Arc::clone(state),
-        };
-        let publisher = Publisher::new(brokers.iter().zip(&states).map(outlet).collect());
+        let brokers: Vec<_> = (0..brokers).map(|_| broker()).collect();
+        let publisher =
+            Publisher::new(brokers.iter().zip(&states).map(|(broker, state)| link(broker, state)).collect());
         Self { publisher, brokers, states, counts: Counts::default(), start: clock::monotonic() }
     }
 
@@ -90,7 +36,7 @@ impl Scene {
         self.publisher.replace(&release_of(group, version, network), now).unwrap();
     }
 
-    fn topics(&self) -> Vec<String> {
+    pub(super) fn topics(&self) -> Vec<String> {
         self.brokers[0].lock().unwrap().retained.keys().cloned().collect()
     }
 
@@ -99,7 +45,7 @@ impl Scene {
     }
 
     /// Passes at each of these seconds; returns how many parts each broker has.
-    fn pass(&mut self, seconds: std::ops::RangeInclusive<u64>) -> Vec<usize> {
+    pub(super) fn pass(&mut self, seconds: std::ops::RangeInclusive<u64>) -> Vec<usize> {
         for second in seconds {
             self.publisher.pass(&self.counts, self.start + Duration::from_secs(second));
         }

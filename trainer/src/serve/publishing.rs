@@ -1,4 +1,4 @@
-//! The newest release of each group in the store → the publisher.
+//! The newest release of each group in the store, or its newest rollout → the publisher.
 //!
 //! Training and publishing may be in different processes, so a release is found in the store and read from its file. A file
 //! that cannot be read keeps its group from new releases until it can; the other groups continue.
@@ -6,6 +6,7 @@
 use super::newer_roots::adopt_all;
 use super::obstacle::{News, Obstacle};
 use super::roles::Role;
+use super::rollouts::GroupRollouts;
 use super::{ReleaseDir, ServeError};
 use crate::config::Config;
 use crate::serve::publish::Publisher;
@@ -29,6 +30,8 @@ struct Group {
     published: u64,
     /// The release on disk is not loaded since this process began to publish.
     must_load: bool,
+    /// With a key for rollouts.
+    rollouts: Option<GroupRollouts>,
     obstacle: Obstacle,
 }
 
@@ -47,6 +50,7 @@ impl Publishing {
             releases: ReleaseDir::new(&settings.releases, &settings.group),
             published: 0,
             must_load: false,
+            rollouts: config.rollout_of(&settings.group).key.map(GroupRollouts::new),
             obstacle: Obstacle::default(),
         };
         let groups = config.groups().iter().map(group).collect();
@@ -57,7 +61,7 @@ impl Publishing {
     pub(super) fn restart(&mut self) {
         (self.root_version, self.root_obstacle) = (0, Obstacle::default());
         for group in &mut self.groups {
-            (group.published, group.must_load, group.obstacle) = (0, true, Obstacle::default());
+            group.reset(true);
         }
     }
 
@@ -65,7 +69,7 @@ impl Publishing {
     pub(super) fn stop(&mut self) {
         self.publisher.forget();
         for group in &mut self.groups {
-            (group.published, group.must_load, group.obstacle) = (0, false, Obstacle::default());
+            group.reset(false);
         }
     }
 
@@ -79,8 +83,10 @@ impl Publishing {
             if group.obstacle.is_pausing(now.monotonic) {
                 continue;
             }
-            let newest = handle.releases(group.releases.group(), 1)?.first().map_or(0, |release| release.version);
-            let result = group.publish(&mut self.publisher, newest, now.monotonic);
+            let result = group.pass(handle, &mut self.publisher, counts, now.monotonic);
+            if let Err(ServeError::Store(_)) = result {
+                return result;
+            }
             let (news, name) = (group.obstacle.note(result, now.monotonic), group.releases.group());
             match news {
                 Some(News::Failed(error)) => {
@@ -132,6 +138,31 @@ impl Publishing {
 }
 
 impl Group {
+    fn reset(&mut self, must_load: bool) {
+        (self.published, self.must_load, self.obstacle) = (0, must_load, Obstacle::default());
+        self.rollouts.iter_mut().for_each(GroupRollouts::reset);
+    }
+
+    /// Publishes the newest rollout with its releases; without one, the newest release.
+    fn pass(
+        &mut self,
+        handle: &StoreHandle,
+        publisher: &mut Publisher,
+        counts: &Counts,
+        now: Instant,
+    ) -> Result<(), ServeError> {
+        let group = self.releases.group();
+        if let Some(rollouts) = &mut self.rollouts
+            && let Some(newest) = handle.newest_rollout(group)?
+        {
+            rollouts.publish(&newest, (&self.releases, publisher), counts, now)?;
+            self.published = rollouts.base();
+            return Ok(());
+        }
+        let newest = handle.releases(group, 1)?.first().map_or(0, |release| release.version);
+        self.publish(publisher, newest, now)
+    }
+
     /// Publishes the newest release, on disk after a start and of the store later, if it is not published.
     fn publish(&mut self, publisher: &mut Publisher, newest: u64, now: Instant) -> Result<(), ServeError> {
         if self.must_load {

@@ -16,7 +16,7 @@ pub(crate) enum Role {
     Web,
     /// Train on schedule and on request, sign approved releases, classify alerts; one process works, others wait.
     Train,
-    /// Publish releases at every broker; one process works, others wait.
+    /// Publish releases and rollouts at every broker, and decide about campaigns; one process works, others wait.
     Publish,
     /// Enrol agents; has the authority's key.
     Enroll,

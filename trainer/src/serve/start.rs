@@ -3,6 +3,7 @@
 use super::access_list::AccessList;
 use super::audit_mark::AuditMark;
 use super::broker_tls::CredentialsWatch;
+use super::campaigns::Campaigns;
 use super::classify::AlertClassifier;
 use super::counter_log::CounterLog;
 use super::learner::ProcessClock;
@@ -57,6 +58,7 @@ impl Server {
         let mut server = Self {
             brokers: ends.iter().map(|ends| Arc::clone(&ends.state)).collect(),
             publishing: roles.has(Role::Publish).then(|| Publishing::new(Publisher::new(outlets), &config)),
+            campaigns: roles.has(Role::Publish).then(|| Campaigns::new(&config)).transpose()?,
             counts,
             address,
             roster,
@@ -71,6 +73,7 @@ impl Server {
         }
         // Before collecting starts, so that reconnecting agents see the releases at once.
         server.take_leases(now)?;
+        server.step_campaigns(now)?;
         server.publish(now)?;
         server.start_collecting(writer, ends, renewals, now)?;
         Ok(server)
@@ -94,6 +97,7 @@ impl Server {
             handle,
             collecting: None,
             publishing: None,
+            campaigns: None,
             learner: None,
             discarded: None,
             compaction: None,

@@ -1,12 +1,15 @@
-//! Small valid releases for tests.
+//! Small valid releases, and brokers in memory, for tests.
 
 use ed25519_dalek::{Signer, SigningKey};
+use lapwing_collect::{Expected, LinkError, LinkState, Outlet, Receipt, Releases};
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::file::{FILE_BYTES, ReleaseFile};
 use lapwing_shared::release::manifest::{Artifact, ArtifactForm, MANIFEST_BYTES, Manifest};
 use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest, signing_bytes};
 use lapwing_shared::release::testing;
 use lapwing_store::testing::{SCHEMA, name};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 /// An artifact of three chunks, different for each version.
 pub(crate) fn network(version: u64) -> Vec<u8> {
@@ -56,4 +59,63 @@ fn file(signed: &[u8], version: u64) -> Vec<u8> {
     let network = network(version);
     let file = ReleaseFile { signed, artifacts: heapless::Vec::from_slice(&[network.as_slice()]).unwrap() };
     file.encode(&mut vec![0; FILE_BYTES]).unwrap().to_vec()
+}
+
+/// An outside broker in memory.
+#[derive(Default)]
+pub(crate) struct FakeBroker {
+    pub(crate) retained: BTreeMap<String, Vec<u8>>,
+    pub(crate) published: Vec<String>,
+    /// Publications that it takes now.
+    pub(crate) room: usize,
+    pub(crate) expected: Vec<Expected>,
+}
+
+struct FakeOutlet(Arc<Mutex<FakeBroker>>);
+
+impl Outlet for FakeOutlet {
+    fn publish(&mut self, topic: &str, payload: Vec<u8>, retain: bool) -> Result<(), LinkError> {
+        assert!(retain);
+        let mut broker = self.0.lock().unwrap();
+        broker.room = broker.room.checked_sub(1).ok_or(LinkError::Full)?;
+        broker.published.push(topic.to_owned());
+        if payload.is_empty() {
+            broker.retained.remove(topic);
+        } else {
+            broker.retained.insert(topic.to_owned(), payload);
+        }
+        Ok(())
+    }
+
+    fn confirm(&mut self, _receipts: &[Receipt]) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    fn check(&mut self, expected: Vec<Expected>) -> Result<(), LinkError> {
+        self.0.lock().unwrap().expected = expected;
+        Ok(())
+    }
+
+    fn missing(&self) -> Vec<String> {
+        let broker = self.0.lock().unwrap();
+        let is_kept = |expected: &Expected| {
+            let payload = broker.retained.get(&expected.topic);
+            payload.is_some_and(|payload| Expected::new(&expected.topic, payload) == *expected)
+        };
+        broker.expected.iter().filter(|expected| !is_kept(expected)).map(|expected| expected.topic.clone()).collect()
+    }
+
+    fn other_root(&self, topic: &str) -> Option<Vec<u8>> {
+        self.0.lock().unwrap().retained.get(topic).cloned()
+    }
+}
+
+/// A broker that takes every publication.
+pub(crate) fn broker() -> Arc<Mutex<FakeBroker>> {
+    Arc::new(Mutex::new(FakeBroker { room: usize::MAX, ..FakeBroker::default() }))
+}
+
+/// The publisher's part of a link to a broker.
+pub(crate) fn link(broker: &Arc<Mutex<FakeBroker>>, state: &Arc<LinkState>) -> Releases {
+    Releases { outlet: Box::new(FakeOutlet(Arc::clone(broker))), state: Arc::clone(state) }
 }

@@ -171,7 +171,7 @@ pub(super) fn store_rows_of(server: &Server, agent: &str, group: &str, numbers: 
     let client = Subscriber::new(server, &agent, &[agent_topic(&agent, Kind::Ack).as_str()]);
     let mut message = status(1);
     let Body::Status(status) = &mut message.body else { unreachable!() };
-    status.group = name(group);
+    (status.group, status.release) = (name(group), 0);
     client.client.publish(agent_topic(&agent, Kind::Status).as_str(), QoS::AtLeastOnce, true, bytes(&message)).unwrap();
     let topic = agent_topic(&agent, Kind::Sample);
     for number in numbers.clone() {

@@ -51,7 +51,7 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Every table that is copied, in this order: what a row refers to comes first.
-pub(crate) static TABLES: [Table; 21] = [
+pub(crate) static TABLES: [Table; 26] = [
     Table {
         more: &[("shard", "0")],
         from_sqlite: Some(&SQLITE_COUNTERS),
@@ -253,6 +253,38 @@ pub(crate) static TABLES: [Table; 21] = [
         ],
     ),
     table("root_documents", 1, &["version", "bytes", "stored_s", "who"]),
+    table(
+        "campaigns",
+        1,
+        &["id", "group_name", "version", "state", "is_open", "revision", "made_s", "changed_s", "body"],
+    ),
+    table("campaign_transitions", 2, &["campaign", "number", "at_s", "state", "wave", "wave_state", "who", "why"]),
+    table(
+        "gate_results",
+        3,
+        &[
+            "campaign",
+            "gate",
+            "number",
+            "wave",
+            "since_s",
+            "at_s",
+            "verdict",
+            "missing",
+            "numerator",
+            "denominator",
+            "control_numerator",
+            "control_denominator",
+            "threshold",
+            "text",
+        ],
+    ),
+    table("rollouts", 2, &["group_name", "serial", "body", "issued_s", "campaign"]),
+    table(
+        "release_health",
+        1,
+        &["agent", "version", "first_s", "degraded_since_s", "before_version", "before_cpu_ms", "before_packets"],
+    ),
 ];
 
 /// Tables that a copy does not have, and why.

@@ -37,6 +37,8 @@ pub enum Counter {
     HostsForgotten,
     /// Silent agents with few messages, removed to make room for new ones.
     AgentsEvicted,
+    /// Rows of campaigns beyond their limits that were deleted: rollouts, results of gates, transitions, ended campaigns.
+    CampaignRowsDropped,
     /// Versions up to this one may be in use although the store does not list them: it was restored from a backup.
     ReleaseVersionFloor,
     /// Changes of the list of segments.
@@ -66,6 +68,7 @@ impl Counter {
             Self::AgentsForgotten => "agents-forgotten",
             Self::HostsForgotten => "hosts-forgotten",
             Self::AgentsEvicted => "agents-evicted",
+            Self::CampaignRowsDropped => "campaign-rows-dropped",
             Self::ReleaseVersionFloor => "release-version-floor",
             Self::SegmentChanges => "segment-changes",
             Self::SegmentArrivals => "segment-arrivals",

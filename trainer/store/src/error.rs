@@ -91,6 +91,22 @@ pub enum StoreError {
         /// Subcommand that lists such items.
         list: &'static str,
     },
+    /// A campaign that cannot be read or written.
+    #[error(
+        "campaign {campaign} cannot be stored or read: {reason}; use the version of the trainer that started it, or restore \
+         a backup"
+    )]
+    Campaign {
+        /// Its number, or the group that it is for.
+        campaign: String,
+        reason: String,
+    },
+    /// A group's second campaign.
+    #[error(
+        "campaign {id} of the group {group} has not ended; wait for it, end it with `lapwing-trainer rollout abort`, or \
+         replace it with `lapwing-trainer rollout start --supersede`"
+    )]
+    OpenCampaign { group: String, id: i64 },
     /// The server of a database cannot be reached, or rejects the connection.
     #[error("cannot connect to the store {store}: {reason}; check that PostgreSQL runs there and admits this user")]
     Connect {

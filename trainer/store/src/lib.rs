@@ -6,6 +6,8 @@
 
 mod agent_walk;
 mod audit;
+mod campaign_changes;
+mod campaign_rows;
 mod cell;
 mod committed;
 mod compactor;
@@ -18,6 +20,7 @@ mod episode_walk;
 mod error;
 mod expiry;
 mod fields;
+mod highest_version;
 mod host_data;
 mod identity_rows;
 mod renewal_rows;
@@ -25,6 +28,7 @@ mod renewal_rows;
 mod postgres;
 mod query;
 mod received;
+mod release_changes;
 mod places;
 mod positions;
 mod root_rows;
@@ -56,6 +60,7 @@ pub use compactor::{Compaction, Compactor, REMOVED_FILES_KEPT_S, Step};
 pub use copy::{Copied, CopyStep, StoreCopy};
 pub use counter::Counter;
 pub use error::StoreError;
+pub use highest_version::HighestVersion;
 pub use host_data::{HostData, HostFilter};
 pub use identity_rows::MAX_TOKENS;
 pub use lapwing_fleet::{

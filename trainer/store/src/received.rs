@@ -1,7 +1,7 @@
 //! A decoded message → the parts that the store and its queues need.
 
 use lapwing_shared::features::SchemaId;
-use lapwing_shared::messages::{AgentName, Alert, Body, Health, Message, Status, Update, UpdateStep};
+use lapwing_shared::messages::{AgentName, Alert, Body, Health, Message, ReleaseHealth, Status, Update, UpdateStep};
 use lapwing_shared::units::Timestamp;
 
 /// A decoded message and its encoded bytes.
@@ -32,9 +32,11 @@ pub enum Content {
 
 /// What lists of agents need of a health message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct HealthReport {
+    /// Its coverage is degraded.
     pub degraded: bool,
+    /// Version of the release in use, 0 for none; `None` from an agent that does not report it here.
+    pub version: Option<u64>,
 }
 
 /// What lists of agents need of a status.
@@ -50,7 +52,8 @@ pub struct StatusReport {
 
 impl From<&Health> for HealthReport {
     fn from(health: &Health) -> Self {
-        Self { degraded: health.coverage_degraded }
+        let is_reported = health.release != ReleaseHealth::default();
+        Self { degraded: health.coverage_degraded, version: is_reported.then_some(health.release.version) }
     }
 }
 

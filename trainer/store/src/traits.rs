@@ -5,6 +5,7 @@
 
 mod agents;
 mod audit;
+mod campaigns;
 mod copies;
 mod episodes;
 mod groups;
@@ -17,6 +18,10 @@ mod segments;
 
 pub use agents::{Agents, MAX_SILENCED};
 pub use audit::Audit;
+pub use campaigns::{
+    AgentAlertHour, CampaignAgent, CampaignChange, Campaigns, GateResult, Saved, StoredCampaign, StoredReleaseHealth,
+    StoredRollout,
+};
 pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
@@ -364,6 +369,7 @@ pub trait Samples {
 pub trait Handle:
     Agents
     + Audit
+    + Campaigns
     + Classes
     + Counters
     + Episodes

@@ -9,6 +9,7 @@ use super::store_reader::ReadError;
 use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use super::views::alerts::{AlertView, PeerView, ReasonView};
 use super::views::brokers::BrokerList;
+use super::views::campaigns::CampaignView;
 use super::views::groups::{GroupList, GroupView};
 use super::views::identities::IdentityView;
 use super::views::releases::{ReleaseView, WaitingView};
@@ -53,6 +54,7 @@ use utoipa::OpenApi;
         ReleaseList,
         ReleaseView,
         WaitingView,
+        CampaignView,
         DriftView,
         DriftColumn,
         BrokerList,

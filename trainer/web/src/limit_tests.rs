@@ -4,6 +4,7 @@ use super::server::{ConnectionLimits, HEAD_BYTES, HEADERS};
 use super::store_reader::{ReadError, StoreReader};
 use super::testing::{ask, fetch};
 use super::tests::{HOSTILE_NAME, Stage, alert_with_reason, health, received_from};
+use lapwing_fleet::campaign::{Action, AlertHours, Campaign, Facts, Plan, Standing, Terms};
 use lapwing_shared::messages::{AlertState, Body, Health, Message};
 use lapwing_store::testing::{Folder, alert, received, status};
 use lapwing_store::{HeldRelease, HeldState, Limits, Received, Release, Store};
@@ -103,6 +104,31 @@ fn a_release_that_waits_is_shown_with_the_command_that_approves_it() {
     let waiting = &stage.json("/api/v1/releases")["waiting"][0];
     assert_eq!((&waiting["version"], &waiting["findings"][1]), (&4.into(), &"the ranges moved".into()));
     assert!(stage.page("/releases").contains("lapwing-trainer approve --group home 4"));
+    stage.end();
+}
+
+#[test]
+fn a_campaign_is_shown_with_the_reason_of_its_last_change() {
+    let stage = Stage::new(&[]);
+    let handle = stage.store.handle().unwrap();
+    let standing = Standing { agents: 1, reported: 0, now_s: 1_700_000_000 };
+    let rollout = standing.first("home".try_into().unwrap(), 3, 0);
+    let made_by = "<b>ann</b>".into();
+    let terms = Terms { version: 4, plan: Plan::default(), salt: [0; 8], made_by, rollout };
+    let draft = Campaign::draft(terms, 1_700_000_000).unwrap();
+    let facts = Facts { agents: &[], alerts: &AlertHours::default() };
+    let started = draft.act(Action::Submit, "ann", &facts, 1_700_000_000).unwrap();
+    let stored = handle.add_campaign(&started, None, 1_700_000_000).unwrap().unwrap();
+    let pause = stored.campaign.clone().act(Action::Pause, "<b>bob</b>", &facts, 1_700_000_060).unwrap();
+    handle.save_campaign(stored.change(&pause), 1_700_000_060).unwrap();
+    let campaign = &stage.json("/api/v1/releases")["campaigns"][0];
+    assert_eq!(
+        (&campaign["state"], &campaign["wave"], &campaign["reason"]),
+        (&"paused".into(), &1.into(), &"paused".into())
+    );
+    assert_eq!(campaign["made_by"], "<b>ann</b>");
+    let page = stage.page("/releases");
+    assert!(page.contains("paused, wave 1 delivering") && !page.contains("<b>ann"), "{page}");
     stage.end();
 }
 

@@ -5,12 +5,14 @@ use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery};
 use super::store_reader::{ReadError, StoreReader};
 use super::views::agents::{AgentView, UpdateView};
 use super::views::alerts::AlertView;
+use super::views::campaigns::CampaignView;
 use super::views::groups::{GroupList, groups};
 use super::views::identities::IdentityView;
 use super::views::releases::{ReleaseView, WaitingView, list_releases};
 use lapwing_common::clock;
 use lapwing_fleet::{AgentState, IdentityCounts};
 use lapwing_report::charts::{DaySeries, Days};
+use lapwing_store::traits::StoredCampaign;
 use lapwing_store::{
     AgentCount, AuditRecord, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError, StoreHandle, StoreUrl,
 };
@@ -23,6 +25,7 @@ use utoipa::ToSchema;
 /// Releases read from the store.
 const RELEASES_READ: u32 = 1_000;
 const RELEASES_SHOWN: usize = 100;
+const CAMPAIGNS_SHOWN: u32 = 20;
 /// Most messages of an episode and most update reports of an agent on a page.
 const HISTORY: u32 = 50;
 /// Days of the chart.
@@ -81,6 +84,8 @@ pub(crate) struct ReleaseList {
     pub(crate) drift: Option<DriftView>,
     /// Releases that wait for `lapwing-trainer approve`, at most 100.
     pub(crate) waiting: Vec<WaitingView>,
+    /// The newest campaigns, at most 20.
+    pub(crate) campaigns: Vec<CampaignView>,
 }
 
 /// Entries of the audit log, newest first.
@@ -105,6 +110,15 @@ pub(crate) struct IdentityList {
 
 /// An alert with its messages, newest first.
 pub(crate) type AlertDetails = (AlertView, Vec<EpisodeMessage>);
+
+/// The newest campaigns, each with its last change.
+fn campaigns(handle: &StoreHandle) -> Result<Vec<CampaignView>, StoreError> {
+    let view = |stored: StoredCampaign| {
+        let last = handle.transitions(stored.id, 1)?.pop();
+        Ok(CampaignView::new(stored, last))
+    };
+    handle.campaigns(None, CAMPAIGNS_SHOWN)?.into_iter().map(view).collect()
+}
 
 /// Queries of one store.
 pub(crate) struct Fleet {
@@ -164,11 +178,12 @@ impl Fleet {
             let made = handle.all_releases(RELEASES_READ)?;
             let agents = handle.agent_counts()?;
             let waiting = handle.waiting_releases(RELEASES_SHOWN as u32)?;
-            Ok((list_releases(&made, &agents, RELEASES_SHOWN), made.into_iter().next(), waiting))
+            let campaigns = campaigns(handle)?;
+            Ok((list_releases(&made, &agents, RELEASES_SHOWN), made.into_iter().next(), waiting, campaigns))
         };
-        let (releases, newest, waiting) = self.reader.read(query).await?;
+        let (releases, newest, waiting, campaigns) = self.reader.read(query).await?;
         let waiting = waiting.into_iter().map(WaitingView::from).collect();
-        Ok(ReleaseList { releases, drift: self.drift.latest(newest.as_ref(), now_s), waiting })
+        Ok(ReleaseList { releases, drift: self.drift.latest(newest.as_ref(), now_s), waiting, campaigns })
     }
 
     pub(crate) async fn audit(&self, query: &AuditQuery) -> Result<AuditList, ReadError> {

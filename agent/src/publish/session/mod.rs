@@ -10,7 +10,9 @@ mod action;
 mod identity;
 mod publications;
 mod retry;
+mod rollout;
 mod root;
+mod saving;
 pub(crate) mod seal;
 mod update;
 
@@ -29,6 +31,7 @@ use lapwing_shared::messages::{AgentName, Body, Update, UpdateStep};
 use lapwing_shared::release::accept::{Terms, Verified};
 use lapwing_shared::release::download::Download;
 use retry::Retry;
+use rollout::Steering;
 use seal::Seal;
 use std::collections::VecDeque;
 
@@ -104,6 +107,8 @@ pub(crate) struct Session<D, F: EngineFactory> {
     /// The keeper has another certificate than the connection.
     has_new_identity: bool,
     invalid_certificates: Limit,
+    /// Rollouts and settings.
+    steering: Steering,
 }
 
 fn text(reason: &str) -> Fixed<160> {
@@ -147,6 +152,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             keeper: None,
             has_new_identity: false,
             invalid_certificates: Limit::default(),
+            steering: Steering::default(),
         };
         let booted = session.store.boot(&session.engines);
         for error in &booted.errors {
@@ -238,10 +244,13 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         let Terms { group, root, .. } = self.store.terms();
         // Before the release, whose key may be new.
         self.actions.extend(root.iter().map(|_| Action::Subscribe(root_topic(group).to_string())));
-        self.actions.push_back(Action::Subscribe(release_topic(group).to_string()));
+        let release = release_topic(group).to_string();
+        self.subscribe_to_rollouts();
+        self.actions.push_back(Action::Subscribe(release));
         self.subscribe_to_certificates();
         self.publish_status();
         self.ask_chunk(now_ms);
+        self.steer(now_ms);
         self.send(now_ms);
     }
 
@@ -263,19 +272,6 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         }
     }
 
-    /// The broker refused a message: it stays in the outbox.
-    pub(crate) fn refused(&mut self, id: MessageId, now_ms: u64) {
-        self.outbox.refused(id, now_ms);
-    }
-
-    /// The broker refused a subscription. Chunks have their own repetition.
-    pub(crate) fn subscription_refused(&mut self, filter: &str, now_ms: u64) {
-        if !matches!(Topic::parse(filter), Some(Topic::Chunk(..))) {
-            self.refused.retain(|(refused, _)| refused != filter);
-            self.refused.push((filter.to_owned(), now_ms + SUBSCRIBE_MS));
-        }
-    }
-
     /// A message arrived. `now_s` is the wall clock, if it is set.
     pub(crate) fn message(&mut self, topic: &str, payload: &[u8], now_ms: u64, now_s: Option<u64>) {
         match Topic::parse(topic) {
@@ -285,7 +281,18 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             Some(Topic::Agent(agent, Kind::IdentitySet)) if agent == self.agent => {
                 self.take_certificate(payload, now_ms);
             }
-            Some(Topic::Release(group)) if group == self.store.terms().group => self.release(payload, now_ms, now_s),
+            // With a rollout, it is for agents that do not know rollouts.
+            Some(Topic::Release(group)) if group == self.store.terms().group => {
+                if self.rollout().is_none() {
+                    self.release(payload, now_ms, now_s);
+                }
+            }
+            Some(Topic::Manifest(group, version)) if group == self.store.terms().group && self.wants(version) => {
+                self.release(payload, now_ms, now_s);
+            }
+            Some(Topic::Rollout(group)) if group == self.store.terms().group => {
+                self.take_rollout(payload, now_ms, now_s);
+            }
             Some(Topic::Root(group)) if group == self.store.terms().group => self.root_chain(payload, now_ms, now_s),
             Some(Topic::Chunk(sha256, number)) => self.chunk(&sha256, number, payload, now_ms),
             _ => tracing::debug!(topic, "ignoring a message on an unexpected topic"),
@@ -304,6 +311,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
                 health.outbox_dropped_telemetry = counts.dropped_telemetry;
                 health.outbox_waiting = counts.waiting;
                 health.detector.rejected_acknowledgements = self.rejected_acks;
+                self.complete_health(&mut health);
                 Body::Health(health)
             }
             FromPipeline::ClockSet { shift_ns, now_s } => {
@@ -314,6 +322,12 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             FromPipeline::TrialVerdict { version, verdict } => {
                 self.verdict(version, verdict);
                 self.resume(now_ms, now_s);
+                self.steer(now_ms);
+                return self.send(now_ms);
+            }
+            FromPipeline::Settings(change, answer) => {
+                // A client that has left needs no answer.
+                let _ = answer.try_send(self.change_settings(change, now_ms));
                 return self.send(now_ms);
             }
         };
@@ -326,8 +340,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.now_s = now_s.unwrap_or(self.now_s);
         if now_ms.saturating_sub(self.flushed_ms) >= FLUSH_MS {
             self.flushed_ms = now_ms;
-            self.write_disk(Outbox::flush);
+            self.write_disk(Outbox::flush, now_ms);
             self.resume(now_ms, now_s);
+            self.steer(now_ms);
         }
         self.subscribe_again(now_ms);
         self.renew(now_ms, now_s);
@@ -340,35 +355,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         self.send(now_ms);
     }
 
-    /// Writes waiting messages to the journal before the agent stops.
-    pub(crate) fn finish(&mut self) {
-        self.write_disk(Outbox::finish);
-    }
-
-    /// Writes everything that is not on the disk yet. Logs the first of several failures, and the first success after it.
-    fn write_disk(&mut self, outbox: fn(&mut Outbox<D>) -> Option<std::io::Error>) {
-        let saved = self.store.retry_save().err().map(|error| error.to_string());
-        let confirmed = self.confirm_passed().err().map(|error| error.to_string());
-        let journal = |error| format!("cannot write the outbox to the state folder: {error}; messages wait in memory");
-        let failure = saved.or(confirmed).or(outbox(&mut self.outbox).map(journal));
-        match &failure {
-            Some(error) if !self.disk_fails => tracing::warn!(%error, "cannot write to the state folder; retrying"),
-            None if self.disk_fails => tracing::info!("the state folder is writable again"),
-            _ => {}
-        }
-        self.disk_fails = failure.is_some();
-    }
-
     fn push(&mut self, body: Body, now_s: Option<u64>) {
         if let Err(error) = self.outbox.push(body, now_s.unwrap_or(0)) {
             tracing::warn!(%error, "invalid message not sent");
-        }
-    }
-
-    fn subscribe_again(&mut self, now_ms: u64) {
-        if self.connected {
-            let due = self.refused.extract_if(.., |(_, due_ms)| now_ms >= *due_ms);
-            self.actions.extend(due.map(|(filter, _)| Action::Subscribe(filter)));
         }
     }
 

@@ -1,13 +1,13 @@
-//! Outbox, status and packet limit → what to publish.
+//! Outbox, status and packet limit → what to publish; and what the broker refused.
 
-use super::{Action, Session};
+use super::{Action, SUBSCRIBE_MS, Session};
 use crate::disk::Disk;
 use crate::outbox::MessageId;
 use crate::output::alerts::to_json;
 use crate::publish::json;
 use crate::publish::mqtt::encode::publish_overhead;
 use crate::update::engine::EngineFactory;
-use lapwing_shared::messages::topics::{Kind, agent_topic};
+use lapwing_shared::messages::topics::{Kind, Topic, agent_topic};
 use lapwing_shared::messages::{Body, MESSAGE_BYTES, Message, Status};
 use lapwing_shared::release::manifest::ArtifactForm;
 
@@ -74,6 +74,26 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             let topic = agent_topic(&self.agent, kind);
             let payload = self.sealed(kind, &topic, outgoing.payload);
             self.publish_message(topic.to_string(), payload, id);
+        }
+    }
+
+    /// The broker refused a message: it stays in the outbox.
+    pub(crate) fn refused(&mut self, id: MessageId, now_ms: u64) {
+        self.outbox.refused(id, now_ms);
+    }
+
+    /// The broker refused a subscription. Chunks have their own repetition.
+    pub(crate) fn subscription_refused(&mut self, filter: &str, now_ms: u64) {
+        if !matches!(Topic::parse(filter), Some(Topic::Chunk(..))) {
+            self.refused.retain(|(refused, _)| refused != filter);
+            self.refused.push((filter.to_owned(), now_ms + SUBSCRIBE_MS));
+        }
+    }
+
+    pub(super) fn subscribe_again(&mut self, now_ms: u64) {
+        if self.connected {
+            let due = self.refused.extract_if(.., |(_, due_ms)| now_ms >= *due_ms);
+            self.actions.extend(due.map(|(filter, _)| Action::Subscribe(filter)));
         }
     }
 

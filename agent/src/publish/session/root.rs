@@ -55,7 +55,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         if self.connected {
             self.actions.push_back(Action::Subscribe(release_topic(&self.store.terms().group).to_string()));
         }
+        self.subscribe_to_rollouts();
         self.resume(now_ms, now_s);
+        self.steer(now_ms);
     }
 
     /// Reports each chain once a minute, like a manifest without a valid signature.

@@ -15,6 +15,7 @@ use lapwing_shared::release::download::{ChunkOutcome, Download};
 use lapwing_shared::release::manifest::{Digest, Manifest};
 use lapwing_shared::release::signature::SignedManifest;
 use lapwing_shared::release::trial::TrialVerdict;
+use lapwing_shared::rollout::decide::Step;
 
 impl Fetch {
     /// Whether the chunk is overdue.
@@ -69,6 +70,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
 
     fn verified(&mut self, verified: Verified, signed: &[u8], now_ms: u64) {
         let (version, digest) = (verified.manifest().version, *verified.digest());
+        if let Err(obstacle) = self.permits(Step::Download, version) {
+            return tracing::debug!(version, %obstacle, "manifest ignored");
+        }
         if self.store.state().trial.is_some() {
             if self.waiting.as_ref().is_none_or(|(waiting, _)| *waiting <= version) {
                 self.waiting = Some((version, signed.to_vec()));
@@ -111,7 +115,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         let retry = Retry::after(self.retry.as_ref(), version, digest, fetch.signed, now_ms);
         let seconds = (retry.due_ms - now_ms) / 1000;
         self.retry = Some(retry);
-        self.refuse(version, &format!("{reason}; trying again in {seconds} s"));
+        self.report(version, UpdateStep::refused_for_now(reason, seconds));
     }
 
     pub(super) fn chunk_topic(&self) -> Option<String> {
@@ -171,6 +175,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
     fn fetched(&mut self, now_ms: u64) {
         let Some(fetch) = &self.fetch else { return };
         let version = fetch.verified.manifest().version;
+        if self.permits(Step::Write, version).and(self.permits(Step::Trial, version)).is_err() {
+            return self.fetch = None;
+        }
         let release = match install(fetch.verified.clone(), &fetch.buffer, &self.engines, true) {
             Ok(release) => release,
             Err(error) => return self.reject(&error.to_string()),
@@ -204,6 +211,10 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
     /// Confirms the release whose trial passed. The pipeline reports a verdict only once, so a failed write is retried here.
     pub(super) fn confirm_passed(&mut self) -> Result<(), StoreError> {
         let Some(version) = self.passed else { return Ok(()) };
+        if self.permits(Step::Confirm, version).is_err() {
+            self.end_trial(version, self.flushed_ms);
+            return Ok(());
+        }
         self.store.confirm()?;
         self.passed = None;
         self.in_use = (version, false);
@@ -234,6 +245,11 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             tracing::warn!(%error, "cannot store the rollback");
         }
         self.report(version, UpdateStep::RolledBack(text(reason)));
+        self.use_confirmed();
+    }
+
+    /// Uses the confirmed release again, or else the configured one.
+    pub(super) fn use_confirmed(&mut self) {
         let mut errors = Vec::new();
         let confirmed = self.store.load_confirmed(&self.engines, &mut errors);
         for error in errors {

@@ -64,6 +64,15 @@ impl Releases {
 
     /// A release with a new random network.
     pub fn release(&self, version: u64) -> Release {
+        self.release_with(version, |_| ())
+    }
+
+    /// A release that every agent refuses: its golden vectors are wrong.
+    pub fn defective(&self, version: u64) -> Release {
+        self.release_with(version, |manifest| manifest.golden.iter_mut().for_each(|vector| vector.score ^= 1))
+    }
+
+    fn release_with(&self, version: u64, change: impl FnOnce(&mut Manifest)) -> Release {
         let network = networks::large(version);
         let artifacts = Artifacts { int8: network.to_int8().unwrap(), onnx: onnx::encode(&network) };
         let knot = |score| Knot { score, surprise_nats: 3.0 };
@@ -78,7 +87,8 @@ impl Releases {
             limits: Fixed::from_slice(&[limit(0.1), limit(10.0)]).unwrap(),
             kinds: Fixed::new(),
         };
-        let manifest = manifest(&self.run, &artifacts, &self.rows, &terms).unwrap();
+        let mut manifest = manifest(&self.run, &artifacts, &self.rows, &terms).unwrap();
+        change(&mut manifest);
         let file = release_file(&manifest, &artifacts, &self.key).unwrap();
         Release { manifest, file }
     }

@@ -5,8 +5,9 @@ use super::releases::Release;
 use lapwing_collect::broker::{self, BrokerLimits};
 use lapwing_collect::{Counts, Link};
 use lapwing_common::clock;
-use lapwing_shared::messages::topics::{Kind, Topic, agent_topic, release_topic};
+use lapwing_shared::messages::topics::{Kind, Topic, agent_topic, manifest_topic, release_topic, rollout_topic};
 use lapwing_shared::messages::{Acknowledgement, AgentName, Body, MESSAGE_BYTES, Message, UpdateStep};
+use lapwing_shared::rollout::message::Rollout;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,13 +58,26 @@ impl Station {
 
     /// Publishes a release without its last `missing` chunks.
     pub fn offer(&mut self, release: &Release, missing: usize) {
+        self.offer_on(&release_topic(&release.manifest.group), release, missing);
+    }
+
+    /// The same, with the manifest on the topic of its version.
+    pub fn offer_version(&mut self, release: &Release) {
+        self.offer_on(&manifest_topic(&release.manifest.group, release.manifest.version), release, 0);
+    }
+
+    fn offer_on(&mut self, topic: &str, release: &Release, missing: usize) {
         let chunks = release.chunks();
         let published = chunks.len() - missing;
         for (topic, chunk) in chunks.into_iter().take(published) {
             self.link.releases.outlet.publish(&topic, chunk, true).unwrap();
         }
-        let topic = release_topic(&release.manifest.group);
-        self.link.releases.outlet.publish(&topic, release.signed(), true).unwrap();
+        self.link.releases.outlet.publish(topic, release.signed(), true).unwrap();
+    }
+
+    /// Publishes a signed rollout.
+    pub fn roll_out(&mut self, rollout: &Rollout, signed: Vec<u8>) {
+        self.link.releases.outlet.publish(&rollout_topic(&rollout.group), signed, true).unwrap();
     }
 
     /// The next message for which `matches` is true. Answers every message received meanwhile.

@@ -6,7 +6,7 @@ use std::fmt;
 /// Groups with fewer agents have two waves: one agent, then the rest.
 pub(super) const SMALL_GROUP: u32 = 20;
 /// Limit on waves of a plan.
-const WAVES: usize = 8;
+pub(super) const WAVES: usize = 8;
 
 /// Which gates a wave must pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,7 +178,8 @@ impl fmt::Display for PlanError {
 impl std::error::Error for PlanError {}
 
 /// A wave of a certain group.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WaveSize {
     /// Agents that may install the release in this wave, those of earlier waves included.
     pub agents: u32,

@@ -3,10 +3,10 @@
 use super::gates::Finding;
 use super::plan::{AbortMode, Plan, WaveSize};
 use lapwing_shared::rollout::message::{Next, Rollout};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// State of a campaign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CampaignState {
     /// Created, not submitted.
@@ -30,6 +30,19 @@ pub enum CampaignState {
 }
 
 impl CampaignState {
+    /// Every state.
+    pub const ALL: [Self; 9] = [
+        Self::Draft,
+        Self::Waiting,
+        Self::Running,
+        Self::Paused,
+        Self::Aborting,
+        Self::Aborted,
+        Self::Completed,
+        Self::Superseded,
+        Self::Refused,
+    ];
+
     /// Whether nothing changes any more.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Aborted | Self::Completed | Self::Superseded | Self::Refused)
@@ -49,10 +62,15 @@ impl CampaignState {
             Self::Refused => "refused",
         }
     }
+
+    /// The state with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
 }
 
 /// State of a wave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WaveState {
     /// Too few agents have confirmed.
@@ -67,8 +85,30 @@ pub enum WaveState {
     Undecided,
 }
 
+impl WaveState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Delivering, Self::Soaking, Self::Passed, Self::Failed, Self::Undecided];
+
+    /// Its name on pages and in lists.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivering => "delivering",
+            Self::Soaking => "soaking",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Undecided => "undecided",
+        }
+    }
+
+    /// The state with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
 /// A wave that has begun.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Wave {
     /// Number, from 0.
     pub number: usize,
@@ -102,7 +142,8 @@ pub struct Terms {
 }
 
 /// A campaign: one release of one group.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Campaign {
     pub(super) version: u64,
     pub(super) plan: Plan,
@@ -207,6 +248,16 @@ impl Campaign {
     /// The current wave, or the last one.
     pub fn wave(&self) -> Option<&Wave> {
         self.wave.as_ref()
+    }
+
+    /// Salt of the agents' places.
+    pub fn salt(&self) -> [u8; 8] {
+        self.salt
+    }
+
+    /// Time of the last step or action, seconds since the epoch.
+    pub fn stepped_s(&self) -> u64 {
+        self.stepped_s
     }
 
     /// Who created it.

@@ -21,7 +21,8 @@ impl Campaign {
                 outcome.pause(None, why, now_s);
             }
             CampaignState::Running => outcome.run(facts, now_s),
-            CampaignState::Paused => outcome.renew(now_s),
+            // Also before its start, because it is the group's newest rollout from then on.
+            CampaignState::Draft | CampaignState::Waiting | CampaignState::Paused => outcome.renew(now_s),
             CampaignState::Aborting => outcome.wait_for_return(facts, now_s),
             _ => {}
         }

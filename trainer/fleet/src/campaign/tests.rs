@@ -107,6 +107,11 @@ fn terms(version: u64) -> Terms {
     Terms { version, plan: Plan::default(), salt: *b"saltsalt", made_by: "ann".into(), rollout }
 }
 
+/// A campaign that was not submitted.
+pub(crate) fn draft() -> Campaign {
+    Campaign::draft(terms(2), START_S).unwrap()
+}
+
 fn published(outcome: &Outcome) -> &Rollout {
     match &outcome.effects[..] {
         [Effect::Publish(rollout)] => rollout,
@@ -219,6 +224,19 @@ fn an_approval_needs_another_person() {
     assert_eq!((approved.campaign.made_by(), approved.campaign.approved_by()), ("ann", Some("bob")));
     let refused = fleet.act(waiting.campaign, Action::Refuse, "bob").unwrap();
     assert!(refused.campaign.state() == CampaignState::Refused && refused.effects.is_empty());
+}
+
+#[test]
+fn the_rollout_is_renewed_while_a_campaign_waits_for_approval() {
+    let fleet = Fleet::new(20);
+    let draft =
+        Campaign::draft(Terms { plan: Plan { approval: true, ..Plan::default() }, ..terms(2) }, START_S).unwrap();
+    let waiting = fleet.act(draft, Action::Submit, "ann").unwrap().campaign;
+    let issued_s = waiting.rollout().issued_s;
+    let half_s = 15 * 24 * HOUR_S;
+    assert!(waiting.clone().step(&fleet.facts(), issued_s + half_s - 1).effects.is_empty());
+    let renewed = waiting.step(&fleet.facts(), issued_s + half_s);
+    assert_eq!((renewed.campaign.state(), published(&renewed).next), (CampaignState::Waiting, None));
 }
 
 #[test]

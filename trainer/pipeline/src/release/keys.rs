@@ -11,6 +11,8 @@ use lapwing_shared::release::root::root_signing_bytes;
 use lapwing_shared::release::signature::{
     KeyUse, SIGNATURE_BYTES, SIGNED_MANIFEST_BYTES, SignatureError, SignedManifest, TrustedKey, signing_bytes,
 };
+use lapwing_shared::rollout::message::{ROLLOUT_BYTES, Rollout, RolloutError};
+use lapwing_shared::rollout::signed::seal;
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -125,6 +127,15 @@ impl ReleaseKey {
     pub(crate) fn sign_root(&self, document: &[u8]) -> ([u8; 32], [u8; SIGNATURE_BYTES]) {
         let signature = self.signing.sign(&root_signing_bytes(document)).to_bytes();
         (self.signing.verifying_key().to_bytes(), signature)
+    }
+
+    /// Signs a rollout: the same bytes each time, so that publishing it again changes nothing.
+    ///
+    /// # Errors
+    /// [`RolloutError`] for an invalid rollout.
+    pub fn sign_rollout(&self, rollout: &Rollout) -> Result<Vec<u8>, RolloutError> {
+        let sign = |bytes: &[u8]| self.signing.sign(bytes).to_bytes();
+        Ok(seal(rollout, &self.name, sign, &mut [0; ROLLOUT_BYTES])?.to_vec())
     }
 
     /// Signs an encoded manifest.

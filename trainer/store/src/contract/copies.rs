@@ -7,14 +7,16 @@
 )]
 
 use super::TestStore;
+use super::campaigns::{act, add, draft, save, step};
 use super::segments::{START_S, messages, small, training};
 use crate::testing::{self, Folder, alert, own_samples, problems, received, status, update};
 use crate::{
     AgentFilter, AuditFilter, Classification, Compactor, Copied, CopyStep, Counter, EpisodeFilter, HeldRelease,
     HeldState, Label, Limits, Received, Release, StoreCopy, StoreError, StoreHandle, StoreUrl,
 };
+use lapwing_fleet::campaign::Action;
 use lapwing_shared::features::schema::schema_id;
-use lapwing_shared::messages::{AlertState, Message};
+use lapwing_shared::messages::{AlertState, Body, Health, Message, ReleaseHealth};
 use std::path::{Path, PathBuf};
 
 /// A store with rows in every table, and segments in `place`.
@@ -53,6 +55,8 @@ fn fill<T: TestStore>(test: &T, place: &Path) {
         who: None,
     };
     handle.hold_release(&held).unwrap();
+    let campaign = add(&handle, &act(&draft(2, 7).campaign, Action::Submit, 72));
+    save(&handle, &campaign, &step(&campaign.campaign, 73), 73);
     handle.forget_agent("gw-9", "ann", 71).unwrap();
 }
 
@@ -63,7 +67,8 @@ fn later_messages() -> Vec<Received> {
         let episode = agent.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         received(&format!("many-{agent}"), &alert(agent, 1, episode, AlertState::Opened, (agent, 2 * agent)))
     });
-    let all: [(&str, Message); 9] = [
+    let all: [(&str, Message); 10] = [
+        ("gw-4", running()),
         ("gw-1", own_samples(1, 200, &[(90_000, false), (90_001, true)])),
         ("gw-3", testing::samples(9, 300, &[(7, false)])),
         ("gw-3", testing::samples(u64::MAX, 5, &[(8, false)])),
@@ -75,6 +80,13 @@ fn later_messages() -> Vec<Received> {
         ("gw-9", own_samples(1, 1, &[(1, false)])),
     ];
     all.iter().map(|(agent, message)| received(agent, message)).chain(many).collect()
+}
+
+/// A report of a release and of degraded coverage.
+fn running() -> Message {
+    let release = ReleaseHealth { version: 3, rows: 9, serial: 7, ..ReleaseHealth::default() };
+    let body = Body::Health(Health { coverage_degraded: true, release, ..Health::default() });
+    Message { run: 3, number: 0, sent_s: 0, body }
 }
 
 /// What pages, commands, training and classification read.
@@ -117,6 +129,9 @@ fn contents(handle: &StoreHandle) -> Vec<String> {
             [Counter::ReleaseVersionFloor, Counter::AgentsForgotten].map(|one| handle.counter(one).unwrap())
         ),
         format!("{:?}", [Counter::SampleRowsStored, Counter::SegmentChanges].map(|one| handle.counter(one).unwrap())),
+        format!("{:?}", handle.campaigns(None, 9).unwrap()),
+        format!("{:?} {:?}", handle.transitions(1, 9).unwrap(), handle.gate_results(1, 99).unwrap()),
+        format!("{:?} {:?}", handle.newest_rollout("home").unwrap(), handle.release_health("home").unwrap()),
     ]
 }
 

@@ -5,6 +5,8 @@
 pub mod age;
 pub mod agents;
 pub mod audit;
+pub mod campaign_facts;
+pub mod campaigns;
 pub mod copies;
 pub mod episodes;
 pub mod floods;
@@ -15,6 +17,7 @@ pub mod renewals;
 pub mod jobs;
 pub mod messages;
 pub mod releases;
+pub mod rollouts;
 pub mod roots;
 pub mod segment_limits;
 pub mod segments;
@@ -127,8 +130,21 @@ macro_rules! contract_tests {
             releases::a_held_release_is_decided_once,
             releases::counters_add_up_and_are_replaced,
             releases::a_release_that_is_added_again_after_an_error_changes_nothing,
+            rollouts::a_rollout_without_campaign_follows_the_newest_one_of_its_group,
+            rollouts::an_open_campaign_alone_makes_the_rollouts_of_its_group,
             roots::a_root_document_follows_the_newest_one_and_none_is_lost,
             roots::a_root_document_of_other_root_keys_replaces_all_others,
+            campaigns::a_campaign_is_stored_with_its_rollouts_and_every_transition_is_recorded,
+            campaigns::a_change_of_an_older_revision_of_a_campaign_stores_nothing,
+            campaigns::a_group_has_one_open_campaign_and_a_later_one_supersedes_it_at_once,
+            campaigns::a_campaign_made_from_an_older_rollout_is_not_added,
+            campaigns::results_of_gates_get_a_row_when_the_verdict_changes_and_every_hour,
+            campaigns::a_damaged_campaign_is_an_error_that_names_it,
+            campaigns::the_oldest_rollouts_results_transitions_and_campaigns_are_deleted_beyond_their_limits,
+            campaign_facts::the_newest_step_of_each_agent_about_a_version_is_read,
+            campaign_facts::alert_episodes_are_counted_by_agent_and_hour_of_their_start,
+            campaign_facts::a_new_version_keeps_what_the_one_before_it_cost,
+            campaign_facts::the_highest_version_is_that_of_the_store_or_of_an_agent,
             audit::every_action_is_recorded_with_who_did_it,
             audit::an_action_that_fails_is_not_recorded_and_one_that_cannot_be_recorded_fails,
             audit::pages_continue_and_begin_at_a_time,

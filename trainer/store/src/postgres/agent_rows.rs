@@ -3,7 +3,10 @@
 use super::batch::{Activity, Changes};
 use super::insert::text;
 use super::session::{Queried, Session};
+use crate::campaign_changes::Transaction;
+use crate::fields::Fields;
 use crate::received::step_names;
+use crate::release_changes::{self, PUT_RELEASE, ReleaseState};
 use std::collections::HashMap;
 
 /// Locks agents, in the order of their ids; returns the ids by name.
@@ -41,6 +44,7 @@ pub(super) fn write(session: &mut Session, changes: &Changes<'_>, now_s: i64) ->
         ],
     )?;
     write_statuses(session, changes)?;
+    write_releases(session, changes, now_s)?;
     write_health(session, changes)?;
     write_updates(session, changes, now_s)
 }
@@ -72,6 +76,37 @@ fn write_statuses(session: &mut Session, changes: &Changes<'_>) -> Queried<()> {
                      $7::smallint[]) AS m (id, new_status, new_group, live, online, new_release, new_on_trial) \
                      WHERE agents.id = m.id";
     session.execute(statement, &[&agents, &payloads, &groups, &live, &online, &releases, &on_trial]).map(drop)
+}
+
+/// Stores which agents run another version than before, or have another coverage; before the reports are stored.
+fn write_releases(session: &mut Session, changes: &Changes<'_>, now_s: i64) -> Queried<()> {
+    let reported = changes.activity.iter().filter_map(|(agent, activity)| {
+        let (_, report) = activity.health.as_ref()?;
+        Some((*agent, ReleaseState::of(report)?))
+    });
+    let reported: Vec<(i64, ReleaseState)> = reported.collect();
+    if reported.is_empty() {
+        return Ok(());
+    }
+    let agents: Vec<i64> = reported.iter().map(|(agent, _)| *agent).collect();
+    let versions: Vec<i64> = reported.iter().map(|(_, state)| state.version.cast_signed()).collect();
+    let degraded: Vec<i16> = reported.iter().map(|(_, state)| state.is_degraded.into()).collect();
+    // Usually no agent.
+    let text = "SELECT m.agent, m.version, m.degraded, (SELECT health FROM agents WHERE id = m.agent), r.version, \
+                CASE WHEN r.degraded_since_s IS NULL THEN 0 ELSE 1 END \
+                FROM unnest($1::bigint[], $2::bigint[], $3::smallint[]) AS m (agent, version, degraded) \
+                LEFT JOIN release_health AS r ON r.agent = m.agent \
+                WHERE r.version IS DISTINCT FROM m.version OR (r.degraded_since_s IS NOT NULL) <> (m.degraded = 1)";
+    for row in session.query(text, &[&agents, &versions, &degraded])? {
+        let state = ReleaseState { version: row.unsigned(1)?, is_degraded: row.flag(2)? };
+        let before = match row.integer_or_null(4)? {
+            None => None,
+            Some(version) => Some(ReleaseState { version: version.cast_unsigned(), is_degraded: row.flag(5)? }),
+        };
+        let values = release_changes::values(row.integer(0)?, state, before, row.bytes_or_null(3)?, now_s);
+        Transaction::change(session, PUT_RELEASE, &values)?;
+    }
+    Ok(())
 }
 
 /// Sets the newest health message of agents; the previous one is kept, for rates.

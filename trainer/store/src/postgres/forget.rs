@@ -73,7 +73,7 @@ pub(super) fn remove(session: &mut Session, agents: &[i64]) -> Queried<Tally> {
     let text = "DELETE FROM episode_days WHERE (day, agent) IN \
                 (SELECT since_ns / 86400000000000, agent FROM episodes WHERE agent = ANY($1))";
     session.execute(text, &[&agents])?;
-    for table in ["progress", "alerts", "episodes", "updates"] {
+    for table in ["progress", "alerts", "episodes", "updates", "release_health"] {
         session.execute(&format!("DELETE FROM {table} WHERE agent = ANY($1)"), &[&agents])?;
     }
     let in_journal = session.execute("DELETE FROM samples WHERE agent = ANY($1)", &[&agents])?.cast_signed();

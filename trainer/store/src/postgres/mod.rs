@@ -15,6 +15,7 @@ mod agents;
 mod arrivals;
 mod audit;
 mod batch;
+mod campaigns;
 mod classes;
 mod connection;
 mod copying;

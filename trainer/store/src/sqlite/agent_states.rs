@@ -2,7 +2,9 @@
 
 use crate::fields::{decode_health, decode_status};
 use crate::received::{HealthReport, StatusReport};
-use rusqlite::{Connection, Row};
+use crate::release_changes::{self, PUT_RELEASE, RELEASE_STATES, ReleaseState};
+use rusqlite::{Connection, Row, params_from_iter};
+use std::collections::HashMap;
 
 /// Sets whether an agent is connected. `replaces`: also its status; an agent without a status gets it in any case.
 ///
@@ -32,6 +34,27 @@ pub(super) fn write_health(
 ) -> rusqlite::Result<()> {
     let text = "UPDATE agents SET health_before = health, health = ?2, degraded = ?3 WHERE id = ?1";
     connection.prepare_cached(text)?.execute((agent, payload, report.degraded)).map(drop)
+}
+
+/// States of all agents that report their releases.
+pub(super) fn release_states(connection: &Connection) -> rusqlite::Result<HashMap<i64, ReleaseState>> {
+    let read = |row: &Row<'_>| {
+        Ok((row.get(0)?, ReleaseState { version: row.get::<_, i64>(1)?.cast_unsigned(), is_degraded: row.get(2)? }))
+    };
+    connection.prepare(RELEASE_STATES)?.query_map([], read)?.collect()
+}
+
+/// Stores a changed state, before the report is stored.
+pub(super) fn write_release(
+    connection: &Connection,
+    agent: i64,
+    (state, known): (ReleaseState, Option<ReleaseState>),
+    now_s: i64,
+) -> rusqlite::Result<()> {
+    let text = "SELECT health FROM agents WHERE id = ?1";
+    let replaced = connection.prepare_cached(text)?.query_row([agent], |row| row.get(0))?;
+    let values = release_changes::values(agent, state, known, replaced, now_s);
+    connection.prepare_cached(PUT_RELEASE)?.execute(params_from_iter(values)).map(drop)
 }
 
 /// An agent's number, stored status and stored health report.

@@ -3,6 +3,7 @@
 use super::progress::RunProgress;
 use crate::committed::Committed;
 use crate::received::{Content, HealthReport, Received, StatusReport};
+use crate::release_changes::ReleaseState;
 use lapwing_shared::messages::AgentName;
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,6 +26,8 @@ pub(super) struct PendingBatch {
     pub(super) forgotten_runs: Vec<(i64, u64)>,
     pub(super) totals: Totals,
     pub(super) usage: HashMap<i64, Totals>,
+    /// Changed versions and coverage.
+    pub(super) releases: Vec<(i64, ReleaseState)>,
     pub(super) evicted: Vec<(AgentName, i64)>,
     /// Agents to remove for new ones, as far as needed.
     pub(super) evictable: Option<Vec<(AgentName, i64)>>,

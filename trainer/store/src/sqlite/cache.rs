@@ -3,8 +3,9 @@
 //! It changes only after a successful commit, so a failed commit leaves it consistent with the file.
 
 use super::batch::{PendingBatch, Totals};
-use super::counters;
+use super::{agent_states, counters};
 use crate::counter::Counter;
+use crate::release_changes::ReleaseState;
 use crate::stored_numbers::StoredNumbers;
 use lapwing_shared::messages::AgentName;
 use rusqlite::Connection;
@@ -24,6 +25,8 @@ pub(super) struct WriterCache {
     pub(super) totals: Totals,
     /// Sizes by agent.
     pub(super) usage: HashMap<i64, Totals>,
+    /// Versions and coverage of the agents that report them.
+    pub(super) releases: HashMap<i64, ReleaseState>,
     /// Value of [`forgotten`] when it was loaded.
     pub(super) forgotten: u64,
     /// Value of [`Counter::SegmentChanges`] when the sizes were loaded.
@@ -61,6 +64,7 @@ impl WriterCache {
         let mut schemas = connection.prepare("SELECT id, sha256 FROM schemas")?;
         let pairs = schemas.query_map([], |row| Ok((row.get::<_, [u8; 32]>(1)?, row.get(0)?)))?;
         cache.schemas = pairs.collect::<rusqlite::Result<_>>()?;
+        cache.releases = agent_states::release_states(connection)?;
         cache.load_usage(connection)?;
         cache.forgotten = forgotten(connection)?;
         Ok(cache)
@@ -124,9 +128,11 @@ impl WriterCache {
         for (name, agent) in &batch.evicted {
             self.agents.remove(name);
             self.usage.remove(agent);
+            self.releases.remove(agent);
         }
         self.agents.extend(batch.agents);
         self.usage.extend(batch.usage);
+        self.releases.extend(batch.releases);
         self.schemas.extend(batch.schemas);
         self.totals = batch.totals;
     }

@@ -34,7 +34,7 @@ pub(super) fn forget_but_samples(connection: &Connection, agent: i64) -> rusqlit
     let text = "DELETE FROM episode_days WHERE agent = ?1 AND day IN \
                 (SELECT since_ns / 86400000000000 FROM episodes WHERE agent = ?1)";
     connection.prepare_cached(text)?.execute([agent])?;
-    for table in ["progress", "alerts", "episodes", "segment_agents", "updates"] {
+    for table in ["progress", "alerts", "episodes", "segment_agents", "updates", "release_health"] {
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE agent = ?1"))?.execute([agent])?;
     }
     connection.prepare_cached("DELETE FROM agents WHERE id = ?1")?.execute([agent]).map(drop)

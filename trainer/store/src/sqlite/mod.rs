@@ -10,6 +10,7 @@ mod agents;
 mod audit;
 mod backup;
 mod batch;
+mod campaigns;
 mod cache;
 mod check;
 mod classes;

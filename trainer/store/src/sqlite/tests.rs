@@ -82,7 +82,7 @@ fn a_store_of_version_1_is_migrated_with_its_alerts_unclassified() {
 }
 
 #[test]
-fn a_missing_store_is_told_from_one_that_cannot_be_created() {
+fn a_missing_store_differs_from_one_that_cannot_be_created() {
     let folder = Folder::new();
     let path = folder.path().join("nowhere").join("store.sqlite");
     let error = Store::open(&path, Limits::default()).err().unwrap();

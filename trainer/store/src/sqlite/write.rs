@@ -15,6 +15,7 @@ use crate::counter::Counter;
 use crate::error::StoreError;
 use crate::expiry::Expiry;
 use crate::received::{Content, Received};
+use crate::release_changes::ReleaseState;
 use crate::stored_numbers::StoredNumbers;
 use crate::traits::Ingest;
 use lapwing_common::private_file;
@@ -302,7 +303,7 @@ impl<'a> BatchWriter<'a> {
         Ok(false)
     }
 
-    fn write_agents(&self) -> rusqlite::Result<()> {
+    fn write_agents(&mut self) -> rusqlite::Result<()> {
         let text = "UPDATE agents SET run = max(run, ?2), last_seen_s = ?3, sample_rows = sample_rows + ?4, \
                     alerts = alerts + ?5, open_episodes = open_episodes + ?6, silent = 0 WHERE id = ?1";
         let mut statement = self.transaction.prepare_cached(text)?;
@@ -316,6 +317,13 @@ impl<'a> BatchWriter<'a> {
                 agent_states::write_status(&self.transaction, *agent, written, is_live && !is_gone, is_live)?;
             }
             if let Some((payload, report)) = health {
+                let known = self.cache.releases.get(agent).copied();
+                if let Some(state) = ReleaseState::of(report)
+                    && known != Some(state)
+                {
+                    agent_states::write_release(&self.transaction, *agent, (state, known), self.now_s)?;
+                    self.pending.releases.push((*agent, state));
+                }
                 agent_states::write_health(&self.transaction, *agent, payload, *report)?;
             }
             groups::count_rows(&self.transaction, *agent, *sample_rows)?;

@@ -6,6 +6,7 @@ use crate::Shared;
 use crate::api::{RequestError, fleet, query};
 use crate::drift::{DriftColumn, DriftView};
 use crate::params::AgentQuery;
+use crate::views::campaigns::CampaignView;
 use crate::views::groups::GroupView;
 use crate::views::releases::{ReleaseView, WaitingView};
 use askama::Template;
@@ -26,6 +27,7 @@ struct ReleasesPage {
     layout: Layout,
     releases: Vec<ReleaseView>,
     waiting: Vec<WaitingView>,
+    campaigns: Vec<CampaignView>,
     min_rows: String,
     make_release: &'static str,
     drift: Option<DriftView>,
@@ -43,6 +45,7 @@ pub(crate) async fn releases(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
             layout: Layout::new("Releases", "/releases", parameters.refresh(), uri.query().unwrap_or_default()),
             releases: list.releases,
             waiting: list.waiting,
+            campaigns: list.campaigns,
             min_rows: count(shared.min_rows),
             make_release: MAKE_RELEASE,
             drift: list.drift,
@@ -88,6 +91,23 @@ impl ReleaseView {
             text += &format!(", {} refused or rolled back", count(self.failed_at));
         }
         text
+    }
+}
+
+impl CampaignView {
+    pub(super) fn state_text(&self) -> String {
+        match (self.wave, &self.wave_state) {
+            (Some(wave), Some(state)) => format!("{}, wave {wave} {state}", self.state),
+            _ => self.state.clone(),
+        }
+    }
+
+    pub(super) fn reason_text(&self) -> &str {
+        self.reason.as_deref().unwrap_or("–")
+    }
+
+    pub(super) fn changed(&self) -> String {
+        format!("{} UTC", when(self.changed_s.unwrap_or(self.made_s)))
     }
 }
 

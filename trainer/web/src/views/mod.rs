@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod brokers;
+pub(crate) mod campaigns;
 pub(crate) mod groups;
 pub(crate) mod identities;
 pub(crate) mod process;

@@ -52,6 +52,11 @@ impl Gate {
             Self::Coverage => "coverage",
         }
     }
+
+    /// The gate with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|gate| gate.as_str() == name)
+    }
 }
 
 /// What a gate decides.

@@ -55,6 +55,7 @@ function render(report) {
 		row(_('Share of flows metered'), '%.1f %%'.format(report.sampled_permille / 10)),
 		row(_('Flow table'), '%d / %d'.format(report.flows.held, report.flows.capacity)),
 		row(_('Release'), release(report)),
+		row(_('Updates'), report.updates || '-'),
 		row(_('Broker'), report.connection)
 	]) ];
 	const alerts = report.last_alerts || [];
@@ -103,6 +104,19 @@ return view.extend({
 		option = settings.option(form.DynamicList, 'key', _('Signing keys'),
 			_('Files with public keys that may sign releases.'));
 		option.datatype = 'file';
+		option = settings.option(form.DynamicList, 'rollout_key', _('Rollout keys'),
+			_('Files with public keys that may sign rollouts, for agents without a root document.'));
+		option.datatype = 'file';
+		option = settings.option(form.ListValue, 'update_channel', _('New releases'));
+		option.value('early', _('Among the first'));
+		option.value('normal', _('With the site'));
+		option.value('late', _('Among the last'));
+		option.default = 'normal';
+		option = settings.option(form.Flag, 'update_hold', _('Hold updates'),
+			_('Install nothing new. A withdrawn release is replaced nevertheless.'));
+		option = settings.option(form.Value, 'update_pin', _('Pinned version'),
+			_('The only version that this agent installs. Empty: as the trainer determines.'));
+		option.datatype = 'min(1)';
 		option = settings.option(form.Value, 'alerts_per_day', _('False alerts per day that you accept'));
 		option.datatype = 'and(ufloat,range(0.001,1000))';
 		option.default = '1';

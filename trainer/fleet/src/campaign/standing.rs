@@ -1,0 +1,113 @@
+//! A group without an open campaign → its rollout.
+
+use super::state::VALID_S;
+use super::telemetry::telemetry_budget;
+use lapwing_shared::release::manifest::Name;
+use lapwing_shared::rollout::message::Rollout;
+
+/// Feature rows per day that the agents of a group send in all.
+pub const ROWS_PER_DAY: u64 = 2_000_000;
+/// Serials that a rollout may skip. Agents report the serial that they have, and one that lies must not use up all numbers.
+const SERIALS: u64 = 1 << 32;
+
+/// What the next rollout of a group depends on, besides the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Number of the group's agents.
+    pub agents: u64,
+    /// Highest serial that one of them reports. It is above that of the store if an older store was restored.
+    pub reported: u64,
+    /// Time, seconds since the epoch.
+    pub now_s: u64,
+}
+
+impl Standing {
+    /// The first rollout of a group: every agent runs `base`.
+    pub fn first(&self, group: Name, base: u64, spread_s: u32) -> Rollout {
+        Rollout {
+            group,
+            serial: self.serial_after(0),
+            base,
+            next: None,
+            withdrawn: Default::default(),
+            withdrawn_below: 0,
+            spread_s,
+            budget: telemetry_budget(ROWS_PER_DAY, self.agents),
+            issued_s: self.now_s,
+            expires_s: self.now_s.saturating_add(VALID_S),
+        }
+    }
+
+    /// The rollout that replaces `newest`: halfway to its expiry, or if agents have a newer one, which the store does not know.
+    /// It differs in serial, times and telemetry only.
+    pub fn renewed(&self, newest: &Rollout) -> Option<Rollout> {
+        let is_old = self.now_s.saturating_sub(newest.issued_s) >= VALID_S / 2;
+        if !is_old && !self.has_newer(newest) {
+            return None;
+        }
+        let rollout = self.first(newest.group.clone(), newest.base, newest.spread_s);
+        let (withdrawn, withdrawn_below) = (newest.withdrawn.clone(), newest.withdrawn_below);
+        Some(Rollout { serial: self.serial_after(newest.serial), withdrawn, withdrawn_below, ..rollout })
+    }
+
+    /// Whether agents have a rollout with a higher serial, so that they reject this one and those after it.
+    pub fn has_newer(&self, newest: &Rollout) -> bool {
+        self.credible(newest.serial) > newest.serial
+    }
+
+    fn credible(&self, serial: u64) -> u64 {
+        if self.reported <= serial.saturating_add(SERIALS) { self.reported } else { 0 }
+    }
+
+    fn serial_after(&self, serial: u64) -> u64 {
+        serial.max(self.credible(serial)).saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapwing_shared::rollout::message::Next;
+
+    const DAY_S: u64 = 86_400;
+
+    fn standing(now_s: u64, reported: u64) -> Standing {
+        Standing { agents: 100, reported, now_s }
+    }
+
+    fn first() -> Rollout {
+        standing(1_000, 0).first("home".try_into().unwrap(), 3, 60)
+    }
+
+    #[test]
+    fn the_first_rollout_names_the_release_that_the_group_runs() {
+        let rollout = first();
+        rollout.validate().unwrap();
+        assert_eq!((rollout.serial, rollout.base, rollout.next, rollout.spread_s), (1, 3, None, 60));
+        assert_eq!((rollout.budget.rows_per_day, rollout.expires_s), (20_000, 1_000 + 30 * DAY_S));
+        assert_eq!(standing(0, 41).first("home".try_into().unwrap(), 3, 60).serial, 42, "after a store was lost");
+    }
+
+    #[test]
+    fn a_rollout_is_renewed_halfway_to_its_expiry() {
+        let mut newest = first();
+        newest.next = Some(Next { version: 4, salt: [0; 8], reach: [0; 3] });
+        newest.withdraw(2);
+        assert_eq!(standing(1_000 + 15 * DAY_S - 1, 1).renewed(&newest), None);
+        let now_s = 1_000 + 15 * DAY_S;
+        let renewed = standing(now_s, 1).renewed(&newest).unwrap();
+        assert_eq!(
+            renewed,
+            Rollout { serial: 2, next: None, issued_s: now_s, expires_s: now_s + 30 * DAY_S, ..newest }
+        );
+    }
+
+    #[test]
+    fn a_rollout_of_a_restored_store_follows_those_that_agents_have() {
+        let newest = first();
+        let serial = |reported| standing(2_000, reported).renewed(&newest).map(|rollout| rollout.serial);
+        assert_eq!((serial(0), serial(1), serial(9)), (None, None, Some(10)));
+        assert_eq!(serial(u64::MAX), None, "an agent that lies");
+        assert!(standing(0, 2).has_newer(&newest) && !standing(0, u64::MAX).has_newer(&newest));
+    }
+}
