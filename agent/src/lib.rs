@@ -105,7 +105,7 @@ fn execute(command: cli::Command) -> anyhow::Result<ExitCode> {
         cli::Command::Top { agent } => status::ask::top(&agent.socket()?)?,
         cli::Command::TestAlert { agent } => print!("{}", status::ask::test_alert(&agent.socket()?)?),
         cli::Command::Update { agent, change } => {
-            print!("{}", status::ask::update(&agent.socket()?, change.words())?);
+            print!("{}", status::ask::update(&agent.socket()?, change.request())?);
         }
         cli::Command::Validate { config } => print!("{}", commands::validate::validate(&config)?),
         cli::Command::ResponseHelper => commands::response_helper::run()?,

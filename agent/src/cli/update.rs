@@ -32,8 +32,8 @@ pub(crate) enum ChannelChoice {
 }
 
 impl UpdateChange {
-    /// The words of the request.
-    pub(crate) fn words(self) -> &'static str {
+    /// The request to the running agent, which reads it with [`crate::update::settings::Change::parse`].
+    pub(crate) fn request(self) -> &'static str {
         match self {
             Self::Hold => "hold",
             Self::Release => "release",
@@ -53,12 +53,13 @@ mod tests {
 
     #[test]
     fn the_agent_understands_every_change_of_its_settings() {
-        for words in ["hold", "release", "status", "channel early", "channel normal", "channel late", "channel default"]
+        for request in
+            ["hold", "release", "status", "channel early", "channel normal", "channel late", "channel default"]
         {
-            let cli = Cli::parse_from(["lapwing-agent", "update"].into_iter().chain(words.split(' ')));
+            let cli = Cli::parse_from(["lapwing-agent", "update"].into_iter().chain(request.split(' ')));
             let Command::Update { change, .. } = cli.command else { panic!("update expected") };
-            assert_eq!(change.words(), words);
-            assert!(crate::update::settings::Change::parse(words).is_some());
+            assert_eq!(change.request(), request);
+            assert!(crate::update::settings::Change::parse(request).is_some());
         }
     }
 }

@@ -68,8 +68,8 @@ pub(crate) fn test_alert(socket: &Path) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When no agent answers, or it cannot change them.
-pub(crate) fn update(socket: &Path, words: &str) -> anyhow::Result<String> {
-    ask_checked(socket, &format!("update {words}"))
+pub(crate) fn update(socket: &Path, request: &str) -> anyhow::Result<String> {
+    ask_checked(socket, &format!("update {request}"))
 }
 
 fn ask_checked(socket: &Path, request: &str) -> anyhow::Result<String> {

@@ -25,14 +25,14 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Reads the words of a request.
-    pub(crate) fn parse(words: &str) -> Option<Self> {
-        match words {
+    /// Reads a request as `lapwing-agent update` sends it; `None` for any other text.
+    pub(crate) fn parse(request: &str) -> Option<Self> {
+        match request {
             "hold" => Some(Self::Hold),
             "release" => Some(Self::Release),
             "status" => Some(Self::Show),
             "channel default" => Some(Self::Channel(None)),
-            _ => channel(words.strip_prefix("channel ")?).map(|channel| Self::Channel(Some(channel))),
+            _ => channel(request.strip_prefix("channel ")?).map(|channel| Self::Channel(Some(channel))),
         }
     }
 }
@@ -117,8 +117,8 @@ mod tests {
         assert_eq!(Change::parse("hold"), Some(Change::Hold));
         assert_eq!(Change::parse("channel late"), Some(Change::Channel(Some(Channel::Late))));
         assert_eq!(Change::parse("channel default"), Some(Change::Channel(None)));
-        for words in ["", "channel", "channel Late", "hold now", "pin 3"] {
-            assert_eq!(Change::parse(words), None, "{words}");
+        for request in ["", "channel", "channel Late", "hold now", "pin 3"] {
+            assert_eq!(Change::parse(request), None, "{request}");
         }
     }
 

@@ -65,7 +65,7 @@ pub struct AgentFacts {
     pub anomalous: u32,
     /// Stability index of its scores against the release's calibration, if it has enough rows.
     pub drift_index: Option<f32>,
-    /// CPU time per packet relative to its own the day before, if known.
+    /// CPU time per packet relative to its own on the release before, if known.
     pub cost_ratio: Option<f32>,
     /// Its coverage became degraded within the campaign.
     pub is_newly_degraded: bool,
@@ -149,7 +149,7 @@ pub struct Observations {
     pub drift: Shares,
     /// Agents whose coverage became degraded.
     pub coverage: Shares,
-    /// Median of the agents' CPU time per packet, relative to their own the day before.
+    /// Median of the agents' CPU time per packet, relative to their own on the release before.
     pub median_cost: f64,
     /// Agents of that median.
     pub costs: u32,

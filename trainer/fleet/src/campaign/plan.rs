@@ -84,7 +84,7 @@ pub struct Limits {
     pub drift_index: f64,
     /// Share of drifted agents, beyond that of the control, from which the gate fails, percent.
     pub drift_fail_percent: f64,
-    /// Median ratio of CPU time per packet to the agent's own the day before, above which the gate fails.
+    /// Median ratio of CPU time per packet to the agent's own on the release before, above which the gate fails.
     pub cost_fail_ratio: f64,
     /// Ratio up to which it passes.
     pub cost_pass_ratio: f64,

@@ -67,7 +67,11 @@ impl Outcome {
             if let Some(wave) = self.campaign.wave.as_mut().filter(|wave| wave.soaking_s.is_none()) {
                 wave.soaking_s = Some(now_s);
             }
-            self.note(now_s, None, format!("{} of {} agents have confirmed", seen.tally.confirmed, seen.tally.needed));
+            self.note(
+                now_s,
+                None,
+                format!("{} agents have confirmed, {} were needed", seen.tally.confirmed, seen.tally.needed),
+            );
         }
         let soaking_s = self.campaign.wave.and_then(|wave| wave.soaking_s);
         let soak_s = u64::from(wave.size.plan.soak_hours) * 3_600;

@@ -1,4 +1,4 @@
-//! CPU time per packet of each agent, relative to its own the day before.
+//! CPU time per packet of each agent, relative to its own on the release before.
 
 use super::{Finding, Gate, Verdict};
 use crate::campaign::facts::Observations;
@@ -11,7 +11,7 @@ pub(super) fn cost(seen: &Observations, limits: &Limits, size: u32) -> Finding {
     let needed = AGENTS.min(size).max(1);
     let median = seen.median_cost;
     let verdict = if seen.costs < needed {
-        Verdict::Undecided(format!("{} of {needed} agents with a day before to compare with", seen.costs))
+        Verdict::Undecided(format!("{} of {needed} agents with enough packets on both releases", seen.costs))
     } else if median > limits.cost_fail_ratio {
         Verdict::Fail
     } else if median <= limits.cost_pass_ratio {
@@ -28,7 +28,7 @@ pub(super) fn cost(seen: &Observations, limits: &Limits, size: u32) -> Finding {
         control_denominator: 0.0,
         threshold: limits.cost_fail_ratio,
         text: format!(
-            "median CPU time per packet is {median:.2} times that of the day before, of {} agents; more than {} is too much",
+            "median CPU time per packet is {median:.2} times that on the release before, of {} agents; more than {} is too much",
             seen.costs, limits.cost_fail_ratio
         ),
     }
