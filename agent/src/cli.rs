@@ -1,149 +1,85 @@
 //! The agent's command line.
 
-mod update;
+mod arguments;
+mod help;
+mod options;
 
-use crate::config::{Config, Delivery, EngineChoice, Span};
-use anyhow::bail;
-use clap::{Args, Parser, Subcommand};
+use crate::config::Config;
+use crate::update::settings::Change;
+pub(crate) use arguments::UsageError;
+use arguments::{Arguments, Item};
+use help::{COMMANDS, OVERVIEW, Page, find};
+pub use options::Options;
+use std::ffi::OsString;
 use std::path::PathBuf;
-pub(crate) use update::UpdateChange;
 
-/// Captures packets, meters flows, scores them with a small quantized autoencoder, and reports anomalies.
-#[derive(Debug, Parser)]
-#[command(name = "lapwing-agent", version, arg_required_else_help = true)]
-pub(crate) struct Cli {
-    /// The subcommand.
-    #[command(subcommand)]
-    pub(crate) command: Command,
+/// What a command line asks for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Command(Command),
+    /// To print this on standard output.
+    Text(Vec<&'static str>),
 }
 
-/// Subcommands.
-#[derive(Debug, Subcommand)]
+/// Commands. Their descriptions are in `help`.
+#[derive(Debug)]
 pub(crate) enum Command {
-    /// Read capture files to their end, then print a summary.
-    ///
-    /// Reads pcap and pcapng, plain or compressed with gzip; `-` is standard input. Several files are one stream.
-    #[command(after_help = "Examples:
-  lapwing-agent replay demo.pcap --features -
-  lapwing-agent replay monday.pcap.gz --release site.lwr --alerts alerts.jsonl
-  tcpdump -w - | lapwing-agent replay - --records records.csv")]
     Replay {
-        /// Capture files.
-        #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Common options.
-        #[command(flatten)]
         options: Options,
     },
-    /// Capture packets until SIGINT or SIGTERM, and report over MQTT.
-    ///
-    /// Captures from the configured interfaces, from the LAN interface if none is configured, or from a capture file or
-    /// pipe. Live capture needs root or CAP_NET_RAW at the start and drops it afterwards. On SIGINT and SIGTERM the agent
-    /// ends all flows, writes results, and delivers messages if the broker is reachable.
-    #[command(after_help = "Examples:
-  lapwing-agent run
-  lapwing-agent run --interface br-lan --release site.lwr --mqtt mqtt://server
-  tcpdump -i br-lan -U -w - | lapwing-agent run --input - --config /etc/lapwing/agent.toml")]
     Run {
-        /// Capture file or pipe to read instead of interfaces; `-` is standard input.
-        #[arg(long, value_name = "FILE")]
         input: Option<PathBuf>,
-        /// Common options.
-        #[command(flatten)]
         options: Options,
     },
-    /// Show the status of the running agent.
     Status {
-        /// Which agent.
-        #[command(flatten)]
         agent: AgentSocket,
-        /// Print JSON.
-        #[arg(long)]
         json: bool,
     },
-    /// Show the status, refreshed every second.
     Top {
-        /// Which agent.
-        #[command(flatten)]
         agent: AgentSocket,
     },
-    /// Make the running agent send an alert marked as a test, to check delivery to the broker.
     TestAlert {
-        /// Which agent.
-        #[command(flatten)]
         agent: AgentSocket,
     },
-    /// Hold or release updates of the running agent, or change its channel.
-    ///
-    /// Settings outlast a restart of the agent if update.state-dir or update.version-dir is set.
-    #[command(after_help = "Examples:
-  lapwing-agent update hold
-  lapwing-agent update channel late")]
+    /// The request is one that [`Change::parse`] reads.
     Update {
-        /// Which agent.
-        #[command(flatten)]
         agent: AgentSocket,
-        /// What to do.
-        #[command(subcommand)]
-        change: UpdateChange,
+        request: String,
     },
-    /// Check a configuration file and the files that it names.
     Validate {
-        /// Configuration file, TOML.
-        #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Get a certificate from the trainer, and with it brokers, group and keys; or renew the certificate.
-    ///
-    /// The token comes from `lapwing-trainer enroll`. Without one, an enrolment that has begun goes on, or an enrolled agent
-    /// renews its certificate with its key. Run it as root. A running agent uses the result within seconds; after its first
-    /// enrolment it starts again. Exit code 3: the agent waits for an operator.
     #[cfg(feature = "tls")]
-    #[command(after_help = "Examples:
-  lapwing-agent enroll lapwing1.paWl…
-  lapwing-agent enroll --config /etc/lapwing/agent.toml")]
     Enroll(EnrollArgs),
-    /// Run nft for the agent that starts this program; settings and addresses come on standard input.
-    #[command(hide = true)]
     ResponseHelper,
-    /// Show a release file's manifest, and check its digests and golden vectors on this processor.
     Inspect {
-        /// Release file.
         release: PathBuf,
-        /// Public key file to check the signature with; repeatable, at most 4.
-        #[arg(long = "key", value_name = "FILE")]
         keys: Vec<PathBuf>,
     },
 }
 
 /// `enroll`.
 #[cfg(feature = "tls")]
-#[derive(Debug, Args)]
+#[derive(Debug, Default)]
 pub(crate) struct EnrollArgs {
-    /// Token; `-` reads it from standard input [default: mqtt.token in the configuration file, if the agent is not enrolled].
+    /// Token; `-` reads it from standard input.
     pub(crate) token: Option<String>,
-    /// Configuration file [default: that of the package, if there is one].
-    #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Folder for the identity [default: update.version-dir, otherwise update.state-dir].
-    #[arg(long, value_name = "DIR")]
+    /// Folder for the identity.
     pub(crate) identity_dir: Option<PathBuf>,
-    /// Name of this agent [default: mqtt.agent, or the token's name, or the host name and 8 digits].
-    #[arg(long, value_name = "NAME")]
+    /// Name of this agent.
     pub(crate) name: Option<String>,
-    /// Repeat the request until the trainer can be reached and has accepted the agent.
-    #[arg(long)]
+    /// Repeats the request until the trainer has accepted the agent.
     pub(crate) wait: bool,
 }
 
 /// Selects the running agent.
-#[derive(Debug, Args)]
+#[derive(Debug, Default)]
 pub(crate) struct AgentSocket {
     /// The agent's configuration file, which has the socket's path.
-    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The agent's socket [default: /run/lapwing/agent.sock].
-    #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 }
 
@@ -161,193 +97,266 @@ impl AgentSocket {
     }
 }
 
-/// Options of `replay` and `run`; each overrides its key in the configuration file.
-#[derive(Debug, Default, Args)]
-pub struct Options {
-    /// Configuration file, TOML; unknown keys are rejected.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// A flow ends after this time without a packet [default: 60s].
-    #[arg(long, value_name = "SPAN")]
-    pub idle_timeout: Option<Span>,
-    /// Longest time that one flow record covers, at most 1h [default: 10s].
-    #[arg(long, value_name = "SPAN")]
-    pub active_timeout: Option<Span>,
-    /// Maximum number of flows in the flow table [default: 16384].
-    #[arg(long, value_name = "COUNT")]
-    pub max_flows: Option<usize>,
-    /// Maximum number of hosts in the host table [default: 2048].
-    #[arg(long, value_name = "COUNT")]
-    pub max_hosts: Option<usize>,
-    /// Prefix of the site, e.g. 192.168.1.0/24; repeatable [default: private addresses].
-    #[arg(long = "local-network", value_name = "PREFIX")]
-    pub local_networks: Vec<String>,
-    /// Inference engine [default: tract if built in, otherwise int8].
-    #[arg(long, value_enum)]
-    pub engine: Option<EngineChoice>,
-    /// Release file to score with.
-    #[arg(long, value_name = "PATH")]
-    pub release: Option<PathBuf>,
-    /// Public key file to check the release's signature with; repeatable, at most 4.
-    #[arg(long = "key", value_name = "FILE")]
-    pub keys: Vec<PathBuf>,
-    /// INSECURE: let `run` use a release file without checking its signature if no --key is given.
-    #[arg(long)]
-    pub insecure_unsigned_release: bool,
-    /// False-alert budget: false alerts per day that you accept at this site, 0.001 to 1000 [default: 1].
-    #[arg(long, value_name = "NUMBER")]
-    pub alerts_per_day: Option<f32>,
-    /// Write flow records to this file, CSV; `-` is standard output.
-    #[arg(long, value_name = "PATH")]
-    pub records: Option<PathBuf>,
-    /// Write feature vectors to this file, CSV with header; `-` is standard output.
-    #[arg(long, value_name = "PATH")]
-    pub features: Option<PathBuf>,
-    /// Write alerts to this file, JSON lines; `-` is standard output.
-    #[arg(long, value_name = "PATH")]
-    pub alerts: Option<PathBuf>,
-    /// Write the summary to this file, JSON.
-    #[arg(long, value_name = "PATH")]
-    pub summary_json: Option<PathBuf>,
-    /// Broker to report to, e.g. mqtt://host:1883 or mqtts://user:password@host; repeatable, at most 4 [default: none].
-    #[arg(long, value_name = "URL")]
-    pub mqtt: Vec<String>,
-    /// Name of this agent at the broker [default: the host name and 8 digits that identify the device].
-    #[arg(long, value_name = "NAME")]
-    pub agent: Option<String>,
-    /// Group whose releases the agent installs [default: default].
-    #[arg(long, value_name = "NAME")]
-    pub group: Option<String>,
-    /// PEM file with the only certificates to trust for mqtts:// [default: the system's certificates].
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
-    /// Who confirms messages, which the agent then deletes from its outbox [default: end-to-end].
-    #[arg(long, value_enum)]
-    pub delivery: Option<Delivery>,
-    /// Directory of the two release slots and the outbox's journal [default: none, both are in memory].
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
-    /// Feature rows sent per sampling interval, 0 to 256; 0 disables samples [default: 128].
-    #[arg(long, value_name = "COUNT")]
-    pub sample_rows: Option<usize>,
-    /// Sampling interval [default: 300s].
-    #[arg(long, value_name = "SPAN")]
-    pub sample_interval: Option<Span>,
-    /// Interface to capture from; repeatable, at most 8. Only for `run`.
-    #[arg(long = "interface", value_name = "NAME")]
-    pub interfaces: Vec<String>,
-    /// Stop after this number of packets [default: unlimited].
-    #[arg(long, value_name = "COUNT")]
-    pub packets: Option<u64>,
-    /// Socket for `status`, `top` and `test-alert`; "" disables it. Only for `run` [default: /run/lapwing/agent.sock].
-    #[arg(long, value_name = "PATH")]
-    pub status_socket: Option<String>,
-    /// Replay at the capture's own pace [default: as fast as possible].
-    #[arg(long)]
-    pub realtime: bool,
-}
-
-impl Options {
-    /// The configuration file, or the defaults, overridden by the command line.
-    ///
-    /// # Errors
-    /// When the file or a value is invalid.
-    pub(crate) fn configuration(&self) -> Result<Config, crate::config::ConfigError> {
-        let mut config = match &self.config {
-            Some(path) => Config::load(path)?,
-            None => Config::default(),
+/// Reads a command line; the first argument is the program's name.
+///
+/// # Errors
+/// When it is not one of those in the help texts.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
+    let mut arguments = Arguments::new(arguments, &OVERVIEW);
+    let word = match arguments.next()? {
+        Item::Help => return Ok(text(&OVERVIEW)),
+        Item::Version => return Ok(Request::Text(vec![concat!("lapwing-agent ", env!("CARGO_PKG_VERSION"), "\n")])),
+        Item::Option(_) | Item::End => return Err(arguments.error("no command")),
+        Item::Word(word) => word,
+    };
+    if word == "help" {
+        return match arguments.next()? {
+            Item::Word(word) => Ok(text(page(&arguments, &word)?)),
+            _ => Ok(text(&OVERVIEW)),
         };
-        self.override_metering(&mut config);
-        self.override_files(&mut config);
-        set(&mut config.status.socket, &self.status_socket.as_ref().map(PathBuf::from));
-        if !self.interfaces.is_empty() {
-            config.capture.interfaces.clone_from(&self.interfaces);
-        }
-        if !self.mqtt.is_empty() {
-            (config.mqtt.url, config.mqtt.urls) = (None, self.mqtt.clone());
-        }
-        set(&mut config.mqtt.agent, &self.agent);
-        set(&mut config.mqtt.group, &self.group);
-        set(&mut config.mqtt.ca_file, &self.ca_file.clone().map(Some));
-        set(&mut config.mqtt.delivery, &self.delivery);
-        set(&mut config.samples.rows, &self.sample_rows);
-        set(&mut config.samples.interval, &self.sample_interval);
-        config.check()?;
-        config.use_identity();
-        // The agent must start without its release to enrol: the enrolment brings the keys.
-        if config.enrolment_token().is_some()
-            && !config.has_keys()
-            && !self.insecure_unsigned_release
-            && let Some(release) = config.detector.release.take()
-        {
-            tracing::warn!(release = %release.display(), "not used before the enrolment, which brings the keys");
-        }
-        Ok(config)
     }
+    let page = page(&arguments, &word)?;
+    arguments.command(page);
+    command(&mut arguments, page)
+}
 
-    /// Refuses a release file without a key to check its signature with, unless `--insecure-unsigned-release` is given.
-    ///
-    /// # Errors
-    /// When a release file is configured without a key, or the configuration is invalid.
-    pub(crate) fn refuse_unsigned(&self) -> anyhow::Result<()> {
-        let config = self.configuration()?;
-        match &config.detector.release {
-            Some(release) if !config.has_keys() && !self.insecure_unsigned_release => bail!(
-                "release {}: no key to check its signature with; name the signer's public key with --key, or accept \
-                 an unsigned release with --insecure-unsigned-release",
-                release.display()
-            ),
-            _ => Ok(()),
-        }
-    }
+fn text(page: &'static Page) -> Request {
+    Request::Text(page.parts.to_vec())
+}
 
-    fn override_metering(&self, config: &mut Config) {
-        set(&mut config.meter.idle_timeout, &self.idle_timeout);
-        set(&mut config.meter.active_timeout, &self.active_timeout);
-        set(&mut config.meter.max_flows, &self.max_flows);
-        set(&mut config.meter.max_hosts, &self.max_hosts);
-        set(&mut config.detector.engine, &self.engine);
-        set(&mut config.detector.alerts_per_day, &self.alerts_per_day);
-        if !self.local_networks.is_empty() {
-            config.meter.local_networks.clone_from(&self.local_networks);
-        }
-    }
+fn page(arguments: &Arguments, word: &OsString) -> Result<&'static Page, UsageError> {
+    let name = word.to_string_lossy();
+    let names = COMMANDS.iter().map(|page| page.name);
+    find(&name).ok_or_else(|| arguments.error(arguments::unknown("command ", &name, " ", names)))
+}
 
-    fn override_files(&self, config: &mut Config) {
-        set(&mut config.detector.release, &self.release.clone().map(Some));
-        set(&mut config.output.records, &self.records.clone().map(Some));
-        set(&mut config.output.features, &self.features.clone().map(Some));
-        set(&mut config.output.alerts, &self.alerts.clone().map(Some));
-        set(&mut config.output.summary_json, &self.summary_json.clone().map(Some));
-        set(&mut config.update.state_dir, &self.state_dir.clone().map(Some));
-        if !self.keys.is_empty() {
-            config.update.keys.clone_from(&self.keys);
+/// Everything that a command can have; each uses a part, and its help text names the options.
+#[derive(Default)]
+struct Taken {
+    words: Vec<OsString>,
+    options: Options,
+    agent: AgentSocket,
+    input: Option<PathBuf>,
+    json: bool,
+    #[cfg(feature = "tls")]
+    enroll: EnrollArgs,
+}
+
+impl Taken {
+    fn take(&mut self, arguments: &mut Arguments, option: &'static str) -> Result<(), UsageError> {
+        match option {
+            "socket" => arguments.path(&mut self.agent.socket, option),
+            "input" => arguments.path(&mut self.input, option),
+            "json" => arguments.flag(&mut self.json, option),
+            #[cfg(feature = "tls")]
+            "identity-dir" => arguments.path(&mut self.enroll.identity_dir, option),
+            #[cfg(feature = "tls")]
+            "name" => arguments.text(&mut self.enroll.name, option),
+            #[cfg(feature = "tls")]
+            "wait" => arguments.flag(&mut self.enroll.wait, option),
+            _ => self.options.take(arguments, option),
         }
     }
 }
 
-/// Overrides `target` with an option that is given.
-fn set<T: Clone>(target: &mut T, option: &Option<T>) {
-    if let Some(value) = option {
-        target.clone_from(value);
+fn command(arguments: &mut Arguments, page: &'static Page) -> Result<Request, UsageError> {
+    let mut taken = Taken::default();
+    loop {
+        match arguments.next()? {
+            Item::Option(option) => taken.take(arguments, option)?,
+            Item::Word(word) => taken.words.push(word),
+            Item::Help => return Ok(text(page)),
+            Item::Version | Item::End => break,
+        }
+    }
+    let Taken { words, mut options, mut agent, input, json, .. } = taken;
+    let mut words = words.into_iter();
+    let command = match page.name {
+        "replay" => Command::Replay { files: words.by_ref().map(Into::into).collect(), options },
+        "run" => Command::Run { input, options },
+        "inspect" => {
+            let release = words.next().ok_or_else(|| arguments.error("no release file"))?;
+            Command::Inspect { release: release.into(), keys: options.keys }
+        }
+        "validate" => {
+            let config = options.config.ok_or_else(|| arguments.error("--config is missing"))?;
+            Command::Validate { config }
+        }
+        "response-helper" => Command::ResponseHelper,
+        #[cfg(feature = "tls")]
+        "enroll" => {
+            let token = words.next().map(|token| token.to_string_lossy().into_owned());
+            Command::Enroll(EnrollArgs { token, config: options.config, ..taken.enroll })
+        }
+        name => {
+            agent.config = options.config.take();
+            match name {
+                "status" => Command::Status { agent, json },
+                "top" => Command::Top { agent },
+                "test-alert" => Command::TestAlert { agent },
+                _ => Command::Update { agent, request: change(arguments, words.by_ref())? },
+            }
+        }
+    };
+    match (words.next(), &command) {
+        (Some(word), _) => Err(arguments.unexpected(&word)),
+        (None, Command::Replay { files, .. }) if files.is_empty() => Err(arguments.error("no capture file")),
+        _ => Ok(Request::Command(command)),
+    }
+}
+
+/// The change that the words of `update` ask for.
+fn change(arguments: &Arguments, words: impl Iterator<Item = OsString>) -> Result<String, UsageError> {
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let request = words.join(" ");
+    if Change::parse(&request).is_none() {
+        return Err(
+            arguments.error(format!("no change `{request}`; hold, release, channel NAME and status are possible"))
+        );
+    }
+    Ok(request)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// The command of a command line, without the program's name.
+    pub(crate) fn parsed(arguments: &[&str]) -> Result<Command, String> {
+        let arguments = ["lapwing-agent"].iter().chain(arguments).map(Into::into);
+        match parse(arguments) {
+            Ok(Request::Command(command)) => Ok(command),
+            Ok(Request::Text(parts)) => Err(parts.concat()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::testing::parsed;
     use super::*;
-    use clap::CommandFactory;
+
+    /// A command line with every option of a page.
+    fn all_options(page: &Page) -> Vec<String> {
+        let has_value = |option: &str| {
+            let mut lines = page.parts.iter().flat_map(|part| part.lines());
+            lines.any(|line| line.starts_with(&format!("      --{option} <")))
+        };
+        let value = |option: &str| match option {
+            "idle-timeout" | "active-timeout" | "sample-interval" => "5s",
+            "engine" => "int8",
+            "delivery" => "broker",
+            _ => "3",
+        };
+        let argument = |option| match has_value(option) {
+            true => format!("--{option}={}", value(option)),
+            false => format!("--{option}"),
+        };
+        page.options().map(argument).collect()
+    }
 
     #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+    fn every_option_of_the_help_texts_is_taken_once_or_repeated() {
+        const REPEATABLE: [&str; 4] = ["--key", "--mqtt", "--interface", "--local-network"];
+        let mut count = 0;
+        for page in COMMANDS {
+            let words: &[&str] = match page.name {
+                "replay" | "inspect" => &["x"],
+                "update" => &["channel", "late"],
+                _ => &[],
+            };
+            let options = all_options(page);
+            let line: Vec<&str> = [page.name].into_iter().chain(options.iter().map(String::as_str)).collect();
+            let line = [&line, words].concat();
+            parsed(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+            for option in &options {
+                let twice = [&line[..], &[option]].concat();
+                let is_repeatable = REPEATABLE.contains(&option.split('=').next().unwrap());
+                assert_eq!(parsed(&twice).is_ok(), is_repeatable, "{twice:?}");
+                count += 1;
+            }
+        }
+        assert!(count > 60, "{count} options");
+    }
+
+    #[test]
+    fn values_follow_a_space_or_an_equals_sign() {
+        for line in [["replay", "x", "--records", "-"], ["replay", "--records", "-", "x"]] {
+            let Ok(Command::Replay { files, options }) = parsed(&line) else { panic!("{line:?}") };
+            assert_eq!((files, options.records), (vec!["x".into()], Some("-".into())));
+        }
+        let Ok(Command::Run { options, .. }) = parsed(&["run", "--release=-x", "--status-socket", ""]) else {
+            panic!()
+        };
+        assert_eq!((options.release, options.status_socket), (Some("-x".into()), Some(String::new())));
+        let Ok(Command::Replay { files, .. }) = parsed(&["replay", "--", "--help"]) else { panic!() };
+        assert_eq!(files, [PathBuf::from("--help")]);
+    }
+
+    #[test]
+    fn a_command_line_that_cannot_be_used_says_why_and_where_help_is() {
+        let cases: [(&[&str], &str); 18] = [
+            (&[], "lapwing-agent: no command\nlapwing-agent --help"),
+            (&["relpay"], "no command relpay; did you mean replay?"),
+            (&["help", "x"], "no command x"),
+            (
+                &["run", "--idle-timeot", "5s"],
+                "run: no option --idle-timeot; did you mean --idle-timeout?\nlapwing-agent run --help",
+            ),
+            (&["run", "-x"], "no option -x"),
+            (&["run", "x"], "`x` is one argument too many"),
+            (&["run", "--idle-timeout"], "--idle-timeout needs a value"),
+            (&["run", "--release", "--realtime"], "--release needs a value; one that begins with - follows a `=`"),
+            (&["run", "--release", ""], "--release: the path is empty"),
+            (&["run", "--idle-timeout", "5"], "--idle-timeout 5: expected a number above 0 with a unit"),
+            (&["run", "--max-flows", "many"], "--max-flows many: expected a whole number"),
+            (&["run", "--engine", "gpu"], "--engine gpu: expected tract or int8"),
+            (&["run", "--realtime=yes"], "yes"),
+            (&["replay", "x", "--interface", "br-lan"], "replay: no option --interface"),
+            (&["replay"], "no capture file"),
+            (&["validate"], "--config is missing"),
+            (&["inspect"], "no release file"),
+            (&["update", "channel", "soon"], "no change `channel soon`"),
+        ];
+        for (line, expected) in cases {
+            let error = parsed(line).unwrap_err();
+            assert!(error.contains(expected), "{line:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_texts() {
+        for line in [&["--help"][..], &["-h"], &["help"], &["help", "help"]] {
+            let text = parsed(line).unwrap_err();
+            assert!(text.contains("Usage: lapwing-agent <COMMAND>"), "{line:?}: {text}");
+        }
+        assert!(parsed(&["help", "run"]).unwrap_err().contains("Usage: lapwing-agent run [OPTIONS]"));
+        assert!(parsed(&["run", "--mqtt", "x", "-h"]).unwrap_err().contains("Usage: lapwing-agent run"));
+        assert_eq!(parsed(&["-V"]).unwrap_err(), concat!("lapwing-agent ", env!("CARGO_PKG_VERSION"), "\n"));
+        for page in COMMANDS.iter().filter(|page| page.name != "response-helper") {
+            assert!(OVERVIEW.parts.concat().contains(&format!("\n  {} ", page.name)), "{}", page.name);
+        }
+    }
+
+    #[test]
+    fn every_change_of_update_is_a_request_that_the_agent_understands() {
+        let page = find("update").unwrap().parts.concat();
+        let (_, changes) = page.split_once("Changes:\n").unwrap();
+        let (changes, _) = changes.split_once("\n\n").unwrap();
+        assert_eq!(changes.lines().count(), 7);
+        for change in changes.lines().map(|line| line.trim().split("  ").next().unwrap()) {
+            let line: Vec<&str> = ["update", "--socket", "s"].into_iter().chain(change.split(' ')).collect();
+            let Ok(Command::Update { request, agent }) = parsed(&line) else { panic!("{change}") };
+            assert_eq!((request.as_str(), agent.socket), (change, Some("s".into())));
+        }
     }
 
     #[test]
     fn run_refuses_a_release_file_without_a_key_unless_insecure_is_given() {
         let refused = |more: &[&str]| {
-            let cli = Cli::parse_from(["lapwing-agent", "run", "--release", "x.lwr"].iter().chain(more));
-            let Command::Run { options, .. } = cli.command else { panic!("run expected") };
+            let line = [&["run", "--release", "x.lwr"], more].concat();
+            let Ok(Command::Run { options, .. }) = parsed(&line) else { panic!("run expected") };
             options.refuse_unsigned().err().map(|error| error.to_string())
         };
         assert!(refused(&[]).unwrap().contains("--key"));
@@ -357,9 +366,8 @@ mod tests {
 
     #[test]
     fn the_command_line_overrides_the_file() {
-        let cli =
-            Cli::parse_from(["lapwing-agent", "replay", "x.pcap", "--idle-timeout", "5s", "--alerts-per-day", "3"]);
-        let Command::Replay { options, .. } = cli.command else { panic!("replay expected") };
+        let line = ["replay", "x.pcap", "--idle-timeout", "5s", "--alerts-per-day", "3"];
+        let Ok(Command::Replay { options, .. }) = parsed(&line) else { panic!("replay expected") };
         let config = options.configuration().unwrap();
         assert_eq!(config.meter.idle_timeout, "5s".parse().unwrap());
         assert_eq!(config.detector.alerts_per_day, 3.0);

@@ -57,7 +57,6 @@ pub mod commands;
 #[cfg(test)]
 mod hidden_ports_tests;
 
-use clap::Parser;
 use commands::meter::Input;
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -65,6 +64,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Exit code after a command line that cannot be used.
+const USAGE: u8 = 2;
 /// Exit code of `enroll` while the agent waits for an operator.
 #[cfg(feature = "tls")]
 const WAITING: u8 = 3;
@@ -74,14 +75,31 @@ const WAITING: u8 = 3;
 /// Exit codes: 0 success, 1 failure (one line on standard error says which), 2 invalid command line, 3 `enroll` waits for
 /// an operator.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = cli::Cli::parse_from(arguments);
+    let command = match cli::parse(arguments) {
+        Ok(cli::Request::Command(command)) => command,
+        Ok(cli::Request::Text(parts)) => return print(&parts),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(USAGE);
+        }
+    };
     log::start();
-    match execute(cli.command) {
+    match execute(command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("lapwing-agent: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints texts; a reader that stops early, like `head`, is no error.
+fn print(parts: &[&str]) -> ExitCode {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match parts.iter().try_for_each(|part| out.write_all(part.as_bytes())) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
     }
 }
 
@@ -104,8 +122,8 @@ fn execute(command: cli::Command) -> anyhow::Result<ExitCode> {
         cli::Command::Status { agent, json } => print!("{}", status::ask::status(&agent.socket()?, json)?),
         cli::Command::Top { agent } => status::ask::top(&agent.socket()?)?,
         cli::Command::TestAlert { agent } => print!("{}", status::ask::test_alert(&agent.socket()?)?),
-        cli::Command::Update { agent, change } => {
-            print!("{}", status::ask::update(&agent.socket()?, change.request())?);
+        cli::Command::Update { agent, request } => {
+            print!("{}", status::ask::update(&agent.socket()?, &request)?);
         }
         cli::Command::Validate { config } => print!("{}", commands::validate::validate(&config)?),
         cli::Command::ResponseHelper => commands::response_helper::run()?,

@@ -149,12 +149,10 @@ fn described(identity: &Identity) -> Result<String, std::fmt::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
-    use clap::Parser;
+    use crate::cli::{Command, testing::parsed};
 
     fn parse(arguments: &[&str]) -> EnrollArgs {
-        let cli = Cli::try_parse_from(["lapwing-agent", "enroll"].iter().chain(arguments)).unwrap();
-        let Command::Enroll(args) = cli.command else { panic!("enroll expected") };
+        let Ok(Command::Enroll(args)) = parsed(&[&["enroll"], arguments].concat()) else { panic!("enroll expected") };
         args
     }
 

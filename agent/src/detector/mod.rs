@@ -18,13 +18,25 @@ use lapwing_shared::verdict::network::{Inference, NetworkError};
 use serde::Deserialize;
 
 /// The engine that scores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineChoice {
     /// tract on the release's ONNX form.
     Tract,
     /// The built-in integer engine on the release's int8 form.
     Int8,
+}
+
+impl std::str::FromStr for EngineChoice {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "tract" => Ok(Self::Tract),
+            "int8" => Ok(Self::Int8),
+            _ => Err(()),
+        }
+    }
 }
 
 impl Default for EngineChoice {

@@ -32,7 +32,7 @@ pub(crate) const REFUSED_MS: u64 = 60_000;
 const KINDS: usize = 3;
 
 /// Whose confirmation removes a message from the outbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
     /// The trainer's, once the message is durably stored.
@@ -40,6 +40,18 @@ pub enum Delivery {
     EndToEnd,
     /// The broker's PUBACK: for brokers with persistent storage, or without a trainer.
     Broker,
+}
+
+impl std::str::FromStr for Delivery {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "end-to-end" => Ok(Self::EndToEnd),
+            "broker" => Ok(Self::Broker),
+            _ => Err(()),
+        }
+    }
 }
 
 /// Limits of the outbox.
