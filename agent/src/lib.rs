@@ -84,7 +84,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     log::start();
-    match execute(command) {
+    match execute(*command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("lapwing-agent: {error}");
