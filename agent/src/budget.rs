@@ -8,8 +8,8 @@ use crate::outbox::Limits;
 
 /// Bytes per flow, index included.
 const FLOW_BYTES: u64 = 340;
-/// Bytes per host in context and evidence tracker, indexes included.
-const HOST_BYTES: u64 = 1_400;
+/// Bytes per host in context, evidence tracker and habits, indexes included.
+const HOST_BYTES: u64 = 1_480;
 /// Program, stacks and buffers with the int8 engine, bytes.
 const INT8_BYTES: u64 = 5 << 20;
 /// The same with tract, bytes.

@@ -67,7 +67,7 @@ pub struct MeterSection {
     pub(crate) active_timeout: Span,
     /// Capacity of the flow table; about 300 bytes per flow.
     pub max_flows: usize,
-    /// Capacity of the host table; about 1,200 bytes per host.
+    /// Capacity of the host table; about 1,300 bytes per host.
     pub max_hosts: usize,
     /// Prefixes of the site, e.g. `192.168.1.0/24`; empty: private addresses.
     pub(crate) local_networks: Vec<String>,
@@ -96,11 +96,13 @@ pub struct DetectorSection {
     pub release: Option<PathBuf>,
     /// False-alert budget: accepted false alerts a day at this site.
     pub alerts_per_day: f32,
+    /// Learns what each service of each host usually does here.
+    pub habits: bool,
 }
 
 impl Default for DetectorSection {
     fn default() -> Self {
-        Self { engine: EngineChoice::default(), release: None, alerts_per_day: 1.0 }
+        Self { engine: EngineChoice::default(), release: None, alerts_per_day: 1.0, habits: true }
     }
 }
 

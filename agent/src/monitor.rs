@@ -197,7 +197,12 @@ impl Monitor {
         report.scored = scoring.scored;
         report.unscored = scoring.engine_faults + progress.left_out;
         report.local_correction_nats = scoring.correction_nats;
-        report.learning = report.release > 0 && scoring.scored < LEARNED_ROWS;
+        let habits = scoring.habits;
+        report.learning_left_s = habits.learning_left_s;
+        (report.services, report.habits) = (habits.services, habits.habits);
+        report.habits_turned_away = habits.turned_away;
+        let has_settled = scoring.scored >= LEARNED_ROWS && habits.learning_left_s == 0;
+        report.learning = report.release > 0 && !has_settled;
         report.alerts = scoring.tracker.episodes + scoring.concealment.episodes;
         let detector = progress.detector(&scoring.tracker);
         report.episodes_held_back = detector.episodes_held_back;

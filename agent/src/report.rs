@@ -136,8 +136,15 @@ pub(crate) struct Report {
     pub(crate) engine: String,
     /// How much higher the surprise of normal flows is at this site than where the release was calibrated, nats.
     pub(crate) local_correction_nats: f32,
-    /// Whether too few flows were scored for that correction to have settled.
+    /// Whether too few flows were scored for that correction to have settled, or it is the first day.
     pub(crate) learning: bool,
+    /// Rest of the first day, in which habits are learned fast; seconds.
+    pub(crate) learning_left_s: u64,
+    /// Services of hosts that are remembered, and those whose flows are more surprising than ordinary ones, as usual.
+    pub(crate) services: u32,
+    pub(crate) habits: u32,
+    /// Flows of services that the full table of habits did not learn.
+    pub(crate) habits_turned_away: u64,
     /// Episodes opened.
     pub(crate) alerts: u64,
     /// Flows that should have opened an episode while too many stronger ones were open.

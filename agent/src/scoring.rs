@@ -20,6 +20,7 @@ use lapwing_shared::release::manifest::Manifest;
 use lapwing_shared::release::trial::{TrialMonitor, TrialVerdict};
 use lapwing_shared::units::Timestamp;
 use lapwing_shared::verdict::concealment::{ConcealmentAlerts, ConcealmentCounters};
+use lapwing_shared::verdict::habits::{HabitCounters, Habits};
 use lapwing_shared::verdict::kinds::KindFinder;
 use lapwing_shared::verdict::network::Inference;
 use lapwing_shared::verdict::scaling::{QuantizedInput, RowScaler, Scaling};
@@ -81,6 +82,8 @@ pub(crate) struct ScoringCounters {
     pub(crate) correction_nats: f32,
     /// Rows of the release in use.
     pub(crate) release: ReleaseHealth,
+    /// What is usual at this site.
+    pub(crate) habits: HabitCounters,
 }
 
 /// Tables computed from a release and the false-alert budget.
@@ -197,6 +200,7 @@ impl<L: Listener> Scoring<L> {
             concealment: self.concealment.counters(),
             correction_nats: self.tracker.correction_nats(),
             release: self.health,
+            habits: self.tracker.habits().map(Habits::counters).unwrap_or_default(),
         }
     }
 

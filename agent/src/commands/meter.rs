@@ -30,6 +30,7 @@ use crate::status::server::Listeners;
 use crate::update::engine::InstalledRelease;
 use lapwing_live::Shared;
 use lapwing_shared::features::meter::{Meter, MeterConfig};
+use lapwing_shared::verdict::habits::Habits;
 use lapwing_shared::verdict::tracker::EvidenceTracker;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -180,6 +181,10 @@ fn scoring(
     listener: Reporter,
 ) -> anyhow::Result<Scoring<Reporter>> {
     let tracker = EvidenceTracker::new(meter.hosts, meter.flows.hash_seed).with_rows(config.samples.alert_rows());
+    let tracker = match config.detector.habits {
+        true => tracker.with_habits(Habits::new(meter.hosts, meter.flows.hash_seed)),
+        false => tracker,
+    };
     // Only a broker takes samples.
     let sample_rows = if config.mqtt.has_broker() { config.samples.rows } else { 0 };
     let sampler = Sampler::new(sample_rows, config.samples.interval.0, fastrand::u64(..));

@@ -23,6 +23,7 @@ pub(crate) fn text(report: &Report) -> String {
         ("episodes_folded_total", report.episodes_folded as f64),
         ("evidence_evictions_total", report.evidence_evictions as f64),
         ("hosts_turned_away_total", report.hosts_turned_away as f64),
+        ("habits_turned_away_total", report.habits_turned_away as f64),
         ("flooding_sources_total", report.flooding_sources as f64),
         ("initiators_forgotten_total", report.initiators_forgotten as f64),
         ("clock_steps_total", report.clock_steps as f64),
@@ -48,6 +49,8 @@ pub(crate) fn text(report: &Report) -> String {
     let gauges = [
         ("flows", report.flows.held as f64),
         ("hosts", report.hosts.held as f64),
+        ("services", f64::from(report.services)),
+        ("habits", f64::from(report.habits)),
         ("release", report.release as f64),
         ("root_document", report.root_version as f64),
         ("outbox_waiting", f64::from(report.outbox_waiting)),

@@ -87,6 +87,14 @@ fn scoring(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
             writeln!(f, "release {release}{trial} on {}, local correction {nats:.2} nats{learning}", report.engine)?;
         }
     }
+    if report.services > 0 {
+        let (habits, services) = (report.habits, report.services);
+        write!(f, "habits  {habits} of {services} services of hosts are unusual elsewhere, but usual here")?;
+        match report.learning_left_s.div_ceil(3600) {
+            0 => writeln!(f)?,
+            hours => writeln!(f, "; new ones are learned fast for another {hours} h")?,
+        }
+    }
     writeln!(f, "scored  {} of {} records, {} not scored", report.scored, report.records, report.unscored)
 }
 
@@ -160,6 +168,7 @@ fn limits(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
         (report.episodes_folded, "targets folded into the episode of their source"),
         (report.evidence_evictions, "hosts with evidence evicted"),
         (report.hosts_turned_away, "flows of new hosts turned away"),
+        (report.habits_turned_away, "flows of services not learned, because the table of habits is full"),
         (report.initiators_forgotten, "initiators of idle connections forgotten"),
     ];
     let parts: Vec<String> =

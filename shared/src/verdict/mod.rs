@@ -10,6 +10,8 @@ pub mod concealment;
 #[cfg(feature = "alloc")]
 mod episodes;
 pub mod evidence;
+#[cfg(feature = "alloc")]
+pub mod habits;
 pub mod kinds;
 #[cfg(feature = "alloc")]
 pub mod network;

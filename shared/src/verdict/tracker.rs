@@ -1,6 +1,7 @@
 //! Scored flows → evidence per host and role → alert episodes.
 
 mod room;
+mod unusual;
 
 use crate::context::doorkeeper::Doorkeeper;
 use crate::flow::lru::{LruTable, Slot};
@@ -11,6 +12,7 @@ use crate::verdict::alert_rows::{AlertRows, Rise};
 use crate::verdict::calibration::Calibration;
 use crate::verdict::episodes::{Episode, HostState, OpenEpisode, RoleState};
 use crate::verdict::evidence::Step;
+use crate::verdict::habits::Habits;
 use crate::verdict::kinds::{KindFinder, KindProfile};
 use crate::verdict::scaling::{RowScaler, Scaling};
 use crate::verdict::site_alerts::{Seen, SiteEpisode, SourceRate};
@@ -93,6 +95,7 @@ pub struct EvidenceTracker {
     /// No episode is replaced before this.
     replace_from: Timestamp,
     alert_rows: AlertRows,
+    habits: Option<Habits>,
     correction_nats: f32,
     clock: Timestamp,
     started_s: u32,
@@ -113,6 +116,7 @@ impl EvidenceTracker {
             silent_from: Timestamp::MAX,
             replace_from: Timestamp::EPOCH,
             alert_rows: AlertRows::new(ALERT_ROWS),
+            habits: None,
             correction_nats: 0.0,
             clock: Timestamp::EPOCH,
             started_s: 0,
@@ -147,9 +151,12 @@ impl EvidenceTracker {
         self.open.iter().map(|open| *self.hosts.key(open.slot))
     }
 
-    /// Resets the local correction after a change of release; evidence stays.
+    /// Resets the local correction after a change of release, and shortens the memory of habits; evidence stays.
     pub fn release_changed(&mut self) {
         self.correction_nats = 0.0;
+        if let Some(habits) = &mut self.habits {
+            habits.release_changed();
+        }
     }
 
     /// Processes one flow; alerts go to `emit`.
@@ -169,10 +176,11 @@ impl EvidenceTracker {
         let step = Step { flow, surprise_nats, peer: flow.destination, kind, scaler: policy.scaler };
         let mut suspect = false;
         if flow.followed.source {
+            let step = self.unusual(&flow.source, Role::Source, step);
             suspect |= self.step(&flow.source, Role::Source, &step, policy, emit);
         }
         if flow.followed.destination {
-            let step = Step { peer: flow.source, ..step };
+            let step = self.unusual(&flow.destination, Role::Target, Step { peer: flow.source, ..step });
             suspect |= self.step(&flow.destination, Role::Target, &step, policy, emit);
         }
         if !suspect {

@@ -2,99 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+#[path = "evidence/site.rs"]
+mod site;
+
 use lapwing_edge_tests::{at_ms, host};
 use lapwing_shared::context::local::{LocalNetworks, Prefix};
+use lapwing_shared::features::FEATURES;
 use lapwing_shared::features::schema::SCHEMA;
-use lapwing_shared::features::{FEATURES, FeatureVector};
 use lapwing_shared::flow::lru::splitmix64;
 use lapwing_shared::units::Address;
 use lapwing_shared::verdict::alert::{Alert, AlertState, Role, SiteAlert};
-use lapwing_shared::verdict::calibration::{Calibration, Knot};
-use lapwing_shared::verdict::kinds::{KindFinder, KindProfile};
-use lapwing_shared::verdict::scaling::{FeatureScaling, RowScaler, Scaling, Transform};
-use lapwing_shared::verdict::tracker::{
-    CORRECTION_RANGE_NATS, EvidenceTracker, OPEN_EPISODES, Policy, Scored, TARGETS_PER_SOURCE,
-};
-
-const DRIFT: f32 = 2.0;
-const LIMIT: f32 = 20.0;
-
-/// A site 192.0.2.0/24 whose calibration makes a score of 1,000·n a surprise of n nats.
-struct Site {
-    scaling: Scaling,
-    calibration: Calibration,
-    kinds: Vec<KindProfile>,
-    tracker: EvidenceTracker,
-    local: LocalNetworks,
-    alerts: Vec<Alert>,
-}
-
-impl Site {
-    fn new() -> Self {
-        let feature = FeatureScaling {
-            transform: Transform::Identity,
-            centre: 0.0,
-            unit: 1.0,
-            weight: 1,
-            benign_low: -1.0,
-            benign_high: 1.0,
-        };
-        let knots = [Knot { score: 0, surprise_nats: 0.0 }, Knot { score: 12_000, surprise_nats: 12.0 }];
-        Self {
-            scaling: Scaling { features: [feature; FEATURES].into_iter().collect() },
-            calibration: Calibration { knots: knots.into_iter().collect(), rows: 1000 },
-            kinds: Vec::new(),
-            tracker: EvidenceTracker::new(256, 1),
-            local: LocalNetworks::new(&[Prefix::v4([192, 0, 2, 0], 24)]).unwrap(),
-            alerts: Vec::new(),
-        }
-    }
-
-    /// One flow with this surprise, caused by feature 7; true if its row is excluded from training.
-    fn flow(&mut self, source: Address, target: Address, surprise_nats: f32, millis: u64) -> bool {
-        let mut row: FeatureVector = [0.0; FEATURES];
-        row[7] = surprise_nats;
-        let mut input = [0; FEATURES];
-        input[7] = 10;
-        let (score, at) = ((surprise_nats * 1000.0) as u32, at_ms(millis));
-        let flow = Scored {
-            at,
-            source,
-            destination: target,
-            service_port: 23,
-            followed: self.local.followed(&source, &target),
-            row: &row,
-            input: &input,
-            reconstruction: &[0; FEATURES],
-            score,
-        };
-        let (scaler, finder) = (RowScaler::new(&self.scaling), KindFinder::new(&self.kinds, &self.scaling));
-        let policy = policy(&self.scaling, &scaler, &self.calibration, &self.kinds, &finder);
-        self.tracker.process(&flow, &policy, &mut |alert| self.alerts.push(alert)).suspect
-    }
-
-    /// The number of hosts that sent a first flow so far.
-    fn count_sources(&mut self, millis: u64, total: u64) {
-        let (scaler, finder) = (RowScaler::new(&self.scaling), KindFinder::new(&self.kinds, &self.scaling));
-        let policy = policy(&self.scaling, &scaler, &self.calibration, &self.kinds, &finder);
-        self.tracker.advance(at_ms(millis), &policy, &mut |alert| self.alerts.push(alert));
-        self.tracker.count_sources(at_ms(millis), total, &policy, &mut |alert| self.alerts.push(alert));
-    }
-
-    fn states(&self) -> Vec<AlertState> {
-        self.alerts.iter().map(|alert| alert.state).collect()
-    }
-}
-
-fn policy<'a>(
-    scaling: &'a Scaling,
-    scaler: &'a RowScaler,
-    calibration: &'a Calibration,
-    kinds: &'a [KindProfile],
-    finder: &'a KindFinder,
-) -> Policy<'a> {
-    Policy { scaling, scaler, calibration, kinds, finder, drift_nats: DRIFT, limit_nats: LIMIT, release: 7 }
-}
+use lapwing_shared::verdict::habits::Habits;
+use lapwing_shared::verdict::kinds::KindProfile;
+use lapwing_shared::verdict::tracker::{CORRECTION_RANGE_NATS, EvidenceTracker, OPEN_EPISODES, TARGETS_PER_SOURCE};
+use site::{LIMIT, Site};
 
 fn outside(last: u8) -> Address {
     Address::from_v4([203, 0, 113, last])
@@ -263,7 +184,7 @@ fn a_host_in_an_episode_is_evicted_last_and_its_episode_closes_first() {
     }
     let closed: Vec<_> = site.alerts.iter().filter(|alert| alert.state == AlertState::Closed).collect();
     assert!(!closed.is_empty(), "the table is full of hosts in episodes");
-    let opened = site.states().iter().filter(|state| **state == AlertState::Opened).count();
+    let opened = opened(&site);
     // Hosts with evidence, but without an episode, occupy the other places.
     assert!((1..=16).contains(&(opened - closed.len())), "{opened} opened, {} closed", closed.len());
 }
@@ -397,4 +318,35 @@ fn a_flood_of_new_sources_raises_an_alert_of_the_site() {
     assert_eq!(states, [flood(AlertState::Opened), flood(AlertState::Updated), flood(AlertState::Closed)]);
     assert_eq!((site.alerts[0].since, site.alerts[0].flows), (at_ms(190_000), 500));
     assert_eq!(site.tracker.counters().flooding_sources, 6_000);
+}
+
+fn opened(site: &Site) -> usize {
+    site.states().iter().filter(|state| **state == AlertState::Opened).count()
+}
+
+#[test]
+fn what_a_host_does_every_hour_raises_alerts_only_until_it_is_a_habit() {
+    let lock = |site: &mut Site, hour: u64| {
+        for flow in 0..4 {
+            site.flow(host(1), outside(1), 8.0, hour * 3_600_000 + flow * 1000);
+        }
+    };
+    let mut site = Site::new();
+    (0..24).for_each(|hour| lock(&mut site, hour));
+    assert_eq!(opened(&site), 24, "without habits");
+
+    let mut site = Site::new();
+    site.tracker = EvidenceTracker::new(256, 1).with_habits(Habits::new(256, 1));
+    (0..24).for_each(|hour| lock(&mut site, hour));
+    assert_eq!(opened(&site), 1, "in the first hour");
+    // An attack on the same service is more surprising than the habit.
+    for flow in 0..7 {
+        site.flow(host(1), outside(2), 12.0, 24 * 3_600_000 + flow * 1000);
+    }
+    assert_eq!(opened(&site), 2);
+    // Another host's is no habit of this one.
+    for flow in 0..4 {
+        site.flow(host(2), outside(1), 8.0, 25 * 3_600_000 + flow * 1000);
+    }
+    assert_eq!(opened(&site), 3);
 }
