@@ -32,6 +32,7 @@ mod monitor;
 
 // Disk, and what the configuration sizes.
 pub mod disk;
+mod habit_file;
 pub mod outbox;
 mod budget;
 #[cfg_attr(not(feature = "tls"), allow(dead_code, unused_imports, reason = "enrolment needs TLS"))]

@@ -4,6 +4,7 @@
 //! arrive in micro-batches; results do not depend on their boundaries.
 
 mod files;
+mod habit_keeper;
 mod trial;
 
 use crate::detector::{Engine, EngineError};
@@ -12,6 +13,7 @@ use crate::output::features::RowVerdict;
 use crate::sampler::Sampler;
 use files::Alerts;
 pub(crate) use files::Files;
+pub(crate) use habit_keeper::HabitKeeper;
 use lapwing_shared::context::irregular::Notice;
 use lapwing_shared::features::flow_rows::Row;
 use lapwing_shared::flow::record::FlowRecord;
@@ -115,6 +117,7 @@ pub(crate) struct Scoring<L> {
     /// False-alert budget, false alerts a day.
     alerts_per_day: f32,
     tracker: EvidenceTracker,
+    habit_keeper: Option<Box<dyn HabitKeeper>>,
     concealment: ConcealmentAlerts,
     sampler: Sampler,
     files: Files,
@@ -142,6 +145,7 @@ impl<L: Listener> Scoring<L> {
             derived: Derived::new(None, alerts_per_day),
             alerts_per_day,
             tracker,
+            habit_keeper: None,
             concealment: ConcealmentAlerts::default(),
             sampler,
             files,
@@ -236,6 +240,7 @@ impl<L: Listener> Scoring<L> {
         }
         concealment.advance(mark.at, version, &mut |alert| alerts.write(alert));
         alerts.failure.map_or(Ok(()), Err)?;
+        self.write_habits(Some(mark.at));
         self.advance(mark)
     }
 
@@ -270,6 +275,7 @@ impl<L: Listener> Scoring<L> {
             tracker.flush(&policy(installed, derived), &mut |alert| alerts.write(alert));
             alerts.failure.map_or(Ok(()), Err)?;
         }
+        self.write_habits(None);
         self.send_samples();
         self.files.flush()
     }

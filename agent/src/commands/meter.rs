@@ -9,6 +9,7 @@ use crate::config::{Config, ResponseMode};
 use crate::confine;
 use crate::detector::Engine;
 use crate::engines::Engines;
+use crate::habit_file::HabitFile;
 use crate::interruptible;
 use crate::monitor::{Capacities, Monitor};
 use crate::notify::Notifier;
@@ -18,7 +19,7 @@ use crate::output::records::RecordWriter;
 use crate::output::summary::{Reasons, Summary, peak_memory_bytes};
 use crate::pipeline::{self, WhenBehind};
 use crate::publish::channel_ends::Reporter;
-use crate::publish::network_thread::NetworkThread;
+use crate::publish::network_thread::{NetworkThread, open_folder};
 use crate::publish::session::Fallback;
 use crate::release_file::{Loaded, configured_keys};
 use crate::report::SharedReport;
@@ -132,10 +133,15 @@ fn drive<S: PacketSource>(
     let stopwatch = Stopwatch::start();
     let meter_config = config.meter_config()?;
     let listeners = run.listeners.take();
+    // `replay` leaves nothing behind but the files that it is asked for.
+    let is_run = listeners.is_some();
     let socket = listeners.map(|listeners| listeners.serve(&report, network.weak_sender())).transpose()?;
     let (shared, must_restart) = (run.shared.clone(), Arc::clone(&run.must_restart));
     let (listener, control) = network.scoring_ends(monitor(config, &meter_config, &report, run), responder);
-    let scoring = scoring(config, &meter_config, release, &report, listener)?;
+    let mut scoring = scoring(config, &meter_config, release, &report, listener)?;
+    if let Some(folder) = config.identity_dir().filter(|_| is_run) {
+        scoring.keep_habits(Box::new(HabitFile::new(open_folder("state", folder, &report)?)));
+    }
     let mut meter = Meter::new(&meter_config);
     let mut inputs = Inputs::default();
     let outcome =

@@ -15,8 +15,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Files in a state folder: of the update store, the outbox, the numbers of run and starts, the identity, the settings for
-/// updates and the key of pseudonyms; each also with [`FRESH`].
-const STATE_FILES: [&str; 10] = [
+/// updates, the key of pseudonyms and habits; each also with [`FRESH`].
+const STATE_FILES: [&str; 11] = [
     "state",
     "run",
     crate::update::starts::FILE,
@@ -27,6 +27,7 @@ const STATE_FILES: [&str; 10] = [
     crate::identity::FILES[0],
     crate::identity::FILES[1],
     crate::privacy::FILE,
+    crate::habit_file::FILE,
 ];
 /// Folders in a state folder.
 const SLOTS: [&str; 2] = ["slot-a", "slot-b"];
@@ -136,7 +137,7 @@ fn is_state_name(name: &str) -> bool {
 fn is_version_name(name: &str) -> bool {
     let name = without_fresh(name);
     crate::identity::FILES.contains(&name)
-        || [ROOT, SETTINGS, crate::privacy::FILE].contains(&name)
+        || [ROOT, SETTINGS, crate::privacy::FILE, crate::habit_file::FILE].contains(&name)
         || [HIGHEST, ROLLOUT].iter().any(|prefix| is_of_group(name, prefix))
 }
 

@@ -127,7 +127,11 @@ impl NetworkThread {
     }
 }
 
-fn open_folder(name: &str, path: &Path, report: &SharedReport) -> anyhow::Result<Counted<Folder>> {
+/// The folder of this name in messages, whose writes count in the report.
+///
+/// # Errors
+/// When it cannot be created or used.
+pub(crate) fn open_folder(name: &str, path: &Path, report: &SharedReport) -> anyhow::Result<Counted<Folder>> {
     let folder = Folder::open(path).map_err(|error| {
         anyhow::anyhow!("cannot use {name} folder {}: {error}; make it writable for the agent's user", path.display())
     })?;

@@ -9,9 +9,12 @@
 //! more than [`USUAL_LIMIT_NATS`] are subtracted, so that the most surprising flows raise evidence in any case.
 //! A full table learns no new services and counts them: whoever fills it gets the alerts of a site without habits.
 
+mod saved;
+
 use crate::flow::lru::{Hash, Key, LruTable};
 use crate::units::{Address, Nanos, Timestamp};
 use crate::verdict::alert::Role;
+pub use saved::{SAVED_BYTES, SAVED_SERVICES, SavedError};
 
 /// One flow of a service counts in each window of this length.
 pub const WINDOW: Nanos = Nanos::from_secs(900);
@@ -143,6 +146,10 @@ pub struct HabitCounters {
 /// Habits of a bounded number of services.
 pub struct Habits {
     services: LruTable<Service, Habit, 3>,
+    /// Release that the means are of.
+    release: u64,
+    /// Rest of the first day when this run began.
+    learning_left: Nanos,
     started: Timestamp,
     newest: Timestamp,
     habits: u32,
@@ -154,7 +161,9 @@ impl Habits {
     pub fn new(capacity: usize, hash_seed: u64) -> Self {
         Self {
             services: LruTable::new(capacity, hash_seed),
-            started: Timestamp::MAX,
+            release: 0,
+            learning_left: LEARNING,
+            started: Timestamp::EPOCH,
             newest: Timestamp::EPOCH,
             habits: 0,
             turned_away: 0,
@@ -167,8 +176,13 @@ impl Habits {
             services: u32::try_from(self.services.len()).unwrap_or(u32::MAX),
             habits: self.habits,
             turned_away: self.turned_away,
-            learning_left_s: self.started.plus(LEARNING).as_secs().saturating_sub(self.newest.as_secs()),
+            learning_left_s: self.started.plus(self.learning_left).as_secs().saturating_sub(self.newest.as_secs()),
         }
+    }
+
+    /// Learns from a flow, as the tracker does for each one.
+    pub fn learn(&mut self, host: &Address, role: Role, port: u16, at: Timestamp, surprise_nats: f32) {
+        let _ = self.usual_nats(host, role, port, at, surprise_nats);
     }
 
     /// How much of a flow's surprise is usual for this service, nats; then learns from the flow.
@@ -181,16 +195,18 @@ impl Habits {
         surprise_nats: f32,
     ) -> f32 {
         // A clock that was set, or set back, does not end the first day.
-        if at < self.started || self.newest == Timestamp::EPOCH {
+        if self.newest == Timestamp::EPOCH {
+            self.touch_loaded(at);
             self.started = at;
         }
+        self.started = self.started.min(at);
         self.newest = at;
         let service = Service::new(*host, role, port);
         let slot = match self.services.find_or_hash(&service) {
             Ok(slot) => slot,
             Err(hash) => match self.admit(&service, hash, at) {
                 Some(slot) => {
-                    self.services.value_mut(slot).is_late = at > self.started.plus(LEARNING);
+                    self.services.value_mut(slot).is_late = at > self.started.plus(self.learning_left);
                     slot
                 }
                 None => return 0.0,
@@ -223,9 +239,18 @@ impl Habits {
         self.services.insert(service, hash)
     }
 
-    /// After a change of release, whose surprises are others: every mean counts as one window, so that the next ones replace it
+    /// Release whose surprises come next. After a change, every mean counts as one window, so that the next ones replace it
     /// soon.
-    pub(crate) fn release_changed(&mut self) {
+    #[inline]
+    pub(crate) fn follow(&mut self, release: u64) {
+        if self.release != release {
+            self.release_changed(release);
+        }
+    }
+
+    #[inline(never)]
+    fn release_changed(&mut self, release: u64) {
+        self.release = release;
         let mut next = self.services.oldest();
         while let Some(slot) = next {
             let habit = self.services.value_mut(slot);
@@ -364,7 +389,7 @@ mod tests {
         (0..50).for_each(|hour| {
             let _ = ask(&mut habits, hour * 3600);
         });
-        habits.release_changed();
+        habits.follow(2);
         assert_eq!(habits.counters().habits, 0);
         assert_eq!(habits.usual_nats(&host(1), Role::Source, 443, at(50 * 3600), 1.0), 0.0);
         assert_eq!(habits.usual_nats(&host(1), Role::Source, 443, at(51 * 3600), 1.0), 2.0, "mean 5 of two windows");

@@ -151,12 +151,9 @@ impl EvidenceTracker {
         self.open.iter().map(|open| *self.hosts.key(open.slot))
     }
 
-    /// Resets the local correction after a change of release, and shortens the memory of habits; evidence stays.
+    /// Resets the local correction after a change of release; evidence stays.
     pub fn release_changed(&mut self) {
         self.correction_nats = 0.0;
-        if let Some(habits) = &mut self.habits {
-            habits.release_changed();
-        }
     }
 
     /// Processes one flow; alerts go to `emit`.
@@ -174,6 +171,9 @@ impl EvidenceTracker {
         let rising = surprise_nats > policy.drift_nats;
         let kind = if rising { policy.finder.resembling(policy.scaler, flow.input) } else { None };
         let step = Step { flow, surprise_nats, peer: flow.destination, kind, scaler: policy.scaler };
+        if let Some(habits) = &mut self.habits {
+            habits.follow(policy.release);
+        }
         let mut suspect = false;
         if flow.followed.source {
             let step = self.unusual(&flow.source, Role::Source, step);

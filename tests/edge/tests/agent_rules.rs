@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// Modules of the agent in data-flow order, as `agent/src/lib.rs` lists them: each may import those before it, and itself.
-const ORDER: [&str; 33] = [
+const ORDER: [&str; 34] = [
     "clock",
     "log",
     "random",
@@ -25,6 +25,7 @@ const ORDER: [&str; 33] = [
     "report",
     "monitor",
     "disk",
+    "habit_file",
     "outbox",
     "budget",
     "identity",

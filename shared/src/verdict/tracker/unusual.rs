@@ -17,6 +17,11 @@ impl EvidenceTracker {
         self.habits.as_ref()
     }
 
+    /// The same, to load what an earlier run learned.
+    pub fn habits_mut(&mut self) -> Option<&mut Habits> {
+        self.habits.as_mut()
+    }
+
     /// The flow with that part of its surprise that is not usual for this service of the host.
     #[inline]
     pub(super) fn unusual<'a>(&mut self, host: &Address, role: Role, step: Step<'a>) -> Step<'a> {
