@@ -31,12 +31,14 @@ pub(crate) struct OwnedFacts {
     pub(crate) last: Vec<String>,
     /// Alert episodes by hour.
     pub(crate) alerts: AlertHours,
+    /// Highest serial of a rollout that an agent reports.
+    pub(crate) reported: u64,
 }
 
 impl OwnedFacts {
     /// The facts, as the campaign takes them.
     pub(crate) fn facts(&self) -> Facts<'_> {
-        Facts { agents: &self.agents, alerts: &self.alerts }
+        Facts { agents: &self.agents, alerts: &self.alerts, reported: self.reported }
     }
 
     /// Agents that are fit for the first waves.
@@ -89,7 +91,8 @@ fn failures(handle: &StoreHandle, scope: &Scope, group: &str, now_s: u64) -> Res
 
 /// Facts from what the store has.
 pub(super) fn facts(rows: &Rows, scope: &Scope, group: &str, now_s: u64) -> OwnedFacts {
-    let mut owned = OwnedFacts::default();
+    let reported = rows.health.iter().map(|row| row.release.serial).max().unwrap_or(0);
+    let mut owned = OwnedFacts { reported, ..OwnedFacts::default() };
     let mut presences = Vec::new();
     let mut pairs = Pairs::default();
     let mut places = HashMap::new();

@@ -211,6 +211,27 @@ fn rollouts_of_a_restored_store_follow_those_that_agents_have() {
 }
 
 #[test]
+fn an_open_campaign_of_a_restored_store_continues_above_the_rollouts_that_agents_have() {
+    let mut fleet = Fleet::new(20, Behaviour::Good);
+    fleet.step();
+    fleet.step();
+    fleet.add_release(2);
+    fleet.step();
+    fleet.step();
+    let before = fleet.rollout().unwrap();
+    // Agents have rollouts that were published after the backup.
+    fleet.agents.iter_mut().for_each(|agent| agent.serial = 41);
+    fleet.restart();
+    fleet.step();
+    let after = fleet.rollout().unwrap();
+    assert!(before.serial < 41 && after.serial == 42, "{before:?} {after:?}");
+    assert!(fleet.reasons().iter().any(|why| why.starts_with("agents have rollout 41")), "{:#?}", fleet.reasons());
+    fleet.until(9, is_over);
+    assert_eq!(fleet.campaign_state(), Some(CampaignState::Completed), "{:#?}", fleet.reasons());
+    assert_eq!(fleet.on(2), 20);
+}
+
+#[test]
 fn after_the_store_was_lost_the_group_keeps_the_release_that_most_of_its_agents_run() {
     let mut fleet = Fleet::with_lost_store(5);
     fleet.agents.iter_mut().skip(1).for_each(|agent| agent.running = 2);

@@ -145,6 +145,10 @@ impl Group {
         if let Some(outcome) = rollout::advance(handle, &self.name, now_s).map_err(|error| self.changed(error))? {
             counts.campaigns_stepped.add(1);
             self.log(&outcome);
+            let published = outcome.campaign.rollout().serial;
+            if published > newest.serial.saturating_add(1) {
+                self.warn_newer(newest.serial, published.saturating_sub(1));
+            }
             return self.waits_for_person(&outcome);
         }
         if self.renew(handle, &newest, now)? {
@@ -162,10 +166,14 @@ impl Group {
         self.looked = Some(now.monotonic);
         let Some(renewed) = standing.renewed(newest) else { return Ok(false) };
         if standing.has_newer(newest) {
-            let (group, stored, reported) = (&self.name, newest.serial, standing.reported);
-            tracing::warn!(group, stored, reported, "agents have a newer rollout than the store; was it restored?");
+            self.warn_newer(newest.serial, standing.reported);
         }
         Ok(handle.add_rollout(&renewed)?)
+    }
+
+    fn warn_newer(&self, stored: u64, reported: u64) {
+        let group = &self.name;
+        tracing::warn!(group, stored, reported, "agents have a newer rollout than the store; was it restored?");
     }
 
     /// Every change of a campaign, with its reason; the audit log has it, too.

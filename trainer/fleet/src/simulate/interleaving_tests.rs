@@ -87,7 +87,7 @@ impl World {
 
     fn act(&mut self, action: Action) {
         let Some(campaign) = self.campaign.clone() else { return };
-        let facts = Facts { agents: &self.facts, alerts: &self.alerts };
+        let facts = Facts { agents: &self.facts, alerts: &self.alerts, reported: 0 };
         if let Ok(outcome) = campaign.act(action, "ann", &facts, self.now_s) {
             self.apply(outcome);
         }
@@ -129,7 +129,7 @@ impl World {
     fn step_campaign(&mut self) {
         let Some(campaign) = self.campaign.clone() else { return };
         self.refresh(campaign.rollout().next.map_or([0; 8], |next| next.salt));
-        let facts = Facts { agents: &self.facts, alerts: &self.alerts };
+        let facts = Facts { agents: &self.facts, alerts: &self.alerts, reported: 0 };
         let outcome = campaign.step(&facts, self.now_s);
         self.apply(outcome);
     }

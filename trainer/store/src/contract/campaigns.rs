@@ -35,12 +35,12 @@ fn unchanged(campaign: Campaign) -> Outcome {
 }
 
 pub(super) fn act(campaign: &Campaign, action: Action, now_s: u64) -> Outcome {
-    let facts = Facts { agents: &[], alerts: &AlertHours::default() };
+    let facts = Facts { agents: &[], alerts: &AlertHours::default(), reported: 0 };
     campaign.clone().act(action, "bob", &facts, now_s).unwrap()
 }
 
 pub(super) fn step(campaign: &Campaign, now_s: u64) -> Outcome {
-    campaign.clone().step(&Facts { agents: &[], alerts: &AlertHours::default() }, now_s)
+    campaign.clone().step(&Facts { agents: &[], alerts: &AlertHours::default(), reported: 0 }, now_s)
 }
 
 pub(super) fn add(handle: &StoreHandle, outcome: &Outcome) -> StoredCampaign {
