@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod brokers;
+pub mod fleet;
 pub mod gateway;
 pub mod listener;
 pub mod mosquitto;
