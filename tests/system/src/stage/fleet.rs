@@ -4,12 +4,12 @@
 //! offset from its start on. Agents are not told: they compare the wall clock with nothing but the expiry of a rollout, which
 //! is a month later. Their traffic has the trainers' time, because alerts have the time of their packets.
 
-use super::Folder;
 use super::gateway::Gateway;
 use super::listener::{Listener, name};
 use super::mosquitto::Mosquitto;
 use super::releases::{GROUP, Release, Releases};
 use super::trainer::Trainer;
+use super::{Folder, path_text};
 use lapwing_common::clock;
 use lapwing_fleet::Release as StoredRelease;
 use lapwing_fleet::campaign::{CampaignState, WaveState};
@@ -79,7 +79,7 @@ impl Fleet {
         let broker = Mosquitto::start(folder.path(), "allow_anonymous true\npersistence false\n", None);
         let releases = Releases::new(1);
         releases.write_public(&folder.join("test.pub"));
-        let url = if url.is_empty() { path(&folder, "store.sqlite") } else { url.to_owned() };
+        let url = if url.is_empty() { path_text(&folder, "store.sqlite") } else { url.to_owned() };
         write_settings(&folder, &broker, (&url, plan), agents);
         lapwing_store::Store::open(StoreUrl::from(std::path::Path::new(&url)), lapwing_store::Limits::default())
             .unwrap()
@@ -92,7 +92,7 @@ impl Fleet {
         let gateway = |number| {
             let mut program = Command::new(programs.demo);
             program.arg("agent");
-            let (agent, config) = (format!("gw-{number}"), path(&folder, &format!("agent-{number}.toml")));
+            let (agent, config) = (format!("gw-{number}"), path_text(&folder, &format!("agent-{number}.toml")));
             Gateway::start(program, &["--agent", &agent, "--mqtt", &broker.url(), "--config", &config])
         };
         let gateways = (0..agents).map(gateway).collect();
@@ -268,12 +268,8 @@ impl Fleet {
     }
 }
 
-fn path(folder: &Folder, name: &str) -> String {
-    folder.join(name).to_str().unwrap().to_owned()
-}
-
 fn write_settings(folder: &Folder, broker: &Mosquitto, (url, plan): (&str, &str), agents: usize) {
-    let path = |name: &str| path(folder, name);
+    let path = |name: &str| path_text(folder, name);
     let key = ReleaseKey::from_secret("rollout-1", &[5; 32]).unwrap();
     key.save(&folder.join("rollout.key"), &folder.join("rollout.pub"), KeyUse::Any, None).unwrap();
     fs::write(folder.join("plan.toml"), plan).unwrap();
