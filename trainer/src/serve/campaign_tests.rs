@@ -41,6 +41,32 @@ fn a_good_release_reaches_its_group_in_waves_by_itself() {
 }
 
 #[test]
+fn a_wave_costs_one_publication_for_any_number_of_agents() {
+    for agents in [20, 1_000] {
+        let mut fleet = Fleet::new(agents, Behaviour::Good);
+        fleet.step();
+        fleet.step();
+        fleet.add_release(2);
+        fleet.step();
+        let mut waves = Vec::new();
+        while !is_over(&fleet) {
+            let (serial, sent) = (fleet.rollout().unwrap().serial, fleet.published().len());
+            fleet.step();
+            let (newest, published) = (fleet.rollout().unwrap(), fleet.published());
+            if newest.serial > serial && newest.next.is_some() {
+                assert_eq!(published[sent..], [ROLLOUT.to_owned()], "{agents} agents: nothing else is sent");
+                waves.push(newest.serial);
+            } else if newest.serial == serial {
+                assert_eq!(published.len(), sent, "{agents} agents: nothing has changed");
+            }
+        }
+        assert_eq!(fleet.campaign_state(), Some(CampaignState::Completed), "{:#?}", fleet.reasons());
+        let expected = if agents == 20 { 2 } else { 4 };
+        assert_eq!(waves.len(), expected, "{agents} agents: {:#?}", fleet.reasons());
+    }
+}
+
+#[test]
 fn a_blind_release_is_withdrawn_and_the_next_one_begins() {
     let mut fleet = Fleet::new(20, Behaviour::Blind);
     fleet.step();
