@@ -1,7 +1,7 @@
 //! A group of real agents at one mosquitto, whose releases arrive in campaigns, and the trainers of a test.
 //!
 //! Campaigns take days, so the trainers' wall clock is ahead by what the test says ([`Fleet::pass`]); a trainer has the
-//! offset from its start on. Agents are not told: they compare the wall clock with nothing but the expiry of a rollout, which
+//! offset from its start on. Agents have the real time: they compare the wall clock with nothing but the expiry of a rollout, which
 //! is a month later. Their traffic has the trainers' time, because alerts have the time of their packets.
 
 use super::gateway::Gateway;
