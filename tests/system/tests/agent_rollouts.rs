@@ -3,98 +3,35 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_shared::messages::{Body, UpdateStep};
-use lapwing_shared::release::testing::trusted;
 use lapwing_shared::rollout::message::{Next, PLACES, Rollout};
-use lapwing_shared::rollout::testing::{rollout, signed_rollout};
+use lapwing_shared::rollout::testing::rollout;
 use lapwing_system_tests::stage::gateway::Gateway;
-use lapwing_system_tests::stage::releases::Releases;
-use lapwing_system_tests::stage::station::Station;
-use lapwing_system_tests::stage::{Folder, wait_for, wait_for_file};
+use lapwing_system_tests::stage::site::Site;
+use lapwing_system_tests::stage::{wait_for, wait_for_file};
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
-/// Seed of the rollout key.
-const SEED: u8 = 5;
 /// No broker listens there.
 const NO_BROKER: &str = "mqtt://127.0.0.1:1";
 
-/// Broker, releases and folders of one gateway.
-struct Site {
-    folder: Folder,
-    releases: Releases,
-    station: Station,
+fn site(name: &str) -> Site {
+    Site::new(name, 0, env!("CARGO_BIN_EXE_lapwing-demo"))
 }
 
-impl Site {
-    fn new(name: &str) -> Self {
-        let folder = Folder::new(name);
-        let releases = Releases::new(1);
-        releases.write_public(&folder.join("test.pub"));
-        let key = trusted("r1", SEED).iter().map(|key| format!("{key}\n")).collect::<String>();
-        fs::write(folder.join("rollout.pub"), key).unwrap();
-        let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-        let text = format!(
-            "[update]\nstate-dir = '{}'\nkeys = ['{}']\nrollout-keys = ['{}']\n[status]\nsocket = '{}'\n",
-            path("state"),
-            path("test.pub"),
-            path("rollout.pub"),
-            path("agent.sock")
-        );
-        fs::write(folder.join("agent.toml"), text).unwrap();
-        Self { folder, releases, station: Station::start(0) }
-    }
+/// The answer of a command to the running agent.
+fn update(site: &Site, words: &[&str]) -> String {
+    let output = site.program().arg("update").args(words).args(["--config", &site.config()]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
 
-    fn program() -> Command {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-demo"));
-        program.arg("agent");
-        program
-    }
-
-    fn config(&self) -> String {
-        self.folder.join("agent.toml").to_str().unwrap().to_owned()
-    }
-
-    fn start(&self, url: &str) -> Gateway {
-        Gateway::start(Self::program(), &["--agent", "gw", "--mqtt", url, "--config", &self.config()])
-    }
-
-    /// The answer of a command to the running agent.
-    fn update(&self, words: &[&str]) -> String {
-        let output = Self::program().arg("update").args(words).args(["--config", &self.config()]).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn state(&self, path: &str) -> PathBuf {
-        self.folder.join("state").join(path)
-    }
-
-    fn roll_out(&mut self, rollout: &Rollout) {
-        self.station.roll_out(rollout, signed_rollout(rollout, SEED));
-    }
-
-    /// Feeds the agent until a release on trial is confirmed.
-    fn until_confirmed(&mut self, gateway: &mut Gateway, version: u64) {
-        self.station.until_step(version, &UpdateStep::Trial);
-        gateway.play();
-        gateway.play();
-        self.station.until_step(version, &UpdateStep::Confirmed);
-    }
-
-    /// An agent that confirmed release 1 before there were rollouts, and release 2 in a campaign; and its run.
-    fn in_campaign(&mut self) -> (Gateway, u64) {
-        let mut gateway = self.start(&self.station.url());
-        let (.., run) = self.station.until_online(0);
-        let release = self.releases.release(1);
-        self.station.offer(&release, 0);
-        self.until_confirmed(&mut gateway, 1);
-        let release = self.releases.release(2);
-        self.station.offer_version(&release);
-        self.roll_out(&campaign(1));
-        self.until_confirmed(&mut gateway, 2);
-        (gateway, run)
-    }
+/// An agent that confirmed release 1 before there were rollouts, and release 2 in a campaign; and its run.
+fn in_campaign(site: &mut Site) -> (Gateway, u64) {
+    let (mut gateway, run) = site.confirmed();
+    let release = site.releases.release(2);
+    site.station.offer_version(&release);
+    site.roll_out(&campaign(1));
+    site.until_confirmed(&mut gateway, 2);
+    (gateway, run)
 }
 
 /// Version 2 for every agent at once, on base 1.
@@ -112,11 +49,11 @@ fn withdrawal(serial: u64) -> Rollout {
 
 #[test]
 fn an_agent_installs_holds_and_goes_back() {
-    let mut site = Site::new("rollout");
-    let (gateway, _) = site.in_campaign();
-    assert!(site.update(&["status"]).contains("base 1, next 2; up to date"), "{}", site.update(&["status"]));
-    assert!(site.update(&["channel", "late"]).starts_with("channel late; "));
-    assert!(site.update(&["hold"]).starts_with("channel late, held; "));
+    let mut site = site("rollout");
+    let (gateway, _) = in_campaign(&mut site);
+    assert!(update(&site, &["status"]).contains("base 1, next 2; up to date"), "{}", update(&site, &["status"]));
+    assert!(update(&site, &["channel", "late"]).starts_with("channel late; "));
+    assert!(update(&site, &["hold"]).starts_with("channel late, held; "));
     let held = site.station.until("held", |message| matches!(&message.body, Body::Health(h) if h.release.is_held));
     let Body::Health(health) = held.body else { panic!() };
     let release = health.release;
@@ -126,14 +63,14 @@ fn an_agent_installs_holds_and_goes_back() {
     // A hold does not keep a withdrawn release.
     site.roll_out(&withdrawal(2));
     site.station.until_step(1, &UpdateStep::Confirmed);
-    assert!(site.update(&["release"]).contains("rollout 2 of group home: base 1; up to date"));
+    assert!(update(&site, &["release"]).contains("rollout 2 of group home: base 1; up to date"));
     gateway.end();
 }
 
 #[test]
 fn killed_while_going_back_it_restarts_without_a_broker_with_the_release_before() {
-    let mut site = Site::new("rollout-killed");
-    let (gateway, run) = site.in_campaign();
+    let mut site = site("rollout-killed");
+    let (gateway, run) = in_campaign(&mut site);
     // A folder in the place of the next state: the agent cannot write it.
     fs::create_dir(site.state("state.new")).unwrap();
     site.roll_out(&withdrawal(2));
@@ -141,14 +78,14 @@ fn killed_while_going_back_it_restarts_without_a_broker_with_the_release_before(
     wait_for_file(&site.state("rollout-home"));
     gateway.kill();
     fs::remove_dir(site.state("state.new")).unwrap();
-    let gateway = site.start(NO_BROKER);
+    let gateway = site.start_at(NO_BROKER);
     wait_for("release 1 in use", &site.state(""), || {
-        let output = Site::program().args(["status", "--json", "--config", &site.config()]).output().unwrap();
+        let output = site.program().args(["status", "--json", "--config", &site.config()]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         (text.contains("\"release\":1,") && text.contains("\"serial\":2,")).then_some(())
     });
     gateway.kill();
-    let gateway = site.start(&site.station.url());
+    let gateway = site.start();
     assert_eq!(site.station.until_online(run).0, 1);
     gateway.end();
 }

@@ -7,99 +7,66 @@
 
 use lapwing_shared::messages::UpdateStep;
 use lapwing_system_tests::stage::gateway::{Gateway, journal};
-use lapwing_system_tests::stage::releases::Releases;
-use lapwing_system_tests::stage::station::Station;
-use lapwing_system_tests::stage::{Folder, PATIENCE, wait_for, wait_for_file};
+use lapwing_system_tests::stage::site::Site;
+use lapwing_system_tests::stage::{PATIENCE, wait_for, wait_for_file};
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::channel;
 
 /// Unacknowledged alerts when the agent is killed.
 const UNACKNOWLEDGED: usize = 5;
 
-/// Broker, releases and state folder of one gateway.
-struct Site {
-    folder: Folder,
-    releases: Releases,
-    station: Station,
+fn site(name: &str) -> Site {
+    Site::new(name, UNACKNOWLEDGED, env!("CARGO_BIN_EXE_lapwing-demo"))
 }
 
-impl Site {
-    fn new(name: &str) -> Self {
-        let folder = Folder::new(name);
-        let releases = Releases::new(1);
-        releases.write_public(&folder.join("test.pub"));
-        Self { folder, releases, station: Station::start(UNACKNOWLEDGED) }
+/// A gateway with release 1 confirmed and unacknowledged alerts; and its run.
+fn confirmed(site: &mut Site) -> (Gateway, u64) {
+    let (gateway, run) = site.confirmed();
+    while site.station.unacknowledged().len() < UNACKNOWLEDGED {
+        site.station.until("message", |_| true);
     }
+    wait_for("alerts in the journal", &site.state(""), || {
+        let journal = journal(&site.state(""));
+        site.station.unacknowledged().iter().all(|id| journal.contains(id)).then_some(())
+    });
+    (gateway, run)
+}
 
-    fn state(&self, path: &str) -> PathBuf {
-        self.folder.join("state").join(path)
+/// Restarts the agent and checks its (release, on trial) against `expected`; then it finishes the update, and sends
+/// every unacknowledged alert again.
+fn restarts_with(site: &mut Site, run: u64, expected: &[(u64, bool)]) {
+    site.station.acknowledge_all();
+    let mut missing = site.station.unacknowledged().to_vec();
+    assert_eq!(missing.len(), UNACKNOWLEDGED);
+    let mut gateway = site.start();
+    let (release, on_trial, _) = site.station.until_online(run);
+    assert!(expected.contains(&(release, on_trial)), "restarted with release {release}, on trial {on_trial}");
+    site.station.until("second delivery of the alerts", |message| {
+        missing.retain(|id| *id != (message.run, message.number));
+        missing.is_empty()
+    });
+    if (release, on_trial) == (1, false) {
+        let release = site.releases.release(2);
+        site.station.offer(&release, 0);
+        site.station.until_step(2, &UpdateStep::Trial);
     }
-
-    fn start(&self) -> Gateway {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_lapwing-demo"));
-        program.arg("agent");
-        let (key, state) = (self.folder.join("test.pub"), self.state(""));
-        let paths = [key.to_str().unwrap(), state.to_str().unwrap()];
-        let url = self.station.url();
-        Gateway::start(program, &["--agent", "gw", "--mqtt", &url, "--key", paths[0], "--state-dir", paths[1]])
-    }
-
-    /// A gateway with release 1 confirmed and unacknowledged alerts; and its run.
-    fn confirmed(&mut self) -> (Gateway, u64) {
-        let mut gateway = self.start();
-        let (.., run) = self.station.until_online(0);
-        let release = self.releases.release(1);
-        self.station.offer(&release, 0);
-        self.station.until_step(1, &UpdateStep::Trial);
+    if (release, on_trial) != (2, false) {
         gateway.play();
         gateway.play();
-        self.station.until_step(1, &UpdateStep::Confirmed);
-        while self.station.unacknowledged().len() < UNACKNOWLEDGED {
-            self.station.until("message", |_| true);
-        }
-        wait_for("alerts in the journal", &self.state(""), || {
-            let journal = journal(&self.state(""));
-            self.station.unacknowledged().iter().all(|id| journal.contains(id)).then_some(())
-        });
-        (gateway, run)
+        site.station.until_step(2, &UpdateStep::Confirmed);
     }
-
-    /// Restarts the agent and checks its (release, on trial) against `expected`; then it finishes the update, and sends
-    /// every unacknowledged alert again.
-    fn restarts_with(&mut self, run: u64, expected: &[(u64, bool)]) {
-        self.station.acknowledge_all();
-        let mut missing = self.station.unacknowledged().to_vec();
-        assert_eq!(missing.len(), UNACKNOWLEDGED);
-        let mut gateway = self.start();
-        let (release, on_trial, _) = self.station.until_online(run);
-        assert!(expected.contains(&(release, on_trial)), "restarted with release {release}, on trial {on_trial}");
-        self.station.until("second delivery of the alerts", |message| {
-            missing.retain(|id| *id != (message.run, message.number));
-            missing.is_empty()
-        });
-        if (release, on_trial) == (1, false) {
-            let release = self.releases.release(2);
-            self.station.offer(&release, 0);
-            self.station.until_step(2, &UpdateStep::Trial);
-        }
-        if (release, on_trial) != (2, false) {
-            gateway.play();
-            gateway.play();
-            self.station.until_step(2, &UpdateStep::Confirmed);
-        }
-        gateway.end();
-        // After another restart it runs release 2 and rejects an older one.
-        let gateway = self.start();
-        assert_eq!(self.station.until_online(run + 1).0, 2);
-        let old = self.releases.release(1);
-        self.station.offer(&old, 0);
-        let refused = "release version 1 is not above 2, the highest ever confirmed";
-        self.station.until_step(1, &UpdateStep::Refused(refused.try_into().unwrap()));
-        gateway.end();
-    }
+    gateway.end();
+    // After another restart it runs release 2 and rejects an older one.
+    let gateway = site.start();
+    assert_eq!(site.station.until_online(run + 1).0, 2);
+    let old = site.releases.release(1);
+    site.station.offer(&old, 0);
+    let refused = "release version 1 is not above 2, the highest ever confirmed";
+    site.station.until_step(1, &UpdateStep::Refused(refused.try_into().unwrap()));
+    gateway.end();
 }
 
 fn pipe_at(path: &Path) {
@@ -122,19 +89,19 @@ fn first_byte(path: &Path) -> std::sync::mpsc::Receiver<()> {
 
 #[test]
 fn killed_while_downloading_it_restarts_with_the_confirmed_release() {
-    let mut site = Site::new("killed-downloading");
-    let (gateway, run) = site.confirmed();
+    let mut site = site("killed-downloading");
+    let (gateway, run) = confirmed(&mut site);
     let release = site.releases.release(2);
     site.station.offer(&release, 1);
     site.station.until_step(2, &UpdateStep::Downloading);
     gateway.kill();
-    site.restarts_with(run, &[(1, false)]);
+    restarts_with(&mut site, run, &[(1, false)]);
 }
 
 #[test]
 fn killed_while_writing_the_artifact_it_keeps_the_confirmed_release() {
-    let mut site = Site::new("killed-writing");
-    let (gateway, run) = site.confirmed();
+    let mut site = site("killed-writing");
+    let (gateway, run) = confirmed(&mut site);
     let half = site.state("slot-b/artifact.new");
     pipe_at(&half);
     let written = first_byte(&half);
@@ -144,13 +111,13 @@ fn killed_while_writing_the_artifact_it_keeps_the_confirmed_release() {
     gateway.kill();
     fs::remove_file(&half).unwrap();
     fs::write(&half, [7; 65_536]).unwrap();
-    site.restarts_with(run, &[(1, false)]);
+    restarts_with(&mut site, run, &[(1, false)]);
 }
 
 #[test]
 fn killed_between_artifact_and_manifest_it_keeps_the_confirmed_release() {
-    let mut site = Site::new("killed-artifact");
-    let (gateway, run) = site.confirmed();
+    let mut site = site("killed-artifact");
+    let (gateway, run) = confirmed(&mut site);
     let next = site.state("slot-b/manifest.new");
     pipe_at(&next);
     let release = site.releases.release(2);
@@ -158,13 +125,13 @@ fn killed_between_artifact_and_manifest_it_keeps_the_confirmed_release() {
     wait_for_file(&site.state("slot-b/artifact"));
     gateway.kill();
     fs::remove_file(&next).unwrap();
-    site.restarts_with(run, &[(1, false)]);
+    restarts_with(&mut site, run, &[(1, false)]);
 }
 
 #[test]
 fn killed_before_the_state_names_the_release_it_keeps_the_confirmed_one() {
-    let mut site = Site::new("killed-staged");
-    let (gateway, run) = site.confirmed();
+    let mut site = site("killed-staged");
+    let (gateway, run) = confirmed(&mut site);
     let next = site.state("state.new");
     pipe_at(&next);
     let release = site.releases.release(2);
@@ -172,24 +139,24 @@ fn killed_before_the_state_names_the_release_it_keeps_the_confirmed_one() {
     wait_for_file(&site.state("slot-b/manifest"));
     gateway.kill();
     fs::remove_file(&next).unwrap();
-    site.restarts_with(run, &[(1, false)]);
+    restarts_with(&mut site, run, &[(1, false)]);
 }
 
 #[test]
 fn killed_on_trial_it_restarts_on_trial() {
-    let mut site = Site::new("killed-trial");
-    let (gateway, run) = site.confirmed();
+    let mut site = site("killed-trial");
+    let (gateway, run) = confirmed(&mut site);
     let release = site.releases.release(2);
     site.station.offer(&release, 0);
     site.station.until_step(2, &UpdateStep::Trial);
     gateway.kill();
-    site.restarts_with(run, &[(2, true)]);
+    restarts_with(&mut site, run, &[(2, true)]);
 }
 
 #[test]
 fn killed_while_confirming_it_restarts_with_the_new_release() {
-    let mut site = Site::new("killed-confirming");
-    let (mut gateway, run) = site.confirmed();
+    let mut site = site("killed-confirming");
+    let (mut gateway, run) = confirmed(&mut site);
     let release = site.releases.release(2);
     site.station.offer(&release, 0);
     site.station.until_step(2, &UpdateStep::Trial);
@@ -202,13 +169,13 @@ fn killed_while_confirming_it_restarts_with_the_new_release() {
     gateway.kill();
     let _ = fs::remove_file(&next);
     // The state fits into the pipe, but a pipe cannot be synced, so the agent retries.
-    site.restarts_with(run, &[(2, true), (2, false)]);
+    restarts_with(&mut site, run, &[(2, true), (2, false)]);
 }
 
 #[test]
 fn killed_after_confirming_it_restarts_with_the_new_release_confirmed() {
-    let mut site = Site::new("killed-confirmed");
-    let (mut gateway, run) = site.confirmed();
+    let mut site = site("killed-confirmed");
+    let (mut gateway, run) = confirmed(&mut site);
     let release = site.releases.release(2);
     site.station.offer(&release, 0);
     site.station.until_step(2, &UpdateStep::Trial);
@@ -216,5 +183,5 @@ fn killed_after_confirming_it_restarts_with_the_new_release_confirmed() {
     gateway.play();
     site.station.until_step(2, &UpdateStep::Confirmed);
     gateway.kill();
-    site.restarts_with(run, &[(2, false)]);
+    restarts_with(&mut site, run, &[(2, false)]);
 }

@@ -3,12 +3,11 @@
 use super::episodes::Presence;
 use super::measures::{Usage, cost_ratio, drift_index};
 use lapwing_fleet::campaign::{AgentFacts, AgentStep, Arm, Progress};
-use lapwing_shared::messages::{RefusalKind, Status};
+use lapwing_shared::messages::RefusalKind;
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::rollout::message::Channel;
 use lapwing_shared::rollout::place::Place;
-use lapwing_store::StoredAgent;
-use lapwing_store::traits::{CampaignAgent, StoredReleaseHealth};
+use lapwing_store::traits::{CampaignAgent, GroupAgent, StoredReleaseHealth};
 
 /// An agent without a message in this time is not fit for the first waves, seconds.
 const ONLINE_S: u64 = 6 * 3_600;
@@ -33,8 +32,7 @@ pub(crate) struct Scope {
 /// What the store has of an agent that takes part in rollouts.
 pub(super) struct Known<'a> {
     pub(super) name: Name,
-    pub(super) stored: &'a StoredAgent,
-    pub(super) status: &'a Status,
+    pub(super) stored: &'a GroupAgent,
     pub(super) health: &'a StoredReleaseHealth,
     /// Its newest report about the campaign's version.
     pub(super) report: Option<&'a CampaignAgent>,
@@ -67,7 +65,8 @@ pub(super) fn is_failure(report: &CampaignAgent) -> bool {
 impl Known<'_> {
     /// Confirmed version in use; 0 while one is on trial.
     fn running(&self) -> u64 {
-        if self.status.on_trial { 0 } else { self.status.release }
+        let status = &self.stored.status;
+        if status.on_trial { 0 } else { status.release }
     }
 
     pub(super) fn is_set_aside(&self) -> bool {
@@ -90,13 +89,13 @@ impl Known<'_> {
     /// Whether it ended a trial that it reported at `at_s`: a later message came, and neither status nor health are those of the
     /// release.
     fn has_left(&self, scope: &Scope, at_s: u64) -> bool {
-        let is_in_use = [self.status.release, self.health.release.version].contains(&scope.version);
+        let is_in_use = [self.stored.status.release, self.health.release.version].contains(&scope.version);
         self.stored.last_seen_s > at_s && !is_in_use
     }
 
     fn is_fit(&self, now_s: u64) -> bool {
-        let is_degraded = self.stored.health.as_ref().is_some_and(|health| health.coverage_degraded);
-        let is_online = self.status.online && now_s.saturating_sub(self.stored.last_seen_s) < ONLINE_S;
+        let is_degraded = self.stored.is_degraded;
+        let is_online = self.stored.status.online && now_s.saturating_sub(self.stored.last_seen_s) < ONLINE_S;
         let is_known = now_s.saturating_sub(self.health.first_s) >= KNOWN_S;
         is_online && is_known && !is_degraded && !self.health.release.is_held && !self.is_set_aside()
     }

@@ -1,19 +1,14 @@
 //! The store → what a campaign needs to know about the agents of its group.
 
-use super::agents::{Known, Scope, is_failure};
+use super::agents::{Known, Scope};
 use super::episodes::{Episodes, alert_hours, usual_rates};
-use lapwing_fleet::campaign::{AgentFacts, AlertHours, Facts, HISTORY_DAYS};
+use super::facts_reader::FactsReader;
+use lapwing_fleet::campaign::{AgentFacts, AlertHours, Facts};
 use lapwing_shared::messages::Status;
 use lapwing_shared::release::manifest::Name;
-use lapwing_store::traits::{AgentAlertHour, CampaignAgent, StoredReleaseHealth};
-use lapwing_store::{StoreError, StoreHandle, StoredAgent};
+use lapwing_store::traits::{AgentAlertHour, CampaignAgent, GroupAgent};
+use lapwing_store::{StoreError, StoreHandle};
 use std::collections::{BTreeMap, HashMap};
-
-const DAY_S: u64 = 86_400;
-/// Time for which a failed campaign counts against an agent.
-const FAILURES_S: u64 = 30 * DAY_S;
-/// Campaigns that are looked at for that.
-const CAMPAIGNS: u32 = 8;
 
 /// Facts about the agents of a group.
 #[derive(Clone, Debug, Default)]
@@ -31,12 +26,14 @@ pub(crate) struct OwnedFacts {
     pub(crate) last: Vec<String>,
     /// Alert episodes by hour.
     pub(crate) alerts: AlertHours,
+    /// Highest serial of a rollout that an agent reports.
+    pub(crate) reported: u64,
 }
 
 impl OwnedFacts {
     /// The facts, as the campaign takes them.
     pub(crate) fn facts(&self) -> Facts<'_> {
-        Facts { agents: &self.agents, alerts: &self.alerts }
+        Facts { agents: &self.agents, alerts: &self.alerts, reported: self.reported }
     }
 
     /// Agents that are fit for the first waves.
@@ -46,67 +43,42 @@ impl OwnedFacts {
 }
 
 /// Everything that the facts are computed from.
-pub(super) struct Rows {
-    pub(super) agents: Vec<StoredAgent>,
-    pub(super) health: Vec<StoredReleaseHealth>,
-    pub(super) reports: Vec<CampaignAgent>,
-    pub(super) episodes: Vec<AgentAlertHour>,
+pub(super) struct Rows<'a> {
+    pub(super) agents: &'a [GroupAgent],
+    pub(super) reports: &'a [CampaignAgent],
+    /// Episodes of earlier hours, and those of the newest ones.
+    pub(super) episodes: [&'a [AgentAlertHour]; 2],
     /// Campaigns that failed on an agent, by its name.
-    pub(super) failures: HashMap<String, u32>,
+    pub(super) failures: &'a HashMap<String, u32>,
 }
 
-/// Reads the facts about a group for a campaign.
+/// Reads the facts about a group for a campaign once; a process that steps a campaign uses [`FactsReader`].
 ///
 /// # Errors
 /// When the store cannot be read.
 pub(crate) fn load(handle: &StoreHandle, scope: &Scope, group: &str, now_s: u64) -> Result<OwnedFacts, StoreError> {
-    let history_s = scope.since_s.saturating_sub((HISTORY_DAYS * DAY_S as f64) as u64);
-    let rows = Rows {
-        agents: handle.agents()?,
-        health: handle.release_health(group)?,
-        reports: handle.campaign_agents(group, scope.version, scope.since_s)?,
-        episodes: handle.alert_hours(group, history_s)?,
-        failures: failures(handle, scope, group, now_s)?,
-    };
-    Ok(facts(&rows, scope, group, now_s))
-}
-
-/// Number of campaigns that failed on each agent in the last 30 days, other than this one.
-fn failures(handle: &StoreHandle, scope: &Scope, group: &str, now_s: u64) -> Result<HashMap<String, u32>, StoreError> {
-    let mut failures = HashMap::new();
-    for stored in handle.campaigns(Some(group), CAMPAIGNS)? {
-        let version = stored.campaign.version();
-        if version == scope.version || now_s.saturating_sub(stored.made_s) > FAILURES_S {
-            continue;
-        }
-        let reports = handle.campaign_agents(group, version, stored.made_s)?;
-        for report in reports.into_iter().filter(is_failure) {
-            *failures.entry(report.name).or_insert(0) += 1;
-        }
-    }
-    Ok(failures)
+    FactsReader::default().load(handle, scope, group, now_s)
 }
 
 /// Facts from what the store has.
-pub(super) fn facts(rows: &Rows, scope: &Scope, group: &str, now_s: u64) -> OwnedFacts {
+pub(super) fn facts(rows: &Rows<'_>, scope: &Scope, group: &str, now_s: u64) -> OwnedFacts {
     let mut owned = OwnedFacts::default();
     let mut presences = Vec::new();
     let mut pairs = Pairs::default();
     let mut places = HashMap::new();
-    let health: HashMap<&str, &StoredReleaseHealth> = rows.health.iter().map(|row| (row.name.as_str(), row)).collect();
     let reports: HashMap<&str, &CampaignAgent> = rows.reports.iter().map(|row| (row.name.as_str(), row)).collect();
-    for stored in &rows.agents {
-        // An agent follows the rollouts of the group in its own configuration, whatever group its rows train.
-        let Some(status) = stored.status.as_deref().filter(|status| status.group.as_str() == group) else { continue };
-        let accepted = health.get(stored.name.as_str()).copied().filter(|row| row.release.serial > 0);
+    // An agent follows the rollouts of the group in its own configuration, whatever group its rows train.
+    for stored in rows.agents.iter().filter(|agent| agent.status.group.as_str() == group) {
+        let accepted = stored.release.as_ref().filter(|row| row.release.serial > 0);
         let (Some(health), Ok(name)) = (accepted, Name::try_from(stored.name.as_str())) else {
             owned.last.push(stored.name.clone());
             continue;
         };
+        owned.reported = owned.reported.max(health.release.serial);
         let report = reports.get(stored.name.as_str()).copied();
         let failures = rows.failures.get(&stored.name).copied().unwrap_or(0);
-        let known = Known { name, stored, status, health, report, failures };
-        let agent = known.facts(scope, pairs.number(status), now_s);
+        let known = Known { name, stored, health, report, failures };
+        let agent = known.facts(scope, pairs.number(&stored.status), now_s);
         places.insert(health.agent, presences.len());
         presences.push(known.presence(scope, &agent));
         owned.agents.push(agent);
@@ -126,12 +98,12 @@ pub(super) fn facts(rows: &Rows, scope: &Scope, group: &str, now_s: u64) -> Owne
 }
 
 /// Episodes of the agents that take part; `places` has their numbers in the store.
-fn episodes(rows: &Rows, places: &HashMap<i64, usize>) -> Vec<Episodes> {
+fn episodes(rows: &Rows<'_>, places: &HashMap<i64, usize>) -> Vec<Episodes> {
     let place = |row: &AgentAlertHour| {
         let agent = places.get(&row.agent).copied()?;
         Some(Episodes { agent, hour: row.hour, count: row.episodes })
     };
-    rows.episodes.iter().filter_map(place).collect()
+    rows.episodes.iter().copied().flatten().filter_map(place).collect()
 }
 
 /// Pairs that are counted separately, at most; agents of other pairs count as one more.

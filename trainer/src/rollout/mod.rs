@@ -9,10 +9,13 @@ mod create;
 mod episodes;
 mod error;
 pub(crate) mod facts;
+mod facts_reader;
 mod measures;
 pub(crate) mod outline;
 mod steps;
 pub(crate) mod view;
+#[cfg(test)]
+mod scale_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -21,4 +24,5 @@ mod tests;
 pub(crate) use agents::Scope;
 pub(crate) use create::{Order, propose, start};
 pub(crate) use error::ChangeError;
+pub(crate) use facts_reader::FactsReader;
 pub(crate) use steps::{act, advance, scope_of};

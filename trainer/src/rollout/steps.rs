@@ -2,7 +2,8 @@
 
 use super::agents::Scope;
 use super::error::ChangeError;
-use super::facts::{OwnedFacts, load};
+use super::facts::OwnedFacts;
+use super::facts_reader::FactsReader;
 use lapwing_fleet::campaign::{Action, Outcome};
 use lapwing_store::StoreHandle;
 use lapwing_store::traits::{Saved, StoredCampaign};
@@ -16,13 +17,19 @@ pub(crate) fn scope_of(stored: &StoredCampaign) -> Scope {
     Scope { version: campaign.version(), base: campaign.base(), salt: campaign.salt(), since_s: stored.made_s }
 }
 
-/// Advances the open campaign of a group to `now_s`; `None` without one. `serve` calls this every few seconds.
+/// Advances the open campaign of a group to `now_s`; `None` without one. `serve` calls this every few seconds, with the same
+/// reader.
 ///
 /// # Errors
 /// [`ChangeError`].
-pub(crate) fn advance(handle: &StoreHandle, group: &str, now_s: u64) -> Result<Option<Outcome>, ChangeError> {
+pub(crate) fn advance(
+    handle: &StoreHandle,
+    reader: &mut FactsReader,
+    group: &str,
+    now_s: u64,
+) -> Result<Option<Outcome>, ChangeError> {
     let change = |stored: &StoredCampaign, facts: &OwnedFacts| Ok(stored.campaign.clone().step(&facts.facts(), now_s));
-    change_open(handle, group, now_s, &change)
+    change_open(handle, reader, (group, now_s), &change)
 }
 
 /// Applies a person's action to the open campaign of a group.
@@ -39,7 +46,7 @@ pub(crate) fn act(
     let change = |stored: &StoredCampaign, facts: &OwnedFacts| {
         Ok(stored.campaign.clone().act(action, who, &facts.facts(), now_s)?)
     };
-    let changed = change_open(handle, group, now_s, &change)?;
+    let changed = change_open(handle, &mut FactsReader::default(), (group, now_s), &change)?;
     changed.ok_or_else(|| ChangeError::None { group: group.to_owned() })
 }
 
@@ -47,13 +54,13 @@ type Change<'a> = dyn Fn(&StoredCampaign, &OwnedFacts) -> Result<Outcome, Change
 
 fn change_open(
     handle: &StoreHandle,
-    group: &str,
-    now_s: u64,
+    reader: &mut FactsReader,
+    (group, now_s): (&str, u64),
     change: &Change<'_>,
 ) -> Result<Option<Outcome>, ChangeError> {
     for _ in 0..ATTEMPTS {
         let Some(stored) = handle.open_campaign(group)? else { return Ok(None) };
-        let facts = load(handle, &scope_of(&stored), group, now_s)?;
+        let facts = reader.load(handle, &scope_of(&stored), group, now_s)?;
         let outcome = change(&stored, &facts)?;
         if let Saved::Stored(_) = handle.save_campaign(stored.change(&outcome), now_s)? {
             return Ok(Some(outcome));
@@ -85,7 +92,7 @@ mod tests {
             }
             Ok(stored.campaign.clone().step(&facts.facts(), stage.now_s))
         };
-        change_open(&stage.handle, "home", stage.now_s, &change)
+        change_open(&stage.handle, &mut FactsReader::default(), ("home", stage.now_s), &change)
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn run(stage: &mut Stage, until: CampaignState) -> (CampaignState, u32) {
     let mut state = CampaignState::Running;
     for hour in 0..24 * 21 {
         stage.hour();
-        match advance(&stage.handle, "home", stage.now_s).unwrap() {
+        match advance(&stage.handle, &mut FactsReader::default(), "home", stage.now_s).unwrap() {
             Some(outcome) => state = outcome.campaign.state(),
             None => return (state, hour),
         }
@@ -56,7 +56,10 @@ fn a_good_release_reaches_every_agent_with_one_rollout_for_each_wave() {
     assert!(rollout.serial <= 7, "{rollout:?}");
     stage.hour();
     assert!(facts(&stage).agents.iter().all(|agent| agent.running == NEXT));
-    assert!(advance(&stage.handle, "home", stage.now_s).unwrap().is_none(), "no open campaign");
+    assert!(
+        advance(&stage.handle, &mut FactsReader::default(), "home", stage.now_s).unwrap().is_none(),
+        "no open campaign"
+    );
 }
 
 #[test]
@@ -85,7 +88,7 @@ fn after_a_crash_between_storing_and_publishing_the_store_has_what_to_publish() 
     let mut stage = started(30, Conduct::Good);
     for _ in 0..40 {
         stage.hour();
-        let outcome = advance(&stage.handle, "home", stage.now_s).unwrap().unwrap();
+        let outcome = advance(&stage.handle, &mut FactsReader::default(), "home", stage.now_s).unwrap().unwrap();
         // Another process opens the store; nothing else than the store has outlived the crash.
         let after = StoreHandle::open(stage.folder.store()).unwrap();
         let newest = after.newest_rollout("home").unwrap().unwrap().rollout().unwrap();
@@ -240,7 +243,7 @@ fn an_agent_on_which_two_campaigns_failed_is_set_aside() {
 fn the_view_names_late_agents_and_shows_each_gate() {
     let mut stage = started(100, Conduct::Good);
     stage.hour();
-    advance(&stage.handle, "home", stage.now_s).unwrap();
+    advance(&stage.handle, &mut FactsReader::default(), "home", stage.now_s).unwrap();
     // The canary has begun. One of its agents leaves before it sees the rollout.
     let rollout = stage.rollout();
     let owned = facts(&stage);
@@ -252,7 +255,7 @@ fn the_view_names_late_agents_and_shows_each_gate() {
     stage.agents.iter_mut().find(|agent| agent.name == late).unwrap().is_online = false;
     (0..3).for_each(|_| {
         stage.hour();
-        advance(&stage.handle, "home", stage.now_s).unwrap();
+        advance(&stage.handle, &mut FactsReader::default(), "home", stage.now_s).unwrap();
     });
     let stored = stage.handle.open_campaign("home").unwrap().unwrap();
     let view = CampaignView::new(&stored, &[], &facts(&stage), stage.now_s);

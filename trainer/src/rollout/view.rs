@@ -107,7 +107,7 @@ impl CampaignView {
             let size = wave.size.agents.min(seen.agents);
             evaluate(wave.size.plan.gates, &campaign.plan().limits, &seen, size)
         });
-        let gates = gates.unwrap_or_else(|| results.iter().map(finding).collect());
+        let gates = gates.unwrap_or_else(|| results.iter().map(|result| result.finding.clone()).collect());
         // A campaign that does not run has no reach; people want to know whom its wave had reached.
         let reach = campaign.wave().map_or([0; 3], |wave| wave.reach);
         let reached = facts.agents.iter().filter(|agent| is_within(agent, reach)).count();
@@ -131,19 +131,6 @@ impl CampaignView {
             last: facts.last.len(),
             set_aside: facts.set_aside.iter().take(NAMED).map(ToString::to_string).collect(),
         }
-    }
-}
-
-fn finding(result: &GateResult) -> Finding {
-    Finding {
-        gate: result.gate,
-        verdict: result.verdict.clone(),
-        numerator: result.numerator,
-        denominator: result.denominator,
-        control_numerator: result.control_numerator,
-        control_denominator: result.control_denominator,
-        threshold: result.threshold,
-        text: result.text.clone(),
     }
 }
 

@@ -41,6 +41,32 @@ fn a_good_release_reaches_its_group_in_waves_by_itself() {
 }
 
 #[test]
+fn a_wave_costs_one_publication_for_any_number_of_agents() {
+    for agents in [20, 1_000] {
+        let mut fleet = Fleet::new(agents, Behaviour::Good);
+        fleet.step();
+        fleet.step();
+        fleet.add_release(2);
+        fleet.step();
+        let mut waves = Vec::new();
+        while !is_over(&fleet) {
+            let (serial, sent) = (fleet.rollout().unwrap().serial, fleet.published().len());
+            fleet.step();
+            let (newest, published) = (fleet.rollout().unwrap(), fleet.published());
+            if newest.serial > serial && newest.next.is_some() {
+                assert_eq!(published[sent..], [ROLLOUT.to_owned()], "{agents} agents: nothing else is sent");
+                waves.push(newest.serial);
+            } else if newest.serial == serial {
+                assert_eq!(published.len(), sent, "{agents} agents: nothing has changed");
+            }
+        }
+        assert_eq!(fleet.campaign_state(), Some(CampaignState::Completed), "{:#?}", fleet.reasons());
+        let expected = if agents == 20 { 2 } else { 4 };
+        assert_eq!(waves.len(), expected, "{agents} agents: {:#?}", fleet.reasons());
+    }
+}
+
+#[test]
 fn a_blind_release_is_withdrawn_and_the_next_one_begins() {
     let mut fleet = Fleet::new(20, Behaviour::Blind);
     fleet.step();
@@ -208,6 +234,27 @@ fn rollouts_of_a_restored_store_follow_those_that_agents_have() {
     fleet.agents.iter_mut().for_each(|agent| agent.serial = 41);
     fleet.step();
     assert_eq!(fleet.rollout().unwrap().serial, 42);
+}
+
+#[test]
+fn an_open_campaign_of_a_restored_store_continues_above_the_rollouts_that_agents_have() {
+    let mut fleet = Fleet::new(20, Behaviour::Good);
+    fleet.step();
+    fleet.step();
+    fleet.add_release(2);
+    fleet.step();
+    fleet.step();
+    let before = fleet.rollout().unwrap();
+    // Agents have rollouts that were published after the backup.
+    fleet.agents.iter_mut().for_each(|agent| agent.serial = 41);
+    fleet.restart();
+    fleet.step();
+    let after = fleet.rollout().unwrap();
+    assert!(before.serial < 41 && after.serial == 42, "{before:?} {after:?}");
+    assert!(fleet.reasons().iter().any(|why| why.starts_with("agents have rollout 41")), "{:#?}", fleet.reasons());
+    fleet.until(9, is_over);
+    assert_eq!(fleet.campaign_state(), Some(CampaignState::Completed), "{:#?}", fleet.reasons());
+    assert_eq!(fleet.on(2), 20);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Campaigns of the groups → their next state, every ten seconds, in the process that publishes.
+//! Campaigns of the groups → their next state, every ten seconds (every minute in large groups), in the process that publishes.
 //!
 //! The role `publish` does this under its lease: one process decides, signs and publishes, and only its machine needs the key
 //! for rollouts. A step is stored before its rollout is published, and what is published is what the store has: a process that
@@ -13,7 +13,7 @@ use super::roles::Role;
 use super::rollouts::decoded;
 use super::{ReleaseDir, ServeError};
 use crate::config::{CampaignStart, Config, ConfigError, RetrainSection, RolloutSection};
-use crate::rollout::{self, ChangeError};
+use crate::rollout::{self, ChangeError, FactsReader};
 use lapwing_collect::Counts;
 use lapwing_common::clock::Moment;
 use lapwing_fleet::campaign::{CampaignState, Outcome, Plan, Standing};
@@ -26,8 +26,18 @@ use lapwing_store::StoreHandle;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Interval between two steps.
+/// Interval between two looks at the groups.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// Longest interval between two steps of a campaign.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
+/// Agents whose campaign is stepped every [`INTERVAL`]. Those of larger groups send their health less often.
+const AGENTS: u32 = 1_000;
+
+/// Interval between two steps of a campaign.
+fn interval(agents: usize) -> Duration {
+    let thousands = u32::try_from(agents).unwrap_or(u32::MAX).div_ceil(AGENTS);
+    INTERVAL.saturating_mul(thousands.max(1)).min(LONGEST_INTERVAL)
+}
 /// Interval between two looks whether a rollout must be renewed.
 const RENEWAL: Duration = Duration::from_secs(600);
 
@@ -38,6 +48,9 @@ struct Group {
     settings: RolloutSection,
     plan: Plan,
     obstacle: Obstacle,
+    reader: FactsReader,
+    /// When it was last stepped.
+    stepped: Option<Instant>,
     /// When it was last decided whether the rollout must be renewed.
     looked: Option<Instant>,
 }
@@ -59,7 +72,9 @@ impl Campaigns {
             let settings = config.rollout_of(&retrain.group);
             let releases = ReleaseDir::new(&retrain.releases, &retrain.group);
             let name = retrain.group;
-            Ok(Group { plan: settings.plan()?, name, releases, settings, obstacle: Obstacle::default(), looked: None })
+            let plan = settings.plan()?;
+            let (obstacle, reader) = (Obstacle::default(), FactsReader::default());
+            Ok(Group { plan, name, releases, settings, obstacle, reader, stepped: None, looked: None })
         };
         let groups = config.groups().into_iter().map(group);
         let key_check = KeyCheck::new(Role::Publish, Purpose::Rollout);
@@ -82,9 +97,10 @@ impl Campaigns {
             .filter_map(|Group { name, settings, .. }| settings.key.as_deref().map(|path| KeyOf { group: name, path }));
         self.key_check.pass(handle, keys, now.wall_s, now.monotonic)?;
         for group in &mut self.groups {
-            if group.obstacle.is_pausing(now.monotonic) {
+            if group.obstacle.is_pausing(now.monotonic) || !group.is_due(now.monotonic) {
                 continue;
             }
+            group.stepped = Some(now.monotonic);
             let result = group.step(handle, counts, now);
             // Any other error, such as a damaged campaign, is a problem of its group alone.
             if matches!(&result, Err(ServeError::Store(error)) if error.is_temporary()) {
@@ -103,7 +119,10 @@ impl Campaigns {
     /// Begins anew: this process has got the lease, or another one steps the campaigns now and shows their problems.
     pub(super) fn reset(&mut self) {
         self.stepped = None;
-        self.groups.iter_mut().for_each(|group| (group.obstacle, group.looked) = (Obstacle::default(), None));
+        for group in &mut self.groups {
+            (group.obstacle, group.reader) = (Obstacle::default(), FactsReader::default());
+            (group.stepped, group.looked) = (None, None);
+        }
     }
 
     /// What keeps groups from campaigns, and campaigns that wait for a person.
@@ -128,6 +147,10 @@ impl Group {
         }
     }
 
+    fn is_due(&self, now: Instant) -> bool {
+        self.stepped.is_none_or(|at| now.saturating_duration_since(at) >= interval(self.reader.agents()))
+    }
+
     fn step(&mut self, handle: &StoreHandle, counts: &Counts, now: Moment) -> Result<(), ServeError> {
         let now_s = now.wall_s;
         let newest = handle.newest_rollout(&self.name)?;
@@ -142,9 +165,15 @@ impl Group {
         let Some(newest) = newest.as_ref().map(decoded).transpose()? else {
             return self.make_first(handle, now_s);
         };
-        if let Some(outcome) = rollout::advance(handle, &self.name, now_s).map_err(|error| self.changed(error))? {
+        if let Some(outcome) =
+            rollout::advance(handle, &mut self.reader, &self.name, now_s).map_err(|error| self.changed(error))?
+        {
             counts.campaigns_stepped.add(1);
             self.log(&outcome);
+            let published = outcome.campaign.rollout().serial;
+            if published > newest.serial.saturating_add(1) {
+                self.warn_newer(newest.serial, published.saturating_sub(1));
+            }
             return self.waits_for_person(&outcome);
         }
         if self.renew(handle, &newest, now)? {
@@ -162,10 +191,14 @@ impl Group {
         self.looked = Some(now.monotonic);
         let Some(renewed) = standing.renewed(newest) else { return Ok(false) };
         if standing.has_newer(newest) {
-            let (group, stored, reported) = (&self.name, newest.serial, standing.reported);
-            tracing::warn!(group, stored, reported, "agents have a newer rollout than the store; was it restored?");
+            self.warn_newer(newest.serial, standing.reported);
         }
         Ok(handle.add_rollout(&renewed)?)
+    }
+
+    fn warn_newer(&self, stored: u64, reported: u64) {
+        let group = &self.name;
+        tracing::warn!(group, stored, reported, "agents have a newer rollout than the store; was it restored?");
     }
 
     /// Every change of a campaign, with its reason; the audit log has it, too.
@@ -238,5 +271,16 @@ impl Group {
         });
         self.log(&started?.1);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_groups_are_stepped_less_often() {
+        let seconds = [0, 1, 1_000, 1_001, 10_000, usize::MAX].map(|agents| interval(agents).as_secs());
+        assert_eq!(seconds, [10, 10, 10, 20, 60, 60]);
     }
 }

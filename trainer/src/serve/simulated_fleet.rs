@@ -217,6 +217,11 @@ impl Fleet {
         Some(signed::open(&bytes, &keys, &name("home")).unwrap())
     }
 
+    /// Topics of everything that was published, in order.
+    pub(super) fn published(&self) -> Vec<String> {
+        self.broker.lock().unwrap().published.clone()
+    }
+
     pub(super) fn follow(&mut self) {
         let Some(rollout) = self.rollout() else { return };
         let behaviour = self.behaviour;

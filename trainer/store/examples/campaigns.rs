@@ -91,7 +91,7 @@ fn timed<T>(what: &str, work: impl Fn() -> Vec<T>) {
 fn save(handle: &StoreHandle) {
     let rollout = lapwing_shared::rollout::testing::rollout(7, 1);
     let terms = Terms { version: 2, plan: Plan::default(), salt: *b"saltsalt", made_by: "ann".into(), rollout };
-    let facts = Facts { agents: &[], alerts: &AlertHours::default() };
+    let facts = Facts { agents: &[], alerts: &AlertHours::default(), reported: 0 };
     let draft = Campaign::draft(terms, NOW_S).unwrap();
     let started = draft.act(Action::Submit, "ann", &facts, NOW_S).unwrap();
     let mut stored = handle.add_campaign(&started, None, NOW_S).unwrap().unwrap();

@@ -320,7 +320,7 @@ fn write_finding<S: Transaction>(
 /// Whether a result replaces the numbers of the one before: same wave, same verdict, and not an hour later.
 fn is_continued(old: &GateResult, fresh: &GateResult) -> bool {
     old.wave == fresh.wave
-        && discriminant(&old.verdict) == discriminant(&fresh.verdict)
+        && discriminant(&old.finding.verdict) == discriminant(&fresh.finding.verdict)
         && fresh.at_s.saturating_sub(old.since_s) < RESULT_S.unsigned_abs()
 }
 

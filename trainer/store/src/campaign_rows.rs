@@ -1,10 +1,11 @@
 //! Statements of campaigns, and their rows.
 
 use crate::cell::Cell;
-use crate::fields::{Fields, decode_health};
+use crate::fields::{Fields, decode_health, decode_status};
 use crate::highest_version::{ReportedVersion, confirmed};
 use crate::query::Dialect;
-use crate::traits::{AgentAlertHour, CampaignAgent, GateResult, StoredReleaseHealth, StoredRollout};
+use crate::rows::StoredUpdate;
+use crate::traits::{AgentAlertHour, CampaignAgent, GateResult, GroupAgent, StoredReleaseHealth, StoredRollout};
 use lapwing_fleet::campaign::gates::{Finding, Gate, Verdict};
 use lapwing_fleet::campaign::{CampaignState, Transition, WaveState};
 use lapwing_shared::messages::ReleaseHealth;
@@ -89,6 +90,12 @@ pub(crate) fn alert_hours(dialect: Dialect) -> String {
 pub(crate) const RELEASE_HEALTH: &str = "SELECT agents.id, agents.name, agents.last_seen_s, agents.health, \
     h.before_version, h.before_cpu_ms, h.before_packets, h.degraded_since_s, h.first_s FROM agents \
     JOIN release_health AS h ON h.agent = agents.id WHERE agents.group_name = ?1 ORDER BY agents.id";
+/// As [`RELEASE_HEALTH`], then what else a campaign needs of each agent that reports group ?1.
+pub(crate) const GROUP_AGENTS: &str = "SELECT agents.id, agents.name, agents.last_seen_s, agents.health, \
+    h.before_version, h.before_cpu_ms, h.before_packets, h.degraded_since_s, h.first_s, agents.status, agents.online, \
+    agents.update_release, agents.update_step, agents.update_reason, agents.update_s, agents.group_name FROM agents \
+    LEFT JOIN release_health AS h ON h.agent = agents.id WHERE agents.reported_group = ?1 AND agents.status IS NOT NULL \
+    ORDER BY agents.name";
 
 /// The highest version of the store's own tables.
 pub(crate) const STORED_VERSION: &str = "SELECT max(version) FROM \
@@ -151,11 +158,8 @@ pub(crate) fn result<R: Fields>(row: &R) -> Result<GateResult, R::Error> {
         FAIL => Verdict::Fail,
         _ => Verdict::Undecided(row.text(5)?),
     };
-    Ok(GateResult {
+    let finding = Finding {
         gate: Gate::parse(&row.text(0)?).ok_or_else(|| R::invalid(0, "the name of a gate"))?,
-        wave: row.small(1)?,
-        since_s: row.unsigned(2)?,
-        at_s: row.unsigned(3)?,
         verdict,
         numerator: row.real(6)?,
         denominator: row.real(7)?,
@@ -163,7 +167,8 @@ pub(crate) fn result<R: Fields>(row: &R) -> Result<GateResult, R::Error> {
         control_denominator: row.real(9)?,
         threshold: row.real(10)?,
         text: row.text(11)?,
-    })
+    };
+    Ok(GateResult { wave: row.small(1)?, since_s: row.unsigned(2)?, at_s: row.unsigned(3)?, finding })
 }
 
 const PASS: &str = "pass";
@@ -182,39 +187,36 @@ fn verdict(verdict: &Verdict) -> (&'static str, &str) {
 pub(crate) fn result_of(wave: usize, finding: &Finding, since_s: u64, at_s: u64) -> GateResult {
     // Databases differ in what they do with NaN.
     let finite = |number: f64| if number.is_finite() { number } else { 0.0 };
-    GateResult {
-        wave,
-        gate: finding.gate,
-        since_s,
-        at_s,
-        verdict: finding.verdict.clone(),
+    let finding = Finding {
         numerator: finite(finding.numerator),
         denominator: finite(finding.denominator),
         control_numerator: finite(finding.control_numerator),
         control_denominator: finite(finding.control_denominator),
         threshold: finite(finding.threshold),
-        text: finding.text.clone(),
-    }
+        ..finding.clone()
+    };
+    GateResult { wave, since_s, at_s, finding }
 }
 
 /// Values of [`put_result`].
 pub(crate) fn result_values(campaign: i64, number: i64, result: &GateResult) -> Vec<Cell> {
-    let (name, missing) = verdict(&result.verdict);
+    let finding = &result.finding;
+    let (name, missing) = verdict(&finding.verdict);
     vec![
         Cell::Integer(campaign),
         Cell::Integer(number),
-        Cell::text(result.gate.as_str()),
+        Cell::text(finding.gate.as_str()),
         Cell::Integer(i64::try_from(result.wave).unwrap_or(i64::MAX)),
         Cell::Integer(result.since_s.cast_signed()),
         Cell::Integer(result.at_s.cast_signed()),
         Cell::text(name),
         Cell::text(missing),
-        Cell::Real(result.numerator),
-        Cell::Real(result.denominator),
-        Cell::Real(result.control_numerator),
-        Cell::Real(result.control_denominator),
-        Cell::Real(result.threshold),
-        Cell::text(&result.text),
+        Cell::Real(finding.numerator),
+        Cell::Real(finding.denominator),
+        Cell::Real(finding.control_numerator),
+        Cell::Real(finding.control_denominator),
+        Cell::Real(finding.threshold),
+        Cell::text(&finding.text),
     ]
 }
 
@@ -257,7 +259,39 @@ pub(crate) fn count_hours(mut rows: Vec<(i64, i64)>) -> Vec<AgentAlertHour> {
 
 /// A row of [`RELEASE_HEALTH`]; `None` if the report no longer decodes.
 pub(crate) fn release_health<R: Fields>(row: &R) -> Result<Option<StoredReleaseHealth>, R::Error> {
-    let Some(release) = decode_health(row.bytes_or_null(3)?).map(|health| health.release) else { return Ok(None) };
+    let health = decode_health(row.bytes_or_null(3)?);
+    health.map_or(Ok(None), |health| of_release(row, health.release))
+}
+
+/// A row of [`GROUP_AGENTS`] for `group`; `None` if the status no longer decodes.
+pub(crate) fn group_agent<R: Fields>(row: &R, group: &str) -> Result<Option<GroupAgent>, R::Error> {
+    let Some(mut status) = decode_status(row.bytes_or_null(9)?) else { return Ok(None) };
+    // The stored status is the last one of a connected agent.
+    status.online = row.flag(10)?;
+    let health = decode_health(row.bytes_or_null(3)?);
+    let update = match row.integer_or_null(11)? {
+        None => None,
+        Some(release) => Some(StoredUpdate {
+            release: release.cast_unsigned(),
+            step: row.text(12)?,
+            reason: row.text_or_null(13)?,
+            received_s: row.unsigned(14)?,
+        }),
+    };
+    let trains_here = row.text(15)? == group && row.integer_or_null(8)?.is_some();
+    let reported = health.as_ref().filter(|_| trains_here).map(|health| health.release);
+    Ok(Some(GroupAgent {
+        name: row.text(1)?,
+        last_seen_s: row.unsigned(2)?,
+        is_degraded: health.is_some_and(|health| health.coverage_degraded),
+        status,
+        update,
+        release: reported.map_or(Ok(None), |release| of_release(row, release))?,
+    }))
+}
+
+/// What an agent reported of its release, of a row of [`RELEASE_HEALTH`]; `None` if it does not send these fields.
+fn of_release<R: Fields>(row: &R, release: ReleaseHealth) -> Result<Option<StoredReleaseHealth>, R::Error> {
     if release == ReleaseHealth::default() {
         return Ok(None);
     }

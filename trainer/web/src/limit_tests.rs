@@ -116,7 +116,7 @@ fn a_campaign_is_shown_with_the_reason_of_its_last_change() {
     let made_by = "<b>ann</b>".into();
     let terms = Terms { version: 4, plan: Plan::default(), salt: [0; 8], made_by, rollout };
     let draft = Campaign::draft(terms, 1_700_000_000).unwrap();
-    let facts = Facts { agents: &[], alerts: &AlertHours::default() };
+    let facts = Facts { agents: &[], alerts: &AlertHours::default(), reported: 0 };
     let started = draft.act(Action::Submit, "ann", &facts, 1_700_000_000).unwrap();
     let stored = handle.add_campaign(&started, None, 1_700_000_000).unwrap().unwrap();
     let pause = stored.campaign.clone().act(Action::Pause, "<b>bob</b>", &facts, 1_700_000_060).unwrap();

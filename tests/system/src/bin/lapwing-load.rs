@@ -4,6 +4,7 @@
 //! trainer serve …` runs the trainer, so that a test needs one program only.
 
 use clap::{Parser, Subcommand};
+use lapwing_common::clock;
 use lapwing_system_tests::load::{self, LoadOptions};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,9 +29,15 @@ enum Command {
     },
 }
 
+/// How far the trainer's wall clock is ahead, for tests of campaigns, which take days.
+fn ahead_s() -> u64 {
+    std::env::var("LAPWING_CLOCK_AHEAD_S").map_or(0, |seconds| seconds.parse().expect("LAPWING_CLOCK_AHEAD_S: seconds"))
+}
+
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Trainer { args } => {
+            clock::set_ahead(ahead_s());
             lapwing_trainer::allocator::restart_with_fixed_threshold();
             lapwing_trainer::main([OsString::from("lapwing-trainer")].into_iter().chain(args))
         }

@@ -5,8 +5,9 @@ use crate::demo::feed::Feed;
 use lapwing_agent::disk::Folder;
 use lapwing_agent::outbox::Limits;
 use lapwing_agent::outbox::journal::Journal;
+use lapwing_capture::{FileSource, PacketSource};
 use lapwing_shared::messages::{Body, Message};
-use lapwing_shared::units::Nanos;
+use lapwing_shared::units::{NANOS_PER_SECOND, Nanos};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -15,6 +16,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 /// Capture time between two plays of the same capture.
 const BETWEEN_PLAYS: Nanos = Nanos::from_secs(3600);
+/// The same for [`Gateway::play_at`], seconds: flows end meanwhile.
+const BETWEEN_FLOWS_S: u64 = 300;
 
 /// A running agent; killed when dropped.
 pub struct Gateway {
@@ -22,6 +25,8 @@ pub struct Gateway {
     feed: Feed,
     log: Receiver<String>,
     played: u64,
+    /// Second of the last packet that [`Gateway::play_at`] played.
+    last_s: u64,
 }
 
 impl Gateway {
@@ -34,7 +39,7 @@ impl Gateway {
         let (sender, log) = channel();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, feed, log, played: 0 }
+        Self { child, feed, log, played: 0, last_s: 0 }
     }
 
     /// Its process id.
@@ -47,6 +52,17 @@ impl Gateway {
         let later = Nanos(BETWEEN_PLAYS.0 * self.played);
         self.feed.play(&capture("demo.pcap"), later).unwrap();
         self.played += 1;
+    }
+
+    /// The same flows as [`Gateway::play`], from this second since the epoch on, or after all that it has played so. Do not use
+    /// both on one agent.
+    pub fn play_at(&mut self, start_s: u64) {
+        let path = capture("demo.pcap");
+        let first_s =
+            FileSource::open(&path).unwrap().next_frame().unwrap().unwrap().timestamp.as_nanos() / NANOS_PER_SECOND;
+        let start_s = start_s.max(self.last_s + BETWEEN_FLOWS_S);
+        let played = self.feed.play(&path, Nanos::from_secs(start_s - first_s)).unwrap();
+        self.last_s = played.last.as_nanos() / NANOS_PER_SECOND;
     }
 
     /// Waits for a line of its log that contains `text`.

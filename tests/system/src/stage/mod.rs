@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod brokers;
+pub mod fleet;
 pub mod gateway;
 pub mod listener;
 pub mod mosquitto;
@@ -12,6 +13,7 @@ pub mod packets;
 pub mod ports;
 pub mod postgres;
 pub mod releases;
+pub mod site;
 pub mod station;
 pub mod stores;
 pub mod trainer;
@@ -27,6 +29,11 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A capture that ships with the project.
 pub fn capture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/captures").join(name)
+}
+
+/// A path below a folder, as text.
+fn path_text(folder: &Folder, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
 }
 
 /// A temporary folder, removed when dropped.

@@ -24,6 +24,9 @@ use std::path::Path;
 /// The group of all releases.
 pub const GROUP: &str = "home";
 
+/// Surprise of every row under a quiet release: below the drift.
+const QUIET_NATS: f32 = 1.0;
+
 /// Makes releases signed with one key.
 pub struct Releases {
     run: TrainRun,
@@ -70,6 +73,13 @@ impl Releases {
     /// A release that every agent refuses: its golden vectors are wrong.
     pub fn defective(&self, version: u64) -> Release {
         self.release_with(version, |manifest| manifest.golden.iter_mut().for_each(|vector| vector.score ^= 1))
+    }
+
+    /// A release under which no host raises an alert.
+    pub fn quiet(&self, version: u64) -> Release {
+        self.release_with(version, |manifest| {
+            manifest.calibration.knots.iter_mut().for_each(|knot| knot.surprise_nats = QUIET_NATS);
+        })
     }
 
     fn release_with(&self, version: u64, change: impl FnOnce(&mut Manifest)) -> Release {

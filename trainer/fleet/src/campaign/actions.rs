@@ -131,6 +131,7 @@ impl Campaign {
             }
             _ => return Err(ActionError::State(state)),
         }
+        outcome.rise_above(facts.reported, now_s);
         Ok(outcome)
     }
 }

@@ -78,6 +78,9 @@ pub struct Facts<'a> {
     pub agents: &'a [AgentFacts],
     /// Their alert episodes by hour.
     pub alerts: &'a AlertHours,
+    /// Highest serial of a rollout that one of them reports. It is above that of the campaign's rollout if an older store was
+    /// restored.
+    pub reported: u64,
 }
 
 /// Steps of the agents that the rollout reaches.

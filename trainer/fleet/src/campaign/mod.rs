@@ -14,6 +14,7 @@ mod canary;
 mod facts;
 pub mod gates;
 mod plan;
+mod serial;
 mod standing;
 mod state;
 mod step;

@@ -1,5 +1,6 @@
 //! A group without an open campaign → its rollout.
 
+use super::serial::credible;
 use super::state::VALID_S;
 use super::telemetry::telemetry_budget;
 use lapwing_shared::release::manifest::Name;
@@ -7,9 +8,6 @@ use lapwing_shared::rollout::message::Rollout;
 
 /// Feature rows per day that the agents of a group send in all.
 pub const ROWS_PER_DAY: u64 = 2_000_000;
-/// Serials that a rollout may skip. Agents report the serial that they have, and one that lies must not use up all numbers.
-const SERIALS: u64 = 1 << 32;
-
 /// What the next rollout of a group depends on, besides the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -52,15 +50,11 @@ impl Standing {
 
     /// Whether agents have a rollout with a higher serial, so that they reject this one and those after it.
     pub fn has_newer(&self, newest: &Rollout) -> bool {
-        self.credible(newest.serial) > newest.serial
-    }
-
-    fn credible(&self, serial: u64) -> u64 {
-        if self.reported <= serial.saturating_add(SERIALS) { self.reported } else { 0 }
+        credible(self.reported, newest.serial) > newest.serial
     }
 
     fn serial_after(&self, serial: u64) -> u64 {
-        serial.max(self.credible(serial)).saturating_add(1)
+        serial.max(credible(self.reported, serial)).saturating_add(1)
     }
 }
 

@@ -26,6 +26,10 @@ impl Campaign {
             CampaignState::Aborting => outcome.wait_for_return(facts, now_s),
             _ => {}
         }
+        if !outcome.campaign.state.is_final() {
+            outcome.reissue(facts.reported, now_s);
+        }
+        outcome.rise_above(facts.reported, now_s);
         outcome
     }
 }

@@ -81,7 +81,7 @@ mod tests {
 
     fn running() -> Campaign {
         let agents = vec![agent(1); 30];
-        let facts = Facts { agents: &agents, alerts: &AlertHours::default() };
+        let facts = Facts { agents: &agents, alerts: &AlertHours::default(), reported: 0 };
         draft().act(Action::Submit, "ann", &facts, draft().stepped_s()).unwrap().campaign
     }
 

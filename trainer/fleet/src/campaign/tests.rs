@@ -57,7 +57,7 @@ impl Fleet {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts { agents: &self.agents, alerts: &self.alerts }
+        Facts { agents: &self.agents, alerts: &self.alerts, reported: 0 }
     }
 
     fn act(&self, campaign: Campaign, action: Action, who: &str) -> Result<Outcome, ActionError> {

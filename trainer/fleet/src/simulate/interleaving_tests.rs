@@ -1,4 +1,7 @@
 //! Random interleavings of rollouts, power cuts and people's actions: what must hold for every agent after every step.
+//!
+//! What an agent may run is computed here from the reach of its rollout and from what people withdrew, not with the functions
+//! that agents use: a mistake in those must not excuse itself.
 
 use super::home::{Conduct, Home, TrialOutcome};
 use super::random::Random;
@@ -7,14 +10,16 @@ use crate::campaign::{
     Terms,
 };
 use lapwing_shared::release::manifest::Name;
-use lapwing_shared::rollout::decide::{Settings, wanted};
-use lapwing_shared::rollout::message::{Channel, Rollout};
+use lapwing_shared::rollout::decide::Settings;
+use lapwing_shared::rollout::message::{Channel, Rollout, WITHDRAWN};
 use lapwing_shared::rollout::place::Place;
 use std::sync::Arc;
 
 const AGENTS: usize = 12;
 const RUNS: u64 = 100;
 const STEPS: u32 = 10_000;
+/// Starts after which a release that crashes must be rolled back.
+const STARTS: u8 = 3;
 
 struct World {
     random: Random,
@@ -24,6 +29,8 @@ struct World {
     campaign: Option<Campaign>,
     /// Everything that was ever published: any of it may arrive at any time.
     published: Vec<Arc<Rollout>>,
+    /// Versions that people withdrew, and the serial of the rollout that said so first.
+    withdrawn: Vec<(u64, u64)>,
     /// Highest version that was ever made.
     made: u64,
     now_s: u64,
@@ -48,6 +55,7 @@ impl World {
             alerts: AlertHours::default(),
             campaign: None,
             published: vec![first],
+            withdrawn: Vec::new(),
             made: 1,
             now_s: 1_700_000_000,
         };
@@ -87,9 +95,12 @@ impl World {
 
     fn act(&mut self, action: Action) {
         let Some(campaign) = self.campaign.clone() else { return };
-        let facts = Facts { agents: &self.facts, alerts: &self.alerts };
+        let facts = Facts { agents: &self.facts, alerts: &self.alerts, reported: 0 };
         if let Ok(outcome) = campaign.act(action, "ann", &facts, self.now_s) {
             self.apply(outcome);
+            if action == Action::Abort(AbortMode::Withdraw) {
+                self.withdrawn.push((self.campaign.as_ref().unwrap().version(), self.newest().serial));
+            }
         }
     }
 
@@ -129,7 +140,7 @@ impl World {
     fn step_campaign(&mut self) {
         let Some(campaign) = self.campaign.clone() else { return };
         self.refresh(campaign.rollout().next.map_or([0; 8], |next| next.salt));
-        let facts = Facts { agents: &self.facts, alerts: &self.alerts };
+        let facts = Facts { agents: &self.facts, alerts: &self.alerts, reported: 0 };
         let outcome = campaign.step(&facts, self.now_s);
         self.apply(outcome);
     }
@@ -179,6 +190,13 @@ impl World {
         }
     }
 
+    /// Whether the newest rollout of a home withdraws a version: its own list has the last ones.
+    fn is_withdrawn(&self, home: &Home, version: u64) -> bool {
+        let serial = home.newest.as_ref().unwrap().serial;
+        let known = self.withdrawn.iter().rev().filter(|(_, since)| *since <= serial);
+        known.take(WITHDRAWN).any(|(withdrawn, _)| *withdrawn == version)
+    }
+
     fn advance(&mut self, agent: usize) {
         let mut does = self.conduct();
         let is_online = self.random.chance(0.8);
@@ -193,12 +211,12 @@ impl World {
         let running = home.running();
         if let Some(trial) = home.update.trial {
             let version = trial.release.version;
-            assert!(!rollout.is_withdrawn(version), "{} tries the withdrawn version {version}", home.name);
-            let allowed = wanted(rollout, &home.name, home.settings).max(rollout.base);
+            assert!(!self.is_withdrawn(home, version), "{} tries the withdrawn version {version}", home.name);
+            let allowed = allowed(home);
             assert!(version <= allowed, "{} tries {version}, its rollout allows {allowed}", home.name);
         }
         let could_restore = home.spare.is_some_and(|spare| spare.version == rollout.base);
-        let is_withdrawn = rollout.is_withdrawn(running);
+        let is_withdrawn = self.is_withdrawn(home, running);
         assert!(!(is_withdrawn && could_restore), "{} runs {running}, could restore {}", home.name, rollout.base);
     }
 
@@ -209,13 +227,14 @@ impl World {
             assert!(running > 0 && home.in_use() > 0, "{} has no release", home.name);
             assert!(running <= self.made && home.update.highest_confirmed >= running);
             if running != *before {
-                let rollout = home.newest.as_ref().unwrap();
-                assert!(!rollout.is_withdrawn(running), "{} went from {before} to the withdrawn {running}", home.name);
-                let allowed = wanted(rollout, &home.name, home.settings).max(rollout.base);
+                let is_withdrawn = self.is_withdrawn(home, running);
+                assert!(!is_withdrawn, "{} went from {before} to the withdrawn {running}", home.name);
+                let allowed = allowed(home);
                 assert!(running <= allowed, "{} confirmed {running}, its rollout allows {allowed}", home.name);
                 *before = running;
             }
             assert_ne!(home.spare.map(|spare| spare.slot), home.update.confirmed.map(|release| release.slot));
+            assert!(home.update.trial.is_none_or(|trial| trial.boots <= STARTS), "{:?}", home.update);
             let trial = home.update.trial.map(|trial| trial.release);
             let releases = home.update.confirmed.into_iter().chain(home.spare).chain(trial);
             releases.for_each(|release| assert!(home.holds(release), "{}: {release:?} is not whole", home.name));
@@ -236,9 +255,20 @@ impl World {
             let home = &self.homes[agent];
             assert!(home.update.trial.is_none(), "{:?}", home.update);
             let is_stuck = home.update.refused.is_some_and(|refused| refused.version == newest.base);
-            assert!(is_stuck || !newest.is_withdrawn(home.running()), "{} runs {}", home.name, home.running());
+            let running = home.running();
+            let is_withdrawn = newest.is_withdrawn(running) || self.is_withdrawn(home, running);
+            assert!(is_stuck || !is_withdrawn, "{} runs the withdrawn {running}", home.name);
+            assert!(is_stuck || home.settings.hold || running >= newest.base, "{} runs {running}", home.name);
         }
     }
+}
+
+/// The highest version that the newest rollout of a home allows.
+fn allowed(home: &Home) -> u64 {
+    let rollout = home.newest.as_ref().unwrap();
+    let is_reached = |place: Place, reach: [u32; 3]| u32::from(place.place) < reach[home.settings.channel as usize];
+    let next = rollout.next.filter(|next| is_reached(Place::of(&next.salt, &home.name), next.reach));
+    next.map_or(rollout.base, |next| next.version)
 }
 
 #[test]

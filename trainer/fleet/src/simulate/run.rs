@@ -149,7 +149,7 @@ impl<'a> World<'a> {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts { agents: &self.facts, alerts: &self.alerts }
+        Facts { agents: &self.facts, alerts: &self.alerts, reported: 0 }
     }
 
     /// One step of time. Returns whether the simulation goes on.

@@ -5,7 +5,7 @@ use super::*;
 use crate::config::Config;
 use crate::rollout::outline::Outline;
 use crate::rollout::testing::{Conduct, NEXT, Stage};
-use crate::rollout::{Order, advance, propose, start};
+use crate::rollout::{FactsReader, Order, advance, propose, start};
 use clap::FromArgMatches;
 use lapwing_common::clock;
 use lapwing_fleet::campaign::{CampaignState, Plan};
@@ -82,7 +82,7 @@ fn status_and_history_show_why_a_campaign_stopped() {
     let gate = &running["campaign"]["gates"][0];
     assert_eq!((&gate["gate"], &gate["verdict"], &gate["numerator"]), (&"golden".into(), &"fail".into(), &2.0.into()));
     assert_eq!(running["last-change"]["who"], "ann");
-    advance(&stage.handle, "home", stage.now_s).unwrap();
+    advance(&stage.handle, &mut FactsReader::default(), "home", stage.now_s).unwrap();
     let status = json(&stage, &["status"]);
     assert_eq!(
         (&status["campaign"]["state"], &status["campaign"]["waves"][0]["state"]),
@@ -164,7 +164,7 @@ impl Example {
     fn hours(&mut self, hours: usize, until: CampaignState) {
         for _ in 0..hours {
             self.stage.hour();
-            let outcome = advance(&self.stage.handle, "home", self.stage.now_s).unwrap();
+            let outcome = advance(&self.stage.handle, &mut FactsReader::default(), "home", self.stage.now_s).unwrap();
             if outcome.is_none_or(|outcome| outcome.campaign.state() == until) {
                 return;
             }

@@ -132,6 +132,35 @@ pub fn a_new_version_keeps_what_the_one_before_it_cost<T: TestStore>() {
     assert_eq!((line(&handle).before_version, line(&handle).first_s), (0, NOW_S + 70));
 }
 
+pub fn agents_that_report_a_group_are_read_with_what_a_campaign_needs<T: TestStore>() {
+    let folder = T::new();
+    let mut store = folder.open(Limits::default());
+    let handle = store.handle().unwrap();
+    let messages = [
+        of("c", "shop"),
+        of("b", "home"),
+        of("a", "home"),
+        health("a", true, running(1, 5)),
+        health("b", false, ReleaseHealth::default()),
+        update("a", 2, 2, UpdateStep::Trial),
+        update("a", 1, 2, UpdateStep::Downloading),
+        // It has sent no status yet.
+        health("d", false, running(1, 5)),
+    ];
+    store.commit(&messages, NOW_S).unwrap();
+    let [a, b] = &handle.group_agents("home").unwrap()[..] else { panic!() };
+    assert_eq!((a.name.as_str(), a.last_seen_s, a.is_degraded, a.status.online), ("a", NOW_S, true, true));
+    let update = a.update.as_ref().unwrap();
+    assert_eq!((update.release, update.step.as_str(), update.received_s), (2, "trial", NOW_S));
+    assert_eq!(a.release, Some(line(&handle)));
+    assert_eq!((b.name.as_str(), b.is_degraded, &b.update, &b.release), ("b", false, &None, &None));
+    // Its rows train another group; it still follows the rollouts of its own.
+    handle.assign_group("a", Some("shop"), "ann", NOW_S).unwrap();
+    let agents = handle.group_agents("home").unwrap();
+    assert_eq!((agents.len(), agents[0].name.as_str(), &agents[0].release), (2, "a", &None));
+    assert_eq!(handle.group_agents("shop").unwrap().len(), 1);
+}
+
 pub fn the_highest_version_is_that_of_the_store_or_of_an_agent<T: TestStore>() {
     let folder = T::new();
     let mut store = folder.open(Limits::default());

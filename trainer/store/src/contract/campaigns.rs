@@ -35,12 +35,12 @@ fn unchanged(campaign: Campaign) -> Outcome {
 }
 
 pub(super) fn act(campaign: &Campaign, action: Action, now_s: u64) -> Outcome {
-    let facts = Facts { agents: &[], alerts: &AlertHours::default() };
+    let facts = Facts { agents: &[], alerts: &AlertHours::default(), reported: 0 };
     campaign.clone().act(action, "bob", &facts, now_s).unwrap()
 }
 
 pub(super) fn step(campaign: &Campaign, now_s: u64) -> Outcome {
-    campaign.clone().step(&Facts { agents: &[], alerts: &AlertHours::default() }, now_s)
+    campaign.clone().step(&Facts { agents: &[], alerts: &AlertHours::default(), reported: 0 }, now_s)
 }
 
 pub(super) fn add(handle: &StoreHandle, outcome: &Outcome) -> StoredCampaign {
@@ -180,7 +180,8 @@ pub fn results_of_gates_get_a_row_when_the_verdict_changes_and_every_hour<T: Tes
     found(vec![finding(Gate::Alerts, Verdict::Fail, 10.0)], NOW_S + 119 + HOUR_S);
     found(vec![finding(Gate::Alerts, Verdict::Fail, 11.0)], NOW_S + 120 + HOUR_S);
     let (id, results) = (stored.id, handle.gate_results(stored.id, 99).unwrap());
-    let numbers: Vec<_> = results.iter().map(|r| (r.gate, r.numerator, r.since_s - NOW_S, r.at_s - NOW_S)).collect();
+    let numbers: Vec<_> =
+        results.iter().map(|r| (r.finding.gate, r.finding.numerator, r.since_s - NOW_S, r.at_s - NOW_S)).collect();
     let expected = [
         (Gate::Alerts, 11.0, 120 + HOUR_S, 120 + HOUR_S),
         (Gate::Alerts, 10.0, 120, 119 + HOUR_S),
@@ -190,8 +191,9 @@ pub fn results_of_gates_get_a_row_when_the_verdict_changes_and_every_hour<T: Tes
     ];
     assert_eq!(numbers, expected);
     assert_eq!(handle.gate_results(id, 1).unwrap(), results[..1]);
-    assert_eq!((results[2].verdict.clone(), results[2].text.as_str()), (missing("2 of 3"), "2 alerts"));
-    assert_eq!((results[2].denominator, results[2].control_denominator, results[2].threshold), (0.0, 0.1, 4.0));
+    let third = &results[2].finding;
+    assert_eq!((third.verdict.clone(), third.text.as_str()), (missing("2 of 3"), "2 alerts"));
+    assert_eq!((third.denominator, third.control_denominator, third.threshold), (0.0, 0.1, 4.0));
     let newest = handle.newest_gate_results(id).unwrap();
     assert_eq!(newest, [results[3].clone(), results[0].clone()]);
 }

@@ -144,6 +144,7 @@ macro_rules! contract_tests {
             campaign_facts::the_newest_step_of_each_agent_about_a_version_is_read,
             campaign_facts::alert_episodes_are_counted_by_agent_and_hour_of_their_start,
             campaign_facts::a_new_version_keeps_what_the_one_before_it_cost,
+            campaign_facts::agents_that_report_a_group_are_read_with_what_a_campaign_needs,
             campaign_facts::the_highest_version_is_that_of_the_store_or_of_an_agent,
             audit::every_action_is_recorded_with_who_did_it,
             audit::an_action_that_fails_is_not_recorded_and_one_that_cannot_be_recorded_fails,

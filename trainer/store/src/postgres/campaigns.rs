@@ -7,9 +7,9 @@ use super::tally::Tally;
 use super::{PostgresHandle, audit};
 use crate::campaign_changes::{Prepared, PreparedRollout, Transaction, add, add_rollout, added, decoded, save};
 use crate::campaign_rows::{
-    BY_ID, NEWEST, OPEN, RELEASE_HEALTH, REPORTED_VERSIONS, STEPS, STORED_VERSION, TRANSITIONS, alert_hours, campaign,
-    count_hours, newest_result, newest_rollout, release_health, reported, result, results, rollout, select_campaigns,
-    step, transition, version,
+    BY_ID, GROUP_AGENTS, NEWEST, OPEN, RELEASE_HEALTH, REPORTED_VERSIONS, STEPS, STORED_VERSION, TRANSITIONS,
+    alert_hours, campaign, count_hours, group_agent, newest_result, newest_rollout, release_health, reported, result,
+    results, rollout, select_campaigns, step, transition, version,
 };
 use crate::cell::Cell;
 use crate::counter::Counter;
@@ -18,8 +18,8 @@ use crate::fields::numbers;
 use crate::highest_version::HighestVersion;
 use crate::query::Dialect;
 use crate::traits::{
-    AgentAlertHour, CampaignAgent, CampaignChange, Campaigns, GateResult, Saved, StoredCampaign, StoredReleaseHealth,
-    StoredRollout,
+    AgentAlertHour, CampaignAgent, CampaignChange, Campaigns, GateResult, GroupAgent, Saved, StoredCampaign,
+    StoredReleaseHealth, StoredRollout,
 };
 use lapwing_fleet::AuditEntry;
 use lapwing_fleet::campaign::gates::Gate;
@@ -133,6 +133,12 @@ impl Campaigns for PostgresHandle {
         let since_ns = i64::try_from(since_s.saturating_mul(NANOS_PER_SECOND)).unwrap_or(i64::MAX);
         let text = alert_hours(Dialect::Postgres);
         self.read(|session| session.rows(&text, &[&group, &since_ns], numbers)).map(count_hours)
+    }
+
+    fn group_agents(&self, group: &str) -> Result<Vec<GroupAgent>, StoreError> {
+        let read = |row: &Row| group_agent(row, group);
+        let rows = self.read(|session| session.rows(GROUP_AGENTS, &[&group], read))?;
+        Ok(rows.into_iter().flatten().collect())
     }
 
     fn release_health(&self, group: &str) -> Result<Vec<StoredReleaseHealth>, StoreError> {

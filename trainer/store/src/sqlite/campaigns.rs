@@ -3,9 +3,9 @@
 use super::{SqliteHandle, audit, counters};
 use crate::campaign_changes::{Prepared, PreparedRollout, Transaction, add, add_rollout, added, decoded, save};
 use crate::campaign_rows::{
-    BY_ID, NEWEST, OPEN, RELEASE_HEALTH, REPORTED_VERSIONS, STEPS, STORED_VERSION, TRANSITIONS, alert_hours, campaign,
-    count_hours, newest_result, newest_rollout, release_health, reported, result, results, rollout, select_campaigns,
-    step, transition, version,
+    BY_ID, GROUP_AGENTS, NEWEST, OPEN, RELEASE_HEALTH, REPORTED_VERSIONS, STEPS, STORED_VERSION, TRANSITIONS,
+    alert_hours, campaign, count_hours, group_agent, newest_result, newest_rollout, release_health, reported, result,
+    results, rollout, select_campaigns, step, transition, version,
 };
 use crate::cell::Cell;
 use crate::counter::Counter;
@@ -14,8 +14,8 @@ use crate::fields::numbers;
 use crate::highest_version::HighestVersion;
 use crate::query::Dialect;
 use crate::traits::{
-    AgentAlertHour, CampaignAgent, CampaignChange, Campaigns, GateResult, Saved, StoredCampaign, StoredReleaseHealth,
-    StoredRollout,
+    AgentAlertHour, CampaignAgent, CampaignChange, Campaigns, GateResult, GroupAgent, Saved, StoredCampaign,
+    StoredReleaseHealth, StoredRollout,
 };
 use lapwing_fleet::AuditEntry;
 use lapwing_fleet::campaign::gates::Gate;
@@ -118,6 +118,11 @@ impl Campaigns for SqliteHandle {
         let since_ns = i64::try_from(since_s.saturating_mul(NANOS_PER_SECOND)).unwrap_or(i64::MAX);
         let rows = self.rows(&alert_hours(Dialect::Sqlite), (group, since_ns), |row| numbers(row));
         rows.map(count_hours).map_err(self.sql())
+    }
+
+    fn group_agents(&self, group: &str) -> Result<Vec<GroupAgent>, StoreError> {
+        let rows = self.rows(GROUP_AGENTS, [group], |row| group_agent(row, group)).map_err(self.sql())?;
+        Ok(rows.into_iter().flatten().collect())
     }
 
     fn release_health(&self, group: &str) -> Result<Vec<StoredReleaseHealth>, StoreError> {

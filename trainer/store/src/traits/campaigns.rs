@@ -2,9 +2,10 @@
 
 use crate::error::StoreError;
 use crate::highest_version::HighestVersion;
-use lapwing_fleet::campaign::gates::{Gate, Verdict};
+use crate::rows::StoredUpdate;
+use lapwing_fleet::campaign::gates::Finding;
 use lapwing_fleet::campaign::{Campaign, Outcome, Transition};
-use lapwing_shared::messages::ReleaseHealth;
+use lapwing_shared::messages::{ReleaseHealth, Status};
 use lapwing_shared::rollout::message::{Rollout, RolloutError};
 
 /// A campaign as it is stored.
@@ -81,26 +82,12 @@ impl StoredRollout {
 pub struct GateResult {
     /// Number of the wave.
     pub wave: usize,
-    /// The gate.
-    pub gate: Gate,
     /// When it was first evaluated with this verdict, or the last hour began, seconds since the epoch.
     pub since_s: u64,
     /// When the numbers were computed, seconds since the epoch.
     pub at_s: u64,
-    /// Verdict.
-    pub verdict: Verdict,
-    /// What is counted.
-    pub numerator: f64,
-    /// What it refers to.
-    pub denominator: f64,
-    /// The same of the control.
-    pub control_numerator: f64,
-    /// The same of the control.
-    pub control_denominator: f64,
-    /// The threshold.
-    pub threshold: f64,
-    /// The result as a sentence.
-    pub text: String,
+    /// The result; its numbers are finite.
+    pub finding: Finding,
 }
 
 /// The newest step that an agent reported about a version.
@@ -150,6 +137,23 @@ pub struct StoredReleaseHealth {
     pub degraded_since_s: Option<u64>,
     /// When the first report with these fields was received, seconds since the epoch.
     pub first_s: u64,
+}
+
+/// What a campaign needs to know of an agent of its group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupAgent {
+    /// Its name.
+    pub name: String,
+    /// When its last message arrived, seconds since the epoch.
+    pub last_seen_s: u64,
+    /// Its last status.
+    pub status: Box<Status>,
+    /// Its coverage is degraded.
+    pub is_degraded: bool,
+    /// The newest step that it reported, about any version.
+    pub update: Option<StoredUpdate>,
+    /// What it reported of its release; `None` if it never sent these fields, or its rows train another group.
+    pub release: Option<StoredReleaseHealth>,
 }
 
 /// Campaigns of every group, and their rollouts.
@@ -235,6 +239,12 @@ pub trait Campaigns {
     /// # Errors
     /// When the store cannot be read.
     fn alert_hours(&self, group: &str, since_s: u64) -> Result<Vec<AgentAlertHour>, StoreError>;
+
+    /// The agents that report this group, by name. Those without a status that decodes are left out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn group_agents(&self, group: &str) -> Result<Vec<GroupAgent>, StoreError>;
 
     /// What agents of a group reported of their releases, by agent. An agent that never sent these fields has no row.
     ///
