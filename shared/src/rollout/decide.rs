@@ -33,7 +33,7 @@ pub struct Situation<'a> {
     pub state: &'a UpdateState,
     /// The whole and verified release in the spare slot, if there is one.
     pub spare: Option<HeldRelease>,
-    /// Lowest version to which it goes back.
+    /// Lowest version that it may install or go back to: the highest floor of the manifests that it has accepted.
     pub floor: u64,
     /// Wall clock, seconds since the epoch; `None` if it is not set. Expiry is then not enforced.
     pub now_s: Option<u64>,
@@ -67,6 +67,8 @@ pub enum Obstacle {
     Held,
     /// The rollout has expired.
     Expired,
+    /// The version is below the highest floor of the manifests that the agent has accepted.
+    BelowFloor,
     /// The version failed on this agent.
     Failed,
     /// The version is not above the highest ever confirmed.
@@ -84,6 +86,7 @@ impl fmt::Display for Obstacle {
             Self::Withdrawn => "the version is withdrawn",
             Self::Held => "updates are held on this agent",
             Self::Expired => "the rollout has expired",
+            Self::BelowFloor => "the version is below the floor of a release that the agent has accepted",
             Self::Failed => "the version failed on this agent before",
             Self::NotNewer => "the version is not above the highest ever confirmed",
             Self::NoWayBack => "the release in use is withdrawn, and no release to go back to is named",
@@ -139,6 +142,9 @@ pub fn is_way_back(rollout: &Rollout, state: &UpdateState, floor: u64, version: 
 pub fn permits(rollout: &Rollout, situation: &Situation<'_>, step: Step, version: u64) -> Result<(), Obstacle> {
     if rollout.is_withdrawn(version) {
         return Err(Obstacle::Withdrawn);
+    }
+    if version < situation.floor {
+        return Err(Obstacle::BelowFloor);
     }
     if is_way_back(rollout, situation.state, situation.floor, version) {
         return Ok(());
@@ -342,7 +348,7 @@ mod tests {
         assert_eq!(agent.decide(&rollout(8, 5)), Action::Install(5));
         assert_eq!(permits(&rollout(8, 5), &agent.situation(), Step::Download, 3), Err(Obstacle::NotNamed));
         agent.floor = 4;
-        assert_eq!(agent.decide(&withdrawn), Action::Keep(Obstacle::NotNewer));
+        assert_eq!(agent.decide(&withdrawn), Action::Keep(Obstacle::BelowFloor));
     }
 
     #[test]
@@ -358,6 +364,26 @@ mod tests {
         let mut none = rollout(8, 0);
         none.withdraw(4);
         assert_eq!(Agent::new(&[4]).decide(&none), Action::Keep(Obstacle::NoWayBack));
+    }
+
+    /// Whoever has the rollout key chooses base, next, withdrawn versions and pins.
+    #[test]
+    fn no_rollout_leads_below_the_floor() {
+        let steps = [Step::Download, Step::Write, Step::Trial, Step::Confirm];
+        for confirmed in [&[][..], &[7], &[3, 7], &[8]] {
+            for (base, pin) in (0..7).flat_map(|base| [None, Some(3), Some(6), Some(9)].map(|pin| (base, pin))) {
+                let mut forged = rollout(8, base);
+                [7, 8].into_iter().for_each(|version| forged.withdraw(version));
+                let mut agent = Agent::new(confirmed);
+                (agent.floor, agent.settings.pin) = (7, pin);
+                let action = agent.decide(&forged);
+                let is_allowed = matches!(action, Action::Keep(_) | Action::Install(9));
+                assert!(is_allowed, "{confirmed:?}, base {base}, pin {pin:?}: {action:?}");
+                for version in 1..7 {
+                    assert!(steps.iter().all(|step| permits(&forged, &agent.situation(), *step, version).is_err()));
+                }
+            }
+        }
     }
 
     #[test]
