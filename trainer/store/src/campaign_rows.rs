@@ -257,7 +257,8 @@ pub(crate) fn count_hours(mut rows: Vec<(i64, i64)>) -> Vec<AgentAlertHour> {
 
 /// A row of [`RELEASE_HEALTH`]; `None` if the report no longer decodes.
 pub(crate) fn release_health<R: Fields>(row: &R) -> Result<Option<StoredReleaseHealth>, R::Error> {
-    let Some(release) = decode_health(row.bytes_or_null(3)?).map(|health| health.release) else { return Ok(None) };
+    let Some(health) = decode_health(row.bytes_or_null(3)?) else { return Ok(None) };
+    let (release, device) = (health.release, health.device);
     if release == ReleaseHealth::default() {
         return Ok(None);
     }
@@ -266,6 +267,7 @@ pub(crate) fn release_health<R: Fields>(row: &R) -> Result<Option<StoredReleaseH
         name: row.text(1)?,
         at_s: row.unsigned(2)?,
         release,
+        device,
         before_version: row.unsigned(4)?,
         before_cpu_ms: row.unsigned(5)?,
         before_packets: row.unsigned(6)?,

@@ -1,6 +1,7 @@
 //! Errors of databases and files → store errors that name the operator's next step.
 
-use lapwing_fleet::Identity;
+use crate::assignment_rows::{ASSIGNMENTS_KEPT, Assigned};
+use lapwing_fleet::{Identity, StoredAssignment};
 use lapwing_segments::SegmentError;
 use rusqlite::ErrorCode;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,14 @@ pub enum StoreError {
         path.display()
     )]
     Damaged { path: PathBuf, reason: String },
+    /// Too many agents have an assignment.
+    #[error(
+        "{limit} agents have an assignment, which is the limit; end one with `lapwing-trainer agents assign NAME --clear`"
+    )]
+    Assignments {
+        /// The limit.
+        limit: i64,
+    },
     /// An SQLite file of another program.
     #[error("{} is an SQLite file but not a Lapwing store; choose another path", path.display())]
     Foreign { path: PathBuf },
@@ -230,6 +239,16 @@ impl StoreError {
     /// No agent with this name.
     pub(crate) fn no_agent(name: &str) -> Self {
         Self::Missing { what: format!("agent `{name}`"), list: "agents" }
+    }
+
+    /// The result of [`crate::traits::Assignments::assign`].
+    pub(crate) fn of_assignment(done: Assigned, name: &str) -> Result<Option<StoredAssignment>, Self> {
+        match done {
+            Assigned::Stored(assignment) => Ok(Some(assignment)),
+            Assigned::Same => Ok(None),
+            Assigned::Unknown => Err(Self::no_agent(name)),
+            Assigned::Full => Err(Self::Assignments { limit: ASSIGNMENTS_KEPT }),
+        }
     }
 
     /// No release that an operator could decide on.

@@ -4,7 +4,7 @@ use crate::error::StoreError;
 use crate::highest_version::HighestVersion;
 use lapwing_fleet::campaign::gates::{Gate, Verdict};
 use lapwing_fleet::campaign::{Campaign, Outcome, Transition};
-use lapwing_shared::messages::ReleaseHealth;
+use lapwing_shared::messages::{DeviceHealth, ReleaseHealth};
 use lapwing_shared::rollout::message::{Rollout, RolloutError};
 
 /// A campaign as it is stored.
@@ -140,6 +140,8 @@ pub struct StoredReleaseHealth {
     pub at_s: u64,
     /// Its newest report.
     pub release: ReleaseHealth,
+    /// What it reports of itself.
+    pub device: DeviceHealth,
     /// The version that it ran before; 0 if it is not known.
     pub before_version: u64,
     /// CPU time with it, milliseconds.
