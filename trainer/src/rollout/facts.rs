@@ -1,13 +1,13 @@
 //! The store → what a campaign needs to know about the agents of its group.
 
-use super::agents::{Known, Scope, is_failure};
+use super::agents::{FAILURES, Known, Scope, is_failure};
 use super::episodes::{Episodes, alert_hours, usual_rates};
 use lapwing_fleet::campaign::{AgentFacts, AlertHours, Facts, HISTORY_DAYS};
-use lapwing_shared::messages::Status;
+use lapwing_shared::messages::{DeviceHealth, Status};
 use lapwing_shared::release::manifest::Name;
 use lapwing_store::traits::{AgentAlertHour, CampaignAgent, StoredReleaseHealth};
 use lapwing_store::{StoreError, StoreHandle, StoredAgent};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 const DAY_S: u64 = 86_400;
 /// Time for which a failed campaign counts against an agent.
@@ -66,17 +66,28 @@ pub(crate) fn load(handle: &StoreHandle, scope: &Scope, group: &str, now_s: u64)
         health: handle.release_health(group)?,
         reports: handle.campaign_agents(group, scope.version, scope.since_s)?,
         episodes: handle.alert_hours(group, history_s)?,
-        failures: failures(handle, scope, group, now_s)?,
+        failures: failures(handle, scope.version, group, now_s)?,
     };
     Ok(facts(&rows, scope, group, now_s))
 }
 
-/// Number of campaigns that failed on each agent in the last 30 days, other than this one.
-fn failures(handle: &StoreHandle, scope: &Scope, group: &str, now_s: u64) -> Result<HashMap<String, u32>, StoreError> {
+/// Names of agents of a group that are set aside: two campaigns of the last 30 days failed on them. The open one does not count
+/// yet.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn set_aside(handle: &StoreHandle, group: &str, now_s: u64) -> Result<HashSet<String>, StoreError> {
+    let open = handle.open_campaign(group)?.map_or(0, |open| open.campaign.version());
+    let failures = failures(handle, open, group, now_s)?.into_iter();
+    Ok(failures.filter(|(_, failures)| *failures >= FAILURES).map(|(name, _)| name).collect())
+}
+
+/// Number of campaigns that failed on each agent in the last 30 days, other than that of `current`.
+fn failures(handle: &StoreHandle, current: u64, group: &str, now_s: u64) -> Result<HashMap<String, u32>, StoreError> {
     let mut failures = HashMap::new();
     for stored in handle.campaigns(Some(group), CAMPAIGNS)? {
         let version = stored.campaign.version();
-        if version == scope.version || now_s.saturating_sub(stored.made_s) > FAILURES_S {
+        if version == current || now_s.saturating_sub(stored.made_s) > FAILURES_S {
             continue;
         }
         let reports = handle.campaign_agents(group, version, stored.made_s)?;
@@ -106,7 +117,7 @@ pub(super) fn facts(rows: &Rows, scope: &Scope, group: &str, now_s: u64) -> Owne
         let report = reports.get(stored.name.as_str()).copied();
         let failures = rows.failures.get(&stored.name).copied().unwrap_or(0);
         let known = Known { name, stored, status, health, report, failures };
-        let agent = known.facts(scope, pairs.number(status), now_s);
+        let agent = known.facts(scope, pairs.number(&health.device, status), now_s);
         places.insert(health.agent, presences.len());
         presences.push(known.presence(scope, &agent));
         owned.agents.push(agent);
@@ -137,14 +148,14 @@ fn episodes(rows: &Rows, places: &HashMap<i64, usize>) -> Vec<Episodes> {
 /// Pairs that are counted separately, at most; agents of other pairs count as one more.
 const PAIRS: u8 = 15;
 
-/// Numbers of pairs of engine and agent version: what a device is, as far as agents report it.
+/// Numbers of pairs of device target and engine. Agents that do not report their target have one in common.
 #[derive(Default)]
 struct Pairs<'a>(BTreeMap<(&'a str, &'a str), u8>);
 
 impl<'a> Pairs<'a> {
     /// The number of an agent's pair.
-    fn number(&mut self, status: &'a Status) -> u8 {
-        let pair = (status.engine.as_str(), status.agent_version.as_str());
+    fn number(&mut self, device: &'a DeviceHealth, status: &'a Status) -> u8 {
+        let pair = (device.target.as_str(), status.engine.as_str());
         if let Some(number) = self.0.get(&pair) {
             return *number;
         }

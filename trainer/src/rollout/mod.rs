@@ -21,4 +21,5 @@ mod tests;
 pub(crate) use agents::Scope;
 pub(crate) use create::{Order, propose, start};
 pub(crate) use error::ChangeError;
+pub(crate) use facts::set_aside;
 pub(crate) use steps::{act, advance, scope_of};

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_fleet::HeldRelease;
-use lapwing_fleet::campaign::Standing;
+use lapwing_fleet::campaign::{ROWS_PER_DAY, Standing};
 use lapwing_shared::messages::{AlertState, Body, Health, Message, ReleaseHealth, Update, UpdateStep};
 use lapwing_shared::release::accept::Refusal;
 use lapwing_shared::release::manifest::Name;
@@ -95,7 +95,8 @@ impl Stage {
 
     /// The group's first rollout.
     fn set_rollout(&self, base: u64) {
-        let standing = Standing { agents: self.agents.len() as u64, reported: 0, now_s: self.now_s };
+        let standing =
+            Standing { agents: self.agents.len() as u64, rows_per_day: ROWS_PER_DAY, reported: 0, now_s: self.now_s };
         let rollout = standing.first("home".try_into().unwrap(), base, 0);
         assert!(self.handle.add_rollout(&rollout).unwrap());
     }

@@ -7,6 +7,7 @@
 //! A new release waits for the end of an open campaign. If it superseded the campaign, a group that trains every day would
 //! never complete one, and most of its agents would never get a release. Of several that wait, the newest begins.
 
+use super::assignments::set_aside;
 use super::key_check::{KeyCheck, KeyOf};
 use super::obstacle::{News, Obstacle};
 use super::roles::Role;
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 
 /// Interval between two steps.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// Interval between two looks whether a rollout must be renewed.
+/// Interval between two looks whether a rollout must be renewed, and which agents are set aside.
 const RENEWAL: Duration = Duration::from_secs(600);
 
 /// The campaigns of one group.
@@ -40,6 +41,8 @@ struct Group {
     obstacle: Obstacle,
     /// When it was last decided whether the rollout must be renewed.
     looked: Option<Instant>,
+    /// When it was last decided which agents are set aside.
+    set_aside: Option<Instant>,
 }
 
 /// See the module.
@@ -59,7 +62,8 @@ impl Campaigns {
             let settings = config.rollout_of(&retrain.group);
             let releases = ReleaseDir::new(&retrain.releases, &retrain.group);
             let name = retrain.group;
-            Ok(Group { plan: settings.plan()?, name, releases, settings, obstacle: Obstacle::default(), looked: None })
+            let obstacle = Obstacle::default();
+            Ok(Group { plan: settings.plan()?, name, releases, settings, obstacle, looked: None, set_aside: None })
         };
         let groups = config.groups().into_iter().map(group);
         let key_check = KeyCheck::new(Role::Publish, Purpose::Rollout);
@@ -103,7 +107,9 @@ impl Campaigns {
     /// Begins anew: this process has got the lease, or another one steps the campaigns now and shows their problems.
     pub(super) fn reset(&mut self) {
         self.stepped = None;
-        self.groups.iter_mut().for_each(|group| (group.obstacle, group.looked) = (Obstacle::default(), None));
+        for group in &mut self.groups {
+            (group.obstacle, group.looked, group.set_aside) = (Obstacle::default(), None, None);
+        }
     }
 
     /// What keeps groups from campaigns, and campaigns that wait for a person.
@@ -142,6 +148,10 @@ impl Group {
         let Some(newest) = newest.as_ref().map(decoded).transpose()? else {
             return self.make_first(handle, now_s);
         };
+        if self.set_aside.is_none_or(|at| now.monotonic.saturating_duration_since(at) >= RENEWAL) {
+            set_aside(handle, &self.name, now_s)?;
+            self.set_aside = Some(now.monotonic);
+        }
         if let Some(outcome) = rollout::advance(handle, &self.name, now_s).map_err(|error| self.changed(error))? {
             counts.campaigns_stepped.add(1);
             self.log(&outcome);
@@ -191,7 +201,7 @@ impl Group {
     fn standing(&self, handle: &StoreHandle, now_s: u64) -> Result<Standing, ServeError> {
         let agents = handle.agents_of_group(&self.name)?.len() as u64;
         let reported = handle.release_health(&self.name)?.iter().map(|row| row.release.serial).max().unwrap_or(0);
-        Ok(Standing { agents, reported, now_s })
+        Ok(Standing { agents, rows_per_day: self.settings.rows_per_day, reported, now_s })
     }
 
     /// The group's first rollout names its newest release. It waits for the first release, because a group that runs nothing
