@@ -56,7 +56,6 @@ pub(crate) fn text(report: &Report) -> String {
         // 0 without one.
         ("rollout_serial", report.rollout.map_or(0, |rollout| rollout.serial) as f64),
         ("assignment_serial", report.assignment as f64),
-        ("release_floor", report.floor as f64),
         ("alerts_per_day_budget", f64::from(report.alerts_per_day)),
         ("sampled_ratio", f64::from(report.sampled_permille) / 1000.0),
         ("coverage_degraded", f64::from(u8::from(report.coverage_degraded.is_some()))),

@@ -112,6 +112,23 @@ fn candidate_and_sign_replace_no_file() {
 }
 
 #[test]
+fn the_signature_may_set_a_floor_that_the_candidate_has_not() {
+    let site = site();
+    let candidate = site.path("candidate");
+    run_candidate(&CandidateArgs { version: 4, out: candidate.clone(), group: None, store: site.store() }).unwrap();
+    let sign = |floor: u64| {
+        let out = site.path(&format!("signed-{floor}"));
+        let (file, key) = (candidate.clone(), site.path("k1.key"));
+        run_sign(&SignArgs { file, key, floor: Some(floor), out: out.clone() }).map(|()| out)
+    };
+    let error = format!("{:#}", sign(4).unwrap_err());
+    assert!(error.contains("floor") && error.contains("below version"), "{error}");
+    let (signed, public) = (sign(3).unwrap(), site.path("k1.pub"));
+    assert_eq!(read(&std::fs::read(&signed).unwrap()).unwrap().1.floor, 3);
+    site.approve_signed(&signed, &["--key", public.to_str().unwrap()]).unwrap();
+}
+
+#[test]
 fn another_release_and_a_changed_one_are_refused() {
     let site = site();
     let signed = site.sign("k1");

@@ -3,6 +3,7 @@
 use crate::campaign_changes::Transaction;
 use crate::cell::Cell;
 use crate::counter::Counter;
+use crate::error::StoreError;
 use crate::fields::Fields;
 use lapwing_fleet::{AssignedSettings, AssignmentChange, StoredAssignment, channel_name, parse_channel};
 
@@ -90,6 +91,16 @@ pub(crate) fn assign<S: Transaction>(
     sql.change(&put(), &values(&new))?;
     sql.record(&new.audit_entry())?;
     Ok(Assigned::Stored(new))
+}
+
+/// The result of [`crate::traits::Assignments::assign`].
+pub(crate) fn assigned(done: Assigned, name: &str) -> Result<Option<StoredAssignment>, StoreError> {
+    match done {
+        Assigned::Stored(assignment) => Ok(Some(assignment)),
+        Assigned::Same => Ok(None),
+        Assigned::Unknown => Err(StoreError::no_agent(name)),
+        Assigned::Full => Err(StoreError::Assignments { limit: ASSIGNMENTS_KEPT }),
+    }
 }
 
 fn values(new: &StoredAssignment) -> [Cell; 9] {

@@ -1,7 +1,6 @@
 //! Errors of databases and files → store errors that name the operator's next step.
 
-use crate::assignment_rows::{ASSIGNMENTS_KEPT, Assigned};
-use lapwing_fleet::{Identity, StoredAssignment};
+use lapwing_fleet::Identity;
 use lapwing_segments::SegmentError;
 use rusqlite::ErrorCode;
 use std::path::{Path, PathBuf};
@@ -239,16 +238,6 @@ impl StoreError {
     /// No agent with this name.
     pub(crate) fn no_agent(name: &str) -> Self {
         Self::Missing { what: format!("agent `{name}`"), list: "agents" }
-    }
-
-    /// The result of [`crate::traits::Assignments::assign`].
-    pub(crate) fn of_assignment(done: Assigned, name: &str) -> Result<Option<StoredAssignment>, Self> {
-        match done {
-            Assigned::Stored(assignment) => Ok(Some(assignment)),
-            Assigned::Same => Ok(None),
-            Assigned::Unknown => Err(Self::no_agent(name)),
-            Assigned::Full => Err(Self::Assignments { limit: ASSIGNMENTS_KEPT }),
-        }
     }
 
     /// No release that an operator could decide on.

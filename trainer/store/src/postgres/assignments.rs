@@ -3,7 +3,7 @@
 use super::PostgresHandle;
 use super::fields::searched;
 use super::schema::Lock;
-use crate::assignment_rows::{after_serial, assign, assignment, by_name};
+use crate::assignment_rows::{after_serial, assign, assigned, assignment, by_name};
 use crate::error::StoreError;
 use crate::traits::Assignments;
 use lapwing_fleet::{AssignmentChange, StoredAssignment};
@@ -22,7 +22,7 @@ impl Assignments for PostgresHandle {
             session.lock(Lock::Campaigns)?;
             assign(session, name, change, reported, (who, now_s))
         })?;
-        StoreError::of_assignment(done, name)
+        assigned(done, name)
     }
 
     fn assignment(&self, name: &str) -> Result<Option<StoredAssignment>, StoreError> {

@@ -2,7 +2,7 @@
 
 use super::SqliteHandle;
 use super::campaigns::Changes;
-use crate::assignment_rows::{after_serial, assign, assignment, by_name};
+use crate::assignment_rows::{after_serial, assign, assigned, assignment, by_name};
 use crate::error::StoreError;
 use crate::traits::Assignments;
 use lapwing_fleet::{AssignmentChange, StoredAssignment};
@@ -17,7 +17,7 @@ impl Assignments for SqliteHandle {
         now_s: u64,
     ) -> Result<Option<StoredAssignment>, StoreError> {
         let done = self.write(|connection| assign(&mut Changes(connection), name, change, reported, (who, now_s)))?;
-        StoreError::of_assignment(done, name)
+        assigned(done, name)
     }
 
     fn assignment(&self, name: &str) -> Result<Option<StoredAssignment>, StoreError> {
