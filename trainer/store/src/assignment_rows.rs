@@ -74,7 +74,7 @@ pub(crate) fn assign<S: Transaction>(
     (who, now_s): (&str, u64),
 ) -> Result<Assigned, S::Error> {
     let key = Cell::text(name);
-    let before = sql.first(&by_name(), &[key.clone()], |row| assignment(row))?;
+    let before = sql.first(&by_name(), std::slice::from_ref(&key), |row| assignment(row))?;
     let highest = sql.first(HIGHEST, &[], |row| Ok((row.unsigned(0)?, row.integer(1)?)))?;
     let (highest, count) = highest.unwrap_or_default();
     let Some(mut new) = change.apply(name, before.as_ref(), (highest, reported), who, now_s) else {

@@ -66,8 +66,17 @@ impl Maker {
     fn make(&self, version: u64, rows: Vec<TrainingRow>, guard: Guard) -> MadeRelease {
         let key = self.folder.path().join("key");
         let (created_s, expires_s, unlabelled) = (1_700_000_000, 1_800_000_000, Unlabelled::default());
-        let order =
-            Order { group: name("home"), version, created_s, expires_s, seed: 3, key: Some(key), unlabelled, guard };
+        let order = Order {
+            group: name("home"),
+            version,
+            created_s,
+            expires_s,
+            floor: 0,
+            seed: 3,
+            key: Some(key),
+            unlabelled,
+            guard,
+        };
         let config = TrainConfig { epochs: 12, batch_rows: 64, ..TrainConfig::default() };
         Pipeline { config }.make(&order, rows, &mut |_| ()).unwrap()
     }
