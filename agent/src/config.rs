@@ -26,6 +26,7 @@ pub(crate) use live::{ResourcesSection, ResponseSection, Size};
 pub(crate) use privacy::{AddressMode, PrivacySection};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+pub(crate) use update::Assignments;
 pub use update::UpdateSection;
 
 /// Limit on brokers.

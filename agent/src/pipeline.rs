@@ -203,12 +203,14 @@ fn feed(
     Ok(())
 }
 
-/// A change of the release in use.
+/// A change of the release in use, or of the false-alert budget.
 pub(crate) enum Change {
     /// Score with this one.
     Use(Installed),
     /// Stop scoring.
     Stop,
+    /// Another false-alert budget, alerts per day.
+    Budget(f32),
 }
 
 /// Controls the scoring thread and receives its progress.
@@ -304,6 +306,10 @@ fn apply_change<L: Listener, C: Control>(scoring: &mut Scoring<L>, control: &mut
     let previous = match control.next_change() {
         Some(Change::Use(installed)) => scoring.install(installed),
         Some(Change::Stop) => scoring.remove(),
+        Some(Change::Budget(alerts_per_day)) => {
+            scoring.set_budget(alerts_per_day);
+            None
+        }
         None => None,
     };
     if let Some(previous) = previous {

@@ -224,6 +224,14 @@ pub(crate) struct Report {
     pub(crate) rollout: Option<RolloutStatus>,
     /// Rollouts that were rejected.
     pub(crate) rejected_rollouts: u64,
+    /// Serial of the newest assignment; 0 without one.
+    pub(crate) assignment: u64,
+    /// Assignments that were rejected.
+    pub(crate) rejected_assignments: u64,
+    /// Lowest version that may be installed.
+    pub(crate) floor: u64,
+    /// False-alert budget in force, alerts per day.
+    pub(crate) alerts_per_day: f32,
     /// Channel, hold and pin, the newest rollout, and why nothing is installed.
     pub(crate) updates: String,
     /// The broker that the agent uses or tries, without the login.

@@ -183,6 +183,15 @@ impl<L: Listener> Scoring<L> {
         }
     }
 
+    /// Uses another false-alert budget from the next row on. A release on trial is judged with it, too; the one before it keeps
+    /// its own limit.
+    pub(crate) fn set_budget(&mut self, alerts_per_day: f32) {
+        self.alerts_per_day = alerts_per_day;
+        if let Some(installed) = &self.installed {
+            self.derived.limit_nats = installed.manifest.evidence_limit(alerts_per_day);
+        }
+    }
+
     /// Stops scoring; returns the previous release.
     pub(crate) fn remove(&mut self) -> Option<Installed> {
         self.incumbent = None;

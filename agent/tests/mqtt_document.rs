@@ -8,15 +8,15 @@ use lapwing_shared::features::FEATURES;
 use lapwing_shared::features::schema::{index_of, schema_id};
 use lapwing_shared::messages::topics::{Kind, Topic};
 use lapwing_shared::messages::{
-    ACKNOWLEDGEMENT_BYTES, Acknowledgement, AddressForm, Alert, AlertState, Body, Health, MESSAGE_BYTES, Message, Peer,
-    Reason, ReleaseHealth, Role, RowHosts, SampleRow, Samples, Status, Update, UpdateStep,
+    ACKNOWLEDGEMENT_BYTES, Acknowledgement, AddressForm, Alert, AlertState, Body, DeviceHealth, Health, MESSAGE_BYTES,
+    Message, Peer, Reason, ReleaseHealth, Role, RowHosts, SampleRow, Samples, Status, Update, UpdateStep,
 };
 use lapwing_shared::packet::Refusal;
 use lapwing_shared::release::file::ReleaseFile;
 use lapwing_shared::release::manifest::{CHUNK_BYTES, Manifest};
 use lapwing_shared::release::signature::{SIGNED_MANIFEST_BYTES, SignedManifest};
 use lapwing_shared::release::testing::{grant, root};
-use lapwing_shared::rollout::testing::rollout;
+use lapwing_shared::rollout::testing::{assignment, rollout};
 use lapwing_shared::units::{Address, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
@@ -178,7 +178,9 @@ fn field_tables_have_every_field_in_its_order() {
     assert_eq!(first_column("SampleRow"), fields(&samples.rows[0]));
     assert_eq!(first_column("Health"), fields(&Health::default()));
     assert_eq!(first_column("ReleaseHealth"), fields(&ReleaseHealth::default()));
+    assert_eq!(first_column("DeviceHealth"), fields(&DeviceHealth::default()));
     assert_eq!(first_column("Rollout"), fields(&rollout(7, 3)));
+    assert_eq!(first_column("Assignment"), fields(&assignment(7)));
     assert_eq!(first_column("Status"), fields(&status()));
     assert_eq!(first_column("Update"), fields(&update));
     assert_eq!(first_column("Acknowledgement"), fields(&acknowledgement));

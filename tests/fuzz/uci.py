@@ -27,7 +27,7 @@ TEXTS = {
     "engine": "detector.engine", "release": "detector.release", "broker": "mqtt.url", "agent": "mqtt.agent",
     "site": "mqtt.group", "ca_file": "mqtt.ca-file", "token": "mqtt.token", "addresses": "privacy.addresses",
     "address_key": "privacy.key-file", "state_dir": "update.state-dir",
-    "version_dir": "update.version-dir", "update_channel": "update.channel", "memory": "resources.memory",
+    "version_dir": "update.version-dir", "update_channel": "update.channel", "update_assignment": "update.assignment", "memory": "resources.memory",
 }
 NUMBERS = {"alerts_per_day": "detector.alerts-per-day", "update_pin": "update.pin"}
 BOOLEANS = {"update_hold": "update.hold"}

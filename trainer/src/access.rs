@@ -114,11 +114,13 @@ mod tests {
     #[test]
     fn an_agent_writes_its_own_topics_and_reads_releases() {
         let list = acl(&[], (TRAINER, &[]), 0);
-        assert_eq!(list.matches("pattern write lapwing/v1/agent/%u/").count(), Kind::ALL.len() - 2);
+        assert_eq!(list.matches("pattern write lapwing/v1/agent/%u/").count(), Kind::ALL.len() - 3);
         for line in [
             "pattern write lapwing/v1/agent/%u/status/json",
             "pattern read lapwing/v1/agent/%u/ack",
             "pattern read lapwing/v1/agent/%u/identity/set",
+            "pattern read lapwing/v1/agent/%u/assignment",
+            "topic readwrite lapwing/v1/agent/+/assignment",
         ] {
             assert!(list.lines().any(|found| found == line), "{list}");
         }

@@ -144,6 +144,8 @@ pub(crate) struct RetrainSection {
     pub(crate) retry_pause: Span,
     /// Time after which agents reject a release.
     pub(crate) expires_after: Span,
+    /// Lowest version to which agents that accept a release ever go back; 0: none.
+    pub(crate) floor: u64,
     /// Random seed for training.
     pub(crate) seed: u64,
     /// Maximum share of rows of one agent in a training.
@@ -167,6 +169,7 @@ impl Default for RetrainSection {
             min_rows: 2_000,
             retry_pause: Span(Nanos::from_secs(600)),
             expires_after: Span(Nanos::from_secs(365 * 86_400)),
+            floor: 0,
             seed: 1,
             max_agent_share: 0.5,
             min_agent_rows: 100,

@@ -215,6 +215,10 @@ fn describe(report: &SharedReport, config: &Config, responder: &Responder, confi
     env!("CARGO_PKG_VERSION").clone_into(&mut report.agent_version);
     report.confinement = confinement.to_vec();
     report.sampled_permille = 1000;
+    if report.alerts_per_day == 0.0 {
+        // The network thread has not set the one in force yet.
+        report.alerts_per_day = config.detector.alerts_per_day;
+    }
     if !config.mqtt.has_broker() {
         "none".clone_into(&mut report.connection);
     } else if report.connection.is_empty() {

@@ -5,6 +5,17 @@ use lapwing_shared::rollout::message::Channel;
 use serde::Deserialize;
 use std::path::PathBuf;
 
+/// Whether the trainer may determine channel, pin, hold and false-alert budget of this agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Assignments {
+    /// It may; what it does not assign is as configured.
+    #[default]
+    Accept,
+    /// It may not.
+    Ignore,
+}
+
 /// `[update]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -27,6 +38,8 @@ pub struct UpdateSection {
     pub(crate) hold: bool,
     /// The only version that the agent installs. Default: none.
     pub(crate) pin: Option<u64>,
+    /// Whether the trainer may determine these settings and the false-alert budget.
+    pub(crate) assignment: Assignments,
     /// Signed root document that came with the identity; empty without one. Not a key of the file.
     #[serde(skip)]
     pub(crate) enrolled_root: Vec<u8>,

@@ -16,11 +16,12 @@ use std::path::Path;
 
 /// Files in a state folder: of the update store, the outbox, the numbers of run and starts, the identity, the settings for
 /// updates, the key of pseudonyms and habits; each also with [`FRESH`].
-const STATE_FILES: [&str; 11] = [
+const STATE_FILES: [&str; 12] = [
     "state",
     "run",
     crate::update::starts::FILE,
     SETTINGS,
+    ASSIGNMENT,
     "outbox-0",
     "outbox-1",
     ROOT,
@@ -41,8 +42,10 @@ const HIGHEST: &str = crate::update::highest::PREFIX;
 const ROOT: &str = crate::update::root::FILE;
 /// Name of the file of the settings for updates.
 const SETTINGS: &str = crate::update::settings::FILE;
-/// Start of the name of the file of the newest rollout, in both folders.
-const ROLLOUT: &str = crate::update::rollout::PREFIX;
+/// Starts of the names of the files of the newest rollout and the highest floor, in both folders.
+const OF_GROUP: [&str; 2] = [crate::update::rollout::PREFIX, crate::update::highest::FLOOR];
+/// Name of the file of the newest assignment.
+const ASSIGNMENT: &str = crate::update::rollout::ASSIGNMENT;
 
 /// User and group number of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,14 +134,15 @@ fn without_fresh(name: &str) -> &str {
 }
 
 fn is_state_name(name: &str) -> bool {
-    SLOTS.contains(&name) || STATE_FILES.contains(&without_fresh(name)) || is_of_group(without_fresh(name), ROLLOUT)
+    let whole = without_fresh(name);
+    SLOTS.contains(&name) || STATE_FILES.contains(&whole) || OF_GROUP.iter().any(|prefix| is_of_group(whole, prefix))
 }
 
 fn is_version_name(name: &str) -> bool {
     let name = without_fresh(name);
     crate::identity::FILES.contains(&name)
-        || [ROOT, SETTINGS, crate::privacy::FILE, crate::habit_file::FILE].contains(&name)
-        || [HIGHEST, ROLLOUT].iter().any(|prefix| is_of_group(name, prefix))
+        || [ROOT, SETTINGS, ASSIGNMENT, crate::privacy::FILE, crate::habit_file::FILE].contains(&name)
+        || [HIGHEST].iter().chain(&OF_GROUP).any(|prefix| is_of_group(name, prefix))
 }
 
 fn is_of_group(name: &str, prefix: &str) -> bool {

@@ -1,5 +1,5 @@
 //! The packet side's two ends of the network thread: [`Reporter`] sends alerts, samples and verdicts; [`Remote`] brings
-//! releases and sends health.
+//! releases and the false-alert budget, and sends health.
 
 use super::{FromPipeline, ToPipeline};
 use crate::clock;
@@ -105,6 +105,8 @@ pub(crate) struct Remote {
     clock_unset: bool,
     /// When the release in use came into use.
     began: Began,
+    /// The false-alert budget that the scoring thread has from here; 0 before the first.
+    alerts_per_day: f32,
 }
 
 /// Version that came into use, and CPU time and packets by then.
@@ -122,13 +124,29 @@ impl Remote {
         monitor: Monitor,
     ) -> Self {
         let clock_unset = clock::wall_s().is_none();
-        Self { to_network, installs, sent_ms: 0, last: None, monitor, clock_unset, began: Began::default() }
+        Self {
+            to_network,
+            installs,
+            sent_ms: 0,
+            last: None,
+            monitor,
+            clock_unset,
+            began: Began::default(),
+            alerts_per_day: 0.0,
+        }
     }
 
     /// Interval between two health messages, milliseconds. A rollout may lengthen it.
     fn health_ms(&self) -> u64 {
         let by_rollout_s = self.monitor.report.edit().rollout.as_ref().map_or(0, |rollout| rollout.health_every_s);
         HEALTH_MS.max(u64::from(by_rollout_s) * 1000)
+    }
+
+    /// The false-alert budget in force, if it has changed.
+    fn new_budget(&mut self) -> Option<Change> {
+        let alerts_per_day = self.monitor.report.edit().alerts_per_day;
+        let before = std::mem::replace(&mut self.alerts_per_day, alerts_per_day);
+        (alerts_per_day != before).then_some(Change::Budget(alerts_per_day))
     }
 
     /// Costs since the release in use came into use.
@@ -145,7 +163,8 @@ impl Remote {
 
 impl Control for Remote {
     fn next_change(&mut self) -> Option<Change> {
-        match self.installs.as_ref()?.try_recv().ok()? {
+        let Ok(install) = self.installs.as_ref()?.try_recv() else { return self.new_budget() };
+        match install {
             ToPipeline::Install(release) => {
                 self.monitor.report.set_release(release.manifest.version, release.on_trial, release.engine.name());
                 let trial = release.on_trial.then(|| Box::new(TrialMonitor::new(TrialLimits::default())));
@@ -221,5 +240,29 @@ fn health(progress: &PacketCounters, scoring: ScoringCounters, figures: &Figures
         detector: DetectorCounters { damaged_blocks: figures.damaged_blocks, ..progress.detector(&scoring.tracker) },
         release: scoring.release,
         ..Health::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Capacities;
+    use crate::report::SharedReport;
+    use std::sync::mpsc::sync_channel;
+
+    #[test]
+    fn the_scoring_thread_gets_a_new_budget_once() {
+        let (report, (_network, installs)) = (SharedReport::default(), sync_channel(1));
+        let mut remote =
+            Remote::new(None, Some(installs), Monitor::new(report.clone(), Capacities { flows: 1, hosts: 1 }));
+        let mut next = || match remote.next_change() {
+            Some(Change::Budget(alerts_per_day)) => Some(alerts_per_day),
+            _ => None,
+        };
+        assert_eq!(next(), None);
+        for alerts_per_day in [1.0, 0.25] {
+            report.edit().alerts_per_day = alerts_per_day;
+            assert_eq!([next(), next()], [Some(alerts_per_day), None]);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Configuration → the running network thread, and the scoring thread's two ends of it.
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Assignments, Config};
 use crate::detector::Engine;
 use crate::disk::counted::Counted;
 use crate::disk::memory::Memory;
@@ -23,7 +23,7 @@ use crate::release_file::{UNBOUND, configured_keys, first_root, trusted_keys, un
 use crate::report::SharedReport;
 use crate::response::Responder;
 use crate::update::engine::EngineFactory;
-use crate::update::highest::Highest;
+use crate::update::highest::{FLOOR, Highest, PREFIX};
 use crate::update::root;
 use crate::update::settings::LocalSettings;
 use crate::update::starts::next_start;
@@ -161,10 +161,12 @@ struct Disks {
     journal: Option<AnyDisk>,
     /// The folder of the highest confirmed version, if one is configured.
     highest: Option<AnyDisk>,
-    /// The folder of the identity, where root document and newest rollout are; memory if none is configured.
+    /// The folder of the identity, where root document, newest rollout and assignment are; memory if none is configured.
     root: AnyDisk,
     /// The same folder, for the settings of `lapwing-agent update`, if one is configured.
     settings: Option<AnyDisk>,
+    /// The same folder, for the highest floor, if one is configured.
+    floor: Option<AnyDisk>,
 }
 
 impl Disks {
@@ -190,14 +192,14 @@ impl Disks {
                 (Box::new(Memory::default()), None)
             }
         };
-        let (root, settings): (AnyDisk, Option<AnyDisk>) = match config.identity_dir() {
+        let (root, settings, floor): (AnyDisk, Option<AnyDisk>, Option<AnyDisk>) = match config.identity_dir() {
             Some(path) => {
                 let folder = open_folder("identity", path, report)?;
-                (Box::new(folder.clone()), Some(Box::new(folder)))
+                (Box::new(folder.clone()), Some(Box::new(folder.clone())), Some(Box::new(folder)))
             }
-            None => (Box::new(Memory::default()), None),
+            None => (Box::new(Memory::default()), None, None),
         };
-        Ok(Self { state, journal, highest, root, settings })
+        Ok(Self { state, journal, highest, root, settings, floor })
     }
 }
 
@@ -224,11 +226,21 @@ fn spawn(
     }
     store = store.with_root_disk(disks.root).with_rollouts(trusted_keys(&config.update.rollout_keys)?);
     if let Some(disk) = disks.highest {
-        let (highest, damage) = Highest::open(disk, &group);
+        let (highest, damage) = Highest::open(disk, PREFIX, &group);
         if let Some(error) = damage {
             tracing::warn!(file = highest.path(), %error, "the highest confirmed version is unknown; an older signed release may be installed");
         }
         store = store.with_highest(highest);
+    }
+    if let Some(disk) = disks.floor {
+        let (floor, damage) = Highest::open(disk, FLOOR, &group);
+        if let Some(error) = damage {
+            tracing::warn!(file = floor.path(), %error, "the highest floor of releases is unknown");
+        }
+        store = store.with_floor(floor);
+    }
+    if config.update.assignment == Assignments::Accept {
+        store = store.with_assignments(named.agent.clone());
     }
     let key = config.identity.as_ref().and_then(|identity| identity.enrolled.seal.clone());
     let seal = key.map(|key| Seal { key, scope: config.mqtt.seal });
@@ -240,6 +252,7 @@ fn spawn(
         .with_fallback(fallback)
         .with_seal(seal)
         .with_keeper(keeper(config))
+        .with_budget(config.detector.alerts_per_day)
         .with_settings(LocalSettings::new(config.update.settings(), disks.settings), starts);
     let (to_network, from_pipeline) = mpsc::channel(MESSAGES);
     let (to_pipeline, installs) = sync_channel(INSTALLS);

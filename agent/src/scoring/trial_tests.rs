@@ -134,3 +134,17 @@ fn a_release_that_replaces_one_on_trial_is_compared_with_the_one_before() {
     assert_eq!(trial.scoring.install(confirmed).map(|retired| retired.manifest.version), Some(3));
     assert!(trial.scoring.incumbent.is_none());
 }
+
+#[test]
+fn another_budget_changes_the_limit_of_the_release_in_use_and_of_later_ones() {
+    let mut trial = Trial::new(Box::new(Expects(0)), Box::new(Expects(0)));
+    let limit_nats = |trial: &Trial| trial.scoring.derived.limit_nats;
+    let expected = |alerts_per_day| manifest(2).evidence_limit(alerts_per_day);
+    assert_eq!(limit_nats(&trial), expected(1.0));
+    trial.scoring.set_budget(0.1);
+    assert!(expected(0.1) > expected(1.0));
+    assert_eq!(limit_nats(&trial), expected(0.1));
+    let engine: Box<dyn Engine> = Box::new(Expects(0));
+    trial.scoring.install(Installed { manifest: Box::new(manifest(3)), engine, trial: None });
+    assert_eq!(limit_nats(&trial), expected(0.1));
+}

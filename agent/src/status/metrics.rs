@@ -39,6 +39,7 @@ pub(crate) fn text(report: &Report) -> String {
         ("rejected_acknowledgements_total", report.rejected_acknowledgements as f64),
         ("rejected_root_documents_total", report.rejected_roots as f64),
         ("rejected_rollouts_total", report.rejected_rollouts as f64),
+        ("rejected_assignments_total", report.rejected_assignments as f64),
         ("response_blocked_total", report.response_counts.blocked as f64),
         ("response_dry_run_total", report.response_counts.dry_run as f64),
         ("response_spared_total", report.response_counts.spared as f64),
@@ -57,6 +58,8 @@ pub(crate) fn text(report: &Report) -> String {
         ("uptime_seconds", report.uptime_s as f64),
         // 0 without one.
         ("rollout_serial", report.rollout.map_or(0, |rollout| rollout.serial) as f64),
+        ("assignment_serial", report.assignment as f64),
+        ("alerts_per_day_budget", f64::from(report.alerts_per_day)),
         ("sampled_ratio", f64::from(report.sampled_permille) / 1000.0),
         ("coverage_degraded", f64::from(u8::from(report.coverage_degraded.is_some()))),
         ("connected", f64::from(u8::from(report.connection == "connected"))),

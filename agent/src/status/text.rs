@@ -125,7 +125,8 @@ fn delivery(report: &Report, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "keys    root document {}, {} rejected", report.root, report.rejected_roots)?;
     }
     if !report.updates.is_empty() {
-        writeln!(f, "updates {}, {} rollouts rejected", report.updates, report.rejected_rollouts)?;
+        let (rollouts, assignments) = (report.rejected_rollouts, report.rejected_assignments);
+        writeln!(f, "updates {}, {rollouts} rollouts and {assignments} assignments rejected", report.updates)?;
     }
     let (octets, syncs) = (report.disk_octets, report.disk_syncs);
     writeln!(f, "disk    {octets} bytes written, {syncs} syncs, {} errors", report.disk_errors)?;

@@ -1,14 +1,16 @@
-//! The highest confirmed version of a group ↔ a file of 8 octets on storage that outlasts a reboot, for gateways whose
-//! state folder does not. Without it a reboot would let in an older signed release.
+//! The highest confirmed version of a group, and the highest floor of its manifests ↔ files of 8 octets on storage that outlasts
+//! a reboot, for gateways whose state folder does not. Without them a reboot would let in an older signed release.
 //!
-//! The file is replaced once for each confirmed release.
+//! A file is replaced once for each higher number.
 
 use crate::disk::{AnyDisk, Disk};
 use lapwing_shared::release::manifest::Name;
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-/// Start of the file's name; the group follows.
+/// Start of the name of the file with the highest floor; the group follows.
+pub const FLOOR: &str = "floor-";
+/// Start of the name of the file with the highest confirmed version; the group follows.
 pub const PREFIX: &str = "highest-";
 /// Length of the file: a little-endian number.
 const BYTES: usize = 8;
@@ -27,9 +29,9 @@ impl fmt::Debug for Highest {
 }
 
 impl Highest {
-    /// Reads the group's file; a missing one counts as 0. A damaged one does too, and is returned as an error.
-    pub fn open(mut disk: AnyDisk, group: &Name) -> (Self, Option<io::Error>) {
-        let path = format!("{PREFIX}{group}");
+    /// Reads the group's file whose name begins with `prefix`; a missing one counts as 0. A damaged one does too, and is returned as an error.
+    pub fn open(mut disk: AnyDisk, prefix: &str, group: &Name) -> (Self, Option<io::Error>) {
+        let path = format!("{prefix}{group}");
         let read = disk.read(&path, BYTES).and_then(|bytes| match bytes.as_deref().map(<[u8; BYTES]>::try_from) {
             None => Ok(0),
             Some(Ok(bytes)) => Ok(u64::from_le_bytes(bytes)),

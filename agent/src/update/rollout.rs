@@ -1,7 +1,8 @@
-//! The newest rollout ↔ a file beside the identity, in the folder that outlasts a reboot; and the steps of going back.
+//! The newest rollout and the newest assignment ↔ files beside the identity, in the folder that outlasts a reboot; and the steps
+//! of going back.
 //!
-//! The file has one signed rollout of the group. Its serial never decreases, so it is replaced for each newer one, at most
-//! eight times at once and then once a minute. A rollout whose key is no longer trusted does not count: otherwise a stolen key
+//! A file has one signed message. Its serial never decreases, so it is replaced for each newer one, at most
+//! eight times at once and then once a minute. A message whose key is no longer trusted does not count: otherwise a stolen key
 //! could use up all serials.
 
 use super::engine::{EngineFactory, InstalledRelease};
@@ -11,29 +12,34 @@ use lapwing_shared::release::accept::{Refusal, Verified, accept, accept_way_back
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::release::signature::TrustedKeys;
 use lapwing_shared::release::update::HeldRelease;
-use lapwing_shared::rollout::accept::{RolloutTerms, accept as accept_rollout};
+use lapwing_shared::rollout::accept::{RolloutTerms, accept as accept_rollout, accept_assignment};
+use lapwing_shared::rollout::assignment::{Assignment, open_assignment};
 use lapwing_shared::rollout::decide::is_way_back;
 use lapwing_shared::rollout::message::{ROLLOUT_BYTES, Rollout, RolloutError};
 use lapwing_shared::rollout::signed::open;
 
-/// Start of the file's name; the group follows.
+/// Start of the name of a rollout's file; the group follows.
 pub(crate) const PREFIX: &str = "rollout-";
-/// Lowest version to which an agent goes back: manifests have no field for it.
-pub(crate) const FLOOR: u64 = 0;
+/// Name of the assignment's file.
+pub(crate) const ASSIGNMENT: &str = "assignment";
 /// Time between two writes, milliseconds, on average: whoever has the key could wear out the flash.
 const WRITE_MS: u64 = 60_000;
 /// Time for which writes may be ahead of that, milliseconds: a withdrawal must be on the disk at once.
 const AHEAD_MS: u64 = 7 * WRITE_MS;
 
-/// Rollouts of the agent's group.
+/// Rollouts of the agent's group, and assignments of the agent.
 #[derive(Debug, Default)]
 pub(super) struct Rollouts {
-    /// Keys of the configuration that sign rollouts.
+    /// Keys of the configuration that sign them.
     keys: TrustedKeys,
     newest: Option<(Rollout, Vec<u8>)>,
     is_unsaved: bool,
-    /// Time at which the writes so far would have ended at the average rate, milliseconds.
-    written_until_ms: u64,
+    /// The agent, if it accepts assignments.
+    agent: Option<Name>,
+    assignment: Option<(Assignment, Vec<u8>)>,
+    is_assignment_unsaved: bool,
+    /// Time at which the writes so far of rollouts, and of assignments, would have ended at the average rate, milliseconds.
+    written_until_ms: [u64; 2],
 }
 
 fn path(group: &Name) -> String {
@@ -46,19 +52,28 @@ impl<D: Disk> Store<D> {
     #[must_use]
     pub(crate) fn with_rollouts(mut self, keys: TrustedKeys) -> Self {
         self.rollouts.keys = keys;
-        let path = path(&self.terms.group);
-        let read = self.root_disk.as_mut().map(|disk| disk.read(&path, ROLLOUT_BYTES));
-        match read.transpose() {
-            Ok(bytes) => {
-                if let Some(bytes) = bytes.flatten() {
-                    self.trust_rollout(bytes);
-                }
-            }
-            Err(error) => {
-                tracing::warn!(file = path, %error, "the newest rollout is unknown; an older one may be accepted")
-            }
+        if let Some(bytes) = self.read_signed(&path(&self.terms.group)) {
+            self.trust_rollout(bytes);
         }
         self
+    }
+
+    /// Also accepts assignments of this agent; and loads the newest one. Call it after [`Store::with_rollouts`].
+    #[must_use]
+    pub(crate) fn with_assignments(mut self, agent: Name) -> Self {
+        self.rollouts.agent = Some(agent);
+        if let Some(bytes) = self.read_signed(ASSIGNMENT) {
+            self.trust_assignment(bytes);
+        }
+        self
+    }
+
+    fn read_signed(&mut self, path: &str) -> Option<Vec<u8>> {
+        let read = self.root_disk.as_mut()?.read(path, ROLLOUT_BYTES);
+        let warn = |error: &std::io::Error| {
+            tracing::warn!(file = path, %error, "the newest message is unknown; an older one may be accepted");
+        };
+        read.inspect_err(warn).ok().flatten()
     }
 
     fn rollout_terms(&self) -> RolloutTerms<'_> {
@@ -76,10 +91,25 @@ impl<D: Disk> Store<D> {
         };
     }
 
-    /// Checks the key of the newest rollout again, after a change of the root document.
+    /// As [`Store::trust_rollout`], for an assignment.
+    fn trust_assignment(&mut self, bytes: Vec<u8>) {
+        let Some(agent) = &self.rollouts.agent else { return };
+        self.rollouts.assignment = match open_assignment(&bytes, &self.rollout_terms(), agent) {
+            Ok((assignment, _)) => Some((assignment, bytes)),
+            Err(error) => {
+                tracing::warn!(%error, "the newest assignment does not count any more");
+                None
+            }
+        };
+    }
+
+    /// Checks the keys of the newest rollout and assignment again, after a change of the root document.
     pub(crate) fn recheck_rollout(&mut self) {
         if let Some((_, bytes)) = self.rollouts.newest.take() {
             self.trust_rollout(bytes);
+        }
+        if let Some((_, bytes)) = self.rollouts.assignment.take() {
+            self.trust_assignment(bytes);
         }
     }
 
@@ -109,37 +139,77 @@ impl<D: Disk> Store<D> {
         Ok(true)
     }
 
-    /// Writes the newest rollout, if it is not on the disk and the last writes were not too often. It counts in any case.
+    /// Whether the agent accepts assignments.
+    pub(crate) fn accepts_assignments(&self) -> bool {
+        self.rollouts.agent.is_some()
+    }
+
+    /// The newest assignment.
+    pub(crate) fn assignment(&self) -> Option<&Assignment> {
+        self.rollouts.assignment.as_ref().map(|(assignment, _)| assignment)
+    }
+
+    /// As [`Store::take_rollout`], for an assignment.
+    ///
+    /// # Errors
+    /// [`RolloutError`]; the newest one stays.
+    pub(crate) fn take_assignment(&mut self, bytes: &[u8], now_s: Option<u64>) -> Result<bool, RolloutError> {
+        let Some(agent) = &self.rollouts.agent else { return Ok(false) };
+        if self.rollouts.assignment.as_ref().is_some_and(|(_, newest)| newest == bytes) {
+            return Ok(false);
+        }
+        let accepted = accept_assignment(bytes, &self.rollout_terms(), agent, self.assignment(), now_s)?;
+        let Some(assignment) = accepted else { return Ok(false) };
+        self.rollouts.assignment = Some((assignment, bytes.to_vec()));
+        self.rollouts.is_assignment_unsaved = true;
+        Ok(true)
+    }
+
+    /// Writes the newest rollout and assignment, if they are not on the disk and the last writes were not too often. They count
+    /// in any case.
     ///
     /// # Errors
     /// A disk error.
     pub(crate) fn save_rollout(&mut self, now_ms: u64) -> Result<(), StoreError> {
-        let is_too_often = now_ms.saturating_add(AHEAD_MS) <= self.rollouts.written_until_ms;
-        if !self.rollouts.is_unsaved || is_too_often {
-            return Ok(());
+        let Rollouts { newest, is_unsaved, assignment, is_assignment_unsaved, written_until_ms, .. } =
+            &mut self.rollouts;
+        let [of_rollouts, of_assignments] = written_until_ms;
+        let newest = newest.as_ref().map(|(_, bytes)| bytes);
+        let assignment = assignment.as_ref().map(|(_, bytes)| bytes);
+        for (path, bytes, is_unsaved, until_ms) in [
+            (path(&self.terms.group), newest, is_unsaved, of_rollouts),
+            (ASSIGNMENT.to_owned(), assignment, is_assignment_unsaved, of_assignments),
+        ] {
+            let is_too_often = now_ms.saturating_add(AHEAD_MS) <= *until_ms;
+            if !*is_unsaved || is_too_often {
+                continue;
+            }
+            if let (Some(bytes), Some(disk)) = (bytes, &mut self.root_disk) {
+                write(disk, &path, bytes)?;
+            }
+            *is_unsaved = false;
+            *until_ms = (*until_ms).max(now_ms).saturating_add(WRITE_MS);
         }
-        if let (Some((_, bytes)), Some(disk)) = (&self.rollouts.newest, &mut self.root_disk) {
-            write(disk, &path(&self.terms.group), bytes)?;
-        }
-        self.rollouts.is_unsaved = false;
-        self.rollouts.written_until_ms = self.rollouts.written_until_ms.max(now_ms).saturating_add(WRITE_MS);
         Ok(())
     }
 
     /// Checks a new release's signed manifest; a version below the highest confirmed one is accepted if the newest rollout
-    /// sends the agent back to it.
+    /// sends the agent back to it. None below the floor is.
     ///
     /// # Errors
     /// [`Refusal`].
     pub fn check(&self, signed: &[u8], now_s: Option<u64>) -> Result<Verified, Refusal> {
-        match accept(signed, &self.terms, &self.state, now_s) {
+        let floor = self.floor();
+        let verified = match accept(signed, &self.terms, &self.state, now_s) {
             Err(Refusal::NotNewer { found, .. })
-                if self.rollout().is_some_and(|rollout| is_way_back(rollout, &self.state, FLOOR, found)) =>
+                if self.rollout().is_some_and(|rollout| is_way_back(rollout, &self.state, floor, found)) =>
             {
                 accept_way_back(signed, &self.terms, &self.state, found)
             }
             checked => checked,
-        }
+        }?;
+        let found = verified.manifest().version;
+        if found < floor { Err(Refusal::BelowFloor { found, floor }) } else { Ok(verified) }
     }
 
     /// The whole release in the spare slot, if it was in use here and has not failed.

@@ -78,6 +78,9 @@ pub struct Store<D> {
     pub(super) state: UpdateState,
     unsaved: bool,
     highest: Option<Highest>,
+    /// Highest floor of the manifests that were accepted, and its file.
+    floor: u64,
+    floor_file: Option<Highest>,
     pub(super) root_disk: Option<AnyDisk>,
     /// The signed root document in use, while it is not on its disk.
     pub(super) unsaved_root: Option<Vec<u8>>,
@@ -100,6 +103,8 @@ impl<D: Disk> Store<D> {
             terms,
             unsaved: false,
             highest: None,
+            floor: 0,
+            floor_file: None,
             root_disk: None,
             unsaved_root: None,
             rollouts: Rollouts::default(),
@@ -128,6 +133,25 @@ impl<D: Disk> Store<D> {
         self.state.highest_confirmed = self.state.highest_confirmed.max(highest.stored().saturating_sub(1));
         self.highest = Some(highest);
         self
+    }
+
+    /// Keeps the highest floor of accepted manifests in this file. Call it before [`Store::boot`].
+    #[must_use]
+    pub(crate) fn with_floor(mut self, file: Highest) -> Self {
+        self.floor = file.stored();
+        self.floor_file = Some(file);
+        self
+    }
+
+    /// Lowest version that may be installed, or come into use again.
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// The floor of a manifest that was accepted. It counts from now on; [`Store::retry_save`] repeats a failed write.
+    pub(crate) fn raise_floor(&mut self, floor: u64) {
+        self.floor = self.floor.max(floor);
+        let _ = raise(&mut self.floor_file, self.floor);
     }
 
     /// The state.
@@ -214,7 +238,7 @@ impl<D: Disk> Store<D> {
     fn older_in(&mut self, slot: Slot, version: u64) -> Option<HeldRelease> {
         let held = self.held_in(slot)?;
         let refused = self.state.refused.is_some_and(|refused| refused.digest == held.digest);
-        (held.version < version && !refused).then_some(held)
+        (held.version < version && held.version >= self.floor && !refused).then_some(held)
     }
 
     /// Reads a slot's release, repeats all checks, and builds its engine. The key of a confirmed release may be missing in the
@@ -238,6 +262,8 @@ impl<D: Disk> Store<D> {
             return Err(StoreError::Different(path));
         }
         let artifact = self.read(&file(held.slot, "artifact"), ARTIFACT_BYTES as usize)?;
+        // The file may be missing.
+        self.raise_floor(verified.manifest().floor);
         Ok(install(verified, &artifact, engines, on_trial)?)
     }
 
@@ -296,7 +322,7 @@ impl<D: Disk> Store<D> {
     /// A disk error.
     pub(crate) fn retry_save(&mut self) -> Result<(), StoreError> {
         let saved = if self.unsaved { self.save().and_then(|()| self.save_highest()) } else { Ok(()) };
-        saved.and(self.save_root())
+        saved.and(self.save_root()).and(raise(&mut self.floor_file, self.floor))
     }
 
     pub(super) fn save(&mut self) -> Result<(), StoreError> {
@@ -310,11 +336,7 @@ impl<D: Disk> Store<D> {
 
     fn save_highest(&mut self) -> Result<(), StoreError> {
         self.unsaved = true;
-        if let Some(highest) = &mut self.highest
-            && let Err(source) = highest.raise(self.state.highest_confirmed)
-        {
-            return Err(StoreError::Disk { action: "write", path: highest.path().to_owned(), source });
-        }
+        raise(&mut self.highest, self.state.highest_confirmed)?;
         self.unsaved = false;
         Ok(())
     }
@@ -354,6 +376,13 @@ impl<D: Disk> Store<D> {
     fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), StoreError> {
         write(&mut self.disk, path, bytes)
     }
+}
+
+/// Stores a higher version in the file, if there is one.
+fn raise(file: &mut Option<Highest>, version: u64) -> Result<(), StoreError> {
+    let Some(file) = file else { return Ok(()) };
+    let raised = file.raise(version);
+    raised.map_err(|source| StoreError::Disk { action: "write", path: file.path().to_owned(), source })
 }
 
 pub(super) fn write(disk: &mut impl Disk, path: &str, bytes: &[u8]) -> Result<(), StoreError> {

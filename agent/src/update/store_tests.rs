@@ -4,6 +4,7 @@ use super::*;
 use crate::disk::Folder;
 use crate::disk::power::{Cut, PowerDisk};
 use crate::update::halver::{Halver, Halvers};
+use crate::update::highest::PREFIX;
 use lapwing_shared::release::manifest::{ArtifactForm, Manifest};
 use lapwing_shared::release::testing::{artifact_bytes, manifest, signed, terms};
 
@@ -204,7 +205,7 @@ fn the_highest_version_survives_the_loss_of_the_state_folder() {
     let _ = std::fs::remove_dir_all(&root);
     // A state folder in memory is empty after each reboot; the version folder is not.
     let reboot = || {
-        let (highest, error) = Highest::open(Box::new(Folder::open(&root).unwrap()), &terms().group);
+        let (highest, error) = Highest::open(Box::new(Folder::open(&root).unwrap()), PREFIX, &terms().group);
         assert!(error.is_none());
         Store::open(PowerDisk::default(), terms()).0.with_highest(highest)
     };
@@ -222,10 +223,10 @@ fn the_highest_version_survives_the_loss_of_the_state_folder() {
     store.confirm().unwrap();
     update(&mut store, 8).unwrap();
     // The file of another group, and a damaged one, do not count.
-    let (other, error) = Highest::open(Box::new(Folder::open(&root).unwrap()), &"work".try_into().unwrap());
+    let (other, error) = Highest::open(Box::new(Folder::open(&root).unwrap()), PREFIX, &"work".try_into().unwrap());
     assert!(other.stored() == 0 && error.is_none());
     std::fs::write(root.join("highest-home"), "7").unwrap();
-    let (damaged, error) = Highest::open(Box::new(Folder::open(&root).unwrap()), &terms().group);
+    let (damaged, error) = Highest::open(Box::new(Folder::open(&root).unwrap()), PREFIX, &terms().group);
     assert!(damaged.stored() == 0 && error.unwrap().to_string().contains("expected 8 octets"));
     std::fs::remove_dir_all(&root).unwrap();
 }
@@ -234,7 +235,7 @@ fn the_highest_version_survives_the_loss_of_the_state_folder() {
 fn a_failed_write_of_the_highest_version_is_repeated() {
     let root = std::env::temp_dir().join(format!("lapwing-highest-retry-{}", std::process::id()));
     std::fs::create_dir_all(root.join("highest-home.new")).unwrap();
-    let (highest, _) = Highest::open(Box::new(Folder::open(&root).unwrap()), &terms().group);
+    let (highest, _) = Highest::open(Box::new(Folder::open(&root).unwrap()), PREFIX, &terms().group);
     let mut store = Store::open(PowerDisk::default(), terms()).0.with_highest(highest);
     update(&mut store, 3).unwrap();
     assert_eq!(store.confirm().unwrap().version, 3);

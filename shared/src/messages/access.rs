@@ -71,11 +71,14 @@ fn access_to_kind(user: User<'_>, owner: &str, kind: Kind) -> Access {
         (User::Agent(name), _) if name != owner => Access::None,
         (User::Agent(_), _) if kind.is_to_agent() => Access::Read,
         (User::Agent(_), _) => Access::Write,
-        (User::Trainer, Kind::Ack) => Access::ReadWrite,
+        (User::Trainer, Kind::Ack | Kind::Assignment) => Access::ReadWrite,
         (User::Trainer, Kind::IdentitySet) => Access::Write,
         (User::Trainer, _) => Access::Read,
         (User::Reader, Kind::Status | Kind::StatusJson | Kind::Alert | Kind::AlertJson | Kind::Health) => Access::Read,
-        (User::Reader, Kind::Sample | Kind::Update | Kind::Ack | Kind::Identity | Kind::IdentitySet) => Access::None,
+        (
+            User::Reader,
+            Kind::Sample | Kind::Update | Kind::Ack | Kind::Identity | Kind::IdentitySet | Kind::Assignment,
+        ) => Access::None,
     }
 }
 
@@ -149,11 +152,12 @@ mod tests {
     #[test]
     fn an_agent_publishes_on_its_own_topics_and_reads_answers_and_releases() {
         let published: Vec<String> = topics().into_iter().filter(|topic| may_publish(GATEWAY, topic)).collect();
-        assert_eq!(published.len(), Kind::ALL.len() - 2);
+        assert_eq!(published.len(), Kind::ALL.len() - 3);
         assert!(published.iter().all(|topic| topic.starts_with("lapwing/v1/agent/gw/") && !topic.ends_with("/ack")));
         assert!(!may_publish(GATEWAY, "lapwing/v1/agent/gw/identity/set"));
+        assert!(!may_publish(GATEWAY, "lapwing/v1/agent/gw/assignment"));
         let read: Vec<String> = topics().into_iter().filter(|topic| may_subscribe(GATEWAY, topic)).collect();
-        assert_eq!(read.len(), 7, "{read:?}");
+        assert_eq!(read.len(), 8, "{read:?}");
         assert!(!may_publish(GATEWAY, "lapwing/v1/agent/gw/other") && !may_publish(GATEWAY, "#"));
     }
 
@@ -180,6 +184,8 @@ mod tests {
             "lapwing/v1/agent/gw/ack/#",
             "lapwing/v1/agent/gw/ack/more",
             "lapwing/v1/agent/other/ack",
+            "lapwing/v1/agent/other/assignment",
+            "lapwing/v1/agent/+/assignment",
             "lapwing/v1/group/#",
             "lapwing/v1/group/+/+",
             "lapwing/v1/group/home/release/#",

@@ -5,8 +5,8 @@
 
 use super::*;
 use crate::messages::{
-    AlertState, DetectorCounters, Health, Peer, ReleaseHealth, Role, RowHosts, SAMPLE_ROWS, SampleRow, Update,
-    UpdateStep,
+    AlertState, DetectorCounters, DeviceHealth, Health, Peer, ReleaseHealth, Role, RowHosts, SAMPLE_ROWS, SampleRow,
+    Update, UpdateStep,
 };
 use crate::units::{Address, Timestamp};
 use heapless::Vec as Fixed;
@@ -98,6 +98,7 @@ fn health() -> Message {
             clock_set: true,
             detector: DetectorCounters::default(),
             release: ReleaseHealth::default(),
+            device: DeviceHealth::default(),
         }),
     )
 }

@@ -1,11 +1,12 @@
 //! Later fields of a health report ↔ the extension of its message: the number of words, one byte, then words of eight bytes.
-//! The first are the counters of the detector, little-endian; the others are the [`ReleaseHealth`].
+//! The first are the counters of the detector, little-endian; the others are the [`ReleaseHealth`] and the
+//! [`super::DeviceHealth`].
 //!
 //! Encoded by hand, because postcard has no optional fields for messages of older programs. Words that are 0 at the end are
 //! left out; readers ignore words behind those that they know.
 
 use super::release_health::WORD_BYTES;
-use super::{DetectorCounters, Health, ReleaseHealth};
+use super::{DetectorCounters, DeviceHealth, Health, ReleaseHealth};
 use crate::release::framing::FrameError;
 
 /// Counters that this program knows.
@@ -52,14 +53,17 @@ impl DetectorCounters {
 
 /// True if there is something to send.
 pub(super) fn any_set(health: &Health) -> bool {
-    health.detector != DetectorCounters::default() || health.release != ReleaseHealth::default()
+    health.detector != DetectorCounters::default()
+        || health.release != ReleaseHealth::default()
+        || health.device != DeviceHealth::default()
 }
 
 /// Returns the number of bytes written.
 pub(super) fn write(health: &Health, out: &mut [u8]) -> Result<usize, FrameError> {
     let room = out.len();
     let (count, words) = out.split_first_mut().ok_or(FrameError::NoRoom { room })?;
-    let of_release = health.release.write(words.get_mut(COUNTERS * WORD_BYTES..).unwrap_or_default())?;
+    let behind = words.get_mut(COUNTERS * WORD_BYTES..).unwrap_or_default();
+    let of_release = health.release.write(&health.device, behind)?;
     let counters = health.detector.to_array();
     let written = match of_release {
         0 => counters.iter().rposition(|counter| *counter > 0).map_or(0, |last| last + 1),
@@ -88,6 +92,7 @@ pub(super) fn read(bytes: &[u8], health: &mut Health) -> Result<(), FrameError> 
     for (counter, bytes) in counters.iter_mut().zip(words.chunks_exact(WORD_BYTES)) {
         *counter = bytes.try_into().map_or(0, u64::from_le_bytes);
     }
-    (health.detector, health.release) = (DetectorCounters::from_array(counters), ReleaseHealth::read(release)?);
+    health.detector = DetectorCounters::from_array(counters);
+    (health.release, health.device) = ReleaseHealth::read(release)?;
     Ok(())
 }

@@ -76,3 +76,20 @@ fn words_of_a_newer_agent_are_ignored_and_an_invalid_release_is_rejected() {
     unknown[channel] = 3;
     assert_eq!(Message::decode(&unknown), Err(MessageError::Frame(FrameError::Malformed)));
 }
+
+#[test]
+fn the_device_follows_the_release_and_the_end_mark_follows_both() {
+    let plain = hex(&encoded(&health()));
+    let (mut message, words) = release_health();
+    let Body::Health(body) = &mut message.body else { unreachable!() };
+    body.device = DeviceHealth {
+        target: "aarch64-unknown-linux-musl".try_into().unwrap(),
+        alerts_per_1000_days: 500,
+        assignment: 7,
+    };
+    let target = hex(b"aarch64-unknown-linux-musl");
+    // 24 bytes of the release without its end mark, then 1 + 26 + 2 + 1 and the end mark.
+    let release = words.strip_suffix(" 80 00000000000000").unwrap();
+    let golden = format!("02{}0f {} {release} 1a{target} f403 07 80 00", &plain[2..], "00".repeat(64));
+    check_golden(&message, &golden);
+}

@@ -13,7 +13,7 @@ pub mod access;
 
 pub use codec::{ACKNOWLEDGEMENT_BYTES, MessageError};
 pub use refusal_kind::RefusalKind;
-pub use release_health::{ANOMALOUS_NATS, ReleaseHealth, SURPRISE_BINS};
+pub use release_health::{ANOMALOUS_NATS, DeviceHealth, ReleaseHealth, SURPRISE_BINS, TARGET_BYTES};
 
 use crate::features::{FEATURES, FeatureVector, SchemaId};
 use crate::release::manifest::Name;
@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 pub const MESSAGE_VERSION: u8 = 1;
 /// First byte of a payload with an extension after the [`MESSAGE_VERSION`] form. After an alert with rows: schema id,
 /// number of rows, and their values as little-endian `f32`. After samples with hosts: the [`RowHosts`] of every row as
-/// little-endian `u32`. After health with [`DetectorCounters`] or [`ReleaseHealth`]: these. Messages without these keep the first form, which
-/// older programs can read.
+/// little-endian `u32`. After health with [`DetectorCounters`], [`ReleaseHealth`] or [`DeviceHealth`]: these. Messages without
+/// these keep the first form, which older programs can read.
 pub const EXTENDED_VERSION: u8 = 2;
 /// First byte of an alert with pseudonyms. The identifier of their key follows, 0 for hidden ones, as little-endian `u32`,
 /// then the rows as after [`EXTENDED_VERSION`], if there are any. Older programs reject it: they would show pseudonyms as
@@ -139,6 +139,9 @@ pub struct Health {
     /// The release in use and the campaign. Added later, too.
     #[serde(skip)]
     pub release: ReleaseHealth,
+    /// The gateway, and what is in force on it. Added later still.
+    #[serde(skip)]
+    pub device: DeviceHealth,
 }
 
 /// How often the detector had to choose what to keep or to report, damaged blocks, and rejected acknowledgements, since the

@@ -1,7 +1,9 @@
-//! What a health report says of the release in use, for the gates of a campaign; and its bytes behind the counters.
+//! What a health report says of the release in use and of the gateway, for the gates of a campaign; and its bytes behind the
+//! counters.
 
 use crate::release::framing::FrameError;
 use crate::rollout::message::Channel;
+use heapless::String;
 use serde::{Deserialize, Serialize};
 
 /// Rows with at least this surprise are anomalous, nats: −ln 0.01.
@@ -11,10 +13,12 @@ pub const SURPRISE_BINS: usize = 8;
 
 /// Length of the words in the extension, bytes.
 pub(super) const WORD_BYTES: usize = size_of::<u64>();
-/// Words that the longest value takes: seven `u64` of at most ten bytes, ten `u32` of at most five, two single bytes, and the
-/// end.
-pub(super) const WORDS: usize = (7 * 10 + 10 * 5 + 2 + 1usize).div_ceil(WORD_BYTES);
-/// Byte after the value; zeros fill its word. So the last word is never 0.
+/// Words that the longest value takes: eight `u64` of at most ten bytes, eleven `u32` of at most five, two single bytes, the
+/// target with its length, and the end.
+pub(super) const WORDS: usize = (8 * 10 + 11 * 5 + 2 + 1 + TARGET_BYTES + 1).div_ceil(WORD_BYTES);
+/// Longest [`DeviceHealth::target`], bytes.
+pub const TARGET_BYTES: usize = 40;
+/// Byte after the values; zeros fill its word. So the last word is never 0. The length of a target is never this.
 const END: u8 = 0x80;
 
 /// The release in use since it came into use, and where the agent is in its group's campaign.
@@ -46,6 +50,17 @@ pub struct ReleaseHealth {
     pub is_held: bool,
 }
 
+/// The gateway that reports, and what is in force on it. Added after [`ReleaseHealth`], which agents before it send alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceHealth {
+    /// Target of the agent's build, e.g. `aarch64-unknown-linux-musl`; empty if it is not reported.
+    pub target: String<TARGET_BYTES>,
+    /// False-alert budget in force, alerts per 1,000 days; 0 if it is not reported.
+    pub alerts_per_1000_days: u32,
+    /// Serial of the newest accepted assignment, 0 without one.
+    pub assignment: u64,
+}
+
 impl ReleaseHealth {
     /// Counts a scored row.
     #[inline]
@@ -59,27 +74,36 @@ impl ReleaseHealth {
         }
     }
 
-    /// Writes the value as whole words; returns their number. None for the default, which an older agent means.
-    pub(super) fn write(&self, out: &mut [u8]) -> Result<usize, FrameError> {
-        if *self == Self::default() {
+    /// Writes both values as whole words; returns their number. None for the defaults, which an older agent means.
+    pub(super) fn write(&self, device: &DeviceHealth, out: &mut [u8]) -> Result<usize, FrameError> {
+        let has_device = *device != DeviceHealth::default();
+        if *self == Self::default() && !has_device {
             return Ok(0);
         }
         let mut bytes = [0; WORDS * WORD_BYTES];
         let no_room = FrameError::NoRoom { room: out.len() };
-        let length = postcard::to_slice(self, &mut bytes).map_err(|_| no_room)?.len();
+        let mut length = postcard::to_slice(self, &mut bytes).map_err(|_| no_room)?.len();
+        if has_device {
+            let rest = bytes.get_mut(length..).ok_or(no_room)?;
+            length += postcard::to_slice(device, rest).map_err(|_| no_room)?.len();
+        }
         *bytes.get_mut(length).ok_or(no_room)? = END;
         let words = length / WORD_BYTES + 1;
         out.get_mut(..words * WORD_BYTES).ok_or(no_room)?.copy_from_slice(&bytes[..words * WORD_BYTES]);
         Ok(words)
     }
 
-    /// Reads words; none mean the default. Ignores what a newer agent appends.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, FrameError> {
+    /// Reads words; none mean the defaults. Ignores what a newer agent appends.
+    pub(super) fn read(bytes: &[u8]) -> Result<(Self, DeviceHealth), FrameError> {
         if bytes.is_empty() {
-            return Ok(Self::default());
+            return Ok(Default::default());
         }
         let (value, rest) = postcard::take_from_bytes(bytes).map_err(|_| FrameError::Malformed)?;
-        if rest.is_empty() { Err(FrameError::Malformed) } else { Ok(value) }
+        let (device, rest) = match rest.first() {
+            Some(&END) => (DeviceHealth::default(), rest),
+            _ => postcard::take_from_bytes(rest).map_err(|_| FrameError::Malformed)?,
+        };
+        if rest.is_empty() { Err(FrameError::Malformed) } else { Ok((value, device)) }
     }
 }
 
@@ -113,9 +137,14 @@ mod tests {
             channel: Channel::Late,
             is_held: true,
         };
+        let device = DeviceHealth {
+            target: core::iter::repeat_n('t', TARGET_BYTES).collect(),
+            alerts_per_1000_days: u32::MAX,
+            assignment: u64::MAX,
+        };
         let mut bytes = [0; WORDS * WORD_BYTES];
-        assert_eq!(longest.write(&mut bytes), Ok(WORDS));
-        assert_eq!(ReleaseHealth::read(&bytes), Ok(longest));
-        assert!(longest.write(&mut bytes[1..]).is_err());
+        assert_eq!(longest.write(&device, &mut bytes), Ok(WORDS));
+        assert!(longest.write(&device, &mut [0; WORDS * WORD_BYTES - 1]).is_err());
+        assert_eq!(ReleaseHealth::read(&bytes), Ok((longest, device)));
     }
 }

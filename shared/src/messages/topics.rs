@@ -1,7 +1,7 @@
 //! MQTT topic ↔ agent, group or artifact and the kind of message.
 //!
 //! ```text
-//! lapwing/v1/agent/{agent}/{status|alert|sample|health|update|ack|identity}
+//! lapwing/v1/agent/{agent}/{status|alert|sample|health|update|ack|identity|assignment}
 //! lapwing/v1/agent/{agent}/{status|alert}/json
 //! lapwing/v1/agent/{agent}/identity/set
 //! lapwing/v1/group/{group}/{release|root|rollout}
@@ -48,11 +48,13 @@ pub enum Kind {
     Identity,
     /// The agent's next certificate, to the agent, signed by its authority.
     IdentitySet,
+    /// [`crate::rollout::assignment::Assignment`], signed, to the agent, retained.
+    Assignment,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Status,
         Self::StatusJson,
         Self::Alert,
@@ -63,6 +65,7 @@ impl Kind {
         Self::Ack,
         Self::Identity,
         Self::IdentitySet,
+        Self::Assignment,
     ];
 
     /// Last levels of the topic.
@@ -78,12 +81,13 @@ impl Kind {
             Self::Ack => "ack",
             Self::Identity => "identity",
             Self::IdentitySet => "identity/set",
+            Self::Assignment => "assignment",
         }
     }
 
     /// True if the trainer publishes it and the agent reads it; all others come from the agent.
     pub const fn is_to_agent(self) -> bool {
-        matches!(self, Self::Ack | Self::IdentitySet)
+        matches!(self, Self::Ack | Self::IdentitySet | Self::Assignment)
     }
 }
 

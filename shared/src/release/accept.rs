@@ -53,6 +53,13 @@ pub enum Refusal {
         /// Highest version ever confirmed here.
         confirmed: u64,
     },
+    /// The version is below the highest floor of the manifests that were accepted here.
+    BelowFloor {
+        /// Its version.
+        found: u64,
+        /// The floor.
+        floor: u64,
+    },
     /// The version is more than [`VERSION_STEP`] above the highest ever confirmed.
     TooFarAhead {
         /// Its version.
@@ -112,6 +119,9 @@ impl fmt::Display for Refusal {
             Self::Group { found, expected } => write!(f, "release is for group {found}, expected {expected}"),
             Self::NotNewer { found, confirmed } => {
                 write!(f, "release version {found} is not above {confirmed}, the highest ever confirmed")
+            }
+            Self::BelowFloor { found, floor } => {
+                write!(f, "release version {found} is below {floor}, the floor of a release that was accepted here")
             }
             Self::TooFarAhead { found, limit } => {
                 write!(

@@ -1,15 +1,19 @@
 //! [`Manifest`] ↔ bytes, with validation.
 //!
-//! Bytes: [`MANIFEST_VERSION`], then postcard; at most [`MANIFEST_BYTES`]. Decoding validates, so every field of a
+//! Bytes: [`MANIFEST_VERSION`], then postcard; with a floor [`FLOOR_VERSION`], postcard, and the floor; at most [`MANIFEST_BYTES`]. Decoding validates, so every field of a
 //! decoded [`Manifest`] is within its documented range.
 
 use super::framing::{self, FrameError};
 use super::manifest::{
-    ARTIFACT_BYTES, Artifact, GoldenVector, KindProfile, LATENT, LimitKnot, MANIFEST_BYTES, MANIFEST_VERSION, Manifest,
+    ARTIFACT_BYTES, Artifact, FLOOR_VERSION, GoldenVector, KindProfile, LATENT, LimitKnot, MANIFEST_BYTES,
+    MANIFEST_VERSION, Manifest,
 };
 use super::name::is_name;
 use super::refusal_text::MANIFEST;
 use core::fmt;
+
+/// Length of an encoded floor.
+const FLOOR_BYTES: usize = size_of::<u64>();
 
 /// Reason for rejecting a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,14 @@ impl Manifest {
     #[inline]
     pub fn encode<'a>(&self, out: &'a mut [u8]) -> Result<&'a [u8], ManifestError> {
         self.validate()?;
-        Ok(framing::encode(MANIFEST_VERSION, self, out)?)
+        if self.floor == 0 {
+            return Ok(framing::encode(MANIFEST_VERSION, self, out)?);
+        }
+        let (room, length) = (out.len(), framing::encode(FLOOR_VERSION, self, out)?.len());
+        let end = length + FLOOR_BYTES;
+        let place = out.get_mut(length..end).ok_or(FrameError::NoRoom { room })?;
+        place.copy_from_slice(&self.floor.to_le_bytes());
+        Ok(&out[..end])
     }
 
     /// Reads and validates a manifest.
@@ -65,7 +76,16 @@ impl Manifest {
     /// [`ManifestError`].
     #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let manifest: Self = framing::decode(MANIFEST_VERSION, bytes, MANIFEST_BYTES)?;
+        let has_floor = bytes.first() == Some(&FLOOR_VERSION);
+        let version = if has_floor { FLOOR_VERSION } else { MANIFEST_VERSION };
+        let (mut manifest, rest) = framing::decode_prefix::<Self>(version, bytes, MANIFEST_BYTES)?;
+        if has_floor {
+            manifest.floor = u64::from_le_bytes(rest.try_into().map_err(|_| FrameError::Malformed)?);
+            // The encoding is unique.
+            expect(manifest.floor > 0, "floor", 0, "1 or more")?;
+        } else if !rest.is_empty() {
+            return Err(FrameError::Trailing { bytes: rest.len() }.into());
+        }
         manifest.validate()?;
         Ok(manifest)
     }
@@ -78,6 +98,7 @@ impl Manifest {
     pub fn validate(&self) -> Result<(), ManifestError> {
         expect(is_name(&self.group), "group", 0, "1 to 32 of a-z A-Z 0-9 - _ . with a letter or digit first")?;
         expect(self.version >= 1, "version", 0, "1 or more")?;
+        expect(self.floor < self.version, "floor", 0, "below version")?;
         expect(self.expires_s > self.created_s, "expires_s", 0, "later than created_s")?;
         self.validate_artifacts()?;
         let width = usize::from(self.latent_width);
@@ -194,6 +215,24 @@ mod tests {
         assert_eq!(Manifest::decode(&other), Err(ManifestError::Frame(version)));
     }
 
+    #[test]
+    fn a_floor_follows_the_body_of_a_manifest_of_version_2() {
+        let (mut plain, mut floored) = (vec![0; MANIFEST_BYTES], vec![0; MANIFEST_BYTES]);
+        let plain = manifest(3).encode(&mut plain).unwrap();
+        let with_floor = Manifest { floor: 2, ..manifest(3) };
+        let floored = with_floor.encode(&mut floored).unwrap();
+        assert_eq!(floored, [&[FLOOR_VERSION], &plain[1..], &[2, 0, 0, 0, 0, 0, 0, 0]].concat());
+        assert_eq!(Manifest::decode(floored), Ok(with_floor));
+        for cut in 1..floored.len() {
+            assert_eq!(Manifest::decode(&floored[..cut]), Err(ManifestError::Frame(FrameError::Malformed)));
+        }
+        let zero = [&floored[..floored.len() - 8], &[0; 8]].concat();
+        assert!(matches!(Manifest::decode(&zero), Err(ManifestError::Field { field: "floor", .. })));
+        assert!(Manifest::decode(&[floored, &[0]].concat()).is_err());
+        let full = Manifest { floor: 1, ..manifest(3) };
+        assert!(full.encode(&mut vec![0; plain.len() + 7]).is_err());
+    }
+
     type Breakage = (&'static str, fn(&mut Manifest));
 
     #[test]
@@ -201,6 +240,7 @@ mod tests {
         let breakages: &[Breakage] = &[
             ("group", |m| m.group.clear()),
             ("version", |m| m.version = 0),
+            ("floor", |m| m.floor = m.version),
             ("expires_s", |m| m.expires_s = m.created_s),
             ("artifacts", |m| m.artifacts.clear()),
             ("artifacts.size_bytes", |m| m.artifacts[0].size_bytes = 0),

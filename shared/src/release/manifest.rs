@@ -11,8 +11,11 @@ use crate::verdict::scaling::Scaling;
 use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
-/// First byte of every encoded manifest; readers reject any other value.
+/// First byte of an encoded manifest without a floor.
 pub const MANIFEST_VERSION: u8 = 1;
+/// First byte of an encoded manifest with a floor, whose eight little-endian bytes follow the body. Agents that do not know
+/// floors reject it.
+pub const FLOOR_VERSION: u8 = 2;
 /// Largest encoded manifest, bytes.
 pub const MANIFEST_BYTES: usize = 16 * 1024;
 /// Largest artifact, bytes.
@@ -124,6 +127,9 @@ pub struct Manifest {
     pub golden: Vec<GoldenVector, GOLDEN_VECTORS>,
     /// Origin of the weights.
     pub origin: Origin,
+    /// Lowest version to which an agent that has accepted this manifest ever goes back, below `version`; 0: none.
+    #[serde(skip)]
+    pub floor: u64,
 }
 
 impl Manifest {

@@ -91,6 +91,7 @@ pub fn manifest(version: u64) -> Manifest {
         kinds: Fixed::from_slice(&[kind]).unwrap(),
         golden: Fixed::from_slice(&golden).unwrap(),
         origin: Origin { data_sha256: [1; 32], rows: 6000, seed: 1, code: "test".try_into().unwrap() },
+        floor: 0,
     }
 }
 

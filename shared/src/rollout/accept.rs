@@ -1,10 +1,11 @@
-//! Signed rollout → the agent's newest rollout, by the keys that its root document or its configuration names.
+//! Signed rollout or assignment → the agent's newest one, by the keys that its root document or its configuration names.
 
+use super::assignment::{Assignment, open_assignment};
 use super::message::{Rollout, RolloutError};
-use super::signed::{RolloutKeys, open};
+use super::signed::{RolloutKeys, open_with_key};
 use crate::release::manifest::Name;
 use crate::release::root::{Grant, Purpose, RootDocument};
-use crate::release::signature::{SignedManifest, TrustedKeys};
+use crate::release::signature::TrustedKeys;
 use ed25519_dalek::VerifyingKey;
 
 /// Who may sign rollouts for an agent.
@@ -31,14 +32,14 @@ impl RolloutTerms<'_> {
         }
     }
 
-    /// Checks what the root document says of the key, for a new rollout.
-    fn check_grant(&self, key: &Name, rollout: &Rollout, now_s: Option<u64>) -> Result<(), RolloutError> {
+    /// Checks what the root document says of the key, for a new message that names no version above `found`.
+    fn check_grant(&self, key: &Name, found: u64, now_s: Option<u64>) -> Result<(), RolloutError> {
         let Some((root, grant)) = self.root.and_then(|root| Some((root, root.grant(key)?))) else { return Ok(()) };
         let ended = |until_s: &u64| *until_s != 0 && now_s.is_some_and(|now_s| now_s >= *until_s);
         if let Some(until_s) = [grant.until_s, root.expires_s].into_iter().find(ended) {
             return Err(RolloutError::KeyEnded { until_s });
         }
-        let (found, ceiling) = (rollout.highest(), grant.ceiling);
+        let ceiling = grant.ceiling;
         if ceiling != 0 && found > ceiling { Err(RolloutError::AboveCeiling { found, ceiling }) } else { Ok(()) }
     }
 }
@@ -68,20 +69,39 @@ pub fn accept(
     newest: Option<&Rollout>,
     now_s: Option<u64>,
 ) -> Result<Option<Rollout>, RolloutError> {
-    let rollout = open(bytes, terms, terms.group)?;
-    let signed = SignedManifest::decode(bytes).map_err(|_| RolloutError::Envelope)?;
+    let (rollout, key) = open_with_key(bytes, terms, terms.group)?;
     if !rollout.replaces(newest)? {
         return Ok(None);
     }
-    terms.check_grant(&signed.key, &rollout, now_s)?;
+    terms.check_grant(&key, rollout.highest(), now_s)?;
     Ok(Some(rollout))
+}
+
+/// Checks an assignment that arrived. `None`: it is the newest one again.
+///
+/// # Errors
+/// [`RolloutError`]; the newest assignment stays.
+#[inline]
+pub fn accept_assignment(
+    bytes: &[u8],
+    terms: &RolloutTerms<'_>,
+    agent: &Name,
+    newest: Option<&Assignment>,
+    now_s: Option<u64>,
+) -> Result<Option<Assignment>, RolloutError> {
+    let (assignment, key) = open_assignment(bytes, terms, agent)?;
+    if !assignment.replaces(newest)? {
+        return Ok(None);
+    }
+    terms.check_grant(&key, assignment.pin.unwrap_or(0), now_s)?;
+    Ok(Some(assignment))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::release::testing::{grant, root, trusted};
-    use crate::rollout::testing::{rollout, signed_rollout};
+    use crate::rollout::testing::{assignment, rollout, signed_assignment, signed_rollout};
 
     fn name(text: &str) -> Name {
         text.try_into().unwrap()
@@ -133,5 +153,25 @@ mod tests {
         assert_eq!(accept(&bytes, &terms, Some(&rollout(8, 3)), None), stale);
         let none = RolloutTerms { keys: &TrustedKeys::default(), ..terms };
         assert!(terms.has_key() && !none.has_key() && accept(&bytes, &none, None, None).is_err());
+    }
+
+    #[test]
+    fn an_assignment_needs_the_same_keys_and_a_pin_within_their_ceiling() {
+        let (keys, group, agent) = (trusted("r1", 6), name("home"), name("gw-1"));
+        let by = |document: &RootDocument, assignment: &Assignment, newest| {
+            let terms = RolloutTerms { root: Some(document), keys: &keys, group: &group };
+            accept_assignment(&signed_assignment(assignment, 5), &terms, &agent, newest, Some(1_700_000_100))
+        };
+        let pinned = Assignment { pin: Some(3), ..assignment(7) };
+        assert_eq!(by(&granted(|_| {}), &pinned, None), Ok(Some(pinned.clone())));
+        assert_eq!(by(&granted(|_| {}), &pinned, Some(&pinned)), Ok(None));
+        let stale = RolloutError::Stale { found: 7, newest: 7 };
+        assert_eq!(by(&granted(|_| {}), &assignment(7), Some(&pinned)), Err(stale));
+        let above = RolloutError::AboveCeiling { found: 3, ceiling: 2 };
+        assert_eq!(by(&granted(|g| g.ceiling = 2), &pinned, None), Err(above));
+        assert!(by(&granted(|g| g.ceiling = 2), &assignment(7), None).is_ok());
+        let unknown = Err(RolloutError::UnknownKey(name("r1")));
+        assert_eq!(by(&granted(|g| g.group = Some(name("work"))), &pinned, None), unknown);
+        assert!(by(&granted(|g| g.until_s = 1_700_000_100), &pinned, None).is_err());
     }
 }

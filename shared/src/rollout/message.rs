@@ -95,7 +95,7 @@ pub struct Rollout {
     pub expires_s: u64,
 }
 
-/// Why a rollout is rejected.
+/// Why a rollout or an assignment is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutError {
     /// Invalid frame.
@@ -110,6 +110,8 @@ pub enum RolloutError {
     Signature(Name),
     /// The rollout is for another group.
     Group(Name),
+    /// The assignment is for another agent.
+    Agent(Name),
     /// The key signs nothing new: it or the root document has ended.
     KeyEnded {
         /// Its end, seconds since the epoch.
@@ -140,20 +142,21 @@ impl From<FrameError> for RolloutError {
 impl fmt::Display for RolloutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Frame(error) => write!(f, "rollout: {error}"),
-            Self::Field(field) => write!(f, "rollout: invalid {field}"),
-            Self::Envelope => write!(f, "rollout: expected a version byte, key name, signature and body"),
-            Self::UnknownKey(key) => write!(f, "rollout: signed with key {key}, which is no rollout key of this agent"),
-            Self::Signature(key) => write!(f, "rollout: signature does not match key {key}"),
-            Self::Group(group) => write!(f, "rollout: for group {group}, which is not this agent's"),
+            Self::Frame(error) => write!(f, "{error}"),
+            Self::Field(field) => write!(f, "invalid {field}"),
+            Self::Envelope => write!(f, "expected a version byte, key name, signature and body"),
+            Self::UnknownKey(key) => write!(f, "signed with key {key}, which is no rollout key of this agent"),
+            Self::Signature(key) => write!(f, "signature does not match key {key}"),
+            Self::Group(group) => write!(f, "for group {group}, which is not this agent's"),
+            Self::Agent(agent) => write!(f, "for agent {agent}, which is not this one"),
             Self::KeyEnded { until_s } => {
-                write!(f, "rollout: its key or the root document ended at {until_s} (seconds since the epoch)")
+                write!(f, "its key or the root document ended at {until_s} (seconds since the epoch)")
             }
             Self::AboveCeiling { found, ceiling } => {
-                write!(f, "rollout: names version {found}, above {ceiling}, the highest that its key may name")
+                write!(f, "names version {found}, above {ceiling}, the highest that its key may name")
             }
             Self::Stale { found, newest } => {
-                write!(f, "rollout: serial {found} does not follow {newest}, the newest accepted one")
+                write!(f, "serial {found} does not follow {newest}, the newest accepted one")
             }
         }
     }

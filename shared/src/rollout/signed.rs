@@ -1,8 +1,8 @@
-//! Signed bytes ↔ rollout.
+//! Signed bytes ↔ rollout or assignment.
 //!
 //! The envelope is that of a signed manifest: version, length of the key name, key name, Ed25519 signature, frame. The
 //! signature is over [`signing_bytes`], whose prefix differs from that of releases: no key signs both by accident, and a
-//! rollout is no manifest even if one key is trusted for both. The agent stores these bytes as they are: after a restart
+//! rollout is neither a manifest nor an assignment even if one key is trusted for all. The agent stores these bytes as they are: after a restart
 //! they are its newest serial.
 
 use super::message::{ROLLOUT_BYTES, Rollout, RolloutError};
@@ -11,9 +11,14 @@ use crate::release::framing::FrameError;
 use crate::release::manifest::Name;
 use crate::release::signature::{SIGNATURE_BYTES, SignedManifest};
 use ed25519_dalek::{Signature, VerifyingKey};
+use heapless::Vec;
 
-/// Prefix of the signed bytes, before the digest.
-pub const ROLLOUT_PREFIX: &[u8; 19] = b"lapwing rollout v1\0";
+/// Prefix of the signed bytes of a rollout, before the digest.
+pub const ROLLOUT_PREFIX: &[u8] = b"lapwing rollout v1\0";
+/// Prefix of the signed bytes of an assignment, before the digest.
+pub const ASSIGNMENT_PREFIX: &[u8] = b"lapwing assignment v1\0";
+/// Longest prefix and digest, bytes.
+const SIGNED_BYTES: usize = 22 + 32;
 
 /// The keys that may sign rollouts.
 pub trait RolloutKeys {
@@ -27,13 +32,12 @@ impl RolloutKeys for (Name, VerifyingKey) {
     }
 }
 
-/// The bytes to sign for an encoded rollout: [`ROLLOUT_PREFIX`], then its SHA-256.
-#[inline]
-pub fn signing_bytes(rollout: &[u8]) -> [u8; 51] {
-    let mut bytes = [0; 51];
-    let (prefix, digest) = bytes.split_at_mut(ROLLOUT_PREFIX.len());
-    prefix.copy_from_slice(ROLLOUT_PREFIX);
-    digest.copy_from_slice(&sha256(rollout));
+/// The bytes to sign for an encoded rollout or assignment: the prefix of its kind, then its SHA-256.
+pub fn signing_bytes(prefix: &[u8], frame: &[u8]) -> Vec<u8, SIGNED_BYTES> {
+    let mut bytes = Vec::new();
+    // Both prefixes have room.
+    let _ = bytes.extend_from_slice(prefix);
+    let _ = bytes.extend_from_slice(&sha256(frame));
     bytes
 }
 
@@ -49,10 +53,46 @@ pub fn seal<'a>(
     out: &'a mut [u8],
 ) -> Result<&'a [u8], RolloutError> {
     let mut room = [0; ROLLOUT_BYTES];
-    let frame = rollout.encode(&mut room)?;
-    let signed = SignedManifest { key: key.clone(), signature: sign(&signing_bytes(frame)), manifest: frame };
+    seal_frame(ROLLOUT_PREFIX, rollout.encode(&mut room)?, key, sign, out)
+}
+
+/// Writes an encoded message and its signature into `out`, as [`seal`].
+///
+/// # Errors
+/// [`RolloutError::Envelope`].
+#[inline]
+pub(super) fn seal_frame<'a>(
+    prefix: &[u8],
+    frame: &[u8],
+    key: &Name,
+    sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_BYTES],
+    out: &'a mut [u8],
+) -> Result<&'a [u8], RolloutError> {
+    let signature = sign(&signing_bytes(prefix, frame));
+    let signed = SignedManifest { key: key.clone(), signature, manifest: frame };
     let sealed = signed.encode(out).map_err(|_| RolloutError::Envelope)?;
     if sealed.len() > ROLLOUT_BYTES { Err(RolloutError::Envelope) } else { Ok(sealed) }
+}
+
+/// Verifies the signature of an encoded message; returns the message and the name of the key.
+///
+/// # Errors
+/// [`RolloutError`]: envelope, key or signature.
+pub(super) fn open_frame<'a>(
+    prefix: &[u8],
+    bytes: &'a [u8],
+    keys: &dyn RolloutKeys,
+) -> Result<(&'a [u8], Name), RolloutError> {
+    if bytes.len() > ROLLOUT_BYTES {
+        return Err(FrameError::TooLong { bytes: bytes.len(), limit: ROLLOUT_BYTES }.into());
+    }
+    let signed = SignedManifest::decode(bytes).map_err(|_| RolloutError::Envelope)?;
+    let Some(key) = keys.rollout_key(&signed.key) else { return Err(RolloutError::UnknownKey(signed.key)) };
+    let signature = Signature::from_bytes(&signed.signature);
+    match key.verify_strict(&signing_bytes(prefix, signed.manifest), &signature) {
+        Ok(()) => Ok((signed.manifest, signed.key)),
+        Err(_) => Err(RolloutError::Signature(signed.key)),
+    }
 }
 
 /// Verifies a signed rollout of a group. The signature is checked before the body is decoded.
@@ -61,17 +101,18 @@ pub fn seal<'a>(
 /// [`RolloutError`], but never [`RolloutError::Stale`]: see [`Rollout::replaces`].
 #[inline]
 pub fn open(bytes: &[u8], keys: &dyn RolloutKeys, group: &Name) -> Result<Rollout, RolloutError> {
-    if bytes.len() > ROLLOUT_BYTES {
-        return Err(FrameError::TooLong { bytes: bytes.len(), limit: ROLLOUT_BYTES }.into());
-    }
-    let signed = SignedManifest::decode(bytes).map_err(|_| RolloutError::Envelope)?;
-    let key = keys.rollout_key(&signed.key).ok_or_else(|| RolloutError::UnknownKey(signed.key.clone()))?;
-    let signature = Signature::from_bytes(&signed.signature);
-    if key.verify_strict(&signing_bytes(signed.manifest), &signature).is_err() {
-        return Err(RolloutError::Signature(signed.key));
-    }
-    let rollout = Rollout::decode(signed.manifest)?;
-    if rollout.group == *group { Ok(rollout) } else { Err(RolloutError::Group(rollout.group)) }
+    Ok(open_with_key(bytes, keys, group)?.0)
+}
+
+/// As [`open`]; also returns the name of the key.
+pub(super) fn open_with_key(
+    bytes: &[u8],
+    keys: &dyn RolloutKeys,
+    group: &Name,
+) -> Result<(Rollout, Name), RolloutError> {
+    let (frame, key) = open_frame(ROLLOUT_PREFIX, bytes, keys)?;
+    let rollout = Rollout::decode(frame)?;
+    if rollout.group == *group { Ok((rollout, key)) } else { Err(RolloutError::Group(rollout.group)) }
 }
 
 #[cfg(test)]

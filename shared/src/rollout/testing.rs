@@ -1,7 +1,8 @@
-//! Test data: a small valid rollout, and its signature.
+//! Test data: a small valid rollout and assignment, and their signatures.
 
 #![allow(clippy::unwrap_used, reason = "test data")]
 
+use super::assignment::{Assignment, seal_assignment};
 use super::message::{ROLLOUT_BYTES, Rollout, TelemetryBudget};
 use super::signed::seal;
 use crate::release::testing::signing_key;
@@ -28,4 +29,15 @@ pub fn rollout(serial: u64, base: u64) -> Rollout {
 pub fn signed_rollout(rollout: &Rollout, seed: u8) -> Vec<u8> {
     let sign = |bytes: &[u8]| signing_key(seed).sign(bytes).to_bytes();
     seal(rollout, &"r1".try_into().unwrap(), sign, &mut [0; ROLLOUT_BYTES]).unwrap().to_vec()
+}
+
+/// An assignment of this serial for agent `gw-1` that assigns nothing.
+pub fn assignment(serial: u64) -> Assignment {
+    Assignment { agent: "gw-1".try_into().unwrap(), serial, issued_s: 1_700_000_000, ..Assignment::default() }
+}
+
+/// The assignment, encoded and signed with key `r1` of this seed.
+pub fn signed_assignment(assignment: &Assignment, seed: u8) -> Vec<u8> {
+    let sign = |bytes: &[u8]| signing_key(seed).sign(bytes).to_bytes();
+    seal_assignment(assignment, &"r1".try_into().unwrap(), sign, &mut [0; ROLLOUT_BYTES]).unwrap().to_vec()
 }

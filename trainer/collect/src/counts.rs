@@ -125,6 +125,8 @@ counts! {
     campaigns_stepped,
     /// Rollouts published.
     rollouts_published,
+    /// Assignments of single agents published.
+    assignments_published,
 }
 
 impl Snapshot {

@@ -1,5 +1,6 @@
 //! Retained messages of an outside broker → those that it does not have as published.
 
+use lapwing_shared::messages::topics::{Kind, Topic, agents_filter};
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::manifest::Digest;
 use lapwing_shared::release::root::CHAIN_BYTES;
@@ -21,8 +22,11 @@ impl Expected {
         Self { topic: topic.to_owned(), sha256: sha256(payload) }
     }
 
-    /// Filter that selects it: one for all chunks of an artifact.
+    /// Filter that selects it: one for all chunks of an artifact, and one for all assignments.
     pub(super) fn filter(&self) -> String {
+        if matches!(Topic::parse(&self.topic), Some(Topic::Agent(_, Kind::Assignment))) {
+            return agents_filter(Kind::Assignment).to_string();
+        }
         match self.topic.rsplit_once('/') {
             Some((artifact, chunk)) if chunk.bytes().all(|byte| byte.is_ascii_digit()) => format!("{artifact}/+"),
             _ => self.topic.clone(),
@@ -109,8 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn one_filter_selects_all_chunks_of_an_artifact() {
+    fn one_filter_selects_all_chunks_of_an_artifact_and_one_all_assignments() {
         assert_eq!(Expected::new("a/artifact/12", b"").filter(), "a/artifact/+");
         assert_eq!(Expected::new("a/group/home/release", b"").filter(), "a/group/home/release");
+        let assignment = Expected::new("lapwing/v1/agent/gw-1/assignment", b"");
+        assert_eq!(assignment.filter(), "lapwing/v1/agent/+/assignment");
     }
 }

@@ -39,6 +39,8 @@ pub enum AuditAction {
     ForgetHost,
     /// An agent was assigned to a group, or back to the one that it reports.
     AssignGroup,
+    /// An agent was assigned settings, or none any more.
+    Assign,
     /// The limits of the store changed.
     Limits,
     /// A token that enrols agents was made.
@@ -71,6 +73,7 @@ impl AuditAction {
             Self::ForgetAgent => "forget-agent",
             Self::ForgetHost => "forget-host",
             Self::AssignGroup => "assign-group",
+            Self::Assign => "assign",
             Self::Limits => "limits",
             Self::CreateToken => "create-token",
             Self::EndToken => "end-token",

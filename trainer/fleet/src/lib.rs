@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod assignment;
 mod audit;
 mod audit_chain;
 mod broker;
@@ -20,6 +21,7 @@ mod release;
 pub mod simulate;
 
 pub use agent::{AgentState, SILENT_S};
+pub use assignment::{AssignedSettings, AssignmentChange, StoredAssignment, channel_name, parse_channel};
 pub use audit::{AUDIT_ENTRIES, AuditAction, AuditEntry, AuditHead, AuditRecord, SERVE, recorded_name};
 pub use audit_chain::{AuditChain, AuditCheck};
 pub use broker::BrokerLink;

@@ -33,6 +33,8 @@ pub struct Identity {
     pub created_s: u64,
     /// Time from which agents reject it, seconds since the epoch.
     pub expires_s: u64,
+    /// Lowest version to which agents that accept it ever go back; 0: none.
+    pub floor: u64,
 }
 
 /// Inputs of a release.
@@ -68,6 +70,7 @@ pub fn make_release(
         version: identity.version,
         created_s: identity.created_s,
         expires_s: identity.expires_s,
+        floor: identity.floor,
         calibration: candidate.thresholds.calibration.clone(),
         evidence_drift_nats: DRIFT_NATS,
         limits: candidate.thresholds.limits.clone(),
@@ -179,6 +182,7 @@ impl Order {
             version: self.version,
             created_s: self.created_s,
             expires_s: self.expires_s,
+            floor: self.floor,
         }
     }
 }

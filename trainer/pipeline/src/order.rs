@@ -19,6 +19,8 @@ pub struct Order {
     pub created_s: u64,
     /// Time from which agents reject it, seconds since the epoch.
     pub expires_s: u64,
+    /// Lowest version to which agents that accept it ever go back; 0: none.
+    pub floor: u64,
     pub seed: u64,
     /// File of the secret key that signs it; `None`: it is held back and signed on another machine.
     pub key: Option<PathBuf>,

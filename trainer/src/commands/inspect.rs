@@ -59,6 +59,7 @@ fn describe(manifest: &Manifest, key: &str, checked: bool) -> Value {
         "signature": if checked { "good" } else { "NOT CHECKED (give the public key with --key)" },
         "created-s": manifest.created_s,
         "expires-s": manifest.expires_s,
+        "floor": manifest.floor,
         "schema": Hex(&manifest.schema).to_string(),
         "artifacts": manifest.artifacts.iter().map(artifact).collect::<Vec<_>>(),
         "latent-width": manifest.latent_width,

@@ -1,5 +1,6 @@
 //! The store of a running `serve` → `agents`, `alerts`, `label` and `retrain`.
 
+use super::assignments::{self, AssignArgs, Assigned};
 use super::identities::{self, IdentityAction};
 use super::store_args::StoreArgs;
 use super::user;
@@ -63,6 +64,12 @@ pub(crate) enum AgentsAction {
         #[arg(long, value_name = "NAME")]
         who: Option<String>,
     },
+    /// Assign settings to an agent, which a running `serve` signs and publishes: channel, pin, hold and false-alert budget take
+    /// precedence over the agent's configuration. What is not given is not assigned any more; without any, shows what is.
+    #[command(
+        after_help = "Examples:\n  lapwing-trainer agents assign gateway-1 --channel late --alerts-per-day 0.2 --store /var/lib/lapwing/store.sqlite\n  lapwing-trainer agents assign gateway-1 --clear --store /var/lib/lapwing/store.sqlite"
+    )]
+    Assign(AssignArgs),
     /// Identities.
     #[command(flatten)]
     Identity(IdentityAction),
@@ -140,12 +147,14 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
         Some(AgentsAction::Group { store: own, name, group, who }) => {
             return assign(&url(own)?, name, group.as_deref(), &by(who));
         }
+        Some(AgentsAction::Assign(args)) => return assignments::run(&url(&args.store)?, args),
         Some(AgentsAction::Identity(action)) => return identities::run(args.store.configuration()?, action),
         None => {}
     }
-    let agents = StoreHandle::open(store)?.agents()?;
+    let handle = StoreHandle::open(store)?;
+    let (agents, assignments) = (handle.agents()?, Assigned::load(&handle)?);
     if let Some(path) = json {
-        let lines: Vec<_> = agents.iter().map(with_status).collect();
+        let lines: Vec<_> = agents.iter().map(|agent| with_status(agent, &assignments)).collect();
         return write_json(path, &lines);
     }
     print_line!("{:<32} {:>8} {:>10} {:>8} {:>8}  {:<8} group", "agent", "seen", "rows", "alerts", "release", "state");
@@ -157,7 +166,10 @@ pub(crate) fn agents(store: &StoreUrl, args: &AgentsArgs) -> anyhow::Result<()> 
         let assigned = if agent.assigned_group.is_some() { " (assigned)" } else { "" };
         let seen = ago(now_s.saturating_sub(agent.last_seen_s));
         let StoredAgent { name, sample_rows, alerts, .. } = agent;
-        print_line!("{name:<32} {seen:>8} {sample_rows:>10} {alerts:>8} {release:>8}  {state:<8} {group}{assigned}");
+        print_line!(
+            "{name:<32} {seen:>8} {sample_rows:>10} {alerts:>8} {release:>8}  {state:<8} {group}{assigned}{}",
+            assignments.text(agent)
+        );
     }
     Ok(())
 }
@@ -199,8 +211,17 @@ fn forget(store: &StoreUrl, names: &[String], who: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn with_status(agent: &StoredAgent) -> serde_json::Value {
+fn with_status(agent: &StoredAgent, assignments: &Assigned) -> serde_json::Value {
     let mut value = serde_json::to_value(agent).unwrap_or_default();
+    if let (Some(fields), Some(assignment)) = (value.as_object_mut(), assignments.json(agent)) {
+        fields.insert("assignment".into(), assignment);
+    }
+    if let (Some(fields), Some(health)) = (value.as_object_mut(), &agent.health) {
+        let device = &health.device;
+        let alerts = (device.alerts_per_1000_days > 0).then(|| f64::from(device.alerts_per_1000_days) / 1_000.0);
+        fields.insert("target".into(), (!device.target.is_empty()).then(|| device.target.as_str()).into());
+        fields.insert("alerts-per-day".into(), alerts.into());
+    }
     if let (Some(fields), Some(group)) = (value.as_object_mut(), agent.group()) {
         fields.insert("group".into(), group.into());
     }

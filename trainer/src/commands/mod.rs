@@ -1,6 +1,7 @@
 //! Arguments of each subcommand → what it does.
 
 pub(crate) mod approve;
+mod assignments;
 pub(crate) mod audit;
 pub(crate) mod authority;
 pub(crate) mod backup;

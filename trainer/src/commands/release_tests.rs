@@ -117,6 +117,7 @@ fn by_serve(paths: &Paths, created_s: u64, expires_s: u64) -> (Vec<u8>, Unlabell
         version: 4,
         created_s,
         expires_s,
+        floor: 0,
         seed: 3,
         key: Some(paths.key.clone()),
         unlabelled,

@@ -44,6 +44,10 @@ pub(crate) struct SignArgs {
     /// Secret key.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    /// Lowest version to which agents that accept the release ever go back; below its own version. Agents that do not know
+    /// floors refuse a release with one. Default: that of the candidate.
+    #[arg(long, value_name = "VERSION")]
+    floor: Option<u64>,
     /// New release file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -94,7 +98,7 @@ pub(crate) fn run_candidate(args: &CandidateArgs) -> anyhow::Result<()> {
 pub(crate) fn run_sign(args: &SignArgs) -> anyhow::Result<()> {
     let context = || format!("candidate {}", args.file.display());
     let key = ReleaseKey::load(&args.key)?;
-    let signed = sign_held(&read_file(&args.file)?, &key).with_context(context)?;
+    let signed = sign_held(&read_file(&args.file)?, &key, args.floor).with_context(context)?;
     let (_, manifest) = read(&signed).with_context(context)?;
     write_new(&args.out, &signed)?;
     let (version, group) = (manifest.version, &manifest.group);

@@ -56,7 +56,8 @@ impl Site {
         let candidate = self.path(&format!("candidate-for-{key}"));
         run_candidate(&CandidateArgs { version: 4, out: candidate.clone(), group: None, store: self.store() }).unwrap();
         let out = self.path(&format!("signed-with-{key}"));
-        run_sign(&SignArgs { file: candidate, key: self.path(&format!("{key}.key")), out: out.clone() }).unwrap();
+        run_sign(&SignArgs { file: candidate, key: self.path(&format!("{key}.key")), floor: None, out: out.clone() })
+            .unwrap();
         out
     }
 
@@ -105,9 +106,26 @@ fn candidate_and_sign_replace_no_file() {
     assert_eq!(std::fs::read(&candidate).unwrap(), b"mine");
     std::fs::remove_file(&candidate).unwrap();
     run_candidate(&args).unwrap();
-    let args = SignArgs { file: candidate, key: site.path("k1.key"), out: out.clone() };
+    let args = SignArgs { file: candidate, key: site.path("k1.key"), floor: None, out: out.clone() };
     run_sign(&args).unwrap();
     assert!(run_sign(&args).unwrap_err().to_string().contains("signed already exists"));
+}
+
+#[test]
+fn the_signature_may_set_a_floor_that_the_candidate_has_not() {
+    let site = site();
+    let candidate = site.path("candidate");
+    run_candidate(&CandidateArgs { version: 4, out: candidate.clone(), group: None, store: site.store() }).unwrap();
+    let sign = |floor: u64| {
+        let out = site.path(&format!("signed-{floor}"));
+        let (file, key) = (candidate.clone(), site.path("k1.key"));
+        run_sign(&SignArgs { file, key, floor: Some(floor), out: out.clone() }).map(|()| out)
+    };
+    let error = format!("{:#}", sign(4).unwrap_err());
+    assert!(error.contains("floor") && error.contains("below version"), "{error}");
+    let (signed, public) = (sign(3).unwrap(), site.path("k1.pub"));
+    assert_eq!(read(&std::fs::read(&signed).unwrap()).unwrap().1.floor, 3);
+    site.approve_signed(&signed, &["--key", public.to_str().unwrap()]).unwrap();
 }
 
 #[test]
@@ -116,7 +134,7 @@ fn another_release_and_a_changed_one_are_refused() {
     let signed = site.sign("k1");
     let (bytes, public) = (std::fs::read(&signed).unwrap(), site.path("k1.pub"));
     let key = ["--key", public.to_str().unwrap()];
-    let other = sign_held(&held(5), &ReleaseKey::load(&site.path("k1.key")).unwrap()).unwrap();
+    let other = sign_held(&held(5), &ReleaseKey::load(&site.path("k1.key")).unwrap(), None).unwrap();
     std::fs::write(&signed, other).unwrap();
     let error = site.approve_signed(&signed, &key).unwrap_err();
     assert!(error.ends_with("it is not the release that waits: sign the file that `candidate` writes"), "{error}");

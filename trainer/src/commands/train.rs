@@ -159,6 +159,10 @@ pub(crate) struct ReleaseArgs {
     /// Days after which agents reject the release.
     #[arg(long, value_name = "DAYS", default_value_t = 365)]
     expires_days: u64,
+    /// Lowest version to which agents that accept the release ever go back; below its own version. Agents that do not know
+    /// floors refuse a release with one. 0: none.
+    #[arg(long, value_name = "VERSION", default_value_t = 0)]
+    floor: u64,
     /// Release file.
     #[arg(long, value_name = "FILE", default_value = "release.lwr")]
     out: PathBuf,
@@ -285,7 +289,8 @@ pub(crate) fn run_release(args: &ReleaseArgs) -> anyhow::Result<()> {
     let candidate = candidate(&run, &args.rows, &attacks)?;
     let created_s = clock::now_s();
     let expires_s = created_s.saturating_add(args.expires_days.saturating_mul(86_400));
-    let identity = Identity { group: args.group.clone(), version: args.version, created_s, expires_s };
+    let identity =
+        Identity { group: args.group.clone(), version: args.version, created_s, expires_s, floor: args.floor };
     let key = ReleaseKey::load(&args.key)?;
     let guard = guard(args)?;
     let command = command_line("lapwing-trainer");

@@ -31,6 +31,8 @@ pub(crate) struct GroupSection {
     pub(crate) retry_pause: Option<Span>,
     /// Time after which agents reject a release.
     pub(crate) expires_after: Option<Span>,
+    /// Lowest version to which agents that accept a release ever go back; 0: none.
+    pub(crate) floor: Option<u64>,
     /// Random seed for training.
     pub(crate) seed: Option<u64>,
     /// Maximum share of rows of one agent in a training.
@@ -58,6 +60,7 @@ impl GroupSection {
             min_rows: min_rows.unwrap_or(defaults.min_rows),
             retry_pause: retry_pause.unwrap_or(defaults.retry_pause),
             expires_after: expires_after.unwrap_or(defaults.expires_after),
+            floor: self.floor.unwrap_or(defaults.floor),
             seed: self.seed.unwrap_or(defaults.seed),
             max_agent_share: self.max_agent_share.unwrap_or(defaults.max_agent_share),
             min_agent_rows: self.min_agent_rows.unwrap_or(defaults.min_agent_rows),

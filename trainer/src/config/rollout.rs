@@ -1,7 +1,7 @@
 //! `[rollout]` and `[groups.rollout]` → how the releases of each group reach its agents.
 
 use super::{Config, ConfigError};
-use lapwing_fleet::campaign::Plan;
+use lapwing_fleet::campaign::{Plan, ROWS_PER_DAY};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub(crate) enum CampaignStart {
 }
 
 /// `[rollout]`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct RolloutSection {
     /// Secret key that signs rollouts. Default: none (a release reaches its whole group at once).
@@ -26,6 +26,14 @@ pub(crate) struct RolloutSection {
     pub(crate) plan: Option<PathBuf>,
     /// What begins a campaign.
     pub(crate) start: CampaignStart,
+    /// Feature rows per day that the agents of a group send in all, at most. 0: none.
+    pub(crate) rows_per_day: u64,
+}
+
+impl Default for RolloutSection {
+    fn default() -> Self {
+        Self { key: None, plan: None, start: CampaignStart::default(), rows_per_day: ROWS_PER_DAY }
+    }
 }
 
 /// `[groups.rollout]`. Keys that are not set have the value of `[rollout]`.
@@ -38,6 +46,8 @@ pub(crate) struct GroupRolloutSection {
     pub(crate) plan: Option<PathBuf>,
     /// What begins its campaigns.
     pub(crate) start: Option<CampaignStart>,
+    /// Feature rows per day that its agents send in all, at most.
+    pub(crate) rows_per_day: Option<u64>,
 }
 
 impl GroupRolloutSection {
@@ -46,6 +56,7 @@ impl GroupRolloutSection {
             key: self.key.clone().or_else(|| defaults.key.clone()),
             plan: self.plan.clone().or_else(|| defaults.plan.clone()),
             start: self.start.unwrap_or(defaults.start),
+            rows_per_day: self.rows_per_day.unwrap_or(defaults.rows_per_day),
         }
     }
 }
@@ -104,7 +115,7 @@ mod tests {
         let config = load(
             "[rollout]\nkey = 'all.key'\nplan = 'plan.toml'\n\
              [[groups]]\nname = 'home'\n\
-             [[groups]]\nname = 'shop'\n[groups.rollout]\nkey = 'shop.key'\nstart = 'manual'\n",
+             [[groups]]\nname = 'shop'\n[groups.rollout]\nkey = 'shop.key'\nstart = 'manual'\nrows-per-day = 9\n",
         )
         .unwrap();
         let (home, shop) = (config.rollout_of("home"), config.rollout_of("shop"));
@@ -112,6 +123,7 @@ mod tests {
         assert_eq!(home.start, CampaignStart::Automatic);
         assert_eq!((shop.key.as_deref(), shop.start), (Some(Path::new("shop.key")), CampaignStart::Manual));
         assert_eq!(shop.plan.as_deref(), Some(Path::new("plan.toml")));
+        assert_eq!((home.rows_per_day, shop.rows_per_day), (2_000_000, 9));
         assert_eq!(load("").unwrap().rollout_of("default").key, None);
     }
 

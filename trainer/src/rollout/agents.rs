@@ -13,6 +13,8 @@ use lapwing_store::traits::{CampaignAgent, GroupAgent, StoredReleaseHealth};
 const ONLINE_S: u64 = 6 * 3_600;
 /// A newer agent is not fit for the first waves: it has no usual rate of alerts yet.
 const KNOWN_S: u64 = 7 * 86_400;
+/// False-alert budget of an agent that does not report it: the default of agents.
+const DEFAULT_BUDGET_PER_DAY: f64 = 1.0;
 /// Failed campaigns after which an agent is set aside.
 pub(super) const FAILURES: u32 = 2;
 
@@ -146,6 +148,10 @@ impl Known<'_> {
             changed_s: changed.map(|progress| progress.at_s),
             before: Some(Arm::Control),
             after: arm(facts.running),
+            budget_per_day: match self.health.device.alerts_per_1000_days {
+                0 => DEFAULT_BUDGET_PER_DAY,
+                alerts => f64::from(alerts) / 1_000.0,
+            },
         }
     }
 }

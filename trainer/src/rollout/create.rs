@@ -5,6 +5,7 @@ use super::error::ChangeError;
 use super::facts::{OwnedFacts, load};
 use lapwing_fleet::HeldState;
 use lapwing_fleet::campaign::{Action, Campaign, Gates, Outcome, Plan, Terms, WaveSize, choose_salt};
+use lapwing_pipeline::release::read as read_release;
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::rollout::message::Rollout;
 use lapwing_shared::rollout::place::Place;
@@ -64,6 +65,7 @@ pub(crate) fn propose(handle: &StoreHandle, order: &Order<'_>, now_s: u64) -> Re
     let rollout = newest_rollout(handle, group)?;
     let gate = gate_findings(handle, group, *version)?;
     let release = release(handle, group, *version)?;
+    check_floor(&release, rollout.base)?;
     let mut scope = Scope { version: *version, base: rollout.base, salt: [0; 8], since_s: now_s };
     let mut facts = load(handle, &scope, group, now_s)?;
     if facts.agents.is_empty() {
@@ -134,6 +136,14 @@ fn release(handle: &StoreHandle, group: &str, version: u64) -> Result<Release, C
         handle.releases(group, LISTED)?.iter().map(|release| release.version.to_string()).collect();
     let known = if known.is_empty() { "none".into() } else { known.join(", ") };
     Err(ChangeError::NoRelease { group: group.into(), version, known })
+}
+
+/// Checks that agents may go back from the release. A file that cannot be read is not published either, and reported then.
+fn check_floor(release: &Release, base: u64) -> Result<(), ChangeError> {
+    let version = release.version;
+    let read = std::fs::read(&release.file).ok();
+    let floor = read.and_then(|bytes| Some(read_release(&bytes).ok()?.1.floor)).unwrap_or(0);
+    if floor > base { Err(ChangeError::Floor { version, floor, base }) } else { Ok(()) }
 }
 
 /// Chooses the salt for the first wave that all gates decide, and sets the agents' places. It depends on the newest rollout,

@@ -8,8 +8,6 @@ const DAY_S: u64 = 86_400;
 const HOURS: u64 = 31 * 24;
 /// Time before a change of release that counts for neither arm: the new one was on trial.
 const TRIAL_S: u64 = HOUR_S;
-/// False-alert budget of an agent: the default of agents, as its own setting is not reported.
-const BUDGET_PER_DAY: f64 = 1.0;
 
 /// Episodes of one agent that began in one hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +32,8 @@ pub(super) struct Presence {
     pub(super) before: Option<Arm>,
     /// The arm after it, or all the time without one.
     pub(super) after: Option<Arm>,
+    /// Its false-alert budget, alerts per day.
+    pub(super) budget_per_day: f64,
 }
 
 impl Presence {
@@ -96,7 +96,7 @@ pub(super) fn alert_hours(
         }
         for (((agent, usual), episodes), sum) in agents.iter().zip(usual_per_day).zip(&counts).zip(&mut sums) {
             if let Some((arm, online)) = agent.in_hour(hour * HOUR_S, now_s) {
-                let (usual_per_day, budget_per_day) = (*usual, BUDGET_PER_DAY);
+                let (usual_per_day, budget_per_day) = (*usual, agent.budget_per_day);
                 hours.add(hour, arm, &AgentHour { episodes: *episodes, online, usual_per_day, budget_per_day }, sum);
             }
         }
@@ -112,7 +112,14 @@ mod tests {
     const SINCE_S: u64 = 480_000 * HOUR_S;
 
     fn agent(after: Arm) -> Presence {
-        Presence { known_s: 0, seen_s: u64::MAX, changed_s: None, before: None, after: Some(after) }
+        Presence {
+            known_s: 0,
+            seen_s: u64::MAX,
+            changed_s: None,
+            before: None,
+            after: Some(after),
+            budget_per_day: 1.0,
+        }
     }
 
     fn episodes(agent: usize, hour: i64, count: u32) -> Episodes {

@@ -31,6 +31,11 @@ pub(crate) enum ChangeError {
     Damaged { group: String, reason: String },
     #[error("group {group} has no release {version}; it has {known}")]
     NoRelease { group: String, version: u64, known: String },
+    #[error(
+        "release {version} leads no agent below its floor {floor}, but the group runs {base}: agents could not go back to it; \
+         first bring a release from {floor} on to the group, or sign with a floor of at most {base}"
+    )]
+    Floor { version: u64, floor: u64, base: u64 },
     #[error("the gate holds release {version} back; approve it first with `lapwing-trainer approve {version}`")]
     Held { version: u64 },
     #[error("release {version} is {}, not published; start a campaign of another release", state.as_str())]

@@ -1,14 +1,14 @@
 //! The store → what a campaign needs to know about the agents of its group.
 
-use super::agents::{Known, Scope};
+use super::agents::{FAILURES, Known, Scope};
 use super::episodes::{Episodes, alert_hours, usual_rates};
-use super::facts_reader::FactsReader;
+use super::facts_reader::{FactsReader, failures};
 use lapwing_fleet::campaign::{AgentFacts, AlertHours, Facts};
-use lapwing_shared::messages::Status;
+use lapwing_shared::messages::{DeviceHealth, Status};
 use lapwing_shared::release::manifest::Name;
 use lapwing_store::traits::{AgentAlertHour, CampaignAgent, GroupAgent};
 use lapwing_store::{StoreError, StoreHandle};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Facts about the agents of a group.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +60,17 @@ pub(crate) fn load(handle: &StoreHandle, scope: &Scope, group: &str, now_s: u64)
     FactsReader::default().load(handle, scope, group, now_s)
 }
 
+/// Names of agents of a group that are set aside: two campaigns of the last 30 days failed on them. The open one does not count
+/// yet.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn set_aside(handle: &StoreHandle, group: &str, now_s: u64) -> Result<HashSet<String>, StoreError> {
+    let open = handle.open_campaign(group)?.map_or(0, |open| open.campaign.version());
+    let failures = failures(handle, open, group, now_s)?.into_iter();
+    Ok(failures.filter(|(_, failures)| *failures >= FAILURES).map(|(name, _)| name).collect())
+}
+
 /// Facts from what the store has.
 pub(super) fn facts(rows: &Rows<'_>, scope: &Scope, group: &str, now_s: u64) -> OwnedFacts {
     let mut owned = OwnedFacts::default();
@@ -78,7 +89,7 @@ pub(super) fn facts(rows: &Rows<'_>, scope: &Scope, group: &str, now_s: u64) -> 
         let report = reports.get(stored.name.as_str()).copied();
         let failures = rows.failures.get(&stored.name).copied().unwrap_or(0);
         let known = Known { name, stored, health, report, failures };
-        let agent = known.facts(scope, pairs.number(&stored.status), now_s);
+        let agent = known.facts(scope, pairs.number(&health.device, &stored.status), now_s);
         places.insert(health.agent, presences.len());
         presences.push(known.presence(scope, &agent));
         owned.agents.push(agent);
@@ -109,14 +120,14 @@ fn episodes(rows: &Rows<'_>, places: &HashMap<i64, usize>) -> Vec<Episodes> {
 /// Pairs that are counted separately, at most; agents of other pairs count as one more.
 const PAIRS: u8 = 15;
 
-/// Numbers of pairs of engine and agent version: what a device is, as far as agents report it.
+/// Numbers of pairs of device target and engine. Agents that do not report their target have one in common.
 #[derive(Default)]
 struct Pairs<'a>(BTreeMap<(&'a str, &'a str), u8>);
 
 impl<'a> Pairs<'a> {
     /// The number of an agent's pair.
-    fn number(&mut self, status: &'a Status) -> u8 {
-        let pair = (status.engine.as_str(), status.agent_version.as_str());
+    fn number(&mut self, device: &'a DeviceHealth, status: &'a Status) -> u8 {
+        let pair = (device.target.as_str(), status.engine.as_str());
         if let Some(number) = self.0.get(&pair) {
             return *number;
         }

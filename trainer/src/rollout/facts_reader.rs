@@ -95,7 +95,7 @@ impl Past {
         let hour = (now_s / HOUR_S).saturating_sub(1);
         let mut episodes = handle.alert_hours(group, history_s)?;
         episodes.retain(|row| row.hour < hour);
-        let failures = failures(handle, scope, group, now_s)?;
+        let failures = failures(handle, scope.version, group, now_s)?;
         let (group, scope) = (group.to_owned(), *scope);
         Ok(Self { group, scope, read_s: now_s, episodes, hour, failures, reports: Vec::new(), updates: None })
     }
@@ -116,12 +116,20 @@ impl Past {
     }
 }
 
-/// Number of campaigns that failed on each agent in the last 30 days, other than this one.
-fn failures(handle: &StoreHandle, scope: &Scope, group: &str, now_s: u64) -> Result<HashMap<String, u32>, StoreError> {
+/// Number of campaigns that failed on each agent in the last 30 days, other than that of `current`.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) fn failures(
+    handle: &StoreHandle,
+    current: u64,
+    group: &str,
+    now_s: u64,
+) -> Result<HashMap<String, u32>, StoreError> {
     let mut failures = HashMap::new();
     for stored in handle.campaigns(Some(group), CAMPAIGNS)? {
         let version = stored.campaign.version();
-        if version == scope.version || now_s.saturating_sub(stored.made_s) > FAILURES_S {
+        if version == current || now_s.saturating_sub(stored.made_s) > FAILURES_S {
             continue;
         }
         let reports = handle.campaign_agents(group, version, stored.made_s)?;

@@ -24,5 +24,6 @@ mod tests;
 pub(crate) use agents::Scope;
 pub(crate) use create::{Order, propose, start};
 pub(crate) use error::ChangeError;
+pub(crate) use facts::set_aside;
 pub(crate) use facts_reader::FactsReader;
 pub(crate) use steps::{act, advance, scope_of};

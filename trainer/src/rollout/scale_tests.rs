@@ -6,7 +6,7 @@ use super::facts::load;
 use super::testing::{BASE, DAY_S, HOUR_S, NEXT};
 use super::*;
 use lapwing_common::clock;
-use lapwing_fleet::campaign::{AbortMode, Action, Plan, Standing};
+use lapwing_fleet::campaign::{AbortMode, Action, Plan, ROWS_PER_DAY, Standing};
 use lapwing_shared::messages::{AlertState, Body, Health, Message, ReleaseHealth, Update, UpdateStep};
 use lapwing_store::contract::TestStore;
 use lapwing_store::testing::postgres::Database;
@@ -78,7 +78,7 @@ fn fill(store: &mut Store) {
         let release = Release { group, version, manifest_sha256: [0; 32], made_s, file, reason: None };
         handle.add_release(&release, "serve", made_s).unwrap();
     }
-    let standing = Standing { agents: AGENTS, reported: 0, now_s: MADE_S - 3 * DAY_S };
+    let standing = Standing { agents: AGENTS, rows_per_day: ROWS_PER_DAY, reported: 0, now_s: MADE_S - 3 * DAY_S };
     assert!(handle.add_rollout(&standing.first("home".try_into().unwrap(), BASE, 0)).unwrap());
     start(&handle, &order(NEXT), MADE_S - 3 * DAY_S).unwrap();
     commit(store, MADE_S - 2 * DAY_S, |agent| steps(agent, 100, NEXT));

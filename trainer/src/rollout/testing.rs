@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_fleet::HeldRelease;
-use lapwing_fleet::campaign::Standing;
-use lapwing_shared::messages::{AlertState, Body, Health, Message, ReleaseHealth, Update, UpdateStep};
+use lapwing_fleet::campaign::{ROWS_PER_DAY, Standing};
+use lapwing_shared::messages::{AlertState, Body, DeviceHealth, Health, Message, ReleaseHealth, Update, UpdateStep};
 use lapwing_shared::release::accept::Refusal;
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::rollout::message::Rollout;
@@ -33,6 +33,7 @@ pub(crate) enum Conduct {
 pub(crate) struct Agent {
     pub(crate) name: String,
     pub(crate) release: ReleaseHealth,
+    pub(crate) device: DeviceHealth,
     pub(crate) is_online: bool,
     number: u64,
     running: u64,
@@ -59,6 +60,7 @@ impl Stage {
         let agent = |index: usize| Agent {
             name: format!("gw-{index}"),
             release: ReleaseHealth { version: BASE, serial: 1, ..ReleaseHealth::default() },
+            device: DeviceHealth::default(),
             is_online: true,
             number: 0,
             running: BASE,
@@ -95,7 +97,8 @@ impl Stage {
 
     /// The group's first rollout.
     fn set_rollout(&self, base: u64) {
-        let standing = Standing { agents: self.agents.len() as u64, reported: 0, now_s: self.now_s };
+        let standing =
+            Standing { agents: self.agents.len() as u64, rows_per_day: ROWS_PER_DAY, reported: 0, now_s: self.now_s };
         let rollout = standing.first("home".try_into().unwrap(), base, 0);
         assert!(self.handle.add_rollout(&rollout).unwrap());
     }
@@ -174,7 +177,7 @@ impl Agent {
         if let Body::Status(status) = &mut status.body {
             status.release = self.running;
         }
-        let health = Health { release: self.release, ..Health::default() };
+        let health = Health { release: self.release, device: self.device.clone(), ..Health::default() };
         let health = Message { run: 1, number: 0, sent_s: 0, body: Body::Health(health) };
         messages.extend([received(&self.name, &status), received(&self.name, &health)]);
         messages

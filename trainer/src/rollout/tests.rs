@@ -265,3 +265,53 @@ fn the_view_names_late_agents_and_shows_each_gate() {
     assert!(view.laggards[0].agent == late && view.laggards[0].why.contains("no message for 3 h"), "{view:?}");
     assert_eq!(view.gates.len(), 7);
 }
+
+#[test]
+fn agents_count_with_their_own_target_and_budget() {
+    let mut stage = Stage::new(30, NOW_S);
+    for (agent, target) in [(1, "mipsel"), (2, "aarch64"), (3, "mipsel")] {
+        stage.agents[agent].device.target = target.try_into().unwrap();
+    }
+    let since_s = stage.now_s;
+    let budget = |stage: &Stage| {
+        // Every agent runs this version.
+        let scope = Scope { version: BASE, base: 1, salt: [1; 8], since_s };
+        let counts = load(&stage.handle, &scope, "home", stage.now_s).unwrap().alerts.since(0);
+        (counts.budget, counts.agent_days)
+    };
+    (0..4).for_each(|_| stage.hour());
+    let (by_default, days) = budget(&stage);
+    assert!(days > 3.0 && (by_default - days).abs() < 1e-9, "{by_default} in {days} days: one alert a day each");
+    for agent in &mut stage.agents {
+        agent.device.alerts_per_1000_days = 250;
+    }
+    stage.agents[0].device.alerts_per_1000_days = 0;
+    stage.hour();
+    let (own, days) = budget(&stage);
+    let expected = days * (29.0 * 0.25 + 1.0) / 30.0;
+    assert!((own - expected).abs() < 1e-6, "{own} in {days} days, expected {expected}");
+    let scope = Scope { version: NEXT, base: BASE, salt: [1; 8], since_s: stage.now_s };
+    let owned = load(&stage.handle, &scope, "home", stage.now_s).unwrap();
+    let pair = |agent: &str| {
+        let place = owned.names.iter().position(|name| name.as_str() == agent).unwrap();
+        owned.agents[place].pair
+    };
+    assert_eq!((pair("gw-1") == pair("gw-3"), pair("gw-0") == pair("gw-4")), (true, true));
+    assert!(pair("gw-1") != pair("gw-2") && pair("gw-0") != pair("gw-1") && pair("gw-0") != pair("gw-2"));
+}
+
+#[test]
+fn a_release_from_which_agents_could_not_go_back_gets_no_campaign() {
+    let stage = Stage::new(3, NOW_S);
+    let add = |version: u64, floor: u64| {
+        let file = stage.folder.path().join(format!("home-{version}.lwr"));
+        std::fs::write(&file, crate::serve::testing::release_with_floor(version, floor)).unwrap();
+        let (group, made_s) = ("home".into(), stage.now_s);
+        let release = lapwing_store::Release { group, version, manifest_sha256: [0; 32], made_s, file, reason: None };
+        stage.handle.add_release(&release, "serve", made_s).unwrap();
+        start(&stage.handle, &order(version), NOW_S)
+    };
+    let error = add(5, BASE + 1).unwrap_err().to_string();
+    assert!(error.contains("floor 4") && error.contains("the group runs 3"), "{error}");
+    assert!(add(6, BASE).is_ok());
+}

@@ -7,6 +7,7 @@
 //! A new release waits for the end of an open campaign. If it superseded the campaign, a group that trains every day would
 //! never complete one, and most of its agents would never get a release. Of several that wait, the newest begins.
 
+use super::assignments::set_aside;
 use super::key_check::{KeyCheck, KeyOf};
 use super::obstacle::{News, Obstacle};
 use super::roles::Role;
@@ -38,7 +39,7 @@ fn interval(agents: usize) -> Duration {
     let thousands = u32::try_from(agents).unwrap_or(u32::MAX).div_ceil(AGENTS);
     INTERVAL.saturating_mul(thousands.max(1)).min(LONGEST_INTERVAL)
 }
-/// Interval between two looks whether a rollout must be renewed.
+/// Interval between two looks whether a rollout must be renewed, and which agents are set aside.
 const RENEWAL: Duration = Duration::from_secs(600);
 
 /// The campaigns of one group.
@@ -53,6 +54,8 @@ struct Group {
     stepped: Option<Instant>,
     /// When it was last decided whether the rollout must be renewed.
     looked: Option<Instant>,
+    /// When it was last decided which agents are set aside.
+    set_aside: Option<Instant>,
 }
 
 /// See the module.
@@ -74,7 +77,8 @@ impl Campaigns {
             let name = retrain.group;
             let plan = settings.plan()?;
             let (obstacle, reader) = (Obstacle::default(), FactsReader::default());
-            Ok(Group { plan, name, releases, settings, obstacle, reader, stepped: None, looked: None })
+            let (stepped, looked, set_aside) = (None, None, None);
+            Ok(Group { plan, name, releases, settings, obstacle, reader, stepped, looked, set_aside })
         };
         let groups = config.groups().into_iter().map(group);
         let key_check = KeyCheck::new(Role::Publish, Purpose::Rollout);
@@ -121,7 +125,7 @@ impl Campaigns {
         self.stepped = None;
         for group in &mut self.groups {
             (group.obstacle, group.reader) = (Obstacle::default(), FactsReader::default());
-            (group.stepped, group.looked) = (None, None);
+            (group.stepped, group.looked, group.set_aside) = (None, None, None);
         }
     }
 
@@ -165,6 +169,10 @@ impl Group {
         let Some(newest) = newest.as_ref().map(decoded).transpose()? else {
             return self.make_first(handle, now_s);
         };
+        if self.set_aside.is_none_or(|at| now.monotonic.saturating_duration_since(at) >= RENEWAL) {
+            set_aside(handle, &self.name, now_s)?;
+            self.set_aside = Some(now.monotonic);
+        }
         if let Some(outcome) =
             rollout::advance(handle, &mut self.reader, &self.name, now_s).map_err(|error| self.changed(error))?
         {
@@ -224,7 +232,7 @@ impl Group {
     fn standing(&self, handle: &StoreHandle, now_s: u64) -> Result<Standing, ServeError> {
         let agents = handle.agents_of_group(&self.name)?.len() as u64;
         let reported = handle.release_health(&self.name)?.iter().map(|row| row.release.serial).max().unwrap_or(0);
-        Ok(Standing { agents, reported, now_s })
+        Ok(Standing { agents, rows_per_day: self.settings.rows_per_day, reported, now_s })
     }
 
     /// The group's first rollout names its newest release. It waits for the first release, because a group that runs nothing

@@ -68,7 +68,7 @@ fn a_server_without_a_key_publishes_what_another_machine_signed() {
     assert!(versions(&server, "home").is_empty());
     // Nor does a file of another release.
     let key = ReleaseKey::generate("site").unwrap();
-    let signed = sign_held(&std::fs::read(&waiting.file).unwrap(), &key).unwrap();
+    let signed = sign_held(&std::fs::read(&waiting.file).unwrap(), &key, None).unwrap();
     let mut changed = signed.clone();
     *changed.last_mut().unwrap() ^= 1;
     for (bytes, expected) in [(changed, HeldState::Waiting), (signed, HeldState::Published)] {

@@ -108,8 +108,8 @@ impl Learner {
             hold: settings.gate,
         };
         let unlabelled = self.handle.unlabelled_of(self.teachers(&settings.group)?.as_deref())?;
-        let (group, seed) = (name, settings.seed);
-        Ok((Order { group, version, created_s, expires_s, seed, key, unlabelled, guard }, settings.min_rows))
+        let (group, seed, floor) = (name, settings.seed, settings.floor);
+        Ok((Order { group, version, created_s, expires_s, floor, seed, key, unlabelled, guard }, settings.min_rows))
     }
 
     /// The newest release of a group that an operator approved, or else the oldest one, of those that this version can read
@@ -233,7 +233,7 @@ impl Learner {
             SigningPlace::Here => {
                 let key = group.settings.key.as_ref().ok_or(MakeError::NoKey)?;
                 let key = ReleaseKey::load(key).map_err(|error| failed(&error))?;
-                sign_held(&bytes, &key).map_err(|error| failed(&error))?
+                sign_held(&bytes, &key, None).map_err(|error| failed(&error))?
             }
             SigningPlace::Elsewhere => {
                 let signed = read(&signed_file(&held.file))?;

@@ -6,6 +6,7 @@
 //! acknowledged, a running training is aborted.
 
 mod access_list;
+mod assignments;
 mod audit_mark;
 mod campaigns;
 pub(crate) mod publish;
@@ -122,6 +123,9 @@ pub(crate) enum ServeError {
     /// A campaign cannot continue.
     #[error("{reason}")]
     Campaign { group: String, reason: String },
+    /// An assignment cannot be signed.
+    #[error("assignment of agent {agent}: {reason}")]
+    Assignment { agent: String, reason: String },
     /// A rollout cannot be signed or published.
     #[error("rollout {serial} of group {group}: {reason}")]
     Rollout { group: String, serial: u64, reason: String },

@@ -13,7 +13,9 @@ use super::keeper::{Facts, Keeper, Step};
 use super::newer_roots::is_newer;
 use lapwing_collect::{Count, Counts, Expected, LinkError, Releases};
 use lapwing_pipeline::release::{ReadError, read};
-use lapwing_shared::messages::topics::{chunk_topic, manifest_topic, release_topic, rollout_topic, root_topic};
+use lapwing_shared::messages::topics::{
+    Kind, agent_topic, chunk_topic, manifest_topic, release_topic, rollout_topic, root_topic,
+};
 use lapwing_shared::release::file::ReleaseFile;
 use lapwing_shared::release::manifest::{Artifact, CHUNK_BYTES, Manifest, Name};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -23,9 +25,9 @@ use std::time::Instant;
 /// Old topics that wait to be cleared at one broker, at most: 32 releases of the largest size. Older ones stay there.
 const CLEARS: usize = 4_096;
 
-/// A retained message of a current release, a group's rollout, or the root documents for a group.
+/// A retained message of a current release, a group's rollout, the root documents for a group, or an agent's assignment.
 struct Part {
-    /// The group, `GROUP/rollout` or `GROUP/root`.
+    /// The group, `GROUP/rollout`, `GROUP/root` or `agent/NAME/assignment`.
     group: String,
     expected: Expected,
     payload: Vec<u8>,
@@ -104,6 +106,12 @@ impl Publisher {
     /// Replaces the signed rollout of a group.
     pub(crate) fn set_rollout(&mut self, group: &Name, rollout: &[u8], now: Instant) {
         self.set_message(format!("{group}/rollout"), &rollout_topic(group), rollout, now);
+    }
+
+    /// Replaces the signed assignment of an agent.
+    pub(crate) fn set_assignment(&mut self, agent: &Name, assignment: &[u8], now: Instant) {
+        let topic = agent_topic(agent, Kind::Assignment);
+        self.set_message(format!("agent/{agent}/assignment"), &topic, assignment, now);
     }
 
     /// Replaces the chain of root documents for a group.

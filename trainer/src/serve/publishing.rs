@@ -1,8 +1,9 @@
-//! The newest release of each group in the store, or its newest rollout → the publisher.
+//! The newest release of each group in the store, or its newest rollout, and assignments of agents → the publisher.
 //!
 //! Training and publishing may be in different processes, so a release is found in the store and read from its file. A file
 //! that cannot be read keeps its group from new releases until it can; the other groups continue.
 
+use super::assignments::Assignments;
 use super::newer_roots::adopt_all;
 use super::obstacle::{News, Obstacle};
 use super::roles::Role;
@@ -39,6 +40,7 @@ struct Group {
 pub(super) struct Publishing {
     publisher: Publisher,
     groups: Vec<Group>,
+    assignments: Assignments,
     /// Version of the root document that is published; 0 without one.
     root_version: u64,
     root_obstacle: Obstacle,
@@ -54,12 +56,14 @@ impl Publishing {
             obstacle: Obstacle::default(),
         };
         let groups = config.groups().iter().map(group).collect();
-        Self { publisher, groups, root_version: 0, root_obstacle: Obstacle::default() }
+        let assignments = Assignments::new(config);
+        Self { publisher, groups, assignments, root_version: 0, root_obstacle: Obstacle::default() }
     }
 
     /// Begins to publish: the next pass loads the newest release file of each group.
     pub(super) fn restart(&mut self) {
         (self.root_version, self.root_obstacle) = (0, Obstacle::default());
+        self.assignments.reset();
         for group in &mut self.groups {
             group.reset(true);
         }
@@ -68,6 +72,7 @@ impl Publishing {
     /// Stops publishing: another process does it now.
     pub(super) fn stop(&mut self) {
         self.publisher.forget();
+        self.assignments.reset();
         for group in &mut self.groups {
             group.reset(false);
         }
@@ -96,6 +101,7 @@ impl Publishing {
                 None => {}
             }
         }
+        self.assignments.pass(handle, &mut self.publisher, counts, now.monotonic)?;
         self.publisher.pass(counts, now.monotonic);
         adopt_all(&mut self.publisher, handle, now);
         Ok(())

@@ -11,7 +11,7 @@ use lapwing_common::clock;
 use lapwing_fleet::Release;
 use lapwing_fleet::campaign::CampaignState;
 use lapwing_pipeline::release::keys::ReleaseKey;
-use lapwing_shared::messages::{Body, Health, Message, ReleaseHealth, Update, UpdateStep};
+use lapwing_shared::messages::{Body, DeviceHealth, Health, Message, ReleaseHealth, Update, UpdateStep};
 use lapwing_shared::release::manifest::{Manifest, Name};
 use lapwing_shared::release::refusal_text;
 use lapwing_shared::release::signature::{KeyUse, SignedManifest};
@@ -48,12 +48,13 @@ pub(super) struct Gateway {
     pub(super) serial: u64,
     number: u64,
     pub(super) refused: u64,
+    pub(super) device: DeviceHealth,
 }
 
 impl Gateway {
     fn new(number: usize) -> Self {
         let name = name(&format!("gw-{number}"));
-        Self { name, running: 1, rows: 0, serial: 0, number: 0, refused: 0 }
+        Self { name, running: 1, rows: 0, serial: 0, number: 0, refused: 0, device: DeviceHealth::default() }
     }
 
     fn sent(&self, number: u64, body: Body) -> Received {
@@ -80,7 +81,7 @@ impl Gateway {
         };
         let Body::Status(mut online) = status(1).body else { unreachable!() };
         online.release = self.running;
-        let health = Health { release, clock_set: true, ..Health::default() };
+        let health = Health { release, device: self.device.clone(), clock_set: true, ..Health::default() };
         [self.sent(0, Body::Status(online)), self.sent(0, Body::Health(health))]
     }
 
@@ -191,6 +192,12 @@ impl Fleet {
         let behaviour = self.behaviour;
         let messages: Vec<_> = self.agents.iter_mut().flat_map(|agent| agent.report(behaviour)).collect();
         self.commit(&messages);
+    }
+
+    /// A report of one agent about an update.
+    pub(super) fn send_update(&mut self, agent: usize, release: u64, step: UpdateStep) {
+        let update = self.agents[agent].update(release, step);
+        self.commit(&[update]);
     }
 
     pub(super) fn decide(&mut self) {

@@ -75,7 +75,7 @@ impl<'a> Prepared<'a> {
             None => None,
             Some(rollout) => {
                 let mut room = [0; ROLLOUT_BYTES];
-                let frame = rollout.encode(&mut room).map_err(|error| invalid(error.to_string()))?;
+                let frame = rollout.encode(&mut room).map_err(|error| invalid(format!("rollout: {error}")))?;
                 Some((rollout.serial, frame.to_vec(), rollout.issued_s))
             }
         };
@@ -196,7 +196,7 @@ impl<'a> PreparedRollout<'a> {
         let mut room = [0; ROLLOUT_BYTES];
         let frame = rollout.encode(&mut room).map_err(|error| {
             let campaign = format!("of the group {}", rollout.group);
-            StoreError::Campaign { campaign, reason: error.to_string() }
+            StoreError::Campaign { campaign, reason: format!("rollout: {error}") }
         })?;
         Ok(Self { rollout, frame: frame.to_vec() })
     }

@@ -8,7 +8,7 @@ use crate::rows::StoredUpdate;
 use crate::traits::{AgentAlertHour, CampaignAgent, GateResult, GroupAgent, StoredReleaseHealth, StoredRollout};
 use lapwing_fleet::campaign::gates::{Finding, Gate, Verdict};
 use lapwing_fleet::campaign::{CampaignState, Transition, WaveState};
-use lapwing_shared::messages::ReleaseHealth;
+use lapwing_shared::messages::{DeviceHealth, ReleaseHealth};
 
 /// Ended campaigns of a group to keep; older ones are deleted with their transitions and results.
 pub(crate) const CAMPAIGNS_KEPT: i64 = 1_000;
@@ -260,7 +260,7 @@ pub(crate) fn count_hours(mut rows: Vec<(i64, i64)>) -> Vec<AgentAlertHour> {
 /// A row of [`RELEASE_HEALTH`]; `None` if the report no longer decodes.
 pub(crate) fn release_health<R: Fields>(row: &R) -> Result<Option<StoredReleaseHealth>, R::Error> {
     let health = decode_health(row.bytes_or_null(3)?);
-    health.map_or(Ok(None), |health| of_release(row, health.release))
+    health.map_or(Ok(None), |health| of_release(row, health.release, health.device))
 }
 
 /// A row of [`GROUP_AGENTS`] for `group`; `None` if the status no longer decodes.
@@ -279,19 +279,23 @@ pub(crate) fn group_agent<R: Fields>(row: &R, group: &str) -> Result<Option<Grou
         }),
     };
     let trains_here = row.text(15)? == group && row.integer_or_null(8)?.is_some();
-    let reported = health.as_ref().filter(|_| trains_here).map(|health| health.release);
+    let reported = health.as_ref().filter(|_| trains_here).map(|health| (health.release, health.device.clone()));
     Ok(Some(GroupAgent {
         name: row.text(1)?,
         last_seen_s: row.unsigned(2)?,
         is_degraded: health.is_some_and(|health| health.coverage_degraded),
         status,
         update,
-        release: reported.map_or(Ok(None), |release| of_release(row, release))?,
+        release: reported.map_or(Ok(None), |(release, device)| of_release(row, release, device))?,
     }))
 }
 
 /// What an agent reported of its release, of a row of [`RELEASE_HEALTH`]; `None` if it does not send these fields.
-fn of_release<R: Fields>(row: &R, release: ReleaseHealth) -> Result<Option<StoredReleaseHealth>, R::Error> {
+fn of_release<R: Fields>(
+    row: &R,
+    release: ReleaseHealth,
+    device: DeviceHealth,
+) -> Result<Option<StoredReleaseHealth>, R::Error> {
     if release == ReleaseHealth::default() {
         return Ok(None);
     }
@@ -300,6 +304,7 @@ fn of_release<R: Fields>(row: &R, release: ReleaseHealth) -> Result<Option<Store
         name: row.text(1)?,
         at_s: row.unsigned(2)?,
         release,
+        device,
         before_version: row.unsigned(4)?,
         before_cpu_ms: row.unsigned(5)?,
         before_packets: row.unsigned(6)?,

@@ -51,7 +51,7 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Every table that is copied, in this order: what a row refers to comes first.
-pub(crate) static TABLES: [Table; 26] = [
+pub(crate) static TABLES: [Table; 27] = [
     Table {
         more: &[("shard", "0")],
         from_sqlite: Some(&SQLITE_COUNTERS),
@@ -278,6 +278,11 @@ pub(crate) static TABLES: [Table; 26] = [
             "threshold",
             "text",
         ],
+    ),
+    table(
+        "assignments",
+        1,
+        &["name", "serial", "channel", "pin", "hold", "alerts_per_1000_days", "is_set_aside", "issued_s", "who"],
     ),
     table("rollouts", 2, &["group_name", "serial", "body", "issued_s", "campaign"]),
     table(

@@ -41,6 +41,14 @@ pub enum StoreError {
         path.display()
     )]
     Damaged { path: PathBuf, reason: String },
+    /// Too many agents have an assignment.
+    #[error(
+        "{limit} agents have an assignment, which is the limit; end one with `lapwing-trainer agents assign NAME --clear`"
+    )]
+    Assignments {
+        /// The limit.
+        limit: i64,
+    },
     /// An SQLite file of another program.
     #[error("{} is an SQLite file but not a Lapwing store; choose another path", path.display())]
     Foreign { path: PathBuf },

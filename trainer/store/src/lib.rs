@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod agent_walk;
+mod assignment_rows;
 mod audit;
 mod campaign_changes;
 mod campaign_rows;

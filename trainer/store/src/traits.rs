@@ -4,6 +4,7 @@
 //! arguments, in seconds since the epoch.
 
 mod agents;
+mod assignments;
 mod audit;
 mod campaigns;
 mod copies;
@@ -17,6 +18,7 @@ mod seals;
 mod segments;
 
 pub use agents::{Agents, MAX_SILENCED};
+pub use assignments::Assignments;
 pub use audit::Audit;
 pub use campaigns::{
     AgentAlertHour, CampaignAgent, CampaignChange, Campaigns, GateResult, GroupAgent, Saved, StoredCampaign,
@@ -368,6 +370,7 @@ pub trait Samples {
 /// Everything but writing messages.
 pub trait Handle:
     Agents
+    + Assignments
     + Audit
     + Campaigns
     + Classes

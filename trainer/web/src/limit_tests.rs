@@ -111,7 +111,7 @@ fn a_release_that_waits_is_shown_with_the_command_that_approves_it() {
 fn a_campaign_is_shown_with_the_reason_of_its_last_change() {
     let stage = Stage::new(&[]);
     let handle = stage.store.handle().unwrap();
-    let standing = Standing { agents: 1, reported: 0, now_s: 1_700_000_000 };
+    let standing = Standing { agents: 1, rows_per_day: 2_000_000, reported: 0, now_s: 1_700_000_000 };
     let rollout = standing.first("home".try_into().unwrap(), 3, 0);
     let made_by = "<b>ann</b>".into();
     let terms = Terms { version: 4, plan: Plan::default(), salt: [0; 8], made_by, rollout };

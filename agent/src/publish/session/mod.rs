@@ -31,7 +31,7 @@ use lapwing_shared::messages::{AgentName, Body, Update, UpdateStep};
 use lapwing_shared::release::accept::{Terms, Verified};
 use lapwing_shared::release::download::Download;
 use retry::Retry;
-use rollout::Steering;
+use rollout::{ASSIGNMENT, ROLLOUT, Steering};
 use seal::Seal;
 use std::collections::VecDeque;
 
@@ -291,7 +291,10 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
                 self.release(payload, now_ms, now_s);
             }
             Some(Topic::Rollout(group)) if group == self.store.terms().group => {
-                self.take_rollout(payload, now_ms, now_s);
+                self.take_signed(ROLLOUT, payload, now_ms, now_s);
+            }
+            Some(Topic::Agent(agent, Kind::Assignment)) if agent == self.agent => {
+                self.take_signed(ASSIGNMENT, payload, now_ms, now_s);
             }
             Some(Topic::Root(group)) if group == self.store.terms().group => self.root_chain(payload, now_ms, now_s),
             Some(Topic::Chunk(sha256, number)) => self.chunk(&sha256, number, payload, now_ms),

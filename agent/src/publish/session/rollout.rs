@@ -1,4 +1,4 @@
-//! The newest rollout and the agent's state → what the session requests, ends and restores.
+//! The newest rollout, the agent's assignment and its state → what the session requests, ends and restores.
 //!
 //! Without a rollout, the session installs what the group's release topic has. With one, it ignores that topic and subscribes
 //! to the manifest of the version that [`decide`] selects, after the agent's delay.
@@ -8,11 +8,10 @@ use crate::disk::Disk;
 use crate::publish::ToPipeline;
 use crate::report::{Report, RolloutStatus};
 use crate::update::engine::EngineFactory;
-use crate::update::rollout::FLOOR;
 use crate::update::settings::{Change, LocalSettings, channel_name};
 use crate::update::store::StoreError;
-use lapwing_shared::messages::topics::{manifest_topic, rollout_topic};
-use lapwing_shared::messages::{Body, Health, Update, UpdateStep};
+use lapwing_shared::messages::topics::{Kind, agent_topic, manifest_topic, rollout_topic};
+use lapwing_shared::messages::{Body, DeviceHealth, Health, TARGET_BYTES, Update, UpdateStep};
 use lapwing_shared::release::digest::sha256;
 use lapwing_shared::release::update::HeldRelease;
 use lapwing_shared::rollout::decide::{self, Obstacle, Settings, Situation, Step, decide};
@@ -20,9 +19,20 @@ use lapwing_shared::rollout::message::{Rollout, RolloutError};
 use lapwing_shared::rollout::place::Place;
 use std::fmt::Write;
 
+/// Place of rollouts in [`KINDS`].
+pub(super) const ROLLOUT: usize = 0;
+/// Place of assignments in [`KINDS`].
+pub(super) const ASSIGNMENT: usize = 1;
+/// Messages that a rollout key signs.
+const KINDS: [&str; 2] = ["rollout", "assignment"];
+/// What the agent reports of its build.
+const TARGET: &str = env!("LAPWING_TARGET");
+
 /// The session's part in campaigns.
 pub(super) struct Steering {
     settings: LocalSettings,
+    /// False-alert budget of the configuration, alerts per day.
+    alerts_per_day: f32,
     /// Version to install next, and the time from which its manifest is requested, milliseconds.
     wanted: Option<(u64, u64)>,
     /// Version whose manifest the session has subscribed to on this connection.
@@ -31,7 +41,8 @@ pub(super) struct Steering {
     obstacle: Option<Obstacle>,
     /// A release in the spare slot that cannot be used.
     unusable: Option<HeldRelease>,
-    rejected: u64,
+    /// Rejected messages, in the order of [`KINDS`].
+    rejected: [u64; 2],
     /// Starts of the agent.
     starts: u32,
 }
@@ -40,11 +51,12 @@ impl Default for Steering {
     fn default() -> Self {
         Self {
             settings: LocalSettings::new(Settings::default(), None),
+            alerts_per_day: 1.0,
             wanted: None,
             subscribed: None,
             obstacle: None,
             unusable: None,
-            rejected: 0,
+            rejected: [0; 2],
             starts: 0,
         }
     }
@@ -57,6 +69,30 @@ fn delay_s(rollout: &Rollout, agent: &lapwing_shared::messages::AgentName, versi
 }
 
 impl<D: Disk, F: EngineFactory> Session<D, F> {
+    /// Uses this false-alert budget, unless another one is assigned.
+    #[must_use]
+    pub(crate) fn with_budget(mut self, alerts_per_day: f32) -> Self {
+        self.steering.alerts_per_day = alerts_per_day;
+        self
+    }
+
+    /// The false-alert budget in force.
+    fn alerts_per_day(&self) -> f32 {
+        let assigned = self.store.assignment().and_then(|assignment| assignment.alerts_per_1000_days);
+        assigned.map_or(self.steering.alerts_per_day, |alerts| alerts as f32 / 1_000.0)
+    }
+
+    /// The settings in force.
+    fn settings(&self) -> Settings {
+        let local = self.steering.settings.get();
+        self.store.assignment().map_or(local, |assignment| assignment.apply(local))
+    }
+
+    /// Serial of the newest assignment; 0 without one.
+    fn assignment_serial(&self) -> u64 {
+        self.store.assignment().map_or(0, |assignment| assignment.serial)
+    }
+
     /// Uses these settings, and does what the stored rollout requires: the release on trial may be withdrawn.
     #[must_use]
     pub(crate) fn with_settings(mut self, settings: LocalSettings, starts: u32) -> Self {
@@ -76,7 +112,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
             expires_s: rollout.expires_s,
         };
         report.rollout = self.rollout().map(status);
-        (report.rejected_rollouts, report.updates) = (self.steering.rejected, self.describe_updates());
+        [report.rejected_rollouts, report.rejected_assignments] = self.steering.rejected;
+        (report.assignment, report.floor) = (self.assignment_serial(), self.store.floor());
+        (report.alerts_per_day, report.updates) = (self.alerts_per_day(), self.describe_updates());
     }
 
     /// The newest rollout.
@@ -95,40 +133,46 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         if self.store.has_rollout_key() && self.connected {
             let topic = rollout_topic(&self.store.terms().group);
             self.actions.push_back(Action::Subscribe(topic.to_string()));
+            if self.store.accepts_assignments() {
+                self.actions.push_back(Action::Subscribe(agent_topic(&self.agent, Kind::Assignment).to_string()));
+            }
         }
     }
 
-    pub(super) fn take_rollout(&mut self, bytes: &[u8], now_ms: u64, now_s: Option<u64>) {
+    /// Takes a message of a kind of [`KINDS`].
+    pub(super) fn take_signed(&mut self, kind: usize, bytes: &[u8], now_ms: u64, now_s: Option<u64>) {
         if !self.store.has_rollout_key() {
             return;
         }
         let digest = sha256(bytes);
         if self.forged.has(&digest) {
-            self.steering.rejected += 1;
+            self.steering.rejected[kind] += 1;
             return;
         }
-        match self.store.take_rollout(bytes, now_s) {
+        let taken = match kind {
+            ROLLOUT => self.store.take_rollout(bytes, now_s),
+            _ => self.store.take_assignment(bytes, now_s),
+        };
+        match taken {
             Ok(true) => {
-                if let Some(Rollout { serial, base, .. }) = self.store.rollout() {
-                    tracing::info!(serial, base, "new rollout");
-                }
+                tracing::info!("new {}: {}", KINDS[kind], self.describe_updates());
                 self.steering.obstacle = None;
                 if let Err(error) = self.store.save_rollout(now_ms) {
-                    tracing::warn!(%error, "cannot store the rollout; retrying");
+                    tracing::warn!(%error, "cannot store the rollout or assignment; retrying");
                 }
                 self.steer(now_ms);
             }
             Ok(false) => {}
-            Err(error) => self.reject_rollout(digest, &error, now_ms),
+            Err(error) => self.reject_signed(kind, digest, &error, now_ms),
         }
     }
 
-    /// Reports each rollout once a minute, like a manifest without a valid signature.
-    fn reject_rollout(&mut self, digest: [u8; 32], error: &RolloutError, now_ms: u64) {
-        self.steering.rejected += 1;
+    /// Reports each message once a minute, like a manifest without a valid signature.
+    fn reject_signed(&mut self, kind: usize, digest: [u8; 32], error: &RolloutError, now_ms: u64) {
+        self.steering.rejected[kind] += 1;
         if self.forged.allow(digest, now_ms) {
-            let reason = error.to_string();
-            tracing::warn!(%reason, rejected = self.steering.rejected, "rollout rejected");
+            let reason = format!("{}: {error}", KINDS[kind]);
+            tracing::warn!(%reason, rejected = self.steering.rejected[kind], "message rejected");
             let update = Update { release: 0, step: UpdateStep::Refused(text(&reason)) };
             // Every update is valid.
             let _ = self.outbox.push_volatile(Body::Update(update), 0);
@@ -138,10 +182,10 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
     fn situation(&self, spare: Option<HeldRelease>) -> Situation<'_> {
         Situation {
             agent: &self.agent,
-            settings: self.steering.settings.get(),
+            settings: self.settings(),
             state: self.store.state(),
             spare,
-            floor: FLOOR,
+            floor: self.store.floor(),
             now_s: Some(self.now_s).filter(|now_s| *now_s > 0),
         }
     }
@@ -262,12 +306,18 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
 
     /// Adds what the session knows to a health report.
     pub(super) fn complete_health(&self, health: &mut Health) {
-        let Settings { channel, hold, .. } = self.steering.settings.get();
+        let Settings { channel, hold, pin } = self.settings();
+        health.device = DeviceHealth {
+            target: TARGET.chars().take(TARGET_BYTES).collect(),
+            alerts_per_1000_days: (self.alerts_per_day() * 1_000.0 + 0.5) as u32,
+            assignment: self.assignment_serial(),
+        };
         let release = &mut health.release;
         release.starts = self.steering.starts;
         release.serial = self.store.rollout().map_or(0, |rollout| rollout.serial);
         release.root_version = self.root().map_or(0, |root| root.version);
-        (release.channel, release.is_held) = (channel, hold);
+        // A pinned agent takes no part in campaigns either.
+        (release.channel, release.is_held) = (channel, hold || pin.is_some());
     }
 
     /// Applies a command of a person; returns the answer.
@@ -288,7 +338,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
 
     /// Settings, newest rollout and what keeps the agent from installing, for people.
     fn describe_updates(&self) -> String {
-        let Settings { channel, hold, pin } = self.steering.settings.get();
+        let Settings { channel, hold, pin } = self.settings();
         let mut text = format!("channel {}", channel_name(channel));
         if hold {
             text += ", held";
@@ -296,6 +346,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         // Writing to a string does not fail.
         if let Some(pin) = pin {
             let _ = write!(text, ", pinned to {pin}");
+        }
+        if let Some(assignment) = self.store.assignment() {
+            let _ = write!(text, ", assignment {}", assignment.serial);
         }
         match (self.store.rollout(), self.store.has_rollout_key()) {
             (Some(rollout), _) => {

@@ -5,6 +5,7 @@ use crate::disk::power::{Cut, PowerDisk, SharedDisk};
 use crate::outbox::{Delivery, Limits, Outbox};
 use crate::publish::FromPipeline;
 use crate::update::halver::Halvers;
+use crate::update::highest::{FLOOR, Highest};
 use crate::update::store::Store;
 use lapwing_shared::messages::topics::Topic;
 use lapwing_shared::messages::{Acknowledgement, Message};
@@ -29,7 +30,9 @@ fn start(disk: &SharedDisk) -> Test {
 
 fn start_with(disk: &SharedDisk, settings: Settings) -> Test {
     let (store, _) = Store::open(disk.clone(), terms());
+    let (floor, _) = Highest::open(Box::new(disk.clone()), FLOOR, &terms().group);
     let store = store.with_root_disk(Box::new(disk.clone())).with_rollouts(trusted("r1", 5));
+    let store = store.with_floor(floor).with_assignments("gw-1".try_into().unwrap());
     let outbox = Outbox::new(1, Limits::default(), None);
     Session::start("gw-1".try_into().unwrap(), Delivery::EndToEnd, Halvers, store, outbox)
         .with_settings(LocalSettings::new(settings, Some(Box::new(disk.clone()))), 1)
@@ -256,7 +259,10 @@ fn hostile_rollouts_change_nothing_are_counted_and_cost_no_flash() {
     }
     session.tick(super::super::FLUSH_MS, None);
     assert!((1..=8).contains(&reports), "{reports}");
-    assert_eq!((session.steering.rejected, session.rollout().cloned(), disk.lock().done), (20_000, before, writes));
+    assert_eq!(
+        (session.steering.rejected[super::ROLLOUT], session.rollout().cloned(), disk.lock().done),
+        (20_000, before, writes)
+    );
 }
 
 #[test]
@@ -333,3 +339,9 @@ fn run_campaign(disk: &SharedDisk) -> u64 {
     }
     stored
 }
+
+#[path = "assignment_tests.rs"]
+mod assignments;
+
+#[path = "floor_tests.rs"]
+mod floors;

@@ -73,6 +73,7 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         if let Err(obstacle) = self.permits(Step::Download, version) {
             return tracing::debug!(version, %obstacle, "manifest ignored");
         }
+        self.store.raise_floor(verified.manifest().floor);
         if self.store.state().trial.is_some() {
             if self.waiting.as_ref().is_none_or(|(waiting, _)| *waiting <= version) {
                 self.waiting = Some((version, signed.to_vec()));

@@ -92,6 +92,7 @@ impl Releases {
             version,
             created_s: 1_700_000_000,
             expires_s: u64::from(u32::MAX),
+            floor: 0,
             calibration: Calibration { knots: Fixed::from_slice(&[knot(0), knot(1)]).unwrap(), rows: 1 },
             evidence_drift_nats: 1.5,
             limits: Fixed::from_slice(&[limit(0.1), limit(10.0)]).unwrap(),

@@ -80,6 +80,11 @@ impl Station {
         self.link.releases.outlet.publish(&rollout_topic(&rollout.group), signed, true).unwrap();
     }
 
+    /// Publishes a signed assignment.
+    pub fn assign(&mut self, agent: &AgentName, signed: Vec<u8>) {
+        self.link.releases.outlet.publish(&agent_topic(agent, Kind::Assignment), signed, true).unwrap();
+    }
+
     /// The next message for which `matches` is true. Answers every message received meanwhile.
     ///
     /// # Panics

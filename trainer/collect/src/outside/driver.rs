@@ -145,13 +145,17 @@ impl Driver {
         }
     }
 
-    /// Handles messages that are not for the collector: releases and acknowledgements.
+    /// Handles messages that are not for the collector: releases, assignments and acknowledgements.
     fn observe(&mut self, topic: &str, payload: &[u8]) -> bool {
         match Topic::parse(topic) {
             Some(Topic::Root(_)) => self.kept.returned_root(topic, payload),
-            Some(Topic::Release(_) | Topic::Manifest(..) | Topic::Rollout(_) | Topic::Chunk(..)) => {
-                self.kept.returned(topic, payload)
-            }
+            Some(
+                Topic::Release(_)
+                | Topic::Manifest(..)
+                | Topic::Rollout(_)
+                | Topic::Chunk(..)
+                | Topic::Agent(_, Kind::Assignment),
+            ) => self.kept.returned(topic, payload),
             Some(Topic::Agent(agent, Kind::Ack)) => {
                 self.counts.foreign_acknowledgements.add(1);
                 let now = clock::monotonic();

@@ -6,13 +6,15 @@ use super::telemetry::telemetry_budget;
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::rollout::message::Rollout;
 
-/// Feature rows per day that the agents of a group send in all.
+/// Default of [`Standing::rows_per_day`].
 pub const ROWS_PER_DAY: u64 = 2_000_000;
 /// What the next rollout of a group depends on, besides the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Number of the group's agents.
     pub agents: u64,
+    /// Feature rows per day that they send in all, at most.
+    pub rows_per_day: u64,
     /// Highest serial that one of them reports. It is above that of the store if an older store was restored.
     pub reported: u64,
     /// Time, seconds since the epoch.
@@ -30,20 +32,22 @@ impl Standing {
             withdrawn: Default::default(),
             withdrawn_below: 0,
             spread_s,
-            budget: telemetry_budget(ROWS_PER_DAY, self.agents),
+            budget: telemetry_budget(self.rows_per_day, self.agents),
             issued_s: self.now_s,
             expires_s: self.now_s.saturating_add(VALID_S),
         }
     }
 
-    /// The rollout that replaces `newest`: halfway to its expiry, or if agents have a newer one, which the store does not know.
-    /// It differs in serial, times and telemetry only.
+    /// The rollout that replaces `newest`: halfway to its expiry, if agents have a newer one, which the store does not know, or if
+    /// telemetry must change more than twofold. It differs in serial, times and telemetry only.
     pub fn renewed(&self, newest: &Rollout) -> Option<Rollout> {
         let is_old = self.now_s.saturating_sub(newest.issued_s) >= VALID_S / 2;
-        if !is_old && !self.has_newer(newest) {
+        let rollout = self.first(newest.group.clone(), newest.base, newest.spread_s);
+        let (rows, before) = (rollout.budget.rows_per_day, newest.budget.rows_per_day);
+        let is_twofold = rows > before.saturating_mul(2) || before > rows.saturating_mul(2);
+        if !is_old && !is_twofold && !self.has_newer(newest) {
             return None;
         }
-        let rollout = self.first(newest.group.clone(), newest.base, newest.spread_s);
         let (withdrawn, withdrawn_below) = (newest.withdrawn.clone(), newest.withdrawn_below);
         Some(Rollout { serial: self.serial_after(newest.serial), withdrawn, withdrawn_below, ..rollout })
     }
@@ -66,7 +70,7 @@ mod tests {
     const DAY_S: u64 = 86_400;
 
     fn standing(now_s: u64, reported: u64) -> Standing {
-        Standing { agents: 100, reported, now_s }
+        Standing { agents: 100, rows_per_day: ROWS_PER_DAY, reported, now_s }
     }
 
     fn first() -> Rollout {
@@ -94,6 +98,18 @@ mod tests {
             renewed,
             Rollout { serial: 2, next: None, issued_s: now_s, expires_s: now_s + 30 * DAY_S, ..newest }
         );
+    }
+
+    #[test]
+    fn telemetry_that_changes_more_than_twofold_is_renewed_at_once() {
+        let newest = first();
+        let rows = |agents, rows_per_day| {
+            let standing = Standing { agents, rows_per_day, ..standing(2_000, 1) };
+            standing.renewed(&newest).map(|rollout| rollout.budget.rows_per_day)
+        };
+        assert_eq!((rows(200, 2_000_000), rows(50, 2_000_000)), (None, None));
+        assert_eq!((rows(201, 2_000_000), rows(100, 100_000)), (Some(9_950), Some(1_000)));
+        assert_eq!(rows(100, 0), Some(0), "no samples at all");
     }
 
     #[test]

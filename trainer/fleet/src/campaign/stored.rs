@@ -23,7 +23,7 @@ impl fmt::Display for CampaignError {
         match self {
             Self::Json(error) => write!(f, "{error}"),
             Self::Plan(error) => write!(f, "{error}"),
-            Self::Rollout(error) => write!(f, "{error}"),
+            Self::Rollout(error) => write!(f, "rollout: {error}"),
             Self::Wave => write!(f, "invalid wave"),
         }
     }

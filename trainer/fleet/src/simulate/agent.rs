@@ -41,6 +41,7 @@ pub(super) fn conduct(scenario: &Scenario, traits: &Traits, random: &mut Random,
         has_defect: kind == Some(ReleaseKind::Refusing),
         trial_s: trial_s as u64,
         outcome,
+        floor: 0,
     }
 }
 

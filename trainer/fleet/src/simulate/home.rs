@@ -3,6 +3,7 @@
 use crate::campaign::AgentStep;
 use lapwing_shared::release::manifest::Name;
 use lapwing_shared::release::update::{Boot, HeldRelease, Slot, UpdateState};
+use lapwing_shared::rollout::assignment::Assignment;
 use lapwing_shared::rollout::decide::{Action, Settings, Situation, Step, decide, permits};
 use lapwing_shared::rollout::message::Rollout;
 use lapwing_shared::rollout::place::Place;
@@ -35,6 +36,8 @@ pub struct Conduct {
     pub trial_s: u64,
     /// How the trial ends.
     pub outcome: TrialOutcome,
+    /// Floor in its manifest.
+    pub floor: u64,
 }
 
 /// What a home reports: status and update step in one message, so that any newer one replaces it.
@@ -62,8 +65,12 @@ enum Phase {
 pub struct Home {
     /// Name of its agent.
     pub name: Name,
-    /// The agent's settings.
+    /// The agent's own settings.
     pub settings: Settings,
+    /// Newest accepted assignment, stored.
+    pub assignment: Option<Arc<Assignment>>,
+    /// Highest floor of the manifests that it has accepted, stored.
+    pub floor: u64,
     /// The agent's update state.
     pub update: UpdateState,
     /// The verified release in the spare slot.
@@ -87,7 +94,8 @@ impl Home {
             let _ = update.stage(held(&update, version));
             let _ = update.confirm();
         }
-        Self { name, settings, update, spare: None, slots, newest: None, phase: Phase::Idle, reports: 0 }
+        let (assignment, newest, spare) = (None, None, None);
+        Self { name, settings, assignment, floor: 0, update, spare, slots, newest, phase: Phase::Idle, reports: 0 }
     }
 
     /// Confirmed version in use, 0 if none.
@@ -107,6 +115,20 @@ impl Home {
             self.newest = Some(Arc::clone(rollout));
         }
         is_newer
+    }
+
+    /// Accepts an assignment with a higher serial. Returns whether it did.
+    pub fn assign(&mut self, assignment: &Arc<Assignment>) -> bool {
+        let is_newer = assignment.replaces(self.assignment.as_deref()) == Ok(true);
+        if is_newer {
+            self.assignment = Some(Arc::clone(assignment));
+        }
+        is_newer
+    }
+
+    /// The settings in force.
+    pub fn in_force(&self) -> Settings {
+        self.assignment.as_ref().map_or(self.settings, |assignment| assignment.apply(self.settings))
     }
 
     /// A power cut and the following start. What was not stored is lost: the download, and a half-written slot.
@@ -199,7 +221,9 @@ impl Home {
                 if now_s < until_s || !is_online || !may(Step::Download) {
                     return false;
                 }
-                self.phase = Phase::Downloading { version, until_s: now_s + conduct(version).download_s };
+                let Conduct { download_s, floor, .. } = conduct(version);
+                self.floor = self.floor.max(floor);
+                self.phase = Phase::Downloading { version, until_s: now_s + download_s };
                 reports.push(self.report(version, AgentStep::Downloading));
             }
             Phase::Downloading { version: own, until_s } if own == version => {
@@ -301,8 +325,8 @@ impl Home {
     }
 
     fn situation(&self, now_s: u64) -> Situation<'_> {
-        let (agent, settings, state, spare) = (&self.name, self.settings, &self.update, self.spare);
-        Situation { agent, settings, state, spare, floor: 0, now_s: Some(now_s) }
+        let (agent, settings, state, spare) = (&self.name, self.in_force(), &self.update, self.spare);
+        Situation { agent, settings, state, spare, floor: self.floor, now_s: Some(now_s) }
     }
 
     fn report(&mut self, version: u64, step: AgentStep) -> Report {

@@ -1,4 +1,5 @@
-//! Random interleavings of rollouts, power cuts and people's actions: what must hold for every agent after every step.
+//! Random interleavings of rollouts, assignments, floors, power cuts and people's actions: what must hold for every agent after
+//! every step.
 //!
 //! What an agent may run is computed here from the reach of its rollout and from what people withdrew, not with the functions
 //! that agents use: a mistake in those must not excuse itself.
@@ -10,9 +11,13 @@ use crate::campaign::{
     Terms,
 };
 use lapwing_shared::release::manifest::Name;
+use lapwing_shared::rollout::assignment::Assignment;
 use lapwing_shared::rollout::decide::Settings;
 use lapwing_shared::rollout::message::{Channel, Rollout, WITHDRAWN};
 use lapwing_shared::rollout::place::Place;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 const AGENTS: usize = 12;
@@ -31,6 +36,10 @@ struct World {
     published: Vec<Arc<Rollout>>,
     /// Versions that people withdrew, and the serial of the rollout that said so first.
     withdrawn: Vec<(u64, u64)>,
+    /// The same of each agent's assignments.
+    assigned: Vec<Vec<Arc<Assignment>>>,
+    /// Floor of each version that has one: at most what the group ran when it was made.
+    floors: Rc<RefCell<HashMap<u64, u64>>>,
     /// Highest version that was ever made.
     made: u64,
     now_s: u64,
@@ -56,6 +65,8 @@ impl World {
             campaign: None,
             published: vec![first],
             withdrawn: Vec::new(),
+            assigned: vec![Vec::new(); AGENTS],
+            floors: Rc::default(),
             made: 1,
             now_s: 1_700_000_000,
         };
@@ -68,8 +79,8 @@ impl World {
         let version = self.campaign.as_ref().map_or(0, Campaign::version);
         let facts = |home: &Home| AgentFacts {
             place: Place::of(&salt, &home.name),
-            channel: home.settings.channel,
-            is_held: home.settings.hold,
+            channel: home.in_force().channel,
+            is_held: home.in_force().hold || home.in_force().pin.is_some(),
             running: home.running(),
             progress: (home.running() == version).then_some(Progress { step: AgentStep::Confirmed, at_s: self.now_s }),
             last_seen_s: self.now_s,
@@ -109,6 +120,9 @@ impl World {
         self.made += 1 + self.random.below(2);
         let salt = self.random.bits().to_be_bytes();
         let rollout = (**self.newest()).clone();
+        if self.random.chance(0.3) {
+            self.floors.borrow_mut().insert(self.made, rollout.base);
+        }
         let terms = Terms { version: self.made, plan: Default::default(), salt, made_by: "ann".into(), rollout };
         if let Ok(draft) = Campaign::draft(terms, self.now_s) {
             self.campaign = Some(draft);
@@ -121,8 +135,10 @@ impl World {
         self.now_s += 1 + self.random.below(300);
         let agent = self.random.below(AGENTS as u64) as usize;
         match self.random.below(100) {
-            0..38 => self.deliver(agent),
-            38..74 => self.advance(agent),
+            0..34 => self.deliver(agent),
+            34..36 => self.assign(agent),
+            36..40 => self.deliver_assignment(agent),
+            40..74 => self.advance(agent),
             74..80 => {
                 let mut does = self.conduct();
                 self.homes[agent].power_cut(self.now_s, &mut does);
@@ -175,9 +191,38 @@ impl World {
         assert_eq!(accepted, self.published[place].serial > before);
     }
 
+    /// A new assignment, or the end of one.
+    fn assign(&mut self, agent: usize) {
+        let has = |random: &mut Random| random.chance(0.3);
+        let assignment = Assignment {
+            agent: self.homes[agent].name.clone(),
+            serial: self.assigned[agent].last().map_or(1, |last| last.serial + 1 + self.random.below(3)),
+            channel: has(&mut self.random).then(|| Channel::ALL[self.random.below(3) as usize]),
+            // Also one that is not made yet.
+            pin: has(&mut self.random).then(|| 1 + self.random.below(self.made)),
+            hold: has(&mut self.random),
+            ..Assignment::default()
+        };
+        assignment.validate().unwrap();
+        self.assigned[agent].push(Arc::new(assignment));
+    }
+
+    /// The newest assignment, or any older one: late, twice, or after newer ones.
+    fn deliver_assignment(&mut self, agent: usize) {
+        let Some(last) = self.assigned[agent].len().checked_sub(1) else { return };
+        let place = if self.random.chance(0.6) { last } else { self.random.below(last as u64 + 1) as usize };
+        let home = &mut self.homes[agent];
+        let before = home.assignment.as_ref().map_or(0, |assignment| assignment.serial);
+        let accepted = home.assign(&self.assigned[agent][place]);
+        assert_eq!(accepted, self.assigned[agent][place].serial > before);
+        assert!(home.assignment.as_ref().is_some_and(|assignment| assignment.serial >= before));
+        assert!(home.in_force().hold || !home.settings.hold, "a local hold stays");
+    }
+
     fn conduct(&mut self) -> impl FnMut(u64) -> Conduct + use<> {
-        let mut random = Random::new(self.random.bits());
+        let (mut random, floors) = (Random::new(self.random.bits()), Rc::clone(&self.floors));
         move |version| Conduct {
+            floor: floors.borrow().get(&version).copied().unwrap_or(0),
             download_s: random.below(600),
             // Version 1 runs everywhere; some of the others are defective.
             has_defect: version > 1 && random.chance(0.05),
@@ -229,6 +274,7 @@ impl World {
             if running != *before {
                 let is_withdrawn = self.is_withdrawn(home, running);
                 assert!(!is_withdrawn, "{} went from {before} to the withdrawn {running}", home.name);
+                assert!(running >= home.floor, "{} runs {running}, below its floor {}", home.name, home.floor);
                 let allowed = allowed(home);
                 assert!(running <= allowed, "{} confirmed {running}, its rollout allows {allowed}", home.name);
                 *before = running;
@@ -241,6 +287,13 @@ impl World {
         }
     }
 
+    /// Adds agents with a floor, and serials of assignments.
+    fn count(&self, floors: u64, assignments: u64) -> (u64, u64) {
+        let with_floor = self.homes.iter().filter(|home| home.floor > 0).count() as u64;
+        let serials = self.homes.iter().filter_map(|home| Some(home.assignment.as_ref()?.serial));
+        (floors + with_floor, assignments + serials.sum::<u64>())
+    }
+
     /// Everything arrives: agents converge.
     fn settle(&mut self) {
         let newest = Arc::clone(self.newest());
@@ -248,8 +301,13 @@ impl World {
             self.homes[agent].receive(&newest);
             for _ in 0..40 {
                 self.now_s += 4_000;
-                let mut good =
-                    |_| Conduct { download_s: 1, has_defect: false, trial_s: 1, outcome: TrialOutcome::Confirm };
+                let mut good = |_| Conduct {
+                    download_s: 1,
+                    has_defect: false,
+                    trial_s: 1,
+                    outcome: TrialOutcome::Confirm,
+                    floor: 0,
+                };
                 self.homes[agent].advance(self.now_s.min(newest.expires_s - 1), true, &mut good, &mut Vec::new());
             }
             let home = &self.homes[agent];
@@ -265,15 +323,18 @@ impl World {
 
 /// The highest version that the newest rollout of a home allows.
 fn allowed(home: &Home) -> u64 {
-    let rollout = home.newest.as_ref().unwrap();
-    let is_reached = |place: Place, reach: [u32; 3]| u32::from(place.place) < reach[home.settings.channel as usize];
+    let (rollout, settings) = (home.newest.as_ref().unwrap(), home.in_force());
+    if let Some(pin) = settings.pin.filter(|pin| !rollout.is_withdrawn(*pin)) {
+        return pin.max(rollout.base);
+    }
+    let is_reached = |place: Place, reach: [u32; 3]| u32::from(place.place) < reach[settings.channel as usize];
     let next = rollout.next.filter(|next| is_reached(Place::of(&next.salt, &home.name), next.reach));
     next.map_or(rollout.base, |next| next.version)
 }
 
 #[test]
 fn no_interleaving_leaves_an_agent_on_a_withdrawn_or_without_a_working_release() {
-    let mut changes = 0;
+    let (mut changes, mut floors, mut assignments) = (0, 0, 0);
     for seed in 0..RUNS {
         let mut world = World::new(seed);
         let mut confirmed = vec![1; AGENTS];
@@ -284,7 +345,9 @@ fn no_interleaving_leaves_an_agent_on_a_withdrawn_or_without_a_working_release()
             changes += usize::from(before != confirmed);
         }
         world.settle();
+        (floors, assignments) = world.count(floors, assignments);
         assert!(world.published.len() > 200, "{} rollouts", world.published.len());
     }
+    assert!(floors > RUNS && assignments > 10 * RUNS, "{floors} floors, {assignments} assignments");
     assert!(changes > 5_000, "only {changes} releases were confirmed or restored: the test does not exercise much");
 }

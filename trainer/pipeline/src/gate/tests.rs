@@ -66,8 +66,17 @@ impl Maker {
     fn make(&self, version: u64, rows: Vec<TrainingRow>, guard: Guard) -> MadeRelease {
         let key = self.folder.path().join("key");
         let (created_s, expires_s, unlabelled) = (1_700_000_000, 1_800_000_000, Unlabelled::default());
-        let order =
-            Order { group: name("home"), version, created_s, expires_s, seed: 3, key: Some(key), unlabelled, guard };
+        let order = Order {
+            group: name("home"),
+            version,
+            created_s,
+            expires_s,
+            floor: 0,
+            seed: 3,
+            key: Some(key),
+            unlabelled,
+            guard,
+        };
         let config = TrainConfig { epochs: 12, batch_rows: 64, ..TrainConfig::default() };
         Pipeline { config }.make(&order, rows, &mut |_| ()).unwrap()
     }
@@ -103,13 +112,13 @@ fn an_agent_that_sends_attacks_as_ordinary_rows_gets_no_release_signed() {
     assert!(findings.contains("detects 0 of 1 labelled attacks, misses episode 7 of gw-1"), "{findings}");
     assert!(read(&held.file).is_err(), "readers of releases accept it");
     let key = ReleaseKey::load(&maker.folder.path().join("key")).unwrap();
-    let signed = sign_held(&held.file, &key).unwrap();
+    let signed = sign_held(&held.file, &key, None).unwrap();
     assert_eq!(read(&signed).unwrap().1.version, 2);
     let last = held.file.len() - 1;
     let mut damaged = held.file.clone();
     damaged[last] ^= 1;
-    assert!(sign_held(&damaged, &key).is_err());
-    assert!(sign_held(&signed, &key).is_err(), "it is signed already");
+    assert!(sign_held(&damaged, &key, None).is_err());
+    assert!(sign_held(&signed, &key, None).is_err(), "it is signed already");
     let shares: Vec<_> = held.shares.iter().map(|share| (share.agent, share.given, share.used)).collect();
     assert_eq!(shares, [(1, ROWS, ROWS), (2, ROWS, ROWS)]);
 }

@@ -67,6 +67,8 @@ pub struct ReleaseTerms {
     pub created_s: u64,
     /// When it is no longer taken, seconds since the epoch.
     pub expires_s: u64,
+    /// Lowest version to which agents that accept it ever go back; 0: none.
+    pub floor: u64,
     /// Benign score distribution ([`crate::calibrate::calibrate`]).
     pub calibration: Calibration,
     /// CUSUM drift, nats.
@@ -115,6 +117,7 @@ pub fn manifest(
             seed: run.config.seed,
             code: run.code.as_str().try_into().map_err(|_| field("code version", "at most 48 bytes"))?,
         },
+        floor: terms.floor,
     };
     manifest.validate()?;
     Ok(manifest)
@@ -139,20 +142,22 @@ pub fn held_file(manifest: &Manifest, artifacts: &Artifacts) -> Result<Vec<u8>, 
     file_of(manifest.encode(&mut room)?, forms(manifest, artifacts))
 }
 
-/// Signs the file of [`held_file`]: the release file that [`release_file`] would have made.
+/// Signs the file of [`held_file`]: the release file that [`release_file`] would have made, or with another floor.
 ///
 /// # Errors
 /// [`ReleaseError::File`] and [`ReleaseError::Manifest`] when it is another file, [`ReleaseError::Field`] when it is
 /// damaged, [`ReleaseError::Key`].
-pub fn sign_held(bytes: &[u8], key: &ReleaseKey) -> Result<Vec<u8>, ReleaseError> {
+pub fn sign_held(bytes: &[u8], key: &ReleaseKey, floor: Option<u64>) -> Result<Vec<u8>, ReleaseError> {
     let file = ReleaseFile::decode(bytes)?;
-    let manifest = Manifest::decode(file.signed)?;
-    manifest.validate()?;
+    let mut manifest = Manifest::decode(file.signed)?;
     let intact = |(artifact, bytes): (&Artifact, &&[u8])| sha256(bytes) == artifact.sha256;
     if file.artifacts.len() != manifest.artifacts.len() || !manifest.artifacts.iter().zip(&file.artifacts).all(intact) {
         return Err(ReleaseError::Field { what: "artifact", expected: "the digest in the manifest" });
     }
-    file_of(&key.sign(file.signed)?, file.artifacts)
+    let Some(floor) = floor else { return file_of(&key.sign(file.signed)?, file.artifacts) };
+    manifest.floor = floor;
+    let mut room = vec![0; MANIFEST_BYTES];
+    file_of(&key.sign(manifest.encode(&mut room)?)?, file.artifacts)
 }
 
 fn forms<'a>(manifest: &Manifest, artifacts: &'a Artifacts) -> Fixed<&'a [u8], 2> {
@@ -163,15 +168,17 @@ fn forms<'a>(manifest: &Manifest, artifacts: &'a Artifacts) -> Fixed<&'a [u8], 2
     manifest.artifacts.iter().map(form).collect()
 }
 
-/// Checks that a release file is the file of [`held_file`] with a signature, which another machine added: same manifest, same
-/// artifacts, byte for byte. The caller verifies the signature.
+/// Checks that a release file is the file of [`held_file`] with a signature, which another machine added: same manifest, which
+/// may have another floor, and same artifacts, byte for byte. The caller verifies the signature.
 ///
 /// # Errors
 /// [`ReleaseError::File`] and [`ReleaseError::Envelope`] when one is another file, [`ReleaseError::OtherRelease`] when they differ.
 pub fn check_signed(held: &[u8], signed: &[u8]) -> Result<(), ReleaseError> {
     let (held, signed) = (ReleaseFile::decode(held)?, ReleaseFile::decode(signed)?);
     let manifest = SignedManifest::decode(signed.signed)?.manifest;
-    let is_same = manifest == held.signed && signed.artifacts == held.artifacts;
+    let without_floor = |bytes| Manifest::decode(bytes).map(|manifest| Manifest { floor: 0, ..manifest });
+    let is_same_manifest = manifest == held.signed || without_floor(manifest)? == without_floor(held.signed)?;
+    let is_same = is_same_manifest && signed.artifacts == held.artifacts;
     if is_same { Ok(()) } else { Err(ReleaseError::OtherRelease) }
 }
 

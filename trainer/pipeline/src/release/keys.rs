@@ -11,6 +11,7 @@ use lapwing_shared::release::root::root_signing_bytes;
 use lapwing_shared::release::signature::{
     KeyUse, SIGNATURE_BYTES, SIGNED_MANIFEST_BYTES, SignatureError, SignedManifest, TrustedKey, signing_bytes,
 };
+use lapwing_shared::rollout::assignment::{Assignment, seal_assignment};
 use lapwing_shared::rollout::message::{ROLLOUT_BYTES, Rollout, RolloutError};
 use lapwing_shared::rollout::signed::seal;
 use std::fs::OpenOptions;
@@ -136,6 +137,15 @@ impl ReleaseKey {
     pub fn sign_rollout(&self, rollout: &Rollout) -> Result<Vec<u8>, RolloutError> {
         let sign = |bytes: &[u8]| self.signing.sign(bytes).to_bytes();
         Ok(seal(rollout, &self.name, sign, &mut [0; ROLLOUT_BYTES])?.to_vec())
+    }
+
+    /// Signs an assignment.
+    ///
+    /// # Errors
+    /// [`RolloutError`] for an invalid assignment.
+    pub fn sign_assignment(&self, assignment: &Assignment) -> Result<Vec<u8>, RolloutError> {
+        let sign = |bytes: &[u8]| self.signing.sign(bytes).to_bytes();
+        Ok(seal_assignment(assignment, &self.name, sign, &mut [0; ROLLOUT_BYTES])?.to_vec())
     }
 
     /// Signs an encoded manifest.

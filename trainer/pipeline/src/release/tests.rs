@@ -57,6 +57,7 @@ fn made() -> Made {
         version: 3,
         created_s: 1_700_000_000,
         expires_s: 1_800_000_000,
+        floor: 0,
         calibration: calibration.clone(),
         evidence_drift_nats: DRIFT_NATS,
         limits,

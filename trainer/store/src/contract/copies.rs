@@ -15,8 +15,10 @@ use crate::{
     HeldState, Label, Limits, Received, Release, StoreCopy, StoreError, StoreHandle, StoreUrl,
 };
 use lapwing_fleet::campaign::Action;
+use lapwing_fleet::{AssignedSettings, AssignmentChange};
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::messages::{AlertState, Body, Health, Message, ReleaseHealth};
+use lapwing_shared::rollout::message::Channel;
 use std::path::{Path, PathBuf};
 
 /// A store with rows in every table, and segments in `place`.
@@ -38,6 +40,8 @@ fn fill<T: TestStore>(test: &T, place: &Path) {
     let class = Classification { class: "ddos".into(), probability: Some(0.25), rows: 3 };
     handle.set_classes(&[(spans[0].clone(), Some(class))], "model", 60).unwrap();
     handle.assign_group("gw-2", Some("shop"), "ann", 61).unwrap();
+    let late = AssignedSettings { channel: Some(Channel::Late), pin: Some(2), ..AssignedSettings::default() };
+    handle.assign("gw-2", AssignmentChange::Settings(late), 0, "ann", 62).unwrap().unwrap();
     handle.set_trained_rows("home", 7).unwrap();
     handle.request_retraining(Some("home"), "ann", 70).unwrap();
     handle.set_counter(Counter::ReleaseVersionFloor, 12).unwrap();
@@ -132,6 +136,7 @@ fn contents(handle: &StoreHandle) -> Vec<String> {
         format!("{:?}", handle.campaigns(None, 9).unwrap()),
         format!("{:?} {:?}", handle.transitions(1, 9).unwrap(), handle.gate_results(1, 99).unwrap()),
         format!("{:?} {:?}", handle.newest_rollout("home").unwrap(), handle.release_health("home").unwrap()),
+        format!("{:?}", handle.assignments(0, 9).unwrap()),
     ]
 }
 

@@ -4,6 +4,7 @@
 
 pub mod age;
 pub mod agents;
+pub mod assignments;
 pub mod audit;
 pub mod campaign_facts;
 pub mod campaigns;
@@ -146,6 +147,8 @@ macro_rules! contract_tests {
             campaign_facts::a_new_version_keeps_what_the_one_before_it_cost,
             campaign_facts::agents_that_report_a_group_are_read_with_what_a_campaign_needs,
             campaign_facts::the_highest_version_is_that_of_the_store_or_of_an_agent,
+            assignments::an_assignment_follows_all_before_it_and_readers_find_what_changed,
+            assignments::an_agent_that_is_set_aside_keeps_its_own_assignment,
             audit::every_action_is_recorded_with_who_did_it,
             audit::an_action_that_fails_is_not_recorded_and_one_that_cannot_be_recorded_fails,
             audit::pages_continue_and_begin_at_a_time,

@@ -9,11 +9,11 @@
 use super::TestStore;
 use crate::traits::StoredRollout;
 use crate::{Limits, Store};
-use lapwing_fleet::campaign::{Campaign, Outcome, Plan, Standing, Terms};
+use lapwing_fleet::campaign::{Campaign, Outcome, Plan, ROWS_PER_DAY, Standing, Terms};
 use lapwing_shared::rollout::message::{ROLLOUT_BYTES, Rollout};
 
 fn rollout(serial: u64, base: u64) -> Rollout {
-    let standing = Standing { agents: 1, reported: 0, now_s: 1_700_000_000 };
+    let standing = Standing { agents: 1, rows_per_day: ROWS_PER_DAY, reported: 0, now_s: 1_700_000_000 };
     Rollout { serial, ..standing.first("home".try_into().unwrap(), base, 3_600) }
 }
 

@@ -12,6 +12,7 @@
 mod address;
 mod agent_rows;
 mod agents;
+mod assignments;
 mod arrivals;
 mod audit;
 mod batch;

@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0009_root_documents.sql"),
     include_str!("../../migrations/postgres/0010_address_forms.sql"),
     include_str!("../../migrations/postgres/0011_campaigns.sql"),
+    include_str!("../../migrations/postgres/0012_assignments.sql"),
 ];
 
 /// Newest schema version.
@@ -45,7 +46,7 @@ pub(super) enum Lock {
     Use = 7,
     /// Claims on tokens and names, which are decided one after the other.
     Identities = 8,
-    /// Changes of campaigns, and rollouts, whose serials increase. Taken before that of the audit log.
+    /// Changes of campaigns, and rollouts and assignments, whose serials increase. Taken before that of the audit log.
     Campaigns = 9,
 }
 

@@ -7,6 +7,7 @@
 
 mod agent_states;
 mod agents;
+mod assignments;
 mod audit;
 mod backup;
 mod batch;

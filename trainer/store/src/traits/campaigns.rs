@@ -5,7 +5,7 @@ use crate::highest_version::HighestVersion;
 use crate::rows::StoredUpdate;
 use lapwing_fleet::campaign::gates::Finding;
 use lapwing_fleet::campaign::{Campaign, Outcome, Transition};
-use lapwing_shared::messages::{ReleaseHealth, Status};
+use lapwing_shared::messages::{DeviceHealth, ReleaseHealth, Status};
 use lapwing_shared::rollout::message::{Rollout, RolloutError};
 
 /// A campaign as it is stored.
@@ -127,6 +127,8 @@ pub struct StoredReleaseHealth {
     pub at_s: u64,
     /// Its newest report.
     pub release: ReleaseHealth,
+    /// What it reports of itself.
+    pub device: DeviceHealth,
     /// The version that it ran before; 0 if it is not known.
     pub before_version: u64,
     /// CPU time with it, milliseconds.

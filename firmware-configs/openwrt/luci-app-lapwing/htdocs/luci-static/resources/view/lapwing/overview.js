@@ -117,6 +117,11 @@ return view.extend({
 		option = settings.option(form.Value, 'update_pin', _('Pinned version'),
 			_('The only version that this agent installs. Empty: as the trainer determines.'));
 		option.datatype = 'min(1)';
+		option = settings.option(form.ListValue, 'update_assignment', _('Settings from the trainer'),
+			_('It may determine the three settings above and the false alerts that you accept. A hold on this router stays.'));
+		option.value('accept', _('Accept'));
+		option.value('ignore', _('Ignore'));
+		option.default = 'accept';
 		option = settings.option(form.Value, 'alerts_per_day', _('False alerts per day that you accept'));
 		option.datatype = 'and(ufloat,range(0.001,1000))';
 		option.default = '1';
