@@ -14,7 +14,7 @@ mod measures;
 pub(crate) mod outline;
 mod steps;
 pub(crate) mod view;
-#[cfg(test)]
+#[cfg(all(test, feature = "postgres"))]
 mod scale_tests;
 #[cfg(test)]
 pub(crate) mod testing;
