@@ -4,6 +4,7 @@
 //! tested for any time and any order of events, and every store and every process applies the same ones.
 #![forbid(unsafe_code)]
 
+mod actor;
 mod agent;
 mod audit;
 mod audit_chain;
@@ -19,6 +20,7 @@ mod process;
 mod release;
 pub mod simulate;
 
+pub use actor::{Way, acting, is_same_person, person_of};
 pub use agent::{AgentState, SILENT_S};
 pub use audit::{AUDIT_ENTRIES, AuditAction, AuditEntry, AuditHead, AuditRecord, SERVE, recorded_name};
 pub use audit_chain::{AuditChain, AuditCheck};

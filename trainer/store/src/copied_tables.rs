@@ -51,7 +51,7 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Every table that is copied, in this order: what a row refers to comes first.
-pub(crate) static TABLES: [Table; 26] = [
+pub(crate) static TABLES: [Table; 28] = [
     Table {
         more: &[("shard", "0")],
         from_sqlite: Some(&SQLITE_COUNTERS),
@@ -280,6 +280,8 @@ pub(crate) static TABLES: [Table; 26] = [
         ],
     ),
     table("rollouts", 2, &["group_name", "serial", "body", "issued_s", "campaign"]),
+    table("people", 1, &["name", "role", "password", "created_s", "who"]),
+    table("api_tokens", 1, &["id", "sha256", "person", "label", "role", "created_s", "until_s", "used_s"]),
     table(
         "release_health",
         1,
@@ -289,11 +291,13 @@ pub(crate) static TABLES: [Table; 26] = [
 
 /// Tables that a copy does not have, and why.
 #[cfg(test)]
-pub(crate) const OTHER_TABLES: [(&str, &str); 4] = [
+pub(crate) const OTHER_TABLES: [(&str, &str); 6] = [
     ("agent_counts", "triggers count the agents while they are copied"),
+    ("links", "administrators make others"),
     ("removed_segments", "files in the place of the original, which deletes them"),
     ("renewals", "agents repeat their requests"),
     ("schema_versions", "of the database"),
+    ("sessions", "people sign in again"),
 ];
 
 /// Columns that a copy does not have, and why.

@@ -11,6 +11,7 @@ mod episodes;
 mod groups;
 mod hosts;
 mod identities;
+mod people;
 mod renewals;
 mod roots;
 mod seals;
@@ -27,6 +28,7 @@ pub use episodes::Episodes;
 pub use groups::Groups;
 pub use hosts::Hosts;
 pub use identities::{Identities, IdentityFilter};
+pub use people::{People, SecretHash};
 pub use renewals::{RenewalRow, Renewals};
 pub use roots::{RootDocuments, StoredRoot};
 pub use seals::Seals;
@@ -380,6 +382,7 @@ pub trait Handle:
     + Jobs
     + Leases
     + Maintenance
+    + People
     + Releases
     + Renewals
     + RootDocuments
