@@ -77,13 +77,11 @@ pub enum AuditAction {
     CreateApiToken,
     /// A token of the API was ended before its time.
     EndApiToken,
-    /// The audit log was exported.
-    ExportAudit,
 }
 
 impl AuditAction {
     /// Every action.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 27] = [
         Self::Label,
         Self::Approve,
         Self::Reject,
@@ -111,7 +109,6 @@ impl AuditAction {
         Self::RemovePerson,
         Self::CreateApiToken,
         Self::EndApiToken,
-        Self::ExportAudit,
     ];
 
     /// Its name in the store, in lists and in JSON.
@@ -144,7 +141,6 @@ impl AuditAction {
             Self::RemovePerson => "remove-person",
             Self::CreateApiToken => "create-api-token",
             Self::EndApiToken => "end-api-token",
-            Self::ExportAudit => "export-audit",
         }
     }
 }

@@ -22,15 +22,21 @@ struct Window {
 pub struct Throttle<K> {
     windows: HashMap<K, Window>,
     keys: usize,
+    most: u32,
 }
 
 impl<K: Clone + Eq + Hash> Default for Throttle<K> {
     fn default() -> Self {
-        Self { windows: HashMap::new(), keys: KEYS }
+        Self::with_limit(ATTEMPTS)
     }
 }
 
 impl<K: Clone + Eq + Hash> Throttle<K> {
+    /// Allows `most` attempts in a window.
+    pub fn with_limit(most: u32) -> Self {
+        Self { windows: HashMap::new(), keys: KEYS, most }
+    }
+
     /// Counts an attempt before it is made.
     ///
     /// # Errors
@@ -44,7 +50,7 @@ impl<K: Clone + Eq + Hash> Throttle<K> {
         if has_ended(window, now_s) {
             *window = Window { began_s: now_s, attempts: 0 };
         }
-        if window.attempts >= ATTEMPTS {
+        if window.attempts >= self.most {
             return Err((window.began_s + WINDOW_S).saturating_sub(now_s).max(1));
         }
         window.attempts += 1;
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn many_keys_neither_fill_the_memory_nor_free_one_that_is_locked() {
-        let mut throttle = Throttle { windows: HashMap::new(), keys: 100 };
+        let mut throttle = Throttle { keys: 100, ..Throttle::default() };
         for _ in 0..ATTEMPTS {
             throttle.attempt(&0, 1_000).unwrap();
         }

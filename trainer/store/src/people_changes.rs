@@ -28,7 +28,8 @@ fn number<S: Transaction>(session: &mut S, text: &str, values: &[Cell]) -> Resul
     Ok(session.first(text, values, |row| row.unsigned(0))?.unwrap_or(0))
 }
 
-fn role_of<S: Transaction>(session: &mut S, name: &str) -> Result<Option<Role>, S::Error> {
+/// The role of a person.
+pub(crate) fn role_of<S: Transaction>(session: &mut S, name: &str) -> Result<Option<Role>, S::Error> {
     session.first(ROLE, &[Cell::text(name)], |row| role(row))
 }
 

@@ -2,6 +2,8 @@
 //! `/brokers`, `/process`, and the OpenAPI document of the whole API.
 
 use super::Shared;
+use super::actions::{LinkView, NewTokenView};
+use super::api_actions;
 use super::drift::{DriftColumn, DriftView};
 use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery};
 use super::queries::{AgentList, AlertList, AuditList, Counts, Fleet, IdentityList, ReleaseList};
@@ -15,24 +17,42 @@ use super::views::identities::IdentityView;
 use super::views::releases::{ReleaseView, WaitingView};
 use crate::predict::{self, Problem};
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
 use lapwing_fleet::{AuditRecord, BrokerLink, GroupProblem, IdentityCounts, LeaseState, ProcessState};
 use lapwing_models::{Prediction, Suspicious};
+use lapwing_store::{PersonError, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::sync::Arc;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 /// The OpenAPI document.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Lapwing trainer",
-        description = "Lists agents, alerts and releases of the fleet, and classifies flow rows with a saved model. Read-only."
+        description = "Lists agents, alerts and releases of the fleet, acts on them, and classifies flow rows with a saved model. On a loopback server whose store has no people, everybody reads and nobody acts; otherwise every route needs an API token or a session."
     ),
-    paths(predict::predict, predict::about, agents, alerts, releases, groups, audit, identities, brokers, process),
+    paths(predict::predict, predict::about, agents, alerts, releases, groups, audit, identities, brokers, process,
+        api_actions::export,
+        api_actions::verify,
+        api_actions::label,
+        api_actions::accept,
+        api_actions::revoke,
+        api_actions::people,
+        api_actions::create_person,
+        api_actions::change_role,
+        api_actions::reset,
+        api_actions::delete_person,
+        api_actions::tokens,
+        api_actions::create_token,
+        api_actions::delete_token,
+    ),
+    modifiers(&Security),
+    security(("token" = []), ("session" = []), ("session-without-tls" = [])),
     components(schemas(
         predict::Batch,
         predict::Answer,
@@ -68,10 +88,36 @@ use utoipa::OpenApi;
         IdentityList,
         IdentityView,
         IdentityCounts,
-        LeaseState
+        LeaseState,
+        LinkView,
+        NewTokenView,
+        api_actions::LabelBody,
+        api_actions::IdentityBody,
+        api_actions::PersonBody,
+        api_actions::RoleBody,
+        api_actions::TokenBody,
+        api_actions::PersonView,
+        api_actions::PeopleList,
+        api_actions::TokenView,
+        api_actions::TokenList,
+        api_actions::AuditCheckView
     ))
 )]
 pub struct Document;
+
+/// How callers prove who they are.
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("lw_…").build();
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+        for (name, cookie) in [("session", "__Host-lapwing"), ("session-without-tls", "lapwing-session")] {
+            components.add_security_scheme(name, SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(cookie))));
+        }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
@@ -80,6 +126,24 @@ pub(crate) enum RequestError {
     /// No such agent, alert, release or page.
     #[error("{0}")]
     Missing(String),
+    /// A form, or the body of a request, that cannot be read.
+    #[error("{0}")]
+    Body(String),
+    #[error("a body of more than {0} bytes")]
+    Large(usize),
+    #[error("the body did not arrive within {0} s")]
+    Slow(u64),
+    /// Nobody has signed in.
+    #[error("sign in, or send an API token: `Authorization: Bearer lw_…`")]
+    Unknown,
+    #[error("{0}")]
+    Forbidden(String),
+    /// Too many attempts.
+    #[error("too many attempts; try again in {0} s")]
+    Wait(u64),
+    /// The state of what is to be changed does not allow it.
+    #[error("{0}")]
+    Refused(String),
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -92,6 +156,17 @@ impl RequestError {
         match self {
             Self::Query(_) => (StatusCode::BAD_REQUEST, "query"),
             Self::Missing(_) => (StatusCode::NOT_FOUND, "missing"),
+            Self::Body(_) => (StatusCode::BAD_REQUEST, "body"),
+            Self::Large(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
+            Self::Unknown => (StatusCode::UNAUTHORIZED, "unknown"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Wait(_) => (StatusCode::TOO_MANY_REQUESTS, "wait"),
+            Self::Refused(_) => (StatusCode::CONFLICT, "refused"),
+            Self::Read(ReadError::Store(
+                StoreError::Missing { .. } | StoreError::Person(PersonError::Missing(_) | PersonError::NoToken(_)),
+            )) => (StatusCode::NOT_FOUND, "missing"),
+            Self::Read(ReadError::Store(StoreError::Person(_))) => (StatusCode::CONFLICT, "refused"),
             Self::Read(ReadError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Read(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
             Self::Chart(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
@@ -99,14 +174,29 @@ impl RequestError {
     }
 }
 
-impl IntoResponse for RequestError {
-    fn into_response(self) -> Response {
+impl RequestError {
+    /// The response of a route of the API.
+    pub(crate) fn json(&self) -> Response {
         let (status, code) = self.status();
         if status.is_server_error() {
             tracing::warn!(error = %self, "HTTP request failed");
         }
         let problem = Problem { code: code.into(), message: self.to_string(), ..Problem::default() };
-        (status, Json(problem)).into_response()
+        self.with_headers((status, Json(problem)).into_response())
+    }
+
+    /// Adds when to try again.
+    pub(crate) fn with_headers(&self, mut response: Response) -> Response {
+        if let Self::Wait(wait_s) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*wait_s));
+        }
+        response
+    }
+}
+
+impl IntoResponse for RequestError {
+    fn into_response(self) -> Response {
+        self.json()
     }
 }
 
@@ -125,7 +215,7 @@ pub(crate) fn fleet(shared: &Shared) -> Result<&Fleet, RequestError> {
     shared.fleet.as_ref().ok_or_else(missing)
 }
 
-async fn json<T: Serialize>(answer: impl Future<Output = Result<T, RequestError>>) -> Response {
+pub(crate) async fn json<T: Serialize>(answer: impl Future<Output = Result<T, RequestError>>) -> Response {
     answer.await.map_or_else(IntoResponse::into_response, |value| Json(value).into_response())
 }
 

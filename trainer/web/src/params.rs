@@ -92,6 +92,12 @@ pub(crate) struct AuditQuery {
     #[serde(deserialize_with = "parsed")]
     #[param(value_type = Option<String>)]
     pub(crate) since: Option<When>,
+    /// Name of a person, whatever the way by which the person acted, or of a process.
+    #[serde(deserialize_with = "given")]
+    pub(crate) who: Option<String>,
+    /// Name of an action, e.g. `label` or `sign-in`.
+    #[serde(deserialize_with = "given")]
+    pub(crate) action: Option<String>,
     /// Start of the page: `next` of the previous page.
     #[serde(deserialize_with = "parsed")]
     pub(crate) before: Option<u64>,
@@ -101,6 +107,16 @@ pub(crate) struct AuditQuery {
     /// Refresh interval of HTML pages, 5 to 86400 seconds; 0 disables it. Default: 30.
     #[serde(deserialize_with = "parsed")]
     pub(crate) refresh: Option<u32>,
+}
+
+/// Part of the audit log to export.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExportQuery {
+    /// Only entries after this number: that of the last line of the previous part. Default: 0.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) after: Option<u64>,
 }
 
 /// Filter of the identities.
@@ -265,7 +281,13 @@ impl AlertQuery {
 impl AuditQuery {
     /// The filter in the form that the store takes.
     pub(crate) fn filter(&self) -> AuditFilter {
-        AuditFilter { since_s: self.since.map(|when| when.0), before: self.before, limit: rows(self.limit) }
+        AuditFilter {
+            since_s: self.since.map(|when| when.0),
+            before: self.before,
+            who: self.who.clone(),
+            action: self.action.clone(),
+            limit: rows(self.limit),
+        }
     }
 
     /// Refresh interval of the page, seconds; only the first page refreshes.

@@ -14,7 +14,8 @@ use lapwing_fleet::{AgentState, IdentityCounts};
 use lapwing_report::charts::{DaySeries, Days};
 use lapwing_store::traits::StoredCampaign;
 use lapwing_store::{
-    AgentCount, AuditRecord, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError, StoreHandle, StoreUrl,
+    AgentCount, AuditCheck, AuditRecord, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError, StoreHandle,
+    StoreUrl,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -204,6 +205,23 @@ impl Fleet {
             Ok(IdentityList { counts, identities, next })
         };
         self.reader.read(query).await
+    }
+
+    /// One identity.
+    pub(crate) async fn identity(&self, name: &str) -> Result<IdentityView, ReadError> {
+        let (name, now_s, ending_s) = (name.to_owned(), clock::now_s(), self.ending_s);
+        let query = move |handle: &StoreHandle| Ok(IdentityView::new(handle.identity(&name)?, now_s, ending_s));
+        self.reader.read(query).await
+    }
+
+    /// At most `limit` entries of the audit log after a number, oldest first.
+    pub(crate) async fn audit_after(&self, number: u64, limit: u32) -> Result<Vec<AuditRecord>, ReadError> {
+        self.reader.read(move |handle: &StoreHandle| handle.audit_after(number, limit)).await
+    }
+
+    /// Checks the audit log.
+    pub(crate) async fn check_audit(&self) -> Result<AuditCheck, ReadError> {
+        self.reader.read(|handle: &StoreHandle| handle.check_audit(None)).await
     }
 
     /// Numbers of identities.

@@ -12,6 +12,7 @@ use lapwing_shared::units::Address;
 use lapwing_store::testing::{Folder, alert, received, samples, status, update};
 use lapwing_store::{Limits, Received, Release, Store, StoreUrl};
 use serde_json::Value as Json;
+use utoipa::OpenApi as _;
 
 /// An agent name that the collector would reject.
 pub(super) const HOSTILE_NAME: &str = "<script>alert('1')</script>&\"";

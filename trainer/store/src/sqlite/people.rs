@@ -6,7 +6,8 @@ use crate::cell::Cell;
 use crate::error::StoreError;
 use crate::people_changes::{
     add_first_link, add_person, add_token, all_tokens, end_session, end_token, has_people, link_of, open_session,
-    password_of, people, remove_person, reset_person, session_of, set_password, set_role, token, touch, use_link,
+    password_of, people, remove_person, reset_person, role_of, session_of, set_password, set_role, token, touch,
+    use_link,
 };
 use crate::people_rows::{ApiToken, LinkTarget, NewToken, Person, PersonError, Session, TOUCH_SESSION, TOUCH_TOKEN};
 use crate::traits::{People, SecretHash};
@@ -35,6 +36,10 @@ impl People for SqliteHandle {
     fn person(&self, name: &str, now_s: u64) -> Result<Person, StoreError> {
         let found = self.people(now_s)?.into_iter().find(|person| person.name == name);
         Ok(found.ok_or_else(|| PersonError::Missing(name.to_owned()))?)
+    }
+
+    fn role(&self, name: &str) -> Result<Option<Role>, StoreError> {
+        self.read_people(|session| role_of(session, name))
     }
 
     fn password(&self, name: &str) -> Result<Option<HashedPassword>, StoreError> {

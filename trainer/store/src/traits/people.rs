@@ -30,6 +30,12 @@ pub trait People {
     /// [`StoreError::Person`] for an unknown name, or when the store cannot be read.
     fn person(&self, name: &str, now_s: u64) -> Result<Person, StoreError>;
 
+    /// The role of a person; `None` if there is no such person.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn role(&self, name: &str) -> Result<Option<Role>, StoreError>;
+
     /// The stored password of a person; `None` if there is no such person, or it has no password.
     ///
     /// # Errors
