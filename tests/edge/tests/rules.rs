@@ -51,10 +51,11 @@ const CRATES: &[Crate] = &[
     may_use("segments", &["shared", "common"]),
     may_use("store", &["shared", "common", "fleet", "segments", "skips"]),
     may_use("collect", &["shared", "common", "fleet", "store"]),
+    may_use("campaigns", &["shared", "common", "fleet", "store"]),
     may_use("authority", &["shared", "common", "fleet", "store"]),
     may_use("models", &["shared", "config", "tables", "methods", "neural"]),
     may_use("pipeline", &["shared", "capture", "common", "tables", "methods", "neural", "report", "segments", "store"]),
-    may_use("web", &["shared", "common", "fleet", "report", "store", "models", "pipeline"]),
+    may_use("web", &["shared", "common", "fleet", "report", "store", "campaigns", "models", "pipeline"]),
     may_use(
         "trainer",
         &[
@@ -66,6 +67,7 @@ const CRATES: &[Crate] = &[
             "report",
             "segments",
             "store",
+            "campaigns",
             "authority",
             "collect",
             "models",

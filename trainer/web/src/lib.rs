@@ -20,6 +20,8 @@ mod views;
 #[cfg(test)]
 mod broker_tests;
 #[cfg(test)]
+mod campaign_tests;
+#[cfg(test)]
 mod large_fleet_tests;
 #[cfg(test)]
 mod page_speed_tests;
@@ -118,7 +120,10 @@ fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
         .route("/alerts", get(pages::alerts::alerts))
         .route("/alerts/{agent}/{episode}", get(pages::alerts::alert))
         .route("/releases", get(pages::releases::releases))
+        .route("/releases/{group}/{version}", get(pages::releases::release))
         .route("/releases/{group}/{version}/card", get(pages::releases::card))
+        .route("/campaigns", get(pages::campaigns::campaigns))
+        .route("/campaigns/{id}", get(pages::campaigns::campaign))
         .route("/audit", get(pages::audit::audit))
         .route("/identities", get(pages::identities::identities))
         .route("/metrics", get(counters::metrics))
@@ -126,6 +131,9 @@ fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
         .route("/api/v1/agents", get(api::agents))
         .route("/api/v1/alerts", get(api::alerts))
         .route("/api/v1/releases", get(api::releases))
+        .route("/api/v1/releases/{group}/{version}", get(api::release))
+        .route("/api/v1/campaigns", get(api::campaigns))
+        .route("/api/v1/campaigns/{id}", get(api::campaign))
         .route("/api/v1/groups", get(api::groups))
         .route("/api/v1/audit", get(api::audit))
         .route("/api/v1/identities", get(api::identities))

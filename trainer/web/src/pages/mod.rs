@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod campaigns;
 pub(crate) mod identities;
 mod filters;
 mod layout;
