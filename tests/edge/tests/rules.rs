@@ -52,10 +52,14 @@ const CRATES: &[Crate] = &[
     may_use("segments", &["shared", "common"]),
     may_use("store", &["shared", "common", "fleet", "people", "segments", "skips"]),
     may_use("collect", &["shared", "common", "fleet", "store"]),
+    may_use("campaigns", &["shared", "common", "fleet", "store"]),
     may_use("authority", &["shared", "common", "fleet", "store"]),
     may_use("models", &["shared", "config", "tables", "methods", "neural"]),
     may_use("pipeline", &["shared", "capture", "common", "tables", "methods", "neural", "report", "segments", "store"]),
-    may_use("web", &["shared", "common", "fleet", "people", "authority", "report", "store", "models", "pipeline"]),
+    may_use(
+        "web",
+        &["shared", "common", "fleet", "people", "authority", "report", "store", "campaigns", "models", "pipeline"],
+    ),
     may_use(
         "trainer",
         &[
@@ -68,6 +72,7 @@ const CRATES: &[Crate] = &[
             "report",
             "segments",
             "store",
+            "campaigns",
             "authority",
             "collect",
             "models",

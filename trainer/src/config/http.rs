@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub(crate) enum HttpTls {
     /// The trainer's authority issues and renews it.
     Authority,
+    /// From `tls-cert` and `tls-key`.
+    Files,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -76,9 +78,16 @@ impl Config {
             let expected = "expected http.tls-cert and http.tls-key, or none of them";
             return Err(ConfigError::value("http.tls-cert", file.unwrap_or_default(), expected));
         }
-        if tls.is_some() && tls_cert.is_some() {
-            let expected = "expected a certificate of the authority, or files, not both";
-            return Err(ConfigError::value("http.tls", "authority", expected));
+        match (tls, tls_cert) {
+            (Some(HttpTls::Authority), Some(_)) => {
+                let expected = "expected \"files\", or no http.tls-cert";
+                return Err(ConfigError::value("http.tls", "authority", expected));
+            }
+            (Some(HttpTls::Files), None) => {
+                let expected = "expected http.tls-cert and http.tls-key as well";
+                return Err(ConfigError::value("http.tls", "files", expected));
+            }
+            _ => {}
         }
         let Some(header) = user_header else { return Ok(()) };
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -107,11 +116,12 @@ mod tests {
         let error = |text: &str| load(&format!("[http]\n{text}\n")).unwrap_err().to_string();
         assert!(error("tls-cert = 'a.pem'").contains("http.tls-cert = a.pem: expected http.tls-cert and http.tls-key"));
         assert!(error("tls-key = 'a.key'").contains("or none of them"));
-        assert!(error("tls = 'authority'\ntls-cert = 'a'\ntls-key = 'b'").contains("not both"));
+        assert!(error("tls = 'authority'\ntls-cert = 'a'\ntls-key = 'b'").contains("or no http.tls-cert"));
+        assert!(error("tls = 'files'").contains("as well"));
         assert!(error("user-header = 'X-User'").contains("anybody else could send this header"));
         assert!(error("user-header = 'X User'\ntrusted-proxies = ['127.0.0.1']").contains("the name of a header"));
         assert!(error("trusted-proxies = ['proxy.lan']").contains("trusted-proxies"));
-        assert!(error("tls = 'files'").contains("authority"));
+        assert!(error("tls = 'acme'").contains("authority"));
         let config = load("[http]\nuser-header = 'X-User'\ntrusted-proxies = ['::1']\ntls = 'authority'\n").unwrap();
         assert_eq!(config.login().trusted_proxies, ["::1".parse::<IpAddr>().unwrap()]);
     }

@@ -13,7 +13,7 @@ use super::roles::Role;
 use super::rollouts::decoded;
 use super::{ReleaseDir, ServeError};
 use crate::config::{CampaignStart, Config, ConfigError, RetrainSection, RolloutSection};
-use crate::rollout::{self, ChangeError};
+use lapwing_campaigns::{ChangeError, Order, advance, start};
 use lapwing_collect::Counts;
 use lapwing_common::clock::Moment;
 use lapwing_fleet::campaign::{CampaignState, Outcome, Plan, Standing};
@@ -142,7 +142,7 @@ impl Group {
         let Some(newest) = newest.as_ref().map(decoded).transpose()? else {
             return self.make_first(handle, now_s);
         };
-        if let Some(outcome) = rollout::advance(handle, &self.name, now_s).map_err(|error| self.changed(error))? {
+        if let Some(outcome) = advance(handle, &self.name, now_s).map_err(|error| self.changed(error))? {
             counts.campaigns_stepped.add(1);
             self.log(&outcome);
             return self.waits_for_person(&outcome);
@@ -231,8 +231,8 @@ impl Group {
             return Ok(());
         }
         let (group, version, plan) = (self.name.as_str(), release.version, self.plan.clone());
-        let order = rollout::Order { group, version, plan, who: SERVE, supersede: false };
-        let started = rollout::start(handle, &order, now_s).map_err(|error| match self.changed(error) {
+        let order = Order { group, version, plan, who: SERVE, supersede: false };
+        let started = start(handle, &order, now_s).map_err(|error| match self.changed(error) {
             ServeError::Campaign { reason, .. } => self.error(format!("release {version} waits: {reason}")),
             error => error,
         });

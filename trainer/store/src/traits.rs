@@ -20,8 +20,8 @@ mod segments;
 pub use agents::{Agents, MAX_SILENCED};
 pub use audit::Audit;
 pub use campaigns::{
-    AgentAlertHour, CampaignAgent, CampaignChange, Campaigns, GateResult, Saved, StoredCampaign, StoredReleaseHealth,
-    StoredRollout,
+    AgentAlertHour, CampaignAgent, CampaignChange, CampaignFilter, Campaigns, GateResult, Saved, StoredCampaign,
+    StoredReleaseHealth, StoredRollout,
 };
 pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;

@@ -1,24 +1,29 @@
-//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/groups`, `/audit`, `/identities`,
+//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/campaigns`, `/groups`, `/audit`, `/identities`,
 //! `/brokers`, `/process`, and the OpenAPI document of the whole API.
 
 use super::Shared;
 use super::actions::{LinkView, NewTokenView};
 use super::api_actions;
 use super::drift::{DriftColumn, DriftView};
-use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery};
+use super::params::{AgentQuery, AlertQuery, AuditQuery, CampaignQuery, IdentityQuery};
 use super::queries::{AgentList, AlertList, AuditList, Counts, Fleet, IdentityList, ReleaseList};
 use super::store_reader::ReadError;
 use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use super::views::alerts::{AlertView, PeerView, ReasonView};
 use super::views::brokers::BrokerList;
-use super::views::campaigns::CampaignView;
+use super::views::campaigns::{CampaignLine, CampaignList};
 use super::views::groups::{GroupList, GroupView};
 use super::views::identities::IdentityView;
-use super::views::releases::{ReleaseView, WaitingView};
+use super::views::releases::{HeldView, ReleaseDetails, ReleaseView, WaitingView};
+use super::views::standing::Standing;
 use crate::predict::{self, Problem};
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
+use lapwing_campaigns::history::Change;
+use lapwing_campaigns::view::{CampaignReport, CampaignView, NamedAgent, StageView, TallyView, WaveView};
+use lapwing_fleet::campaign::gates::{Finding, Gate, Verdict};
+use lapwing_fleet::campaign::{AgentStage, CampaignState, WaveState};
 use lapwing_fleet::{AuditRecord, BrokerLink, GroupProblem, IdentityCounts, LeaseState, ProcessState};
 use lapwing_models::{Prediction, Suspicious};
 use lapwing_store::{PersonError, StoreError};
@@ -36,7 +41,7 @@ use utoipa::{Modify, OpenApi};
         title = "Lapwing trainer",
         description = "Lists agents, alerts and releases of the fleet, acts on them, and classifies flow rows with a saved model. On a loopback server whose store has no people, everybody reads and nobody acts; otherwise every route needs an API token or a session."
     ),
-    paths(predict::predict, predict::about, agents, alerts, releases, groups, audit, identities, brokers, process,
+    paths(predict::predict, predict::about, agents, alerts, releases, release, campaigns, campaign, groups, audit, identities, brokers, process,
         api_actions::export,
         api_actions::verify,
         api_actions::label,
@@ -74,7 +79,24 @@ use utoipa::{Modify, OpenApi};
         ReleaseList,
         ReleaseView,
         WaitingView,
+        ReleaseDetails,
+        HeldView,
+        Standing,
+        CampaignLine,
+        CampaignList,
+        CampaignReport,
         CampaignView,
+        WaveView,
+        TallyView,
+        StageView,
+        NamedAgent,
+        Change,
+        AgentStage,
+        CampaignState,
+        WaveState,
+        Finding,
+        Gate,
+        Verdict,
         DriftView,
         DriftColumn,
         BrokerList,
@@ -263,6 +285,58 @@ pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
 )]
 pub(crate) async fn releases(State(shared): State<Arc<Shared>>) -> Response {
     json(async { Ok(fleet(&shared)?.releases().await?) }).await
+}
+
+/// One release: where it is, what the gate before publication found, and its campaigns.
+#[utoipa::path(
+    get,
+    path = "/api/v1/releases/{group}/{version}",
+    params(("group" = String, Path, description = "Group."), ("version" = u64, Path, description = "Version.")),
+    responses(
+        (status = 200, description = "Release.", body = ReleaseDetails),
+        (status = 404, description = "There is no such release, or the server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn release(
+    State(shared): State<Arc<Shared>>,
+    Path((group, version)): Path<(String, String)>,
+) -> Response {
+    let missing = || RequestError::Missing(format!("There is no release {version} of group {group}."));
+    json(async { fleet(&shared)?.release(&group, version.parse().map_err(|_| missing())?).await?.ok_or_else(missing) })
+        .await
+}
+
+/// Lists campaigns, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/campaigns",
+    params(CampaignQuery),
+    responses(
+        (status = 200, description = "Campaigns.", body = CampaignList),
+        (status = 400, description = "A parameter is unknown or invalid.", body = Problem),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn campaigns(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    json(async { Ok(fleet(&shared)?.campaigns(&query::<CampaignQuery>(&uri)?).await?) }).await
+}
+
+/// One campaign: waves, gates, agents and changes, in the form of `lapwing-trainer rollout status --json`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/campaigns/{id}",
+    params(("id" = i64, Path, description = "Number of the campaign.")),
+    responses(
+        (status = 200, description = "Campaign.", body = CampaignReport),
+        (status = 404, description = "There is no such campaign, or the server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn campaign(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
+    let missing = || RequestError::Missing(format!("There is no campaign {id}."));
+    json(async { fleet(&shared)?.campaign(id.parse().map_err(|_| missing())?).await?.ok_or_else(missing) }).await
 }
 
 /// Lists the groups of agents by name.

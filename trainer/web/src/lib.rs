@@ -29,6 +29,8 @@ mod views;
 #[cfg(test)]
 mod broker_tests;
 #[cfg(test)]
+mod campaign_tests;
+#[cfg(test)]
 mod large_fleet_tests;
 #[cfg(test)]
 mod page_speed_tests;

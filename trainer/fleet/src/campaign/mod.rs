@@ -14,6 +14,7 @@ mod canary;
 mod facts;
 pub mod gates;
 mod plan;
+mod stage;
 mod standing;
 mod state;
 mod step;
@@ -27,6 +28,7 @@ pub use alert_hours::{AgentCount, AgentHour, AlertCounts, AlertHours, Arm, HISTO
 pub use canary::{choose_salt, wave_reach};
 pub use facts::{AgentFacts, AgentStep, Facts, Observations, Progress, Tally};
 pub use plan::{AbortMode, Gates, Limits, Plan, PlanError, WavePlan, WaveSize};
+pub use stage::AgentStage;
 pub use standing::{ROWS_PER_DAY, Standing};
 pub use state::{Campaign, CampaignState, Effect, Outcome, Terms, Transition, Wave, WaveState};
 pub use stored::CampaignError;

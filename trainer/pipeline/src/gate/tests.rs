@@ -1,5 +1,6 @@
 //! Releases of honest and of hostile agents, made as `serve` makes them.
 
+use super::sealed::attacks;
 use super::{Attack, Change, GateReport, Strength, attack_row};
 use crate::make::Pipeline;
 use crate::order::{Guard, MadeRelease, Order, ReleaseMaker};
@@ -112,6 +113,25 @@ fn an_agent_that_sends_attacks_as_ordinary_rows_gets_no_release_signed() {
     assert!(sign_held(&signed, &key).is_err(), "it is signed already");
     let shares: Vec<_> = held.shares.iter().map(|share| (share.agent, share.given, share.used)).collect();
     assert_eq!(shares, [(1, ROWS, ROWS), (2, ROWS, ROWS)]);
+}
+
+/// An attack of the project's captures whose rows an agent sends as ordinary ones.
+#[test]
+fn a_release_that_is_blind_for_one_sealed_attack_is_held_back() {
+    let maker = Maker::new();
+    let first = maker.make(1, maker.honest(10), Guard::default());
+    assert_eq!(first.gate.sealed.now, first.gate.sealed.attacks, "{:?}", first.gate.sealed);
+    let known = attacks().into_iter().find(|attack| attack.rows.len() >= 20).unwrap();
+    let sent = (0..ROWS).map(|index| known.rows[index % known.rows.len()].features).collect();
+    let mut poisoned = maker.honest(20);
+    poisoned.retain(|row| row.agent == 1);
+    poisoned.extend(rows(2, sent));
+    let guard = Guard { previous: Some(first.file), ..Guard::default() };
+    let made = maker.make(2, poisoned, guard);
+    let findings = made.gate.findings.join("\n");
+    assert!(made.held && made.gate.sealed.lost.contains(&known.name), "{findings}");
+    assert!(findings.contains(" sealed attacks, misses "), "{findings}");
+    assert!(read(&made.file).is_err(), "readers of releases accept it");
 }
 
 #[test]

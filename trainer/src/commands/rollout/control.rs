@@ -2,9 +2,9 @@
 
 use super::super::user;
 use super::target::{Opened, Target};
-use crate::rollout::facts::load;
-use crate::rollout::{ChangeError, act, scope_of};
 use clap::Args;
+use lapwing_campaigns::facts::load;
+use lapwing_campaigns::{ChangeError, act, scope_of};
 use lapwing_common::clock;
 use lapwing_common::print_line;
 use lapwing_fleet::SILENT_S;

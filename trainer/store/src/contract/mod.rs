@@ -146,6 +146,7 @@ macro_rules! contract_tests {
             campaigns::a_campaign_is_stored_with_its_rollouts_and_every_transition_is_recorded,
             campaigns::a_change_of_an_older_revision_of_a_campaign_stores_nothing,
             campaigns::a_group_has_one_open_campaign_and_a_later_one_supersedes_it_at_once,
+            campaigns::campaigns_are_listed_newest_first_by_group_version_and_page,
             campaigns::a_campaign_made_from_an_older_rollout_is_not_added,
             campaigns::results_of_gates_get_a_row_when_the_verdict_changes_and_every_hour,
             campaigns::a_damaged_campaign_is_an_error_that_names_it,

@@ -2,7 +2,7 @@
 
 use crate::error::StoreError;
 use crate::highest_version::HighestVersion;
-use lapwing_fleet::campaign::gates::{Gate, Verdict};
+use lapwing_fleet::campaign::gates::{Finding, Gate, Verdict};
 use lapwing_fleet::campaign::{Campaign, Outcome, Transition};
 use lapwing_shared::messages::ReleaseHealth;
 use lapwing_shared::rollout::message::{Rollout, RolloutError};
@@ -49,6 +49,21 @@ pub enum Saved {
     Stored(u64),
     /// Nothing was stored, because another process has changed the campaign. Read it again.
     Changed,
+}
+
+/// Campaigns to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CampaignFilter {
+    /// Those of this group; `None`: of every group.
+    pub group: Option<String>,
+    /// Those of this version; `None`: of every version.
+    pub version: Option<u64>,
+    /// Only those that have not ended.
+    pub is_open: bool,
+    /// Those with a lower number: the last one of the previous page.
+    pub before: Option<i64>,
+    /// Most campaigns to list.
+    pub limit: u32,
 }
 
 /// A rollout, not signed.
@@ -101,6 +116,21 @@ pub struct GateResult {
     pub threshold: f64,
     /// The result as a sentence.
     pub text: String,
+}
+
+impl From<&GateResult> for Finding {
+    fn from(result: &GateResult) -> Self {
+        Self {
+            gate: result.gate,
+            verdict: result.verdict.clone(),
+            numerator: result.numerator,
+            denominator: result.denominator,
+            control_numerator: result.control_numerator,
+            control_denominator: result.control_denominator,
+            threshold: result.threshold,
+            text: result.text.clone(),
+        }
+    }
 }
 
 /// The newest step that an agent reported about a version.
@@ -191,6 +221,12 @@ pub trait Campaigns {
     /// # Errors
     /// As [`Campaigns::campaign`].
     fn campaigns(&self, group: Option<&str>, limit: u32) -> Result<Vec<StoredCampaign>, StoreError>;
+
+    /// The campaigns that match a filter, newest first.
+    ///
+    /// # Errors
+    /// As [`Campaigns::campaign`].
+    fn campaign_page(&self, filter: &CampaignFilter) -> Result<Vec<StoredCampaign>, StoreError>;
 
     /// At most `limit` changes of a campaign, newest first.
     ///

@@ -7,11 +7,12 @@ use lapwing_common::format::when;
 use lapwing_people::Permission;
 
 /// Path and title of the pages in the navigation, and what they need.
-const NAVIGATION: [(&str, &str, Permission); 9] = [
+const NAVIGATION: [(&str, &str, Permission); 10] = [
     ("/", "Fleet", Permission::Read),
     ("/agents", "Agents", Permission::Read),
     ("/alerts", "Alerts", Permission::Read),
     ("/releases", "Releases", Permission::Read),
+    ("/campaigns", "Campaigns", Permission::Read),
     ("/identities", "Identities", Permission::Read),
     ("/audit", "Audit", Permission::Read),
     ("/people", "People", Permission::ManagePeople),

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod campaigns;
 pub(crate) mod identities;
 mod filters;
 mod layout;

@@ -1,8 +1,8 @@
 //! The open campaign of a group → its next state, by time or by a person, stored if no other process changed it.
 
-use super::agents::Scope;
-use super::error::ChangeError;
-use super::facts::{OwnedFacts, load};
+use crate::agents::Scope;
+use crate::error::ChangeError;
+use crate::facts::{OwnedFacts, load};
 use lapwing_fleet::campaign::{Action, Outcome};
 use lapwing_store::StoreHandle;
 use lapwing_store::traits::{Saved, StoredCampaign};
@@ -11,7 +11,7 @@ use lapwing_store::traits::{Saved, StoredCampaign};
 const ATTEMPTS: usize = 2;
 
 /// What the facts of a stored campaign depend on.
-pub(crate) fn scope_of(stored: &StoredCampaign) -> Scope {
+pub fn scope_of(stored: &StoredCampaign) -> Scope {
     let campaign = &stored.campaign;
     Scope { version: campaign.version(), base: campaign.base(), salt: campaign.salt(), since_s: stored.made_s }
 }
@@ -20,7 +20,7 @@ pub(crate) fn scope_of(stored: &StoredCampaign) -> Scope {
 ///
 /// # Errors
 /// [`ChangeError`].
-pub(crate) fn advance(handle: &StoreHandle, group: &str, now_s: u64) -> Result<Option<Outcome>, ChangeError> {
+pub fn advance(handle: &StoreHandle, group: &str, now_s: u64) -> Result<Option<Outcome>, ChangeError> {
     let change = |stored: &StoredCampaign, facts: &OwnedFacts| Ok(stored.campaign.clone().step(&facts.facts(), now_s));
     change_open(handle, group, now_s, &change)
 }
@@ -29,13 +29,7 @@ pub(crate) fn advance(handle: &StoreHandle, group: &str, now_s: u64) -> Result<O
 ///
 /// # Errors
 /// [`ChangeError`].
-pub(crate) fn act(
-    handle: &StoreHandle,
-    group: &str,
-    action: Action,
-    who: &str,
-    now_s: u64,
-) -> Result<Outcome, ChangeError> {
+pub fn act(handle: &StoreHandle, group: &str, action: Action, who: &str, now_s: u64) -> Result<Outcome, ChangeError> {
     let change = |stored: &StoredCampaign, facts: &OwnedFacts| {
         Ok(stored.campaign.clone().act(action, who, &facts.facts(), now_s)?)
     };
@@ -64,9 +58,9 @@ fn change_open(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NEXT, Stage};
-    use super::super::{Order, start};
     use super::*;
+    use crate::testing::{NEXT, Stage};
+    use crate::{Order, start};
     use lapwing_fleet::campaign::{CampaignState, Plan};
     use std::cell::Cell;
 

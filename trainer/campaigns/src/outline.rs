@@ -1,7 +1,7 @@
 //! A proposed campaign → its waves, with the agents that each adds, and what this group cannot find out.
 
-use super::create::{GateFindings, Proposal, canary};
-use super::view::NAMED;
+use crate::create::{GateFindings, Proposal, canary};
+use crate::view::NAMED;
 use lapwing_fleet::campaign::{AbortMode, AgentFacts, Gates, wave_reach};
 use serde::Serialize;
 
@@ -11,59 +11,67 @@ const FEW_AGENTS: usize = 20;
 /// One wave of a proposed campaign.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct WaveOutline {
+pub struct WaveOutline {
     /// Number, from 1.
-    pub(crate) number: usize,
+    pub number: usize,
     /// Agents that may install the release in it, those of earlier waves included.
-    pub(crate) agents: usize,
+    pub agents: usize,
     /// Agents that it adds, at most [`NAMED`] of their names.
-    pub(crate) adds: Vec<String>,
+    pub adds: Vec<String>,
     /// Number of agents that it adds.
-    pub(crate) added: usize,
+    pub added: usize,
     /// Shortest soak, hours.
-    pub(crate) soak_hours: u32,
+    pub soak_hours: u32,
     /// Time after which the wave, if undecided, pauses the campaign, hours.
-    pub(crate) deadline_hours: u32,
-    pub(crate) gates: Gates,
+    pub deadline_hours: u32,
+    /// Gates that it must pass.
+    pub gates: Gates,
 }
 
 /// What a campaign would do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Outline {
-    pub(crate) group: String,
-    pub(crate) version: u64,
-    pub(crate) base: u64,
+pub struct Outline {
+    /// Group.
+    pub group: String,
+    /// Version of the release.
+    pub version: u64,
+    /// Version that the rest of the group runs.
+    pub base: u64,
     /// Why the release was made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-    pub(crate) made_s: u64,
+    pub reason: Option<String>,
+    /// When it was made, seconds since the epoch.
+    pub made_s: u64,
     /// What the gate before publication found; none if it did not hold the release back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) gate: Option<GateFindings>,
-    /// Agents that take part, and those of them that are fit for the first waves.
-    pub(crate) agents: usize,
-    pub(crate) fit: usize,
+    pub gate: Option<GateFindings>,
+    /// Agents that take part.
+    pub agents: usize,
+    /// Those of them that are fit for the first waves.
+    pub fit: usize,
     /// Agents that get the release when the campaign is completed.
-    pub(crate) last: usize,
+    pub last: usize,
     /// Agents that are set aside, at most [`NAMED`].
-    pub(crate) set_aside: Vec<String>,
-    pub(crate) waves: Vec<WaveOutline>,
+    pub set_aside: Vec<String>,
+    /// Its waves.
+    pub waves: Vec<WaveOutline>,
     /// Agents that keep the old release until the last wave has passed.
-    pub(crate) control: usize,
+    pub control: usize,
     /// Another person must approve the campaign.
-    pub(crate) approval: bool,
-    pub(crate) on_failure: AbortMode,
+    pub approval: bool,
+    /// What happens to agents on a failed release.
+    pub on_failure: AbortMode,
     /// The campaign that it supersedes, by its version.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) supersedes: Option<u64>,
+    pub supersedes: Option<u64>,
     /// What should be known before it starts.
-    pub(crate) notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 impl Outline {
     /// What a proposed campaign would do.
-    pub(crate) fn of(proposal: &Proposal) -> Self {
+    pub fn of(proposal: &Proposal) -> Self {
         let Proposal { campaign, facts, release, gate, superseded } = proposal;
         let waves = waves(proposal);
         let reached = waves.last().map_or(0, |wave| wave.agents);
@@ -95,11 +103,11 @@ fn waves(proposal: &Proposal) -> Vec<WaveOutline> {
     let mut outlines = Vec::new();
     for (place, size) in plan.sizes(agents).into_iter().enumerate() {
         let wider = wave_reach(&facts.agents, &size, plan.last_share(agents), reach);
-        let is_added = |agent: &AgentFacts| is_within(agent, wider) && !is_within(agent, reach);
+        let is_added = |agent: &AgentFacts| agent.is_within(wider) && !agent.is_within(reach);
         let added: Vec<_> = facts.agents.iter().zip(&facts.names).filter(|(agent, _)| is_added(agent)).collect();
         outlines.push(WaveOutline {
             number: place + 1,
-            agents: facts.agents.iter().filter(|agent| is_within(agent, wider)).count(),
+            agents: facts.agents.iter().filter(|agent| agent.is_within(wider)).count(),
             adds: added.iter().take(NAMED).map(|(_, name)| name.to_string()).collect(),
             added: added.len(),
             soak_hours: size.plan.soak_hours,
@@ -109,11 +117,6 @@ fn waves(proposal: &Proposal) -> Vec<WaveOutline> {
         reach = wider;
     }
     outlines
-}
-
-/// Whether a reach includes an agent.
-pub(crate) fn is_within(agent: &AgentFacts, reach: [u32; 3]) -> bool {
-    u32::from(agent.place.place) < reach.get(agent.channel as usize).copied().unwrap_or(0)
 }
 
 fn count(agents: usize) -> u32 {

@@ -6,7 +6,8 @@ use lapwing_store::StoreError;
 
 /// See the module.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ChangeError {
+#[expect(missing_docs, reason = "the messages document the variants")]
+pub enum ChangeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The campaign does not allow an action.

@@ -1,7 +1,7 @@
 //! What the store has of an agent → its facts for a campaign.
 
-use super::episodes::Presence;
-use super::measures::{Usage, cost_ratio, drift_index};
+use crate::episodes::Presence;
+use crate::measures::{Usage, cost_ratio, drift_index};
 use lapwing_fleet::campaign::{AgentFacts, AgentStep, Arm, Progress};
 use lapwing_shared::messages::{RefusalKind, Status};
 use lapwing_shared::release::manifest::Name;
@@ -15,31 +15,31 @@ const ONLINE_S: u64 = 6 * 3_600;
 /// A newer agent is not fit for the first waves: it has no usual rate of alerts yet.
 const KNOWN_S: u64 = 7 * 86_400;
 /// Failed campaigns after which an agent is set aside.
-pub(super) const FAILURES: u32 = 2;
+pub(crate) const FAILURES: u32 = 2;
 
 /// The part of a campaign on which the facts depend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Scope {
+pub struct Scope {
     /// Version to install.
-    pub(crate) version: u64,
+    pub version: u64,
     /// Version that the rest of the group runs.
-    pub(crate) base: u64,
+    pub base: u64,
     /// Salt of the agents' places.
-    pub(crate) salt: [u8; 8],
+    pub salt: [u8; 8],
     /// When the campaign was created, seconds since the epoch.
-    pub(crate) since_s: u64,
+    pub since_s: u64,
 }
 
 /// What the store has of an agent that takes part in rollouts.
-pub(super) struct Known<'a> {
-    pub(super) name: Name,
-    pub(super) stored: &'a StoredAgent,
-    pub(super) status: &'a Status,
-    pub(super) health: &'a StoredReleaseHealth,
+pub(crate) struct Known<'a> {
+    pub(crate) name: Name,
+    pub(crate) stored: &'a StoredAgent,
+    pub(crate) status: &'a Status,
+    pub(crate) health: &'a StoredReleaseHealth,
     /// Its newest report about the campaign's version.
-    pub(super) report: Option<&'a CampaignAgent>,
+    pub(crate) report: Option<&'a CampaignAgent>,
     /// Campaigns that failed on it recently.
-    pub(super) failures: u32,
+    pub(crate) failures: u32,
 }
 
 /// The step that a report means. An agent that tries again later is still downloading.
@@ -60,7 +60,7 @@ fn step_of(report: &CampaignAgent) -> Option<AgentStep> {
 }
 
 /// Whether a report means that the release failed on the agent.
-pub(super) fn is_failure(report: &CampaignAgent) -> bool {
+pub(crate) fn is_failure(report: &CampaignAgent) -> bool {
     matches!(step_of(report), Some(AgentStep::Defect | AgentStep::Refused | AgentStep::RolledBack))
 }
 
@@ -70,7 +70,7 @@ impl Known<'_> {
         if self.status.on_trial { 0 } else { self.status.release }
     }
 
-    pub(super) fn is_set_aside(&self) -> bool {
+    pub(crate) fn is_set_aside(&self) -> bool {
         self.failures >= FAILURES
     }
 
@@ -102,7 +102,7 @@ impl Known<'_> {
     }
 
     /// Its facts; `usual_per_day` is set afterwards, from the past of the whole group.
-    pub(super) fn facts(&self, scope: &Scope, pair: u8, now_s: u64) -> AgentFacts {
+    pub(crate) fn facts(&self, scope: &Scope, pair: u8, now_s: u64) -> AgentFacts {
         let StoredReleaseHealth { release, before_cpu_ms, before_packets, degraded_since_s, .. } = self.health;
         let (running, progress) = (self.running(), self.progress(scope));
         // Counters of another release say nothing about this one.
@@ -131,7 +131,7 @@ impl Known<'_> {
     }
 
     /// Which release it ran when, from its facts.
-    pub(super) fn presence(&self, scope: &Scope, facts: &AgentFacts) -> Presence {
+    pub(crate) fn presence(&self, scope: &Scope, facts: &AgentFacts) -> Presence {
         let arm = |version: u64| match version {
             version if version == scope.version => Some(Arm::Wave),
             version if version == scope.base => Some(Arm::Control),

@@ -1,24 +1,28 @@
-//! The store → facts for campaigns, and campaigns → the store: what `serve` and the commands share.
+//! The store → facts for campaigns, and campaigns → the store: what `serve`, the commands and the dashboard share.
 //!
 //! Campaigns are decided by [`lapwing_fleet::campaign`]. Here is what surrounds it: reading the facts, and storing a change
 //! only if no other process changed the campaign in the meantime. Nothing is signed or published here: `serve` publishes the
 //! newest rollout that the store has, so that a command needs no key, and a crash between storing and publishing loses nothing.
 
+#![forbid(unsafe_code)]
+
 mod agents;
 mod create;
 mod episodes;
 mod error;
-pub(crate) mod facts;
+pub mod facts;
+pub mod figures;
+pub mod history;
 mod measures;
-pub(crate) mod outline;
+pub mod outline;
 mod steps;
-pub(crate) mod view;
-#[cfg(test)]
-pub(crate) mod testing;
+pub mod view;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use agents::Scope;
-pub(crate) use create::{Order, propose, start};
-pub(crate) use error::ChangeError;
-pub(crate) use steps::{act, advance, scope_of};
+pub use agents::Scope;
+pub use create::{GateFindings, Order, Proposal, propose, start};
+pub use error::ChangeError;
+pub use steps::{act, advance, scope_of};

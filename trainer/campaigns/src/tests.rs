@@ -1,10 +1,10 @@
 //! Campaigns over a store, in virtual time.
 
-use super::facts::{OwnedFacts, load};
-use super::testing::{BASE, Conduct, DAY_S, NEXT, Stage};
-use super::view::CampaignView;
-use super::*;
-use lapwing_fleet::campaign::{AbortMode, Action, AgentStep, CampaignState, Plan};
+use crate::facts::{OwnedFacts, load};
+use crate::testing::{BASE, Conduct, DAY_S, NEXT, Stage};
+use crate::view::CampaignReport;
+use crate::*;
+use lapwing_fleet::campaign::{AbortMode, Action, AgentStage, AgentStep, CampaignState, Plan};
 use lapwing_fleet::{HeldRelease, HeldState};
 use lapwing_shared::messages::{RefusalKind, UpdateStep};
 use lapwing_shared::rollout::message::Channel;
@@ -255,10 +255,13 @@ fn the_view_names_late_agents_and_shows_each_gate() {
         advance(&stage.handle, "home", stage.now_s).unwrap();
     });
     let stored = stage.handle.open_campaign("home").unwrap().unwrap();
-    let view = CampaignView::new(&stored, &[], &facts(&stage), stage.now_s);
+    let view = CampaignReport::read(&stage.handle, &stored, stage.now_s).unwrap().campaign;
     assert_eq!((view.waves[0].state, view.waves[1].state, view.waves[2].state), ("passed", "soaking", "waiting"));
     assert_eq!((view.tally.reached, view.tally.confirmed), (5, 4));
-    assert_eq!(view.laggards.len(), 1);
-    assert!(view.laggards[0].agent == late && view.laggards[0].why.contains("no message for 3 h"), "{view:?}");
+    assert!(view.waves[0].ended_s == view.waves[1].began_s && view.waves[1].ended_s.is_none(), "{view:?}");
+    let stages: Vec<_> = view.stages.iter().map(|stage| (stage.stage, stage.agents, stage.named.len())).collect();
+    assert_eq!(stages, [(AgentStage::Offered, 1, 1), (AgentStage::Confirmed, 4, 0)]);
+    let late_agent = &view.stages[0].named[0];
+    assert!(late_agent.agent == late && late_agent.why == "has not begun; no message for 3 h", "{late_agent:?}");
     assert_eq!(view.gates.len(), 7);
 }

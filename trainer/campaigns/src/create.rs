@@ -1,8 +1,8 @@
 //! A release and a plan → a campaign.
 
-use super::agents::Scope;
-use super::error::ChangeError;
-use super::facts::{OwnedFacts, load};
+use crate::agents::Scope;
+use crate::error::ChangeError;
+use crate::facts::{OwnedFacts, load};
 use lapwing_fleet::HeldState;
 use lapwing_fleet::campaign::{Action, Campaign, Gates, Outcome, Plan, Terms, WaveSize, choose_salt};
 use lapwing_shared::release::digest::sha256;
@@ -18,43 +18,48 @@ const HELD: u32 = 100;
 
 /// A wanted campaign.
 #[derive(Clone, Debug)]
-pub(crate) struct Order<'a> {
-    pub(crate) group: &'a str,
-    pub(crate) version: u64,
-    pub(crate) plan: Plan,
+pub struct Order<'a> {
+    /// Group.
+    pub group: &'a str,
+    /// Version of the release.
+    pub version: u64,
+    /// Waves and limits.
+    pub plan: Plan,
     /// Person or process that wants it.
-    pub(crate) who: &'a str,
+    pub who: &'a str,
     /// End the group's open campaign in its favour.
-    pub(crate) supersede: bool,
+    pub supersede: bool,
 }
 
 /// A campaign that is possible, but not stored.
-pub(crate) struct Proposal {
+pub struct Proposal {
     /// The draft.
-    pub(crate) campaign: Campaign,
-    pub(crate) facts: OwnedFacts,
-    pub(crate) release: Release,
+    pub campaign: Campaign,
+    /// The agents, with their places under its salt.
+    pub facts: OwnedFacts,
+    /// The release.
+    pub release: Release,
     /// What the gate found, and who approved the release in spite of it; none if it was not held back.
-    pub(crate) gate: Option<GateFindings>,
+    pub gate: Option<GateFindings>,
     /// The open campaign that it ends.
-    pub(crate) superseded: Option<StoredCampaign>,
+    pub superseded: Option<StoredCampaign>,
 }
 
 /// Findings of the gate before a release is published.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct GateFindings {
+pub struct GateFindings {
     /// One finding per line.
-    pub(crate) findings: String,
+    pub findings: String,
     /// Who approved it.
-    pub(crate) approved_by: Option<String>,
+    pub approved_by: Option<String>,
 }
 
 /// Checks an order, and chooses the salt. The same facts give the same salt, so that a dry run shows what would happen.
 ///
 /// # Errors
 /// [`ChangeError`] with the reason why it is not possible.
-pub(crate) fn propose(handle: &StoreHandle, order: &Order<'_>, now_s: u64) -> Result<Proposal, ChangeError> {
+pub fn propose(handle: &StoreHandle, order: &Order<'_>, now_s: u64) -> Result<Proposal, ChangeError> {
     let Order { group, version, plan, who, supersede } = order;
     let open = handle.open_campaign(group)?;
     if let Some(open) = open.as_ref().filter(|_| !supersede) {
@@ -79,11 +84,7 @@ pub(crate) fn propose(handle: &StoreHandle, order: &Order<'_>, now_s: u64) -> Re
 ///
 /// # Errors
 /// [`ChangeError`].
-pub(crate) fn start(
-    handle: &StoreHandle,
-    order: &Order<'_>,
-    now_s: u64,
-) -> Result<(StoredCampaign, Outcome), ChangeError> {
+pub fn start(handle: &StoreHandle, order: &Order<'_>, now_s: u64) -> Result<(StoredCampaign, Outcome), ChangeError> {
     let Proposal { campaign, superseded, facts, .. } = propose(handle, order, now_s)?;
     let outcome = campaign.act(Action::Submit, order.who, &facts.facts(), now_s)?;
     let stored = store(handle, order, &outcome, superseded.as_ref(), &facts, now_s)?;

@@ -1,5 +1,5 @@
 //! A store with a group whose agents follow rollouts, in virtual time, for tests.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking; names say what it does")]
 
 use lapwing_fleet::HeldRelease;
 use lapwing_fleet::campaign::Standing;
@@ -11,15 +11,15 @@ use lapwing_shared::rollout::place::Place;
 use lapwing_store::testing::{Folder, alert, received, status};
 use lapwing_store::{Limits, Received, Release, Store, StoreHandle};
 
-pub(crate) const HOUR_S: u64 = 3_600;
-pub(crate) const DAY_S: u64 = 24 * HOUR_S;
+pub const HOUR_S: u64 = 3_600;
+pub const DAY_S: u64 = 24 * HOUR_S;
 /// The release that the group runs, and the one of campaigns.
-pub(crate) const BASE: u64 = 3;
-pub(crate) const NEXT: u64 = 4;
+pub const BASE: u64 = 3;
+pub const NEXT: u64 = 4;
 
 /// How an agent behaves on the new release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Conduct {
+pub enum Conduct {
     Good,
     /// Refuses it because of a defect.
     Refuses,
@@ -30,10 +30,10 @@ pub(crate) enum Conduct {
 }
 
 /// One agent.
-pub(crate) struct Agent {
-    pub(crate) name: String,
-    pub(crate) release: ReleaseHealth,
-    pub(crate) is_online: bool,
+pub struct Agent {
+    pub name: String,
+    pub release: ReleaseHealth,
+    pub is_online: bool,
     number: u64,
     running: u64,
     refused: u64,
@@ -41,18 +41,18 @@ pub(crate) struct Agent {
 }
 
 /// See the module. Group `home` has releases 3, which it runs, and 4.
-pub(crate) struct Stage {
-    pub(crate) folder: Folder,
-    pub(crate) handle: StoreHandle,
-    pub(crate) now_s: u64,
-    pub(crate) agents: Vec<Agent>,
-    pub(crate) conduct: Conduct,
+pub struct Stage {
+    pub folder: Folder,
+    pub handle: StoreHandle,
+    pub now_s: u64,
+    pub agents: Vec<Agent>,
+    pub conduct: Conduct,
     store: Store,
 }
 
 impl Stage {
     /// A group of `agents` agents, known for 15 days, with about one alert in two days each.
-    pub(crate) fn new(agents: usize, now_s: u64) -> Self {
+    pub fn new(agents: usize, now_s: u64) -> Self {
         let folder = Folder::new();
         let store = Store::open(folder.store(), Limits::default()).unwrap();
         let handle = store.handle().unwrap();
@@ -77,7 +77,7 @@ impl Stage {
         stage
     }
 
-    pub(crate) fn add_release(&self, version: u64) {
+    pub fn add_release(&self, version: u64) {
         let release = Release {
             group: "home".into(),
             version,
@@ -89,7 +89,7 @@ impl Stage {
         self.handle.add_release(&release, "serve", self.now_s - HOUR_S).unwrap();
     }
 
-    pub(crate) fn hold(&self, held: &HeldRelease) {
+    pub fn hold(&self, held: &HeldRelease) {
         self.handle.hold_release(held).unwrap();
     }
 
@@ -100,21 +100,21 @@ impl Stage {
         assert!(self.handle.add_rollout(&rollout).unwrap());
     }
 
-    pub(crate) fn rollout(&self) -> Rollout {
+    pub fn rollout(&self) -> Rollout {
         self.handle.newest_rollout("home").unwrap().unwrap().rollout().unwrap()
     }
 
     /// Path of the store.
-    pub(crate) fn store(&self) -> String {
+    pub fn store(&self) -> String {
         self.folder.store().to_str().unwrap().to_owned()
     }
 
-    pub(crate) fn commit(&mut self, messages: &[Received]) {
+    pub fn commit(&mut self, messages: &[Received]) {
         self.store.commit(messages, self.now_s).unwrap();
     }
 
     /// An hour later: agents have followed the newest rollout and reported. Use [`super::advance`] afterwards.
-    pub(crate) fn hour(&mut self) {
+    pub fn hour(&mut self) {
         self.pass(1);
     }
 
@@ -131,7 +131,7 @@ impl Stage {
 
 impl Agent {
     /// A step of the update, with the next number.
-    pub(crate) fn step(&mut self, version: u64, step: UpdateStep) -> Received {
+    pub fn step(&mut self, version: u64, step: UpdateStep) -> Received {
         self.number += 1;
         let body = Body::Update(Update { release: version, step });
         received(&self.name, &Message { run: 1, number: self.number, sent_s: 0, body })

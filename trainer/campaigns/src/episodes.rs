@@ -13,27 +13,27 @@ const BUDGET_PER_DAY: f64 = 1.0;
 
 /// Episodes of one agent that began in one hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Episodes {
+pub(crate) struct Episodes {
     /// Place of the agent in the list of agents.
-    pub(super) agent: usize,
+    pub(crate) agent: usize,
     /// Hours since the epoch.
-    pub(super) hour: u64,
-    pub(super) count: u32,
+    pub(crate) hour: u64,
+    pub(crate) count: u32,
 }
 
 /// When an agent ran which release.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Presence {
+pub(crate) struct Presence {
     /// When the store first saw it, seconds since the epoch.
-    pub(super) known_s: u64,
+    pub(crate) known_s: u64,
     /// Time of its last message.
-    pub(super) seen_s: u64,
+    pub(crate) seen_s: u64,
     /// When its release changed within the campaign.
-    pub(super) changed_s: Option<u64>,
+    pub(crate) changed_s: Option<u64>,
     /// The arm before the change.
-    pub(super) before: Option<Arm>,
+    pub(crate) before: Option<Arm>,
     /// The arm after it, or all the time without one.
-    pub(super) after: Option<Arm>,
+    pub(crate) after: Option<Arm>,
 }
 
 impl Presence {
@@ -53,7 +53,7 @@ impl Presence {
 
 /// Episodes per day of each agent in the 14 days before `since_s`, drawn towards the mean of the group where its past is
 /// short.
-pub(super) fn usual_rates(agents: &[Presence], episodes: &[Episodes], since_s: u64) -> Vec<f64> {
+pub(crate) fn usual_rates(agents: &[Presence], episodes: &[Episodes], since_s: u64) -> Vec<f64> {
     let from_s = since_s.saturating_sub((HISTORY_DAYS * DAY_S as f64) as u64);
     let hours = from_s / HOUR_S..since_s / HOUR_S;
     let mut known_s: Vec<u64> = agents.iter().map(|agent| agent.known_s.clamp(from_s, since_s)).collect();
@@ -71,7 +71,7 @@ pub(super) fn usual_rates(agents: &[Presence], episodes: &[Episodes], since_s: u
 }
 
 /// Episodes of each arm by hour, since the campaign began at `since_s`.
-pub(super) fn alert_hours(
+pub(crate) fn alert_hours(
     agents: &[Presence],
     usual_per_day: &[f64],
     episodes: &[Episodes],

@@ -10,7 +10,7 @@ const COST_PACKETS: u64 = 20_000;
 
 /// Population stability index of rows by −log2 p, against 1/2, 1/4 … 1/128, 1/128, which a calibrated model has. `None`
 /// with too few rows. 0.1 is a small change by the usual rule, 0.25 a large one.
-pub(super) fn drift_index(surprise: &[u32; 8]) -> Option<f32> {
+pub(crate) fn drift_index(surprise: &[u32; 8]) -> Option<f32> {
     let rows: u64 = surprise.iter().map(|count| u64::from(*count)).sum();
     if rows < DRIFT_ROWS {
         return None;
@@ -31,13 +31,13 @@ pub(super) fn drift_index(surprise: &[u32; 8]) -> Option<f32> {
 
 /// CPU time and packets since a release came into use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
-    pub(super) cpu_ms: u64,
-    pub(super) packets: u64,
+pub(crate) struct Usage {
+    pub(crate) cpu_ms: u64,
+    pub(crate) packets: u64,
 }
 
 /// CPU time per packet relative to that with the release before; `None` with too few packets.
-pub(super) fn cost_ratio(now: Usage, before: Usage) -> Option<f32> {
+pub(crate) fn cost_ratio(now: Usage, before: Usage) -> Option<f32> {
     if now.packets < COST_PACKETS || before.packets < COST_PACKETS || before.cpu_ms == 0 {
         return None;
     }
