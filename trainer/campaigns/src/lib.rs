@@ -8,6 +8,7 @@
 
 mod agents;
 mod create;
+pub mod decisions;
 mod episodes;
 mod error;
 pub mod facts;

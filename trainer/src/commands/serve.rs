@@ -17,7 +17,7 @@ use lapwing_pipeline::order::ReleaseMaker;
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::enrolment::ending_s;
 use lapwing_store::StoreHandle;
-use lapwing_web::{Brokers, Counter, CounterSource, Process, Site, WebServer, server};
+use lapwing_web::{Brokers, Counter, CounterSource, Plans, Process, Site, WebServer, server};
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -192,6 +192,7 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
         ending_s: ending_s(config.enrolment.lifetime_s()),
         names: config.http.names.clone(),
         login: config.login(),
+        plans: Some(plans(&config)),
         ..Site::default()
     };
     let shows_pages = roles.has(Role::Web);
@@ -260,6 +261,12 @@ fn start_port(config: &Config, roles: &Roles) -> anyhow::Result<Option<Enrolment
     let store = StoreHandle::open(&config.store.path)?;
     let authority = section.authority_of(&store, clock::now_s())?;
     Ok(Some(EnrolmentPort::start(authority, store, config.grants(brokers)?, section.server_names(), listen)?))
+}
+
+/// Reads the plans of groups, for campaigns that are started on a page.
+fn plans(config: &Config) -> Plans {
+    let config = config.clone();
+    Arc::new(move |group| config.rollout_of(group).plan().map_err(|error| error.to_string()))
 }
 
 /// State of the server's links, for the dashboard.

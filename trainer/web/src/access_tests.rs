@@ -51,6 +51,16 @@ const TABLE: &[(&str, &str, Option<Role>)] = {
         ("POST", "/tokens", V),
         ("POST", "/tokens/{id}/revoke", V),
         ("POST", "/alerts/{agent}/{episode}/label", O),
+        ("GET", "/campaigns/{group}/pause", O),
+        ("POST", "/campaigns/{group}/pause", O),
+        ("GET", "/campaigns/{group}/abort", O),
+        ("POST", "/campaigns/{group}/abort", O),
+        ("GET", "/campaigns/{group}/resume", A),
+        ("POST", "/campaigns/{group}/resume", A),
+        ("GET", "/campaigns/{group}/approve", A),
+        ("POST", "/campaigns/{group}/approve", A),
+        ("GET", "/campaigns/{group}/start/{version}", A),
+        ("POST", "/campaigns/{group}/start/{version}", A),
         ("POST", "/identities/{name}/accept", A),
         ("POST", "/identities/{name}/revoke", A),
         ("GET", "/people", A),
@@ -74,6 +84,11 @@ const TABLE: &[(&str, &str, Option<Role>)] = {
         ("GET", "/api/v1/process", V),
         ("GET", "/api/v1/openapi.json", V),
         ("POST", "/api/v1/alerts/{agent}/{episode}/label", O),
+        ("POST", "/api/v1/campaigns/{group}/pause", O),
+        ("POST", "/api/v1/campaigns/{group}/abort", O),
+        ("POST", "/api/v1/campaigns/{group}/resume", A),
+        ("POST", "/api/v1/campaigns/{group}/approve", A),
+        ("POST", "/api/v1/campaigns/{group}/start", A),
         ("POST", "/api/v1/identities/{name}/accept", A),
         ("POST", "/api/v1/identities/{name}/revoke", A),
         ("GET", "/api/v1/people", A),
@@ -183,6 +198,8 @@ fn filled(path: &str) -> String {
     path.replace("{agent}/{episode}", "gw-1/77")
         .replace("{name}", "nobody")
         .replace("{group}/{version}", "home/1")
+        .replace("{group}/start/{version}", "home/start/9")
+        .replace("{group}", "home")
         .replace("{id}", "999")
         .replace("{code}", &"0".repeat(64))
 }

@@ -7,6 +7,7 @@ use crate::actions::{
     set_role,
 };
 use crate::api::{RequestError, fleet, json, query};
+use crate::campaign_actions::{self, CampaignAction, Wanted, decide_campaign};
 use crate::forms::json_body;
 use crate::pages::alerts::parse_label;
 use crate::params::ExportQuery;
@@ -16,6 +17,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use lapwing_campaigns::decisions::Reach;
 use lapwing_common::clock;
 use lapwing_fleet::{AuditRecord, IdentityState, export_line};
 use lapwing_people::{Permission, Role};
@@ -42,6 +44,47 @@ pub(crate) struct LabelBody {
 pub(crate) struct IdentityBody {
     /// Its whole fingerprint, as listed.
     pub(crate) fingerprint: String,
+}
+
+/// A decision about a campaign.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DecisionBody {
+    /// `pause`, `resume`, `approve`, `refuse`, `withdraw` or `stop`, as the route allows.
+    pub(crate) decision: String,
+}
+
+/// What a decision was about.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DecisionView {
+    /// Number of the campaign.
+    id: i64,
+    /// Its release.
+    version: u64,
+    /// The release that agents go back to.
+    base: u64,
+    /// Agents that ran its release.
+    running: usize,
+    /// Those of them that were offline.
+    offline: usize,
+}
+
+/// A campaign to start.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StartBody {
+    /// Version of the release.
+    pub(crate) version: u64,
+    /// End the group's open campaign. Default: false.
+    #[serde(default)]
+    pub(crate) supersede: bool,
+}
+
+/// A campaign that was started, or waits for approval.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StartView {
+    /// Its number.
+    id: i64,
 }
 
 /// A person to add.
@@ -250,6 +293,147 @@ pub(crate) async fn revoke(
     request: Request<Body>,
 ) -> Response {
     decide(&shared, &known, name, IdentityState::Revoked, request).await
+}
+
+async fn decide_about(
+    shared: &Shared,
+    known: &Known,
+    group: String,
+    action: CampaignAction,
+    request: Request<Body>,
+) -> Response {
+    json(async {
+        let DecisionBody { decision } = json_body(request).await?;
+        let reach = decide_campaign(shared, known, (group, action.parse(&decision)?), None).await?;
+        let Reach { id, version, base, running, offline, .. } = reach;
+        Ok(DecisionView { id, version, base, running, offline })
+    })
+    .await
+}
+
+/// Lets no other agent begin; `decision` is `pause`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/campaigns/{group}/pause",
+    params(("group" = String, Path, description = "Group.")),
+    request_body = DecisionBody,
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "What the decision was about.", body = DecisionView),
+        (status = 400, description = "The body is invalid.", body = Problem),
+        (status = 403, description = "Needs the role operator.", body = Problem),
+        (status = 404, description = "The group has no open campaign.", body = Problem),
+        (status = 409, description = "The campaign does not allow it.", body = Problem),
+    )
+)]
+pub(crate) async fn pause_campaign(
+    State(shared): State<Arc<Shared>>,
+    Extension(known): Extension<Known>,
+    Path(group): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    decide_about(&shared, &known, group, CampaignAction::Pause, request).await
+}
+
+/// Continues a paused campaign; `decision` is `resume`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/campaigns/{group}/resume",
+    params(("group" = String, Path, description = "Group.")),
+    request_body = DecisionBody,
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "What the decision was about.", body = DecisionView),
+        (status = 400, description = "The body is invalid.", body = Problem),
+        (status = 403, description = "Needs the role administrator.", body = Problem),
+        (status = 404, description = "The group has no open campaign.", body = Problem),
+        (status = 409, description = "The campaign does not allow it.", body = Problem),
+    )
+)]
+pub(crate) async fn resume_campaign(
+    State(shared): State<Arc<Shared>>,
+    Extension(known): Extension<Known>,
+    Path(group): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    decide_about(&shared, &known, group, CampaignAction::Resume, request).await
+}
+
+/// Approves a campaign that waits, or refuses it; `decision` is `approve` or `refuse`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/campaigns/{group}/approve",
+    params(("group" = String, Path, description = "Group.")),
+    request_body = DecisionBody,
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "What the decision was about.", body = DecisionView),
+        (status = 400, description = "The body is invalid.", body = Problem),
+        (status = 403, description = "Needs the role administrator.", body = Problem),
+        (status = 404, description = "The group has no open campaign.", body = Problem),
+        (status = 409, description = "The campaign does not allow it.", body = Problem),
+    )
+)]
+pub(crate) async fn approve_campaign(
+    State(shared): State<Arc<Shared>>,
+    Extension(known): Extension<Known>,
+    Path(group): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    decide_about(&shared, &known, group, CampaignAction::Approve, request).await
+}
+
+/// Ends a campaign; `decision` is `withdraw` (agents go back) or `stop` (agents keep the release).
+#[utoipa::path(
+    post,
+    path = "/api/v1/campaigns/{group}/abort",
+    params(("group" = String, Path, description = "Group.")),
+    request_body = DecisionBody,
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "What the decision was about.", body = DecisionView),
+        (status = 400, description = "The body is invalid.", body = Problem),
+        (status = 403, description = "Needs the role operator.", body = Problem),
+        (status = 404, description = "The group has no open campaign.", body = Problem),
+        (status = 409, description = "The campaign does not allow it.", body = Problem),
+    )
+)]
+pub(crate) async fn abort_campaign(
+    State(shared): State<Arc<Shared>>,
+    Extension(known): Extension<Known>,
+    Path(group): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    decide_about(&shared, &known, group, CampaignAction::Abort, request).await
+}
+
+/// Starts a campaign with the plan of the group's configuration.
+#[utoipa::path(
+    post,
+    path = "/api/v1/campaigns/{group}/start",
+    params(("group" = String, Path, description = "Group.")),
+    request_body = StartBody,
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The campaign.", body = StartView),
+        (status = 400, description = "The body is invalid.", body = Problem),
+        (status = 403, description = "Needs the role administrator.", body = Problem),
+        (status = 404, description = "The group has no such release.", body = Problem),
+        (status = 409, description = "The campaign is not possible.", body = Problem),
+    )
+)]
+pub(crate) async fn start_campaign(
+    State(shared): State<Arc<Shared>>,
+    Extension(known): Extension<Known>,
+    Path(group): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    json(async {
+        let StartBody { version, supersede } = json_body(request).await?;
+        let id = campaign_actions::start_campaign(&shared, &known, Wanted { group, version, supersede }).await?;
+        Ok(StartView { id })
+    })
+    .await
 }
 
 /// Lists people by name.

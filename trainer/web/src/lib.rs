@@ -12,6 +12,9 @@ mod actions;
 mod addresses;
 pub mod api;
 mod api_actions;
+#[cfg(test)]
+mod campaign_action_tests;
+mod campaign_actions;
 mod counters;
 mod drift;
 mod forms;
@@ -53,6 +56,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use counters::{HttpCounts, count_responses};
 use guard::{Hosts, guard};
+use lapwing_fleet::campaign::Plan;
 use lapwing_fleet::{BrokerLink, ProcessState};
 use lapwing_models::Model;
 use lapwing_store::StoreUrl;
@@ -66,6 +70,9 @@ pub type Brokers = Arc<dyn Fn() -> Vec<BrokerLink> + Send + Sync>;
 
 /// Roles of the process and the leases that it holds.
 pub type Process = Arc<dyn Fn() -> ProcessState + Send + Sync>;
+
+/// The plan for campaigns of a group, or why it cannot be read.
+pub type Plans = Arc<dyn Fn(&str) -> Result<Plan, String> + Send + Sync>;
 
 /// What to serve.
 #[derive(Clone, Default)]
@@ -88,6 +95,8 @@ pub struct Site {
     pub names: Vec<String>,
     /// Counters of the collector, if it runs in this program.
     pub counters: Option<CounterSource>,
+    /// Reads the plan for campaigns of a group; `None`: the default plan.
+    pub plans: Option<Plans>,
     /// Who may sign in, and how.
     pub login: Login,
     /// Certificate and key; `None`: without TLS.
@@ -97,6 +106,7 @@ pub struct Site {
 /// State of the dashboard and JSON handlers.
 pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
+    pub(crate) plans: Option<Plans>,
     fleet: Option<Fleet>,
     min_rows: u64,
     brokers: Option<Brokers>,
@@ -122,6 +132,7 @@ fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
     let gate = Gate::new(site.store.as_ref(), &site.login, address);
     let shared = Arc::new(Shared {
         gate: Arc::clone(&gate),
+        plans: site.plans,
         fleet: site.store.as_ref().map(|store| Fleet::new(store, site.ending_s)),
         min_rows: site.min_rows,
         brokers: site.brokers,

@@ -43,8 +43,11 @@ fn act(path: &'static str, permission: Permission, answer: MethodRouter<Arc<Shar
 
 /// Pages, and forms on them.
 fn page_routes() -> Vec<Route> {
-    use Permission::{AcceptAgent, Label, ManagePeople, OwnAccount, RevokeAgent};
-    use pages::{account, alerts, identities, people, sign_in};
+    use Permission::{
+        AbortCampaign, AcceptAgent, ApproveCampaign, Label, ManagePeople, OwnAccount, PauseCampaign, ResumeCampaign,
+        RevokeAgent, StartCampaign,
+    };
+    use pages::{account, alerts, decide, identities, people, sign_in};
     vec![
         route(Method::GET, "/style.css", Access::Public, get(pages::style)),
         route(Method::GET, "/login", Access::Public, get(sign_in::login)),
@@ -72,6 +75,16 @@ fn page_routes() -> Vec<Route> {
         act("/tokens", OwnAccount, post(account::create_token)),
         act("/tokens/{id}/revoke", OwnAccount, post(account::revoke_token)),
         act("/alerts/{agent}/{episode}/label", Label, post(alerts::set_label)),
+        needs(Method::GET, "/campaigns/{group}/pause", PauseCampaign, get(decide::confirm)),
+        act("/campaigns/{group}/pause", PauseCampaign, post(decide::decide)),
+        needs(Method::GET, "/campaigns/{group}/abort", AbortCampaign, get(decide::confirm)),
+        act("/campaigns/{group}/abort", AbortCampaign, post(decide::decide)),
+        needs(Method::GET, "/campaigns/{group}/resume", ResumeCampaign, get(decide::confirm)),
+        act("/campaigns/{group}/resume", ResumeCampaign, post(decide::decide)),
+        needs(Method::GET, "/campaigns/{group}/approve", ApproveCampaign, get(decide::confirm)),
+        act("/campaigns/{group}/approve", ApproveCampaign, post(decide::decide)),
+        needs(Method::GET, "/campaigns/{group}/start/{version}", StartCampaign, get(decide::confirm_start)),
+        act("/campaigns/{group}/start/{version}", StartCampaign, post(decide::begin)),
         act("/identities/{name}/accept", AcceptAgent, post(identities::accept)),
         act("/identities/{name}/revoke", RevokeAgent, post(identities::revoke)),
         needs(Method::GET, "/people", ManagePeople, get(people::people)),
@@ -85,7 +98,10 @@ fn page_routes() -> Vec<Route> {
 
 /// The API.
 fn api_routes() -> Vec<Route> {
-    use Permission::{AcceptAgent, Label, ManagePeople, OwnAccount, RevokeAgent};
+    use Permission::{
+        AbortCampaign, AcceptAgent, ApproveCampaign, Label, ManagePeople, OwnAccount, PauseCampaign, ResumeCampaign,
+        RevokeAgent, StartCampaign,
+    };
     use api_actions as actions;
     vec![
         read("/api/v1/agents", get(api::agents)),
@@ -103,6 +119,11 @@ fn api_routes() -> Vec<Route> {
         read("/api/v1/process", get(api::process)),
         read("/api/v1/openapi.json", get(async || Json(api::Document::openapi()))),
         act("/api/v1/alerts/{agent}/{episode}/label", Label, post(actions::label)),
+        act("/api/v1/campaigns/{group}/pause", PauseCampaign, post(actions::pause_campaign)),
+        act("/api/v1/campaigns/{group}/abort", AbortCampaign, post(actions::abort_campaign)),
+        act("/api/v1/campaigns/{group}/resume", ResumeCampaign, post(actions::resume_campaign)),
+        act("/api/v1/campaigns/{group}/approve", ApproveCampaign, post(actions::approve_campaign)),
+        act("/api/v1/campaigns/{group}/start", StartCampaign, post(actions::start_campaign)),
         act("/api/v1/identities/{name}/accept", AcceptAgent, post(actions::accept)),
         act("/api/v1/identities/{name}/revoke", RevokeAgent, post(actions::revoke)),
         needs(Method::GET, "/api/v1/people", ManagePeople, get(actions::people)),

@@ -1,6 +1,6 @@
 //! Campaigns and proposals → lines for people.
 
-use super::control::agents;
+use lapwing_campaigns::decisions::agents;
 use lapwing_campaigns::figures::{number, share};
 use lapwing_campaigns::outline::{Outline, WaveOutline};
 use lapwing_campaigns::view::{CampaignView, StageView, TallyView, WaveView};

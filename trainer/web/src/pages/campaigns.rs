@@ -17,6 +17,7 @@ use lapwing_campaigns::view::{CampaignReport, CampaignView, NamedAgent, StageVie
 use lapwing_common::format::{count, when};
 use lapwing_fleet::campaign::gates::{Finding, Verdict};
 use lapwing_fleet::campaign::{AgentStage, CampaignState, WaveState};
+use lapwing_people::Permission;
 use std::sync::Arc;
 
 /// Changes on the page of a campaign; older ones are counted.
@@ -115,6 +116,8 @@ struct CampaignPage {
     changes: Vec<(String, Change)>,
     older_changes: usize,
     commands: Option<String>,
+    /// Path and name of each action that the caller may take.
+    actions: Vec<(String, &'static str)>,
 }
 
 /// `/campaigns/{id}`.
@@ -137,6 +140,7 @@ impl CampaignPage {
         let lead = lead(&changes);
         let changes = changes.into_iter().take(CHANGES).map(|change| (when(change.at_s), change)).collect();
         let is_running = campaign.state == CampaignState::Running;
+        let actions = actions(&layout, &group, campaign.state);
         Self {
             layout,
             version: campaign.version,
@@ -149,6 +153,7 @@ impl CampaignPage {
             gates_note: if is_running { "Now." } else { "The last results, while the campaign ran." },
             gates: campaign.gates.iter().map(gate_row).collect(),
             commands: commands(&group, campaign.state),
+            actions,
             more_set_aside: campaign.set_aside_total - campaign.set_aside.len(),
             set_aside: campaign.set_aside.into_iter().map(|agent| (agent_href(&agent), agent)).collect(),
             stages: campaign.stages.into_iter().map(stage_row).collect(),
@@ -274,6 +279,21 @@ fn stage_row(stage: StageView) -> StageRow {
 }
 
 /// What a person can do now.
+fn actions(layout: &Layout, group: &str, state: CampaignState) -> Vec<(String, &'static str)> {
+    let all: &[(&str, &str, Permission)] = match state {
+        CampaignState::Waiting => &[("approve", "Approve or refuse", Permission::ApproveCampaign)],
+        CampaignState::Running => {
+            &[("pause", "Pause", Permission::PauseCampaign), ("abort", "Abort", Permission::AbortCampaign)]
+        }
+        CampaignState::Paused => {
+            &[("resume", "Resume", Permission::ResumeCampaign), ("abort", "Abort", Permission::AbortCampaign)]
+        }
+        _ => &[],
+    };
+    let may = all.iter().filter(|(.., needed)| layout.may(*needed));
+    may.map(|(action, name, _)| (format!("/campaigns/{}/{action}", path_segment(group)), *name)).collect()
+}
+
 fn commands(group: &str, state: CampaignState) -> Option<String> {
     let actions: &[&str] = match state {
         CampaignState::Waiting => &["approve", "approve --refuse"],

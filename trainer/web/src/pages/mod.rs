@@ -6,6 +6,7 @@ pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod campaigns;
 pub(crate) mod identities;
+pub(crate) mod decide;
 mod filters;
 mod layout;
 pub(crate) mod overview;

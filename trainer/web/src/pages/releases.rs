@@ -2,6 +2,7 @@
 
 use super::campaigns::release_href;
 use super::layout::Layout;
+use super::path_segment;
 use super::{Fact, MAKE_RELEASE, error_page, page, shell_word};
 use crate::Shared;
 use crate::api::{RequestError, fleet, query};
@@ -16,6 +17,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderName, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use lapwing_common::format::{count, value, when};
+use lapwing_people::Permission;
 use std::sync::Arc;
 
 /// Largest model card, bytes.
@@ -68,6 +70,8 @@ struct ReleasePage {
     facts: Vec<Fact>,
     card: Option<String>,
     commands: String,
+    /// Path on which a campaign is started.
+    start: Option<String>,
 }
 
 /// `/releases/{group}/{version}`.
@@ -108,8 +112,11 @@ impl ReleasePage {
             }
             _ => String::new(),
         };
+        let may_start = details.standing == Some(Standing::Next) && layout.may(Permission::StartCampaign);
+        let start = may_start.then(|| format!("/campaigns/{}/start/{version}", path_segment(&details.group)));
         Self {
             layout,
+            start,
             class: match details.standing {
                 Some(Standing::Current) => "online",
                 Some(Standing::Campaign) => "kind",
