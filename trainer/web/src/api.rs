@@ -1,13 +1,14 @@
 //! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/campaigns`, `/groups`, `/audit`, `/identities`,
 //! `/brokers`, `/process`, and the OpenAPI document of the whole API.
 
+mod security;
+
 use super::Shared;
 use super::actions::{LinkView, NewTokenView};
 use super::api_actions;
 use super::drift::{DriftColumn, DriftView};
 use super::params::{AgentQuery, AlertQuery, AuditQuery, CampaignQuery, IdentityQuery};
 use super::queries::{AgentList, AlertList, AuditList, Counts, Fleet, IdentityList, ReleaseList};
-use super::store_reader::ReadError;
 use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use super::views::alerts::{AlertView, PeerView, ReasonView};
 use super::views::brokers::BrokerList;
@@ -17,8 +18,9 @@ use super::views::identities::IdentityView;
 use super::views::releases::{HeldView, ReleaseDetails, ReleaseView, WaitingView};
 use super::views::standing::Standing;
 use crate::predict::{self, Problem};
+pub(crate) use crate::request_error::RequestError;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::Uri;
 use axum::response::{IntoResponse, Json, Response};
 use lapwing_campaigns::history::Change;
 use lapwing_campaigns::view::{CampaignReport, CampaignView, NamedAgent, StageView, TallyView, WaveView};
@@ -26,13 +28,12 @@ use lapwing_fleet::campaign::gates::{Finding, Gate, Verdict};
 use lapwing_fleet::campaign::{AgentStage, CampaignState, WaveState};
 use lapwing_fleet::{AuditRecord, BrokerLink, GroupProblem, IdentityCounts, LeaseState, ProcessState};
 use lapwing_models::{Prediction, Suspicious};
-use lapwing_store::{PersonError, StoreError};
+use security::Security;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::sync::Arc;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::OpenApi;
 
 /// The OpenAPI document.
 #[derive(OpenApi)]
@@ -52,14 +53,14 @@ use utoipa::{Modify, OpenApi};
         api_actions::approve_campaign,
         api_actions::abort_campaign,
         api_actions::start_campaign,
-        api_actions::people,
-        api_actions::create_person,
-        api_actions::change_role,
-        api_actions::reset,
-        api_actions::delete_person,
-        api_actions::tokens,
-        api_actions::create_token,
-        api_actions::delete_token,
+        api_actions::people::people,
+        api_actions::people::create_person,
+        api_actions::people::change_role,
+        api_actions::people::reset,
+        api_actions::people::delete_person,
+        api_actions::people::tokens,
+        api_actions::people::create_token,
+        api_actions::people::delete_token,
     ),
     modifiers(&Security),
     security(("token" = []), ("session" = []), ("session-without-tls" = [])),
@@ -124,112 +125,17 @@ use utoipa::{Modify, OpenApi};
         api_actions::DecisionView,
         api_actions::StartBody,
         api_actions::StartView,
-        api_actions::PersonBody,
-        api_actions::RoleBody,
-        api_actions::TokenBody,
-        api_actions::PersonView,
-        api_actions::PeopleList,
-        api_actions::TokenView,
-        api_actions::TokenList,
+        api_actions::people::PersonBody,
+        api_actions::people::RoleBody,
+        api_actions::people::TokenBody,
+        api_actions::people::PersonView,
+        api_actions::people::PeopleList,
+        api_actions::people::TokenView,
+        api_actions::people::TokenList,
         api_actions::AuditCheckView
     ))
 )]
 pub struct Document;
-
-/// How callers prove who they are.
-struct Security;
-
-impl Modify for Security {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let components = document.components.get_or_insert_default();
-        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("lw_…").build();
-        components.add_security_scheme("token", SecurityScheme::Http(token));
-        for (name, cookie) in [("session", "__Host-lapwing"), ("session-without-tls", "lapwing-session")] {
-            components.add_security_scheme(name, SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(cookie))));
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RequestError {
-    #[error("{0}")]
-    Query(String),
-    /// No such agent, alert, release or page.
-    #[error("{0}")]
-    Missing(String),
-    /// A form, or the body of a request, that cannot be read.
-    #[error("{0}")]
-    Body(String),
-    #[error("a body of more than {0} bytes")]
-    Large(usize),
-    #[error("the body did not arrive within {0} s")]
-    Slow(u64),
-    /// Nobody has signed in.
-    #[error("sign in, or send an API token: `Authorization: Bearer lw_…`")]
-    Unknown,
-    #[error("{0}")]
-    Forbidden(String),
-    /// Too many attempts.
-    #[error("too many attempts; try again in {0} s")]
-    Wait(u64),
-    /// The state of what is to be changed does not allow it.
-    #[error("{0}")]
-    Refused(String),
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Chart(#[from] lapwing_report::ReportError),
-}
-
-impl RequestError {
-    /// HTTP status, and `code` of the JSON error.
-    pub(crate) fn status(&self) -> (StatusCode, &'static str) {
-        match self {
-            Self::Query(_) => (StatusCode::BAD_REQUEST, "query"),
-            Self::Missing(_) => (StatusCode::NOT_FOUND, "missing"),
-            Self::Body(_) => (StatusCode::BAD_REQUEST, "body"),
-            Self::Large(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
-            Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
-            Self::Unknown => (StatusCode::UNAUTHORIZED, "unknown"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::Wait(_) => (StatusCode::TOO_MANY_REQUESTS, "wait"),
-            Self::Refused(_) => (StatusCode::CONFLICT, "refused"),
-            Self::Read(ReadError::Store(
-                StoreError::Missing { .. } | StoreError::Person(PersonError::Missing(_) | PersonError::NoToken(_)),
-            )) => (StatusCode::NOT_FOUND, "missing"),
-            Self::Read(ReadError::Store(StoreError::Person(_))) => (StatusCode::CONFLICT, "refused"),
-            Self::Read(ReadError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::Read(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
-            Self::Chart(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
-        }
-    }
-}
-
-impl RequestError {
-    /// The response of a route of the API.
-    pub(crate) fn json(&self) -> Response {
-        let (status, code) = self.status();
-        if status.is_server_error() {
-            tracing::warn!(error = %self, "HTTP request failed");
-        }
-        let problem = Problem { code: code.into(), message: self.to_string(), ..Problem::default() };
-        self.with_headers((status, Json(problem)).into_response())
-    }
-
-    /// Adds when to try again.
-    pub(crate) fn with_headers(&self, mut response: Response) -> Response {
-        if let Self::Wait(wait_s) = self {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*wait_s));
-        }
-        response
-    }
-}
-
-impl IntoResponse for RequestError {
-    fn into_response(self) -> Response {
-        self.json()
-    }
-}
 
 /// Parses a query string.
 pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, RequestError> {

@@ -23,6 +23,7 @@ mod pages;
 mod params;
 pub mod predict;
 mod queries;
+mod request_error;
 mod routes;
 pub mod server;
 mod tls;

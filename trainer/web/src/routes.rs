@@ -126,14 +126,14 @@ fn api_routes() -> Vec<Route> {
         act("/api/v1/campaigns/{group}/start", StartCampaign, post(actions::start_campaign)),
         act("/api/v1/identities/{name}/accept", AcceptAgent, post(actions::accept)),
         act("/api/v1/identities/{name}/revoke", RevokeAgent, post(actions::revoke)),
-        needs(Method::GET, "/api/v1/people", ManagePeople, get(actions::people)),
-        act("/api/v1/people", ManagePeople, post(actions::create_person)),
-        act("/api/v1/people/{name}/role", ManagePeople, post(actions::change_role)),
-        act("/api/v1/people/{name}/reset", ManagePeople, post(actions::reset)),
-        needs(Method::DELETE, "/api/v1/people/{name}", ManagePeople, delete(actions::delete_person)),
-        needs(Method::GET, "/api/v1/tokens", OwnAccount, get(actions::tokens)),
-        act("/api/v1/tokens", OwnAccount, post(actions::create_token)),
-        needs(Method::DELETE, "/api/v1/tokens/{id}", OwnAccount, delete(actions::delete_token)),
+        needs(Method::GET, "/api/v1/people", ManagePeople, get(actions::people::people)),
+        act("/api/v1/people", ManagePeople, post(actions::people::create_person)),
+        act("/api/v1/people/{name}/role", ManagePeople, post(actions::people::change_role)),
+        act("/api/v1/people/{name}/reset", ManagePeople, post(actions::people::reset)),
+        needs(Method::DELETE, "/api/v1/people/{name}", ManagePeople, delete(actions::people::delete_person)),
+        needs(Method::GET, "/api/v1/tokens", OwnAccount, get(actions::people::tokens)),
+        act("/api/v1/tokens", OwnAccount, post(actions::people::create_token)),
+        needs(Method::DELETE, "/api/v1/tokens/{id}", OwnAccount, delete(actions::people::delete_token)),
     ]
 }
 
