@@ -29,7 +29,7 @@ pub struct Order<'a> {
     pub who: &'a str,
     /// End the group's open campaign in its favour.
     pub supersede: bool,
-    /// What a replay of attacks found worse than with the release that the group runs. If it found anything that nobody has
+    /// What a replay of attacks found worse than with the release that the group runs. If it found anything that no operator has
     /// approved, another person must approve the campaign, whatever its plan says.
     pub findings: &'a [String],
 }

@@ -67,7 +67,7 @@ fn a_campaign_that_stopped_says_why_and_names_the_agents_that_are_not_back() {
     assert!(lead.contains("wave 2 failed: alerts failed: ") && lead.contains(" agent-days"), "{lead}");
     assert!(page.contains("not back</span></td>\n<td data-label=\"agents\" class=\"number\">5</td>"), "{page}");
     assert!(page.contains("<span class=\"mark open\">fail</span>"), "{page}");
-    assert_eq!(page.matches("<td data-label=\"gate\">").count(), 7);
+    assert_eq!(page.matches("<td data-label=\"gate\"").count(), 7);
     assert!(page.contains("by &#60;u&#62;ann&#60;/u&#62;"), "{page}");
     let stored = shown.stage.handle.campaign(1).unwrap().unwrap();
     let report = shown.json("/api/v1/campaigns/1", "/api/v1/campaigns/{id}");
