@@ -304,6 +304,7 @@ mod tests {
             "tls-cert",
             "tls-key",
             "user-header",
+            "trusted-proxies",
         ];
         assert!(optional.iter().all(|key| text.contains(&format!("# {key} = "))), "an optional key is not shown");
     }

@@ -29,6 +29,9 @@ pub struct Order<'a> {
     pub who: &'a str,
     /// End the group's open campaign in its favour.
     pub supersede: bool,
+    /// What a replay of attacks found worse than with the release that the group runs. If it found anything that no operator has
+    /// approved, another person must approve the campaign, whatever its plan says.
+    pub findings: &'a [String],
 }
 
 /// A campaign that is possible, but not stored.
@@ -41,6 +44,8 @@ pub struct Proposal {
     pub release: Release,
     /// What the gate found, and who approved the release in spite of it; none if it was not held back.
     pub gate: Option<GateFindings>,
+    /// What a replay of attacks found worse than with the release that the group runs.
+    pub findings: Vec<String>,
     /// The open campaign that it ends.
     pub superseded: Option<StoredCampaign>,
 }
@@ -60,7 +65,7 @@ pub struct GateFindings {
 /// # Errors
 /// [`ChangeError`] with the reason why it is not possible.
 pub fn propose(handle: &StoreHandle, order: &Order<'_>, now_s: u64) -> Result<Proposal, ChangeError> {
-    let Order { group, version, plan, who, supersede } = order;
+    let Order { group, version, plan, who, supersede, findings } = order;
     let open = handle.open_campaign(group)?;
     if let Some(open) = open.as_ref().filter(|_| !supersede) {
         let (version, state) = (open.campaign.version(), open.campaign.state());
@@ -75,9 +80,11 @@ pub fn propose(handle: &StoreHandle, order: &Order<'_>, now_s: u64) -> Result<Pr
         return Err(ChangeError::NoAgents { group: (*group).into() });
     }
     scope.salt = salt(plan, &rollout, *version, &mut facts);
-    let (version, plan, made_by) = (*version, plan.clone(), (*who).to_owned());
+    let (version, made_by) = (*version, (*who).to_owned());
+    let is_approved = gate.is_some();
+    let plan = Plan { approval: plan.approval || !findings.is_empty() && !is_approved, ..plan.clone() };
     let campaign = Campaign::draft(Terms { version, plan, salt: scope.salt, made_by, rollout }, now_s)?;
-    Ok(Proposal { campaign, facts, release, gate, superseded: open })
+    Ok(Proposal { campaign, facts, release, gate, findings: findings.to_vec(), superseded: open })
 }
 
 /// Creates a campaign and starts it, or submits it for approval if its plan asks for it, in one step.
@@ -86,7 +93,11 @@ pub fn propose(handle: &StoreHandle, order: &Order<'_>, now_s: u64) -> Result<Pr
 /// [`ChangeError`].
 pub fn start(handle: &StoreHandle, order: &Order<'_>, now_s: u64) -> Result<(StoredCampaign, Outcome), ChangeError> {
     let Proposal { campaign, superseded, facts, .. } = propose(handle, order, now_s)?;
-    let outcome = campaign.act(Action::Submit, order.who, &facts.facts(), now_s)?;
+    let mut outcome = campaign.act(Action::Submit, order.who, &facts.facts(), now_s)?;
+    let submitted = outcome.transitions.last_mut().filter(|_| !order.findings.is_empty());
+    submitted
+        .into_iter()
+        .for_each(|change| change.why += &format!("; replayed attacks: {}", order.findings.join("; ")));
     let stored = store(handle, order, &outcome, superseded.as_ref(), &facts, now_s)?;
     Ok((stored, outcome))
 }

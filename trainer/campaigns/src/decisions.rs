@@ -159,7 +159,7 @@ mod tests {
     fn stage(approval: bool) -> Stage {
         let stage = Stage::new(20, 1_800_000_000);
         let plan = Plan { approval, ..Plan::default() };
-        let order = Order { group: "home", version: NEXT, plan, who: "ann (page)", supersede: false };
+        let order = Order { group: "home", version: NEXT, plan, who: "ann (page)", supersede: false, findings: &[] };
         start(&stage.handle, &order, stage.now_s).unwrap();
         stage
     }

@@ -46,6 +46,8 @@ pub struct Outline {
     /// What the gate before publication found; none if it did not hold the release back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateFindings>,
+    /// What a replay of attacks found worse than with the release that the group runs.
+    pub findings: Vec<String>,
     /// Agents that take part.
     pub agents: usize,
     /// Those of them that are fit for the first waves.
@@ -72,7 +74,7 @@ pub struct Outline {
 impl Outline {
     /// What a proposed campaign would do.
     pub fn of(proposal: &Proposal) -> Self {
-        let Proposal { campaign, facts, release, gate, superseded } = proposal;
+        let Proposal { campaign, facts, release, gate, findings, superseded } = proposal;
         let waves = waves(proposal);
         let reached = waves.last().map_or(0, |wave| wave.agents);
         Self {
@@ -82,6 +84,7 @@ impl Outline {
             reason: release.reason.clone(),
             made_s: release.made_s,
             gate: gate.clone(),
+            findings: findings.clone(),
             agents: facts.agents.len(),
             fit: facts.fit(),
             last: facts.last.len(),

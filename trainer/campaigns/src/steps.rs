@@ -67,7 +67,8 @@ mod tests {
     /// A stage with a campaign, and a change that another process interrupts this number of times.
     fn interrupted(times: u32) -> Result<Option<Outcome>, ChangeError> {
         let stage = Stage::new(20, 1_800_000_000);
-        let order = Order { group: "home", version: NEXT, plan: Plan::default(), who: "ann", supersede: false };
+        let order =
+            Order { group: "home", version: NEXT, plan: Plan::default(), who: "ann", supersede: false, findings: &[] };
         start(&stage.handle, &order, stage.now_s).unwrap();
         let left = Cell::new(times);
         let change = |stored: &StoredCampaign, facts: &OwnedFacts| {

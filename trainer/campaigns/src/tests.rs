@@ -13,7 +13,7 @@ use lapwing_store::StoreHandle;
 const NOW_S: u64 = 1_800_000_000;
 
 fn order(version: u64) -> Order<'static> {
-    Order { group: "home", version, plan: Plan::default(), who: "ann", supersede: false }
+    Order { group: "home", version, plan: Plan::default(), who: "ann", supersede: false, findings: &[] }
 }
 
 /// A group with a started campaign.
@@ -122,6 +122,22 @@ fn a_campaign_needs_a_published_release_a_rollout_and_agents() {
     let other = Order { group: "shop", ..order(NEXT) };
     let missing = start(&stage.handle, &other, NOW_S).unwrap_err().to_string();
     assert!(missing.contains("group shop has no rollout yet") && missing.contains("rollout.key"), "{missing}");
+}
+
+#[test]
+fn a_release_that_detects_less_waits_for_another_person() {
+    let findings = ["misses port-scan in home-a".to_owned()];
+    let worse = |version| Order { findings: &findings, ..order(version) };
+    let stage = Stage::new(3, NOW_S);
+    let outline = outline::Outline::of(&propose(&stage.handle, &worse(NEXT), NOW_S).unwrap());
+    assert!(outline.approval && outline.findings == findings);
+    let (stored, outcome) = start(&stage.handle, &worse(NEXT), NOW_S).unwrap();
+    assert_eq!(outcome.campaign.state(), CampaignState::Waiting);
+    let why = stage.handle.transitions(stored.id, 1).unwrap().remove(0).why;
+    assert_eq!(why, "submitted for approval; replayed attacks: misses port-scan in home-a");
+    let approve = |who| act(&stage.handle, "home", Action::Approve, who, NOW_S);
+    assert!(approve("ann").unwrap_err().to_string().contains("another person"));
+    assert_eq!(approve("bob").unwrap().campaign.state(), CampaignState::Running);
 }
 
 #[test]

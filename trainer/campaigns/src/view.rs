@@ -34,10 +34,10 @@ pub struct WaveView {
     /// Start of the soak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soaking_s: Option<u64>,
-    /// When it passed, failed or was undecided at its deadline.
+    /// When it passed, failed or was undecided at its deadline, or the campaign stopped in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_s: Option<u64>,
-    /// Time at which the wave, if undecided, pauses the campaign.
+    /// Time at which the wave, if undecided, pauses the campaign; none unless the campaign runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<u64>,
 }
@@ -215,6 +215,8 @@ impl CampaignView {
 fn waves(campaign: &Campaign, changes: &[Change], facts: &OwnedFacts) -> Vec<WaveView> {
     let agents = u32::try_from(facts.agents.len()).unwrap_or(u32::MAX);
     let current = campaign.wave();
+    let is_running = campaign.state() == CampaignState::Running;
+    let stopped = changes.iter().take_while(|change| change.state != CampaignState::Running).last();
     let view = |(place, size): (usize, WaveSize)| {
         let own = current.filter(|wave| wave.number == place);
         let is_past = current.is_some_and(|wave| place < wave.number);
@@ -233,8 +235,11 @@ fn waves(campaign: &Campaign, changes: &[Change], facts: &OwnedFacts) -> Vec<Wav
             soak_hours: size.plan.soak_hours,
             began_s: own.map(|wave| wave.began_s).or_else(|| first(&[WaveState::Delivering])),
             soaking_s: own.map_or_else(|| first(&[WaveState::Soaking]), |wave| wave.soaking_s),
-            ended_s: has_ended.then(|| first(&ended)).flatten(),
-            deadline_s: own.map(|wave| wave.deadline_s),
+            ended_s: match has_ended {
+                true => first(&ended),
+                false => own.and(stopped).map(|change| change.at_s),
+            },
+            deadline_s: own.filter(|_| is_running).map(|wave| wave.deadline_s),
         }
     };
     campaign.plan().sizes(agents).into_iter().enumerate().map(view).collect()

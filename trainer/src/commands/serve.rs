@@ -17,7 +17,7 @@ use lapwing_pipeline::order::ReleaseMaker;
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::enrolment::ending_s;
 use lapwing_store::StoreHandle;
-use lapwing_web::{Brokers, Counter, CounterSource, Plans, Process, Site, WebServer, server};
+use lapwing_web::{Brokers, Counter, CounterSource, GroupPlan, Plans, Process, Site, WebServer, server};
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -266,7 +266,10 @@ fn start_port(config: &Config, roles: &Roles) -> anyhow::Result<Option<Enrolment
 /// Reads the plans of groups, for campaigns that are started on a page.
 fn plans(config: &Config) -> Plans {
     let config = config.clone();
-    Arc::new(move |group| config.rollout_of(group).plan().map_err(|error| error.to_string()))
+    Arc::new(move |group| {
+        let plan = config.rollout_of(group).plan().map_err(|error| error.to_string())?;
+        Ok(GroupPlan { plan, has_gate: config.has_gate(group) })
+    })
 }
 
 /// State of the server's links, for the dashboard.

@@ -5,7 +5,7 @@ use super::learner::{Group, Learner};
 use super::training::{Finished, Made, TrainingJob, TrainingRequest};
 use super::version_check::known_versions;
 use super::{HELD_BACK, ProgressDisplay, ReleaseDir, ServeError, signed_file};
-use crate::config::{RetrainSection, SigningPlace};
+use crate::config::SigningPlace;
 use lapwing_common::clock::Moment;
 use lapwing_common::private_file;
 use lapwing_fleet::{Demand, SERVE, next_version};

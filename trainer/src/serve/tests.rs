@@ -249,26 +249,6 @@ fn new_rows_trigger_a_release_and_old_chunks_are_cleared() {
 }
 
 #[test]
-fn the_gate_does_not_compare_with_a_release_that_a_campaign_withdrew() {
-    let folder = Folder::new();
-    let mut config = config(&folder);
-    config.retrain.after_rows = 5;
-    let mut server = serve(config, Arc::new(Maker::default()), clock::moment()).unwrap();
-    for version in 1..=2 {
-        store_rows(&server, version * 5 - 4..version * 5 + 1);
-        tick_and_train(&mut server);
-    }
-    assert_eq!(versions(&server, "home"), [1, 2]);
-    let previous = |server: &mut Server| learner(server).order(0, 4).unwrap().0.guard.previous;
-    assert_eq!(previous(&mut server), Some(release(2)));
-    let mut rollout = lapwing_shared::rollout::testing::rollout(1, 1);
-    rollout.withdraw(2);
-    assert!(StoreHandle::open(folder.store()).unwrap().add_rollout(&rollout).unwrap());
-    assert_eq!(previous(&mut server), Some(release(1)));
-    server.stop().unwrap();
-}
-
-#[test]
 fn a_held_release_is_signed_and_published_only_after_approval() {
     let folder = Folder::new();
     let maker = Arc::new(Maker::default());

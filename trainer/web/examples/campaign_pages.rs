@@ -22,7 +22,7 @@ fn begin(stage: &Stage, version: u64, approval: bool) {
         stage.add_release(version);
     }
     let plan = Plan { approval, ..Plan::default() };
-    let order = Order { group: "home", version, plan, who: "ann", supersede: true };
+    let order = Order { group: "home", version, plan, who: "ann", supersede: true, findings: &[] };
     start(&stage.handle, &order, stage.now_s).unwrap();
 }
 

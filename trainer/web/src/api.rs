@@ -217,7 +217,7 @@ pub(crate) async fn release(
     State(shared): State<Arc<Shared>>,
     Path((group, version)): Path<(String, String)>,
 ) -> Response {
-    let missing = || RequestError::Missing(format!("There is no release {version} of group {group}."));
+    let missing = || RequestError::Missing(format!("Group {group} has no release {version}."));
     json(async { fleet(&shared)?.release(&group, version.parse().map_err(|_| missing())?).await?.ok_or_else(missing) })
         .await
 }

@@ -28,7 +28,7 @@ impl Scene {
     }
 
     fn start(&self, plan: Plan) {
-        let order = Order { group: "home", version: NEXT, plan, who: "ann", supersede: false };
+        let order = Order { group: "home", version: NEXT, plan, who: "ann", supersede: false, findings: &[] };
         start(&self.stage.handle, &order, clock::now_s()).unwrap();
     }
 

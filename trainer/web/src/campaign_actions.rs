@@ -1,14 +1,14 @@
 //! What pages and API do with campaigns, by the same functions as the commands.
 
-use crate::Shared;
 use crate::access::Known;
 use crate::api::RequestError;
+use crate::{GroupPlan, Shared};
 use axum::http::Uri;
 use lapwing_campaigns::decisions::{Decision, Reach, decide, reach};
 use lapwing_campaigns::outline::Outline;
 use lapwing_campaigns::{ChangeError, Order, propose, start};
 use lapwing_common::clock;
-use lapwing_fleet::campaign::Plan;
+use lapwing_pipeline::gate::replay::replay;
 use lapwing_store::StoreHandle;
 
 /// The last part of a route.
@@ -95,8 +95,23 @@ impl Shared {
         self.change(move |handle| Ok(work(handle))).await?.map_err(refused)
     }
 
-    fn plan(&self, group: &str) -> Result<Plan, RequestError> {
-        self.plans.as_ref().map_or_else(|| Ok(Plan::default()), |plans| plans(group)).map_err(RequestError::Refused)
+    fn plan(&self, group: &str) -> Result<GroupPlan, RequestError> {
+        let plans = self.plans.as_ref();
+        plans.map_or_else(|| Ok(GroupPlan::default()), |plans| plans(group)).map_err(RequestError::Refused)
+    }
+}
+
+/// What the release detects worse than the one that the group runs. As for commands, a replay that fails finds nothing.
+fn findings(handle: &StoreHandle, group: &str, version: u64, has_gate: bool) -> Vec<String> {
+    if !has_gate {
+        return Vec::new();
+    }
+    match replay(handle, group, version) {
+        Ok(report) => report.map(|report| report.findings).unwrap_or_default(),
+        Err(error) => {
+            tracing::warn!(%error, "attacks are not replayed");
+            Vec::new()
+        }
     }
 }
 
@@ -125,9 +140,10 @@ pub(crate) async fn outline(
     known: &Known,
     (group, version): (String, u64),
 ) -> Result<Outline, RequestError> {
-    let (plan, who, now_s) = (shared.plan(&group)?, known.who(), clock::now_s());
+    let (GroupPlan { plan, has_gate }, who, now_s) = (shared.plan(&group)?, known.who(), clock::now_s());
     let work = move |handle: &StoreHandle| {
-        let order = Order { group: &group, version, plan, who: &who, supersede: true };
+        let findings = findings(handle, &group, version, has_gate);
+        let order = Order { group: &group, version, plan, who: &who, supersede: true, findings: &findings };
         Ok(Outline::of(&propose(handle, &order, now_s)?))
     };
     shared.change_campaign(work).await
@@ -136,9 +152,10 @@ pub(crate) async fn outline(
 /// Starts a campaign with the group's plan; returns its number.
 pub(crate) async fn start_campaign(shared: &Shared, known: &Known, wanted: Wanted) -> Result<i64, RequestError> {
     let Wanted { group, version, supersede } = wanted;
-    let (plan, who, now_s) = (shared.plan(&group)?, known.who(), clock::now_s());
+    let (GroupPlan { plan, has_gate }, who, now_s) = (shared.plan(&group)?, known.who(), clock::now_s());
     let work = move |handle: &StoreHandle| {
-        let order = Order { group: &group, version, plan, who: &who, supersede };
+        let findings = findings(handle, &group, version, has_gate);
+        let order = Order { group: &group, version, plan, who: &who, supersede, findings: &findings };
         Ok(start(handle, &order, now_s)?.0.id)
     };
     shared.change_campaign(work).await

@@ -20,7 +20,7 @@ impl Shown {
     fn new(agents: usize, conduct: Conduct, plan: Plan, hours: u64) -> Self {
         let mut stage = Stage::new(agents, clock::now_s() - hours * HOUR_S);
         stage.conduct = conduct;
-        let order = Order { group: "home", version: NEXT, plan, who: "<u>ann</u>", supersede: false };
+        let order = Order { group: "home", version: NEXT, plan, who: "<u>ann</u>", supersede: false, findings: &[] };
         start(&stage.handle, &order, stage.now_s).unwrap();
         for _ in 0..hours {
             stage.hour();
@@ -67,7 +67,7 @@ fn a_campaign_that_stopped_says_why_and_names_the_agents_that_are_not_back() {
     assert!(lead.contains("wave 2 failed: alerts failed: ") && lead.contains(" agent-days"), "{lead}");
     assert!(page.contains("not back</span></td>\n<td data-label=\"agents\" class=\"number\">5</td>"), "{page}");
     assert!(page.contains("<span class=\"mark open\">fail</span>"), "{page}");
-    assert_eq!(page.matches("<td data-label=\"gate\">").count(), 7);
+    assert_eq!(page.matches("<td data-label=\"gate\"").count(), 7);
     assert!(page.contains("by &#60;u&#62;ann&#60;/u&#62;"), "{page}");
     let stored = shown.stage.handle.campaign(1).unwrap().unwrap();
     let report = shown.json("/api/v1/campaigns/1", "/api/v1/campaigns/{id}");
@@ -141,7 +141,7 @@ fn campaigns_are_listed_newest_first_in_pages() {
     let shown = Shown::new(3, Conduct::Good, Plan::default(), 0);
     for version in NEXT + 1..NEXT + 5 {
         shown.stage.add_release(version);
-        let order = Order { group: "home", version, plan: Plan::default(), who: "ann", supersede: true };
+        let order = Order { group: "home", version, plan: Plan::default(), who: "ann", supersede: true, findings: &[] };
         start(&shown.stage.handle, &order, shown.stage.now_s).unwrap();
     }
     let mut seen = Vec::new();

@@ -72,8 +72,17 @@ pub type Brokers = Arc<dyn Fn() -> Vec<BrokerLink> + Send + Sync>;
 /// Roles of the process and the leases that it holds.
 pub type Process = Arc<dyn Fn() -> ProcessState + Send + Sync>;
 
-/// The plan for campaigns of a group, or why it cannot be read.
-pub type Plans = Arc<dyn Fn(&str) -> Result<Plan, String> + Send + Sync>;
+/// How campaigns of a group begin.
+#[derive(Clone, Debug, Default)]
+pub struct GroupPlan {
+    /// The plan of its configuration.
+    pub plan: Plan,
+    /// Attacks are replayed before a campaign.
+    pub has_gate: bool,
+}
+
+/// The plan of a group, or why it cannot be read.
+pub type Plans = Arc<dyn Fn(&str) -> Result<GroupPlan, String> + Send + Sync>;
 
 /// What to serve.
 #[derive(Clone, Default)]
@@ -96,7 +105,7 @@ pub struct Site {
     pub names: Vec<String>,
     /// Counters of the collector, if it runs in this program.
     pub counters: Option<CounterSource>,
-    /// Reads the plan for campaigns of a group; `None`: the default plan.
+    /// Reads the plan for campaigns of a group; `None`: the default plan, without a gate.
     pub plans: Option<Plans>,
     /// Who may sign in, and how.
     pub login: Login,

@@ -182,9 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_campaign_offers_its_release_to_nobody() {
+    fn a_stopped_campaign_offers_its_release_to_no_agent() {
         let campaign = ended(AbortMode::Stop);
         assert_eq!(stage(&campaign, None, campaign.base()), None);
-        assert_eq!(stage(&campaign, None, campaign.version()), Some(AgentStage::Confirmed), "and nobody loses it");
+        assert_eq!(stage(&campaign, None, campaign.version()), Some(AgentStage::Confirmed), "and none loses it");
     }
 }

@@ -155,7 +155,8 @@ impl Example {
 
     /// The lines of the dry run, without which nothing starts.
     fn started(&mut self) -> Vec<String> {
-        let order = Order { group: "home", version: NEXT, plan: Plan::default(), who: "ann", supersede: false };
+        let order =
+            Order { group: "home", version: NEXT, plan: Plan::default(), who: "ann", supersede: false, findings: &[] };
         let lines = text::outline(&Outline::of(&propose(&self.stage.handle, &order, self.stage.now_s).unwrap()));
         start(&self.stage.handle, &order, self.stage.now_s).unwrap();
         lines

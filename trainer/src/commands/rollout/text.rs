@@ -20,6 +20,9 @@ pub(super) fn outline(outline: &Outline) -> Vec<String> {
             format!("gate before publication: held back, {by}: {}", gate.findings.replace('\n', "; "))
         }
     });
+    lines.extend(
+        outline.findings.iter().map(|finding| format!("replayed attacks, compared with release {base}: {finding}")),
+    );
     lines.push(format!(
         "the group runs release {base}; campaigns reach {}, of which {} fit",
         agents(outline.agents),

@@ -150,7 +150,7 @@ impl CampaignPage {
             release_href: release_href(&group, campaign.version),
             facts: facts(&campaign),
             waves: campaign.waves.iter().map(|wave| wave_row(&campaign, wave, at_s)).collect(),
-            gates_note: if is_running { "Now." } else { "The last results, while the campaign ran." },
+            gates_note: if is_running { "Results now." } else { "Last results, from when the campaign ran." },
             gates: campaign.gates.iter().map(gate_row).collect(),
             commands: commands(&group, campaign.state),
             actions,
@@ -232,7 +232,8 @@ fn wave_row(campaign: &CampaignView, wave: &WaveView, now_s: u64) -> WaveRow {
         state,
         class: wave_class(state),
         times,
-        confirmed: is_current.then(|| format!("{} confirmed, {} needed", done, campaign.tally.needed)),
+        confirmed: (is_current && campaign.state == CampaignState::Running)
+            .then(|| format!("{} confirmed, {} needed", done, campaign.tally.needed)),
         soaked: soaked_s.filter(|_| *state == "soaking").map(|soaked_s| soak_share(hours(soaked_s), *soak_hours)),
         soak,
         deadline: deadline_s.filter(|_| is_current).map(when),

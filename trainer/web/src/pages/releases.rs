@@ -82,7 +82,7 @@ pub(crate) async fn release(
 ) -> Response {
     page(async {
         let parameters: AgentQuery = query(&uri)?;
-        let missing = || RequestError::Missing(format!("There is no release {version} of group {group}."));
+        let missing = || RequestError::Missing(format!("Group {group} has no release {version}."));
         let details =
             fleet(&shared)?.release(&group, version.parse().map_err(|_| missing())?).await?.ok_or_else(missing)?;
         let title = format!("Release {version} of {group}");

@@ -18,7 +18,7 @@ use lapwing_store::{StoreError, StoreHandle};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Open campaigns of which pages and metrics tell, at most: one for each group.
+/// Open campaigns that pages and metrics show, at most: one for each group.
 const OPEN: u32 = 50;
 /// Campaigns of one release on its page.
 const OF_RELEASE: u32 = 20;

@@ -88,7 +88,8 @@ impl OpenCampaign {
     pub(crate) fn attention(&self) -> String {
         let Self { line, gates } = self;
         let group = &line.group;
-        let reason = line.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let reason = line.reason.as_ref().filter(|reason| *reason != line.state.as_str());
+        let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let step = match line.state {
             CampaignState::Waiting => {
                 format!(" To decide, another person runs `lapwing-trainer rollout approve --group {group}`.")

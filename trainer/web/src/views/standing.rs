@@ -106,7 +106,8 @@ mod tests {
         assert_eq!(of(BASE), (Standing::Current, "the group's release".into()));
         assert_eq!(of(NEXT), (Standing::Next, "no open campaign".into()));
         assert_eq!(of(BASE - 1).0, Standing::Replaced);
-        let order = Order { group: "home", version: NEXT, plan: Plan::default(), who: "ann", supersede: false };
+        let order =
+            Order { group: "home", version: NEXT, plan: Plan::default(), who: "ann", supersede: false, findings: &[] };
         start(&stage.handle, &order, stage.now_s).unwrap();
         assert_eq!(of(NEXT), (Standing::Campaign, "campaign running, wave 1".into()));
         act(&stage.handle, "home", Action::Abort(AbortMode::Withdraw), "ann", stage.now_s).unwrap();
