@@ -6,7 +6,7 @@ use crate::config::{Config, Span};
 use crate::serve::roles::{Instance, Role, Roles};
 use crate::serve::web_tls::WebTlsWatch;
 use crate::serve::{self, SegmentCount, Server};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use lapwing_authority::{EnrolmentPort, PortCount, PortCounts, random};
 use lapwing_common::clock;
@@ -228,7 +228,9 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
 /// The web server, and what renews its certificate.
 fn start_web(site: Site, address: SocketAddr, config: &Config) -> anyhow::Result<(WebServer, Option<WebTlsWatch>)> {
     let (tls, watch) = WebTlsWatch::start(config, address, clock::now_s())?.unzip();
-    Ok((WebServer::start(Site { tls, ..site }, address)?, watch))
+    // The error's text contains its cause.
+    let web = WebServer::start(Site { tls, ..site }, address).map_err(|error| anyhow!(error.to_string()))?;
+    Ok((web, watch))
 }
 
 /// Prints the link that adds the first person, if there is nobody yet and a person reads the terminal. It is in no log: those

@@ -15,6 +15,7 @@ use lapwing_store::testing::{Folder, status};
 use lapwing_store::{AuditFilter, Limits, NewToken, Store, StoreHandle};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use utoipa::OpenApi as _;
 
 const PASSWORD: &str = "correct horse battery";
 const OWN: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
@@ -220,6 +221,21 @@ fn every_route_is_in_the_table_and_needs_what_it_says() {
     let expected = TABLE.iter().map(|(method, path, role)| (((*method).to_owned(), *path), *role)).collect();
     assert_eq!(found, expected);
     assert!(found.keys().all(|(method, _)| ["GET", "POST", "DELETE"].contains(&method.as_str())));
+}
+
+#[test]
+fn every_route_of_the_api_is_in_the_openapi_document_with_its_ways_to_prove_who_calls() {
+    let document = serde_json::to_value(crate::api::Document::openapi()).unwrap();
+    for (method, path, _) in TABLE.iter().filter(|(_, path, _)| path.starts_with("/api/") && !path.ends_with(".json")) {
+        let operation = &document["paths"][*path][method.to_lowercase()];
+        assert!(operation["responses"].is_object(), "{method} {path}");
+    }
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!(
+        (&schemes["token"]["scheme"], &schemes["session"]["name"]),
+        (&"bearer".into(), &"__Host-lapwing".into())
+    );
+    assert!(document["security"].as_array().is_some_and(|ways| ways.len() == 3));
 }
 
 #[test]
