@@ -3,6 +3,7 @@
 use crate::Shared;
 use crate::access::Known;
 use crate::api::RequestError;
+use crate::counters::count;
 use lapwing_authority::random;
 use lapwing_common::clock;
 use lapwing_fleet::{IdentityState, Label, Way};
@@ -185,17 +186,23 @@ pub(crate) async fn compare(
     address: IpAddr,
 ) -> Result<Option<HashedPassword>, RequestError> {
     let gate = &shared.gate;
-    gate.attempts.attempt(name, address, clock::now_s()).map_err(RequestError::Wait)?;
+    if let Err(wait_s) = gate.attempts.attempt(name, address, clock::now_s()) {
+        count(&shared.http.limited);
+        return Err(RequestError::Wait(wait_s));
+    }
     // It fails only on a closed semaphore; this one is never closed.
     let _permit = gate.comparing.acquire().await.ok();
     let name = name.to_owned();
-    shared
-        .change(move |handle| {
-            let stored = handle.password(&name)?;
-            let is_right = verify(&password, stored.as_ref());
-            Ok(stored.filter(|_| is_right))
-        })
-        .await
+    let compared = shared.change(move |handle| {
+        let stored = handle.password(&name)?;
+        let is_right = verify(&password, stored.as_ref());
+        Ok(stored.filter(|_| is_right))
+    });
+    let compared = compared.await?;
+    if compared.is_none() {
+        count(&shared.http.wrong_passwords);
+    }
+    Ok(compared)
 }
 
 /// Hashes a new password that was typed twice.

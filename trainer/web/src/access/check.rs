@@ -63,7 +63,8 @@ impl Gate {
         Arc::new(Self {
             people: store.map(StoreReader::new),
             changes: store.map(StoreReader::changing),
-            is_local: listens_on.ip().is_loopback(),
+            // Through a proxy, others than this machine reach the loopback.
+            is_local: listens_on.ip().is_loopback() && login.trusted_proxies.is_empty(),
             proxies: login.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             user_header,
             attempts: Attempts::default(),

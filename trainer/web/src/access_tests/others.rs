@@ -6,9 +6,10 @@ use crate::testing::ask;
 use crate::tests::HOSTILE_NAME;
 use crate::{Login, Site, WebServer};
 use axum::http::Method;
-use lapwing_fleet::parse_export_line;
+use lapwing_fleet::{Claim, IdentityState, TokenTerms, parse_export_line};
 use lapwing_people::{ATTEMPTS, Role, Secret};
 use lapwing_store::NewToken;
+use lapwing_store::testing::name;
 use std::net::SocketAddr;
 
 #[test]
@@ -146,6 +147,9 @@ fn without_tls_or_a_proxy_the_server_listens_on_the_loopback_only() {
 #[test]
 fn behind_a_trusted_proxy_the_cookie_is_secure_and_attempts_count_by_client() {
     let login = Login { trusted_proxies: vec!["127.0.0.1".parse().unwrap()], ..Login::default() };
+    let nobody = Scene::with(&[], login.clone());
+    assert_eq!(nobody.get("/", "").0, 303, "others than this machine reach the loopback");
+    nobody.end();
     let scene = Scene::with(&[("ann", Role::Administrator)], login);
     let sign_in = |client: &str, name: &str| {
         let body = format!("name={name}&password={}", PASSWORD.replace(' ', "+"));
@@ -204,5 +208,40 @@ fn methods_other_than_those_of_the_table_change_nothing() {
             assert_eq!(scene.with_token(&format!("{method} {path}"), &token, "").0, 405, "{method} {path}");
         }
     }
+    scene.end();
+}
+
+#[test]
+fn an_agent_is_accepted_and_revoked_by_the_key_that_was_shown() {
+    let scene = Scene::new(&[("ann", Role::Administrator)]);
+    let now_s = lapwing_common::clock::now_s();
+    let terms = TokenTerms {
+        group: "home".into(),
+        name: None,
+        uses: 9,
+        until_s: now_s + 60,
+        must_be_accepted: true,
+        replaces: false,
+        who: "root".into(),
+    };
+    let token = scene.handle.add_token(&[5; 16], &terms, now_s).unwrap();
+    let claim = Claim { token: Some(token), name: name("attic"), fingerprint: [0xab; 32] };
+    scene.handle.enrol(&claim, 60, now_s).unwrap();
+    let (cookie, key) = (scene.sign_in("ann"), "ab".repeat(32));
+    let page = scene.get("/identities/attic", &cookie).2;
+    assert!(page.contains("action=\"/identities/attic/accept\"") && page.contains(&key), "{page}");
+    let state = || scene.handle.identity("attic").unwrap().state;
+    assert_eq!(scene.form("/identities/attic/accept", &cookie, &format!("key={}", "cd".repeat(32))).0, 409);
+    assert_eq!(state(), IdentityState::Waiting);
+    assert_eq!(scene.form("/identities/attic/accept", &cookie, &format!("key={key}")).0, 303);
+    assert_eq!(state(), IdentityState::Accepted);
+    let bearer = scene.token("ann", Role::Administrator, 3);
+    let revoke = |body: &str| scene.with_token("POST /api/v1/identities/attic/revoke", &bearer, body).0;
+    assert_eq!((revoke("{}"), revoke(&format!("{{\"fingerprint\": \"{key}\"}}"))), (400, 204));
+    assert_eq!(state(), IdentityState::Revoked);
+    assert_eq!(revoke(&format!("{{\"fingerprint\": \"{key}\"}}")), 409, "revoked already");
+    assert!(!scene.get("/identities/attic", &cookie).2.contains("<button>Accept"));
+    let actions: Vec<_> = scene.audit().into_iter().take(2).map(|it| (it.action, it.object)).collect();
+    assert_eq!(actions[0], ("revoke-identity".to_owned(), "attic".to_owned()));
     scene.end();
 }

@@ -56,6 +56,11 @@ fn guesses_are_limited_by_name_and_by_address_and_cost_the_right_password_too() 
     let wait_s: u64 = head.lines().find_map(|line| line.strip_prefix("retry-after: ")).unwrap().parse().unwrap();
     assert!((1..=900).contains(&wait_s));
     assert_eq!(scene.try_sign_in("eve", PASSWORD).0, 429, "the address");
+    let token = scene.token("ann", Role::Viewer, 1);
+    let metrics = scene.with_token("GET /metrics", &token, "").2;
+    for line in ["sign_ins_failed_total 10", "sign_ins_limited_total 2"] {
+        assert!(metrics.contains(&format!("\nlapwing_trainer_{line}\n")), "{metrics}");
+    }
     let failures = scene.audit().iter().filter(|it| it.action == "sign-in-failed").count();
     assert_eq!(failures, ATTEMPTS as usize);
     scene.end();
