@@ -12,12 +12,14 @@ use crate::commands::inspect::{self, InspectArgs};
 use crate::commands::keys::{KeysCommand, run_keys};
 use crate::commands::lab::{LabArgs, run_lab};
 use crate::commands::lists::{self, AgentsArgs, AlertsArgs, LabelArgs, RetrainArgs};
+use crate::commands::people::{PeopleCommand, run_people};
 use crate::commands::predict::{PredictArgs, run_predict};
 use crate::commands::privacy::{PrivacyCommand, ResolveArgs, run_privacy, run_resolve};
 use crate::commands::rollout::{RolloutCommand, run_rollout};
 use crate::commands::serve::{ServeArgs, run_serve};
 use crate::commands::signing::{CandidateArgs, SignArgs, run_candidate, run_sign};
 use crate::commands::store_state::{StoreCommand, run_store};
+use crate::commands::tokens::{TokensCommand, run_tokens};
 use crate::commands::train::{CalibrateArgs, ReleaseArgs, TrainArgs, run_calibrate, run_release, run_train};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -62,7 +64,8 @@ Examples:
 const AUDIT_EXAMPLES: &str = "\
 Examples:
   lapwing-trainer audit --since 2026-11-01 --config /etc/lapwing-trainer/trainer.toml
-  lapwing-trainer audit --check --store postgres://lapwing@localhost/lapwing";
+  lapwing-trainer audit --who ann --action label
+  lapwing-trainer audit verify --store postgres://lapwing@localhost/lapwing";
 
 const RESOLVE_EXAMPLES: &str = "\
 Examples:
@@ -152,6 +155,12 @@ pub(crate) enum Command {
     /// check that this list was not changed.
     #[command(after_help = AUDIT_EXAMPLES)]
     Audit(AuditArgs),
+    /// Add, list and remove people who use the web page and the API, or change their roles.
+    #[command(subcommand)]
+    People(PeopleCommand),
+    /// Make, list and revoke tokens of the API.
+    #[command(subcommand)]
+    Tokens(TokensCommand),
     /// Copy store and releases to a new folder, also while `serve` runs.
     #[command(
         after_help = "Example:\n  lapwing-trainer backup /mnt/backup/2026-03-01 --config /etc/lapwing-trainer/trainer.toml"
@@ -250,6 +259,8 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
         Command::Candidate(args) => run_candidate(&args),
         Command::Sign(args) => run_sign(&args),
         Command::Audit(args) => run_audit(&args),
+        Command::People(command) => run_people(&command),
+        Command::Tokens(command) => run_tokens(&command),
         Command::Backup(args) => run_backup(&args),
         Command::Restore(args) => run_restore(&args),
         Command::Rollout(command) => run_rollout(&command),

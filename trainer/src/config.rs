@@ -5,11 +5,13 @@
 mod broker;
 mod enrolment;
 mod groups;
+mod http;
 mod rollout;
 
 pub(crate) use broker::BrokerSection;
 pub(crate) use enrolment::EnrolmentSection;
 pub(crate) use groups::GroupSection;
+pub(crate) use http::{HttpSection, HttpTls};
 use lapwing_collect::{Options, Unsealed};
 pub(crate) use lapwing_config::ConfigError;
 use lapwing_shared::release::name::parse_name;
@@ -18,7 +20,6 @@ pub(crate) use lapwing_shared::units::Span;
 use lapwing_store::{Limits, StoreUrl};
 pub(crate) use rollout::{CampaignStart, GroupRolloutSection, RolloutSection};
 use serde::Deserialize;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -194,15 +195,6 @@ pub(crate) struct KindsSection {
     pub(crate) model: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct HttpSection {
-    /// Address of the dashboard and the HTTP API. Default: none (disabled).
-    pub(crate) listen: Option<SocketAddr>,
-    /// Host names accepted besides the address that the server listens on.
-    pub(crate) names: Vec<String>,
-}
-
 impl Config {
     /// Reads and checks a file.
     ///
@@ -246,6 +238,7 @@ impl Config {
             parse_name(agent).ok_or_else(|| ConfigError::value("agents.teach", agent, NAME_RULE))?;
         }
         self.check_enrolment()?;
+        self.check_http()?;
         self.check_groups()?;
         self.check_rollouts()
     }
@@ -310,6 +303,11 @@ mod tests {
             "tls-listen",
             "certificate",
             "trusted",
+            "tls",
+            "tls-cert",
+            "tls-key",
+            "user-header",
+            "trusted-proxies",
         ];
         assert!(optional.iter().all(|key| text.contains(&format!("# {key} = "))), "an optional key is not shown");
     }

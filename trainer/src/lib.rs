@@ -5,7 +5,6 @@ pub mod allocator;
 mod replaced_file;
 mod access;
 mod config;
-mod rollout;
 pub mod serve;
 mod commands;
 mod cli;

@@ -48,13 +48,18 @@ const CRATES: &[Crate] = &[
     may_use("neural", &["tables", "methods"]),
     may_use("report", &[]),
     may_use("fleet", &["shared"]),
+    may_use("people", &["shared"]),
     may_use("segments", &["shared", "common"]),
-    may_use("store", &["shared", "common", "fleet", "segments", "skips"]),
+    may_use("store", &["shared", "common", "fleet", "people", "segments", "skips"]),
     may_use("collect", &["shared", "common", "fleet", "store"]),
+    may_use("campaigns", &["shared", "common", "fleet", "store"]),
     may_use("authority", &["shared", "common", "fleet", "store"]),
     may_use("models", &["shared", "config", "tables", "methods", "neural"]),
     may_use("pipeline", &["shared", "capture", "common", "tables", "methods", "neural", "report", "segments", "store"]),
-    may_use("web", &["shared", "common", "fleet", "report", "store", "models", "pipeline"]),
+    may_use(
+        "web",
+        &["shared", "common", "fleet", "people", "authority", "report", "store", "campaigns", "models", "pipeline"],
+    ),
     may_use(
         "trainer",
         &[
@@ -62,10 +67,12 @@ const CRATES: &[Crate] = &[
             "config",
             "common",
             "fleet",
+            "people",
             "tables",
             "report",
             "segments",
             "store",
+            "campaigns",
             "authority",
             "collect",
             "models",
@@ -97,7 +104,8 @@ const CRATES: &[Crate] = &[
 ];
 
 /// An external crate and the only crates that may depend on it.
-const EXTERNAL: [(&str, &[&str]); 7] = [
+const EXTERNAL: [(&str, &[&str]); 8] = [
+    ("argon2", &["people"]),
     ("parquet", &["tables", "segments"]),
     ("rusqlite", &["store"]),
     ("postgres", &["store"]),

@@ -59,9 +59,60 @@ pub enum AuditAction {
     PublishRoot,
     /// A campaign was created, or its state changed.
     Campaign,
+    /// Someone signed in.
+    SignIn,
+    /// An attempt to sign in failed.
+    SignInFailed,
+    /// Someone signed out.
+    SignOut,
+    /// A person was added.
+    AddPerson,
+    /// A person got another role.
+    ChangeRole,
+    /// A person got another password.
+    ChangePassword,
+    /// A person's password was removed, so that a link sets another one.
+    ResetPassword,
+    /// A person was removed.
+    RemovePerson,
+    /// A token of the API was made.
+    CreateApiToken,
+    /// A token of the API was ended before its time.
+    EndApiToken,
 }
 
 impl AuditAction {
+    /// Every action.
+    pub const ALL: [Self; 27] = [
+        Self::Label,
+        Self::Approve,
+        Self::Reject,
+        Self::Retrain,
+        Self::Release,
+        Self::ForgetAgent,
+        Self::ForgetHost,
+        Self::AssignGroup,
+        Self::Limits,
+        Self::CreateToken,
+        Self::EndToken,
+        Self::AcceptIdentity,
+        Self::RevokeIdentity,
+        Self::RenameIdentity,
+        Self::ReplaceSeals,
+        Self::PublishRoot,
+        Self::Campaign,
+        Self::SignIn,
+        Self::SignInFailed,
+        Self::SignOut,
+        Self::AddPerson,
+        Self::ChangeRole,
+        Self::ChangePassword,
+        Self::ResetPassword,
+        Self::RemovePerson,
+        Self::CreateApiToken,
+        Self::EndApiToken,
+    ];
+
     /// Its name in the store, in lists and in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -83,6 +134,16 @@ impl AuditAction {
             Self::ReplaceSeals => "replace-seals",
             Self::PublishRoot => "publish-root",
             Self::Campaign => "campaign",
+            Self::SignIn => "sign-in",
+            Self::SignInFailed => "sign-in-failed",
+            Self::SignOut => "sign-out",
+            Self::AddPerson => "add-person",
+            Self::ChangeRole => "change-role",
+            Self::ChangePassword => "change-password",
+            Self::ResetPassword => "reset-password",
+            Self::RemovePerson => "remove-person",
+            Self::CreateApiToken => "create-api-token",
+            Self::EndApiToken => "end-api-token",
         }
     }
 }

@@ -4,10 +4,12 @@
 //! tested for any time and any order of events, and every store and every process applies the same ones.
 #![forbid(unsafe_code)]
 
+mod actor;
 mod agent;
 mod assignment;
 mod audit;
 mod audit_chain;
+mod audit_export;
 mod broker;
 pub mod campaign;
 mod episode;
@@ -20,10 +22,12 @@ mod process;
 mod release;
 pub mod simulate;
 
+pub use actor::{Way, acting, is_same_person, person_of};
 pub use agent::{AgentState, SILENT_S};
 pub use assignment::{AssignedSettings, AssignmentChange, StoredAssignment, channel_name, parse_channel};
 pub use audit::{AUDIT_ENTRIES, AuditAction, AuditEntry, AuditHead, AuditRecord, SERVE, recorded_name};
 pub use audit_chain::{AuditChain, AuditCheck};
+pub use audit_export::{EXPORT_LINE_BYTES, export_line, parse_export_line};
 pub use broker::BrokerLink;
 pub use episode::{Classification, Episode, EpisodeRecord, Label, MessageKey, UNKNOWN_CLASS};
 pub use group::{Cause, Demand, Schedule, Training};

@@ -180,8 +180,8 @@ impl Assigned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollout::testing::Stage;
     use clap::Parser;
+    use lapwing_campaigns::testing::Stage;
 
     #[derive(Parser)]
     struct Command {

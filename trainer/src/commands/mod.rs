@@ -16,6 +16,7 @@ pub(crate) mod keys;
 pub(crate) mod lab;
 pub(crate) mod lists;
 mod other_brokers;
+pub(crate) mod people;
 pub(crate) mod predict;
 pub(crate) mod privacy;
 pub(crate) mod roots;
@@ -27,7 +28,10 @@ pub(crate) mod store_args;
 pub(crate) mod store_copy;
 pub(crate) mod store_rows;
 pub(crate) mod store_state;
+pub(crate) mod tokens;
 pub(crate) mod train;
+#[cfg(test)]
+mod people_tests;
 #[cfg(test)]
 mod recipe_tests;
 #[cfg(test)]

@@ -35,8 +35,10 @@ pub(crate) enum RolloutCommand {
     /// Show the waves, gates and late agents of a group's campaign.
     #[command(after_help = "Example:\n  lapwing-trainer rollout status --json - --store store.sqlite")]
     Status(StatusArgs),
-    /// Show the same again and again until the campaign ends. Without a terminal, once.
-    #[command(after_help = "Example:\n  lapwing-trainer rollout watch --config /etc/lapwing-trainer/trainer.toml")]
+    /// Show the same again and again until the campaign ends. Without a terminal, once; with --json, one line for each change.
+    #[command(
+        after_help = "Examples:\n  lapwing-trainer rollout watch --config /etc/lapwing-trainer/trainer.toml\n  lapwing-trainer rollout watch --json --store store.sqlite"
+    )]
     Watch(WatchArgs),
     /// Let no other agent begin; those that have confirmed the release keep it.
     #[command(after_help = "Example:\n  lapwing-trainer rollout pause --group home --store store.sqlite")]

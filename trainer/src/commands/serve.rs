@@ -4,17 +4,21 @@ use super::store_args::StoreArgs;
 use super::write_address;
 use crate::config::{Config, Span};
 use crate::serve::roles::{Instance, Role, Roles};
+use crate::serve::web_tls::WebTlsWatch;
 use crate::serve::{self, SegmentCount, Server};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
-use lapwing_authority::{EnrolmentPort, PortCount, PortCounts};
+use lapwing_authority::{EnrolmentPort, PortCount, PortCounts, random};
 use lapwing_common::clock;
+use lapwing_common::print_line;
 use lapwing_models::Model;
+use lapwing_people::Secret;
 use lapwing_pipeline::order::ReleaseMaker;
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::enrolment::ending_s;
 use lapwing_store::StoreHandle;
-use lapwing_web::{Brokers, Counter, CounterSource, Process, Site, WebServer, server};
+use lapwing_web::{Brokers, Counter, CounterSource, GroupPlan, Plans, Process, Site, WebServer, server};
+use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -81,8 +85,8 @@ pub(crate) struct ServeArgs {
     /// store, broker, group, key or releases, serve only the HTTP API.
     #[arg(long, value_name = "FILE")]
     pub(crate) predict_model: Option<PathBuf>,
-    /// Address of the dashboard and the HTTP API; port 0 picks a free port. There is no password: use a
-    /// non-loopback address only behind a proxy that authenticates users [default: none; 127.0.0.1:8480 with
+    /// Address of the dashboard and the HTTP API; port 0 picks a free port. A non-loopback address needs TLS or a trusted
+    /// proxy ([http] in the configuration file), and then everybody signs in [default: none; 127.0.0.1:8480 with
     /// --predict-model].
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http: Option<SocketAddr>,
@@ -187,8 +191,11 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
         min_rows: config.groups().iter().map(|group| group.min_rows).min().unwrap_or(0),
         ending_s: ending_s(config.enrolment.lifetime_s()),
         names: config.http.names.clone(),
+        login: config.login(),
+        plans: Some(plans(&config)),
         ..Site::default()
     };
+    let shows_pages = roles.has(Role::Web);
     let (broker_file, http_file) = (args.address_file, args.http_address_file);
     let (mut web, mut port, mut written) = (Ok(None), Ok(None), Ok(()));
     let enrolment = config.clone();
@@ -200,17 +207,49 @@ pub(crate) fn run_serve(args: ServeArgs, maker: Arc<dyn ReleaseMaker>) -> anyhow
         let counts = counts || enrolled.is_some();
         let counters = counts.then(|| counters(server, &roles, enrolled));
         let site = Site { counters, brokers: Some(brokers(server)), process: Some(process(server)), ..site };
-        web = address.map(|address| WebServer::start(site, address)).transpose();
-        let listening = web.as_ref().ok().and_then(Option::as_ref).map(|web| web.address);
+        web = address.map(|address| start_web(site, address, &enrolment)).transpose();
+        let listening = web.as_ref().ok().and_then(Option::as_ref).map(|(web, _)| web.address);
+        if let Some(address) = listening.filter(|_| shows_pages)
+            && let Err(error) = offer_first_link(&enrolment, address)
+        {
+            tracing::warn!(error = format!("{error:#}"), "cannot make a link for the first person");
+        }
         written = write_address(http_file.as_deref(), listening)
             .and_then(|()| write_address(broker_file.as_deref(), server.address()));
         web.is_ok() && port.is_ok()
     };
     let served = serve::run(config, &roles, maker, ready);
-    web?.map(WebServer::stop).transpose()?;
+    web?.map(|(web, _watch)| web.stop()).transpose()?;
     port?.map(EnrolmentPort::stop).transpose()?;
     served?;
     written
+}
+
+/// The web server, and what renews its certificate.
+fn start_web(site: Site, address: SocketAddr, config: &Config) -> anyhow::Result<(WebServer, Option<WebTlsWatch>)> {
+    let (tls, watch) = WebTlsWatch::start(config, address, clock::now_s())?.unzip();
+    // The error's text contains its cause.
+    let web = WebServer::start(Site { tls, ..site }, address).map_err(|error| anyhow!(error.to_string()))?;
+    Ok((web, watch))
+}
+
+/// Prints the link that adds the first person, if there is nobody yet and a person reads the terminal. It is in no log: those
+/// who read the log could use it.
+fn offer_first_link(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
+    let handle = StoreHandle::open(&config.store.path)?;
+    if config.http.user_header.is_some() || handle.has_people()? {
+        return Ok(());
+    }
+    if !std::io::stdout().is_terminal() {
+        tracing::info!("nobody can sign in yet; run `lapwing-trainer people add NAME --role administrator`");
+        return Ok(());
+    }
+    let secret = Secret::new(random()?);
+    if handle.add_first_link(&secret.sha256(), clock::now_s())? {
+        let (url, link) = (config.http.base_url(Some(address)), secret.text());
+        print_line!("Nobody can sign in yet. To add the first person, open within an hour: {url}/link/{link}");
+    }
+    Ok(())
 }
 
 /// The enrolment port, with the role and an address.
@@ -224,6 +263,15 @@ fn start_port(config: &Config, roles: &Roles) -> anyhow::Result<Option<Enrolment
     let store = StoreHandle::open(&config.store.path)?;
     let authority = section.authority_of(&store, clock::now_s())?;
     Ok(Some(EnrolmentPort::start(authority, store, config.grants(brokers)?, section.server_names(), listen)?))
+}
+
+/// Reads the plans of groups, for campaigns that are started on a page.
+fn plans(config: &Config) -> Plans {
+    let config = config.clone();
+    Arc::new(move |group| {
+        let plan = config.rollout_of(group).plan().map_err(|error| error.to_string())?;
+        Ok(GroupPlan { plan, has_gate: config.has_gate(group) })
+    })
 }
 
 /// State of the server's links, for the dashboard.

@@ -78,6 +78,11 @@ impl Config {
         self.groups.iter().map(|group| group.resolved(&self.retrain)).collect()
     }
 
+    /// Whether releases of a group that detect less wait for a person.
+    pub(crate) fn has_gate(&self, group: &str) -> bool {
+        self.groups().into_iter().find(|own| own.group == group).map_or(self.retrain.gate, |own| own.gate)
+    }
+
     /// True if the server has one group, to which every agent belongs, whatever its status reports.
     pub(crate) fn has_one_group(&self) -> bool {
         self.groups.is_empty()

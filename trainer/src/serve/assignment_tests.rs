@@ -1,7 +1,7 @@
 //! Assignments in virtual time: the store, the process that publishes, and a broker in memory.
 
-use crate::rollout::{Order, act, start};
 use crate::serve::simulated_fleet::{Behaviour, DAY_S, Fleet, key};
+use lapwing_campaigns::{Order, act, start};
 use lapwing_fleet::campaign::{AbortMode, Action, Plan};
 use lapwing_fleet::{AssignedSettings, AssignmentChange, SERVE};
 use lapwing_shared::messages::UpdateStep;
@@ -91,7 +91,8 @@ fn an_agent_on_which_two_campaigns_failed_is_late_for_30_days() {
     assign(&fleet, "gw-7", AssignedSettings { channel: Some(Channel::Early), ..AssignedSettings::default() });
     for version in [2, 3] {
         fleet.add_release(version);
-        let order = Order { group: "home", version, plan: Plan::default(), who: "ann", supersede: false };
+        let order =
+            Order { group: "home", version, plan: Plan::default(), who: "ann", supersede: false, findings: &[] };
         start(&fleet.handle, &order, fleet.now.wall_s).unwrap();
         fleet.wait(60);
         fleet.send_update(7, version, UpdateStep::RolledBack("crashed".try_into().unwrap()));

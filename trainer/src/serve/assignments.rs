@@ -7,7 +7,7 @@ use super::ServeError;
 use super::obstacle::{News, Obstacle};
 use super::publish::Publisher;
 use crate::config::Config;
-use crate::rollout;
+use lapwing_campaigns as rollout;
 use lapwing_collect::Counts;
 use lapwing_fleet::{AssignmentChange, SERVE, StoredAssignment};
 use lapwing_pipeline::release::keys::ReleaseKey;

@@ -1,6 +1,6 @@
 //! The hash of the newest entry of the audit log → this process's log, each day.
 //!
-//! Whoever can write the store can remove the whole audit log, or write another one. `audit --check --hash`
+//! Whoever can write the store can remove the whole audit log, or write another one. `audit verify --hash`
 //! detects that with a line of a log that has left this machine.
 
 use lapwing_shared::release::digest::Hex;

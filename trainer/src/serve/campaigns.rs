@@ -14,11 +14,12 @@ use super::roles::Role;
 use super::rollouts::decoded;
 use super::{ReleaseDir, ServeError};
 use crate::config::{CampaignStart, Config, ConfigError, RetrainSection, RolloutSection};
-use crate::rollout::{self, ChangeError, FactsReader};
+use lapwing_campaigns::{ChangeError, FactsReader, Order, advance, start};
 use lapwing_collect::Counts;
 use lapwing_common::clock::Moment;
 use lapwing_fleet::campaign::{CampaignState, Outcome, Plan, Standing};
 use lapwing_fleet::{GroupProblem, SERVE};
+use lapwing_pipeline::gate::replay::replay;
 use lapwing_pipeline::release::keys::ReleaseKey;
 use lapwing_shared::release::name::parse_name;
 use lapwing_shared::release::root::Purpose;
@@ -48,6 +49,8 @@ struct Group {
     releases: ReleaseDir,
     settings: RolloutSection,
     plan: Plan,
+    /// Releases that detect less wait for a person.
+    has_gate: bool,
     obstacle: Obstacle,
     reader: FactsReader,
     /// When it was last stepped.
@@ -74,11 +77,10 @@ impl Campaigns {
         let group = |retrain: RetrainSection| {
             let settings = config.rollout_of(&retrain.group);
             let releases = ReleaseDir::new(&retrain.releases, &retrain.group);
-            let name = retrain.group;
-            let plan = settings.plan()?;
+            let (name, has_gate, plan) = (retrain.group, retrain.gate, settings.plan()?);
             let (obstacle, reader) = (Obstacle::default(), FactsReader::default());
             let (stepped, looked, set_aside) = (None, None, None);
-            Ok(Group { plan, name, releases, settings, obstacle, reader, stepped, looked, set_aside })
+            Ok(Group { plan, has_gate, name, releases, settings, obstacle, reader, stepped, looked, set_aside })
         };
         let groups = config.groups().into_iter().map(group);
         let key_check = KeyCheck::new(Role::Publish, Purpose::Rollout);
@@ -174,7 +176,7 @@ impl Group {
             self.set_aside = Some(now.monotonic);
         }
         if let Some(outcome) =
-            rollout::advance(handle, &mut self.reader, &self.name, now_s).map_err(|error| self.changed(error))?
+            advance(handle, &mut self.reader, &self.name, now_s).map_err(|error| self.changed(error))?
         {
             counts.campaigns_stepped.add(1);
             self.log(&outcome);
@@ -260,6 +262,26 @@ impl Group {
         Ok(common.map(|(version, _)| version).or(versions.last().copied()))
     }
 
+    /// What a release detects worse than the one that the group runs.
+    fn findings(&self, handle: &StoreHandle, version: u64) -> Vec<String> {
+        if !self.has_gate {
+            return Vec::new();
+        }
+        let group = &self.name;
+        match replay(handle, group, version) {
+            Ok(None) => Vec::new(),
+            Ok(Some(report)) => {
+                tracing::info!(group, version, gate = report.summary(), "attacks replayed before the campaign");
+                report.findings
+            }
+            // The gate has replayed them before it was signed.
+            Err(error) => {
+                tracing::warn!(group, version, %error, "attacks are not replayed before the campaign");
+                Vec::new()
+            }
+        }
+    }
+
     /// Starts a campaign of the newest release, if no campaign was for it or a later one.
     fn start_if_due(&self, handle: &StoreHandle, newest: &Rollout, now_s: u64) -> Result<(), ServeError> {
         if self.settings.start == CampaignStart::Manual {
@@ -272,8 +294,9 @@ impl Group {
             return Ok(());
         }
         let (group, version, plan) = (self.name.as_str(), release.version, self.plan.clone());
-        let order = rollout::Order { group, version, plan, who: SERVE, supersede: false };
-        let started = rollout::start(handle, &order, now_s).map_err(|error| match self.changed(error) {
+        let findings = self.findings(handle, version);
+        let order = Order { group, version, plan, who: SERVE, supersede: false, findings: &findings };
+        let started = start(handle, &order, now_s).map_err(|error| match self.changed(error) {
             ServeError::Campaign { reason, .. } => self.error(format!("release {version} waits: {reason}")),
             error => error,
         });

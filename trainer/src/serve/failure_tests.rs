@@ -1,4 +1,4 @@
-//! Files that cannot be used, and a store that fails between two steps.
+//! Files and releases that cannot be used, and a store that fails between two steps.
 
 use super::group_tests::two_groups;
 use super::testing::{manifest, release, release_of};
@@ -174,5 +174,25 @@ fn a_server_restored_from_nothing_continues_after_the_versions_of_its_agents() {
     tick_and_train_at(&mut server, now);
     assert_eq!(versions(&server, "home"), [58]);
     assert_eq!(problems(&mut server, after(now, 60)), []);
+    server.stop().unwrap();
+}
+
+#[test]
+fn the_gate_does_not_compare_with_a_release_that_a_campaign_withdrew() {
+    let folder = Folder::new();
+    let mut config = config(&folder);
+    config.retrain.after_rows = 5;
+    let mut server = serve(config, Arc::new(Maker::default()), clock::moment()).unwrap();
+    for version in 1..=2 {
+        store_rows(&server, version * 5 - 4..version * 5 + 1);
+        tick_and_train(&mut server);
+    }
+    assert_eq!(versions(&server, "home"), [1, 2]);
+    let previous = |server: &mut Server| learner(server).order(0, 4).unwrap().0.guard.previous;
+    assert_eq!(previous(&mut server), Some(release(2)));
+    let mut rollout = lapwing_shared::rollout::testing::rollout(1, 1);
+    rollout.withdraw(2);
+    assert!(StoreHandle::open(folder.store()).unwrap().add_rollout(&rollout).unwrap());
+    assert_eq!(previous(&mut server), Some(release(1)));
     server.stop().unwrap();
 }

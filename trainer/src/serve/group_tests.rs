@@ -306,7 +306,7 @@ fn an_sqlite_store_allows_one_process_whatever_its_roles() {
     let maker: Arc<dyn ReleaseMaker> = Arc::new(Maker::default());
     let start = |roles: &[Role]| {
         let config = Config {
-            http: crate::config::HttpSection { listen: Some(([127, 0, 0, 1], 1).into()), names: vec![] },
+            http: crate::config::HttpSection { listen: Some(([127, 0, 0, 1], 1).into()), ..Default::default() },
             ..two_groups(&folder)
         };
         Server::start(config, &Roles::new(roles), Arc::clone(&maker), clock::moment())

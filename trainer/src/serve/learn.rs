@@ -5,7 +5,7 @@ use super::learner::{Group, Learner};
 use super::training::{Finished, Made, TrainingJob, TrainingRequest};
 use super::version_check::known_versions;
 use super::{HELD_BACK, ProgressDisplay, ReleaseDir, ServeError, signed_file};
-use crate::config::{RetrainSection, SigningPlace};
+use crate::config::SigningPlace;
 use lapwing_common::clock::Moment;
 use lapwing_common::private_file;
 use lapwing_fleet::{Demand, SERVE, next_version};
@@ -94,7 +94,7 @@ impl Learner {
             SigningPlace::Elsewhere => None,
         };
         let name = parse_name(&settings.group).ok_or_else(missing)?;
-        let on_disk = releases.versions().last().copied();
+        let comparable = self.comparable_versions(&settings.group, releases)?;
         let (own, highest) = known_versions(&self.handle, &settings.group, releases)?;
         let expires_s = created_s.saturating_add(Duration::from(settings.expires_after.0).as_secs());
         let version = next_version([own, highest.version()]);
@@ -102,8 +102,8 @@ impl Learner {
         let guard = Guard {
             max_agent_share: settings.max_agent_share,
             min_agent_rows: settings.min_agent_rows,
-            previous: on_disk.map(|version| releases.read(version)).transpose()?,
-            reference: self.reference(settings, releases)?,
+            previous: comparable.last().map(|version| releases.read(*version)).transpose()?,
+            reference: self.reference(&settings.group, &comparable, releases)?,
             labelled: Vec::new(),
             hold: settings.gate,
         };
@@ -112,17 +112,28 @@ impl Learner {
         Ok((Order { group, version, created_s, expires_s, floor, seed, key, unlabelled, guard }, settings.min_rows))
     }
 
-    /// The newest release of a group that an operator approved, or else the oldest one, of those that this version can read
-    /// and whose features are the present ones.
-    fn reference(&self, settings: &RetrainSection, releases: &ReleaseDir) -> Result<Option<Vec<u8>>, MakeError> {
-        let held = self.handle.held_releases(&settings.group, HELD_LOOKED_AT)?;
+    /// Versions of a group with which the gate compares a new one, ascending: not those that a campaign withdrew, because a
+    /// release that is as blind as one that failed must not pass.
+    fn comparable_versions(&self, group: &str, releases: &ReleaseDir) -> Result<Vec<u64>, MakeError> {
+        let rollout = self.handle.newest_rollout(group)?.and_then(|stored| stored.rollout().ok());
+        let is_withdrawn = |version: u64| rollout.as_ref().is_some_and(|rollout| rollout.is_withdrawn(version));
+        let versions = releases.versions();
+        let left: Vec<u64> = versions.iter().copied().filter(|version| !is_withdrawn(*version)).collect();
+        Ok(if left.is_empty() { versions } else { left })
+    }
+
+    /// The newest release of a group that an operator approved, or else the oldest one, of these versions, that this program can
+    /// read and whose features are the present ones.
+    fn reference(&self, group: &str, versions: &[u64], releases: &ReleaseDir) -> Result<Option<Vec<u8>>, MakeError> {
+        let held = self.handle.held_releases(group, HELD_LOOKED_AT)?;
         let approved = held.iter().filter(|held| held.state == HeldState::Published).map(|held| held.version);
+        let approved = approved.filter(|version| versions.contains(version));
         let comparable = |version| {
             let bytes = releases.read(version).ok()?;
             let (_, manifest) = read(&bytes).ok()?;
             (manifest.schema == self.maker.schema()).then_some(bytes)
         };
-        Ok(approved.chain(releases.versions()).find_map(comparable))
+        Ok(approved.chain(versions.iter().copied()).find_map(comparable))
     }
 
     /// Agents whose rows train a group; `None`: all.

@@ -50,6 +50,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod training;
+pub(crate) mod web_tls;
 
 pub(crate) use release_dir::{ReleaseDir, signed_file};
 pub(crate) use run::run;

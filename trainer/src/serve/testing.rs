@@ -34,11 +34,6 @@ pub(crate) fn release_of(group: &str, version: u64, network: u64) -> Vec<u8> {
     signed(&Manifest { group: name(group), version, ..manifest(network) }, network)
 }
 
-/// A release with a floor.
-pub(crate) fn release_with_floor(version: u64, floor: u64) -> Vec<u8> {
-    signed(&Manifest { floor, ..manifest(version) }, version)
-}
-
 fn signed(manifest: &Manifest, network: u64) -> Vec<u8> {
     let mut buffer = vec![0; MANIFEST_BYTES];
     let encoded = manifest.encode(&mut buffer).unwrap();

@@ -1,6 +1,7 @@
 //! Queries of the audit log that both databases share.
 
 use crate::Limits;
+use crate::cell::Cell;
 use lapwing_fleet::{AUDIT_ENTRIES, AuditChain, AuditCheck, AuditHead, AuditRecord};
 use std::fmt;
 
@@ -18,6 +19,10 @@ pub struct AuditFilter {
     pub since_s: Option<u64>,
     /// Only entries with a lower number; `None`: begin with the newest.
     pub before: Option<u64>,
+    /// Only entries of this person, whatever the way ([`lapwing_fleet::acting`]), or of this process; `None`: of all.
+    pub who: Option<String>,
+    /// Only entries with this name of an action; `None`: all.
+    pub action: Option<String>,
     /// Maximum number of entries.
     pub limit: u32,
 }
@@ -32,11 +37,18 @@ pub struct AuditPage {
 }
 
 impl AuditFilter {
-    /// Values of the query that reads a page: number, time, and one entry more than a page has.
-    pub(crate) fn values(&self) -> (i64, i64, i64) {
-        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let before = self.before.map_or(i64::MAX, signed);
-        (before, signed(self.since_s.unwrap_or(0)), i64::from(self.limit) + 1)
+    /// Values of the query that reads a page: number, time, one entry more than a page has, person and action, which are
+    /// empty if they do not matter.
+    pub(crate) fn values(&self) -> [Cell; 5] {
+        let signed = |value: u64| Cell::Integer(i64::try_from(value).unwrap_or(i64::MAX));
+        let text = |text: &Option<String>| Cell::text(text.as_deref().unwrap_or_default());
+        [
+            signed(self.before.unwrap_or(u64::MAX)),
+            signed(self.since_s.unwrap_or(0)),
+            Cell::Integer(i64::from(self.limit) + 1),
+            text(&self.who),
+            text(&self.action),
+        ]
     }
 
     /// The page of the entries that the query returned.

@@ -31,6 +31,10 @@ pub(crate) const OPEN: &str = "group_name = ?1 AND is_open = 1";
 pub(crate) const BY_ID: &str = "id = ?1";
 pub(crate) const NEWEST: &str = "(CAST(?1 AS TEXT) IS NULL OR group_name = ?1) ORDER BY id DESC LIMIT ?2";
 
+/// Group, version, upper bound of the number, 1 for open ones only; at most this many.
+pub(crate) const PAGE: &str = "(CAST(?1 AS TEXT) IS NULL OR group_name = ?1) AND (CAST(?2 AS BIGINT) IS NULL OR version = \
+    ?2) AND (CAST(?3 AS BIGINT) IS NULL OR id < ?3) AND (CAST(?4 AS BIGINT) = 0 OR is_open = 1) ORDER BY id DESC LIMIT ?5";
+
 pub(crate) const ADD: &str = "INSERT INTO campaigns (group_name, version, state, is_open, revision, made_s, changed_s, \
     body) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?5, ?6) RETURNING id";
 pub(crate) const SAVE: &str = "UPDATE campaigns SET version = ?3, state = ?4, is_open = ?5, changed_s = ?6, body = ?7, \

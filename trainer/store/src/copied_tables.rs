@@ -51,7 +51,7 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Every table that is copied, in this order: what a row refers to comes first.
-pub(crate) static TABLES: [Table; 27] = [
+pub(crate) static TABLES: [Table; 29] = [
     Table {
         more: &[("shard", "0")],
         from_sqlite: Some(&SQLITE_COUNTERS),
@@ -285,6 +285,8 @@ pub(crate) static TABLES: [Table; 27] = [
         &["name", "serial", "channel", "pin", "hold", "alerts_per_1000_days", "is_set_aside", "issued_s", "who"],
     ),
     table("rollouts", 2, &["group_name", "serial", "body", "issued_s", "campaign"]),
+    table("people", 1, &["name", "role", "password", "created_s", "who"]),
+    table("api_tokens", 1, &["id", "sha256", "person", "label", "role", "created_s", "until_s", "used_s"]),
     table(
         "release_health",
         1,
@@ -294,11 +296,13 @@ pub(crate) static TABLES: [Table; 27] = [
 
 /// Tables that a copy does not have, and why.
 #[cfg(test)]
-pub(crate) const OTHER_TABLES: [(&str, &str); 4] = [
+pub(crate) const OTHER_TABLES: [(&str, &str); 6] = [
     ("agent_counts", "triggers count the agents while they are copied"),
+    ("links", "administrators make others"),
     ("removed_segments", "files in the place of the original, which deletes them"),
     ("renewals", "agents repeat their requests"),
     ("schema_versions", "of the database"),
+    ("sessions", "people sign in again"),
 ];
 
 /// Columns that a copy does not have, and why.

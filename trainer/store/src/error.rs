@@ -1,5 +1,6 @@
 //! Errors of databases and files → store errors that name the operator's next step.
 
+use crate::people_rows::PersonError;
 use lapwing_fleet::Identity;
 use lapwing_segments::SegmentError;
 use rusqlite::ErrorCode;
@@ -99,6 +100,9 @@ pub enum StoreError {
         /// Subcommand that lists such items.
         list: &'static str,
     },
+    /// A change of people that the rules do not allow.
+    #[error(transparent)]
+    Person(#[from] PersonError),
     /// A campaign that cannot be read or written.
     #[error(
         "campaign {campaign} cannot be stored or read: {reason}; use the version of the trainer that started it, or restore \

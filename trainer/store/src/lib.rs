@@ -24,6 +24,8 @@ mod fields;
 mod highest_version;
 mod host_data;
 mod identity_rows;
+mod people_changes;
+mod people_rows;
 mod renewal_rows;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -68,6 +70,7 @@ pub use lapwing_fleet::{
     AgentState, AuditCheck, AuditRecord, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label,
     Release, UNKNOWN_CLASS,
 };
+pub use people_rows::{ApiToken, LinkTarget, NewToken, Person, PersonError, Session};
 pub use places::{folder as segments_folder, open_place};
 pub use received::{Content, HealthReport, Received, SampleBatch, StatusReport};
 pub use renewal_rows::RENEWAL_PAUSE_S;

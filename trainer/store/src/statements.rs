@@ -161,7 +161,10 @@ statements! {
     SET_AUDIT_HEAD = "INSERT INTO audit_head (id, number, sha256) VALUES (1, ?1, ?2) \
                       ON CONFLICT (id) DO UPDATE SET number = ?1, sha256 = ?2";
     NEWEST_AUDIT = "SELECT {AUDIT_RECORD} FROM audit ORDER BY number DESC LIMIT 1";
-    AUDIT_BEFORE = "SELECT {AUDIT_RECORD} FROM audit WHERE number < ?1 AND at_s >= ?2 ORDER BY number DESC LIMIT ?3";
+    AUDIT_BEFORE = "SELECT {AUDIT_RECORD} FROM audit WHERE number < ?1 AND at_s >= ?2 \
+                    AND (CAST(?4 AS TEXT) = '' OR who = CAST(?4 AS TEXT) \
+                    OR substr(who, 1, length(CAST(?4 AS TEXT)) + 2) = CAST(?4 AS TEXT) || ' (') \
+                    AND (CAST(?5 AS TEXT) = '' OR action = CAST(?5 AS TEXT)) ORDER BY number DESC LIMIT ?3";
     AUDIT_AFTER = "SELECT {AUDIT_RECORD} FROM audit WHERE number > ?1 ORDER BY number LIMIT ?2";
 
     SETTING = "SELECT value FROM settings WHERE name = ?1";

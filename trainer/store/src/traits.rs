@@ -12,6 +12,7 @@ mod episodes;
 mod groups;
 mod hosts;
 mod identities;
+mod people;
 mod renewals;
 mod roots;
 mod seals;
@@ -21,14 +22,15 @@ pub use agents::{Agents, MAX_SILENCED};
 pub use assignments::Assignments;
 pub use audit::Audit;
 pub use campaigns::{
-    AgentAlertHour, CampaignAgent, CampaignChange, Campaigns, GateResult, GroupAgent, Saved, StoredCampaign,
-    StoredReleaseHealth, StoredRollout,
+    AgentAlertHour, CampaignAgent, CampaignChange, CampaignFilter, Campaigns, GateResult, GroupAgent, Saved,
+    StoredCampaign, StoredReleaseHealth, StoredRollout,
 };
 pub(crate) use copies::{CopyEnd, CopyState};
 pub use episodes::Episodes;
 pub use groups::Groups;
 pub use hosts::Hosts;
 pub use identities::{Identities, IdentityFilter};
+pub use people::{People, SecretHash};
 pub use renewals::{RenewalRow, Renewals};
 pub use roots::{RootDocuments, StoredRoot};
 pub use seals::Seals;
@@ -383,6 +385,7 @@ pub trait Handle:
     + Jobs
     + Leases
     + Maintenance
+    + People
     + Releases
     + Renewals
     + RootDocuments

@@ -41,7 +41,7 @@ impl Addresses {
 }
 
 /// The address, or the /64 network of an IPv6 address, which one host may use as a whole.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {
             let [a, b, c, d, ..] = v6.segments();

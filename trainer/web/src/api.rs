@@ -1,24 +1,34 @@
-//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/groups`, `/audit`, `/identities`,
+//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/campaigns`, `/groups`, `/audit`, `/identities`,
 //! `/brokers`, `/process`, and the OpenAPI document of the whole API.
 
+mod security;
+
 use super::Shared;
+use super::actions::{LinkView, NewTokenView};
+use super::api_actions;
 use super::drift::{DriftColumn, DriftView};
-use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery};
+use super::params::{AgentQuery, AlertQuery, AuditQuery, CampaignQuery, IdentityQuery};
 use super::queries::{AgentList, AlertList, AuditList, Counts, Fleet, IdentityList, ReleaseList};
-use super::store_reader::ReadError;
 use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use super::views::alerts::{AlertView, PeerView, ReasonView};
 use super::views::brokers::BrokerList;
-use super::views::campaigns::CampaignView;
+use super::views::campaigns::{CampaignLine, CampaignList};
 use super::views::groups::{GroupList, GroupView};
 use super::views::identities::IdentityView;
-use super::views::releases::{ReleaseView, WaitingView};
+use super::views::releases::{HeldView, ReleaseDetails, ReleaseView, WaitingView};
+use super::views::standing::Standing;
 use crate::predict::{self, Problem};
-use axum::extract::{Query, State};
-use axum::http::{StatusCode, Uri};
+pub(crate) use crate::request_error::RequestError;
+use axum::extract::{Path, Query, State};
+use axum::http::Uri;
 use axum::response::{IntoResponse, Json, Response};
+use lapwing_campaigns::history::Change;
+use lapwing_campaigns::view::{CampaignReport, CampaignView, NamedAgent, StageView, TallyView, WaveView};
+use lapwing_fleet::campaign::gates::{Finding, Gate, Verdict};
+use lapwing_fleet::campaign::{AgentStage, CampaignState, WaveState};
 use lapwing_fleet::{AuditRecord, BrokerLink, GroupProblem, IdentityCounts, LeaseState, ProcessState};
 use lapwing_models::{Prediction, Suspicious};
+use security::Security;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
@@ -30,9 +40,30 @@ use utoipa::OpenApi;
 #[openapi(
     info(
         title = "Lapwing trainer",
-        description = "Lists agents, alerts and releases of the fleet, and classifies flow rows with a saved model. Read-only."
+        description = "Lists agents, alerts and releases of the fleet, acts on them, and classifies flow rows with a saved model. On a loopback server whose store has no people, everybody reads and nobody acts; otherwise every route needs an API token or a session."
     ),
-    paths(predict::predict, predict::about, agents, alerts, releases, groups, audit, identities, brokers, process),
+    paths(predict::predict, predict::about, agents, alerts, releases, release, campaigns, campaign, groups, audit, identities, brokers, process,
+        api_actions::export,
+        api_actions::verify,
+        api_actions::label,
+        api_actions::accept,
+        api_actions::revoke,
+        api_actions::pause_campaign,
+        api_actions::resume_campaign,
+        api_actions::approve_campaign,
+        api_actions::abort_campaign,
+        api_actions::start_campaign,
+        api_actions::people::people,
+        api_actions::people::create_person,
+        api_actions::people::change_role,
+        api_actions::people::reset,
+        api_actions::people::delete_person,
+        api_actions::people::tokens,
+        api_actions::people::create_token,
+        api_actions::people::delete_token,
+    ),
+    modifiers(&Security),
+    security(("token" = []), ("session" = []), ("session-without-tls" = [])),
     components(schemas(
         predict::Batch,
         predict::Answer,
@@ -54,7 +85,24 @@ use utoipa::OpenApi;
         ReleaseList,
         ReleaseView,
         WaitingView,
+        ReleaseDetails,
+        HeldView,
+        Standing,
+        CampaignLine,
+        CampaignList,
+        CampaignReport,
         CampaignView,
+        WaveView,
+        TallyView,
+        StageView,
+        NamedAgent,
+        Change,
+        AgentStage,
+        CampaignState,
+        WaveState,
+        Finding,
+        Gate,
+        Verdict,
         DriftView,
         DriftColumn,
         BrokerList,
@@ -68,47 +116,26 @@ use utoipa::OpenApi;
         IdentityList,
         IdentityView,
         IdentityCounts,
-        LeaseState
+        LeaseState,
+        LinkView,
+        NewTokenView,
+        api_actions::LabelBody,
+        api_actions::IdentityBody,
+        api_actions::DecisionBody,
+        api_actions::DecisionView,
+        api_actions::StartBody,
+        api_actions::StartView,
+        api_actions::people::PersonBody,
+        api_actions::people::RoleBody,
+        api_actions::people::TokenBody,
+        api_actions::people::PersonView,
+        api_actions::people::PeopleList,
+        api_actions::people::TokenView,
+        api_actions::people::TokenList,
+        api_actions::AuditCheckView
     ))
 )]
 pub struct Document;
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RequestError {
-    #[error("{0}")]
-    Query(String),
-    /// No such agent, alert, release or page.
-    #[error("{0}")]
-    Missing(String),
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Chart(#[from] lapwing_report::ReportError),
-}
-
-impl RequestError {
-    /// HTTP status, and `code` of the JSON error.
-    pub(crate) fn status(&self) -> (StatusCode, &'static str) {
-        match self {
-            Self::Query(_) => (StatusCode::BAD_REQUEST, "query"),
-            Self::Missing(_) => (StatusCode::NOT_FOUND, "missing"),
-            Self::Read(ReadError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::Read(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
-            Self::Chart(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
-        }
-    }
-}
-
-impl IntoResponse for RequestError {
-    fn into_response(self) -> Response {
-        let (status, code) = self.status();
-        if status.is_server_error() {
-            tracing::warn!(error = %self, "HTTP request failed");
-        }
-        let problem = Problem { code: code.into(), message: self.to_string(), ..Problem::default() };
-        (status, Json(problem)).into_response()
-    }
-}
 
 /// Parses a query string.
 pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, RequestError> {
@@ -125,7 +152,7 @@ pub(crate) fn fleet(shared: &Shared) -> Result<&Fleet, RequestError> {
     shared.fleet.as_ref().ok_or_else(missing)
 }
 
-async fn json<T: Serialize>(answer: impl Future<Output = Result<T, RequestError>>) -> Response {
+pub(crate) async fn json<T: Serialize>(answer: impl Future<Output = Result<T, RequestError>>) -> Response {
     answer.await.map_or_else(IntoResponse::into_response, |value| Json(value).into_response())
 }
 
@@ -173,6 +200,58 @@ pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
 )]
 pub(crate) async fn releases(State(shared): State<Arc<Shared>>) -> Response {
     json(async { Ok(fleet(&shared)?.releases().await?) }).await
+}
+
+/// One release: where it is, what the gate before publication found, and its campaigns.
+#[utoipa::path(
+    get,
+    path = "/api/v1/releases/{group}/{version}",
+    params(("group" = String, Path, description = "Group."), ("version" = u64, Path, description = "Version.")),
+    responses(
+        (status = 200, description = "Release.", body = ReleaseDetails),
+        (status = 404, description = "There is no such release, or the server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn release(
+    State(shared): State<Arc<Shared>>,
+    Path((group, version)): Path<(String, String)>,
+) -> Response {
+    let missing = || RequestError::Missing(format!("Group {group} has no release {version}."));
+    json(async { fleet(&shared)?.release(&group, version.parse().map_err(|_| missing())?).await?.ok_or_else(missing) })
+        .await
+}
+
+/// Lists campaigns, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/campaigns",
+    params(CampaignQuery),
+    responses(
+        (status = 200, description = "Campaigns.", body = CampaignList),
+        (status = 400, description = "A parameter is unknown or invalid.", body = Problem),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn campaigns(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    json(async { Ok(fleet(&shared)?.campaigns(&query::<CampaignQuery>(&uri)?).await?) }).await
+}
+
+/// One campaign: waves, gates, agents and changes, in the form of `lapwing-trainer rollout status --json`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/campaigns/{id}",
+    params(("id" = i64, Path, description = "Number of the campaign.")),
+    responses(
+        (status = 200, description = "Campaign.", body = CampaignReport),
+        (status = 404, description = "There is no such campaign, or the server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn campaign(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
+    let missing = || RequestError::Missing(format!("There is no campaign {id}."));
+    json(async { fleet(&shared)?.campaign(id.parse().map_err(|_| missing())?).await?.ok_or_else(missing) }).await
 }
 
 /// Lists the groups of agents by name.

@@ -2,7 +2,7 @@
 //! overview.
 
 use super::Shared;
-use super::views::{brokers, identities, process};
+use super::views::{brokers, campaigns, identities, process};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, header};
@@ -47,6 +47,10 @@ pub(crate) struct HttpCounts {
     pub(crate) cut: AtomicU64,
     /// Connections that ended with another error.
     pub(crate) broken: AtomicU64,
+    /// Passwords that were wrong, or of unknown names.
+    pub(crate) wrong_passwords: AtomicU64,
+    /// Attempts to sign in that a limit refused.
+    pub(crate) limited: AtomicU64,
     /// Responses with a status from 400 to 499.
     rejected: AtomicU64,
     /// Responses with a status from 500 on.
@@ -59,12 +63,14 @@ pub(crate) fn count(counter: &AtomicU64) {
 }
 
 impl HttpCounts {
-    fn named(&self) -> [Counter; 6] {
+    fn named(&self) -> [Counter; 8] {
         [
             ("http_connections", "HTTP connections accepted.", &self.connections),
             ("http_connections_refused", "HTTP connections closed: too many from one address.", &self.refused),
             ("http_connections_cut", "HTTP connections closed: idle, too slow or too old.", &self.cut),
             ("http_connections_broken", "HTTP connections that ended with another error.", &self.broken),
+            ("sign_ins_failed", "Passwords that were wrong, or of unknown names.", &self.wrong_passwords),
+            ("sign_ins_limited", "Attempts to sign in that were refused: too many.", &self.limited),
             ("http_requests_rejected", "HTTP requests answered with a status from 400 to 499.", &self.rejected),
             ("http_requests_failed", "HTTP requests answered with a status from 500 on.", &self.failed),
         ]
@@ -110,6 +116,11 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
         && let Ok(counts) = fleet.identity_counts().await
     {
         identities::metrics(&counts, &mut out);
+    }
+    if let Some(fleet) = &shared.fleet
+        && let Ok(measured) = fleet.measured_campaigns().await
+    {
+        campaigns::metrics(&measured, &mut out);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out).into_response()
 }

@@ -1,10 +1,11 @@
-//! Request → rejection of foreign host names; response → security headers.
+//! Request → rejection of foreign host names and of changes from other sites; response → security headers.
 //!
 //! A page of another site can make its name resolve to the address of this server (DNS rebinding) and then read it with
 //! its user's browser; its requests have that site's name in `Host`. Therefore the server answers only to the address it
 //! listens on and to the names that the operator configured; on the loopback, also to the loopback's other names. A server
 //! on all addresses answers to any address: a name is needed for rebinding.
 
+use crate::access::{Claim, claim};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Request, StatusCode, header};
@@ -50,22 +51,26 @@ impl Hosts {
     }
 }
 
-/// Rejects requests for foreign host names and adds the security headers to every response.
+/// Rejects requests for foreign host names, and those of other sites that would change something, and adds the security headers to every response.
 pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request<Body>, next: Next) -> Response {
     let mut hosts_sent = request.headers().get_all(header::HOST).iter();
     let host = hosts_sent.next().and_then(|host| host.to_str().ok());
     let accepted = host.is_some_and(|host| hosts.accepts(host)) && hosts_sent.next().is_none();
-    let mut response = if accepted {
-        next.run(request).await
-    } else {
-        let message = "unknown host name; open this server by its address, or start it with --http-name NAME\n";
-        (StatusCode::MISDIRECTED_REQUEST, message).into_response()
+    let is_foreign = claim(request.method(), request.headers()) == Claim::Foreign;
+    let mut response = match (accepted, is_foreign) {
+        (true, false) => next.run(request).await,
+        (true, true) => (StatusCode::FORBIDDEN, "a page of another site sent this request\n").into_response(),
+        (false, _) => {
+            let message = "unknown host name; open this server by its address, or start it with --http-name NAME\n";
+            (StatusCode::MISDIRECTED_REQUEST, message).into_response()
+        }
     };
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // With `no-referrer`, browsers send `Origin: null` with the forms of this server.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

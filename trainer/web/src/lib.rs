@@ -1,24 +1,39 @@
-//! Store and saved model → dashboard, JSON API and predictions over HTTP. Read-only.
+//! Store and saved model → dashboard, JSON API, actions and predictions over HTTP.
 //!
-//! The server renders every page completely: no scripts, no cookies, nothing from other hosts. The number of rows,
-//! messages, concurrent queries and connections is bounded. Templates escape all text that agents sent.
+//! The server renders every page completely: no scripts, nothing from other hosts, and one cookie, that of a session. Forms work
+//! without scripts. The number of rows, messages, concurrent queries and connections is bounded. Templates escape all text that
+//! agents and people sent. [`Login`] says who may see and do what.
 #![forbid(unsafe_code)]
 
+mod access;
+#[cfg(test)]
+mod access_tests;
+mod actions;
 mod addresses;
 pub mod api;
+mod api_actions;
+#[cfg(test)]
+mod campaign_action_tests;
+mod campaign_actions;
 mod counters;
 mod drift;
+mod forms;
 mod guard;
 mod pages;
 mod params;
 pub mod predict;
 mod queries;
+mod request_error;
+mod routes;
 pub mod server;
+mod tls;
 mod store_reader;
 mod views;
 
 #[cfg(test)]
 mod broker_tests;
+#[cfg(test)]
+mod campaign_tests;
 #[cfg(test)]
 mod large_fleet_tests;
 #[cfg(test)]
@@ -32,15 +47,17 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use access::Login;
 pub use counters::{Counter, CounterSource};
 pub use server::{ServerError, WebServer};
+pub use tls::{TlsError, WebTls};
 
+use access::Gate;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::response::Json;
-use axum::routing::get;
 use counters::{HttpCounts, count_responses};
 use guard::{Hosts, guard};
+use lapwing_fleet::campaign::Plan;
 use lapwing_fleet::{BrokerLink, ProcessState};
 use lapwing_models::Model;
 use lapwing_store::StoreUrl;
@@ -48,13 +65,24 @@ use predict::ApiLimits;
 use queries::Fleet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use utoipa::OpenApi;
 
 /// State of the link to each broker.
 pub type Brokers = Arc<dyn Fn() -> Vec<BrokerLink> + Send + Sync>;
 
 /// Roles of the process and the leases that it holds.
 pub type Process = Arc<dyn Fn() -> ProcessState + Send + Sync>;
+
+/// How campaigns of a group begin.
+#[derive(Clone, Debug, Default)]
+pub struct GroupPlan {
+    /// The plan of its configuration.
+    pub plan: Plan,
+    /// Attacks are replayed before a campaign.
+    pub has_gate: bool,
+}
+
+/// The plan of a group, or why it cannot be read.
+pub type Plans = Arc<dyn Fn(&str) -> Result<GroupPlan, String> + Send + Sync>;
 
 /// What to serve.
 #[derive(Clone, Default)]
@@ -77,10 +105,18 @@ pub struct Site {
     pub names: Vec<String>,
     /// Counters of the collector, if it runs in this program.
     pub counters: Option<CounterSource>,
+    /// Reads the plan for campaigns of a group; `None`: the default plan, without a gate.
+    pub plans: Option<Plans>,
+    /// Who may sign in, and how.
+    pub login: Login,
+    /// Certificate and key; `None`: without TLS.
+    pub tls: Option<Arc<WebTls>>,
 }
 
 /// State of the dashboard and JSON handlers.
 pub(crate) struct Shared {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) plans: Option<Plans>,
     fleet: Option<Fleet>,
     min_rows: u64,
     brokers: Option<Brokers>,
@@ -103,7 +139,10 @@ impl Shared {
 
 /// Every route, behind the guard.
 fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
+    let gate = Gate::new(site.store.as_ref(), &site.login, address);
     let shared = Arc::new(Shared {
+        gate: Arc::clone(&gate),
+        plans: site.plans,
         fleet: site.store.as_ref().map(|store| Fleet::new(store, site.ending_s)),
         min_rows: site.min_rows,
         brokers: site.brokers,
@@ -111,30 +150,8 @@ fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
         counters: site.counters,
         http: Arc::clone(&http),
     });
-    Router::new()
-        .route("/", get(pages::overview::overview))
-        .route("/agents", get(pages::agents::agents))
-        .route("/agents/{name}", get(pages::agents::agent))
-        .route("/alerts", get(pages::alerts::alerts))
-        .route("/alerts/{agent}/{episode}", get(pages::alerts::alert))
-        .route("/releases", get(pages::releases::releases))
-        .route("/releases/{group}/{version}/card", get(pages::releases::card))
-        .route("/audit", get(pages::audit::audit))
-        .route("/identities", get(pages::identities::identities))
-        .route("/metrics", get(counters::metrics))
-        .route("/style.css", get(pages::style))
-        .route("/api/v1/agents", get(api::agents))
-        .route("/api/v1/alerts", get(api::alerts))
-        .route("/api/v1/releases", get(api::releases))
-        .route("/api/v1/groups", get(api::groups))
-        .route("/api/v1/audit", get(api::audit))
-        .route("/api/v1/identities", get(api::identities))
-        .route("/api/v1/brokers", get(api::brokers))
-        .route("/api/v1/process", get(api::process))
-        .route("/api/v1/openapi.json", get(async || Json(api::Document::openapi())))
-        .fallback(pages::not_found)
+    routes::router(routes::routes(site.model, site.limits), &gate)
         .with_state(shared)
-        .merge(predict::router(site.model, site.limits))
         .layer(from_fn_with_state(Hosts::new(address, &site.names), guard))
         .layer(from_fn_with_state(http, count_responses))
 }

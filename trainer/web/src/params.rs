@@ -4,7 +4,7 @@
 use lapwing_common::format::parse_when;
 use lapwing_fleet::AgentState;
 use lapwing_fleet::IdentityState;
-use lapwing_store::traits::IdentityFilter;
+use lapwing_store::traits::{CampaignFilter, IdentityFilter};
 use lapwing_store::{AgentFilter, AuditFilter, EpisodeFilter};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,12 @@ pub(crate) struct AuditQuery {
     #[serde(deserialize_with = "parsed")]
     #[param(value_type = Option<String>)]
     pub(crate) since: Option<When>,
+    /// Name of a person, whatever the way by which the person acted, or of a process.
+    #[serde(deserialize_with = "given")]
+    pub(crate) who: Option<String>,
+    /// Name of an action, e.g. `label` or `sign-in`.
+    #[serde(deserialize_with = "given")]
+    pub(crate) action: Option<String>,
     /// Start of the page: `next` of the previous page.
     #[serde(deserialize_with = "parsed")]
     pub(crate) before: Option<u64>,
@@ -101,6 +107,16 @@ pub(crate) struct AuditQuery {
     /// Refresh interval of HTML pages, 5 to 86400 seconds; 0 disables it. Default: 30.
     #[serde(deserialize_with = "parsed")]
     pub(crate) refresh: Option<u32>,
+}
+
+/// Part of the audit log to export.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExportQuery {
+    /// Only entries after this number: that of the last line of the previous part. Default: 0.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) after: Option<u64>,
 }
 
 /// Filter of the identities.
@@ -121,6 +137,63 @@ pub(crate) struct IdentityQuery {
     /// Refresh interval of HTML pages, 5 to 86400 seconds; 0 disables it. Default: 30.
     #[serde(deserialize_with = "parsed")]
     pub(crate) refresh: Option<u32>,
+}
+
+/// Filter of the campaigns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CampaignQuery {
+    /// Group.
+    #[serde(deserialize_with = "given")]
+    pub(crate) group: Option<String>,
+    /// `open`: only campaigns that have not ended.
+    #[serde(deserialize_with = "parsed")]
+    #[param(inline)]
+    pub(crate) state: Option<CampaignChoice>,
+    /// Start of the page: `next` of the previous page.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) before: Option<i64>,
+    /// Maximum number of entries to return, 1 to 500. Default: 50.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) limit: Option<u32>,
+    /// Refresh interval of HTML pages, 5 to 86400 seconds; 0 disables it. Default: 30.
+    #[serde(deserialize_with = "parsed")]
+    pub(crate) refresh: Option<u32>,
+}
+
+/// Campaigns to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CampaignChoice {
+    /// Those that have not ended.
+    Open,
+}
+
+impl FromStr for CampaignChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "open" { Ok(Self::Open) } else { Err(format!("invalid state `{text}`, expected open")) }
+    }
+}
+
+impl CampaignQuery {
+    /// The filter in the form that the store takes.
+    pub(crate) fn filter(&self) -> CampaignFilter {
+        CampaignFilter {
+            group: self.group.clone(),
+            version: None,
+            is_open: self.state == Some(CampaignChoice::Open),
+            before: self.before,
+            limit: rows(self.limit),
+        }
+    }
+
+    /// Refresh interval of the page, seconds; only the first page refreshes.
+    pub(crate) fn refresh(&self) -> Option<u32> {
+        seconds(self.refresh).filter(|_| self.before.is_none())
+    }
 }
 
 /// Identities to list.
@@ -265,7 +338,13 @@ impl AlertQuery {
 impl AuditQuery {
     /// The filter in the form that the store takes.
     pub(crate) fn filter(&self) -> AuditFilter {
-        AuditFilter { since_s: self.since.map(|when| when.0), before: self.before, limit: rows(self.limit) }
+        AuditFilter {
+            since_s: self.since.map(|when| when.0),
+            before: self.before,
+            who: self.who.clone(),
+            action: self.action.clone(),
+            limit: rows(self.limit),
+        }
     }
 
     /// Refresh interval of the page, seconds; only the first page refreshes.

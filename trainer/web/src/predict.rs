@@ -3,12 +3,10 @@
 //! Size of a request body, rows of a batch, time to receive it and concurrent batches are limited; the error states the
 //! limit.
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
 use lapwing_models::{InferenceError, Model, Prediction, RowError, json_table};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -64,7 +62,8 @@ pub(crate) struct Answer {
 /// An error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// `schema`, `json`, `too-large`, `too-slow`, `busy`, `no-model`, `query`, `missing`, `store` or `failed`.
+    /// `schema`, `json`, `body`, `too-large`, `too-slow`, `busy`, `no-model`, `query`, `missing`, `unknown` (nobody has signed
+    /// in), `forbidden`, `refused`, `wait`, `store` or `failed`.
     pub(crate) code: String,
     /// Description of the error, for people.
     pub(crate) message: String,
@@ -115,12 +114,11 @@ pub(crate) struct Shared {
     permits: Semaphore,
 }
 
-pub(crate) fn router(model: Option<Arc<Model>>, limits: ApiLimits) -> Router {
-    let shared = Arc::new(Shared { model, limits, permits: Semaphore::new(limits.at_once) });
-    Router::new().route("/api/v1/predict", post(predict)).route("/api/v1/model", get(about)).with_state(shared)
-}
-
 impl Shared {
+    pub(crate) fn new(model: Option<Arc<Model>>, limits: ApiLimits) -> Self {
+        Self { model, limits, permits: Semaphore::new(limits.at_once) }
+    }
+
     fn model(&self) -> Result<&Arc<Model>, Rejection> {
         let message = "no model loaded; start `serve` with --predict-model FILE";
         self.model.as_ref().ok_or_else(|| reject(StatusCode::NOT_FOUND, "no-model", message.into()))

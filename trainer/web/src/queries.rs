@@ -1,20 +1,23 @@
 //! Filters → lists and details from the store, for pages and JSON alike.
 
+mod campaigns;
+
 use super::drift::{DriftMonitor, DriftView};
 use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery};
 use super::store_reader::{ReadError, StoreReader};
 use super::views::agents::{AgentView, UpdateView};
 use super::views::alerts::AlertView;
-use super::views::campaigns::CampaignView;
+use super::views::campaigns::CampaignLine;
 use super::views::groups::{GroupList, groups};
 use super::views::identities::IdentityView;
 use super::views::releases::{ReleaseView, WaitingView, list_releases};
+use super::views::standing::Groups;
 use lapwing_common::clock;
 use lapwing_fleet::{AgentState, IdentityCounts};
 use lapwing_report::charts::{DaySeries, Days};
-use lapwing_store::traits::StoredCampaign;
 use lapwing_store::{
-    AgentCount, AuditRecord, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError, StoreHandle, StoreUrl,
+    AgentCount, AuditCheck, AuditRecord, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError, StoreHandle,
+    StoreUrl,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -26,6 +29,8 @@ use utoipa::ToSchema;
 const RELEASES_READ: u32 = 1_000;
 const RELEASES_SHOWN: usize = 100;
 const CAMPAIGNS_SHOWN: u32 = 20;
+/// Held-back releases of a group among which one is looked for.
+const HELD_READ: u32 = 100;
 /// Most messages of an episode and most update reports of an agent on a page.
 const HISTORY: u32 = 50;
 /// Days of the chart.
@@ -85,7 +90,7 @@ pub(crate) struct ReleaseList {
     /// Releases that wait for `lapwing-trainer approve`, at most 100.
     pub(crate) waiting: Vec<WaitingView>,
     /// The newest campaigns, at most 20.
-    pub(crate) campaigns: Vec<CampaignView>,
+    pub(crate) campaigns: Vec<CampaignLine>,
 }
 
 /// Entries of the audit log, newest first.
@@ -111,25 +116,22 @@ pub(crate) struct IdentityList {
 /// An alert with its messages, newest first.
 pub(crate) type AlertDetails = (AlertView, Vec<EpisodeMessage>);
 
-/// The newest campaigns, each with its last change.
-fn campaigns(handle: &StoreHandle) -> Result<Vec<CampaignView>, StoreError> {
-    let view = |stored: StoredCampaign| {
-        let last = handle.transitions(stored.id, 1)?.pop();
-        Ok(CampaignView::new(stored, last))
-    };
-    handle.campaigns(None, CAMPAIGNS_SHOWN)?.into_iter().map(view).collect()
-}
-
 /// Queries of one store.
 pub(crate) struct Fleet {
     reader: Arc<StoreReader>,
     drift: Arc<DriftMonitor>,
     ending_s: u64,
+    measured: campaigns::Cache,
 }
 
 impl Fleet {
     pub(crate) fn new(store: &StoreUrl, ending_s: u64) -> Self {
-        Self { reader: StoreReader::new(store), drift: DriftMonitor::new(store), ending_s }
+        Self {
+            reader: StoreReader::new(store),
+            drift: DriftMonitor::new(store),
+            ending_s,
+            measured: campaigns::Cache::default(),
+        }
     }
 
     pub(crate) async fn agents(&self, query: &AgentQuery) -> Result<AgentList, ReadError> {
@@ -178,8 +180,14 @@ impl Fleet {
             let made = handle.all_releases(RELEASES_READ)?;
             let agents = handle.agent_counts()?;
             let waiting = handle.waiting_releases(RELEASES_SHOWN as u32)?;
-            let campaigns = campaigns(handle)?;
-            Ok((list_releases(&made, &agents, RELEASES_SHOWN), made.into_iter().next(), waiting, campaigns))
+            let newest = handle.campaigns(None, CAMPAIGNS_SHOWN)?.into_iter();
+            let campaigns = newest.map(|stored| campaigns::line(handle, stored)).collect::<Result<_, _>>()?;
+            let mut releases = list_releases(&made, &agents, RELEASES_SHOWN);
+            let mut groups = Groups::default();
+            for release in &mut releases {
+                release.place = groups.of(handle, &release.group)?.text(release.version);
+            }
+            Ok((releases, made.into_iter().next(), waiting, campaigns))
         };
         let (releases, newest, waiting, campaigns) = self.reader.read(query).await?;
         let waiting = waiting.into_iter().map(WaitingView::from).collect();
@@ -204,6 +212,23 @@ impl Fleet {
             Ok(IdentityList { counts, identities, next })
         };
         self.reader.read(query).await
+    }
+
+    /// One identity.
+    pub(crate) async fn identity(&self, name: &str) -> Result<IdentityView, ReadError> {
+        let (name, now_s, ending_s) = (name.to_owned(), clock::now_s(), self.ending_s);
+        let query = move |handle: &StoreHandle| Ok(IdentityView::new(handle.identity(&name)?, now_s, ending_s));
+        self.reader.read(query).await
+    }
+
+    /// At most `limit` entries of the audit log after a number, oldest first.
+    pub(crate) async fn audit_after(&self, number: u64, limit: u32) -> Result<Vec<AuditRecord>, ReadError> {
+        self.reader.read(move |handle: &StoreHandle| handle.audit_after(number, limit)).await
+    }
+
+    /// Checks the audit log.
+    pub(crate) async fn check_audit(&self) -> Result<AuditCheck, ReadError> {
+        self.reader.read(|handle: &StoreHandle| handle.check_audit(None)).await
     }
 
     /// Numbers of identities.

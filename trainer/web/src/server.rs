@@ -3,11 +3,16 @@
 //! Browsers leave connections open, and anyone who reaches the port can open some: the limits keep file descriptors free
 //! for the collector.
 
+use super::access::Peer;
 use super::addresses::{AddressPlace, Addresses};
 use super::counters::{HttpCounts, count};
+use super::tls::WebTls;
 use super::{Site, router};
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
@@ -17,10 +22,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 
 /// Threads that read the store and run the model.
 const THREADS: usize = 4;
@@ -86,6 +93,7 @@ impl WebServer {
 
     pub(crate) fn with_limits(site: Site, address: SocketAddr, limits: ConnectionLimits) -> Result<Self, ServerError> {
         let failed = |source| ServerError { address, source };
+        check_exposure(&site, address).map_err(failed)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(THREADS)
@@ -97,10 +105,11 @@ impl WebServer {
         let address = listener.local_addr().map_err(failed)?;
         let what = if site.store.is_some() { "dashboard and HTTP API listen" } else { "HTTP API listens" };
         let counts = Arc::new(HttpCounts::default());
+        let tls = site.tls.clone();
         let app = router(site, address, Arc::clone(&counts));
         let (shutdown, requested) = oneshot::channel();
         let run =
-            move || runtime.block_on(serve(listener, limits, (app, counts), async move { drop(requested.await) }));
+            move || runtime.block_on(serve(listener, limits, (app, tls, counts), async move { drop(requested.await) }));
         let thread = std::thread::Builder::new().name("http-api".into()).spawn(run).map_err(failed)?;
         tracing::info!(%address, "{what}");
         Ok(Self { address, shutdown: Some(shutdown), thread: Some(thread) })
@@ -120,12 +129,22 @@ impl WebServer {
     }
 }
 
+/// Passwords and sessions do not travel in plain text: without TLS, only this machine reaches the server, or a proxy.
+fn check_exposure(site: &Site, address: SocketAddr) -> io::Result<()> {
+    if address.ip().is_loopback() || site.tls.is_some() || !site.login.trusted_proxies.is_empty() {
+        return Ok(());
+    }
+    let message = "without TLS, the web page listens on the loopback only; set http.tls = \"authority\", or http.tls-cert and \
+                   http.tls-key, or name the proxy that ends TLS in http.trusted-proxies";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
 /// Accepts connections until `shutdown`, then waits for requests in progress, but for idle connections at most as long
 /// as the head of a request may take.
 async fn serve(
     listener: TcpListener,
     limits: ConnectionLimits,
-    (app, counts): (Router, Arc<HttpCounts>),
+    (app, tls, counts): (Router, Option<Arc<WebTls>>, Arc<HttpCounts>),
     shutdown: impl Future<Output = ()>,
 ) {
     let permits = Arc::new(Semaphore::new(limits.connections));
@@ -137,7 +156,8 @@ async fn serve(
             accepted = accept(&listener, &permits, &addresses, &counts) => accepted,
             () = &mut shutdown => break,
         };
-        let connection = serve_connection(stream, limits, app.clone(), ended.clone());
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
+        let connection = serve_connection(stream, limits, (app.clone(), acceptor), ended.clone());
         let counts = Arc::clone(&counts);
         tokio::spawn(async move {
             match connection.await {
@@ -198,15 +218,38 @@ enum End {
 async fn serve_connection(
     stream: TcpStream,
     limits: ConnectionLimits,
-    app: Router,
-    mut shutdown: watch::Receiver<()>,
+    (app, acceptor): (Router, Option<TlsAcceptor>),
+    shutdown: watch::Receiver<()>,
 ) -> End {
+    // A connection that has ended meanwhile has no address.
+    let Ok(address) = stream.peer_addr() else { return End::Broken };
     let mut stream = TimeoutStream::new(stream);
     stream.set_read_timeout(Some(limits.idle));
     stream.set_write_timeout(Some(limits.idle));
+    let (stream, peer) = (Box::pin(stream), Peer { address, is_tls: acceptor.is_some() });
+    let Some(acceptor) = acceptor else { return serve_stream(stream, peer, limits, app, shutdown).await };
+    match timeout(limits.head, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => serve_stream(stream, peer, limits, app, shutdown).await,
+        Ok(Err(_)) => End::Broken,
+        Err(_) => End::Cut,
+    }
+}
+
+async fn serve_stream(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    limits: ConnectionLimits,
+    app: Router,
+    mut shutdown: watch::Receiver<()>,
+) -> End {
+    let app = TowerToHyperService::new(app);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        app.call(request)
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(HEAD_BYTES).max_headers(HEADERS);
-    let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(app));
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     let served = async {
         let mut connection = pin!(connection);
         tokio::select! {

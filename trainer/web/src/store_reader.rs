@@ -1,4 +1,4 @@
-//! Queries → answers from the store, on blocking threads with read-only connections.
+//! Queries → answers from the store, on blocking threads; with connections that only read, or that may change it.
 
 use lapwing_store::{StoreError, StoreHandle, StoreUrl};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +20,10 @@ pub(crate) enum ReadError {
     Failed(String),
 }
 
-/// A pool of read-only connections to the store.
+/// A pool of connections to the store.
 pub(crate) struct StoreReader {
     store: StoreUrl,
+    may_change: bool,
     idle: Mutex<Vec<StoreHandle>>,
     permits: Semaphore,
 }
@@ -30,7 +31,17 @@ pub(crate) struct StoreReader {
 impl StoreReader {
     /// The store must exist when the first query runs.
     pub(crate) fn new(store: &StoreUrl) -> Arc<Self> {
-        Arc::new(Self { store: store.clone(), idle: Mutex::new(Vec::new()), permits: Semaphore::new(QUERIES) })
+        Self::of(store, false)
+    }
+
+    /// Whose connections may change the store.
+    pub(crate) fn changing(store: &StoreUrl) -> Arc<Self> {
+        Self::of(store, true)
+    }
+
+    fn of(store: &StoreUrl, may_change: bool) -> Arc<Self> {
+        let (store, idle, permits) = (store.clone(), Mutex::new(Vec::new()), Semaphore::new(QUERIES));
+        Arc::new(Self { store, may_change, idle, permits })
     }
 
     /// Runs `query` on a thread that may block.
@@ -52,7 +63,11 @@ impl StoreReader {
 
     fn take(&self) -> Result<StoreHandle, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| StoreHandle::open_reading(&self.store), Ok)
+        let open = || match self.may_change {
+            true => StoreHandle::open(&self.store),
+            false => StoreHandle::open_reading(&self.store),
+        };
+        idle.map_or_else(open, Ok)
     }
 
     fn put_back(&self, handle: StoreHandle) {

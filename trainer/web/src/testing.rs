@@ -7,11 +7,16 @@ use std::net::{SocketAddr, TcpStream};
 
 /// Sends a request; returns status, head in lower case, and body.
 pub(crate) fn fetch(address: SocketAddr, method: &str, path: &str, host: &str, body: &str) -> (u16, String, String) {
+    let (status, head, body) = send(address, &format!("{method} {path}"), &[("Host", host)], body);
+    (status, head.to_ascii_lowercase(), body)
+}
+
+/// Sends a request with these headers; returns status, head and body.
+pub(crate) fn send(address: SocketAddr, line: &str, headers: &[(&str, &str)], body: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head = format!("{line} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     // A server that rejects the request may close the connection early.
     let _ = stream.write_all(body.as_bytes());
@@ -19,7 +24,7 @@ pub(crate) fn fetch(address: SocketAddr, method: &str, path: &str, host: &str, b
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, head.to_ascii_lowercase(), body.to_owned())
+    (status, head.to_owned(), body.to_owned())
 }
 
 /// Sends a request; returns status and JSON body.

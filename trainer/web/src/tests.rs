@@ -12,6 +12,7 @@ use lapwing_shared::units::Address;
 use lapwing_store::testing::{Folder, alert, received, samples, status, update};
 use lapwing_store::{Limits, Received, Release, Store, StoreUrl};
 use serde_json::Value as Json;
+use utoipa::OpenApi as _;
 
 /// An agent name that the collector would reject.
 pub(super) const HOSTILE_NAME: &str = "<script>alert('1')</script>&\"";
@@ -158,7 +159,17 @@ fn an_alert_page_shows_hosts_reasons_messages_and_label_commands() {
     ] {
         assert!(page.contains(expected), "{expected} in {page}");
     }
-    for path in ["/alerts/gw-1/78", "/alerts/gw-9/77", "/alerts/gw-1/x", "/agents/gw-9", "/releases/a/1/card", "/x"] {
+    for path in [
+        "/alerts/gw-1/78",
+        "/alerts/gw-9/77",
+        "/alerts/gw-1/x",
+        "/agents/gw-9",
+        "/releases/a/1/card",
+        "/releases/a/1",
+        "/campaigns/1",
+        "/campaigns/x",
+        "/x",
+    ] {
         let (status, _, body) = fetch(stage.server.address, "GET", path, "localhost", "");
         assert_eq!(status, 404, "{path}");
         assert!(body.contains("<h1>Not Found</h1>"), "{path}: {body}");
@@ -234,6 +245,7 @@ fn every_page_of_an_empty_store_shows_the_next_step() {
         ("/agents", "lapwing-agent run --interface"),
         ("/alerts", "lapwing-agent test-alert"),
         ("/releases", "lapwing-trainer keys new"),
+        ("/campaigns", "lapwing-trainer rollout plan"),
     ] {
         assert!(stage.page(path).contains(step), "{path}");
     }
@@ -294,6 +306,12 @@ fn every_json_response_matches_the_openapi_document() {
         ("/api/v1/alerts", "/api/v1/alerts?from=yesterday", 400),
         ("/api/v1/alerts", "/api/v1/alerts?limit=-1", 400),
         ("/api/v1/releases", "/api/v1/releases", 200),
+        ("/api/v1/releases/{group}/{version}", "/api/v1/releases/home/9", 404),
+        ("/api/v1/releases/{group}/{version}", "/api/v1/releases/home/nine", 404),
+        ("/api/v1/campaigns", "/api/v1/campaigns?group=home&limit=3", 200),
+        ("/api/v1/campaigns", "/api/v1/campaigns?state=well", 400),
+        ("/api/v1/campaigns/{id}", "/api/v1/campaigns/1", 404),
+        ("/api/v1/campaigns/{id}", "/api/v1/campaigns/one", 404),
         ("/api/v1/brokers", "/api/v1/brokers", 200),
         ("/api/v1/groups", "/api/v1/groups", 200),
         ("/api/v1/process", "/api/v1/process", 200),

@@ -3,6 +3,7 @@
 use super::facts::Facts;
 use super::plan::AbortMode;
 use super::state::{Campaign, CampaignState, Outcome, Terms};
+use crate::actor::is_same_person;
 use lapwing_shared::rollout::message::RolloutError;
 use std::fmt;
 
@@ -110,7 +111,9 @@ impl Campaign {
                 outcome.note(now_s, Some(who), "submitted for approval");
             }
             (Action::Submit, Draft) => outcome.start(Some(who), "started", facts, now_s),
-            (Action::Approve, Waiting) if outcome.campaign.made_by == who => return Err(ActionError::OwnCampaign),
+            (Action::Approve, Waiting) if is_same_person(&outcome.campaign.made_by, who) => {
+                return Err(ActionError::OwnCampaign);
+            }
             (Action::Approve, Waiting) => {
                 outcome.campaign.approved_by = Some(who.to_owned());
                 outcome.start(Some(who), "approved", facts, now_s);

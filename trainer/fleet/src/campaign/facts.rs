@@ -71,6 +71,18 @@ pub struct AgentFacts {
     pub is_newly_degraded: bool,
 }
 
+impl AgentFacts {
+    /// Whether a reach includes it.
+    pub fn is_within(&self, reach: [u32; 3]) -> bool {
+        u32::from(self.place.place) < reach.get(self.channel as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether it has sent nothing for six hours since a step at `step_s`.
+    pub(super) fn is_silent(&self, step_s: u64, now_s: u64) -> bool {
+        now_s.saturating_sub(self.last_seen_s.max(step_s)) >= SILENT_S
+    }
+}
+
 /// What a step of a campaign needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -167,8 +179,7 @@ impl Observations {
         let mut costs = Vec::new();
         for agent in facts.agents {
             let is_wave = agent.running == campaign.version();
-            let is_reached = u32::from(agent.place.place) < reach.get(agent.channel as usize).copied().unwrap_or(0);
-            if is_reached {
+            if agent.is_within(reach) {
                 seen.tally.reached += 1;
                 seen.tally.held += u32::from(agent.is_held && !is_wave);
                 let is_recent = now_s.saturating_sub(agent.last_seen_s) < RECENT_S;
@@ -213,8 +224,7 @@ impl Tally {
             AgentStep::Refused => self.refused += 1,
             AgentStep::RolledBack => self.rolled_back += 1,
             AgentStep::Downloading | AgentStep::Verified | AgentStep::Trial => {
-                let seen_s = agent.last_seen_s.max(at_s);
-                self.silent += u32::from(now_s.saturating_sub(seen_s) >= SILENT_S);
+                self.silent += u32::from(agent.is_silent(at_s, now_s));
             }
         }
     }

@@ -15,6 +15,7 @@ mod facts;
 pub mod gates;
 mod plan;
 mod serial;
+mod stage;
 mod standing;
 mod state;
 mod step;
@@ -28,6 +29,7 @@ pub use alert_hours::{AgentCount, AgentHour, AlertCounts, AlertHours, Arm, HISTO
 pub use canary::{choose_salt, wave_reach};
 pub use facts::{AgentFacts, AgentStep, Facts, Observations, Progress, Tally};
 pub use plan::{AbortMode, Gates, Limits, Plan, PlanError, WavePlan, WaveSize};
+pub use stage::AgentStage;
 pub use standing::{ROWS_PER_DAY, Standing};
 pub use state::{Campaign, CampaignState, Effect, Outcome, Terms, Transition, Wave, WaveState};
 pub use stored::CampaignError;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// State of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CampaignState {
     /// Created, not submitted.
@@ -71,6 +72,7 @@ impl CampaignState {
 
 /// State of a wave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum WaveState {
     /// Too few agents have confirmed.

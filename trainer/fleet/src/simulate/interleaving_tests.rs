@@ -316,7 +316,9 @@ impl World {
             let running = home.running();
             let is_withdrawn = newest.is_withdrawn(running) || self.is_withdrawn(home, running);
             assert!(is_stuck || !is_withdrawn, "{} runs the withdrawn {running}", home.name);
-            assert!(is_stuck || home.settings.hold || running >= newest.base, "{} runs {running}", home.name);
+            let settings = home.in_force();
+            let may_stay = settings.hold || settings.pin.is_some();
+            assert!(is_stuck || may_stay || running >= newest.base, "{} runs {running}", home.name);
         }
     }
 }

@@ -12,6 +12,7 @@
 //! Labels of attacks only decide who signs: no threshold is computed from them.
 
 pub mod labelled;
+pub mod replay;
 pub mod sealed;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! Releases of honest and of hostile agents, made as `serve` makes them.
 
-use super::{Attack, Change, GateReport, Strength, attack_row};
+use super::replay::replay;
+use super::sealed::attacks;
+use super::{Attack, Change, GateReport, Opened, Strength, attack_row};
 use crate::make::Pipeline;
 use crate::order::{Guard, MadeRelease, Order, ReleaseMaker};
 use crate::release::build::sign_held;
@@ -10,11 +12,12 @@ use crate::testing::Mixture;
 use crate::train::TrainConfig;
 use fastrand::Rng;
 use lapwing_shared::features::FeatureVector;
-use lapwing_shared::messages::RowHosts;
+use lapwing_shared::messages::{ALERT_ROWS, AlertState, Body, RowHosts};
 use lapwing_shared::release::signature::KeyUse;
+use lapwing_shared::rollout::testing::rollout;
 use lapwing_shared::units::{Address, Timestamp};
-use lapwing_store::testing::{Folder, name};
-use lapwing_store::{TrainingRow, Unlabelled};
+use lapwing_store::testing::{Folder, alert, name, received, status};
+use lapwing_store::{Label, Limits, Release, Store, TrainingRow, Unlabelled};
 
 const ROWS: usize = 1_500;
 
@@ -121,6 +124,64 @@ fn an_agent_that_sends_attacks_as_ordinary_rows_gets_no_release_signed() {
     assert!(sign_held(&signed, &key, None).is_err(), "it is signed already");
     let shares: Vec<_> = held.shares.iter().map(|share| (share.agent, share.given, share.used)).collect();
     assert_eq!(shares, [(1, ROWS, ROWS), (2, ROWS, ROWS)]);
+}
+
+/// An attack of the project's captures whose rows an agent sends as ordinary ones.
+#[test]
+fn a_release_that_is_blind_for_one_sealed_attack_is_held_back() {
+    let maker = Maker::new();
+    let first = maker.make(1, maker.honest(10), Guard::default());
+    let opened = Opened::read(&first.file).unwrap().unwrap();
+    let is_detected = |attack: &Attack| opened.detector().strength(attack).unwrap().is_detected();
+    let known = attacks().into_iter().find(|attack| attack.rows.len() >= 20 && is_detected(attack)).unwrap();
+    let sent = (0..ROWS).map(|index| known.rows[index % known.rows.len()].features).collect();
+    let mut poisoned = maker.honest(20);
+    poisoned.retain(|row| row.agent == 1);
+    poisoned.extend(rows(2, sent));
+    let guard = Guard { previous: Some(first.file.clone()), ..Guard::default() };
+    let made = maker.make(2, poisoned, guard);
+    let findings = made.gate.findings.join("\n");
+    assert!(made.held && made.gate.sealed.lost.contains(&known.name), "{findings}");
+    assert!(findings.contains(" sealed attacks, misses "), "{findings}");
+    assert!(read(&made.file).is_err(), "readers of releases accept it");
+}
+
+#[test]
+fn a_replay_compares_a_release_with_the_one_that_the_group_runs() {
+    let maker = Maker::new();
+    let first = maker.make(1, maker.honest(10), Guard::default());
+    let mut poisoned = maker.honest(20);
+    poisoned.retain(|row| row.agent == 1);
+    poisoned.extend(rows(2, scan(&maker.mixture, ROWS, 30)));
+    // Without a labelled attack, nothing shows that it is blind for one.
+    let second = maker.make(2, poisoned, Guard { hold: false, previous: Some(first.file.clone()), ..Guard::default() });
+    let mut store = Store::open(maker.folder.store(), Limits::default()).unwrap();
+    let handle = store.handle().unwrap();
+    for (version, made) in [(1, &first), (2, &second)] {
+        let file = maker.folder.path().join(format!("home-{version}.lwr"));
+        std::fs::write(&file, &made.file).unwrap();
+        let reason = Some("rows".into());
+        let release = Release { group: "home".into(), version, manifest_sha256: [0; 32], made_s: 1, file, reason };
+        handle.add_release(&release, "serve", 1).unwrap();
+    }
+    assert_eq!(replay(&handle, "home", 2).unwrap(), None, "the group has no rollout");
+    assert!(handle.add_rollout(&rollout(1, 1)).unwrap());
+    let mut messages = vec![received("gw-1", &status(1))];
+    for (number, rows) in (1..).zip(attack(&maker.mixture).rows.chunks(ALERT_ROWS)) {
+        let mut message = alert(1, number, 7, AlertState::Opened, (10, 20));
+        let Body::Alert(content) = &mut message.body else { unreachable!() };
+        content.rows.extend(rows.iter().map(|row| row.features));
+        messages.push(received("gw-1", &message));
+    }
+    store.commit(&messages, 5).unwrap();
+    let before = replay(&handle, "home", 2).unwrap().unwrap();
+    assert_eq!((before.previous, before.labelled.attacks), (Some(1), 0));
+    handle.label("gw-1", 7, Label::Attack, "an operator", 6).unwrap();
+    let after = replay(&handle, "home", 2).unwrap().unwrap();
+    assert_eq!((after.labelled.attacks, after.labelled.before, after.labelled.now), (1, Some(1), 0), "{after:?}");
+    assert!(after.findings.iter().any(|finding| finding.contains("misses episode 7 of gw-1")), "{after:?}");
+    std::fs::remove_file(maker.folder.path().join("home-2.lwr")).unwrap();
+    assert!(replay(&handle, "home", 2).unwrap_err().to_string().contains("home-2.lwr"));
 }
 
 #[test]

@@ -2,16 +2,14 @@
 
 use super::target::{Opened, Target};
 use clap::Args;
+use lapwing_campaigns::history::{CHANGES, Change, changes};
 use lapwing_common::format::when;
 use lapwing_common::output::write_json;
 use lapwing_common::print_line;
-use lapwing_fleet::campaign::{CampaignState, Transition, WaveState};
+use lapwing_fleet::campaign::CampaignState;
 use lapwing_store::StoreHandle;
 use serde::Serialize;
 use std::path::PathBuf;
-
-/// Changes of a campaign that are listed.
-const CHANGES: u32 = 500;
 
 /// `rollout history`.
 #[derive(Debug, Args)]
@@ -39,42 +37,11 @@ pub(super) struct CampaignHistory {
     changes: Vec<Change>,
 }
 
-/// A change of a campaign.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) struct Change {
-    at_s: u64,
-    state: CampaignState,
-    /// Number of the wave, from 1, and its state.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    wave: Option<(usize, WaveState)>,
-    /// Person; none if the campaign changed by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    who: Option<String>,
-    why: String,
-}
-
-impl From<Transition> for Change {
-    fn from(transition: Transition) -> Self {
-        let Transition { at_s, state, wave, who, why } = transition;
-        Self { at_s, state, wave: wave.map(|(number, state)| (number + 1, state)), who, why }
-    }
-}
-
-impl Change {
-    /// One line for people.
-    pub(super) fn line(&self) -> String {
-        let wave = self.wave.map(|(number, state)| format!(", wave {number} {}", state.as_str())).unwrap_or_default();
-        let by = self.who.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
-        format!("{} UTC  {}{wave}: {}{by}", when(self.at_s), self.state.as_str(), self.why)
-    }
-}
-
 /// At most `limit` campaigns of a group, newest first.
 pub(super) fn read(handle: &StoreHandle, group: &str, limit: u32) -> anyhow::Result<Vec<CampaignHistory>> {
     let mut list = Vec::new();
     for stored in handle.campaigns(Some(group), limit)? {
-        let changes = handle.transitions(stored.id, CHANGES)?.into_iter().map(Change::from).collect();
+        let changes = changes(handle, stored.id, CHANGES)?;
         let campaign = &stored.campaign;
         list.push(CampaignHistory {
             version: campaign.version(),

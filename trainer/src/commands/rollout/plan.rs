@@ -4,13 +4,14 @@ use super::super::user;
 use super::simulate::read_plan;
 use super::target::{Opened, Target};
 use super::text;
-use crate::rollout::outline::Outline;
-use crate::rollout::{Order, propose, start};
 use clap::Args;
+use lapwing_campaigns::outline::Outline;
+use lapwing_campaigns::{Order, propose, start};
 use lapwing_common::clock;
 use lapwing_common::output::write_json;
 use lapwing_common::print_line;
 use lapwing_fleet::campaign::{CampaignState, Plan};
+use lapwing_pipeline::gate::replay::replay;
 use std::path::PathBuf;
 
 /// `rollout plan`.
@@ -65,7 +66,8 @@ pub(super) fn run_start(args: &StartArgs) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let (stored, outcome) = start(&opened.handle, &args.plan.order(&opened, &who)?, clock::now_s())?;
+    let findings = args.plan.findings(&opened);
+    let (stored, outcome) = start(&opened.handle, &args.plan.order(&opened, &who, &findings)?, clock::now_s())?;
     if is_quiet {
         return Ok(());
     }
@@ -86,17 +88,33 @@ impl PlanArgs {
         self.json.as_deref().is_some_and(|path| path.as_os_str() == "-")
     }
 
-    fn order<'a>(&self, opened: &'a Opened, who: &'a str) -> anyhow::Result<Order<'a>> {
+    /// What the release detects worse than the one that the group runs.
+    fn findings(&self, opened: &Opened) -> Vec<String> {
+        let Opened { config, handle, group } = opened;
+        if !config.has_gate(group) {
+            return Vec::new();
+        }
+        match replay(handle, group, self.version) {
+            Ok(report) => report.map(|report| report.findings).unwrap_or_default(),
+            Err(error) => {
+                eprintln!("attacks are not replayed: {error}");
+                Vec::new()
+            }
+        }
+    }
+
+    fn order<'a>(&self, opened: &'a Opened, who: &'a str, findings: &'a [String]) -> anyhow::Result<Order<'a>> {
         let plan: Plan = match &self.plan {
             Some(path) => read_plan(path)?,
             None => opened.config.rollout_of(&opened.group).plan()?,
         };
         let (group, version) = (opened.group.as_str(), self.version);
-        Ok(Order { group, version, plan, who, supersede: self.supersede })
+        Ok(Order { group, version, plan, who, supersede: self.supersede, findings })
     }
 
     fn show(&self, opened: &Opened, who: &str) -> anyhow::Result<()> {
-        let proposal = propose(&opened.handle, &self.order(opened, who)?, clock::now_s())?;
+        let findings = self.findings(opened);
+        let proposal = propose(&opened.handle, &self.order(opened, who, &findings)?, clock::now_s())?;
         let outline = Outline::of(&proposal);
         if let Some(path) = &self.json {
             return write_json(path, &outline);

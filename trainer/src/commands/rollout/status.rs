@@ -1,18 +1,19 @@
 //! The campaign of a group and its gates now: `rollout status` and `rollout watch`.
 
-use super::history::Change;
 use super::target::{Opened, Target};
 use super::text;
-use crate::rollout::facts::load;
-use crate::rollout::view::CampaignView;
-use crate::rollout::{Scope, scope_of};
 use clap::Args;
+use lapwing_campaigns::Scope;
+use lapwing_campaigns::facts::load_agents;
+use lapwing_campaigns::history::Change;
+use lapwing_campaigns::view::{CampaignReport, CampaignView, StageView};
 use lapwing_common::clock;
 use lapwing_common::output::write_json;
 use lapwing_common::print_line;
 use lapwing_store::traits::StoredCampaign;
 use serde::Serialize;
-use std::io::IsTerminal;
+use serde_json::{Value, json};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ pub(crate) struct WatchArgs {
     /// Seconds between two looks.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     every: u64,
+    /// Print one JSON object per line: the status now and after each change. Needs no terminal.
+    #[arg(long)]
+    json: bool,
 }
 
 /// A campaign with its last change.
@@ -62,18 +66,20 @@ impl Status {
         let open = handle.open_campaign(group)?;
         let newest = || -> anyhow::Result<Option<StoredCampaign>> { Ok(handle.campaigns(Some(group), 1)?.pop()) };
         let stored = open.map_or_else(newest, |open| Ok(Some(open)))?;
-        // Without a campaign, only the numbers of agents count.
-        let none = Scope { version: u64::MAX, base: 0, salt: [0; 8], since_s: now_s };
-        let facts = load(handle, &stored.as_ref().map_or(none, scope_of), group, now_s)?;
-        let (agents, without_rollout) = (facts.agents.len(), facts.last.len());
-        let mut status =
-            Self { group: group.clone(), at_s: now_s, campaign: None, last_change: None, agents, without_rollout };
-        if let Some(stored) = stored {
-            let results = handle.newest_gate_results(stored.id)?;
-            status.campaign = Some(CampaignView::new(&stored, &results, &facts, now_s));
-            status.last_change = handle.transitions(stored.id, 1)?.pop().map(Change::from);
-        }
-        Ok(status)
+        let (campaign, last_change, (agents, without_rollout)) = match stored {
+            Some(stored) => {
+                let CampaignReport { campaign, mut changes, .. } = CampaignReport::read(handle, &stored, now_s)?;
+                let counts = (campaign.agents, campaign.last);
+                let last_change = (!changes.is_empty()).then(|| changes.swap_remove(0));
+                (Some(campaign), last_change, counts)
+            }
+            None => {
+                let scope = Scope { version: u64::MAX, base: 0, salt: [0; 8], since_s: now_s };
+                let facts = load_agents(handle, &scope, group, now_s)?;
+                (None, None, (facts.agents.len(), facts.last.len()))
+            }
+        };
+        Ok(Self { group: group.clone(), at_s: now_s, campaign, last_change, agents, without_rollout })
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
@@ -86,6 +92,19 @@ impl Status {
         };
         let last = self.last_change.as_ref().map(Change::line);
         text::campaign(&self.group, campaign, last.as_deref(), self.at_s)
+    }
+
+    /// What counts as a change.
+    fn key(&self) -> Value {
+        let Self { campaign, last_change, agents, without_rollout, .. } = self;
+        let of = |campaign: &CampaignView| {
+            let CampaignView { id, state, waves, tally, gates, stages, set_aside, .. } = campaign;
+            let gates: Vec<_> = gates.iter().map(|finding| (finding.gate, finding.verdict.as_str())).collect();
+            let named = |stage: &StageView| stage.named.iter().map(|named| named.agent.clone()).collect::<Vec<_>>();
+            let stages: Vec<_> = stages.iter().map(|stage| (stage.stage, stage.agents, named(stage))).collect();
+            json!([id, state, waves, tally, gates, stages, set_aside])
+        };
+        json!([campaign.as_ref().map(of), last_change, agents, without_rollout])
     }
 
     fn has_ended(&self) -> bool {
@@ -106,6 +125,10 @@ pub(super) fn run_status(args: &StatusArgs) -> anyhow::Result<()> {
 /// `rollout watch`.
 pub(super) fn run_watch(args: &WatchArgs) -> anyhow::Result<()> {
     let opened = args.target.open()?;
+    let every = Duration::from_secs(args.every);
+    if args.json {
+        return print_changes(&opened, every);
+    }
     let is_terminal = std::io::stdout().is_terminal();
     loop {
         let status = Status::read(&opened, clock::now_s())?;
@@ -116,6 +139,43 @@ pub(super) fn run_watch(args: &WatchArgs) -> anyhow::Result<()> {
             return Ok(());
         }
         print_line!("\nreads the store every {} s; Ctrl-C ends this", args.every);
-        std::thread::sleep(Duration::from_secs(args.every));
+        std::thread::sleep(every);
+    }
+}
+
+/// Prints the status as one line of JSON now and after each change, until the campaign ends.
+fn print_changes(opened: &Opened, every: Duration) -> anyhow::Result<()> {
+    let mut changes = Changes::default();
+    loop {
+        let status = Status::read(opened, clock::now_s())?;
+        if let Some(line) = changes.line(&status)? {
+            let mut out = std::io::stdout().lock();
+            match writeln!(out, "{line}").and_then(|()| out.flush()) {
+                // The reader has what it wanted.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                written => written?,
+            }
+        }
+        if status.has_ended() {
+            return Ok(());
+        }
+        std::thread::sleep(every);
+    }
+}
+
+/// Statuses → lines of JSON, one for each change.
+#[derive(Default)]
+pub(super) struct Changes(Option<Value>);
+
+impl Changes {
+    /// The status as a line, unless nothing has changed since the last one but the time and the numbers of the gates, which
+    /// grow all the time.
+    pub(super) fn line(&mut self, status: &Status) -> anyhow::Result<Option<String>> {
+        let key = status.key();
+        if self.0.as_ref() == Some(&key) {
+            return Ok(None);
+        }
+        self.0 = Some(key);
+        Ok(Some(serde_json::to_string(status)?))
     }
 }

@@ -3,10 +3,10 @@
 use super::target::Opened;
 use super::*;
 use crate::config::Config;
-use crate::rollout::outline::Outline;
-use crate::rollout::testing::{Conduct, NEXT, Stage};
-use crate::rollout::{FactsReader, Order, advance, propose, start};
 use clap::FromArgMatches;
+use lapwing_campaigns::outline::Outline;
+use lapwing_campaigns::testing::{Conduct, NEXT, Stage};
+use lapwing_campaigns::{FactsReader, Order, advance, propose, start};
 use lapwing_common::clock;
 use lapwing_fleet::campaign::{CampaignState, Plan};
 use serde_json::Value;
@@ -155,7 +155,8 @@ impl Example {
 
     /// The lines of the dry run, without which nothing starts.
     fn started(&mut self) -> Vec<String> {
-        let order = Order { group: "home", version: NEXT, plan: Plan::default(), who: "ann", supersede: false };
+        let order =
+            Order { group: "home", version: NEXT, plan: Plan::default(), who: "ann", supersede: false, findings: &[] };
         let lines = text::outline(&Outline::of(&propose(&self.stage.handle, &order, self.stage.now_s).unwrap()));
         start(&self.stage.handle, &order, self.stage.now_s).unwrap();
         lines
@@ -178,6 +179,27 @@ impl Example {
     fn history(&self) -> Vec<String> {
         history::read(&self.stage.handle, "home", 1).unwrap().iter().flat_map(history::CampaignHistory::lines).collect()
     }
+}
+
+#[test]
+fn watch_prints_a_line_of_json_for_each_change() {
+    let mut example = Example::new(Conduct::Good);
+    example.started();
+    let mut changes = status::Changes::default();
+    let mut line = |example: &Example| {
+        let status = status::Status::read(&example.opened, example.stage.now_s).unwrap();
+        changes.line(&status).unwrap()
+    };
+    let first: Value = serde_json::from_str(&line(&example).unwrap()).unwrap();
+    assert_eq!((&first["campaign"]["state"], &first["last-change"]["why"]), (&"running".into(), &"started".into()));
+    example.stage.now_s += 60;
+    assert_eq!(line(&example), None, "only the time has passed");
+    example.hours(1, CampaignState::Completed);
+    let second = line(&example).unwrap();
+    assert!(!second.contains('\n'), "{second}");
+    let second: Value = serde_json::from_str(&second).unwrap();
+    assert_eq!(second["campaign"]["tally"]["confirmed"], 2, "{second}");
+    assert_eq!(line(&example), None);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Campaigns and proposals → lines for people.
 
-use super::control::agents;
-use crate::rollout::outline::{Outline, WaveOutline};
-use crate::rollout::view::{CampaignView, TallyView, WaveView};
+use lapwing_campaigns::decisions::agents;
+use lapwing_campaigns::figures::{number, share};
+use lapwing_campaigns::outline::{Outline, WaveOutline};
+use lapwing_campaigns::view::{CampaignView, StageView, TallyView, WaveView};
 use lapwing_common::format::{ago, when};
 use lapwing_fleet::campaign::gates::{Finding, Verdict};
 use lapwing_fleet::campaign::{AbortMode, CampaignState, Gates};
@@ -19,6 +20,9 @@ pub(super) fn outline(outline: &Outline) -> Vec<String> {
             format!("gate before publication: held back, {by}: {}", gate.findings.replace('\n', "; "))
         }
     });
+    lines.extend(
+        outline.findings.iter().map(|finding| format!("replayed attacks, compared with release {base}: {finding}")),
+    );
     lines.push(format!(
         "the group runs release {base}; campaigns reach {}, of which {} fit",
         agents(outline.agents),
@@ -77,7 +81,7 @@ pub(super) fn campaign(group: &str, view: &CampaignView, last: Option<&str>, now
     lines.extend(view.waves.iter().map(|own| wave(own, now_s)));
     lines.push(String::new());
     lines.push(steps(tally, *state == CampaignState::Running));
-    laggards(view, &mut lines);
+    stages(view, &mut lines);
     if !view.gates.is_empty() {
         lines.push(String::new());
         lines.push("gate            result     wave                 control              threshold".into());
@@ -88,9 +92,9 @@ pub(super) fn campaign(group: &str, view: &CampaignView, last: Option<&str>, now
 }
 
 fn wave(wave: &WaveView, now_s: u64) -> String {
-    let WaveView { number, agents, state, soak_hours, soaking_s, deadline_s, .. } = wave;
-    let soak = soaking_s.map_or(String::new(), |since_s| {
-        let hours = now_s.saturating_sub(since_s) as f64 / 3_600.0;
+    let WaveView { number, agents, state, soak_hours, soaking_s, ended_s, deadline_s, .. } = wave;
+    let soak = soaking_s.filter(|_| *state != "passed").map_or(String::new(), |since_s| {
+        let hours = ended_s.unwrap_or(now_s).saturating_sub(since_s) as f64 / 3_600.0;
         format!(", {hours:.1} of {soak_hours} h")
     });
     let is_open = matches!(*state, "delivering" | "soaking");
@@ -107,38 +111,29 @@ fn steps(tally: &TallyView, is_running: bool) -> String {
     )
 }
 
-fn laggards(view: &CampaignView, lines: &mut Vec<String>) {
-    for laggard in &view.laggards {
-        lines.push(format!("  {}: {}", laggard.agent, laggard.why));
-    }
-    if view.laggards_total > view.laggards.len() {
-        lines.push(format!("  and {} more", view.laggards_total - view.laggards.len()));
+fn stages(view: &CampaignView, lines: &mut Vec<String>) {
+    for StageView { stage, agents, named } in &view.stages {
+        lines.extend(named.iter().map(|named| format!("  {}: {}", named.agent, named.why)));
+        if !named.is_empty() && *agents > named.len() {
+            lines.push(format!("  and {} more: {}", agents - named.len(), stage.as_str()));
+        }
     }
     if !view.set_aside.is_empty() {
-        lines.push(format!("set aside after two failed campaigns: {}", view.set_aside.join(", ")));
+        let more = view.set_aside_total - view.set_aside.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        lines.push(format!("set aside after two failed campaigns: {}{more}", view.set_aside.join(", ")));
     }
 }
 
 fn gate(finding: &Finding, lines: &mut Vec<String>) {
-    let (result, missing) = match &finding.verdict {
-        Verdict::Pass => ("pass", None),
-        Verdict::Fail => ("FAIL", None),
-        Verdict::Undecided(missing) => ("undecided", Some(missing)),
-    };
-    let share =
-        |count: f64, of: f64| if of == 0.0 { "-".into() } else { format!("{} / {}", number(count), number(of)) };
+    let result = if finding.verdict == Verdict::Fail { "FAIL" } else { finding.verdict.as_str() };
+    let share = |count: f64, of: f64| share(count, of).unwrap_or_else(|| "-".into());
     let Finding { numerator, denominator, control_numerator, control_denominator, threshold, .. } = finding;
     let (own, control) = (share(*numerator, *denominator), share(*control_numerator, *control_denominator));
     let (name, limit) = (finding.gate.as_str(), number(*threshold));
     lines.push(format!("{name:<15} {result:<10} {own:<20} {control:<20} {limit}"));
     lines.push(format!("{:16}{}", "", finding.text));
-    lines.extend(missing.map(|missing| format!("{:16}missing: {missing}", "")));
-}
-
-/// A count without decimals, any other number with at most three.
-fn number(value: f64) -> String {
-    let text = format!("{value:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    lines.extend(finding.verdict.missing().map(|missing| format!("{:16}missing: {missing}", "")));
 }
 
 /// What a person can do now.

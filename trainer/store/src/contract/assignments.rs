@@ -36,7 +36,7 @@ pub fn an_assignment_follows_all_before_it_and_readers_find_what_changed<T: Test
     let error = first.assign("gw-9", AssignmentChange::Settings(LATE), 0, "ann", 14).unwrap_err().to_string();
     assert!(error.contains("agent `gw-9`"), "{error}");
     assert_eq!(second.assignment("gw-9").unwrap(), None);
-    let page = second.audit(&AuditFilter { since_s: None, before: None, limit: 9 }).unwrap();
+    let page = second.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).unwrap();
     let details: Vec<_> = page.records.iter().map(|one| (&*one.object, &*one.detail)).collect();
     let late = "channel late, pinned to 3, held, 0.25 alerts a day";
     assert_eq!(details, [("gw-1", "nothing"), ("gw-2", late), ("gw-1", late)]);

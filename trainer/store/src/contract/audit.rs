@@ -119,8 +119,31 @@ pub fn pages_continue_and_begin_at_a_time<T: TestStore>() {
         }
     }
     assert_eq!(seen, [vec![9, 8, 7], vec![6, 5, 4], vec![3]]);
-    let all = AuditFilter { since_s: Some(u64::MAX), before: Some(u64::MAX), limit: u32::MAX };
+    let all =
+        AuditFilter { since_s: Some(u64::MAX), before: Some(u64::MAX), limit: u32::MAX, ..AuditFilter::default() };
     assert_eq!(handle.audit(&all).unwrap().records, []);
+}
+
+pub fn entries_are_selected_by_person_and_action<T: TestStore>() {
+    let (_folder, handle) = with_episodes::<T>(1);
+    for who in ["ann", "ann (page)", "anna", "bob (token 3)", "ann(x"] {
+        handle.label("gw-1", 1, Label::Benign, who, 10).unwrap();
+    }
+    handle.request_retraining(None, "ann (page)", 11).unwrap();
+    let found = |who: Option<&str>, action: Option<&str>| {
+        let (who, action) = (who.map(str::to_owned), action.map(str::to_owned));
+        let filter = AuditFilter { who, action, limit: 9, ..AuditFilter::default() };
+        handle.audit(&filter).unwrap().records.iter().map(|record| record.number).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Some("ann"), None), [6, 2, 1]);
+    assert_eq!(found(Some("ann (page)"), None), [6, 2]);
+    assert_eq!(found(Some("bob"), Some("label")), [4]);
+    assert_eq!(found(None, Some("retrain")), [6]);
+    assert_eq!(found(Some("a%"), None), Vec::<u64>::new());
+    assert_eq!(found(Some("\0"), Some("x\0")), Vec::<u64>::new());
+    let after =
+        |number, limit| handle.audit_after(number, limit).unwrap().iter().map(|it| it.number).collect::<Vec<_>>();
+    assert_eq!((after(0, 2), after(4, 9), after(u64::MAX, 9)), (vec![1, 2], vec![5, 6], vec![]));
 }
 
 pub fn actions_at_the_same_time_make_one_chain<T: TestStore>() {

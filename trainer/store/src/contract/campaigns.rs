@@ -7,7 +7,7 @@
 )]
 
 use super::TestStore;
-use crate::traits::{CampaignChange, Saved, StoredCampaign};
+use crate::traits::{CampaignChange, CampaignFilter, Saved, StoredCampaign};
 use crate::{AuditFilter, Counter, Limits, StoreError, StoreHandle};
 use lapwing_fleet::campaign::gates::{Finding, Gate, Verdict};
 use lapwing_fleet::campaign::{
@@ -135,6 +135,29 @@ pub fn a_group_has_one_open_campaign_and_a_later_one_supersedes_it_at_once<T: Te
     assert_eq!(states, [CampaignState::Running, CampaignState::Superseded]);
     let newest = handle.newest_rollout("home").unwrap().unwrap();
     assert_eq!((newest.serial, newest.campaign), (9, second.id));
+}
+
+pub fn campaigns_are_listed_newest_first_by_group_version_and_page<T: TestStore>() {
+    let folder = T::new();
+    let handle = folder.open(Limits::default()).handle().unwrap();
+    let mut ids = Vec::new();
+    for version in [2, 3, 3, 4] {
+        let stored = add(&handle, &draft(version, 7));
+        ids.push(stored.id);
+        if ids.len() < 4 {
+            save(&handle, &stored, &act(&stored.campaign, Action::Refuse, NOW_S), NOW_S);
+        }
+    }
+    let page = |filter: CampaignFilter| -> Vec<i64> {
+        handle.campaign_page(&filter).unwrap().into_iter().map(|stored| stored.id).collect()
+    };
+    let all = CampaignFilter { limit: 10, ..CampaignFilter::default() };
+    assert_eq!(page(all.clone()), [ids[3], ids[2], ids[1], ids[0]]);
+    assert_eq!(page(CampaignFilter { limit: 2, before: Some(ids[3]), ..all.clone() }), [ids[2], ids[1]]);
+    assert_eq!(page(CampaignFilter { version: Some(3), ..all.clone() }), [ids[2], ids[1]]);
+    assert_eq!(page(CampaignFilter { is_open: true, ..all.clone() }), [ids[3]]);
+    assert_eq!(page(CampaignFilter { group: Some("home".into()), version: Some(4), ..all.clone() }), [ids[3]]);
+    assert!(page(CampaignFilter { group: Some("shop".into()), ..all }).is_empty());
 }
 
 pub fn a_campaign_made_from_an_older_rollout_is_not_added<T: TestStore>() {

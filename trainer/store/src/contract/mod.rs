@@ -17,6 +17,7 @@ pub mod identities;
 pub mod renewals;
 pub mod jobs;
 pub mod messages;
+pub mod people;
 pub mod releases;
 pub mod rollouts;
 pub mod roots;
@@ -133,11 +134,20 @@ macro_rules! contract_tests {
             releases::a_release_that_is_added_again_after_an_error_changes_nothing,
             rollouts::a_rollout_without_campaign_follows_the_newest_one_of_its_group,
             rollouts::an_open_campaign_alone_makes_the_rollouts_of_its_group,
+            people::the_first_person_comes_by_a_link_that_works_once,
+            people::people_are_added_changed_and_removed_but_not_the_last_administrator,
+            people::a_session_ends_by_time_password_role_reset_and_removal,
+            people::a_session_begins_only_with_the_password_that_was_verified,
+            people::the_session_that_was_used_least_recently_ends_beyond_the_limit,
+            people::a_token_has_the_lower_role_and_ends,
+            people::people_and_tokens_are_limited,
+            people::every_change_of_people_is_recorded,
             roots::a_root_document_follows_the_newest_one_and_none_is_lost,
             roots::a_root_document_of_other_root_keys_replaces_all_others,
             campaigns::a_campaign_is_stored_with_its_rollouts_and_every_transition_is_recorded,
             campaigns::a_change_of_an_older_revision_of_a_campaign_stores_nothing,
             campaigns::a_group_has_one_open_campaign_and_a_later_one_supersedes_it_at_once,
+            campaigns::campaigns_are_listed_newest_first_by_group_version_and_page,
             campaigns::a_campaign_made_from_an_older_rollout_is_not_added,
             campaigns::results_of_gates_get_a_row_when_the_verdict_changes_and_every_hour,
             campaigns::a_damaged_campaign_is_an_error_that_names_it,
@@ -152,6 +162,7 @@ macro_rules! contract_tests {
             audit::every_action_is_recorded_with_who_did_it,
             audit::an_action_that_fails_is_not_recorded_and_one_that_cannot_be_recorded_fails,
             audit::pages_continue_and_begin_at_a_time,
+            audit::entries_are_selected_by_person_and_action,
             audit::actions_at_the_same_time_make_one_chain,
             audit::changed_and_removed_entries_are_found,
             audit::the_oldest_entries_are_deleted_beyond_the_limit,

@@ -5,6 +5,7 @@ use super::schema::Lock;
 use super::session::{Queried, Session};
 use crate::Limits;
 use crate::audit::{AuditFilter, AuditPage, CHECKED_AT_ONCE, LIMITS, check, forgotten};
+use crate::campaign_changes::Transaction;
 use crate::error::StoreError;
 use crate::fields::{self, Fields};
 use crate::statements::{
@@ -35,10 +36,14 @@ pub(super) fn check_log(session: &mut Session, sought: Option<[u8; 32]>) -> Quer
 
 impl Audit for PostgresHandle {
     fn audit(&self, filter: &AuditFilter) -> Result<AuditPage, StoreError> {
-        let (before, since_s, limit) = filter.values();
-        let records =
-            self.read(|session| session.rows(&AUDIT_BEFORE, &[&before, &since_s, &limit], fields::audit_record))?;
+        let values = filter.values();
+        let records = self.read(|session| session.all(&AUDIT_BEFORE, &values, fields::audit_record))?;
         Ok(filter.page(records))
+    }
+
+    fn audit_after(&self, number: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        let (after, limit) = (i64::try_from(number).unwrap_or(i64::MAX), i64::from(limit));
+        self.read(|session| session.rows(&AUDIT_AFTER, &[&after, &limit], fields::audit_record))
     }
 
     fn check_audit(&self, sought: Option<[u8; 32]>) -> Result<AuditCheck, StoreError> {

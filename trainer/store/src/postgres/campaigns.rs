@@ -7,7 +7,7 @@ use super::tally::Tally;
 use super::{PostgresHandle, audit};
 use crate::campaign_changes::{Prepared, PreparedRollout, Transaction, add, add_rollout, added, decoded, save};
 use crate::campaign_rows::{
-    BY_ID, GROUP_AGENTS, NEWEST, OPEN, RELEASE_HEALTH, REPORTED_VERSIONS, STEPS, STORED_VERSION, TRANSITIONS,
+    BY_ID, GROUP_AGENTS, NEWEST, OPEN, PAGE, RELEASE_HEALTH, REPORTED_VERSIONS, STEPS, STORED_VERSION, TRANSITIONS,
     alert_hours, campaign, count_hours, group_agent, newest_result, newest_rollout, release_health, reported, result,
     results, rollout, select_campaigns, step, transition, version,
 };
@@ -18,8 +18,8 @@ use crate::fields::numbers;
 use crate::highest_version::HighestVersion;
 use crate::query::Dialect;
 use crate::traits::{
-    AgentAlertHour, CampaignAgent, CampaignChange, Campaigns, GateResult, GroupAgent, Saved, StoredCampaign,
-    StoredReleaseHealth, StoredRollout,
+    AgentAlertHour, CampaignAgent, CampaignChange, CampaignFilter, Campaigns, GateResult, GroupAgent, Saved,
+    StoredCampaign, StoredReleaseHealth, StoredRollout,
 };
 use lapwing_fleet::AuditEntry;
 use lapwing_fleet::campaign::gates::Gate;
@@ -94,6 +94,14 @@ impl Campaigns for PostgresHandle {
     fn campaigns(&self, group: Option<&str>, limit: u32) -> Result<Vec<StoredCampaign>, StoreError> {
         let limit = i64::from(limit);
         let rows = self.read(|session| session.rows(&select_campaigns(NEWEST), &[&group, &limit], campaign))?;
+        rows.into_iter().map(decoded).collect()
+    }
+
+    fn campaign_page(&self, filter: &CampaignFilter) -> Result<Vec<StoredCampaign>, StoreError> {
+        let CampaignFilter { group, version, is_open, before, limit } = filter;
+        let (version, is_open, limit) = (version.map(u64::cast_signed), i64::from(*is_open), i64::from(*limit));
+        let values: [&(dyn ToSql + Sync); 5] = [group, &version, before, &is_open, &limit];
+        let rows = self.read(|session| session.rows(&select_campaigns(PAGE), &values, campaign))?;
         rows.into_iter().map(decoded).collect()
     }
 

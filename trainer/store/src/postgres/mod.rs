@@ -31,6 +31,7 @@ mod groups;
 mod held;
 mod hosts;
 mod identities;
+mod people;
 mod renewals;
 mod ingest;
 mod insert;

@@ -22,6 +22,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0010_address_forms.sql"),
     include_str!("../../migrations/postgres/0011_campaigns.sql"),
     include_str!("../../migrations/postgres/0012_assignments.sql"),
+    include_str!("../../migrations/postgres/0013_people.sql"),
 ];
 
 /// Newest schema version.
@@ -48,6 +49,8 @@ pub(super) enum Lock {
     Identities = 8,
     /// Changes of campaigns, and rollouts and assignments, whose serials increase. Taken before that of the audit log.
     Campaigns = 9,
+    /// Changes of people, sessions and tokens. Taken before that of the audit log.
+    People = 10,
 }
 
 /// What a database contains.

@@ -9,7 +9,7 @@ use crate::statements::{
     ADD_AUDIT, AUDIT_AFTER, AUDIT_BEFORE, AUDIT_HEAD, FORGET_AUDIT, NEWEST_AUDIT, SET_AUDIT_HEAD, SET_SETTING, SETTING,
 };
 use crate::traits::Audit;
-use lapwing_fleet::{AuditCheck, AuditEntry, AuditHead};
+use lapwing_fleet::{AuditCheck, AuditEntry, AuditHead, AuditRecord};
 use rusqlite::{Connection, OptionalExtension};
 
 /// Appends an entry. The transaction must have begun as a writer: it reads the newest entry first.
@@ -37,8 +37,14 @@ pub(super) fn check_log(connection: &Connection, sought: Option<[u8; 32]>) -> ru
 
 impl Audit for SqliteHandle {
     fn audit(&self, filter: &AuditFilter) -> Result<AuditPage, StoreError> {
-        let records = self.rows(&AUDIT_BEFORE, filter.values(), |row| fields::audit_record(row));
+        let values = rusqlite::params_from_iter(filter.values());
+        let records = self.rows(&AUDIT_BEFORE, values, |row| fields::audit_record(row));
         records.map(|records| filter.page(records)).map_err(self.sql())
+    }
+
+    fn audit_after(&self, number: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        let after = i64::try_from(number).unwrap_or(i64::MAX);
+        self.rows(&AUDIT_AFTER, (after, limit), |row| fields::audit_record(row)).map_err(self.sql())
     }
 
     fn check_audit(&self, sought: Option<[u8; 32]>) -> Result<AuditCheck, StoreError> {

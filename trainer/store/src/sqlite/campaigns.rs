@@ -3,7 +3,7 @@
 use super::{SqliteHandle, audit, counters};
 use crate::campaign_changes::{Prepared, PreparedRollout, Transaction, add, add_rollout, added, decoded, save};
 use crate::campaign_rows::{
-    BY_ID, GROUP_AGENTS, NEWEST, OPEN, RELEASE_HEALTH, REPORTED_VERSIONS, STEPS, STORED_VERSION, TRANSITIONS,
+    BY_ID, GROUP_AGENTS, NEWEST, OPEN, PAGE, RELEASE_HEALTH, REPORTED_VERSIONS, STEPS, STORED_VERSION, TRANSITIONS,
     alert_hours, campaign, count_hours, group_agent, newest_result, newest_rollout, release_health, reported, result,
     results, rollout, select_campaigns, step, transition, version,
 };
@@ -14,8 +14,8 @@ use crate::fields::numbers;
 use crate::highest_version::HighestVersion;
 use crate::query::Dialect;
 use crate::traits::{
-    AgentAlertHour, CampaignAgent, CampaignChange, Campaigns, GateResult, GroupAgent, Saved, StoredCampaign,
-    StoredReleaseHealth, StoredRollout,
+    AgentAlertHour, CampaignAgent, CampaignChange, CampaignFilter, Campaigns, GateResult, GroupAgent, Saved,
+    StoredCampaign, StoredReleaseHealth, StoredRollout,
 };
 use lapwing_fleet::AuditEntry;
 use lapwing_fleet::campaign::gates::Gate;
@@ -84,6 +84,13 @@ impl Campaigns for SqliteHandle {
 
     fn campaigns(&self, group: Option<&str>, limit: u32) -> Result<Vec<StoredCampaign>, StoreError> {
         let rows = self.rows(&select_campaigns(NEWEST), (group, limit), |row| campaign(row)).map_err(self.sql())?;
+        rows.into_iter().map(decoded).collect()
+    }
+
+    fn campaign_page(&self, filter: &CampaignFilter) -> Result<Vec<StoredCampaign>, StoreError> {
+        let CampaignFilter { group, version, is_open, before, limit } = filter;
+        let values = (group.as_deref(), version.map(u64::cast_signed), before, i64::from(*is_open), limit);
+        let rows = self.rows(&select_campaigns(PAGE), values, |row| campaign(row)).map_err(self.sql())?;
         rows.into_iter().map(decoded).collect()
     }
 

@@ -26,6 +26,7 @@ mod handle;
 mod held;
 mod hosts;
 mod identities;
+mod people;
 mod renewals;
 mod insert;
 mod jobs;

@@ -3,7 +3,7 @@
 use crate::Limits;
 use crate::audit::{AuditFilter, AuditPage};
 use crate::error::StoreError;
-use lapwing_fleet::AuditCheck;
+use lapwing_fleet::{AuditCheck, AuditRecord};
 
 /// The audit log. Its entries are written by the transactions of what they describe: labels, decisions about releases,
 /// requests to retrain, releases, removed and assigned agents. It has the newest [`lapwing_fleet::AUDIT_ENTRIES`].
@@ -13,6 +13,12 @@ pub trait Audit {
     /// # Errors
     /// When the store cannot be read.
     fn audit(&self, filter: &AuditFilter) -> Result<AuditPage, StoreError>;
+
+    /// At most `limit` entries after a number, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn audit_after(&self, number: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
 
     /// Looks for changed and removed entries, and for one with the hash `sought`, which was noted earlier.
     ///

@@ -52,6 +52,21 @@ pub enum Saved {
     Changed,
 }
 
+/// Campaigns to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CampaignFilter {
+    /// Those of this group; `None`: of every group.
+    pub group: Option<String>,
+    /// Those of this version; `None`: of every version.
+    pub version: Option<u64>,
+    /// Only those that have not ended.
+    pub is_open: bool,
+    /// Those with a lower number: the last one of the previous page.
+    pub before: Option<i64>,
+    /// Most campaigns to list.
+    pub limit: u32,
+}
+
 /// A rollout, not signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRollout {
@@ -197,6 +212,12 @@ pub trait Campaigns {
     /// # Errors
     /// As [`Campaigns::campaign`].
     fn campaigns(&self, group: Option<&str>, limit: u32) -> Result<Vec<StoredCampaign>, StoreError>;
+
+    /// The campaigns that match a filter, newest first.
+    ///
+    /// # Errors
+    /// As [`Campaigns::campaign`].
+    fn campaign_page(&self, filter: &CampaignFilter) -> Result<Vec<StoredCampaign>, StoreError>;
 
     /// At most `limit` changes of a campaign, newest first.
     ///

@@ -2,17 +2,24 @@
 
 use super::filters;
 use super::layout::Layout;
-use super::{Fact, TEST_ALERT, page, path_segment, percent, shell_word};
+use super::{Fact, TEST_ALERT, error_page, page, path_segment, percent, shell_word};
 use crate::Shared;
+use crate::access::Known;
+use crate::actions::label;
 use crate::api::{RequestError, fleet, query};
+use crate::forms::form;
 use crate::params::{AlertQuery, EpisodeState, When, with_parameter};
 use crate::views::alerts::{AlertView, HostRole, ReasonView};
 use askama::Template;
+use axum::Extension;
+use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::Uri;
-use axum::response::Response;
+use axum::http::{Request, Uri};
+use axum::response::{IntoResponse, Redirect, Response};
 use lapwing_common::format::{ago, count, value, when};
-use lapwing_store::{EpisodeMessage, UNKNOWN_CLASS};
+use lapwing_people::Permission;
+use lapwing_store::{EpisodeMessage, Label, UNKNOWN_CLASS};
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// Most reasons in a list; the alert's page has all.
@@ -70,7 +77,7 @@ fn kinds(alerts: &[AlertView]) -> Vec<String> {
 }
 
 /// A time in the form of `<input type="datetime-local">`, to the minute.
-fn input_value(time: Option<When>) -> String {
+pub(super) fn input_value(time: Option<When>) -> String {
     time.map_or_else(String::new, |time| when(time.0)[..16].replace(' ', "T"))
 }
 
@@ -102,6 +109,7 @@ struct AlertPage {
     alert: AlertView,
     facts: Vec<Fact>,
     messages: Vec<MessageRow>,
+    may_label: bool,
     commands: String,
 }
 
@@ -117,8 +125,10 @@ pub(crate) async fn alert(
         let (alert, messages) = fleet(&shared)?.alert(&agent, number).await?.ok_or_else(missing)?;
         let command =
             |label: &str| format!("lapwing-trainer label {} {} {label}", shell_word(&alert.agent), alert.episode);
+        let layout = Layout::new(&format!("{} at {}", alert.kind, alert.agent), "/alerts", None, "");
         Ok(AlertPage {
-            layout: Layout::new(&format!("{} at {}", alert.kind, alert.agent), "/alerts", None, ""),
+            may_label: layout.may(Permission::Label),
+            layout,
             facts: facts(&alert),
             messages: messages.iter().map(MessageRow::new).collect(),
             commands: format!("{}\n{}", command("benign"), command("attack")),
@@ -126,6 +136,39 @@ pub(crate) async fn alert(
         })
     })
     .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chosen {
+    label: String,
+}
+
+/// A label by its name.
+///
+/// # Errors
+/// When there is no such label.
+pub(crate) fn parse_label(text: &str) -> Result<Label, RequestError> {
+    match text {
+        "benign" => Ok(Label::Benign),
+        "attack" => Ok(Label::Attack),
+        _ => Err(RequestError::Body(format!("invalid label `{text}`, expected benign or attack"))),
+    }
+}
+
+/// `POST /alerts/{agent}/{episode}/label`.
+pub(crate) async fn set_label(
+    State(shared): State<Arc<Shared>>,
+    Extension(known): Extension<Known>,
+    Path((agent, episode)): Path<(String, u64)>,
+    request: Request<Body>,
+) -> Response {
+    let place = format!("/alerts/{}/{episode}", path_segment(&agent));
+    let done = async {
+        let Chosen { label: chosen } = form(request).await?;
+        label(&shared, &known, (agent, episode), parse_label(&chosen)?).await
+    };
+    done.await.map_or_else(|error| error_page(&error), |()| Redirect::to(&place).into_response())
 }
 
 fn facts(alert: &AlertView) -> Vec<Fact> {

@@ -1,13 +1,18 @@
 //! Queries → HTML pages. Templates escape all text.
 
+pub(crate) mod account;
 pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod campaigns;
 pub(crate) mod identities;
+pub(crate) mod decide;
 mod filters;
 mod layout;
 pub(crate) mod overview;
+pub(crate) mod people;
 pub(crate) mod releases;
+pub(crate) mod sign_in;
 
 use crate::api::RequestError;
 use askama::Template;
@@ -28,7 +33,7 @@ const TEST_ALERT: &str =
 type Fact = (&'static str, String);
 
 /// Renders the page, or an error page.
-async fn page<T: Template>(contents: impl Future<Output = Result<T, RequestError>>) -> Response {
+pub(crate) async fn page<T: Template>(contents: impl Future<Output = Result<T, RequestError>>) -> Response {
     let failed = |error: askama::Error| RequestError::Missing(format!("cannot render the page: {error}"));
     match contents.await.and_then(|page| page.render().map_err(failed)) {
         Ok(text) => Html(text).into_response(),
@@ -43,7 +48,7 @@ struct ErrorPage {
     message: String,
 }
 
-fn error_page(error: &RequestError) -> Response {
+pub(crate) fn error_page(error: &RequestError) -> Response {
     let (status, _) = error.status();
     if status.is_server_error() {
         tracing::warn!(%error, "cannot show a page");
@@ -51,7 +56,7 @@ fn error_page(error: &RequestError) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
     let page = ErrorPage { layout: Layout::new(title, "", None, ""), message: error.to_string() };
     // This template cannot fail.
-    (status, Html(page.render().unwrap_or_default())).into_response()
+    error.with_headers((status, Html(page.render().unwrap_or_default())).into_response())
 }
 
 /// Any other path.

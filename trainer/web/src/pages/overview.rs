@@ -11,6 +11,7 @@ use crate::queries::{AgentList, ReleaseList};
 use crate::views::agents::AgentView;
 use crate::views::alerts::AlertView;
 use crate::views::brokers::BrokerTexts;
+use crate::views::campaigns::OpenCampaign;
 use crate::views::releases::ReleaseView;
 use crate::views::{identities, process};
 use askama::Template;
@@ -39,6 +40,7 @@ struct OverviewPage {
     layout: Layout,
     tiles: Vec<Tile>,
     warnings: Vec<String>,
+    campaigns: Vec<OpenCampaign>,
     brokers: Vec<BrokerLink>,
     alerts: Vec<AlertView>,
     no_alerts: String,
@@ -66,7 +68,8 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
         let days = fleet.days(None).await?;
         let identities = fleet.identity_counts().await?;
         let brokers = shared.brokers();
-        let tiles = tiles(&agents, &list);
+        let campaigns = fleet.open_campaigns().await?;
+        let tiles = tiles(&agents, &list, campaigns.len());
         list.releases.truncate(ROWS as usize);
         Ok(OverviewPage {
             layout: Layout::new("Fleet", "/", refresh, uri.query().unwrap_or_default()),
@@ -75,6 +78,7 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
                 .chain(warnings(&agents, &brokers))
                 .chain(identities::warnings(&identities))
                 .collect(),
+            campaigns,
             brokers,
             no_alerts: no_alerts(&agents),
             days: if alerts.is_empty() { None } else { Some(days.picture()?) },
@@ -93,7 +97,7 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
     .await
 }
 
-fn tiles(agents: &AgentList, releases: &ReleaseList) -> Vec<Tile> {
+fn tiles(agents: &AgentList, releases: &ReleaseList, campaigns: usize) -> Vec<Tile> {
     let counts = &agents.counts;
     let tile = |number: u64, name, href, class| Tile { href, number: count(number), name, class };
     let class_if_any = |number: u64, class| if number > 0 { class } else { "" };
@@ -108,6 +112,9 @@ fn tiles(agents: &AgentList, releases: &ReleaseList) -> Vec<Tile> {
         tiles.push(tile(counts.unknown, "unknown", "/agents?state=unknown", "warned"));
     }
     tiles.push(tile(releases.releases.len() as u64, "releases", "/releases", ""));
+    if campaigns > 0 {
+        tiles.push(tile(campaigns as u64, "open campaigns", "/campaigns?state=open", ""));
+    }
     tiles
 }
 

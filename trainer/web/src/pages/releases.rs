@@ -1,19 +1,23 @@
 //! Releases and drift → the release list, `/releases`, and model cards.
 
+use super::campaigns::release_href;
 use super::layout::Layout;
-use super::{MAKE_RELEASE, error_page, page};
+use super::path_segment;
+use super::{Fact, MAKE_RELEASE, error_page, page, shell_word};
 use crate::Shared;
 use crate::api::{RequestError, fleet, query};
 use crate::drift::{DriftColumn, DriftView};
 use crate::params::AgentQuery;
-use crate::views::campaigns::CampaignView;
+use crate::views::campaigns::CampaignLine;
 use crate::views::groups::GroupView;
-use crate::views::releases::{ReleaseView, WaitingView};
+use crate::views::releases::{ReleaseDetails, ReleaseView, WaitingView};
+use crate::views::standing::Standing;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use lapwing_common::format::{count, value, when};
+use lapwing_people::Permission;
 use std::sync::Arc;
 
 /// Largest model card, bytes.
@@ -27,7 +31,7 @@ struct ReleasesPage {
     layout: Layout,
     releases: Vec<ReleaseView>,
     waiting: Vec<WaitingView>,
-    campaigns: Vec<CampaignView>,
+    campaigns: Vec<CampaignLine>,
     min_rows: String,
     make_release: &'static str,
     drift: Option<DriftView>,
@@ -55,6 +59,87 @@ pub(crate) async fn releases(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
     .await
 }
 
+#[derive(Template)]
+#[template(path = "release.html")]
+struct ReleasePage {
+    layout: Layout,
+    details: ReleaseDetails,
+    class: &'static str,
+    /// Why it was withdrawn, or stopped.
+    reason: Option<String>,
+    facts: Vec<Fact>,
+    card: Option<String>,
+    commands: String,
+    /// Path on which a campaign is started.
+    start: Option<String>,
+}
+
+/// `/releases/{group}/{version}`.
+pub(crate) async fn release(
+    State(shared): State<Arc<Shared>>,
+    Path((group, version)): Path<(String, String)>,
+    uri: Uri,
+) -> Response {
+    page(async {
+        let parameters: AgentQuery = query(&uri)?;
+        let missing = || RequestError::Missing(format!("Group {group} has no release {version}."));
+        let details =
+            fleet(&shared)?.release(&group, version.parse().map_err(|_| missing())?).await?.ok_or_else(missing)?;
+        let title = format!("Release {version} of {group}");
+        let layout = Layout::new(&title, "/releases", parameters.refresh(), uri.query().unwrap_or_default());
+        Ok(ReleasePage::new(layout, details))
+    })
+    .await
+}
+
+impl ReleasePage {
+    fn new(layout: Layout, details: ReleaseDetails) -> Self {
+        let (made, origin) = match (&details.release, &details.held) {
+            (Some(release), _) => (release.made(), release.origin.clone()),
+            (None, Some(held)) => (format!("{} UTC", when(held.made_s)), held.origin.clone()),
+            (None, None) => ("–".into(), "–".into()),
+        };
+        let mut facts = vec![("created", made), ("reason", origin)];
+        facts.extend(details.release.as_ref().map(|release| ("agents", release.run_by())));
+        let (group, version) = (shell_word(&details.group), details.version);
+        let commands = match &details.held {
+            Some(held) if held.is_waiting() => {
+                let approve = format!("lapwing-trainer approve {version} --group {group}");
+                format!("{approve}\n{approve} --reject")
+            }
+            _ if details.standing == Some(Standing::Next) => {
+                format!("lapwing-trainer rollout start --version {version} --group {group}")
+            }
+            _ => String::new(),
+        };
+        let may_start = details.standing == Some(Standing::Next) && layout.may(Permission::StartCampaign);
+        let start = may_start.then(|| format!("/campaigns/{}/start/{version}", path_segment(&details.group)));
+        Self {
+            layout,
+            start,
+            class: match details.standing {
+                Some(Standing::Current) => "online",
+                Some(Standing::Campaign) => "kind",
+                Some(Standing::Withdrawn) => "open",
+                None => "degraded",
+                Some(Standing::Next | Standing::Replaced) => "",
+            },
+            reason: details.campaigns.first().and_then(|last| last.reason.clone()),
+            card: details.release.as_ref().and_then(|release| release.card.clone()),
+            facts,
+            details,
+            commands,
+        }
+    }
+
+    /// Where it is, in a few words.
+    fn place(&self) -> String {
+        let held = self.details.held.as_ref();
+        let place = self.details.place.clone();
+        place.or_else(|| held.map(|held| held.state.to_owned())).unwrap_or_default()
+    }
+}
+
 /// `/releases/{group}/{version}/card`: the model card stored next to the release file.
 pub(crate) async fn card(State(shared): State<Arc<Shared>>, Path((group, version)): Path<(String, u64)>) -> Response {
     let card = async {
@@ -77,7 +162,17 @@ pub(crate) async fn card(State(shared): State<Arc<Shared>>, Path((group, version
 }
 
 // Texts for the templates.
+impl WaitingView {
+    pub(super) fn href(&self) -> String {
+        release_href(&self.group, self.version)
+    }
+}
+
 impl ReleaseView {
+    pub(super) fn href(&self) -> String {
+        release_href(&self.group, self.version)
+    }
+
     pub(super) fn made(&self) -> String {
         self.made_s.map_or_else(|| "–".into(), |made| format!("{} UTC", when(made)))
     }
@@ -91,23 +186,6 @@ impl ReleaseView {
             text += &format!(", {} refused or rolled back", count(self.failed_at));
         }
         text
-    }
-}
-
-impl CampaignView {
-    pub(super) fn state_text(&self) -> String {
-        match (self.wave, &self.wave_state) {
-            (Some(wave), Some(state)) => format!("{}, wave {wave} {state}", self.state),
-            _ => self.state.clone(),
-        }
-    }
-
-    pub(super) fn reason_text(&self) -> &str {
-        self.reason.as_deref().unwrap_or("–")
-    }
-
-    pub(super) fn changed(&self) -> String {
-        format!("{} UTC", when(self.changed_s.unwrap_or(self.made_s)))
     }
 }
 

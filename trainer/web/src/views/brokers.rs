@@ -76,7 +76,7 @@ pub(crate) fn metrics(brokers: &[BrokerLink], text: &mut String) {
         // Writing to a string does not fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
         for view in brokers {
-            let broker = view.broker.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let broker = super::label_value(&view.broker);
             let _ = writeln!(text, "{name}{{broker=\"{broker}\"}} {}", value(view));
         }
     }

@@ -8,3 +8,9 @@ pub(crate) mod groups;
 pub(crate) mod identities;
 pub(crate) mod process;
 pub(crate) mod releases;
+pub(crate) mod standing;
+
+/// The value of a label in Prometheus' text format.
+fn label_value(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

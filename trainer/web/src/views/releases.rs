@@ -1,5 +1,8 @@
 //! Stored releases and running releases → releases with origin and number of agents.
 
+use super::campaigns::CampaignLine;
+use super::standing::Standing;
+use lapwing_fleet::HeldState;
 use lapwing_store::{AgentCount, HeldRelease, Release};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -22,6 +25,8 @@ pub(crate) struct ReleaseView {
     pub(crate) on_trial_at: u64,
     /// Agents that refused it or rolled it back, according to their latest update report.
     pub(crate) failed_at: u64,
+    /// Where it is: the group's release, in a campaign, withdrawn, without an open campaign, or replaced by a newer one.
+    pub(crate) place: String,
     /// Path of its model card on this server; null without one.
     pub(crate) card: Option<String>,
 }
@@ -46,6 +51,54 @@ impl From<HeldRelease> for WaitingView {
         let HeldRelease { group, version, made_s, reason, findings, .. } = held;
         Self { group, version, made_s, origin: reason, findings: findings.lines().map(str::to_owned).collect() }
     }
+}
+
+/// What the gate before publication found about a release that it held back, and the decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct HeldView {
+    /// `waiting`, `approved`, `published`, `rejected` or `superseded`.
+    pub(crate) state: &'static str,
+    /// Why it was held back.
+    pub(crate) findings: Vec<String>,
+    /// Who decided; null while it waits.
+    pub(crate) who: Option<String>,
+    /// Time of creation of the release, seconds since the epoch.
+    pub(crate) made_s: u64,
+    /// Why the release was created.
+    pub(crate) origin: String,
+}
+
+impl From<HeldRelease> for HeldView {
+    fn from(held: HeldRelease) -> Self {
+        let HeldRelease { made_s, reason, findings, state, who, .. } = held;
+        let findings = findings.lines().map(str::to_owned).collect();
+        Self { state: state.as_str(), findings, who, made_s, origin: reason }
+    }
+}
+
+impl HeldView {
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.state == HeldState::Waiting.as_str()
+    }
+}
+
+/// A release and its way through the group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ReleaseDetails {
+    /// Group.
+    pub(crate) group: String,
+    /// Version.
+    pub(crate) version: u64,
+    /// Where it is; null if it was not published.
+    pub(crate) standing: Option<Standing>,
+    /// The same in words.
+    pub(crate) place: Option<String>,
+    /// The release; null if it was not published.
+    pub(crate) release: Option<ReleaseView>,
+    /// What the gate before publication found; null if it did not hold the release back.
+    pub(crate) held: Option<HeldView>,
+    /// Its campaigns, newest first, at most 20.
+    pub(crate) campaigns: Vec<CampaignLine>,
 }
 
 /// At most `limit` releases made by this trainer or run by its agents, newest first.
@@ -91,6 +144,7 @@ fn made_elsewhere(group: &str, version: u64) -> ReleaseView {
         confirmed_by: 0,
         on_trial_at: 0,
         failed_at: 0,
+        place: String::new(),
         card: None,
     }
 }

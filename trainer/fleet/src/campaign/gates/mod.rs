@@ -17,6 +17,7 @@ use serde::Serialize;
 
 /// A gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Gate {
     /// Agents that refused the release because of a defect.
@@ -61,6 +62,7 @@ impl Gate {
 
 /// What a gate decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The release may go on.
@@ -71,8 +73,28 @@ pub enum Verdict {
     Undecided(String),
 }
 
+impl Verdict {
+    /// Its name in the store, on pages and in lists.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Undecided(_) => "undecided",
+        }
+    }
+
+    /// What is missing to decide.
+    pub fn missing(&self) -> Option<&str> {
+        match self {
+            Self::Undecided(missing) => Some(missing),
+            Self::Pass | Self::Fail => None,
+        }
+    }
+}
+
 /// The result of a gate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Finding {
     /// The gate.
     pub gate: Gate,
