@@ -14,7 +14,8 @@ mod measures;
 pub(crate) mod outline;
 mod steps;
 pub(crate) mod view;
-#[cfg(all(test, feature = "postgres"))]
+#[cfg(test)]
+#[cfg(feature = "postgres")]
 mod scale_tests;
 #[cfg(test)]
 pub(crate) mod testing;
