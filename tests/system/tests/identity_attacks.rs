@@ -14,12 +14,14 @@ const NOT_AUTHORIZED: u8 = 0x87;
 const TAKEN_OVER: u8 = 0x8E;
 /// Message that ends a list of what the watcher receives.
 const LAST: &str = "lapwing/v1/agent/attic/health";
-const FOREIGN: [&str; 9] = [
+const FOREIGN: [&str; 11] = [
     "lapwing/v1/agent/cellar/alert",
     "lapwing/v1/agent/cellar/status",
     "lapwing/v1/agent/cellar/sample",
     "lapwing/v1/agent/cellar/ack",
     "lapwing/v1/agent/attic/ack",
+    "lapwing/v1/agent/attic/assignment",
+    "lapwing/v1/agent/cellar/assignment",
     "lapwing/v1/group/home/release",
     "lapwing/v1/artifact/abababababababababababababababababababababababababababababababab/0",
     "lapwing/v1/agent/_trainer/status",
@@ -97,12 +99,18 @@ fn an_agent_receives_nothing_of_others<B: IdentityBroker>() {
         "lapwing/v1/agent/+/alert",
         "lapwing/v1/agent/cellar/alert",
         "lapwing/v1/agent/cellar/ack",
+        "lapwing/v1/agent/cellar/assignment",
         "$share/lapwing-collectors-alert/lapwing/v1/agent/+/alert",
     ] {
         let code = spy.subscribe(filter).unwrap();
         assert!(code >= 0x80 || !B::IS_EMBEDDED, "{filter}: {code:#x}");
     }
-    for own in ["lapwing/v1/agent/attic/ack", "lapwing/v1/group/home/release", "lapwing/v1/artifact/+/+"] {
+    for own in [
+        "lapwing/v1/agent/attic/ack",
+        "lapwing/v1/agent/attic/assignment",
+        "lapwing/v1/group/home/release",
+        "lapwing/v1/artifact/+/+",
+    ] {
         assert!(spy.subscribe(own).is_some_and(|code| code < 0x80), "{own}");
     }
     let mut watcher = broker.watcher();
