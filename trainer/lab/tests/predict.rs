@@ -5,7 +5,7 @@ use lapwing_lab::evaluate::{evaluate, saved_model};
 use lapwing_methods::silent;
 use lapwing_models::*;
 use lapwing_tables::{ColumnType, Row, Split, Table, TableBuilder, Value};
-use lapwing_web::api::Document;
+use lapwing_web::openapi::Document;
 use lapwing_web::predict::ApiLimits;
 use lapwing_web::testing::{ask, documented};
 use lapwing_web::{Site, WebServer};

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_costs_a_whole_computation_and_a_damaged_hash_admits_nobody() {
+    fn an_unknown_name_costs_a_whole_computation_and_a_damaged_hash_is_refused() {
         let hash = PasswordHash::new(UNKNOWN).unwrap();
         let stored = hash_password("ann", "correct horse", [7; SALT_BYTES]).unwrap();
         let known = PasswordHash::new(&stored.0).unwrap();

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_locks_nobody_out() {
+    fn a_clock_that_was_set_back_locks_no_one_out() {
         let mut throttle = Throttle::default();
         assert_eq!((0..11).filter(|_| throttle.attempt(&"ann", 9_000).is_ok()).count(), 10);
         assert_eq!(throttle.attempt(&"ann", 10), Ok(()));

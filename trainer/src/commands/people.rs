@@ -151,7 +151,7 @@ fn list(handle: &StoreHandle, json: Option<&PathBuf>, now_s: u64) -> anyhow::Res
         return write_json(path, &people);
     }
     if people.is_empty() {
-        print_line!("nobody; add the first person with `lapwing-trainer people add NAME --role administrator`");
+        print_line!("no people; add the first person with `lapwing-trainer people add NAME --role administrator`");
     }
     for Person { name, role, has_password, sessions, tokens, .. } in &people {
         let password = if *has_password { "password set" } else { "no password" };

@@ -233,7 +233,7 @@ fn start_web(site: Site, address: SocketAddr, config: &Config) -> anyhow::Result
     Ok((web, watch))
 }
 
-/// Prints the link that adds the first person, if there is nobody yet and a person reads the terminal. It is in no log: those
+/// Prints the link that adds the first person, if there are no people yet and a person reads the terminal. It is in no log: those
 /// who read the log could use it.
 fn offer_first_link(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
     let handle = StoreHandle::open(&config.store.path)?;
@@ -241,13 +241,13 @@ fn offer_first_link(config: &Config, address: SocketAddr) -> anyhow::Result<()> 
         return Ok(());
     }
     if !std::io::stdout().is_terminal() {
-        tracing::info!("nobody can sign in yet; run `lapwing-trainer people add NAME --role administrator`");
+        tracing::info!("no one can sign in yet; run `lapwing-trainer people add NAME --role administrator`");
         return Ok(());
     }
     let secret = Secret::new(random()?);
     if handle.add_first_link(&secret.sha256(), clock::now_s())? {
         let (url, link) = (config.http.base_url(Some(address)), secret.text());
-        print_line!("Nobody can sign in yet. To add the first person, open within an hour: {url}/link/{link}");
+        print_line!("No one can sign in yet. To add the first person, open within an hour: {url}/link/{link}");
     }
     Ok(())
 }

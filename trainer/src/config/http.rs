@@ -99,7 +99,7 @@ impl Config {
             ));
         }
         if trusted_proxies.is_empty() {
-            let expected = "expected http.trusted-proxies as well: anybody else could send this header";
+            let expected = "expected http.trusted-proxies as well: every client could send this header";
             return Err(ConfigError::value("http.user-header", header, expected));
         }
         Ok(())
@@ -118,7 +118,7 @@ mod tests {
         assert!(error("tls-key = 'a.key'").contains("or none of them"));
         assert!(error("tls = 'authority'\ntls-cert = 'a'\ntls-key = 'b'").contains("or no http.tls-cert"));
         assert!(error("tls = 'files'").contains("as well"));
-        assert!(error("user-header = 'X-User'").contains("anybody else could send this header"));
+        assert!(error("user-header = 'X-User'").contains("every client could send this header"));
         assert!(error("user-header = 'X User'\ntrusted-proxies = ['127.0.0.1']").contains("the name of a header"));
         assert!(error("trusted-proxies = ['proxy.lan']").contains("trusted-proxies"));
         assert!(error("tls = 'acme'").contains("authority"));

@@ -47,7 +47,7 @@ fn clean<S: Transaction>(session: &mut S, now_s: u64) -> Result<(), S::Error> {
     session.change(END_OLD_LINKS, &[seconds(now_s)]).map(drop)
 }
 
-/// Whether there is anybody.
+/// Whether there are people.
 pub(crate) fn has_people<S: Transaction>(session: &mut S) -> Result<bool, S::Error> {
     Ok(session.first(HAS_PEOPLE, &[], |row| row.flag(0))? == Some(true))
 }

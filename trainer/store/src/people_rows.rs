@@ -93,7 +93,7 @@ pub enum PersonError {
         "there are {0} people already, the most that a store has; remove some with `lapwing-trainer people remove`"
     )]
     TooMany(u32),
-    /// Nobody could manage people.
+    /// No one could manage people.
     #[error("`{0}` is the last administrator; make another person an administrator first")]
     LastAdministrator(String),
     /// No token of this number, or it has ended.

@@ -3,7 +3,7 @@
 mod others;
 mod sessions;
 
-use super::access::Access;
+use super::check::Access;
 use super::routes::{Route, routes};
 use super::testing::{ask, send};
 use super::tests::{HOSTILE_NAME, fleet, received_from};
@@ -198,7 +198,7 @@ fn cookie_of(head: &str) -> String {
 /// A path of the table with something in its places.
 fn filled(path: &str) -> String {
     path.replace("{agent}/{episode}", "gw-1/77")
-        .replace("{name}", "nobody")
+        .replace("{name}", "no-one")
         .replace("{group}/{version}", "home/1")
         .replace("{group}/start/{version}", "home/start/9")
         .replace("{group}", "home")
@@ -225,7 +225,7 @@ fn every_route_is_in_the_table_and_needs_what_it_says() {
 
 #[test]
 fn every_route_of_the_api_is_in_the_openapi_document_with_its_ways_to_prove_who_calls() {
-    let document = serde_json::to_value(crate::api::Document::openapi()).unwrap();
+    let document = serde_json::to_value(crate::openapi::Document::openapi()).unwrap();
     for (method, path, _) in TABLE.iter().filter(|(_, path, _)| path.starts_with("/api/") && !path.ends_with(".json")) {
         let operation = &document["paths"][*path][method.to_lowercase()];
         assert!(operation["responses"].is_object(), "{method} {path}");
@@ -275,7 +275,7 @@ impl Scene {
 }
 
 #[test]
-fn nobody_gets_anything_but_the_login_once_there_are_people() {
+fn without_a_session_there_is_only_the_login_once_there_are_people() {
     let scene = Scene::new(&[("ann", Role::Administrator)]);
     for (method, path, needed) in TABLE {
         let path = filled(path);

@@ -168,7 +168,7 @@ pub(crate) async fn add_token(
     Ok(NewTokenView { id, token: secret.token(), until_s })
 }
 
-/// Ends a token: the caller's own, or that of anybody with the permission to manage people.
+/// Ends a token: the caller's own, or that of any person with the permission to manage people.
 pub(crate) async fn end_token(shared: &Shared, known: &Known, id: u32) -> Result<(), RequestError> {
     let manages = known.role.may(lapwing_people::Permission::ManagePeople);
     let (owner, who, now_s) = ((!manages).then(|| known.name.clone()), known.who(), clock::now_s());
@@ -235,7 +235,7 @@ pub(crate) async fn change_password(
     shared.change(move |handle| handle.set_password(&name, &hashed, &who, now_s)).await
 }
 
-/// Begins a session of the person with this password; `None` if there is none.
+/// Begins a session of the person with this password; `None` if there is no such person.
 pub(crate) async fn sign_in(
     shared: &Shared,
     name: &str,

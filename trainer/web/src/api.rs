@@ -1,141 +1,24 @@
 //! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/campaigns`, `/groups`, `/audit`, `/identities`,
-//! `/brokers`, `/process`, and the OpenAPI document of the whole API.
-
-mod security;
+//! `/brokers`, `/process`.
 
 use super::Shared;
-use super::actions::{LinkView, NewTokenView};
-use super::api_actions;
-use super::drift::{DriftColumn, DriftView};
 use super::params::{AgentQuery, AlertQuery, AuditQuery, CampaignQuery, IdentityQuery};
-use super::queries::{AgentList, AlertList, AuditList, Counts, Fleet, IdentityList, ReleaseList};
-use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
-use super::views::alerts::{AlertView, PeerView, ReasonView};
+use super::queries::{AgentList, AlertList, AuditList, Fleet, IdentityList, ReleaseList};
 use super::views::brokers::BrokerList;
-use super::views::campaigns::{CampaignLine, CampaignList};
-use super::views::groups::{GroupList, GroupView};
-use super::views::identities::IdentityView;
-use super::views::releases::{HeldView, ReleaseDetails, ReleaseView, WaitingView};
-use super::views::standing::Standing;
-use crate::predict::{self, Problem};
+use super::views::campaigns::CampaignList;
+use super::views::groups::GroupList;
+use super::views::releases::ReleaseDetails;
+use crate::predict::Problem;
 pub(crate) use crate::request_error::RequestError;
 use axum::extract::{Path, Query, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Json, Response};
-use lapwing_campaigns::history::Change;
-use lapwing_campaigns::view::{CampaignReport, CampaignView, NamedAgent, StageView, TallyView, WaveView};
-use lapwing_fleet::campaign::gates::{Finding, Gate, Verdict};
-use lapwing_fleet::campaign::{AgentStage, CampaignState, WaveState};
-use lapwing_fleet::{AuditRecord, BrokerLink, GroupProblem, IdentityCounts, LeaseState, ProcessState};
-use lapwing_models::{Prediction, Suspicious};
-use security::Security;
+use lapwing_campaigns::view::CampaignReport;
+use lapwing_fleet::ProcessState;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::sync::Arc;
-use utoipa::OpenApi;
-
-/// The OpenAPI document.
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Lapwing trainer",
-        description = "Lists agents, alerts and releases of the fleet, acts on them, and classifies flow rows with a saved model. On a loopback server whose store has no people, everybody reads and nobody acts; otherwise every route needs an API token or a session."
-    ),
-    paths(predict::predict, predict::about, agents, alerts, releases, release, campaigns, campaign, groups, audit, identities, brokers, process,
-        api_actions::export,
-        api_actions::verify,
-        api_actions::label,
-        api_actions::accept,
-        api_actions::revoke,
-        api_actions::pause_campaign,
-        api_actions::resume_campaign,
-        api_actions::approve_campaign,
-        api_actions::abort_campaign,
-        api_actions::start_campaign,
-        api_actions::people::people,
-        api_actions::people::create_person,
-        api_actions::people::change_role,
-        api_actions::people::reset,
-        api_actions::people::delete_person,
-        api_actions::people::tokens,
-        api_actions::people::create_token,
-        api_actions::people::delete_token,
-    ),
-    modifiers(&Security),
-    security(("token" = []), ("session" = []), ("session-without-tls" = [])),
-    components(schemas(
-        predict::Batch,
-        predict::Answer,
-        Prediction,
-        Suspicious,
-        Problem,
-        predict::About,
-        predict::AboutFeature,
-        AgentList,
-        Counts,
-        AgentView,
-        HealthView,
-        UpdateView,
-        ReleaseState,
-        AlertList,
-        AlertView,
-        PeerView,
-        ReasonView,
-        ReleaseList,
-        ReleaseView,
-        WaitingView,
-        ReleaseDetails,
-        HeldView,
-        Standing,
-        CampaignLine,
-        CampaignList,
-        CampaignReport,
-        CampaignView,
-        WaveView,
-        TallyView,
-        StageView,
-        NamedAgent,
-        Change,
-        AgentStage,
-        CampaignState,
-        WaveState,
-        Finding,
-        Gate,
-        Verdict,
-        DriftView,
-        DriftColumn,
-        BrokerList,
-        BrokerLink,
-        ProcessState,
-        GroupList,
-        GroupView,
-        GroupProblem,
-        AuditList,
-        AuditRecord,
-        IdentityList,
-        IdentityView,
-        IdentityCounts,
-        LeaseState,
-        LinkView,
-        NewTokenView,
-        api_actions::LabelBody,
-        api_actions::IdentityBody,
-        api_actions::DecisionBody,
-        api_actions::DecisionView,
-        api_actions::StartBody,
-        api_actions::StartView,
-        api_actions::people::PersonBody,
-        api_actions::people::RoleBody,
-        api_actions::people::TokenBody,
-        api_actions::people::PersonView,
-        api_actions::people::PeopleList,
-        api_actions::people::TokenView,
-        api_actions::people::TokenList,
-        api_actions::AuditCheckView
-    ))
-)]
-pub struct Document;
 
 /// Parses a query string.
 pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, RequestError> {

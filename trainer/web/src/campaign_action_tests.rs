@@ -32,7 +32,7 @@ impl Scene {
         start(&self.stage.handle, &order, clock::now_s()).unwrap();
     }
 
-    /// Sends a form in a session, or reads a page if there is none.
+    /// Sends a form in a session, or reads a page without one.
     fn page(&self, name: &str, path: &str, form: Option<&str>) -> (u16, String) {
         let secret = Secret::new(lapwing_authority::random().unwrap());
         let verified = HashedPassword("x".into());

@@ -10,15 +10,17 @@ mod access;
 mod access_tests;
 mod actions;
 mod addresses;
-pub mod api;
+mod api;
 mod api_actions;
 #[cfg(test)]
 mod campaign_action_tests;
 mod campaign_actions;
+mod check;
 mod counters;
 mod drift;
 mod forms;
 mod guard;
+pub mod openapi;
 mod pages;
 mod params;
 pub mod predict;

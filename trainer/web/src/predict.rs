@@ -62,7 +62,7 @@ pub(crate) struct Answer {
 /// An error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// `schema`, `json`, `body`, `too-large`, `too-slow`, `busy`, `no-model`, `query`, `missing`, `unknown` (nobody has signed
+    /// `schema`, `json`, `body`, `too-large`, `too-slow`, `busy`, `no-model`, `query`, `missing`, `unknown` (no one has signed
     /// in), `forbidden`, `refused`, `wait`, `store` or `failed`.
     pub(crate) code: String,
     /// Description of the error, for people.

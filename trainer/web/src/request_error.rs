@@ -20,7 +20,7 @@ pub(crate) enum RequestError {
     Large(usize),
     #[error("the body did not arrive within {0} s")]
     Slow(u64),
-    /// Nobody has signed in.
+    /// No one has signed in.
     #[error("sign in, or send an API token: `Authorization: Bearer lw_…`")]
     Unknown,
     #[error("{0}")]

@@ -1,8 +1,9 @@
 //! Every route with what it needs: the one table by which requests are answered, and which a test compares with the roles.
 
-use crate::access::{Access, Gate, check};
+use crate::access::Gate;
+use crate::check::{Access, check};
 use crate::predict::{self, ApiLimits};
-use crate::{Shared, api, api_actions, counters, pages};
+use crate::{Shared, api, api_actions, counters, openapi, pages};
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
@@ -117,7 +118,7 @@ fn api_routes() -> Vec<Route> {
         read("/api/v1/identities", get(api::identities)),
         read("/api/v1/brokers", get(api::brokers)),
         read("/api/v1/process", get(api::process)),
-        read("/api/v1/openapi.json", get(async || Json(api::Document::openapi()))),
+        read("/api/v1/openapi.json", get(async || Json(openapi::Document::openapi()))),
         act("/api/v1/alerts/{agent}/{episode}/label", Label, post(actions::label)),
         act("/api/v1/campaigns/{group}/pause", PauseCampaign, post(actions::pause_campaign)),
         act("/api/v1/campaigns/{group}/abort", AbortCampaign, post(actions::abort_campaign)),
@@ -147,7 +148,7 @@ pub(crate) fn routes(model: Option<Arc<Model>>, limits: ApiLimits) -> Vec<Route>
     page_routes().into_iter().chain(api_routes()).chain(predicts).collect()
 }
 
-/// The routes, each behind its check. Any other path needs a reader, so that nobody else finds out which ones there are.
+/// The routes, each behind its check. Any other path needs a reader, so that no one else finds out which ones there are.
 pub(crate) fn router(routes: Vec<Route>, gate: &Arc<Gate>) -> Router<Arc<Shared>> {
     let checked = |access| from_fn_with_state((Arc::clone(gate), access), check);
     let add = |router: Router<Arc<Shared>>, route: Route| {

@@ -1,7 +1,7 @@
 //! A store of synthetic agents → pages and JSON, over a socket.
 
-use super::api::Document;
 use super::drift::explain;
+use super::openapi::Document;
 use super::server::ConnectionLimits;
 use super::testing::{ask, documented, fetch};
 use super::*;

@@ -56,7 +56,7 @@ pub fn the_first_person_comes_by_a_link_that_works_once<T: TestStore>() {
     let ann = handle.person("ann", NOW_S).unwrap();
     assert_eq!((ann.role, ann.has_password, ann.who.as_str()), (Role::Administrator, true, "ann (link)"));
     assert_eq!(handle.password("ann").unwrap(), Some(hashed("x")));
-    assert!(!handle.add_first_link(&[3; 32], NOW_S).unwrap(), "there is somebody");
+    assert!(!handle.add_first_link(&[3; 32], NOW_S).unwrap(), "there is a person");
     assert_eq!(handle.link(&[3; 32], NOW_S).unwrap(), None);
     // The command line was faster than the link.
     handle.remove_person("ann", "root", NOW_S).unwrap();

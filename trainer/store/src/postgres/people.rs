@@ -31,7 +31,7 @@ impl PostgresHandle {
 
 impl People for PostgresHandle {
     fn has_people(&self) -> Result<bool, StoreError> {
-        self.read_people(|session| has_people(session))
+        self.read_people(has_people)
     }
 
     fn people(&self, now_s: u64) -> Result<Vec<Person>, StoreError> {

@@ -12,7 +12,7 @@ pub type SecretHash = [u8; 32];
 /// [`lapwing_people::MAX_PEOPLE`], each with at most [`lapwing_people::MAX_SESSIONS`] sessions and
 /// [`lapwing_people::MAX_TOKENS`] tokens.
 pub trait People {
-    /// Whether there is anybody: then pages and API need a login.
+    /// Whether there are people: then pages and API need a login.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -147,7 +147,7 @@ pub trait People {
     /// When the store cannot be written.
     fn touch_api_token(&self, id: u32, now_s: u64) -> Result<(), StoreError>;
 
-    /// Ends a token, of anybody or only if it is of this person.
+    /// Ends a token, of any person or only if it is of this person.
     ///
     /// # Errors
     /// [`StoreError::Person`] without such a token, or when the store cannot be written.

@@ -14,10 +14,10 @@ pub(crate) struct Peer {
 /// Who makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// Anybody: there are no people, and only this machine reaches the server.
+    /// No one has to sign in: there are no people, and only this machine reaches the server.
     Open,
-    /// Nobody who is known.
-    Nobody,
+    /// No known person and no token.
+    Unknown,
     /// A person or a token.
     Known(Known),
 }
@@ -45,7 +45,7 @@ impl Caller {
     pub(crate) fn may(&self, permission: Permission) -> bool {
         match self {
             Self::Open => permission == Permission::Read,
-            Self::Nobody => false,
+            Self::Unknown => false,
             Self::Known(known) => known.role.may(permission),
         }
     }
@@ -53,7 +53,7 @@ impl Caller {
     pub(crate) fn known(&self) -> Option<&Known> {
         match self {
             Self::Known(known) => Some(known),
-            Self::Open | Self::Nobody => None,
+            Self::Open | Self::Unknown => None,
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn ended_cookie(is_secure: bool) -> String {
     cookie(is_secure, "", 0)
 }
 
-/// The session of a request. Two cookies of the name are none: one of them is somebody else's.
+/// The session of a request. Two cookies of the name count as no session: another page may have set one of them.
 pub(super) fn session_of(headers: &HeaderMap, is_secure: bool) -> Option<Secret> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));

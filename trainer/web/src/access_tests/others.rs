@@ -66,7 +66,7 @@ fn names_and_labels_are_escaped_wherever_they_are_shown() {
     let hostile = "%3Cscript%3Ealert('1')%3C%2Fscript%3E%22%3E";
     assert_eq!(scene.form("/people", &cookie, &format!("name={hostile}&role=viewer")).0, 400, "no person's name");
     assert_eq!(scene.form("/tokens", &cookie, &format!("label={hostile}&role=viewer&days=1")).0, 200);
-    // As if somebody had written it to the store.
+    // As if another program had written it to the store.
     scene
         .handle
         .add_person(HOSTILE_NAME, Role::Viewer, &[1; 32], HOSTILE_NAME, lapwing_common::clock::now_s())
@@ -140,16 +140,16 @@ fn without_tls_or_a_proxy_the_server_listens_on_the_loopback_only() {
     assert!(error.contains("listens on the loopback only") && error.contains("http.trusted-proxies"), "{error}");
     let server = start(Login { trusted_proxies: vec!["192.0.2.1".parse().unwrap()], ..Login::default() }).unwrap();
     let address = SocketAddr::new("127.0.0.1".parse().unwrap(), server.address.port());
-    assert_eq!(ask(address, "GET", "/api/v1/process", "").0, 401, "beyond the loopback, nobody is unknown");
+    assert_eq!(ask(address, "GET", "/api/v1/process", "").0, 401, "beyond the loopback, every caller signs in");
     server.stop().unwrap();
 }
 
 #[test]
 fn behind_a_trusted_proxy_the_cookie_is_secure_and_attempts_count_by_client() {
     let login = Login { trusted_proxies: vec!["127.0.0.1".parse().unwrap()], ..Login::default() };
-    let nobody = Scene::with(&[], login.clone());
-    assert_eq!(nobody.get("/", "").0, 303, "others than this machine reach the loopback");
-    nobody.end();
+    let empty = Scene::with(&[], login.clone());
+    assert_eq!(empty.get("/", "").0, 303, "others than this machine reach the loopback");
+    empty.end();
     let scene = Scene::with(&[("ann", Role::Administrator)], login);
     let sign_in = |client: &str, name: &str| {
         let body = format!("name={name}&password={}", PASSWORD.replace(' ', "+"));

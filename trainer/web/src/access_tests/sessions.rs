@@ -15,7 +15,7 @@ fn a_session_begins_with_the_password_and_ends_with_the_logout() {
     let cookie = cookie_of(&head);
     let (status, _, page) = scene.get("/", &cookie);
     assert!(status == 200 && page.contains("Signed in as ann (administrator)"), "{page}");
-    assert_eq!(scene.get("/", &format!("{cookie}; {cookie}")).0, 303, "two cookies are none");
+    assert_eq!(scene.get("/", &format!("{cookie}; {cookie}")).0, 303, "two cookies count as no session");
     let (status, head, _) = scene.form("/logout", &cookie, "");
     assert!(status == 303 && head.contains("lapwing-session=; Path=/; Max-Age=0"), "{head}");
     assert_eq!(scene.get("/", &cookie).0, 303);
@@ -38,7 +38,7 @@ fn a_login_has_a_new_session_and_ends_the_one_that_the_browser_had() {
     let body = format!("name=ann&password={}", PASSWORD.replace(' ', "+"));
     let (_, head, _) = scene.form("/login", &chosen, &body);
     assert_ne!(cookie_of(&head), chosen);
-    assert_eq!(scene.get("/", &chosen).0, 303, "a session that somebody chose is none");
+    assert_eq!(scene.get("/", &chosen).0, 303, "a session that an attacker chose does not exist");
     let of_eve = scene.sign_in("eve");
     let (_, head, _) = scene.form("/login", &of_eve, &body);
     assert_eq!((scene.get("/", &of_eve).0, scene.get("/", &cookie_of(&head)).0), (303, 200));
@@ -90,7 +90,7 @@ fn other_sites_and_requests_without_a_sign_of_their_site_change_nothing() {
     // Rebinding: the browser believes that it talks to another host.
     let headers = [("Host", "evil.example"), OWN, FORM, ("Cookie", cookie.as_str())];
     assert_eq!(send(scene.address(), label, &headers, "label=benign").0, 421);
-    // A login from elsewhere would sign a person in as somebody else.
+    // A login from elsewhere would sign a person in as another person.
     let login = format!("name=ann&password={}", PASSWORD.replace(' ', "+"));
     assert_eq!(scene.send("POST /login", &[FORM], &login).0, 403);
     assert_eq!(scene.send("POST /login", &[FORM, ("Origin", "http://evil.example")], &login).0, 403);

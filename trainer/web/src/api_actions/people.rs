@@ -239,7 +239,7 @@ pub(crate) async fn delete_person(
     security(("token" = [])),
     responses(
         (status = 200, description = "Tokens.", body = TokenList),
-        (status = 403, description = "Nobody signs in on this server.", body = Problem),
+        (status = 403, description = "No one signs in on this server.", body = Problem),
     )
 )]
 pub(crate) async fn tokens(State(shared): State<Arc<Shared>>, Extension(known): Extension<Known>) -> Response {
@@ -277,7 +277,7 @@ pub(crate) async fn create_token(
     .await
 }
 
-/// Ends a token: an own one, or anybody's with the role administrator.
+/// Ends a token: an own one, or any with the role administrator.
 #[utoipa::path(
     delete,
     path = "/api/v1/tokens/{id}",
@@ -285,7 +285,7 @@ pub(crate) async fn create_token(
     security(("token" = [])),
     responses(
         (status = 204, description = "The token has ended."),
-        (status = 403, description = "Nobody signs in on this server.", body = Problem),
+        (status = 403, description = "No one signs in on this server.", body = Problem),
         (status = 404, description = "No such token of the caller.", body = Problem),
     )
 )]

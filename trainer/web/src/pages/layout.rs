@@ -36,8 +36,8 @@ impl Layout {
     /// `current` is a path of [`NAVIGATION`], or empty.
     pub(super) fn new(title: &str, current: &'static str, refresh: Option<u32>, query: &str) -> Self {
         let paused = with_parameter(query, "refresh", "0");
-        // Outside of a request there is nobody, e.g. in the page that refuses one.
-        let caller = CALLER.try_with(Caller::clone).unwrap_or(Caller::Nobody);
+        // Outside of a request there is no caller, e.g. in the page that refuses one.
+        let caller = CALLER.try_with(Caller::clone).unwrap_or(Caller::Unknown);
         Self { title: title.to_owned(), current, refresh, now: when(clock::now_s()), paused, caller }
     }
 

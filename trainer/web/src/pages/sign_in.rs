@@ -63,7 +63,7 @@ pub(crate) async fn start_session(
     let answer = async {
         by_password(&shared)?;
         let Credentials { name, password } = form(request).await?;
-        // Nobody has an invalid name; the attempt counts all the same.
+        // An invalid name is unknown; the attempt counts all the same.
         let name = person_name(&name).unwrap_or_default();
         let session = sign_in(&shared, &name, password, client.address).await?;
         if let (Some(_), Some(earlier)) = (&session, known.as_ref()) {

@@ -1,20 +1,13 @@
-//! Route and caller → the response of the route, or a refusal.
+//! Headers and connection of a request → its caller.
 
-use super::caller::{CALLER, Caller, Known, Peer};
+use super::caller::{Caller, Known, Peer};
 use super::cookies::session_of;
-use super::cross_site::{Claim, claim};
 use super::{Attempts, Login};
-use crate::api::RequestError;
-use crate::pages::error_page;
 use crate::store_reader::{ReadError, StoreReader};
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use lapwing_common::clock;
 use lapwing_fleet::Way;
-use lapwing_people::{Permission, Secret, USED_STEP_S, parse_person};
+use lapwing_people::{Secret, USED_STEP_S, parse_person};
 use lapwing_store::{StoreHandle, StoreUrl};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,15 +16,6 @@ use tokio::sync::Semaphore;
 /// Passwords that are compared at the same time: each needs 19 MiB.
 const COMPARED_AT_ONCE: usize = 2;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// What a route needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Nothing: the login itself.
-    Public,
-    /// A caller with this permission.
-    Needs(Permission),
-}
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +56,7 @@ impl Gate {
         })
     }
 
-    /// A proxy signs people in, so nobody has a session.
+    /// A proxy signs people in, so there are no sessions.
     pub(crate) fn is_by_proxy(&self) -> bool {
         self.user_header.is_some()
     }
@@ -81,7 +65,7 @@ impl Gate {
         self.proxies.contains(&peer.address.ip().to_canonical())
     }
 
-    fn client(&self, headers: &HeaderMap, peer: &Peer) -> Client {
+    pub(crate) fn client(&self, headers: &HeaderMap, peer: &Peer) -> Client {
         let is_trusted = self.is_trusted(peer);
         // The last address is the one that the proxy saw; whoever sent the request may have written those before it.
         let lines = headers.get_all(FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
@@ -90,15 +74,15 @@ impl Gate {
         Client { address, is_secure: peer.is_tls || is_trusted }
     }
 
-    async fn caller(&self, headers: &HeaderMap, peer: &Peer, client: &Client) -> Result<Caller, ReadError> {
+    pub(crate) async fn caller(&self, headers: &HeaderMap, peer: &Peer, client: &Client) -> Result<Caller, ReadError> {
         let Some(people) = &self.people else {
-            return Ok(if self.is_local { Caller::Open } else { Caller::Nobody });
+            return Ok(if self.is_local { Caller::Open } else { Caller::Unknown });
         };
         let now_s = clock::now_s();
         if let Some(value) = headers.get(header::AUTHORIZATION) {
             let Some(secret) = bearer(value).filter(|_| headers.get_all(header::AUTHORIZATION).iter().count() == 1)
             else {
-                return Ok(Caller::Nobody);
+                return Ok(Caller::Unknown);
             };
             return self.token(people, &secret, now_s).await;
         }
@@ -115,7 +99,7 @@ impl Gate {
             None if self.is_local && !people.read(|handle: &StoreHandle| handle.has_people()).await? => {
                 Ok(Caller::Open)
             }
-            None => Ok(Caller::Nobody),
+            None => Ok(Caller::Unknown),
         }
     }
 
@@ -140,7 +124,7 @@ impl Gate {
     async fn token(&self, people: &Arc<StoreReader>, secret: &Secret, now_s: u64) -> Result<Caller, ReadError> {
         let sha256 = secret.sha256();
         let Some(token) = people.read(move |handle: &StoreHandle| handle.api_token(&sha256, now_s)).await? else {
-            return Ok(Caller::Nobody);
+            return Ok(Caller::Unknown);
         };
         let id = token.id;
         if now_s.saturating_sub(token.used_s) >= USED_STEP_S
@@ -168,78 +152,11 @@ async fn named_by_proxy(
 ) -> Result<Caller, ReadError> {
     let mut values = headers.get_all(header).iter();
     let name = values.next().and_then(|value| parse_person(value.to_str().ok()?));
-    let Some(name) = name.filter(|_| is_trusted && values.next().is_none()) else { return Ok(Caller::Nobody) };
+    let Some(name) = name.filter(|_| is_trusted && values.next().is_none()) else { return Ok(Caller::Unknown) };
     let asked = name.clone();
     let role = people.read(move |handle: &StoreHandle| handle.role(&asked)).await?;
     let known = role.map(|role| Known { name, role, way: Way::Proxy, session: None, until_s: None });
-    Ok(known.map_or(Caller::Nobody, Caller::Known))
-}
-
-/// Whether a request without any sign of where it comes from is refused. Browsers send such a sign; without one, only a token,
-/// which no browser adds by itself, or a route that changes nothing proves that no other site is behind it.
-fn needs_claim(caller: &Caller, access: Access) -> bool {
-    let has_token = caller.known().is_some_and(|known| matches!(known.way, Way::Token(_)));
-    !has_token && access != Access::Needs(Permission::Read)
-}
-
-/// Answers a request, or refuses it.
-pub(crate) async fn check(
-    State((gate, access)): State<(Arc<Gate>, Access)>,
-    mut request: Request<Body>,
-    next: Next,
-) -> Response {
-    let is_api = ["/api/", "/metrics"].iter().any(|prefix| request.uri().path().starts_with(prefix));
-    let Some(peer) = request.extensions().get::<Peer>().copied() else {
-        return refuse(&RequestError::Forbidden("the connection has no address".into()), is_api);
-    };
-    let client = gate.client(request.headers(), &peer);
-    let caller = match gate.caller(request.headers(), &peer, &client).await {
-        Ok(caller) => caller,
-        Err(error) => return refuse(&error.into(), is_api),
-    };
-    let is_unknown = claim(request.method(), request.headers()) == Claim::Unknown;
-    if is_unknown && needs_claim(&caller, access) {
-        let message = "the request does not say which site it comes from; use a current browser, or an API token";
-        return refuse(&RequestError::Forbidden(message.into()), is_api);
-    }
-    if let Access::Needs(permission) = access
-        && !caller.may(permission)
-    {
-        return denied(&caller, permission, is_api, gate.is_by_proxy());
-    }
-    if let Caller::Known(known) = &caller {
-        request.extensions_mut().insert(known.clone());
-    }
-    request.extensions_mut().insert(client);
-    CALLER.scope(caller, next.run(request)).await
-}
-
-fn denied(caller: &Caller, permission: Permission, is_api: bool, is_by_proxy: bool) -> Response {
-    match caller {
-        Caller::Open => {
-            let message = "to act here, add a person: run `lapwing-trainer people add NAME --role administrator`";
-            refuse(&RequestError::Forbidden(message.into()), is_api)
-        }
-        Caller::Known(known) => {
-            let message =
-                format!("this needs the role {}; {} has the role {}", permission.role(), known.name, known.role);
-            refuse(&RequestError::Forbidden(message), is_api)
-        }
-        Caller::Nobody if is_api || is_by_proxy => {
-            let mut response = refuse(&RequestError::Unknown, is_api);
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            response
-        }
-        Caller::Nobody => {
-            let mut response = Redirect::to("/login").into_response();
-            *response.status_mut() = StatusCode::SEE_OTHER;
-            response
-        }
-    }
-}
-
-fn refuse(error: &RequestError, is_api: bool) -> Response {
-    if is_api { error.json() } else { error_page(error) }
+    Ok(known.map_or(Caller::Unknown, Caller::Known))
 }
 
 #[cfg(test)]
