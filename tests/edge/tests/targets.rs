@@ -33,7 +33,7 @@ impl Engine {
     /// Limits for all devices with this engine: program, packed program, resident memory.
     fn budget(self) -> (u64, u64, u64) {
         match self {
-            Self::Int8 => (1_800_000, 750_000, 10_000_000),
+            Self::Int8 => (1_700_000, 700_000, 10_000_000),
             Self::Tract => (6_500_000, 2_000_000, 22_000_000),
         }
     }
