@@ -68,8 +68,8 @@ impl Gate {
     pub(crate) fn client(&self, headers: &HeaderMap, peer: &Peer) -> Client {
         let is_trusted = self.is_trusted(peer);
         // The last address is the one that the proxy saw; whoever sent the request may have written those before it.
-        let lines = headers.get_all(FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
-        let forwarded = lines.last().and_then(|line| line.rsplit(',').next()?.trim().parse().ok());
+        let mut lines = headers.get_all(FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
+        let forwarded = lines.next_back().and_then(|line| line.rsplit(',').next()?.trim().parse().ok());
         let address = forwarded.filter(|_| is_trusted).unwrap_or_else(|| peer.address.ip());
         Client { address, is_secure: peer.is_tls || is_trusted }
     }
