@@ -57,6 +57,8 @@ pub enum AuditAction {
     PublishRoot,
     /// A campaign was created, or its state changed.
     Campaign,
+    /// A person did something with an incident.
+    Incident,
 }
 
 impl AuditAction {
@@ -80,6 +82,7 @@ impl AuditAction {
             Self::ReplaceSeals => "replace-seals",
             Self::PublishRoot => "publish-root",
             Self::Campaign => "campaign",
+            Self::Incident => "incident",
         }
     }
 }
@@ -190,6 +193,11 @@ impl AuditEntry {
     /// A root document of other root keys instead of all others.
     pub fn replaced_roots(version: u64, detail: &str, who: &str, at_s: u64) -> Self {
         Self::published_root(version, &format!("replaces all others, other root keys; {detail}"), who, at_s)
+    }
+
+    /// What a person did with an incident.
+    pub fn changed_incident(id: i64, detail: &str, who: &str, at_s: u64) -> Self {
+        Self::new(AuditAction::Incident, &format!("incident {id}"), detail, who, at_s)
     }
 
     /// A new campaign.

@@ -23,6 +23,9 @@ mod fields;
 mod highest_version;
 mod host_data;
 mod identity_rows;
+mod incident_actions;
+mod incident_joins;
+mod incident_rows;
 mod renewal_rows;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -11,6 +11,7 @@ mod episodes;
 mod groups;
 mod hosts;
 mod identities;
+mod incidents;
 mod renewals;
 mod roots;
 mod seals;
@@ -27,6 +28,7 @@ pub use episodes::Episodes;
 pub use groups::Groups;
 pub use hosts::Hosts;
 pub use identities::{Identities, IdentityFilter};
+pub use incidents::{IncidentFilter, IncidentMember, IncidentSite, Incidents, QueuedEpisode, SavedJoins};
 pub use renewals::{RenewalRow, Renewals};
 pub use roots::{RootDocuments, StoredRoot};
 pub use seals::Seals;
@@ -377,6 +379,7 @@ pub trait Handle:
     + HeldReleases
     + Hosts
     + Identities
+    + Incidents
     + Jobs
     + Leases
     + Maintenance

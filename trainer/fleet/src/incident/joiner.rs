@@ -42,10 +42,6 @@ pub struct NewMember {
     pub target: Target,
     /// Row of the episode.
     pub id: i64,
-    /// Its agent.
-    pub agent: String,
-    /// Its number.
-    pub episode: u64,
     /// Why, as a sentence.
     pub why: String,
     /// Its severity.
@@ -57,8 +53,8 @@ pub struct NewMember {
 #[expect(missing_docs, reason = "the names and types of the fields document them")]
 pub struct Touched {
     pub incident: i64,
-    pub agent: String,
-    pub episode: u64,
+    /// Row of the episode.
+    pub id: i64,
     pub severity: Severity,
 }
 
@@ -134,11 +130,7 @@ impl<'a> Pass<'a> {
 
     fn add(&mut self, one: &'a Sighting) {
         if let Membership::In(incident) = one.member {
-            let (agent, episode, severity) = (one.agent.clone(), one.episode, one.severity);
-            // 0: a person took it out of every incident.
-            if incident != 0 {
-                self.joins.touched.push(Touched { incident, agent, episode, severity });
-            }
+            self.joins.touched.push(Touched { incident, id: one.id, severity: one.severity });
             return;
         }
         if !one.may_join || self.taken.contains(&one.id) {
@@ -220,9 +212,8 @@ impl<'a> Pass<'a> {
         }
         if self.taken.insert(one.id) {
             *added += 1;
-            let Sighting { id, agent, episode, severity, .. } = one;
-            let (id, agent, episode, severity) = (*id, agent.clone(), *episode, *severity);
-            self.joins.members.push(NewMember { target, id, agent, episode, why, severity });
+            let (id, severity) = (one.id, one.severity);
+            self.joins.members.push(NewMember { target, id, why, severity });
         }
     }
 }

@@ -132,6 +132,8 @@ fn contents(handle: &StoreHandle) -> Vec<String> {
         format!("{:?}", handle.campaigns(None, 9).unwrap()),
         format!("{:?} {:?}", handle.transitions(1, 9).unwrap(), handle.gate_results(1, 99).unwrap()),
         format!("{:?} {:?}", handle.newest_rollout("home").unwrap(), handle.release_health("home").unwrap()),
+        format!("{:?} {:?}", handle.incident(1).unwrap(), handle.incident_members(1, 9).unwrap()),
+        format!("{:?} {:?}", handle.incident_notes(1).unwrap(), handle.join_queue(false, 99, u64::MAX >> 20).unwrap()),
     ]
 }
 

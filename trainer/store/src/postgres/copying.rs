@@ -19,7 +19,8 @@ use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use std::error::Error;
 
 /// Tables whose ids the database draws itself.
-const IDENTITIES: [&str; 7] = ["agents", "schemas", "episodes", "jobs", "enrolment_tokens", "identities", "campaigns"];
+const IDENTITIES: [&str; 9] =
+    ["agents", "schemas", "episodes", "jobs", "enrolment_tokens", "identities", "campaigns", "incidents", "notes"];
 /// Column by which messages are partitioned.
 const RECEIVED_S: &str = "received_s";
 

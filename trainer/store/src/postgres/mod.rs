@@ -30,6 +30,7 @@ mod groups;
 mod held;
 mod hosts;
 mod identities;
+mod incidents;
 mod renewals;
 mod ingest;
 mod insert;

@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0009_root_documents.sql"),
     include_str!("../../migrations/postgres/0010_address_forms.sql"),
     include_str!("../../migrations/postgres/0011_campaigns.sql"),
+    include_str!("../../migrations/postgres/0012_incidents.sql"),
 ];
 
 /// Newest schema version.
@@ -47,6 +48,8 @@ pub(super) enum Lock {
     Identities = 8,
     /// Changes of campaigns, and rollouts, whose serials increase. Taken before that of the audit log.
     Campaigns = 9,
+    /// Joins and changes of incidents. Taken before those of agents and of the audit log.
+    Incidents = 10,
 }
 
 /// What a database contains.

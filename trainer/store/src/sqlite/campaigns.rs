@@ -25,7 +25,7 @@ use lapwing_shared::units::NANOS_PER_SECOND;
 use rusqlite::{Connection, Row, params_from_iter};
 
 /// The transaction of [`SqliteHandle::write`].
-struct Changes<'a>(&'a Connection);
+pub(super) struct Changes<'a>(pub(super) &'a Connection);
 
 impl Transaction for Changes<'_> {
     type Error = rusqlite::Error;

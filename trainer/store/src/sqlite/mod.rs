@@ -25,6 +25,7 @@ mod handle;
 mod held;
 mod hosts;
 mod identities;
+mod incidents;
 mod renewals;
 mod insert;
 mod jobs;

@@ -45,6 +45,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0014_root_documents.sql"),
     include_str!("../../migrations/sqlite/0015_address_forms.sql"),
     include_str!("../../migrations/sqlite/0016_campaigns.sql"),
+    include_str!("../../migrations/sqlite/0017_incidents.sql"),
 ];
 
 /// Size of the write-ahead log, in pages, that triggers a checkpoint: 16 MiB.
