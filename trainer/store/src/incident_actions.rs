@@ -227,5 +227,5 @@ impl Person<'_> {
 /// An incident of one series.
 fn raised(one: &Sighting) -> NewIncident {
     let key = joined_key(Rule::Raised, &one.cause, &one.series());
-    NewIncident { rule: Rule::Raised, cause: one.cause.clone(), key, group: one.group.clone(), release: one.release }
+    NewIncident { rule: Rule::Raised, cause: one.cause.clone(), key, group: one.group.clone(), release: 0 }
 }

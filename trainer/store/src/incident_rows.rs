@@ -243,6 +243,12 @@ pub(crate) fn notes<S: Transaction>(sql: &mut S, id: i64) -> Result<Vec<Note>, S
     sql.all(text, &[Cell::text(&id.to_string())], read)
 }
 
+/// See [`crate::traits::Incidents::campaign_of_release`].
+pub(crate) fn campaign<S: Transaction>(sql: &mut S, group: &str, version: u64) -> Result<Option<i64>, S::Error> {
+    let text = "SELECT id FROM campaigns WHERE group_name = ?1 AND version = ?2 ORDER BY id DESC LIMIT 1";
+    sql.first(text, &[Cell::text(group), Cell::Integer(version.cast_signed())], |row| row.integer(0))
+}
+
 /// See [`crate::traits::Incidents::incident_counts`].
 pub(crate) fn counts<S: Transaction>(sql: &mut S) -> Result<Vec<(IncidentState, u64)>, S::Error> {
     let read = |row: &S::Row<'_>| Ok((row.text(0)?, row.unsigned(1)?));

@@ -25,6 +25,7 @@ mod host_data;
 mod identity_rows;
 mod incident_actions;
 mod incident_joins;
+mod incident_pass;
 mod incident_rows;
 mod renewal_rows;
 #[cfg(feature = "postgres")]
@@ -66,6 +67,7 @@ pub use error::StoreError;
 pub use highest_version::HighestVersion;
 pub use host_data::{HostData, HostFilter};
 pub use identity_rows::MAX_TOKENS;
+pub use incident_pass::{IncidentPass, Joined};
 pub use lapwing_fleet::{
     AgentState, AuditCheck, AuditRecord, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label,
     Release, UNKNOWN_CLASS,

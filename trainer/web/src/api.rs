@@ -1,10 +1,10 @@
 //! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/groups`, `/audit`, `/identities`,
-//! `/brokers`, `/process`, and the OpenAPI document of the whole API.
+//! `/incidents`, `/brokers`, `/process`, and the OpenAPI document of the whole API.
 
 use super::Shared;
 use super::drift::{DriftColumn, DriftView};
-use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery};
-use super::queries::{AgentList, AlertList, AuditList, Counts, Fleet, IdentityList, ReleaseList};
+use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery, IncidentQuery};
+use super::queries::{AgentList, AlertList, AuditList, Counts, Fleet, IdentityList, IncidentList, ReleaseList};
 use super::store_reader::ReadError;
 use super::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use super::views::alerts::{AlertView, PeerView, ReasonView};
@@ -12,11 +12,13 @@ use super::views::brokers::BrokerList;
 use super::views::campaigns::CampaignView;
 use super::views::groups::{GroupList, GroupView};
 use super::views::identities::IdentityView;
+use super::views::incidents::{IncidentDetails, IncidentView, MemberView, NoteView, SiteView};
 use super::views::releases::{ReleaseView, WaitingView};
 use crate::predict::{self, Problem};
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
+use lapwing_fleet::incident::{IncidentState, Rule, Severity, Verdict};
 use lapwing_fleet::{AuditRecord, BrokerLink, GroupProblem, IdentityCounts, LeaseState, ProcessState};
 use lapwing_models::{Prediction, Suspicious};
 use serde::Serialize;
@@ -32,7 +34,20 @@ use utoipa::OpenApi;
         title = "Lapwing trainer",
         description = "Lists agents, alerts and releases of the fleet, and classifies flow rows with a saved model. Read-only."
     ),
-    paths(predict::predict, predict::about, agents, alerts, releases, groups, audit, identities, brokers, process),
+    paths(
+        predict::predict,
+        predict::about,
+        agents,
+        alerts,
+        incidents,
+        incident,
+        releases,
+        groups,
+        audit,
+        identities,
+        brokers,
+        process
+    ),
     components(schemas(
         predict::Batch,
         predict::Answer,
@@ -68,6 +83,16 @@ use utoipa::OpenApi;
         IdentityList,
         IdentityView,
         IdentityCounts,
+        IncidentList,
+        IncidentView,
+        IncidentDetails,
+        SiteView,
+        MemberView,
+        NoteView,
+        Rule,
+        IncidentState,
+        Verdict,
+        Severity,
         LeaseState
     ))
 )]
@@ -159,6 +184,44 @@ pub(crate) async fn agents(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
 )]
 pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
     json(async { Ok(fleet(&shared)?.alerts(&query::<AlertQuery>(&uri)?).await?) }).await
+}
+
+/// Lists incidents, newest first: alerts of several sites that belong together.
+#[utoipa::path(
+    get,
+    path = "/api/v1/incidents",
+    params(IncidentQuery),
+    responses(
+        (status = 200, description = "Incidents.", body = IncidentList),
+        (status = 400, description = "A parameter is unknown or invalid.", body = Problem),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn incidents(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    json(async { Ok(fleet(&shared)?.incidents(&query::<IncidentQuery>(&uri)?).await?) }).await
+}
+
+/// One incident with its sites, alerts and notes.
+#[utoipa::path(
+    get,
+    path = "/api/v1/incidents/{id}",
+    params(("id" = i64, Path, description = "Number of the incident.")),
+    responses(
+        (status = 200, description = "The incident.", body = IncidentDetails),
+        (status = 404, description = "No such incident, or the server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn incident(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
+    json(async { find_incident(&shared, &id).await }).await
+}
+
+/// The incident with the number in a path.
+pub(crate) async fn find_incident(shared: &Shared, id: &str) -> Result<IncidentDetails, RequestError> {
+    let missing = || RequestError::Missing("No such incident, or it was deleted with its alerts.".into());
+    let number: i64 = id.parse().map_err(|_| missing())?;
+    fleet(shared)?.incident(number).await?.ok_or_else(missing)
 }
 
 /// Lists releases, newest first, with the number of agents that run them, and drift since the newest.

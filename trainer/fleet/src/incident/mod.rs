@@ -18,6 +18,8 @@ mod rules;
 mod severity;
 mod sighting;
 #[cfg(test)]
+mod recorded_tests;
+#[cfg(test)]
 mod tests;
 
 pub use cause::Cause;

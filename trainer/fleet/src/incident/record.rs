@@ -167,6 +167,55 @@ impl Incident {
     }
 }
 
+impl Incident {
+    /// What happened, in a few words.
+    pub fn title(&self) -> String {
+        let (cause, sites) = (&self.cause, self.sites);
+        let at = if sites == 1 { "1 site".to_owned() } else { format!("{sites} sites") };
+        match self.rule {
+            Rule::Release => format!("{cause} at {at} after release {}", self.release),
+            Rule::Remote => format!("{cause} at {at} with peers in {}", self.compared()),
+            Rule::Burst => format!("{cause} at {at} at once, {}", self.compared()),
+            Rule::Raised => format!("{cause} at {at}, raised by hand"),
+        }
+    }
+
+    /// What a person should do next.
+    pub fn advice(&self) -> String {
+        let first = match self.rule {
+            Rule::Release => format!(
+                "Check whether these alerts are false: run `lapwing-trainer rollout status --group {}`, and pause or abort the \
+                 campaign of release {} if they are.",
+                self.group, self.release
+            ),
+            Rule::Remote => format!(
+                "Find out what uses {}. If nothing should, block it at the gateways and check the hosts below.",
+                self.compared()
+            ),
+            Rule::Burst => {
+                "Find out what these hosts have in common: the device, its firmware, a service that they use."
+                    .to_owned()
+            }
+            Rule::Raised => "Check the hosts below.".to_owned(),
+        };
+        format!(
+            "{first} Then run `lapwing-trainer incidents resolve {} attack` (or benign, release, unknown).",
+            self.id
+        )
+    }
+
+    /// Whether a release caused it.
+    pub const fn is_of_release(&self) -> bool {
+        matches!(self.rule, Rule::Release)
+    }
+
+    /// The part of the key between rule and cause.
+    pub fn compared(&self) -> &str {
+        let key = self.key.strip_prefix(self.rule.as_str()).unwrap_or(&self.key);
+        key.strip_suffix(self.cause.as_str()).unwrap_or(key).trim()
+    }
+}
+
 /// The key of an incident: the rule, the cause and what the rule compares.
 pub fn joined_key(rule: Rule, cause: &Cause, compared: &str) -> String {
     format!("{} {compared} {cause}", rule.as_str())

@@ -3,10 +3,10 @@
 use crate::episode::Label;
 use serde::Serialize;
 
-/// Evidence as a multiple of the limit from which an episode is medium.
-const MEDIUM: f64 = 2.0;
+/// Evidence as a multiple of the limit from which an episode is medium. Agents stop counting at twice the limit.
+const MEDIUM: f64 = 1.25;
 /// The same for high.
-const HIGH: f64 = 4.0;
+const HIGH: f64 = 1.75;
 /// Sites from which an incident is at least high.
 const HIGH_SITES: u64 = 5;
 /// Sites from which an incident is critical.
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn severity_follows_evidence_labels_and_sites() {
         let of = |ratio, label| Severity::of_episode(ratio * 30.0, 30.0, label);
-        assert_eq!([1.0, 2.0, 3.9, 4.0].map(|ratio| of(ratio, None)), {
+        assert_eq!([1.0, 1.25, 1.7, 2.0].map(|ratio| of(ratio, None)), {
             [Severity::Low, Severity::Medium, Severity::Medium, Severity::High]
         });
         assert_eq!(of(1.0, Some(Label::Attack)), Severity::High);

@@ -7,8 +7,9 @@ use crate::episode::Episode;
 use lapwing_shared::messages::{AddressForm, Alert, Role};
 use lapwing_shared::units::Address;
 
-/// Share of the flows that a peer must have to be compared: what else the host did at that time does not count.
-const PEER_SHARE: f64 = 0.1;
+/// Share of the listed flows that a peer must have to be compared. A host that scans has hundreds of peers; an alert then lists
+/// four of them with upper bounds, among them services that every site uses.
+const PEER_SHARE: f64 = 0.5;
 /// Ports whose servers are resolvers.
 const RESOLVER_PORTS: [u16; 3] = [53, 853, 5353];
 
@@ -109,18 +110,25 @@ impl Sighting {
 
 /// The outside peers of an alert. Pseudonyms do not say whether they are outside, so they are not compared.
 fn remotes(alert: &Alert) -> Vec<Remote> {
-    if alert.addresses != AddressForm::Plain
-        || (alert.role == Role::Source && RESOLVER_PORTS.contains(&alert.service_port))
-    {
+    if alert.addresses != AddressForm::Plain {
         return Vec::new();
     }
-    let all: u64 = alert.peers.iter().map(|peer| u64::from(peer.flows)).sum();
-    let own = Network::of(alert.host);
+    let peers: Vec<(Address, u32)> = alert.peers.iter().map(|peer| (peer.address, peer.flows)).collect();
+    outside(&peers, alert.host, alert.role, alert.service_port)
+}
+
+/// The outside peers among those of a host, with their flows.
+pub(super) fn outside(peers: &[(Address, u32)], host: Address, role: Role, port: u16) -> Vec<Remote> {
+    if role == Role::Source && RESOLVER_PORTS.contains(&port) {
+        return Vec::new();
+    }
+    let all: u64 = peers.iter().map(|(_, flows)| u64::from(*flows)).sum();
     let counts = |flows: u32| f64::from(flows) >= PEER_SHARE * all as f64;
-    let peers = alert.peers.iter().filter(|peer| counts(peer.flows) && is_outside(peer.address));
+    let peers = peers.iter().filter(|(address, flows)| counts(*flows) && is_outside(*address));
     // With IPv6, hosts of the site have global addresses, too.
+    let own = Network::of(host);
     peers
-        .map(|peer| Remote { address: peer.address, network: Network::of(peer.address) })
+        .map(|(address, _)| Remote { address: *address, network: Network::of(*address) })
         .filter(|remote| remote.network != own)
         .collect()
 }

@@ -12,13 +12,15 @@ const DAY_S: u64 = 86_400;
 
 /// What a store does with the joins.
 #[derive(Default)]
-pub(crate) struct World {
-    pub(crate) incidents: Vec<Incident>,
-    pub(crate) episodes: Vec<Sighting>,
-    pub(crate) whys: BTreeMap<i64, String>,
-    common: Common,
-    usual: Usual,
-    refused: (u64, u64),
+pub(super) struct World {
+    pub(super) incidents: Vec<Incident>,
+    pub(super) episodes: Vec<Sighting>,
+    pub(super) whys: BTreeMap<i64, String>,
+    pub(super) common: Common,
+    pub(super) usual: Usual,
+    /// Days of the past in which the usual rate of a cause is counted, instead of `usual`.
+    pub(super) past_days: Option<u64>,
+    pub(super) refused: (u64, u64),
 }
 
 /// An episode of a host that was scanned, without peers, at minute `minute`.
@@ -50,16 +52,18 @@ fn with_peers(agent: &str, minute: u64, peers: &[&str]) -> Sighting {
 
 impl World {
     /// One pass with new episodes; returns the incident of each.
-    fn pass(&mut self, queued: Vec<Sighting>) -> Vec<Option<i64>> {
+    pub(super) fn pass(&mut self, queued: Vec<Sighting>) -> Vec<Option<i64>> {
         let queued: Vec<Sighting> = (self.episodes.len() as i64 + 1..)
             .zip(queued)
             .map(|(id, one)| if one.id == 0 { Sighting { id, ..one } } else { one })
             .collect();
         let mut candidates: BTreeMap<Cause, Vec<Sighting>> = BTreeMap::new();
-        for one in &self.episodes {
+        let now_s = queued.iter().map(|one| one.since_s).max().unwrap_or(0);
+        let is_recent = |one: &&Sighting| self.past_days.is_none() || one.since_s + CANDIDATES_S >= now_s;
+        for one in self.episodes.iter().filter(is_recent) {
             candidates.entry(one.cause.clone()).or_default().push(one.clone());
         }
-        let usual = queued.iter().map(|one| (one.cause.clone(), self.usual)).collect();
+        let usual = queued.iter().map(|one| (one.cause.clone(), self.usual_of(&one.cause, now_s))).collect();
         let (incidents, common) = (self.incidents.clone(), self.common.clone());
         let joins = Joiner { incidents, candidates, usual, common }.join(queued.clone());
         self.refused = (joins.refused_incidents, joins.refused_episodes);
@@ -70,6 +74,13 @@ impl World {
         }
         self.store(joins);
         ids.into_iter().map(|id| self.incident_of(id)).collect()
+    }
+
+    fn usual_of(&self, cause: &Cause, now_s: u64) -> Usual {
+        let Some(days) = self.past_days else { return self.usual };
+        let past = now_s - days * DAY_S..now_s - 1_800;
+        let episodes = self.episodes.iter().filter(|one| one.cause == *cause && past.contains(&one.since_s));
+        Usual { episodes: episodes.count() as u64, days: days as f64 }
     }
 
     fn store(&mut self, joins: Joins) {

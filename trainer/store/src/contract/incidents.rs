@@ -18,13 +18,14 @@ use lapwing_shared::units::Address;
 
 const NOW_S: u64 = 1_700_000_000;
 
-/// An alert of a host with the outside peer 203.0.113.`peer`.
-pub(super) fn attack(agent: &str, number: u64, episode: u64, peer: u8, since_s: u64) -> Received {
+/// An alert of a host with the outside peer 203.0.113.`peer`, or without peers if that is 0.
+pub fn attack(agent: &str, number: u64, episode: u64, peer: u8, since_s: u64) -> Received {
     let mut message = alert(1, number, episode, AlertState::Opened, (since_s, since_s + 10));
     let Body::Alert(content) = &mut message.body else { unreachable!() };
     let reason = |feature| Reason { feature, value: 9.0, normal_low: 1.0, normal_high: 2.0, share_permille: 400 };
     content.reasons = [reason(3), reason(7)].into_iter().collect();
-    content.peers = [Peer { address: Address::from_v4([203, 0, 113, peer]), flows: 9 }].into_iter().collect();
+    let peer = Some(peer).filter(|peer| *peer > 0).map(|peer| Address::from_v4([203, 0, 113, peer]));
+    content.peers = peer.into_iter().map(|address| Peer { address, flows: 9 }).collect();
     received(agent, &message)
 }
 

@@ -8,7 +8,9 @@ use super::session::Session;
 use crate::error::StoreError;
 use crate::incident_actions::Person;
 use crate::incident_joins::{save, settle};
-use crate::incident_rows::{Reading, by_id, count_cause, counts, joinable, members, notes, of_episode, page, sites};
+use crate::incident_rows::{
+    Reading, by_id, campaign, count_cause, counts, joinable, members, notes, of_episode, page, sites,
+};
 use crate::query::Dialect;
 use crate::traits::{IncidentFilter, IncidentMember, IncidentSite, Incidents, QueuedEpisode, SavedJoins};
 use lapwing_fleet::incident::{Cause, Incident, IncidentAction, IncidentState, Joins, Network, Note, Sighting};
@@ -94,6 +96,10 @@ impl Incidents for PostgresHandle {
 
     fn incident_counts(&self) -> Result<Vec<(IncidentState, u64)>, StoreError> {
         self.read(counts::<Session>)
+    }
+
+    fn campaign_of_release(&self, group: &str, version: u64) -> Result<Option<i64>, StoreError> {
+        self.read(|session| campaign(session, group, version))
     }
 
     fn change_incident(&self, id: i64, action: &IncidentAction, who: &str, now_s: u64) -> Result<i64, StoreError> {

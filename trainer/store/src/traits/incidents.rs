@@ -182,6 +182,12 @@ pub trait Incidents {
     /// When the store cannot be read.
     fn incident_counts(&self) -> Result<Vec<(IncidentState, u64)>, StoreError>;
 
+    /// Number of the newest campaign of a release.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn campaign_of_release(&self, group: &str, version: u64) -> Result<Option<i64>, StoreError>;
+
     /// Does something with an incident, with an entry in the audit log. Returns the number of the incident, or of the new
     /// one if episodes were split off.
     ///

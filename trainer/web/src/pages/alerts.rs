@@ -7,6 +7,7 @@ use crate::Shared;
 use crate::api::{RequestError, fleet, query};
 use crate::params::{AlertQuery, EpisodeState, When, with_parameter};
 use crate::views::alerts::{AlertView, HostRole, ReasonView};
+use crate::views::incidents::IncidentView;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::Uri;
@@ -103,6 +104,7 @@ struct AlertPage {
     facts: Vec<Fact>,
     messages: Vec<MessageRow>,
     commands: String,
+    incident: Option<IncidentView>,
 }
 
 /// `/alerts/{agent}/{episode}`.
@@ -122,6 +124,7 @@ pub(crate) async fn alert(
             facts: facts(&alert),
             messages: messages.iter().map(MessageRow::new).collect(),
             commands: format!("{}\n{}", command("benign"), command("attack")),
+            incident: fleet(&shared)?.incident_of(&agent, number).await?,
             alert,
         })
     })

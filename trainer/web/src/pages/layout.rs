@@ -5,8 +5,9 @@ use lapwing_common::clock;
 use lapwing_common::format::when;
 
 /// Path and title of the pages in the navigation.
-const NAVIGATION: [(&str, &str); 6] = [
+const NAVIGATION: [(&str, &str); 7] = [
     ("/", "Fleet"),
+    ("/incidents", "Incidents"),
     ("/agents", "Agents"),
     ("/alerts", "Alerts"),
     ("/releases", "Releases"),
@@ -32,7 +33,7 @@ impl Layout {
         Self { title: title.to_owned(), current, refresh, now: when(clock::now_s()), paused }
     }
 
-    pub(super) fn pages(&self) -> [(&'static str, &'static str); 6] {
+    pub(super) fn pages(&self) -> [(&'static str, &'static str); 7] {
         NAVIGATION
     }
 

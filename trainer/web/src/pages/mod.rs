@@ -4,6 +4,7 @@ pub(crate) mod agents;
 pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod identities;
+pub(crate) mod incidents;
 mod filters;
 mod layout;
 pub(crate) mod overview;

@@ -6,11 +6,12 @@ use super::{MAKE_RELEASE, NO_AGENTS, START_AGENT, TEST_ALERT, page};
 use crate::Shared;
 use crate::api::{fleet, query};
 use crate::drift::DriftView;
-use crate::params::{AgentQuery, AlertQuery};
+use crate::params::{AgentQuery, AlertQuery, IncidentQuery, StateChoice};
 use crate::queries::{AgentList, ReleaseList};
 use crate::views::agents::AgentView;
 use crate::views::alerts::AlertView;
 use crate::views::brokers::BrokerTexts;
+use crate::views::incidents::IncidentView;
 use crate::views::releases::ReleaseView;
 use crate::views::{identities, process};
 use askama::Template;
@@ -19,6 +20,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use lapwing_common::format::count;
 use lapwing_fleet::BrokerLink;
+use lapwing_fleet::incident::IncidentState;
 use lapwing_report::Picture;
 use std::sync::Arc;
 
@@ -40,6 +42,8 @@ struct OverviewPage {
     tiles: Vec<Tile>,
     warnings: Vec<String>,
     brokers: Vec<BrokerLink>,
+    /// That nobody has seen.
+    unseen: Vec<IncidentView>,
     alerts: Vec<AlertView>,
     no_alerts: String,
     days: Option<Picture>,
@@ -62,6 +66,8 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
         let fleet = fleet(&shared)?;
         let agents = fleet.agents(&AgentQuery { limit: Some(ROWS), ..parameters }).await?;
         let alerts = fleet.alerts(&AlertQuery { limit: Some(ROWS), ..AlertQuery::default() }).await?.alerts;
+        let unseen = IncidentQuery { state: Some(StateChoice(IncidentState::Open)), ..IncidentQuery::default() };
+        let unseen = fleet.incidents(&IncidentQuery { limit: Some(ROWS), ..unseen }).await?.incidents;
         let mut list = fleet.releases().await?;
         let days = fleet.days(None).await?;
         let identities = fleet.identity_counts().await?;
@@ -76,6 +82,7 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
                 .chain(identities::warnings(&identities))
                 .collect(),
             brokers,
+            unseen,
             no_alerts: no_alerts(&agents),
             days: if alerts.is_empty() { None } else { Some(days.picture()?) },
             alerts,
