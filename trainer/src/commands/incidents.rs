@@ -116,7 +116,7 @@ pub(crate) struct ListArgs {
     /// Only incidents in this state: open, seen, quiet, resolved or merged [default: any but merged].
     #[arg(long, value_name = "STATE", value_parser = state)]
     state: Option<IncidentState>,
-    /// Only incidents of this group: that of the agent whose episode came first.
+    /// Only incidents of this group: that of the first of their agents that reported one.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     /// Only incidents of at least this severity: low, medium, high or critical.

@@ -20,6 +20,8 @@ mod views;
 #[cfg(test)]
 mod broker_tests;
 #[cfg(test)]
+mod incident_tests;
+#[cfg(test)]
 mod large_fleet_tests;
 #[cfg(test)]
 mod page_speed_tests;

@@ -113,7 +113,7 @@ pub(crate) struct IncidentQuery {
     #[serde(deserialize_with = "parsed")]
     #[param(value_type = Option<String>)]
     pub(crate) state: Option<StateChoice>,
-    /// Group of the agent whose alert came first.
+    /// Group of the first of the incident's agents that reported one.
     #[serde(deserialize_with = "given")]
     pub(crate) group: Option<String>,
     /// Lowest severity: low, medium, high or critical.

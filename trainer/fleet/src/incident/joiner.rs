@@ -192,7 +192,10 @@ impl<'a> Pass<'a> {
         let Found { rule, key, release, others, why_new, .. } = found;
         let index = self.joins.new.len();
         self.new_by_key.insert(key.clone(), index);
-        let (cause, group) = (one.cause.clone(), one.group.clone());
+        // Agents without a status have no group yet.
+        let mut groups = others.iter().copied().chain([one]).map(|one| &one.group);
+        let group = if one.group.is_empty() { groups.find(|group| !group.is_empty()) } else { Some(&one.group) };
+        let (cause, group) = (one.cause.clone(), group.cloned().unwrap_or_default());
         self.joins.new.push(NewIncident { rule, cause, key, group, release });
         self.put(Target::New(index), one, why_new(one));
         for other in others {

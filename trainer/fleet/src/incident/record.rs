@@ -124,7 +124,7 @@ pub struct Incident {
     pub cause: Cause,
     /// What all of them have in common, in the form of [`joined_key`].
     pub key: String,
-    /// Group of the first episode's agent.
+    /// Group of the first agent that reported one.
     pub group: String,
     /// Release of the rule [`Rule::Release`], otherwise 0.
     pub release: u64,

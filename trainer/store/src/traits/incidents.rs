@@ -22,7 +22,7 @@ pub struct QueuedEpisode {
 pub struct IncidentFilter {
     /// Only incidents in this state; `None`: any but merged ones.
     pub state: Option<IncidentState>,
-    /// Only incidents whose first episode came from an agent of this group.
+    /// Only incidents whose first agent with a group is in this one.
     pub group: Option<String>,
     /// Only incidents of at least this severity.
     pub severity: Option<Severity>,

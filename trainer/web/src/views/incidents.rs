@@ -19,7 +19,7 @@ pub(crate) struct IncidentView {
     pub(crate) rule: Rule,
     /// Attack type, or the two leading reasons with their direction.
     pub(crate) cause: String,
-    /// Group of the agent whose alert came first.
+    /// Group of the first of its agents that reported one.
     pub(crate) group: String,
     /// Release that caused it; null for other rules.
     pub(crate) release: Option<u64>,
