@@ -330,7 +330,7 @@ mod tests {
         let shown: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         assert_eq!((&shown["state"], &shown["assigned"]), (&json!("seen"), &json!("bob")));
         assert_eq!(shown["members"][0]["episode"], json!("71"));
-        assert_eq!(shown["notes"].as_array().unwrap().len(), 7);
+        assert_eq!(shown["notes"].as_array().unwrap().len(), 8);
         run(&folder, &["show", "3"]).unwrap();
         let handle = store.handle().unwrap();
         let records = handle.audit(&AuditFilter { limit: 99, ..AuditFilter::default() }).unwrap().records;
