@@ -197,8 +197,8 @@ fn change(one: &OneArgs, action: &IncidentAction) -> anyhow::Result<()> {
 fn list(args: &ListArgs) -> anyhow::Result<()> {
     ensure!(args.limit > 0, "--limit 0: expected at least 1");
     let ListArgs { state, group, severity, limit, .. } = args;
-    let filter =
-        IncidentFilter { state: *state, group: group.clone(), severity: *severity, before: None, limit: *limit };
+    let (group, limit) = (group.clone(), *limit);
+    let filter = IncidentFilter { state: *state, group, severity: *severity, limit, ..IncidentFilter::default() };
     let incidents = StoreHandle::open(args.store.url()?)?.incidents(&filter)?;
     if let Some(path) = &args.json {
         return write_json(path, &incidents.iter().map(incident_json).collect::<Vec<_>>());

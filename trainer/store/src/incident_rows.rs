@@ -164,13 +164,15 @@ pub(crate) fn page<S: Transaction>(sql: &mut S, filter: &IncidentFilter) -> Resu
     let text = format!(
         "SELECT {INCIDENT} FROM incidents AS i WHERE i.id < ?1 \
          AND (CAST(?2 AS TEXT) IS NULL AND i.state <> 'merged' OR i.state = ?2) \
-         AND (CAST(?3 AS TEXT) IS NULL OR i.group_name = ?3) AND i.severity >= ?4 ORDER BY i.id DESC LIMIT ?5"
+         AND (CAST(?3 AS TEXT) IS NULL OR i.group_name = ?3) AND i.severity >= ?4 \
+         AND (CAST(?5 AS BIGINT) = 0 OR i.seen_by IS NULL AND i.state IN ('open', 'quiet')) ORDER BY i.id DESC LIMIT ?6"
     );
     let values = [
         Cell::Integer(filter.before.unwrap_or(i64::MAX)),
         filter.state.map_or(Cell::Null, |state| Cell::text(state.as_str())),
         filter.group.as_deref().map_or(Cell::Null, Cell::text),
         Cell::Integer(filter.severity.map_or(0, |severity| severity.rank().into())),
+        Cell::Integer(filter.unseen.into()),
         Cell::Integer(filter.limit.into()),
     ];
     sql.all(&text, &values, |row| incident(row))

@@ -164,6 +164,7 @@ impl IncidentQuery {
             state: self.state.map(|state| state.0),
             group: self.group.clone(),
             severity: self.severity.map(|severity| severity.0),
+            unseen: false,
             before: self.before,
             limit: rows(self.limit),
         }

@@ -197,6 +197,13 @@ impl Fleet {
         self.reader.read(query).await
     }
 
+    /// At most `limit` incidents that nobody has seen, newest first.
+    pub(crate) async fn unseen(&self, limit: u32) -> Result<Vec<IncidentView>, ReadError> {
+        let filter = IncidentFilter { unseen: true, limit, ..IncidentFilter::default() };
+        let query = move |handle: &StoreHandle| Ok(handle.incidents(&filter)?.iter().map(IncidentView::from).collect());
+        self.reader.read(query).await
+    }
+
     /// One incident with its sites, episodes and notes.
     pub(crate) async fn incident(&self, id: i64) -> Result<Option<IncidentDetails>, ReadError> {
         let query = move |handle: &StoreHandle| {

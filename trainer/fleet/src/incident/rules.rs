@@ -156,7 +156,8 @@ impl<'a> Compared<'a, '_> {
         let others: Vec<&Sighting> = window.into_iter().filter(|other| self.is_free(other)).collect();
         let why = format!(
             "{sites} sites had this cause as {place} within 30 min; at the usual {per_day:.1} episodes a day, chance \
-             explains that with p = {probability:.0e}."
+             explains that with {}.",
+            shown(probability)
         );
         Some(Found {
             rule: Rule::Burst,
@@ -221,6 +222,12 @@ fn at_least(count: usize, mean: f64) -> f64 {
         term *= mean / (number as f64 + 1.0);
     }
     (1.0 - below).max(0.0)
+}
+
+/// A probability for a sentence.
+fn shown(probability: f64) -> String {
+    const LEAST: f64 = 1e-5;
+    if probability < LEAST { format!("p < {LEAST}") } else { format!("p = {probability:.5}") }
 }
 
 /// A time span for a sentence.

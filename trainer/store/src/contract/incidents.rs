@@ -7,6 +7,7 @@
 )]
 
 use super::TestStore;
+use super::campaigns::{add, draft};
 use crate::testing::{alert, received, status};
 use crate::traits::{IncidentFilter, QueuedEpisode, SavedJoins};
 use crate::{AuditFilter, Classification, Counter, Label, Limits, Received, Store, StoreError, StoreHandle};
@@ -118,7 +119,15 @@ pub fn a_join_is_stored_with_its_sentence_and_read_on_every_page<T: TestStore>()
     assert_eq!(page(IncidentFilter { group: Some("sho\0p".into()), ..base() }), 0);
     assert_eq!(page(IncidentFilter { severity: Some(Severity::Medium), ..base() }), 0);
     assert_eq!(page(IncidentFilter { before: Some(1), ..base() }), 0);
-    assert_eq!(handle.incident_counts().unwrap()[0], (IncidentState::Open, 1));
+    assert_eq!(page(IncidentFilter { unseen: true, ..base() }), 1);
+    handle.settle_incidents(NOW_S + 80 + QUIET_S).unwrap();
+    assert_eq!(page(IncidentFilter { unseen: true, ..base() }), 1, "it is quiet, and nobody has seen it");
+    handle.change_incident(1, &IncidentAction::See, "ann", NOW_S).unwrap();
+    assert_eq!(page(IncidentFilter { unseen: true, ..base() }), 0);
+    assert_eq!(handle.incident_counts().unwrap()[2], (IncidentState::Quiet, 1));
+    let campaign = add(&handle, &draft(2, 7)).id;
+    let of = |version| handle.campaign_of_release("home", version).unwrap();
+    assert_eq!((of(2), of(3)), (Some(campaign), None));
     let cause = one.cause;
     assert_eq!(handle.episodes_with_cause(&cause, NOW_S, NOW_S + 60).unwrap(), 1);
     assert_eq!(handle.episodes_with_cause(&cause, 0, u64::MAX).unwrap(), 3);

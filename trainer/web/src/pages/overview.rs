@@ -6,7 +6,7 @@ use super::{MAKE_RELEASE, NO_AGENTS, START_AGENT, TEST_ALERT, page};
 use crate::Shared;
 use crate::api::{fleet, query};
 use crate::drift::DriftView;
-use crate::params::{AgentQuery, AlertQuery, IncidentQuery, StateChoice};
+use crate::params::{AgentQuery, AlertQuery};
 use crate::queries::{AgentList, ReleaseList};
 use crate::views::agents::AgentView;
 use crate::views::alerts::AlertView;
@@ -20,7 +20,6 @@ use axum::http::Uri;
 use axum::response::Response;
 use lapwing_common::format::count;
 use lapwing_fleet::BrokerLink;
-use lapwing_fleet::incident::IncidentState;
 use lapwing_report::Picture;
 use std::sync::Arc;
 
@@ -66,8 +65,7 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
         let fleet = fleet(&shared)?;
         let agents = fleet.agents(&AgentQuery { limit: Some(ROWS), ..parameters }).await?;
         let alerts = fleet.alerts(&AlertQuery { limit: Some(ROWS), ..AlertQuery::default() }).await?.alerts;
-        let unseen = IncidentQuery { state: Some(StateChoice(IncidentState::Open)), ..IncidentQuery::default() };
-        let unseen = fleet.incidents(&IncidentQuery { limit: Some(ROWS), ..unseen }).await?.incidents;
+        let unseen = fleet.unseen(ROWS).await?;
         let mut list = fleet.releases().await?;
         let days = fleet.days(None).await?;
         let identities = fleet.identity_counts().await?;
