@@ -110,24 +110,8 @@ pub(crate) fn save<S: Transaction>(
     for new in &joins.new {
         made.push(add_incident(sql, new, now_s)?);
     }
-    let (mut changed, mut saved) = (BTreeSet::new(), SavedJoins { incidents: made.len() as u64, episodes: 0 });
-    let by = By { who: SERVE, is_person: false, now_s };
-    for NewMember { target, id, why, severity } in &joins.members {
-        let incident = match target {
-            Target::Stored(incident) => Some(*incident),
-            Target::New(index) => made.get(*index).copied(),
-        };
-        let Some(incident) = incident else { continue };
-        if add_member(sql, incident, (*id, *severity, why), by)? {
-            changed.insert(incident);
-            saved.episodes += 1;
-        }
-    }
-    for Touched { incident, id, severity } in &joins.touched {
-        let values = [*id, severity.rank().into(), now_s.cast_signed()].map(Cell::Integer);
-        sql.change(TOUCH, &values)?;
-        changed.insert(*incident);
-    }
+    let mut saved = SavedJoins { incidents: made.len() as u64, episodes: 0 };
+    let changed = add_members(sql, joins, &made, &mut saved.episodes, now_s)?;
     for incident in &changed {
         total(sql, *incident)?;
         wake(sql, *incident, now_s)?;
@@ -147,6 +131,34 @@ pub(crate) fn save<S: Transaction>(
         sql.count(counter, more)?;
     }
     Ok(saved)
+}
+
+/// Adds the new episodes of incidents, counts them, and updates the changed ones. Returns the incidents that have changed.
+fn add_members<S: Transaction>(
+    sql: &mut S,
+    joins: &Joins,
+    made: &[i64],
+    added: &mut u64,
+    now_s: u64,
+) -> Result<BTreeSet<i64>, S::Error> {
+    let (mut changed, by) = (BTreeSet::new(), By { who: SERVE, is_person: false, now_s });
+    for NewMember { target, id, why, severity } in &joins.members {
+        let incident = match target {
+            Target::Stored(incident) => Some(*incident),
+            Target::New(index) => made.get(*index).copied(),
+        };
+        let Some(incident) = incident else { continue };
+        if add_member(sql, incident, (*id, *severity, why), by)? {
+            changed.insert(incident);
+            *added += 1;
+        }
+    }
+    for Touched { incident, id, severity } in &joins.touched {
+        let values = [*id, severity.rank().into(), now_s.cast_signed()].map(Cell::Integer);
+        sql.change(TOUCH, &values)?;
+        changed.insert(*incident);
+    }
+    Ok(changed)
 }
 
 /// Removes a new incident of one site or none: its other episodes have joined another one meanwhile. Returns the number of its
