@@ -58,12 +58,10 @@ pub(super) fn is_outside(address: Address) -> bool {
         // 2000::/3 is the global unicast space.
         return address.0[0] & 0xe0 == 0x20 && !is_resolver(address);
     };
-    let is_inside = match v4 {
-        [0 | 10 | 127 | 224..=255, ..] => true,
-        [100, 64..=127, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..] => true,
-        _ => false,
-    };
-    !is_inside && !is_resolver(address)
+    let is_private =
+        matches!(v4, [10, ..] | [100, 64..=127, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..]);
+    let is_special = matches!(v4, [0 | 127 | 224..=255, ..]);
+    !is_private && !is_special && !is_resolver(address)
 }
 
 fn is_resolver(address: Address) -> bool {

@@ -146,7 +146,8 @@ impl<'a> Compared<'a, '_> {
 
     fn burst(&self, new: &'a Sighting) -> Option<Found<'a>> {
         let place = new.place();
-        let same: Vec<&Sighting> = self.others(new).filter(|other| other.place() == place).collect();
+        let is_same = |other: &&Sighting| (other.role, other.port) == (new.role, new.port);
+        let same: Vec<&Sighting> = self.others(new).filter(is_same).collect();
         let window = densest(new, &same);
         let (sites, per_day) = (sites(new, &window), self.usual.per_day());
         let probability = at_least(sites, per_day * BURST_S as f64 / 86_400.0);
