@@ -47,7 +47,7 @@ pub(crate) enum IncidentsCommand {
         /// Incident.
         #[command(flatten)]
         one: OneArgs,
-        /// Name of the person [default: nobody].
+        /// Name of the person [default: none].
         name: Option<String>,
     },
     /// Add a note to an incident.
@@ -245,7 +245,7 @@ fn show(handle: &StoreHandle, id: i64, json: Option<&PathBuf>) -> anyhow::Result
     let verdict = one.verdict.map(|verdict| format!(" ({})", verdict.as_str())).unwrap_or_default();
     print_line!("{state}{verdict}, severity {severity}, {} sites, {} episodes", one.sites, one.episodes);
     print_line!("from {} to {} UTC", when(one.first_s), when(one.last_s));
-    print_line!("assigned to {}", one.assigned.as_deref().unwrap_or("nobody"));
+    print_line!("assigned to {}", one.assigned.as_deref().unwrap_or("no operator"));
     if let Some(earlier) = one.again_of {
         print_line!("again: incident {earlier} was of the same thing");
     }

@@ -27,14 +27,14 @@ fn stage() -> (Stage, StoreHandle, u64) {
 }
 
 #[test]
-fn an_incident_is_on_the_overview_until_somebody_has_seen_it_and_its_alerts_name_it() {
+fn an_incident_is_on_the_overview_until_an_operator_has_seen_it_and_its_alerts_name_it() {
     let (stage, handle, now_s) = stage();
     let title = "at 3 sites with peers in 203.0.113.0/24</a>";
-    assert!(stage.page("/").contains(title) && stage.page("/").contains("nobody has seen"));
+    assert!(stage.page("/").contains(title) && stage.page("/").contains("Unseen incidents"));
     assert!(stage.page("/alerts/gw-1/1").contains("<a href=\"/incidents/1\">"));
     assert!(!stage.page("/alerts/gw-3/3").contains("/incidents/"));
     handle.change_incident(1, &IncidentAction::See, "ann", now_s).unwrap();
-    assert!(!stage.page("/").contains("nobody has seen"));
+    assert!(!stage.page("/").contains("Unseen incidents"));
     stage.end();
 }
 

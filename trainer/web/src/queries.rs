@@ -197,7 +197,7 @@ impl Fleet {
         self.reader.read(query).await
     }
 
-    /// At most `limit` incidents that nobody has seen, newest first.
+    /// At most `limit` incidents that no operator has seen, newest first.
     pub(crate) async fn unseen(&self, limit: u32) -> Result<Vec<IncidentView>, ReadError> {
         let filter = IncidentFilter { unseen: true, limit, ..IncidentFilter::default() };
         let query = move |handle: &StoreHandle| Ok(handle.incidents(&filter)?.iter().map(IncidentView::from).collect());

@@ -48,7 +48,7 @@ impl Rule {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum IncidentState {
-    /// Nobody has seen it.
+    /// No operator has seen it.
     Open,
     /// A person has seen it.
     Seen,
@@ -235,7 +235,7 @@ pub struct Note {
 pub enum IncidentAction {
     /// Marks it as seen.
     See,
-    /// Assigns it to a person; `None`: to nobody.
+    /// Assigns it to a person; `None`: remove the assignment.
     Assign(Option<String>),
     /// Adds a note.
     Note(String),
@@ -255,7 +255,7 @@ impl IncidentAction {
         match self {
             Self::See => "seen".into(),
             Self::Assign(Some(name)) => format!("assigned to {name}"),
-            Self::Assign(None) => "assigned to nobody".into(),
+            Self::Assign(None) => "assignment removed".into(),
             Self::Note(text) => format!("note: {text}"),
             Self::Resolve(verdict) => format!("resolved: {}", verdict.as_str()),
             Self::Reopen => "reopened".into(),

@@ -98,7 +98,7 @@ impl Common {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::net::IpAddr;
+    use core::net::IpAddr;
 
     pub(crate) fn address(text: &str) -> Address {
         match text.parse().unwrap() {

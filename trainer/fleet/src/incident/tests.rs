@@ -180,7 +180,7 @@ fn episodes_do_not_chain_two_incidents_through_a_third_episode() {
     assert_eq!(first, [Some(1), Some(1)]);
     // It has the peer of the first incident and another one.
     assert_eq!(world.pass(vec![with_peers("c", 2, &["203.0.113.1", "198.51.100.1"])]), [Some(1)]);
-    // That other peer is no key of the incident, so these make one of their own.
+    // The incident does not have that other peer as its key, so these make one of their own.
     let second = world.pass(vec![with_peers("d", 3, &["198.51.100.1"]), with_peers("e", 4, &["198.51.100.1"])]);
     assert_eq!(second, [Some(2), Some(2)]);
     assert_eq!(world.pass(vec![with_peers("f", 5, &["198.51.100.1"])]), [Some(2)]);

@@ -121,7 +121,7 @@ pub fn a_join_is_stored_with_its_sentence_and_read_on_every_page<T: TestStore>()
     assert_eq!(page(IncidentFilter { before: Some(1), ..base() }), 0);
     assert_eq!(page(IncidentFilter { unseen: true, ..base() }), 1);
     handle.settle_incidents(NOW_S + 80 + QUIET_S).unwrap();
-    assert_eq!(page(IncidentFilter { unseen: true, ..base() }), 1, "it is quiet, and nobody has seen it");
+    assert_eq!(page(IncidentFilter { unseen: true, ..base() }), 1, "it is quiet, and no operator has seen it");
     handle.change_incident(1, &IncidentAction::See, "ann", NOW_S).unwrap();
     assert_eq!(page(IncidentFilter { unseen: true, ..base() }), 0);
     assert_eq!(handle.incident_counts().unwrap()[2], (IncidentState::Quiet, 1));
@@ -189,7 +189,7 @@ pub fn people_see_assign_note_resolve_and_reopen_incidents<T: TestStore>() {
     assert_eq!((one.state, one.verdict, one.assigned, one.resolved_by), (IncidentState::Seen, None, None, None));
     let notes = handle.incident_notes(1).unwrap();
     let texts: Vec<&str> = notes.iter().map(|note| note.text.as_str()).collect();
-    assert_eq!(texts, ["assigned to nobody", "reopened", "resolved: attack", "looks\u{fffd} real", "assigned to bob"]);
+    assert_eq!(texts, ["assignment removed", "reopened", "resolved: attack", "looks\u{fffd} real", "assigned to bob"]);
     let records = handle.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).unwrap().records;
     let entry = |index: usize| (records[index].object.as_str(), records[index].detail.as_str());
     assert_eq!((records.len(), entry(2)), (5, ("incident 1", "resolved: attack")));

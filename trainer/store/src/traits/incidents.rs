@@ -26,7 +26,7 @@ pub struct IncidentFilter {
     pub group: Option<String>,
     /// Only incidents of at least this severity.
     pub severity: Option<Severity>,
-    /// Only incidents that nobody has seen, open or quiet.
+    /// Only incidents that no operator has seen, open or quiet.
     pub unseen: bool,
     /// Only incidents with a lower number: the last one of the previous page.
     pub before: Option<i64>,

@@ -94,7 +94,7 @@ pub(crate) async fn incident(State(shared): State<Arc<Shared>>, Path(id): Path<S
 }
 
 fn facts(one: &IncidentView) -> Vec<Fact> {
-    let by = |name: &Option<String>| name.clone().unwrap_or_else(|| "nobody".into());
+    let by = |name: &Option<String>| name.clone().unwrap_or_else(|| "no operator".into());
     vec![
         ("state", one.state_text()),
         ("severity", one.severity.as_str().into()),

@@ -23,7 +23,7 @@ pub(crate) struct IncidentView {
     pub(crate) group: String,
     /// Release that caused it; null for other rules.
     pub(crate) release: Option<u64>,
-    /// `open`: nobody has seen it; `seen`; `quiet`: no new message for a day; `resolved`; or `merged` into another one.
+    /// `open`: no operator has seen it; `seen`; `quiet`: no new message for a day; `resolved`; or `merged` into another one.
     pub(crate) state: IncidentState,
     /// What a person decided; null until it is resolved.
     pub(crate) verdict: Option<Verdict>,
@@ -39,11 +39,11 @@ pub(crate) struct IncidentView {
     pub(crate) sites: u64,
     /// Its alert episodes.
     pub(crate) episodes: u64,
-    /// Who deals with it; null: nobody.
+    /// Who deals with it; null: none.
     pub(crate) assigned: Option<String>,
-    /// Who saw it first; null: nobody.
+    /// Who saw it first; null: none.
     pub(crate) seen_by: Option<String>,
-    /// Who resolved it; null: nobody.
+    /// Who resolved it; null: none.
     pub(crate) resolved_by: Option<String>,
     /// An earlier incident of the same thing, which takes no more alerts; null without one.
     pub(crate) again_of: Option<i64>,
