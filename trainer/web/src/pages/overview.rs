@@ -41,7 +41,7 @@ struct OverviewPage {
     tiles: Vec<Tile>,
     warnings: Vec<String>,
     brokers: Vec<BrokerLink>,
-    /// That nobody has seen.
+    /// That no operator has seen.
     unseen: Vec<IncidentView>,
     alerts: Vec<AlertView>,
     no_alerts: String,
