@@ -8,6 +8,7 @@ use crate::commands::broker_config::{BrokerConfigCommand, run_broker_config};
 use crate::commands::drift::{DriftArgs, run_drift};
 use crate::commands::enroll::{EnrollArgs, run_enroll};
 use crate::commands::forget::{ForgetCommand, run_forget};
+use crate::commands::incidents::{IncidentsCommand, run_incidents};
 use crate::commands::inspect::{self, InspectArgs};
 use crate::commands::keys::{KeysCommand, run_keys};
 use crate::commands::lab::{LabArgs, run_lab};
@@ -126,6 +127,9 @@ pub(crate) enum Command {
     /// Label an alert episode benign or attack; rows of benign episodes are then used for training.
     #[command(after_help = "Example:\n  lapwing-trainer label gateway-1 7301441236303872001 benign")]
     Label(LabelArgs),
+    /// List incidents, which join the alerts of several sites, and work on them.
+    #[command(subcommand)]
+    Incidents(IncidentsCommand),
     /// Create a key of pseudonyms, which agents report instead of addresses.
     #[command(subcommand)]
     Privacy(PrivacyCommand),
@@ -251,6 +255,7 @@ fn run(command: Command, maker: Arc<dyn ReleaseMaker>) -> anyhow::Result<()> {
         Command::Agents(args) => lists::agents(&args.store.url()?, &args),
         Command::Alerts(args) => lists::alerts(&args.store.url()?, &args),
         Command::Label(args) => lists::label(&args.store.url()?, &args),
+        Command::Incidents(command) => run_incidents(&command),
         Command::Privacy(command) => run_privacy(&command),
         Command::Resolve(args) => run_resolve(&args),
         Command::Forget(command) => run_forget(&command),

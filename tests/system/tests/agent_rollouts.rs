@@ -4,10 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lapwing_shared::messages::{Body, UpdateStep};
-use lapwing_shared::release::testing::trusted;
 use lapwing_shared::rollout::assignment::Assignment;
 use lapwing_shared::rollout::message::{Next, PLACES, Rollout};
-use lapwing_shared::rollout::testing::{assignment, rollout, signed_assignment, signed_rollout};
+use lapwing_shared::rollout::testing::{assignment, rollout};
 use lapwing_system_tests::stage::gateway::Gateway;
 use lapwing_system_tests::stage::site::Site;
 use lapwing_system_tests::stage::{wait_for, wait_for_file};
@@ -95,21 +94,21 @@ fn killed_while_going_back_it_restarts_without_a_broker_with_the_release_before(
 
 #[test]
 fn an_assignment_is_in_force_at_once_and_after_a_restart_without_a_broker() {
-    let mut site = Site::new("assigned");
-    let gateway = site.start(&site.station.url());
+    let mut site = site("assigned");
+    let gateway = site.start();
     site.station.until_online(0);
     let agent = "gw".try_into().unwrap();
     let assigned = Assignment { agent, hold: true, alerts_per_1000_days: Some(250), ..assignment(3) };
-    site.station.assign(&assigned.agent, signed_assignment(&assigned, SEED));
+    site.assign(&assigned);
     let in_force = |message: &lapwing_shared::messages::Message| matches!(&message.body, Body::Health(h) if h.device.assignment == 3);
     let Body::Health(health) = site.station.until("health with the assignment", in_force).body else { panic!() };
     assert_eq!((health.device.alerts_per_1000_days, health.release.is_held), (250, true));
     assert!(health.device.target.contains("linux"), "{}", health.device.target);
-    assert!(site.update(&["status"]).starts_with("channel normal, held, assignment 3"));
+    assert!(update(&site, &["status"]).starts_with("channel normal, held, assignment 3"));
     gateway.end();
-    let gateway = site.start(NO_BROKER);
+    let gateway = site.start_at(NO_BROKER);
     wait_for("the stored assignment", &site.state(""), || {
-        let output = Site::program().args(["status", "--json", "--config", &site.config()]).output().unwrap();
+        let output = site.program().args(["status", "--json", "--config", &site.config()]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         (text.contains("\"assignment\":3,") && text.contains("\"alerts_per_day\":0.25,")).then_some(())
     });

@@ -79,11 +79,13 @@ pub enum AuditAction {
     CreateApiToken,
     /// A token of the API was ended before its time.
     EndApiToken,
+    /// A person did something with an incident.
+    Incident,
 }
 
 impl AuditAction {
     /// Every action.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Label,
         Self::Approve,
         Self::Reject,
@@ -111,6 +113,7 @@ impl AuditAction {
         Self::RemovePerson,
         Self::CreateApiToken,
         Self::EndApiToken,
+        Self::Incident,
     ];
 
     /// Its name in the store, in lists and in JSON.
@@ -144,6 +147,7 @@ impl AuditAction {
             Self::RemovePerson => "remove-person",
             Self::CreateApiToken => "create-api-token",
             Self::EndApiToken => "end-api-token",
+            Self::Incident => "incident",
         }
     }
 }
@@ -254,6 +258,11 @@ impl AuditEntry {
     /// A root document of other root keys instead of all others.
     pub fn replaced_roots(version: u64, detail: &str, who: &str, at_s: u64) -> Self {
         Self::published_root(version, &format!("replaces all others, other root keys; {detail}"), who, at_s)
+    }
+
+    /// What a person did with an incident.
+    pub fn changed_incident(id: i64, detail: &str, who: &str, at_s: u64) -> Self {
+        Self::new(AuditAction::Incident, &format!("incident {id}"), detail, who, at_s)
     }
 
     /// A new campaign.

@@ -15,6 +15,7 @@ pub mod campaign;
 mod episode;
 mod group;
 mod identity;
+pub mod incident;
 mod renewal;
 mod job;
 mod now;

@@ -11,6 +11,7 @@ pub(crate) mod drift;
 pub(crate) mod enroll;
 pub(crate) mod forget;
 pub(crate) mod identities;
+pub(crate) mod incidents;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod lab;

@@ -1,6 +1,8 @@
-//! The role `train`: groups with their schedules and histories, the running training, and the classifier of alerts.
+//! The role `train`: groups with their schedules and histories, the running training, the classifier of alerts, and the joiner
+//! of incidents.
 
 use super::classify::AlertClassifier;
+use super::incidents::Incidents;
 use super::key_check::{KeyCheck, KeyOf};
 use super::obstacle::{News, Obstacle};
 use super::roles::Role;
@@ -76,6 +78,8 @@ pub(super) struct Learner {
     pub(super) teach: Option<Vec<String>>,
     /// `None` without a model.
     classifier: Option<Arc<AlertClassifier>>,
+    /// Joins alerts to incidents after they are classified.
+    incidents: Incidents,
     /// A pass has failed, so jobs may be running in the store that no training serves.
     must_requeue: bool,
     foreign: Vec<AgentsOfGroup>,
@@ -120,6 +124,7 @@ impl Learner {
             finished: None,
             teach: config.agents.teach.clone(),
             classifier,
+            incidents: Incidents::default(),
             must_requeue: false,
             foreign: Vec::new(),
             foreign_at: None,
@@ -176,6 +181,7 @@ impl Learner {
 
     fn work(&mut self, now: Moment) -> Result<(), ServeError> {
         self.classify_alerts(now.wall_s)?;
+        self.incidents.pass(&self.handle, self.classifier.is_some(), now)?;
         self.make_private(now.monotonic);
         let keys = self.groups.iter().filter_map(|Group { settings, .. }| {
             settings.key.as_deref().map(|path| KeyOf { group: &settings.group, path })

@@ -18,6 +18,7 @@ mod compaction_tests;
 mod broker_tls;
 mod compaction;
 mod counter_log;
+mod incidents;
 mod keeper;
 mod key_check;
 mod version_check;

@@ -14,7 +14,8 @@ pub(crate) enum Role {
     Collect,
     /// Serve dashboard and HTTP API; any number of processes.
     Web,
-    /// Train on schedule and on request, sign approved releases, classify alerts; one process works, others wait.
+    /// Train on schedule and on request, sign approved releases, classify alerts and join them to incidents; one process works,
+    /// others wait.
     Train,
     /// Publish releases and rollouts at every broker, and decide about campaigns; one process works, others wait.
     Publish,

@@ -51,7 +51,7 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Every table that is copied, in this order: what a row refers to comes first.
-pub(crate) static TABLES: [Table; 29] = [
+pub(crate) static TABLES: [Table; 32] = [
     Table {
         more: &[("shard", "0")],
         from_sqlite: Some(&SQLITE_COUNTERS),
@@ -157,6 +157,8 @@ pub(crate) static TABLES: [Table; 29] = [
                 "labelled_by",
                 "labelled_s",
                 "address_key",
+                "to_join",
+                "join_cause",
             ],
         )
     },
@@ -292,6 +294,38 @@ pub(crate) static TABLES: [Table; 29] = [
         1,
         &["agent", "version", "first_s", "degraded_since_s", "before_version", "before_cpu_ms", "before_packets"],
     ),
+    table(
+        "incidents",
+        1,
+        &[
+            "id",
+            "rule",
+            "cause",
+            "key",
+            "group_name",
+            "release",
+            "state",
+            "verdict",
+            "severity",
+            "first_s",
+            "last_s",
+            "active_s",
+            "sites",
+            "episodes",
+            "assigned",
+            "seen_by",
+            "resolved_by",
+            "again_of",
+            "merged_into",
+            "made_s",
+        ],
+    ),
+    table(
+        "incident_episodes",
+        2,
+        &["agent", "episode", "incident", "joined_by", "why", "pinned", "severity", "since_s", "last_s", "at_s"],
+    ),
+    table("notes", 1, &["id", "on_kind", "on_id", "who", "at_s", "text"]),
 ];
 
 /// Tables that a copy does not have, and why.

@@ -39,6 +39,18 @@ pub enum Counter {
     AgentsEvicted,
     /// Rows of campaigns beyond their limits that were deleted: rollouts, results of gates, transitions, ended campaigns.
     CampaignRowsDropped,
+    /// Incidents that were not made, because too many were open.
+    IncidentsRefused,
+    /// Episodes that joined no incident, because theirs had too many.
+    IncidentEpisodesRefused,
+    /// Recent episodes that were not compared with new ones, because there were too many.
+    IncidentCandidatesSkipped,
+    /// Incidents that were deleted: beyond their limit, or without episodes that are stored.
+    IncidentsDropped,
+    /// Notes on incidents that were deleted beyond their limit.
+    NotesDropped,
+    /// When this store began to join episodes, seconds since the epoch.
+    IncidentsSince,
     /// Versions up to this one may be in use although the store does not list them: it was restored from a backup.
     ReleaseVersionFloor,
     /// Changes of the list of segments.
@@ -69,6 +81,12 @@ impl Counter {
             Self::HostsForgotten => "hosts-forgotten",
             Self::AgentsEvicted => "agents-evicted",
             Self::CampaignRowsDropped => "campaign-rows-dropped",
+            Self::IncidentsRefused => "incidents-refused",
+            Self::IncidentEpisodesRefused => "incident-episodes-refused",
+            Self::IncidentCandidatesSkipped => "incident-candidates-skipped",
+            Self::IncidentsDropped => "incidents-dropped",
+            Self::NotesDropped => "notes-dropped",
+            Self::IncidentsSince => "incidents-since",
             Self::ReleaseVersionFloor => "release-version-floor",
             Self::SegmentChanges => "segment-changes",
             Self::SegmentArrivals => "segment-arrivals",

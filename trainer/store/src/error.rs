@@ -119,6 +119,9 @@ pub enum StoreError {
          replace it with `lapwing-trainer rollout start --supersede`"
     )]
     OpenCampaign { group: String, id: i64 },
+    /// An incident cannot be changed so.
+    #[error("incident {id}: {reason}")]
+    Incident { id: i64, reason: String },
     /// The server of a database cannot be reached, or rejects the connection.
     #[error("cannot connect to the store {store}: {reason}; check that PostgreSQL runs there and admits this user")]
     Connect {

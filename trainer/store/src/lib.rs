@@ -24,6 +24,10 @@ mod fields;
 mod highest_version;
 mod host_data;
 mod identity_rows;
+mod incident_actions;
+mod incident_joins;
+mod incident_pass;
+mod incident_rows;
 mod people_changes;
 mod people_rows;
 mod renewal_rows;
@@ -66,6 +70,7 @@ pub use error::StoreError;
 pub use highest_version::HighestVersion;
 pub use host_data::{HostData, HostFilter};
 pub use identity_rows::MAX_TOKENS;
+pub use incident_pass::{IncidentPass, Joined};
 pub use lapwing_fleet::{
     AgentState, AuditCheck, AuditRecord, Classification, Episode, HeldRelease, HeldState, Job, JobState, Label,
     Release, UNKNOWN_CLASS,

@@ -41,7 +41,7 @@ statements! {
     MESSAGES_OF_EPISODE =
         "SELECT {EPISODE_MESSAGE} FROM alerts WHERE agent = ?1 AND episode = ?2 ORDER BY id DESC LIMIT ?3";
     PAYLOADS_OF_EPISODE = "SELECT payload FROM alerts WHERE agent = ?1 AND episode = ?2 ORDER BY id DESC LIMIT ?3";
-    LABEL = "UPDATE episodes SET label = ?1, labelled_by = ?2, labelled_s = ?3 \
+    LABEL = "UPDATE episodes SET label = ?1, labelled_by = ?2, labelled_s = ?3, to_join = to_join + 1 \
              WHERE agent = (SELECT id FROM agents WHERE name = ?4) AND episode = ?5";
     DAYS = "SELECT d.day, agents.name, d.episodes FROM episode_days AS d JOIN agents ON agents.id = d.agent \
             WHERE d.day BETWEEN ?1 AND ?2 ORDER BY d.day, d.agent";
@@ -55,7 +55,8 @@ statements! {
 
     UNCLASSIFIED = "SELECT {SPAN} WHERE e.to_classify > 0 ORDER BY e.id LIMIT ?1";
     CLASSIFY = "UPDATE episodes SET class = ?1, class_probability = ?2, class_rows = ?3, class_model = ?4, \
-                classified_s = ?5, shown_class = coalesce(nullif(?1, ?6), resembles, ?6) WHERE id = ?7";
+                classified_s = ?5, shown_class = coalesce(nullif(?1, ?6), resembles, ?6), to_join = to_join + 1 \
+                WHERE id = ?7";
     LEAVE_QUEUE = "UPDATE episodes SET to_classify = 0 WHERE id = ?1 AND to_classify = ?2";
     LABELLED_ATTACKS = "SELECT {SPAN} WHERE e.label = 'attack' AND e.host <> ?1 ORDER BY e.labelled_s DESC, e.episode LIMIT ?2";
     UNLABELLED_BY_AGENT = "SELECT agents.name, count(*), sum(limit_nats) FROM \

@@ -12,6 +12,7 @@ mod episodes;
 mod groups;
 mod hosts;
 mod identities;
+mod incidents;
 mod people;
 mod renewals;
 mod roots;
@@ -30,6 +31,7 @@ pub use episodes::Episodes;
 pub use groups::Groups;
 pub use hosts::Hosts;
 pub use identities::{Identities, IdentityFilter};
+pub use incidents::{IncidentFilter, IncidentMember, IncidentSite, Incidents, QueuedEpisode, SavedJoins};
 pub use people::{People, SecretHash};
 pub use renewals::{RenewalRow, Renewals};
 pub use roots::{RootDocuments, StoredRoot};
@@ -382,6 +384,7 @@ pub trait Handle:
     + HeldReleases
     + Hosts
     + Identities
+    + Incidents
     + Jobs
     + Leases
     + Maintenance

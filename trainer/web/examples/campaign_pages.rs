@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "an example ends at the first failure")]
 
 use lapwing_campaigns::testing::{Conduct, HOUR_S, Stage};
-use lapwing_campaigns::{Order, act, advance, start};
+use lapwing_campaigns::{FactsReader, Order, act, advance, start};
 use lapwing_common::clock;
 use lapwing_fleet::campaign::{AbortMode, Action, CampaignState, Plan};
 use lapwing_fleet::{HeldRelease, HeldState};
@@ -28,9 +28,10 @@ fn begin(stage: &Stage, version: u64, approval: bool) {
 
 /// Lets hours pass, until the campaign has this state.
 fn pass(stage: &mut Stage, hours: u64, until: CampaignState) {
+    let mut reader = FactsReader::default();
     for _ in 0..hours {
         stage.hour();
-        let outcome = advance(&stage.handle, "home", stage.now_s).unwrap();
+        let outcome = advance(&stage.handle, &mut reader, "home", stage.now_s).unwrap();
         if outcome.is_none_or(|outcome| outcome.campaign.state() == until) {
             return;
         }

@@ -1,12 +1,13 @@
-//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/campaigns`, `/groups`, `/audit`, `/identities`,
-//! `/brokers`, `/process`.
+//! Queries → JSON: `GET /api/v1/agents`, `/alerts`, `/releases`, `/campaigns`, `/incidents`, `/groups`, `/audit`,
+//! `/identities`, `/brokers`, `/process`.
 
 use super::Shared;
-use super::params::{AgentQuery, AlertQuery, AuditQuery, CampaignQuery, IdentityQuery};
-use super::queries::{AgentList, AlertList, AuditList, Fleet, IdentityList, ReleaseList};
+use super::params::{AgentQuery, AlertQuery, AuditQuery, CampaignQuery, IdentityQuery, IncidentQuery};
+use super::queries::{AgentList, AlertList, AuditList, Fleet, IdentityList, IncidentList, ReleaseList};
 use super::views::brokers::BrokerList;
 use super::views::campaigns::CampaignList;
 use super::views::groups::GroupList;
+use super::views::incidents::IncidentDetails;
 use super::views::releases::ReleaseDetails;
 use crate::predict::Problem;
 pub(crate) use crate::request_error::RequestError;
@@ -69,6 +70,44 @@ pub(crate) async fn agents(State(shared): State<Arc<Shared>>, uri: Uri) -> Respo
 )]
 pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
     json(async { Ok(fleet(&shared)?.alerts(&query::<AlertQuery>(&uri)?).await?) }).await
+}
+
+/// Lists incidents, newest first: alerts of several sites that belong together.
+#[utoipa::path(
+    get,
+    path = "/api/v1/incidents",
+    params(IncidentQuery),
+    responses(
+        (status = 200, description = "Incidents.", body = IncidentList),
+        (status = 400, description = "A parameter is unknown or invalid.", body = Problem),
+        (status = 404, description = "The server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn incidents(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    json(async { Ok(fleet(&shared)?.incidents(&query::<IncidentQuery>(&uri)?).await?) }).await
+}
+
+/// One incident with its sites, alerts and notes.
+#[utoipa::path(
+    get,
+    path = "/api/v1/incidents/{id}",
+    params(("id" = i64, Path, description = "Number of the incident.")),
+    responses(
+        (status = 200, description = "The incident.", body = IncidentDetails),
+        (status = 404, description = "No such incident, or the server has no store.", body = Problem),
+        (status = 503, description = "Too many concurrent queries; try again.", body = Problem),
+    )
+)]
+pub(crate) async fn incident(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
+    json(async { find_incident(&shared, &id).await }).await
+}
+
+/// The incident with the number in a path.
+pub(crate) async fn find_incident(shared: &Shared, id: &str) -> Result<IncidentDetails, RequestError> {
+    let missing = || RequestError::Missing("No such incident, or it was deleted with its alerts.".into());
+    let number: i64 = id.parse().map_err(|_| missing())?;
+    fleet(shared)?.incident(number).await?.ok_or_else(missing)
 }
 
 /// Lists releases, newest first, with the number of agents that run them, and drift since the newest.

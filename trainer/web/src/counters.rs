@@ -2,7 +2,7 @@
 //! overview.
 
 use super::Shared;
-use super::views::{brokers, campaigns, identities, process};
+use super::views::{brokers, campaigns, identities, incidents, process};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, header};
@@ -121,6 +121,11 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
         && let Ok(measured) = fleet.measured_campaigns().await
     {
         campaigns::metrics(&measured, &mut out);
+    }
+    if let Some(fleet) = &shared.fleet
+        && let Ok(numbers) = fleet.incident_numbers().await
+    {
+        incidents::metrics(&numbers, &mut out);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out).into_response()
 }

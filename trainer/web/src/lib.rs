@@ -37,6 +37,8 @@ mod broker_tests;
 #[cfg(test)]
 mod campaign_tests;
 #[cfg(test)]
+mod incident_tests;
+#[cfg(test)]
 mod large_fleet_tests;
 #[cfg(test)]
 mod page_speed_tests;

@@ -3,13 +3,14 @@
 use crate::actions::{LinkView, NewTokenView};
 use crate::drift::{DriftColumn, DriftView};
 use crate::predict::{self, Problem};
-use crate::queries::{AgentList, AlertList, AuditList, Counts, IdentityList, ReleaseList};
+use crate::queries::{AgentList, AlertList, AuditList, Counts, IdentityList, IncidentList, ReleaseList};
 use crate::views::agents::{AgentView, HealthView, ReleaseState, UpdateView};
 use crate::views::alerts::{AlertView, PeerView, ReasonView};
 use crate::views::brokers::BrokerList;
 use crate::views::campaigns::{CampaignLine, CampaignList};
 use crate::views::groups::{GroupList, GroupView};
 use crate::views::identities::IdentityView;
+use crate::views::incidents::{IncidentDetails, IncidentView, MemberView, NoteView, SiteView};
 use crate::views::releases::{HeldView, ReleaseDetails, ReleaseView, WaitingView};
 use crate::views::standing::Standing;
 use crate::{api, api_actions};
@@ -17,6 +18,7 @@ use lapwing_campaigns::history::Change;
 use lapwing_campaigns::view::{CampaignReport, CampaignView, NamedAgent, StageView, TallyView, WaveView};
 use lapwing_fleet::campaign::gates::{Finding, Gate, Verdict};
 use lapwing_fleet::campaign::{AgentStage, CampaignState, WaveState};
+use lapwing_fleet::incident::{IncidentState, Rule, Severity};
 use lapwing_fleet::{AuditRecord, BrokerLink, GroupProblem, IdentityCounts, LeaseState, ProcessState};
 use lapwing_models::{Prediction, Suspicious};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -34,6 +36,8 @@ use utoipa::{Modify, OpenApi};
         predict::about,
         api::agents,
         api::alerts,
+        api::incidents,
+        api::incident,
         api::releases,
         api::release,
         api::campaigns,
@@ -116,6 +120,16 @@ use utoipa::{Modify, OpenApi};
         IdentityList,
         IdentityView,
         IdentityCounts,
+        IncidentList,
+        IncidentView,
+        IncidentDetails,
+        SiteView,
+        MemberView,
+        NoteView,
+        Rule,
+        IncidentState,
+        lapwing_fleet::incident::Verdict,
+        Severity,
         LeaseState,
         LinkView,
         NewTokenView,

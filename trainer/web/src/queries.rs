@@ -3,21 +3,23 @@
 mod campaigns;
 
 use super::drift::{DriftMonitor, DriftView};
-use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery};
+use super::params::{AgentQuery, AlertQuery, AuditQuery, IdentityQuery, IncidentQuery};
 use super::store_reader::{ReadError, StoreReader};
 use super::views::agents::{AgentView, UpdateView};
 use super::views::alerts::AlertView;
 use super::views::campaigns::CampaignLine;
 use super::views::groups::{GroupList, groups};
 use super::views::identities::IdentityView;
+use super::views::incidents::{IncidentDetails, IncidentNumbers, IncidentView};
 use super::views::releases::{ReleaseView, WaitingView, list_releases};
 use super::views::standing::Groups;
 use lapwing_common::clock;
 use lapwing_fleet::{AgentState, IdentityCounts};
 use lapwing_report::charts::{DaySeries, Days};
+use lapwing_store::traits::IncidentFilter;
 use lapwing_store::{
-    AgentCount, AuditCheck, AuditRecord, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError, StoreHandle,
-    StoreUrl,
+    AgentCount, AuditCheck, AuditRecord, Counter, DayCount, EpisodeMessage, MAX_NAMES_SEARCHED, StoreError,
+    StoreHandle, StoreUrl,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -28,6 +30,8 @@ use utoipa::ToSchema;
 /// Releases read from the store.
 const RELEASES_READ: u32 = 1_000;
 const RELEASES_SHOWN: usize = 100;
+/// Sites and episodes of an incident that are shown.
+const MEMBERS_SHOWN: u32 = 500;
 const CAMPAIGNS_SHOWN: u32 = 20;
 /// Held-back releases of a group among which one is looked for.
 const HELD_READ: u32 = 100;
@@ -102,6 +106,15 @@ pub(crate) struct AuditList {
     pub(crate) next: Option<u64>,
 }
 
+/// Incidents, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct IncidentList {
+    /// Incidents that match the filter.
+    pub(crate) incidents: Vec<IncidentView>,
+    /// `before` of the next page; null on the last page.
+    pub(crate) next: Option<i64>,
+}
+
 /// Identities in the order of their names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct IdentityList {
@@ -170,6 +183,67 @@ impl Fleet {
         let query = move |handle: &StoreHandle| {
             let details = handle.episode(&agent, episode, HISTORY)?;
             Ok(details.map(|(line, messages)| (AlertView::new(&line), messages)))
+        };
+        self.reader.read(query).await
+    }
+
+    pub(crate) async fn incidents(&self, query: &IncidentQuery) -> Result<IncidentList, ReadError> {
+        let filter = query.filter();
+        let query = move |handle: &StoreHandle| {
+            let more = IncidentFilter { limit: filter.limit.saturating_add(1), ..filter.clone() };
+            let mut found = handle.incidents(&more)?;
+            let has_more = found.len() > filter.limit as usize;
+            found.truncate(filter.limit as usize);
+            let next = found.last().filter(|_| has_more).map(|last| last.id);
+            Ok(IncidentList { incidents: found.iter().map(IncidentView::from).collect(), next })
+        };
+        self.reader.read(query).await
+    }
+
+    /// At most `limit` incidents that no operator has seen, newest first.
+    pub(crate) async fn unseen(&self, limit: u32) -> Result<Vec<IncidentView>, ReadError> {
+        let filter = IncidentFilter { unseen: true, limit, ..IncidentFilter::default() };
+        let query = move |handle: &StoreHandle| Ok(handle.incidents(&filter)?.iter().map(IncidentView::from).collect());
+        self.reader.read(query).await
+    }
+
+    /// One incident with its sites, episodes and notes.
+    pub(crate) async fn incident(&self, id: i64) -> Result<Option<IncidentDetails>, ReadError> {
+        let query = move |handle: &StoreHandle| {
+            let Some(one) = handle.incident(id)? else { return Ok(None) };
+            let campaign =
+                if one.is_of_release() { handle.campaign_of_release(&one.group, one.release)? } else { None };
+            Ok(Some(IncidentDetails {
+                incident: (&one).into(),
+                advice: one.advice(),
+                campaign,
+                site_list: handle.incident_sites(id, MEMBERS_SHOWN)?.into_iter().map(Into::into).collect(),
+                members: handle.incident_members(id, MEMBERS_SHOWN)?.into_iter().map(Into::into).collect(),
+                notes: handle.incident_notes(id)?.into_iter().map(Into::into).collect(),
+            }))
+        };
+        self.reader.read(query).await
+    }
+
+    /// The incident of an alert.
+    pub(crate) async fn incident_of(&self, agent: &str, episode: u64) -> Result<Option<IncidentView>, ReadError> {
+        let agent = agent.to_owned();
+        let query = move |handle: &StoreHandle| Ok(handle.incident_of(&agent, episode)?.as_ref().map(Into::into));
+        self.reader.read(query).await
+    }
+
+    pub(crate) async fn incident_numbers(&self) -> Result<IncidentNumbers, ReadError> {
+        let limits = [
+            ("open-incidents", Counter::IncidentsRefused),
+            ("episodes-per-incident", Counter::IncidentEpisodesRefused),
+            ("candidates-per-pass", Counter::IncidentCandidatesSkipped),
+            ("incidents-kept", Counter::IncidentsDropped),
+            ("notes-per-incident", Counter::NotesDropped),
+        ];
+        let query = move |handle: &StoreHandle| {
+            let limits = limits.map(|(name, counter)| Ok((name, handle.counter(counter)?)));
+            let limits = limits.into_iter().collect::<Result<_, StoreError>>()?;
+            Ok(IncidentNumbers { states: handle.incident_counts()?, limits })
         };
         self.reader.read(query).await
     }

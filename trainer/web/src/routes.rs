@@ -60,6 +60,8 @@ fn page_routes() -> Vec<Route> {
         read("/agents/{name}", get(pages::agents::agent)),
         read("/alerts", get(alerts::alerts)),
         read("/alerts/{agent}/{episode}", get(alerts::alert)),
+        read("/incidents", get(pages::incidents::incidents)),
+        read("/incidents/{id}", get(pages::incidents::incident)),
         read("/releases", get(pages::releases::releases)),
         read("/releases/{group}/{version}", get(pages::releases::release)),
         read("/campaigns", get(pages::campaigns::campaigns)),
@@ -107,6 +109,8 @@ fn api_routes() -> Vec<Route> {
     vec![
         read("/api/v1/agents", get(api::agents)),
         read("/api/v1/alerts", get(api::alerts)),
+        read("/api/v1/incidents", get(api::incidents)),
+        read("/api/v1/incidents/{id}", get(api::incident)),
         read("/api/v1/releases", get(api::releases)),
         read("/api/v1/releases/{group}/{version}", get(api::release)),
         read("/api/v1/campaigns", get(api::campaigns)),

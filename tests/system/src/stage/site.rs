@@ -6,8 +6,9 @@ use super::station::Station;
 use super::{Folder, path_text};
 use lapwing_shared::messages::UpdateStep;
 use lapwing_shared::release::testing::trusted;
+use lapwing_shared::rollout::assignment::Assignment;
 use lapwing_shared::rollout::message::Rollout;
-use lapwing_shared::rollout::testing::signed_rollout;
+use lapwing_shared::rollout::testing::{signed_assignment, signed_rollout};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -77,6 +78,11 @@ impl Site {
     /// Publishes a rollout.
     pub fn roll_out(&mut self, rollout: &Rollout) {
         self.station.roll_out(rollout, signed_rollout(rollout, SEED));
+    }
+
+    /// Publishes an assignment.
+    pub fn assign(&mut self, assignment: &Assignment) {
+        self.station.assign(&assignment.agent, signed_assignment(assignment, SEED));
     }
 
     /// Feeds the agent until a release on trial is confirmed.

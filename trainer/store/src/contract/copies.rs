@@ -15,6 +15,7 @@ use crate::{
     HeldState, Label, Limits, Received, Release, StoreCopy, StoreError, StoreHandle, StoreUrl,
 };
 use lapwing_fleet::campaign::Action;
+use lapwing_fleet::incident::IncidentAction;
 use lapwing_fleet::{AssignedSettings, AssignmentChange};
 use lapwing_shared::features::schema::schema_id;
 use lapwing_shared::messages::{AlertState, Body, Health, Message, ReleaseHealth};
@@ -62,6 +63,8 @@ fn fill<T: TestStore>(test: &T, place: &Path) {
     let campaign = add(&handle, &act(&draft(2, 7).campaign, Action::Submit, 72));
     save(&handle, &campaign, &step(&campaign.campaign, 73), 73);
     handle.forget_agent("gw-9", "ann", 71).unwrap();
+    let incident = handle.raise_incident("gw-1", 7, "ann", 74).unwrap();
+    handle.change_incident(incident, &IncidentAction::Note("a note".into()), "bob", 75).unwrap();
 }
 
 /// Rows in the journal, of this program's schema and of another one; update reports, gaps between numbers, an agent to
@@ -137,6 +140,8 @@ fn contents(handle: &StoreHandle) -> Vec<String> {
         format!("{:?} {:?}", handle.transitions(1, 9).unwrap(), handle.gate_results(1, 99).unwrap()),
         format!("{:?} {:?}", handle.newest_rollout("home").unwrap(), handle.release_health("home").unwrap()),
         format!("{:?}", handle.assignments(0, 9).unwrap()),
+        format!("{:?} {:?}", handle.incident(1).unwrap(), handle.incident_members(1, 9).unwrap()),
+        format!("{:?} {:?}", handle.incident_notes(1).unwrap(), handle.join_queue(false, 99, u64::MAX >> 20).unwrap()),
     ]
 }
 

@@ -14,6 +14,7 @@ pub mod floods;
 pub mod groups;
 pub mod hosts;
 pub mod identities;
+pub mod incidents;
 pub mod renewals;
 pub mod jobs;
 pub mod messages;
@@ -159,6 +160,14 @@ macro_rules! contract_tests {
             campaign_facts::the_highest_version_is_that_of_the_store_or_of_an_agent,
             assignments::an_assignment_follows_all_before_it_and_readers_find_what_changed,
             assignments::an_agent_that_is_set_aside_keeps_its_own_assignment,
+            incidents::new_and_changed_episodes_wait_for_the_joiner,
+            incidents::a_join_is_stored_with_its_sentence_and_read_on_every_page,
+            incidents::an_episode_joins_one_incident_whoever_is_first,
+            incidents::an_incident_is_quiet_after_a_day_wakes_and_returns_after_a_week,
+            incidents::people_see_assign_note_resolve_and_reopen_incidents,
+            incidents::merges_and_splits_by_people_stay,
+            incidents::deleted_episodes_leave_their_incident_and_the_last_one_deletes_it,
+            incidents::the_joiner_knows_when_an_agent_switched_and_which_peers_people_called_benign,
             audit::every_action_is_recorded_with_who_did_it,
             audit::an_action_that_fails_is_not_recorded_and_one_that_cannot_be_recorded_fails,
             audit::pages_continue_and_begin_at_a_time,

@@ -19,8 +19,18 @@ use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use std::error::Error;
 
 /// Tables whose ids the database draws itself.
-const IDENTITIES: [&str; 8] =
-    ["agents", "schemas", "episodes", "jobs", "enrolment_tokens", "identities", "campaigns", "api_tokens"];
+const IDENTITIES: [&str; 10] = [
+    "agents",
+    "schemas",
+    "episodes",
+    "jobs",
+    "enrolment_tokens",
+    "identities",
+    "campaigns",
+    "api_tokens",
+    "incidents",
+    "notes",
+];
 /// Column by which messages are partitioned.
 const RECEIVED_S: &str = "received_s";
 

@@ -107,19 +107,19 @@ fn column<'a, T: ToSql + Sync + 'a>(
 fn write(session: &mut Session, episodes: &Episodes) -> Queried<()> {
     let query = "INSERT INTO episodes AS e (agent, episode, message, message_s, run, number, release, since_ns, at_ns, \
          first_ns, last_ns, open_ns, closed_ns, flows, odd_flows, to_classify, state, role, service_port, peak_nats, \
-         limit_nats, highest_limit_nats, host, resembles, shown_class, is_open, address_key) \
-         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
+         limit_nats, highest_limit_nats, host, resembles, shown_class, is_open, address_key, to_join) \
+         SELECT *, 1 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
          $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], \
          $14::bigint[], $15::bigint[], $16::bigint[], $17::smallint[], $18::smallint[], $19::int[], $20::float8[], \
          $21::float8[], $22::float8[], $23::bytea[], $24::text[], $25::text[], $26::boolean[], $27::bigint[]) \
          ON CONFLICT (agent, episode) DO UPDATE SET (message, message_s, run, number, release, since_ns, at_ns, first_ns, \
          last_ns, open_ns, closed_ns, flows, odd_flows, state, role, service_port, peak_nats, limit_nats, \
-         highest_limit_nats, host, resembles, shown_class, is_open, address_key, to_classify) = (excluded.message, \
+         highest_limit_nats, host, resembles, shown_class, is_open, address_key, to_classify, to_join) = (excluded.message, \
          excluded.message_s, excluded.run, excluded.number, excluded.release, excluded.since_ns, excluded.at_ns, \
          excluded.first_ns, excluded.last_ns, excluded.open_ns, excluded.closed_ns, excluded.flows, excluded.odd_flows, \
          excluded.state, excluded.role, excluded.service_port, excluded.peak_nats, excluded.limit_nats, \
          excluded.highest_limit_nats, excluded.host, excluded.resembles, excluded.shown_class, excluded.is_open, \
-         excluded.address_key, e.to_classify + excluded.to_classify)";
+         excluded.address_key, e.to_classify + excluded.to_classify, e.to_join + 1)";
     let values = columns(episodes);
     session.execute(query, &values.iter().map(|value| &**value).collect::<Vec<_>>()).map(drop)
 }

@@ -31,6 +31,7 @@ mod groups;
 mod held;
 mod hosts;
 mod identities;
+mod incidents;
 mod people;
 mod renewals;
 mod ingest;

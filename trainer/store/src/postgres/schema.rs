@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0011_campaigns.sql"),
     include_str!("../../migrations/postgres/0012_assignments.sql"),
     include_str!("../../migrations/postgres/0013_people.sql"),
+    include_str!("../../migrations/postgres/0014_incidents.sql"),
 ];
 
 /// Newest schema version.
@@ -51,6 +52,8 @@ pub(super) enum Lock {
     Campaigns = 9,
     /// Changes of people, sessions and tokens. Taken before that of the audit log.
     People = 10,
+    /// Joins and changes of incidents. Taken before those of agents and of the audit log.
+    Incidents = 11,
 }
 
 /// What a database contains.

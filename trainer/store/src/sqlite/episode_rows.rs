@@ -98,9 +98,9 @@ impl BatchWriter<'_> {
     ) -> rusqlite::Result<()> {
         let text = "INSERT INTO episodes (message, run, number, state, host, role, at_ns, peak_nats, limit_nats, flows, \
                     odd_flows, service_port, resembles, release, first_ns, last_ns, open_ns, closed_ns, \
-                    highest_limit_nats, is_open, shown_class, to_classify, address_key, agent, episode, since_ns) \
+                    highest_limit_nats, is_open, shown_class, to_classify, address_key, agent, episode, since_ns, to_join) \
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-                    ?21, ?22, ?23, ?24, ?25, ?26)";
+                    ?21, ?22, ?23, ?24, ?25, ?26, 1)";
         let mut statement = self.transaction.prepare_cached(text)?;
         bind_record(&mut statement, record, message, None)?;
         statement.raw_bind_parameter(BOUND + 1, agent)?;
@@ -124,7 +124,7 @@ impl BatchWriter<'_> {
                     at_ns = ?7, peak_nats = ?8, limit_nats = ?9, flows = ?10, odd_flows = ?11, service_port = ?12, \
                     resembles = ?13, release = ?14, first_ns = ?15, last_ns = ?16, open_ns = ?17, closed_ns = ?18, \
                     highest_limit_nats = ?19, is_open = ?20, shown_class = ?21, to_classify = to_classify + ?22, \
-                    address_key = ?23 WHERE id = ?24";
+                    address_key = ?23, to_join = to_join + 1 WHERE id = ?24";
         let mut statement = self.transaction.prepare_cached(text)?;
         bind_record(&mut statement, record, message, stored.class.as_deref())?;
         statement.raw_bind_parameter(BOUND + 1, stored.id)?;

@@ -26,6 +26,7 @@ mod handle;
 mod held;
 mod hosts;
 mod identities;
+mod incidents;
 mod people;
 mod renewals;
 mod insert;

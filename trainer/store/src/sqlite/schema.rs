@@ -47,6 +47,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0016_campaigns.sql"),
     include_str!("../../migrations/sqlite/0017_assignments.sql"),
     include_str!("../../migrations/sqlite/0018_people.sql"),
+    include_str!("../../migrations/sqlite/0019_incidents.sql"),
 ];
 
 /// Size of the write-ahead log, in pages, that triggers a checkpoint: 16 MiB.

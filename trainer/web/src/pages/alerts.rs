@@ -10,6 +10,7 @@ use crate::api::{RequestError, fleet, query};
 use crate::forms::form;
 use crate::params::{AlertQuery, EpisodeState, When, with_parameter};
 use crate::views::alerts::{AlertView, HostRole, ReasonView};
+use crate::views::incidents::IncidentView;
 use askama::Template;
 use axum::Extension;
 use axum::body::Body;
@@ -111,6 +112,7 @@ struct AlertPage {
     messages: Vec<MessageRow>,
     may_label: bool,
     commands: String,
+    incident: Option<IncidentView>,
 }
 
 /// `/alerts/{agent}/{episode}`.
@@ -132,6 +134,7 @@ pub(crate) async fn alert(
             facts: facts(&alert),
             messages: messages.iter().map(MessageRow::new).collect(),
             commands: format!("{}\n{}", command("benign"), command("attack")),
+            incident: fleet(&shared)?.incident_of(&agent, number).await?,
             alert,
         })
     })

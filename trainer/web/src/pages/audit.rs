@@ -20,7 +20,7 @@ use std::sync::Arc;
 struct AuditPage {
     layout: Layout,
     who: String,
-    actions: [AuditAction; 27],
+    actions: [AuditAction; AuditAction::ALL.len()],
     action: String,
     since: String,
     lines: Vec<Line>,

@@ -7,8 +7,9 @@ use lapwing_common::format::when;
 use lapwing_people::Permission;
 
 /// Path and title of the pages in the navigation, and what they need.
-const NAVIGATION: [(&str, &str, Permission); 10] = [
+const NAVIGATION: [(&str, &str, Permission); 11] = [
     ("/", "Fleet", Permission::Read),
+    ("/incidents", "Incidents", Permission::Read),
     ("/agents", "Agents", Permission::Read),
     ("/alerts", "Alerts", Permission::Read),
     ("/releases", "Releases", Permission::Read),

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod campaigns;
 pub(crate) mod identities;
 pub(crate) mod decide;
+pub(crate) mod incidents;
 mod filters;
 mod layout;
 pub(crate) mod overview;

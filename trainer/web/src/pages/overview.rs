@@ -12,6 +12,7 @@ use crate::views::agents::AgentView;
 use crate::views::alerts::AlertView;
 use crate::views::brokers::BrokerTexts;
 use crate::views::campaigns::OpenCampaign;
+use crate::views::incidents::IncidentView;
 use crate::views::releases::ReleaseView;
 use crate::views::{identities, process};
 use askama::Template;
@@ -42,6 +43,8 @@ struct OverviewPage {
     warnings: Vec<String>,
     campaigns: Vec<OpenCampaign>,
     brokers: Vec<BrokerLink>,
+    /// That no operator has seen.
+    unseen: Vec<IncidentView>,
     alerts: Vec<AlertView>,
     no_alerts: String,
     days: Option<Picture>,
@@ -64,6 +67,7 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
         let fleet = fleet(&shared)?;
         let agents = fleet.agents(&AgentQuery { limit: Some(ROWS), ..parameters }).await?;
         let alerts = fleet.alerts(&AlertQuery { limit: Some(ROWS), ..AlertQuery::default() }).await?.alerts;
+        let unseen = fleet.unseen(ROWS).await?;
         let mut list = fleet.releases().await?;
         let days = fleet.days(None).await?;
         let identities = fleet.identity_counts().await?;
@@ -80,6 +84,7 @@ pub(crate) async fn overview(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
                 .collect(),
             campaigns,
             brokers,
+            unseen,
             no_alerts: no_alerts(&agents),
             days: if alerts.is_empty() { None } else { Some(days.picture()?) },
             alerts,

@@ -6,6 +6,7 @@ pub(crate) mod brokers;
 pub(crate) mod campaigns;
 pub(crate) mod groups;
 pub(crate) mod identities;
+pub(crate) mod incidents;
 pub(crate) mod process;
 pub(crate) mod releases;
 pub(crate) mod standing;
