@@ -47,7 +47,18 @@ pub(crate) fn text(report: &Report) -> String {
         ("response_failed_total", report.response_counts.failed as f64),
         ("response_left_out_total", report.response_counts.left_out as f64),
     ];
-    let gauges = [
+    for (kind, figures) in [("counter", &counters[..]), ("gauge", &gauges(report)[..])] {
+        for (name, value) in figures {
+            // Writing to a string does not fail.
+            let _ = writeln!(out, "# TYPE lapwing_{name} {kind}\nlapwing_{name} {value}");
+        }
+    }
+    labelled(report, &mut out);
+    out
+}
+
+fn gauges(report: &Report) -> [(&'static str, f64); 16] {
+    [
         ("flows", report.flows.held as f64),
         ("hosts", report.hosts.held as f64),
         ("services", f64::from(report.services)),
@@ -66,15 +77,7 @@ pub(crate) fn text(report: &Report) -> String {
         ("peak_memory_bytes", report.peak_memory_bytes as f64),
         // 0 without a certificate.
         ("certificate_until_seconds", report.certificate_until_s.unwrap_or(0) as f64),
-    ];
-    for (kind, figures) in [("counter", &counters[..]), ("gauge", &gauges[..])] {
-        for (name, value) in figures {
-            // Writing to a string does not fail.
-            let _ = writeln!(out, "# TYPE lapwing_{name} {kind}\nlapwing_{name} {value}");
-        }
-    }
-    labelled(report, &mut out);
-    out
+    ]
 }
 
 /// Counters with labels: refused and irregular packets by reason, and per interface.
