@@ -128,9 +128,13 @@ fn text(page: &'static Page) -> Request {
 
 fn page(arguments: &Arguments, word: &OsString) -> Result<&'static Page, UsageError> {
     let name = word.to_string_lossy();
-    let names = COMMANDS.iter().map(|page| page.name);
+    // The hidden one is started by agents only.
+    let names = COMMANDS.iter().map(|page| page.name).filter(|name| *name != HIDDEN);
     find(&name).ok_or_else(|| arguments.error(arguments::unknown("command ", &name, " ", names)))
 }
+
+/// Started by agents, and in no list.
+const HIDDEN: &str = "response-helper";
 
 /// Everything that a command can have; each uses a part, and its help text names the options.
 #[derive(Default)]
@@ -212,9 +216,9 @@ fn change(arguments: &Arguments, words: impl Iterator<Item = OsString>) -> Resul
     let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let request = words.join(" ");
     if Change::parse(&request).is_none() {
-        return Err(
-            arguments.error(format!("no change `{request}`; hold, release, channel NAME and status are possible"))
-        );
+        return Err(arguments.error(format!(
+            "no change `{request}`; hold, release, status and channel early, normal, late or default are possible"
+        )));
     }
     Ok(request)
 }

@@ -78,7 +78,7 @@ const WAITING: u8 = 3;
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = match cli::parse(arguments) {
         Ok(cli::Request::Command(command)) => command,
-        Ok(cli::Request::Text(parts)) => return print(&parts),
+        Ok(cli::Request::Text(parts)) => return printed(&parts),
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(USAGE);
@@ -94,13 +94,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Prints texts; a reader that stops early, like `head`, is no error.
-fn print(parts: &[&str]) -> ExitCode {
+/// Prints texts and ends.
+fn printed(parts: &[&str]) -> ExitCode {
+    match parts.iter().try_for_each(|part| print(part)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Prints a text; a reader that stops early, like `head`, is no error.
+fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    match parts.iter().try_for_each(|part| out.write_all(part.as_bytes())) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
     }
 }
 
@@ -120,23 +128,23 @@ fn execute(command: cli::Command) -> anyhow::Result<ExitCode> {
             };
             commands::meter::meter(input, &options, &stopped, &listen)?;
         }
-        cli::Command::Status { agent, json } => print!("{}", status::ask::status(&agent.socket()?, json)?),
+        cli::Command::Status { agent, json } => print(&status::ask::status(&agent.socket()?, json)?)?,
         cli::Command::Top { agent } => status::ask::top(&agent.socket()?)?,
-        cli::Command::TestAlert { agent } => print!("{}", status::ask::test_alert(&agent.socket()?)?),
+        cli::Command::TestAlert { agent } => print(&status::ask::test_alert(&agent.socket()?)?)?,
         cli::Command::Update { agent, request } => {
-            print!("{}", status::ask::update(&agent.socket()?, &request)?);
+            print(&status::ask::update(&agent.socket()?, &request)?)?;
         }
-        cli::Command::Validate { config } => print!("{}", commands::validate::validate(&config)?),
+        cli::Command::Validate { config } => print(&commands::validate::validate(&config)?)?,
         cli::Command::ResponseHelper => commands::response_helper::run()?,
         #[cfg(feature = "tls")]
         cli::Command::Enroll(args) => {
             let enrolled = commands::enroll::enroll(&args)?;
-            print!("{}", enrolled.text);
+            print(&enrolled.text)?;
             if enrolled.is_waiting {
                 return Ok(ExitCode::from(WAITING));
             }
         }
-        cli::Command::Inspect { release, keys } => print!("{}", commands::inspect::inspect(&release, &keys)?),
+        cli::Command::Inspect { release, keys } => print(&commands::inspect::inspect(&release, &keys)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

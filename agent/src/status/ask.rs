@@ -46,14 +46,20 @@ pub(crate) fn status(socket: &Path, json: bool) -> anyhow::Result<String> {
 /// # Errors
 /// When the agent no longer answers.
 pub(crate) fn top(socket: &Path) -> anyhow::Result<()> {
-    print!("{HOME}{CLEAR_REST}");
-    loop {
+    let mut out = std::io::stdout();
+    let mut show = |text: &str| match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads has enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        done => done.map(|()| true),
+    };
+    let mut is_read = show(&format!("{HOME}{CLEAR_REST}"))?;
+    while is_read {
         let report = status(socket, false)?;
         let lines: String = report.lines().map(|line| format!("{line}{CLEAR_LINE}\n")).collect();
-        print!("{HOME}{lines}{CLEAR_REST}");
-        std::io::stdout().flush()?;
+        is_read = show(&format!("{HOME}{lines}{CLEAR_REST}"))?;
         std::thread::sleep(REFRESH);
     }
+    Ok(())
 }
 
 /// Makes the agent send a test alert; returns a line that says whether it is queued.

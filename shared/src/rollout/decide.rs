@@ -39,6 +39,14 @@ pub struct Situation<'a> {
     pub now_s: Option<u64>,
 }
 
+impl Situation<'_> {
+    /// The settings, without a pin as long as no release is confirmed: an agent needs one first, and brokers may not have the
+    /// pinned one.
+    fn settings(&self) -> Settings {
+        Settings { pin: self.settings.pin.filter(|_| self.state.confirmed.is_some()), ..self.settings }
+    }
+}
+
 /// A step of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -149,7 +157,7 @@ pub fn permits(rollout: &Rollout, situation: &Situation<'_>, step: Step, version
     if is_way_back(rollout, situation.state, situation.floor, version) {
         return Ok(());
     }
-    let settings = situation.settings;
+    let settings = situation.settings();
     let is_base = version == rollout.base && settings.pin.is_none();
     if !is_base && version != wanted(rollout, situation.agent, settings) {
         return Err(Obstacle::NotNamed);
@@ -179,7 +187,7 @@ pub fn decide(rollout: &Rollout, situation: &Situation<'_>) -> Action {
     if rollout.is_withdrawn(running) && rollout.base != 0 {
         return go_back(rollout, situation);
     }
-    let version = wanted(rollout, situation.agent, situation.settings);
+    let version = wanted(rollout, situation.agent, situation.settings());
     if version <= running {
         let is_stuck = rollout.is_withdrawn(running);
         return Action::Keep(if is_stuck { Obstacle::NoWayBack } else { Obstacle::UpToDate });

@@ -194,6 +194,17 @@ fn refused_and_older_versions_are_not_installed() {
 }
 
 #[test]
+fn a_pin_to_a_release_that_nobody_has_does_not_take_the_first_release_away() {
+    let mut agent = Agent::new(&[]);
+    agent.settings.pin = Some(77);
+    assert_eq!(agent.decide(&rollout(8, 3)), Action::Install(3));
+    agent.stage(3);
+    assert_eq!(agent.decide(&rollout(8, 3)), Action::Keep(Obstacle::OnTrial));
+    let steps = [Step::Download, Step::Write, Step::Trial, Step::Confirm];
+    assert!(steps.iter().all(|step| permits(&rollout(8, 3), &agent.situation(), *step, 3).is_ok()));
+}
+
+#[test]
 fn a_pin_overrides_the_campaign_but_not_a_withdrawal() {
     let mut agent = Agent::new(&[2]);
     agent.settings.pin = Some(3);

@@ -24,8 +24,8 @@ pub enum ChangeError {
     )]
     Open { group: String, version: u64, state: CampaignState },
     #[error(
-        "group {group} has no rollout yet; set rollout.key in the configuration of `serve` (create the key with \
-         `lapwing-trainer keys new`) and start it: it publishes the first rollout"
+        "group {group} has no rollout yet: `serve` publishes the first one when it has rollout.key (create the key with \
+         `lapwing-trainer keys new`) and the group has a release; until then a release reaches all agents at once"
     )]
     NoRollout { group: String },
     #[error("the newest rollout of group {group} is damaged in the store: {reason}; restore a backup")]

@@ -108,8 +108,8 @@ fn ensure_followed(handle: &StoreHandle, agent: &StoredAgent) -> anyhow::Result<
     let group = group.with_context(|| format!("agent {} never sent a status: its group is not known", agent.name))?;
     ensure!(
         handle.newest_rollout(group)?.is_some(),
-        "group {group} has no rollout yet, so its agents accept no assignments; set rollout.key in the configuration of `serve` \
-         and start it"
+        "group {group} has no rollout yet, so its agents accept no assignments: `serve` publishes the first one when it has \
+         rollout.key and the group has a release"
     );
     Ok(())
 }
@@ -120,7 +120,7 @@ fn note_pin(handle: &StoreHandle, agent: &StoredAgent, pin: u64) -> anyhow::Resu
     let Some(Ok(rollout)) = handle.newest_rollout(&status.group)?.map(|stored| stored.rollout()) else { return Ok(()) };
     if ![status.release, rollout.base, rollout.highest()].contains(&pin) {
         print_line!(
-            "note: release {pin} is neither the group's nor that of its campaign, so brokers do not have it; the agent keeps release {}",
+            "note: release {pin} is neither the group's nor that of its campaign, so brokers do not have it; the agent stays on release {} or the group's",
             status.release
         );
     }

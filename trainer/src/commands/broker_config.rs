@@ -29,10 +29,11 @@ pub(crate) enum BrokerConfigCommand {
         after_help = "Example:\n  lapwing-trainer broker-config emqx-acl --store store.sqlite > /etc/emqx/lapwing.acl"
     )]
     EmqxAcl(AclArgs),
-    /// Configuration of rmqtt, from its documentation: it was not run with Lapwing.
+    /// Configuration of rmqtt 0.24.
     #[command(after_help = "Example:\n  lapwing-trainer broker-config rmqtt >> /etc/rmqtt/rmqtt.toml")]
     Rmqtt,
-    /// Access list of rmqtt: the configuration of its plugin rmqtt-acl.
+    /// Access list of rmqtt: the configuration of its plugin rmqtt-acl, with a line for each agent. Replace the file and restart
+    /// rmqtt after each enrolment and revocation.
     #[command(
         after_help = "Example:\n  lapwing-trainer broker-config rmqtt-acl --store store.sqlite > /etc/rmqtt/plugins/rmqtt-acl.toml"
     )]
@@ -77,20 +78,20 @@ acl_file /etc/mosquitto/lapwing.acl
 pub(crate) fn run_broker_config(command: &BrokerConfigCommand) -> anyhow::Result<()> {
     match command {
         BrokerConfigCommand::Mosquitto => print_line!("{}", MOSQUITTO.trim_end()),
-        BrokerConfigCommand::MosquittoAcl(args) => print_list(args, acl)?,
+        BrokerConfigCommand::MosquittoAcl(args) => print_list(args, Some(IdentityState::Revoked), acl)?,
         BrokerConfigCommand::Emqx => print_line!("{}", EMQX.trim_end()),
-        BrokerConfigCommand::EmqxAcl(args) => print_list(args, emqx_acl)?,
+        BrokerConfigCommand::EmqxAcl(args) => print_list(args, Some(IdentityState::Revoked), emqx_acl)?,
         BrokerConfigCommand::Rmqtt => print_line!("{}", RMQTT.trim_end()),
-        BrokerConfigCommand::RmqttAcl(args) => print_list(args, rmqtt_acl)?,
+        BrokerConfigCommand::RmqttAcl(args) => print_list(args, None, rmqtt_acl)?,
     }
     Ok(())
 }
 
-/// Revoked identities, services and time → an access list.
+/// Identities, services and time → an access list.
 type List = fn(&[Identity], Services<'_>, u64) -> String;
 
-fn print_list(args: &AclArgs, list: List) -> anyhow::Result<()> {
-    let revoked = all_identities(&StoreHandle::open(args.store.url()?)?, Some(IdentityState::Revoked))?;
-    print_line!("{}", list(&revoked, (&args.trainer, &args.reader), clock::now_s()).trim_end());
+fn print_list(args: &AclArgs, state: Option<IdentityState>, list: List) -> anyhow::Result<()> {
+    let identities = all_identities(&StoreHandle::open(args.store.url()?)?, state)?;
+    print_line!("{}", list(&identities, (&args.trainer, &args.reader), clock::now_s()).trim_end());
     Ok(())
 }

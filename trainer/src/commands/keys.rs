@@ -101,11 +101,8 @@ pub(crate) fn new(name: &str, options: NewKey) -> Result<(), KeyError> {
         UseArg::Broker => KeyUse::Only(Source::Broker),
     };
     key.save(&secret, &public, key_use, options.group)?;
-    print_line!("secret key: {} (keep it secret: whoever has it can send models to your agents)", secret.display());
-    print_line!(
-        "public key: {} (of a key for releases: name it in a root document, or copy it to the agents)",
-        public.display()
-    );
+    print_line!("secret key: {} (keep it secret: whoever has it can do what this key signs)", secret.display());
+    print_line!("public key: {} (name it in a root document, or copy it to the agents)", public.display());
     Ok(())
 }
 

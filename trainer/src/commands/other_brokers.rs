@@ -1,7 +1,7 @@
-//! Configuration and access lists of EMQX 5 and rmqtt, from their documentation. Neither was run with Lapwing.
+//! Configuration and access lists of EMQX 5, from its documentation, and of rmqtt, tried with 0.24.0. EMQX was not run with Lapwing.
 
 use crate::access::{Services, users};
-use lapwing_fleet::Identity;
+use lapwing_fleet::{Identity, IdentityState};
 use lapwing_shared::messages::access::{self, Access, User};
 use std::fmt::Write;
 
@@ -40,8 +40,8 @@ authorization {
 
 /// `rmqtt.toml`.
 pub(super) const RMQTT: &str = "\
-# For rmqtt.toml. Not run with Lapwing: try it before you rely on it.
-# Certificates are user names. Client identifiers are free, so an enrolled agent can end the connection of another one.
+# For rmqtt.toml of rmqtt 0.24. Certificates are user names. Client identifiers are free, so an enrolled agent can end the
+# connection of another one. rmqtt also listens on ports 6060 (HTTP) and 5363 (cluster) of all addresses: close them.
 [plugins]
 default_startups = [\"rmqtt-acl\", \"rmqtt-retainer\"]
 [listener.tls.external]
@@ -99,14 +99,18 @@ pub(super) fn emqx_acl(revoked: &[Identity], services: Services<'_>, now_s: u64)
     lines + "{deny, all}.\n"
 }
 
-/// rmqtt's `plugins/rmqtt-acl.toml`.
-pub(super) fn rmqtt_acl(revoked: &[Identity], services: Services<'_>, now_s: u64) -> String {
+/// rmqtt's `plugins/rmqtt-acl.toml`: the rights of each agent by its name. rmqtt keeps what a placeholder stood for by client
+/// identifier, so that an agent under another one's identifier would have the rights of both.
+pub(super) fn rmqtt_acl(identities: &[Identity], services: Services<'_>, now_s: u64) -> String {
     let mut lines = "disconnect_if_pub_rejected = false\nrules = [\n".to_owned();
-    for (is_allowed, who, what, topics) in rules(revoked, services, "%u", now_s) {
-        let verdict = if is_allowed { "allow" } else { "deny" };
-        let what = if what == "all" { "pubsub" } else { what };
-        let who = who.map_or_else(|| "\"all\"".into(), |name| format!("{{ user = \"{name}\" }}"));
-        let _ = writeln!(lines, "    [\"{verdict}\", {who}, \"{what}\", [{}]],", quoted(&topics));
+    let is_admitted = |identity: &&Identity| identity.state == IdentityState::Accepted && now_s < identity.until_s;
+    let agents = identities.iter().filter(is_admitted).map(|agent| (agent.name.as_str(), User::Agent(&agent.name)));
+    for (name, user) in users(services).chain(agents) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(lines, "    [\"allow\", {{ user = \"{name}\" }}, \"connect\"],");
+        for (_, _, what, topics) in allowed(Some(name), user).iter().filter(|(.., topics)| !topics.is_empty()) {
+            let _ = writeln!(lines, "    [\"allow\", {{ user = \"{name}\" }}, \"{what}\", [{}]],", quoted(topics));
+        }
     }
     lines + "    [\"deny\", \"all\"]\n]\n"
 }
@@ -139,21 +143,24 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_rmqtt_are_toml_in_the_same_order() {
-        let text = rmqtt_acl(&[revoked("attic", 2_000)], ("_trainer", &[]), 1_000);
+    fn rules_of_rmqtt_name_each_agent_that_is_admitted_and_deny_everything_else() {
+        let accepted = |name: &str, until_s| Identity { state: IdentityState::Accepted, ..revoked(name, until_s) };
+        let identities = [accepted("attic", 2_000), revoked("cellar", 2_000), accepted("shed", 1_000)];
+        let text = rmqtt_acl(&identities, ("_trainer", &[]), 1_000);
         let parsed: toml::Table = toml::from_str(&text).unwrap();
         let rules = parsed["rules"].as_array().unwrap();
-        assert_eq!(rules.len(), 7);
         let of = |index: usize| rules[index].as_array().unwrap();
-        assert_eq!((of(0)[0].as_str(), of(0)[1]["user"].as_str()), (Some("deny"), Some("attic")));
-        assert_eq!((of(3)[0].as_str(), of(3)[1]["user"].as_str()), (Some("deny"), Some("_trainer")));
-        assert_eq!((of(6)[0].as_str(), of(6)[1].as_str()), (Some("deny"), Some("all")));
-        let of_agents = of(5)[3].as_array().unwrap();
-        assert!(of_agents.iter().all(|topic| topic.as_str().unwrap().starts_with("lapwing/v1/agent/%u/")));
-        let settings: toml::Table = toml::from_str(RMQTT).unwrap();
-        assert_eq!(settings["listener"]["tls"]["external"]["cert_cn_as_username"].as_bool(), Some(true));
+        let who = |index: usize| (of(index)[1]["user"].as_str().unwrap(), of(index)[2].as_str().unwrap());
+        let expected = ["_trainer", "attic"]
+            .into_iter()
+            .flat_map(|name| ["connect", "subscribe", "publish"].map(|what| (name, what)));
+        assert_eq!((0..rules.len() - 1).map(who).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        assert_eq!((of(6)[0].as_str(), of(6)[1].as_str(), of(6).len()), (Some("deny"), Some("all"), 2));
+        assert!(
+            of(5)[3].as_array().unwrap().iter().any(|topic| topic.as_str() == Some("lapwing/v1/agent/attic/alert"))
+        );
+        assert!(!text.contains('%') && !text.contains("cellar") && !text.contains("shed"), "{text}");
     }
-
     #[test]
     fn the_configuration_of_emqx_requires_certificates_and_names_clients_by_them() {
         for line in [
@@ -166,6 +173,6 @@ mod tests {
             assert!(EMQX.lines().any(|found| found.trim() == line), "{line}");
         }
         assert_eq!(EMQX.matches('{').count(), EMQX.matches('}').count());
-        assert!(EMQX.contains("Not run with Lapwing") && RMQTT.contains("Not run with Lapwing"));
+        assert!(EMQX.contains("Not run with Lapwing"));
     }
 }

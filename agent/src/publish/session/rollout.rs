@@ -333,6 +333,9 @@ impl<D: Disk, F: EngineFactory> Session<D, F> {
         if change == Change::Release && self.steering.settings.is_hold_configured() {
             text += "; held by update.hold in the configuration";
         }
+        if self.steering.settings.get() != self.settings() && change != Change::Show {
+            text += "; the trainer's assignment is in force, what you set is used when it ends";
+        }
         Ok(text)
     }
 

@@ -21,12 +21,13 @@ pub(crate) struct ActArgs {
 
 /// `rollout abort`.
 #[derive(Debug, Args)]
+#[group(id = "what", required = true, multiple = false, args = ["stop", "withdraw"])]
 pub(crate) struct AbortArgs {
     /// Group and person.
     #[command(flatten)]
     act: ActArgs,
     /// Agents that run the release keep it; no other agent installs it.
-    #[arg(long, conflicts_with = "withdraw", required_unless_present = "withdraw")]
+    #[arg(long)]
     stop: bool,
     /// Agents that run the release go back to the one before.
     #[arg(long)]

@@ -79,7 +79,7 @@ fn release(handle: &StoreHandle, group: &str, version: u64) -> Result<Option<Rel
     let mut agents = handle.agent_counts()?;
     agents.retain(|count| count.group == group);
     let releases = list_releases(made.as_slice(), &agents, usize::MAX);
-    let release = releases.into_iter().find(|release| release.version == version);
+    let mut release = releases.into_iter().find(|release| release.version == version);
     let held = handle.held_releases(group, HELD_READ)?.into_iter().find(|held| held.version == version);
     if release.is_none() && held.is_none() {
         return Ok(None);
@@ -94,10 +94,14 @@ fn release(handle: &StoreHandle, group: &str, version: u64) -> Result<Option<Rel
     let campaigns = campaigns.collect::<Result<Vec<_>, _>>()?;
     let places = GroupReleases::read(handle, group)?;
     let standing = release.is_some().then(|| places.standing(version));
+    let place = release.as_ref().map(|_| places.text(version));
+    if let (Some(release), Some(place)) = (&mut release, &place) {
+        release.place.clone_from(place);
+    }
     Ok(Some(ReleaseDetails {
         group: group.to_owned(),
         version,
-        place: release.as_ref().map(|_| places.text(version)),
+        place,
         standing,
         release,
         held: held.map(HeldView::from),
