@@ -96,7 +96,7 @@ pub fn a_join_is_stored_with_its_sentence_and_read_on_every_page<T: TestStore>()
     let folder = T::new();
     let (_store, handle) = with_incident(&folder);
     let one = incident(&handle, 1);
-    assert_eq!((one.state, one.sites, one.episodes, one.severity), (IncidentState::Open, 2, 2, Severity::Low));
+    assert_eq!((one.state, one.sites, one.episodes, one.severity), (IncidentState::Open, 2, 2, Severity::Medium));
     assert_eq!((one.first_s, one.last_s, one.active_s, one.made_s), (NOW_S, NOW_S + 70, NOW_S + 80, NOW_S + 80));
     assert_eq!((one.group.as_str(), one.again_of), ("home", None));
     let members = handle.incident_members(1, 9).unwrap();
