@@ -71,11 +71,7 @@ impl Outcome {
             if let Some(wave) = self.campaign.wave.as_mut().filter(|wave| wave.soaking_s.is_none()) {
                 wave.soaking_s = Some(now_s);
             }
-            self.note(
-                now_s,
-                None,
-                format!("{} agents have confirmed, {} were needed", seen.tally.confirmed, seen.tally.needed),
-            );
+            self.note(now_s, None, confirmed_text(seen.tally.confirmed, seen.tally.needed));
         }
         let soaking_s = self.campaign.wave.and_then(|wave| wave.soaking_s);
         let soak_s = u64::from(wave.size.plan.soak_hours) * 3_600;
@@ -141,4 +137,10 @@ fn undecided(finding: &Finding) -> Option<String> {
         Verdict::Undecided(missing) => Some(format!("{}: {missing}", finding.gate.as_str())),
         _ => None,
     }
+}
+
+fn confirmed_text(confirmed: u32, needed: u32) -> String {
+    let have = if confirmed == 1 { "1 agent has".into() } else { format!("{confirmed} agents have") };
+    let were = if needed == 1 { "was" } else { "were" };
+    format!("{have} confirmed, {needed} {were} needed")
 }

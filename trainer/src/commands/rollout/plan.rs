@@ -66,7 +66,7 @@ pub(super) fn run_start(args: &StartArgs) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let findings = args.plan.findings(&opened);
+    let (findings, _) = args.plan.findings(&opened);
     let (stored, outcome) = start(&opened.handle, &args.plan.order(&opened, &who, &findings)?, clock::now_s())?;
     if is_quiet {
         return Ok(());
@@ -88,18 +88,17 @@ impl PlanArgs {
         self.json.as_deref().is_some_and(|path| path.as_os_str() == "-")
     }
 
-    /// What the release detects worse than the one that the group runs.
-    fn findings(&self, opened: &Opened) -> Vec<String> {
+    /// What the release detects worse than the one that the group runs, and a line about the replay.
+    fn findings(&self, opened: &Opened) -> (Vec<String>, Option<String>) {
         let Opened { config, handle, group } = opened;
         if !config.has_gate(group) {
-            return Vec::new();
+            return (Vec::new(), Some("attacks are not replayed: retrain.gate = false".into()));
         }
         match replay(handle, group, self.version) {
-            Ok(report) => report.map(|report| report.findings).unwrap_or_default(),
-            Err(error) => {
-                eprintln!("attacks are not replayed: {error}");
-                Vec::new()
-            }
+            Ok(Some(report)) => (report.findings.clone(), Some(format!("replayed attacks: {}", report.summary()))),
+            // The group runs no release made here, or one of other features.
+            Ok(None) => (Vec::new(), None),
+            Err(error) => (Vec::new(), Some(format!("attacks are not replayed: {error}"))),
         }
     }
 
@@ -113,13 +112,14 @@ impl PlanArgs {
     }
 
     fn show(&self, opened: &Opened, who: &str) -> anyhow::Result<()> {
-        let findings = self.findings(opened);
+        let (findings, replayed) = self.findings(opened);
         let proposal = propose(&opened.handle, &self.order(opened, who, &findings)?, clock::now_s())?;
         let outline = Outline::of(&proposal);
         if let Some(path) = &self.json {
             return write_json(path, &outline);
         }
         text::outline(&outline).iter().for_each(|line| print_line!("{line}"));
+        replayed.iter().for_each(|line| print_line!("{line}"));
         Ok(())
     }
 }
