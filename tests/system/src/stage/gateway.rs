@@ -6,6 +6,7 @@ use lapwing_agent::disk::Folder;
 use lapwing_agent::outbox::Limits;
 use lapwing_agent::outbox::journal::Journal;
 use lapwing_capture::{FileSource, PacketSource};
+use lapwing_common::clock;
 use lapwing_shared::messages::{Body, Message};
 use lapwing_shared::units::{NANOS_PER_SECOND, Nanos};
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 /// Capture time between two plays of the same capture.
 const BETWEEN_PLAYS: Nanos = Nanos::from_secs(3600);
@@ -77,6 +79,24 @@ impl Gateway {
                 return line;
             }
             lines.push(line);
+        }
+    }
+
+    /// Plays packets until a line of its log contains `text`: rows of the first ones may be scored before a release that was
+    /// just put on trial.
+    ///
+    /// # Panics
+    /// When [`PATIENCE`] has passed without such a line.
+    pub fn play_until_logged(&mut self, text: &str) -> String {
+        let deadline = clock::after(PATIENCE);
+        loop {
+            self.play();
+            while let Ok(line) = self.log.recv_timeout(Duration::from_secs(1)) {
+                if line.contains(text) {
+                    return line;
+                }
+            }
+            assert!(clock::monotonic() < deadline, "no {text:?} in the log");
         }
     }
 
