@@ -12,10 +12,7 @@ pub enum ChangeError {
     Store(#[from] StoreError),
     /// The campaign does not allow an action.
     #[error("{error}{}", next_step(error))]
-    Action {
-        #[from]
-        error: ActionError,
-    },
+    Action { error: ActionError },
     #[error("group {group} has no open campaign; start one with `lapwing-trainer rollout start`")]
     None { group: String },
     #[error(
@@ -48,6 +45,13 @@ pub enum ChangeError {
     NoAgents { group: String },
     #[error("another process changed the campaign of group {group} at the same time; try again")]
     Changed { group: String },
+}
+
+// Not a source: the text contains it.
+impl From<ActionError> for ChangeError {
+    fn from(error: ActionError) -> Self {
+        Self::Action { error }
+    }
 }
 
 /// What to do instead of an action that the state of the campaign does not allow.

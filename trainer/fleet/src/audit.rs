@@ -275,7 +275,8 @@ impl AuditEntry {
     /// A change of a campaign, or of its wave, with its reason.
     pub fn changed_campaign(id: i64, campaign: &Campaign, change: &Transition) -> Self {
         let Transition { at_s, state, wave, who, why } = change;
-        let wave = wave.map(|(number, state)| format!(", wave {number} {}", state.as_str())).unwrap_or_default();
+        // People count waves from 1.
+        let wave = wave.map(|(number, state)| format!(", wave {} {}", number + 1, state.as_str())).unwrap_or_default();
         let detail = format!("campaign {id}: {}{wave}: {why}", state.as_str());
         let object = numbered(&campaign.rollout().group, campaign.version());
         Self::new(AuditAction::Campaign, &object, &detail, who.as_deref().unwrap_or(SERVE), *at_s)

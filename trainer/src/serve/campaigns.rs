@@ -274,10 +274,9 @@ impl Group {
                 tracing::info!(group, version, gate = report.summary(), "attacks replayed before the campaign");
                 report.findings
             }
-            // The gate has replayed them before it was signed.
             Err(error) => {
-                tracing::warn!(group, version, %error, "attacks are not replayed before the campaign");
-                Vec::new()
+                tracing::warn!(group, version, %error, "attacks are not replayed before the campaign; a person must approve it");
+                vec![format!("attacks could not be replayed: {error}")]
             }
         }
     }

@@ -284,7 +284,7 @@ fn write_settings(folder: &Folder, broker: &Mosquitto, (url, plan): (&str, &str)
     fs::write(folder.join("trainer.toml"), trainer).unwrap();
     for number in 0..agents {
         let agent = format!(
-            "[update]\nstate-dir = '{}'\nkeys = ['{}']\nrollout-keys = ['{}']\n",
+            "[update]\nstate-dir = '{}'\nkeys = ['{}']\nrollout-keys = ['{}']\n[status]\nsocket = ''\n",
             path(&format!("state-{number}")),
             path("test.pub"),
             path("rollout.pub")

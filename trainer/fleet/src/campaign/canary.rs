@@ -83,12 +83,17 @@ pub fn wave_reach(agents: &[AgentFacts], size: &WaveSize, last_share: f64, befor
     // suited agents takes any.
     let is_small = size.agents <= 20 || size.agents as usize * 50 <= agents.len();
     let suited_only = is_small && agents.iter().filter(is_suited).count() >= size.agents as usize;
+    // Held agents would keep a wave waiting; they count only where there are no others.
+    let is_free = |agent: &&AgentFacts| !agent.is_held;
+    let free_only = agents.iter().filter(is_free).count() >= size.agents as usize;
     let mut left = size.agents as usize;
     let mut reach = before;
     for channel in [Channel::Early, Channel::Normal] {
         let own = agents.iter().filter(|agent| agent.channel == channel);
-        let mut places: Vec<u16> =
-            own.filter(|agent| !suited_only || is_suited(agent)).map(|agent| agent.place.place).collect();
+        let mut places: Vec<u16> = own
+            .filter(|agent| (!suited_only || is_suited(agent)) && (!free_only || is_free(agent)))
+            .map(|agent| agent.place.place)
+            .collect();
         let needed = reach_of(&mut places, left);
         left -= places.len().min(left);
         if let Some(reach) = reach.get_mut(channel as usize) {
@@ -183,6 +188,19 @@ mod tests {
         let canary = Plan::default().sizes(30)[1];
         let cut = agents[..5].iter().map(|agent| u32::from(agent.place.place) + 1).max().unwrap();
         assert_eq!(wave_reach(&agents, &canary, 0.95, [0; 3]), [0, cut, 0]);
+    }
+
+    #[test]
+    fn held_agents_are_in_the_first_wave_only_if_there_are_no_others() {
+        let mut agents = group(14);
+        agents.iter_mut().for_each(|agent| agent.is_fit = false);
+        agents[..13].iter_mut().for_each(|agent| agent.is_held = true);
+        let first = Plan::default().sizes(14)[0];
+        assert_eq!(first.agents, 1);
+        let reach = wave_reach(&agents, &first, 0.95, [0; 3]);
+        assert!(reached(&agents, reach).iter().any(|agent| !agent.is_held), "{reach:?}");
+        agents[13].is_held = true;
+        assert_eq!(reached(&agents, wave_reach(&agents, &first, 0.95, [0; 3])).len(), 1);
     }
 
     #[test]

@@ -89,8 +89,8 @@ pub fn a_campaign_is_stored_with_its_rollouts_and_every_transition_is_recorded<T
         records.iter().map(|record| (record.who.as_str(), record.detail.as_str())).collect();
     let detail = |text: &str| format!("campaign {}: {text}", stored.id);
     let [ended, started, made] = [
-        detail("aborted, wave 0 delivering: stopped"),
-        detail("running, wave 0 delivering: started"),
+        detail("aborted, wave 1 delivering: stopped"),
+        detail("running, wave 1 delivering: started"),
         detail("created"),
     ];
     assert_eq!(entries, [("bob", ended.as_str()), ("bob", &started), ("ann", &made)]);
