@@ -98,7 +98,8 @@ impl PlanArgs {
             Ok(Some(report)) => (report.findings.clone(), Some(format!("replayed attacks: {}", report.summary()))),
             // The group runs no release made here, or one of other features.
             Ok(None) => (Vec::new(), None),
-            Err(error) => (vec![format!("attacks could not be replayed: {error}")], None),
+            // A person who starts it reads this, and can start it where the files are.
+            Err(error) => (Vec::new(), Some(format!("attacks are not replayed: {error}"))),
         }
     }
 
