@@ -43,6 +43,11 @@ pub(crate) async fn check(
         Ok(caller) => caller,
         Err(error) => return refuse(&error.into(), is_api),
     };
+    // A token that has ended or is mistyped: what to mend is the token, not the browser.
+    let sent_token = request.headers().contains_key(header::AUTHORIZATION);
+    if let (Caller::Unknown, Access::Needs(permission), true) = (&caller, access, sent_token) {
+        return denied(&caller, permission, is_api, gate.is_by_proxy());
+    }
     let is_unknown = claim(request.method(), request.headers()) == Claim::Unknown;
     if is_unknown && needs_claim(&caller, access) {
         let message = "the request does not say which site it comes from; use a current browser, or an API token";
@@ -72,7 +77,8 @@ fn denied(caller: &Caller, permission: Permission, is_api: bool, is_by_proxy: bo
             refuse(&RequestError::Forbidden(message), is_api)
         }
         Caller::Unknown if is_api || is_by_proxy => {
-            let mut response = refuse(&RequestError::Unknown, is_api);
+            let error = if is_by_proxy { RequestError::Unlisted } else { RequestError::Unknown };
+            let mut response = refuse(&error, is_api);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             response
         }
