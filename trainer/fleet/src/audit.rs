@@ -86,7 +86,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// Every action.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Label,
         Self::Approve,
         Self::Reject,
@@ -95,6 +95,7 @@ impl AuditAction {
         Self::ForgetAgent,
         Self::ForgetHost,
         Self::AssignGroup,
+        Self::Assign,
         Self::Limits,
         Self::CreateToken,
         Self::EndToken,

@@ -43,9 +43,8 @@ pub(crate) async fn check(
         Ok(caller) => caller,
         Err(error) => return refuse(&error.into(), is_api),
     };
-    // A token that has ended or is mistyped: what to mend is the token, not the browser.
-    let sent_token = request.headers().contains_key(header::AUTHORIZATION);
-    if let (Caller::Unknown, Access::Needs(permission), true) = (&caller, access, sent_token) {
+    // First, so that a token that has ended is named as the reason, and others do not learn which routes there are.
+    if let (Caller::Unknown, Access::Needs(permission)) = (&caller, access) {
         return denied(&caller, permission, is_api, gate.is_by_proxy());
     }
     let is_unknown = claim(request.method(), request.headers()) == Claim::Unknown;
