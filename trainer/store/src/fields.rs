@@ -289,7 +289,7 @@ pub(crate) fn audit_head<R: Fields>(row: &R) -> Result<AuditHead, R::Error> {
     Ok(AuditHead { number: row.unsigned(0)?, sha256: digest(row, 1)? })
 }
 
-/// In the place of a stored hash that cannot be read: no entry has it.
+/// Replaces a stored hash that cannot be read: no entry has it.
 const DAMAGED: [u8; 32] = [0xff; 32];
 
 fn digest<R: Fields>(row: &R, column: usize) -> Result<[u8; 32], R::Error> {
