@@ -3,6 +3,7 @@
 use crate::campaign::{Campaign, Transition};
 use crate::episode::Label;
 use crate::identity::{Identity, IdentityState, TokenTerms};
+use crate::text::is_disruptive;
 use lapwing_shared::release::digest::{Hex, sha256};
 use serde::Serialize;
 use std::fmt::Display;
@@ -85,7 +86,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// Every action.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Label,
         Self::Approve,
         Self::Reject,
@@ -94,6 +95,7 @@ impl AuditAction {
         Self::ForgetAgent,
         Self::ForgetHost,
         Self::AssignGroup,
+        Self::Assign,
         Self::Limits,
         Self::CreateToken,
         Self::EndToken,
@@ -292,14 +294,14 @@ fn numbered(name: &str, number: impl Display) -> String {
     format!("{name}/{number}")
 }
 
-/// A name of a person or process as it is recorded: at most 64 characters, none of them a control character.
+/// A name of a person or process as it is recorded: at most 64 characters, none of them disruptive.
 pub fn recorded_name(text: &str) -> String {
     clean(text, WHO_CHARS)
 }
 
-/// At most `most` characters of a text, without control characters, which could change what a terminal shows.
+/// At most `most` characters of a text, without those that change what a terminal shows.
 fn clean(text: &str, most: usize) -> String {
-    let mut chars = text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char });
+    let mut chars = text.chars().map(|char| if is_disruptive(char) { '\u{fffd}' } else { char });
     let mut cleaned: String = chars.by_ref().take(most).collect();
     if chars.next().is_some() {
         cleaned.pop();

@@ -209,6 +209,14 @@ mod tests {
     }
 
     #[test]
+    fn every_action_is_in_the_list() {
+        for (place, action) in AuditAction::ALL.into_iter().enumerate() {
+            assert_eq!(action as usize, place, "{action:?}");
+        }
+        assert_eq!(AuditAction::ALL.len(), AuditAction::Incident as usize + 1);
+    }
+
+    #[test]
     fn long_and_hostile_texts_are_cut_and_cleaned() {
         let entry = AuditEntry::new(AuditAction::Label, "gw\0/1", "", &"\u{1b}é".repeat(500), 1);
         assert_eq!((entry.object.as_str(), entry.who.chars().count()), ("gw\u{fffd}/1", 64));

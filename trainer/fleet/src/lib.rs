@@ -22,6 +22,7 @@ mod now;
 mod process;
 mod release;
 pub mod simulate;
+mod text;
 
 pub use actor::{Way, acting, is_same_person, person_of};
 pub use agent::{AgentState, SILENT_S};
@@ -40,3 +41,4 @@ pub use now::Now;
 pub use process::{GroupProblem, LeaseState, ProcessState};
 pub use release::{HeldRelease, HeldState, Release, next_version};
 pub use renewal::{Renewal, RenewalClaim, decide_renewal};
+pub use text::{LABEL_CHARS, LABEL_RULE, indented, is_disruptive, one_line, parse_label};

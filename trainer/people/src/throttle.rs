@@ -57,6 +57,13 @@ impl<K: Clone + Eq + Hash> Throttle<K> {
         Ok(())
     }
 
+    /// Takes back one attempt of a key, after a success.
+    pub fn give_back(&mut self, key: &K) {
+        if let Some(window) = self.windows.get_mut(key) {
+            window.attempts = window.attempts.saturating_sub(1);
+        }
+    }
+
     /// Forgets the attempts of a key, after a success.
     pub fn clear(&mut self, key: &K) {
         self.windows.remove(key);
@@ -97,6 +104,17 @@ mod tests {
         assert_eq!(throttle.attempt(&"ann", 1_000 + WINDOW_S), Ok(()));
         throttle.clear(&"bob");
         assert_eq!((0..11).filter(|_| throttle.attempt(&"bob", 1_020).is_ok()).count(), 10);
+    }
+
+    #[test]
+    fn an_attempt_that_is_given_back_does_not_count() {
+        let mut throttle = Throttle::default();
+        for _ in 0..ATTEMPTS {
+            assert_eq!(throttle.attempt(&"lan", 1_000), Ok(()));
+            throttle.give_back(&"lan");
+        }
+        throttle.give_back(&"lan");
+        assert_eq!((0..11).filter(|_| throttle.attempt(&"lan", 1_000).is_ok()).count(), 10);
     }
 
     #[test]

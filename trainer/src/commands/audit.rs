@@ -7,7 +7,7 @@ use lapwing_common::clock;
 use lapwing_common::format::{parse_when, when};
 use lapwing_common::output::write_json;
 use lapwing_common::print_line;
-use lapwing_fleet::{AuditChain, EXPORT_LINE_BYTES, export_line, parse_export_line};
+use lapwing_fleet::{AuditChain, EXPORT_LINE_BYTES, export_line, one_line, parse_export_line};
 use lapwing_shared::release::digest::{Hex, parse_digest};
 use lapwing_store::{AuditCheck, AuditFilter, AuditRecord, StoreHandle};
 use std::fs::File;
@@ -112,6 +112,7 @@ pub(crate) fn run_audit(args: &AuditArgs) -> anyhow::Result<()> {
         print_line!("no entries; actions before the upgrade to this version are not recorded");
     }
     for AuditRecord { number, at_s, who, action, object, detail, .. } in &records {
+        let [who, object, detail] = [who, object, detail].map(|text| one_line(text));
         print_line!("{number:>6}  {} UTC  {who:<16} {action:<13} {object}  {detail}", when(*at_s));
     }
     Ok(())

@@ -7,6 +7,7 @@
 //! written to `FOLDER.partial` and renamed at the end, so that an interrupted backup never looks like a complete one.
 
 use super::store_args::StoreArgs;
+use super::store_state::RESTORED_PEOPLE;
 use crate::config::Config;
 use crate::serve::ReleaseDir;
 use anyhow::{Context, bail, ensure};
@@ -210,6 +211,7 @@ pub(crate) fn run_restore(args: &RestoreArgs) -> anyhow::Result<()> {
     let folders = folders.into_iter().collect::<Vec<_>>().join(", ");
     let store = store.display();
     print_line!("{store}: restored, with {segments} segments, and {files} files of releases in {folders}");
+    print_line!("{RESTORED_PEOPLE}");
     Ok(())
 }
 

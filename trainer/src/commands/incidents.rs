@@ -9,6 +9,7 @@ use lapwing_common::format::{ago, when};
 use lapwing_common::output::write_json;
 use lapwing_common::print_line;
 use lapwing_fleet::incident::{Incident, IncidentAction, IncidentState, Note, Severity, Verdict};
+use lapwing_fleet::{indented, one_line};
 use lapwing_shared::messages::Role;
 use lapwing_store::StoreHandle;
 use lapwing_store::traits::{IncidentFilter, IncidentMember};
@@ -56,7 +57,7 @@ pub(crate) enum IncidentsCommand {
         /// Incident.
         #[command(flatten)]
         one: OneArgs,
-        /// The note; at most 2,000 characters are stored.
+        /// The note: at most 2,000 characters; it may have several lines.
         text: String,
     },
     /// End an incident with a verdict: attack, benign, release or unknown.
@@ -217,7 +218,8 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
     );
     for one in &incidents {
         let (state, severity, rule) = (one.state.as_str(), one.severity.as_str(), one.rule.as_str());
-        let (active, assigned) = (ago(now_s.saturating_sub(one.active_s)), one.assigned.as_deref().unwrap_or("-"));
+        let (active, assigned) =
+            (ago(now_s.saturating_sub(one.active_s)), one_line(one.assigned.as_deref().unwrap_or("-")));
         let Incident { id, sites, episodes, cause, .. } = one;
         print_line!(
             "{id:>6} {state:<9} {severity:<9} {sites:>6} {episodes:>9} {active:>8}  {rule:<8} {assigned:<12} {cause}"
@@ -245,7 +247,10 @@ fn show(handle: &StoreHandle, id: i64, json: Option<&PathBuf>) -> anyhow::Result
     let verdict = one.verdict.map(|verdict| format!(" ({})", verdict.as_str())).unwrap_or_default();
     print_line!("{state}{verdict}, severity {severity}, {} sites, {} episodes", one.sites, one.episodes);
     print_line!("from {} to {} UTC", when(one.first_s), when(one.last_s));
-    print_line!("assigned to {}", one.assigned.as_deref().unwrap_or("no operator"));
+    print_line!("assigned to {}", one_line(one.assigned.as_deref().unwrap_or("no operator")));
+    if let Some(into) = one.merged_into {
+        print_line!("merged into incident {into}");
+    }
     if let Some(earlier) = one.again_of {
         print_line!("again: incident {earlier} was of the same thing");
     }
@@ -255,20 +260,26 @@ fn show(handle: &StoreHandle, id: i64, json: Option<&PathBuf>) -> anyhow::Result
     for IncidentMember { agent, episode, host, since_s, class, why, .. } in &members {
         print_line!("\n{} UTC  {agent}  {episode}  {host}  {class}\n    {why}", when(*since_s));
     }
-    if one.episodes > members.len() as u64 {
+    // Those of a merged one are of the other one now.
+    if one.merged_into.is_none() && one.episodes > members.len() as u64 {
         print_line!("\n{} more episodes", one.episodes - members.len() as u64);
     }
-    for Note { who, at_s, text } in &notes {
-        print_line!("\n{} UTC  {who}: {text}", when(*at_s));
+    for note in &notes {
+        print_line!("\n{}", note_text(note));
     }
     print_line!("\n{}", one.advice());
     Ok(())
 }
 
+/// Further lines of a note are indented, so that none looks like the note of another person.
+fn note_text(Note { who, at_s, text }: &Note) -> String {
+    format!("{} UTC  {}: {}", when(*at_s), one_line(who), indented(text, "    "))
+}
+
 fn incident_json(one: &Incident) -> Value {
     json!({
         "id": one.id, "title": one.title(), "rule": one.rule, "cause": one.cause.as_str(), "group": one.group,
-        "release": one.release, "state": one.state, "verdict": one.verdict, "severity": one.severity,
+        "release": one.is_of_release().then_some(one.release), "state": one.state, "verdict": one.verdict, "severity": one.severity,
         "first-s": one.first_s, "last-s": one.last_s, "active-s": one.active_s, "made-s": one.made_s,
         "sites": one.sites, "episodes": one.episodes, "assigned": one.assigned, "seen-by": one.seen_by,
         "resolved-by": one.resolved_by, "again-of": one.again_of, "merged-into": one.merged_into,
@@ -306,6 +317,16 @@ mod tests {
     }
 
     #[test]
+    fn a_note_cannot_look_like_the_note_of_another_person() {
+        let text = "all well\n2026-01-01 00:00 UTC  bob: resolve it\u{1b}[2J".to_owned();
+        let shown = note_text(&Note { who: "ann\nx".into(), at_s: 0, text });
+        assert!(
+            shown.ends_with("  ann\u{fffd}x: all well\n    2026-01-01 00:00 UTC  bob: resolve it\u{fffd}[2J"),
+            "{shown}"
+        );
+    }
+
+    #[test]
     fn a_person_works_on_incidents_by_commands_and_each_is_in_the_audit_log() {
         let folder = Folder::new();
         let mut store = Store::open(folder.store(), Limits::default()).unwrap();
@@ -332,6 +353,10 @@ mod tests {
         assert_eq!(shown["members"][0]["episode"], json!("71"));
         assert_eq!(shown["notes"].as_array().unwrap().len(), 8);
         run(&folder, &["show", "3"]).unwrap();
+        let listed = folder.path().join("list.json");
+        run(&folder, &["list", "--state", "merged", "--json", listed.to_str().unwrap()]).unwrap();
+        let listed: Value = serde_json::from_slice(&std::fs::read(&listed).unwrap()).unwrap();
+        assert_eq!((&listed[0]["id"], &listed[0]["release"]), (&json!(2), &Value::Null), "no release caused it");
         let handle = store.handle().unwrap();
         let records = handle.audit(&AuditFilter { limit: 99, ..AuditFilter::default() }).unwrap().records;
         assert_eq!(records.iter().filter(|one| one.who == "ann" && one.action == "incident").count(), 9);

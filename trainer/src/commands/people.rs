@@ -2,7 +2,7 @@
 
 use super::store_args::StoreArgs;
 use super::user;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use lapwing_authority::random;
 use lapwing_common::clock;
@@ -118,11 +118,18 @@ pub(crate) fn run_people(command: &PeopleCommand) -> anyhow::Result<()> {
     match command {
         PeopleCommand::List { store, json } => list(&StoreHandle::open(store.url()?)?, json.as_ref(), now_s),
         PeopleCommand::Add { change, name, role } => {
-            let secret = Secret::new(random()?);
-            StoreHandle::open(change.store.url()?)?.add_person(name, *role, &secret.sha256(), &change.who(), now_s)?;
+            let (secret, handle) = (Secret::new(random()?), StoreHandle::open(change.store.url()?)?);
+            let is_allowed = *role == Role::Administrator || handle.has_people()?;
+            ensure!(is_allowed, "{name} is the first person: expected --role administrator, who adds the others");
+            handle.add_person(name, *role, &secret.sha256(), &change.who(), now_s)?;
             report_link(change, name, &format!("added {name} as {role}"), &secret, now_s)
         }
         PeopleCommand::Reset { change, name } => {
+            let by_proxy = change.store.configuration()?.http.user_header.is_some();
+            ensure!(
+                !by_proxy,
+                "{name}: a proxy signs people in (http.user-header), so there are no passwords to reset"
+            );
             let secret = Secret::new(random()?);
             StoreHandle::open(change.store.url()?)?.reset_person(name, &secret.sha256(), &change.who(), now_s)?;
             report_link(change, name, &format!("the password of {name} is void"), &secret, now_s)
@@ -140,6 +147,10 @@ pub(crate) fn run_people(command: &PeopleCommand) -> anyhow::Result<()> {
 
 fn report_link(change: &ChangeArgs, name: &str, done: &str, secret: &Secret, now_s: u64) -> anyhow::Result<()> {
     let http = change.store.configuration()?.http;
+    if http.user_header.is_some() {
+        let text = format!("{done}; the proxy in http.trusted-proxies signs {name} in");
+        return change.report(&text, &json!({ "name": name, "link": null, "until-s": null }));
+    }
     let (url, until_s) = (format!("{}/link/{}", http.base_url(http.listen), secret.text()), now_s + LINK_S);
     let text = format!("{done}; to set a password, open once, until {} UTC: {url}", when(until_s));
     change.report(&text, &json!({ "name": name, "link": url, "until-s": until_s }))

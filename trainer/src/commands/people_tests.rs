@@ -69,8 +69,25 @@ fn a_person_is_added_with_a_link_and_gets_another_one_by_a_reset() {
 }
 
 #[test]
+fn where_a_proxy_signs_people_in_there_are_no_links() {
+    let scene = Scene::new();
+    let config = scene.folder.path().join("trainer.toml");
+    let text = "[http]\nuser-header = 'X-Remote-User'\ntrusted-proxies = ['192.0.2.1']\n";
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    let added = scene.people(&["add", "ann", "--role", "administrator", "--config", config]).unwrap();
+    assert_eq!((&added["name"], &added["link"]), (&"ann".into(), &Json::Null));
+    scene.handle.set_password("ann", &HashedPassword("x".into()), "root", 5).unwrap();
+    let error = scene.people(&["reset", "ann", "--config", config]).unwrap_err();
+    assert!(error.contains("a proxy signs people in (http.user-header)"), "{error}");
+    assert!(scene.handle.password("ann").unwrap().is_some(), "nothing is changed");
+}
+
+#[test]
 fn roles_change_and_invalid_names_and_roles_are_rejected() {
     let scene = Scene::new();
+    let first = scene.people(&["add", "bob", "--role", "viewer"]).unwrap_err();
+    assert!(first.contains("bob is the first person: expected --role administrator"), "{first}");
     scene.people(&["add", "ann", "--role", "administrator"]).unwrap();
     scene.people(&["add", "bob", "--role", "viewer"]).unwrap();
     scene.people(&["role", "bob", "operator"]).unwrap();
@@ -94,6 +111,7 @@ fn roles_change_and_invalid_names_and_roles_are_rejected() {
 #[test]
 fn a_token_is_made_listed_and_revoked() {
     let scene = Scene::new();
+    scene.people(&["add", "root", "--role", "administrator"]).unwrap();
     scene.people(&["add", "ann", "--role", "operator"]).unwrap();
     let made = scene.tokens(&["add", "ann", "backup", "--role", "viewer", "--days", "7"]).unwrap();
     let secret = Secret::parse_token(made["token"].as_str().unwrap()).unwrap();
@@ -105,6 +123,10 @@ fn a_token_is_made_listed_and_revoked() {
     assert!(scene.tokens(&["add", "eve", "x", "--role", "viewer"]).unwrap_err().contains("no person `eve`"));
     assert!(scene.tokens(&["add", "ann", "x", "--role", "viewer", "--days", "0"]).is_err());
     assert!(scene.tokens(&["add", "ann", "", "--role", "viewer"]).unwrap_err().contains("1 to 64 characters"));
+    let forged = scene.tokens(&["add", "ann", "\u{1b}]0;owned\u{7}\u{202e}\r\nfake", "--role", "viewer"]);
+    assert!(forged.unwrap_err().contains("without control characters"));
+    let above = scene.tokens(&["add", "ann", "x", "--role", "administrator"]).unwrap_err();
+    assert_eq!(above, "ann has the role operator, not administrator; expected --role operator or a lower role");
     let id = made["id"].to_string();
     scene.tokens(&["revoke", &id]).unwrap();
     assert_eq!(found(), None);

@@ -237,10 +237,10 @@ fn start_web(site: Site, address: SocketAddr, config: &Config) -> anyhow::Result
 /// who read the log could use it.
 fn offer_first_link(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
     let handle = StoreHandle::open(&config.store.path)?;
-    if config.http.user_header.is_some() || handle.has_people()? {
+    if handle.has_people()? {
         return Ok(());
     }
-    if !std::io::stdout().is_terminal() {
+    if config.http.user_header.is_some() || !std::io::stdout().is_terminal() {
         tracing::info!("no one can sign in yet; run `lapwing-trainer people add NAME --role administrator`");
         return Ok(());
     }

@@ -143,12 +143,17 @@ fn migrate(args: &StoreArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a backup revives.
+pub(super) const RESTORED_PEOPLE: &str = "sessions and links are ended; people, roles, passwords and tokens are those of the \
+     backup: check `lapwing-trainer people list` and `tokens list` for what was removed since";
+
 fn restored(args: &StoreArgs) -> anyhow::Result<()> {
     let url = args.url()?;
     let handle = StoreHandle::open(&url)?;
     let newest = handle.all_releases(RELEASES_READ)?.iter().map(|release| release.version).max().unwrap_or(0);
     handle.settle_restored(newest)?;
     print_line!("{url}: the next release has a version above {}", newest.saturating_add(BACKUP_VERSIONS));
+    print_line!("{RESTORED_PEOPLE}");
     Ok(())
 }
 

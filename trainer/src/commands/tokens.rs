@@ -9,14 +9,13 @@ use lapwing_common::clock;
 use lapwing_common::format::when;
 use lapwing_common::output::write_json;
 use lapwing_common::print_line;
+use lapwing_fleet::{LABEL_RULE, one_line, parse_label};
 use lapwing_people::{Role, Secret};
 use lapwing_store::{ApiToken, NewToken, StoreHandle};
 use serde_json::json;
 use std::path::PathBuf;
 
 const DAY_S: u64 = 86_400;
-/// Longest description, characters.
-const LABEL_CHARS: usize = 64;
 
 /// `tokens`.
 #[derive(Debug, Subcommand)]
@@ -33,6 +32,7 @@ pub(crate) enum TokensCommand {
         #[arg(value_parser = person)]
         person: String,
         /// What it is for, 1 to 64 characters.
+        #[arg(value_parser = label)]
         label: String,
         /// Role: viewer, operator or administrator.
         #[arg(long)]
@@ -65,6 +65,10 @@ pub(crate) enum TokensCommand {
     },
 }
 
+fn label(text: &str) -> Result<String, String> {
+    parse_label(text).map(str::to_owned).ok_or_else(|| LABEL_RULE.into())
+}
+
 /// `tokens`.
 pub(crate) fn run_tokens(command: &TokensCommand) -> anyhow::Result<()> {
     let now_s = clock::now_s();
@@ -77,11 +81,13 @@ pub(crate) fn run_tokens(command: &TokensCommand) -> anyhow::Result<()> {
             change.report(&format!("token {id} has ended"), &json!({ "id": id, "ended": true }))
         }
         TokensCommand::Add { change, person, label, role, days } => {
-            let is_label = !label.trim().is_empty() && label.chars().count() <= LABEL_CHARS;
-            ensure!(is_label, "what the token is for: expected 1 to {LABEL_CHARS} characters");
+            let handle = StoreHandle::open(change.store.url()?)?;
+            // The store refuses an unknown person.
+            let has = handle.role(person)?.unwrap_or(*role);
+            ensure!(*role <= has, "{person} has the role {has}, not {role}; expected --role {has} or a lower role");
             let (secret, until_s) = (Secret::new(random()?), now_s.saturating_add(days * DAY_S));
-            let new = NewToken { secret: &secret.sha256(), person, label: label.trim(), role: *role, until_s };
-            let id = StoreHandle::open(change.store.url()?)?.add_api_token(&new, &change.who(), now_s)?;
+            let new = NewToken { secret: &secret.sha256(), person, label, role: *role, until_s };
+            let id = handle.add_api_token(&new, &change.who(), now_s)?;
             let text = format!("token {id} of {person}, until {} UTC: {}", when(until_s), secret.token());
             change.report(&text, &json!({ "id": id, "token": secret.token(), "until-s": until_s }))
         }
@@ -97,7 +103,7 @@ fn list(tokens: &[ApiToken], json: Option<&PathBuf>) -> anyhow::Result<()> {
     }
     for ApiToken { id, person, label, role, until_s, used_s, .. } in tokens {
         let used = if *used_s == 0 { "never used".into() } else { format!("used {} UTC", when(*used_s)) };
-        print_line!("{id:>6}  {person:<24} {role:<13} until {} UTC  {used:<28} {label}", when(*until_s));
+        print_line!("{id:>6}  {person:<24} {role:<13} until {} UTC  {used:<28} {}", when(*until_s), one_line(label));
     }
     Ok(())
 }

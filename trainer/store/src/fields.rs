@@ -279,7 +279,8 @@ pub(crate) fn audit_record<R: Fields>(row: &R) -> Result<AuditRecord, R::Error> 
         action: row.text(3)?,
         object: row.text(4)?,
         detail: row.text(5)?,
-        previous: digest(row, 6)?,
+        // A damaged one is reported like a changed one: with the number of its entry.
+        previous: digest(row, 6).unwrap_or(DAMAGED),
     })
 }
 
@@ -287,6 +288,9 @@ pub(crate) fn audit_record<R: Fields>(row: &R) -> Result<AuditRecord, R::Error> 
 pub(crate) fn audit_head<R: Fields>(row: &R) -> Result<AuditHead, R::Error> {
     Ok(AuditHead { number: row.unsigned(0)?, sha256: digest(row, 1)? })
 }
+
+/// Replaces a stored hash that cannot be read: no entry has it.
+const DAMAGED: [u8; 32] = [0xff; 32];
 
 fn digest<R: Fields>(row: &R, column: usize) -> Result<[u8; 32], R::Error> {
     row.bytes(column)?.try_into().map_err(|_| R::invalid(column, "a digest of 32 bytes"))

@@ -10,11 +10,11 @@ use lapwing_fleet::incident::{
     EPISODES_PER_INCIDENT, Incident, IncidentAction, IncidentState, Membership, NewIncident, Rule, Sighting, Verdict,
     joined_key,
 };
-use lapwing_fleet::{AuditEntry, recorded_name};
+use lapwing_fleet::{AuditEntry, is_disruptive, recorded_name};
 
 /// Notes on an incident, at most; the oldest are deleted.
 const NOTES_KEPT: i64 = 200;
-/// Longest note, characters; the rest is cut.
+/// Longest note, characters.
 const NOTE_CHARS: usize = 2_000;
 /// Episodes that one split takes, at most.
 const SPLIT: usize = 1_000;
@@ -35,6 +35,27 @@ impl From<Refused> for StoreError {
             Refused::Not(id, reason) => Self::Incident { id, reason },
         }
     }
+}
+
+/// A note as it is stored: lines end with a line feed, and have no tabs.
+fn stored_note(text: &str) -> String {
+    text.trim().replace("\r\n", "\n").replace('\t', " ")
+}
+
+/// Fails if a note would be cut, or its characters could change what is shown around it.
+fn check_note(text: &str) -> Result<(), String> {
+    let text = stored_note(text);
+    let characters = text.chars().count();
+    if text.is_empty() {
+        return Err("the note is empty".into());
+    }
+    if characters > NOTE_CHARS {
+        return Err(format!("the note has {characters} characters, expected at most {NOTE_CHARS}"));
+    }
+    let disruptive = text.chars().find(|character| *character != '\n' && is_disruptive(*character));
+    let Some(found) = disruptive else { return Ok(()) };
+    let found = u32::from(found);
+    Err(format!("the note has the character U+{found:04X}, expected text and line breaks without control characters"))
 }
 
 type Done<T, E> = Result<Result<T, Refused>, E>;
@@ -74,18 +95,23 @@ impl Person<'_> {
         }
         let number = match action {
             IncidentAction::See => self.see(sql, id)?,
-            IncidentAction::Assign(name) => self.assign(sql, id, name.as_deref())?,
-            IncidentAction::Note(text) if text.trim().is_empty() => {
-                return Ok(Err(Refused::Not(id, "the note is empty".into())));
+            IncidentAction::Assign(Some(name)) if name.trim().is_empty() || *name != recorded_name(name) => {
+                let reason = "the name of a person has 1 to 64 characters, without control characters and marks of the \
+                              writing direction";
+                return Ok(Err(Refused::Not(id, reason.into())));
             }
-            IncidentAction::Note(_) => self.see(sql, id)?,
+            IncidentAction::Assign(name) => self.assign(sql, id, name.as_deref())?,
+            IncidentAction::Note(text) => {
+                allowed!(check_note(text).map_err(|reason| Refused::Not(id, reason)));
+                self.see(sql, id)?
+            }
             IncidentAction::Resolve(verdict) => self.resolve(sql, id, *verdict)?,
             IncidentAction::Reopen => allowed!(self.reopen(sql, &incident)?),
             IncidentAction::Merge(other) => allowed!(self.merge(sql, &incident, *other)?),
             IncidentAction::Split(episodes) => allowed!(self.split(sql, &incident, episodes)?),
         };
         let text = match action {
-            IncidentAction::Note(text) => text.trim().to_owned(),
+            IncidentAction::Note(text) => stored_note(text),
             action => action.detail(),
         };
         let text = if number == id { text } else { format!("{text}, into incident {number}") };
@@ -94,7 +120,8 @@ impl Person<'_> {
     }
 
     fn record<S: Transaction>(&self, sql: &mut S, id: i64, note: &str, detail: &str) -> Result<(), S::Error> {
-        let plain = |char: char| if char.is_control() && char != '\n' { '\u{fffd}' } else { char };
+        // What a person did names at most a thousand episodes; the rest is cut.
+        let plain = |char| if is_disruptive(char) && char != '\n' { '\u{fffd}' } else { char };
         let text: String = note.chars().take(NOTE_CHARS).map(plain).collect();
         let (on, who) = (Cell::text(&id.to_string()), recorded_name(self.who));
         let add = "INSERT INTO notes (on_kind, on_id, who, at_s, text) VALUES ('incident', ?1, ?2, ?3, ?4)";

@@ -134,6 +134,9 @@ pub(crate) const ADD_SESSION: &str = "INSERT INTO sessions (sha256, person, crea
 pub(crate) const SESSION: &str = "SELECT s.person, p.role, s.created_s, s.used_s FROM sessions AS s \
     JOIN people AS p ON p.name = s.person WHERE s.sha256 = ?1";
 pub(crate) const TOUCH_SESSION: &str = "UPDATE sessions SET used_s = ?2 WHERE sha256 = ?1";
+/// After a restore: what was ended since the backup would be valid again.
+pub(crate) const END_RESTORED: [&str; 2] = ["DELETE FROM sessions", "DELETE FROM links"];
+
 pub(crate) const END_SESSION: &str = "DELETE FROM sessions WHERE sha256 = ?1";
 pub(crate) const END_SESSIONS: &str = "DELETE FROM sessions WHERE person = ?1";
 pub(crate) const END_OLD_SESSIONS: &str = "DELETE FROM sessions WHERE created_s <= ?1 OR used_s <= ?2";

@@ -272,7 +272,7 @@ pub trait Maintenance {
     /// When the file exists, the store cannot be read, or the copy cannot be written.
     fn backup_into(&self, copy: &Path) -> Result<(), StoreError>;
 
-    /// Checks every page of the file, and makes the next release skip [`crate::BACKUP_VERSIONS`] versions beyond `newest`.
+    /// Checks every page, makes the next release skip [`crate::BACKUP_VERSIONS`] versions, and ends all sessions and links.
     ///
     /// # Errors
     /// [`StoreError::Damaged`], or when the store cannot be written.

@@ -304,7 +304,14 @@ fn without_a_session_there_is_only_the_login_once_there_are_people() {
             assert!(head.contains("cache-control: no-store"), "{path}: {head}");
         }
     }
-    // An unknown path is no different.
+    // An unknown path is no different, nor are other methods, and requests without a sign of their site.
+    for method in ["GET", "POST", "PUT", "DELETE"] {
+        let [real, none] = ["/people", "/nothing"].map(|path| {
+            let (status, head, _) = scene.send(&format!("{method} {path}"), &[], "");
+            (status, head.to_ascii_lowercase().contains("allow:"))
+        });
+        assert_eq!((real, none), ((303, false), (303, false)), "{method}");
+    }
     assert_eq!((scene.get("/nothing", "").0, scene.get("/api/v1/nothing", "").0), (303, 401));
     scene.end();
 }

@@ -6,7 +6,7 @@ use crate::api::RequestError;
 use crate::counters::count;
 use lapwing_authority::random;
 use lapwing_common::clock;
-use lapwing_fleet::{IdentityState, Label, Way};
+use lapwing_fleet::{IdentityState, LABEL_RULE, Label, Way, parse_label};
 use lapwing_people::{
     HashedPassword, LINK_S, MAX_TOKEN_S, PERSON_RULE, Role, SALT_BYTES, SECRET_BYTES, Secret, hash_password,
     parse_person, verify,
@@ -16,8 +16,6 @@ use serde::Serialize;
 use std::net::IpAddr;
 use utoipa::ToSchema;
 
-/// Longest description of a token, characters.
-const LABEL_CHARS: usize = 64;
 const DAY_S: u64 = 86_400;
 
 /// A link that sets a password.
@@ -25,10 +23,10 @@ const DAY_S: u64 = 86_400;
 pub(crate) struct LinkView {
     /// Name of the person.
     pub(crate) name: String,
-    /// Path of the link on this server. Shown once.
-    pub(crate) link: String,
+    /// Path of the link on this server. Shown once. Null if a proxy signs people in: they need no password.
+    pub(crate) link: Option<String>,
     /// When it ends, seconds since the epoch.
-    pub(crate) until_s: u64,
+    pub(crate) until_s: Option<u64>,
 }
 
 /// A new token.
@@ -103,6 +101,12 @@ pub(crate) async fn decide_identity(
     Err(RequestError::Refused(message.into()))
 }
 
+/// Fails if a proxy signs people in.
+pub(crate) fn by_password(shared: &Shared) -> Result<(), RequestError> {
+    let message = "a proxy signs people in here; passwords are disabled";
+    if shared.gate.is_by_proxy() { Err(RequestError::Missing(message.into())) } else { Ok(()) }
+}
+
 /// Adds a person.
 pub(crate) async fn add_person(
     shared: &Shared,
@@ -113,19 +117,25 @@ pub(crate) async fn add_person(
     let (name, secret, who, now_s) = (person_name(name)?, secret()?, known.who(), clock::now_s());
     let (added, sha256) = (name.clone(), secret.sha256());
     shared.change(move |handle| handle.add_person(&added, role, &sha256, &who, now_s)).await?;
+    if shared.gate.is_by_proxy() {
+        return Ok(LinkView { name, link: None, until_s: None });
+    }
     Ok(link_view(name, &secret, now_s))
 }
 
 /// Makes another link for a person, whose password and sessions end.
 pub(crate) async fn reset_person(shared: &Shared, known: &Known, name: String) -> Result<LinkView, RequestError> {
+    by_password(shared)?;
     let (secret, who, now_s) = (secret()?, known.who(), clock::now_s());
     let (asked, sha256) = (name.clone(), secret.sha256());
     shared.change(move |handle| handle.reset_person(&asked, &sha256, &who, now_s)).await?;
+    shared.gate.attempts.forget(&name);
     Ok(link_view(name, &secret, now_s))
 }
 
 fn link_view(name: String, secret: &Secret, now_s: u64) -> LinkView {
-    LinkView { name, link: format!("/link/{}", secret.text()), until_s: now_s.saturating_add(LINK_S) }
+    let (link, until_s) = (format!("/link/{}", secret.text()), now_s.saturating_add(LINK_S));
+    LinkView { name, link: Some(link), until_s: Some(until_s) }
 }
 
 /// Sets the role of a person.
@@ -146,10 +156,7 @@ pub(crate) async fn add_token(
     known: &Known,
     (label, role, days): (&str, Role, u64),
 ) -> Result<NewTokenView, RequestError> {
-    let label = label.trim().to_owned();
-    if label.is_empty() || label.chars().count() > LABEL_CHARS {
-        return Err(RequestError::Body(format!("label: expected 1 to {LABEL_CHARS} characters")));
-    }
+    let label = parse_label(label).ok_or_else(|| RequestError::Body(format!("label: {LABEL_RULE}")))?.to_owned();
     if role > known.role {
         return Err(RequestError::Forbidden(format!("{} has the role {}, not {role}", known.name, known.role)));
     }
@@ -175,7 +182,7 @@ pub(crate) async fn end_token(shared: &Shared, known: &Known, id: u32) -> Result
     shared.change(move |handle| handle.end_api_token(id, owner.as_deref(), &who, now_s)).await
 }
 
-/// Compares a password, after counting the attempt; returns what is stored of it.
+/// Compares a password, after counting the attempt; returns what is stored of it. Only a failure remains counted.
 ///
 /// # Errors
 /// Too many attempts, or another password.
@@ -192,15 +199,16 @@ pub(crate) async fn compare(
     }
     // It fails only on a closed semaphore; this one is never closed.
     let _permit = gate.comparing.acquire().await.ok();
-    let name = name.to_owned();
+    let (name, person) = (name.to_owned(), name.to_owned());
     let compared = shared.change(move |handle| {
         let stored = handle.password(&name)?;
         let is_right = verify(&password, stored.as_ref());
         Ok(stored.filter(|_| is_right))
     });
     let compared = compared.await?;
-    if compared.is_none() {
-        count(&shared.http.wrong_passwords);
+    match compared {
+        Some(_) => gate.attempts.succeeded(&person, address),
+        None => count(&shared.http.wrong_passwords),
     }
     Ok(compared)
 }
@@ -229,7 +237,6 @@ pub(crate) async fn change_password(
     if compare(shared, &known.name, present, address).await?.is_none() {
         return Err(RequestError::Body("the present password is another one".into()));
     }
-    shared.gate.attempts.succeeded(&known.name);
     let hashed = new_password(&known.name, new, &again).await?;
     let (name, who, now_s) = (known.name.clone(), known.who(), clock::now_s());
     shared.change(move |handle| handle.set_password(&name, &hashed, &who, now_s)).await
@@ -248,7 +255,6 @@ pub(crate) async fn sign_in(
         record_failure(shared, name.to_owned(), address, now_s).await?;
         return Ok(None);
     };
-    shared.gate.attempts.succeeded(name);
     let session = secret()?;
     let (name, sha256) = (name.to_owned(), session.sha256());
     let who = lapwing_fleet::acting(&name, Way::Page);

@@ -43,6 +43,10 @@ pub(crate) async fn check(
         Ok(caller) => caller,
         Err(error) => return refuse(&error.into(), is_api),
     };
+    // First, so that a token that has ended is named as the reason, and others do not learn which routes there are.
+    if let (Caller::Unknown, Access::Needs(permission)) = (&caller, access) {
+        return denied(&caller, permission, is_api, gate.is_by_proxy());
+    }
     let is_unknown = claim(request.method(), request.headers()) == Claim::Unknown;
     if is_unknown && needs_claim(&caller, access) {
         let message = "the request does not say which site it comes from; use a current browser, or an API token";
@@ -72,7 +76,8 @@ fn denied(caller: &Caller, permission: Permission, is_api: bool, is_by_proxy: bo
             refuse(&RequestError::Forbidden(message), is_api)
         }
         Caller::Unknown if is_api || is_by_proxy => {
-            let mut response = refuse(&RequestError::Unknown, is_api);
+            let error = if is_by_proxy { RequestError::Unlisted } else { RequestError::Unknown };
+            let mut response = refuse(&error, is_api);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             response
         }

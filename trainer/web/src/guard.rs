@@ -1,11 +1,12 @@
-//! Request → rejection of foreign host names and of changes from other sites; response → security headers.
+//! Request → rejection of plain HTTP from the network, foreign host names, and changes from other sites; response →
+//! security headers.
 //!
 //! A page of another site can make its name resolve to the address of this server (DNS rebinding) and then read it with
 //! its user's browser; its requests have that site's name in `Host`. Therefore the server answers only to the address it
 //! listens on and to the names that the operator configured; on the loopback, also to the loopback's other names. A server
 //! on all addresses answers to any address: a name is needed for rebinding.
 
-use crate::access::{Claim, claim};
+use crate::access::{Claim, Gate, Peer, claim};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Request, StatusCode, header};
@@ -17,6 +18,10 @@ use std::sync::Arc;
 /// No scripts, no frames, nothing from other hosts; forms go to this server only.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
+
+/// Answer to a peer that reaches the server over the network without TLS.
+const PLAIN: &str = "this address accepts plain HTTP from the proxies in http.trusted-proxies only; open the page through the \
+                     proxy, or add your proxy's address there\n";
 
 /// Host names that the server answers to.
 #[derive(Clone, Debug)]
@@ -51,16 +56,23 @@ impl Hosts {
     }
 }
 
-/// Rejects requests for foreign host names, and those of other sites that would change something, and adds the security headers to every response.
-pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request<Body>, next: Next) -> Response {
+/// Rejects requests in plain text from the network, those for foreign host names, and those of other sites that would change
+/// something, and adds the security headers to every response.
+pub(crate) async fn guard(
+    State((hosts, gate)): State<(Hosts, Arc<Gate>)>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let is_answered = request.extensions().get::<Peer>().is_some_and(|peer| gate.answers(peer));
     let mut hosts_sent = request.headers().get_all(header::HOST).iter();
     let host = hosts_sent.next().and_then(|host| host.to_str().ok());
     let accepted = host.is_some_and(|host| hosts.accepts(host)) && hosts_sent.next().is_none();
     let is_foreign = claim(request.method(), request.headers()) == Claim::Foreign;
-    let mut response = match (accepted, is_foreign) {
-        (true, false) => next.run(request).await,
-        (true, true) => (StatusCode::FORBIDDEN, "a page of another site sent this request\n").into_response(),
-        (false, _) => {
+    let mut response = match (is_answered, accepted, is_foreign) {
+        (false, ..) => (StatusCode::FORBIDDEN, PLAIN).into_response(),
+        (true, true, false) => next.run(request).await,
+        (true, true, true) => (StatusCode::FORBIDDEN, "a page of another site sent this request\n").into_response(),
+        (true, false, _) => {
             let message = "unknown host name; open this server by its address, or start it with --http-name NAME\n";
             (StatusCode::MISDIRECTED_REQUEST, message).into_response()
         }

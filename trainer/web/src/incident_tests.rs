@@ -43,7 +43,12 @@ fn the_page_of_an_incident_has_the_sentence_of_every_join_and_what_people_did() 
     let (stage, handle, now_s) = stage();
     handle.change_incident(1, &IncidentAction::Note("<b>check</b> it".into()), "<i>ann", now_s).unwrap();
     handle.change_incident(1, &IncidentAction::Assign(Some("bob".into())), "ann", now_s).unwrap();
+    for text in ["zinc first", "amber second"] {
+        handle.change_incident(1, &IncidentAction::Note(text.into()), "ann", now_s).unwrap();
+    }
     let page = stage.page("/incidents/1");
+    let (timeline, _) = page.split_once("<h2>Notes").unwrap();
+    assert!(timeline.find("zinc first").unwrap() < timeline.find("amber second").unwrap(), "{timeline}");
     for text in [
         "One of 3 sites with the same cause and an outside peer in 203.0.113.0/24, here 203.0.113.8.",
         "href=\"/alerts/gw-2/2\"",

@@ -156,6 +156,6 @@ fn router(site: Site, address: SocketAddr, http: Arc<HttpCounts>) -> Router {
     });
     routes::router(routes::routes(site.model, site.limits), &gate)
         .with_state(shared)
-        .layer(from_fn_with_state(Hosts::new(address, &site.names), guard))
+        .layer(from_fn_with_state((Hosts::new(address, &site.names), gate), guard))
         .layer(from_fn_with_state(http, count_responses))
 }

@@ -23,6 +23,12 @@ pub(crate) enum RequestError {
     /// No one has signed in.
     #[error("sign in, or send an API token: `Authorization: Bearer lw_…`")]
     Unknown,
+    /// The proxy named no one, or no one who is in the store.
+    #[error(
+        "the proxy names no person whom this server has; add one with `lapwing-trainer people add NAME --role ROLE`, or \
+         send an API token: `Authorization: Bearer lw_…`"
+    )]
+    Unlisted,
     #[error("{0}")]
     Forbidden(String),
     /// Too many attempts.
@@ -46,7 +52,7 @@ impl RequestError {
             Self::Body(_) => (StatusCode::BAD_REQUEST, "body"),
             Self::Large(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
-            Self::Unknown => (StatusCode::UNAUTHORIZED, "unknown"),
+            Self::Unknown | Self::Unlisted => (StatusCode::UNAUTHORIZED, "unknown"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Wait(_) => (StatusCode::TOO_MANY_REQUESTS, "wait"),
             Self::Refused(_) => (StatusCode::CONFLICT, "refused"),

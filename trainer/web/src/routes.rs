@@ -156,7 +156,8 @@ pub(crate) fn routes(model: Option<Arc<Model>>, limits: ApiLimits) -> Vec<Route>
 pub(crate) fn router(routes: Vec<Route>, gate: &Arc<Gate>) -> Router<Arc<Shared>> {
     let checked = |access| from_fn_with_state((Arc::clone(gate), access), check);
     let add = |router: Router<Arc<Shared>>, route: Route| {
-        router.route(route.path, route.answer.route_layer(checked(route.access)))
+        // Around other methods, too: their answer shows that there is a route.
+        router.route(route.path, route.answer.layer(checked(route.access)))
     };
     let other = pages::not_found.layer(checked(Access::Needs(Permission::Read)));
     routes.into_iter().fold(Router::new(), add).fallback(other)

@@ -9,7 +9,9 @@ use super::counters::{HttpCounts, count};
 use super::tls::WebTls;
 use super::{Site, router};
 use axum::Router;
-use axum::http::Request;
+use axum::http::header::ALLOW;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -235,6 +237,15 @@ async fn serve_connection(
     }
 }
 
+/// Removes the list of methods from all but the answer to a wrong method: the router also adds it to the refusal of an unknown
+/// caller, who would learn which routes there are.
+fn without_methods(mut response: Response) -> Response {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().remove(ALLOW);
+    }
+    response
+}
+
 async fn serve_stream(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
@@ -245,7 +256,8 @@ async fn serve_stream(
     let app = TowerToHyperService::new(app);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        app.call(request)
+        let answer = app.call(request);
+        async move { answer.await.map(without_methods) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(HEAD_BYTES).max_headers(HEADERS);

@@ -183,6 +183,9 @@ impl Incident {
 
     /// What a person should do next.
     pub fn advice(&self) -> String {
+        if let Some(into) = self.merged_into {
+            return format!("It was merged. Run `lapwing-trainer incidents show {into}`: that one has its episodes.");
+        }
         let first = match self.rule {
             Rule::Release => format!(
                 "Check whether these alerts are false: run `lapwing-trainer rollout status --group {}`, and pause or abort the \

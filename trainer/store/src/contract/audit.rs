@@ -184,6 +184,11 @@ pub fn changed_and_removed_entries_are_found<T: TestStore>() {
     label(8);
     let found = problems(&handle);
     assert_eq!(found[1], "entries up to 3 are missing, fewer than the limit requires", "{found:?}");
+    // An invalid hash is a problem of its entry, and hides no other.
+    folder.execute("UPDATE audit SET previous = substr(previous, 1, 1) WHERE number = 5");
+    let found = problems(&handle);
+    assert!(found[0].contains("entry 5 has another hash of it") && found[1] == "entry 6 is missing", "{found:?}");
+    assert_eq!(records(&handle).len(), 4, "the log is listed all the same");
 }
 
 pub fn the_oldest_entries_are_deleted_beyond_the_limit<T: TestStore>() {

@@ -174,8 +174,20 @@ pub fn people_see_assign_note_resolve_and_reopen_incidents<T: TestStore>() {
     let (_store, handle) = with_incident(&folder);
     let act = |action: IncidentAction| handle.change_incident(1, &action, "ann", NOW_S + 100);
     assert_eq!(act(IncidentAction::Assign(Some("bob".into()))).unwrap(), 1);
-    assert_eq!(act(IncidentAction::Note(" looks\u{1b} real ".into())).unwrap(), 1);
-    assert!(act(IncidentAction::Note(" ".into())).unwrap_err().to_string().contains("the note is empty"));
+    assert_eq!(act(IncidentAction::Note(" looks\r\n\treal ".into())).unwrap(), 1);
+    for (text, reason) in [
+        (" ".to_owned(), "the note is empty"),
+        ("x".repeat(2_001), "the note has 2001 characters, expected at most 2000"),
+        ("looks\u{1b}[2J real".to_owned(), "the note has the character U+001B, expected text"),
+        ("looks\u{202e} real".to_owned(), "U+202E"),
+    ] {
+        let error = act(IncidentAction::Note(text)).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    for name in [" ", "bob\u{1b}[2J", "bob\nann", &"b".repeat(65)] {
+        let error = act(IncidentAction::Assign(Some(name.into()))).unwrap_err().to_string();
+        assert!(error.contains("the name of a person has 1 to 64 characters"), "{error}");
+    }
     assert!(act(IncidentAction::Reopen).unwrap_err().to_string().contains("nothing to reopen"));
     act(IncidentAction::Resolve(Verdict::Attack)).unwrap();
     let one = incident(&handle, 1);
@@ -189,7 +201,7 @@ pub fn people_see_assign_note_resolve_and_reopen_incidents<T: TestStore>() {
     assert_eq!((one.state, one.verdict, one.assigned, one.resolved_by), (IncidentState::Seen, None, None, None));
     let notes = handle.incident_notes(1).unwrap();
     let texts: Vec<&str> = notes.iter().map(|note| note.text.as_str()).collect();
-    assert_eq!(texts, ["assignment removed", "reopened", "resolved: attack", "looks\u{fffd} real", "assigned to bob"]);
+    assert_eq!(texts, ["assignment removed", "reopened", "resolved: attack", "looks\n real", "assigned to bob"]);
     let records = handle.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).unwrap().records;
     let entry = |index: usize| (records[index].object.as_str(), records[index].detail.as_str());
     assert_eq!((records.len(), entry(2)), (5, ("incident 1", "resolved: attack")));

@@ -140,6 +140,7 @@ macro_rules! contract_tests {
             people::a_session_ends_by_time_password_role_reset_and_removal,
             people::a_session_begins_only_with_the_password_that_was_verified,
             people::the_session_that_was_used_least_recently_ends_beyond_the_limit,
+            people::a_restored_store_has_no_sessions_and_no_links,
             people::a_token_has_the_lower_role_and_ends,
             people::people_and_tokens_are_limited,
             people::every_change_of_people_is_recorded,

@@ -151,6 +151,16 @@ pub fn the_session_that_was_used_least_recently_ends_beyond_the_limit<T: TestSto
     assert_eq!(handle.person("ann", NOW_S + 101 + IDLE_S).unwrap().sessions, 0);
 }
 
+pub fn a_restored_store_has_no_sessions_and_no_links<T: TestStore>() {
+    let (_folder, handle) = store::<T>();
+    add(&handle, "ann", Role::Administrator);
+    handle.add_person("bob", Role::Viewer, &[9; 32], "ann", NOW_S).unwrap();
+    assert!(sign_in(&handle, "ann", 1, NOW_S));
+    handle.settle_restored(7).unwrap();
+    assert!(!is_signed_in(&handle, 1, NOW_S) && handle.link(&[9; 32], NOW_S).unwrap().is_none());
+    assert!(sign_in(&handle, "ann", 2, NOW_S), "people and passwords are those of the backup");
+}
+
 pub fn a_token_has_the_lower_role_and_ends<T: TestStore>() {
     let (_folder, handle) = store::<T>();
     add(&handle, "ann", Role::Administrator);

@@ -5,6 +5,7 @@ use super::session::{Queried, Session, unsigned};
 use super::{audit, schema, tally};
 use crate::counter::Counter;
 use crate::error::StoreError;
+use crate::people_rows::END_RESTORED;
 use crate::rows::BACKUP_VERSIONS;
 use crate::traits::{Counters, Maintenance};
 use std::path::Path;
@@ -128,7 +129,8 @@ impl Maintenance for PostgresHandle {
     }
 
     fn settle_restored(&self, newest: u64) -> Result<(), StoreError> {
-        self.set_counter(Counter::ReleaseVersionFloor, newest.saturating_add(BACKUP_VERSIONS))
+        self.set_counter(Counter::ReleaseVersionFloor, newest.saturating_add(BACKUP_VERSIONS))?;
+        self.write(|session| END_RESTORED.iter().try_for_each(|text| session.change(text, &[]).map(drop)))
     }
 }
 

@@ -6,6 +6,7 @@ use super::check::{check_derived, check_pages};
 use super::{counters, schema};
 use crate::counter::Counter;
 use crate::error::StoreError;
+use crate::people_rows::END_RESTORED;
 use crate::rows::BACKUP_VERSIONS;
 use crate::traits::Maintenance;
 use lapwing_common::private_file;
@@ -62,6 +63,9 @@ impl Maintenance for SqliteHandle {
         })?;
         let floor = newest.saturating_add(BACKUP_VERSIONS);
         counters::set(&self.connection, Counter::ReleaseVersionFloor, floor).map_err(self.sql())?;
+        for text in END_RESTORED {
+            self.write(|connection| connection.execute(text, []))?;
+        }
         let text = "PRAGMA wal_checkpoint(TRUNCATE)";
         self.connection.execute_batch(text).map_err(self.sql())
     }

@@ -41,9 +41,16 @@ impl Attempts {
         tables.names.attempt(&name.to_owned(), now_s)
     }
 
-    /// Forgets the attempts of a name whose password was right. Those of the address stay: whoever has one password could try
-    /// others.
-    pub(crate) fn succeeded(&self, name: &str) {
+    /// Forgets the attempts of a name whose password was right, and takes back the one of the address. Its failures stay:
+    /// whoever has one password could try others.
+    pub(crate) fn succeeded(&self, name: &str, address: IpAddr) {
+        let mut tables = self.tables();
+        tables.addresses.give_back(&network(address));
+        tables.names.clear(&name.to_owned());
+    }
+
+    /// Forgets the attempts of a name, whose password was replaced.
+    pub(crate) fn forget(&self, name: &str) {
         self.tables().names.clear(&name.to_owned());
     }
 

@@ -32,7 +32,9 @@ pub(crate) struct Gate {
     people: Option<Arc<StoreReader>>,
     /// The same store, to change it.
     pub(crate) changes: Option<Arc<StoreReader>>,
+    /// Only this machine reaches the server, and no proxy passes requests on.
     is_local: bool,
+    listens_on_loopback: bool,
     proxies: Vec<IpAddr>,
     user_header: Option<HeaderName>,
     pub(crate) attempts: Attempts,
@@ -44,11 +46,13 @@ impl Gate {
         let store = login.people.as_ref().or(store);
         // A name that is no header is in no request.
         let user_header = login.user_header.as_ref().and_then(|name| name.to_ascii_lowercase().parse().ok());
+        let listens_on_loopback = listens_on.ip().is_loopback();
         Arc::new(Self {
             people: store.map(StoreReader::new),
             changes: store.map(StoreReader::changing),
             // Through a proxy, others than this machine reach the loopback.
-            is_local: listens_on.ip().is_loopback() && login.trusted_proxies.is_empty(),
+            is_local: listens_on_loopback && login.trusted_proxies.is_empty(),
+            listens_on_loopback,
             proxies: login.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             user_header,
             attempts: Attempts::default(),
@@ -61,6 +65,11 @@ impl Gate {
         self.user_header.is_some()
     }
 
+    /// Whether a peer's requests may be read: passwords, sessions and tokens must not travel in plain text.
+    pub(crate) fn answers(&self, peer: &Peer) -> bool {
+        peer.is_tls || self.listens_on_loopback || self.is_trusted(peer)
+    }
+
     fn is_trusted(&self, peer: &Peer) -> bool {
         self.proxies.contains(&peer.address.ip().to_canonical())
     }
@@ -69,7 +78,7 @@ impl Gate {
         let is_trusted = self.is_trusted(peer);
         // The last address is the one that the proxy saw; whoever sent the request may have written those before it.
         let mut lines = headers.get_all(FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
-        let forwarded = lines.next_back().and_then(|line| line.rsplit(',').next()?.trim().parse().ok());
+        let forwarded = lines.next_back().and_then(|line| forwarded_address(line.rsplit(',').next()?.trim()));
         let address = forwarded.filter(|_| is_trusted).unwrap_or_else(|| peer.address.ip());
         Client { address, is_secure: peer.is_tls || is_trusted }
     }
@@ -137,6 +146,12 @@ impl Gate {
     }
 }
 
+/// An address as proxies write it: with or without a port.
+fn forwarded_address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
+}
+
 /// The token of an `Authorization` header.
 fn bearer(value: &HeaderValue) -> Option<Secret> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
@@ -189,5 +204,21 @@ mod tests {
         assert_eq!(client("192.0.2.1:5000"), ("198.51.100.7".to_owned(), true));
         assert_eq!(client("[::ffff:192.0.2.1]:5000"), ("198.51.100.7".to_owned(), true));
         assert_eq!(client("192.0.2.2:5000"), ("192.0.2.2".to_owned(), false));
+    }
+
+    #[test]
+    fn proxies_write_addresses_with_and_without_ports() {
+        for (text, address) in [
+            ("198.51.100.7", "198.51.100.7"),
+            ("198.51.100.7:5555", "198.51.100.7"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+        ] {
+            assert_eq!(forwarded_address(text), address.parse().ok(), "{text}");
+        }
+        for text in ["", "unknown", "198.51.100.7:", "198.51.100.7:x", "[2001:db8::1", "_hidden"] {
+            assert_eq!(forwarded_address(text), None, "{text}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{FORM, OWN, PASSWORD, Scene, cookie_of};
 use crate::forms::BODY_BYTES;
-use crate::testing::ask;
+use crate::testing::{ask, send};
 use crate::tests::HOSTILE_NAME;
 use crate::{Login, Site, WebServer};
 use axum::http::Method;
@@ -51,6 +51,11 @@ fn a_token_that_has_ended_or_stands_twice_is_none() {
     scene.handle.add_api_token(&new, "ann", 1).unwrap();
     let old = format!("Bearer {}", secret.token());
     assert_eq!(scene.with_token("GET /api/v1/agents", &old, "").0, 401);
+    // Not the browser is at fault, so the answer does not speak of the site.
+    for line in ["POST /api/v1/alerts/gw-1/77/label", "DELETE /api/v1/people/ann", "POST /api/v1/nothing"] {
+        let (status, head, body) = scene.with_token(line, &old, "{}");
+        assert!(status == 401 && head.contains("www-authenticate: Bearer"), "{line}: {status} {body}");
+    }
     let (valid, cookie) = (scene.token("ann", Role::Viewer, 4), scene.sign_in("ann"));
     let get = |headers: &[(&str, &str)]| scene.send("GET /api/v1/agents", headers, "").0;
     assert_eq!(get(&[("Authorization", &valid)]), 200);
@@ -79,6 +84,12 @@ fn names_and_labels_are_escaped_wherever_they_are_shown() {
     }
     for path in ["/people/%3Cscript%3E", "/alerts/%3Cscript%3E/1", "/identities/%3Cscript%3E", "/link/%3Cscript%3E"] {
         assert!(!scene.get(path, &cookie).2.contains("<script"), "{path}");
+    }
+    let token = scene.token("ann", Role::Viewer, 1);
+    for label in ["\\u001b]0;owned\\u0007", "a\\r\\nb", "a\\u202eb"] {
+        let body = format!("{{\"label\": \"{label}\", \"role\": \"viewer\", \"days\": 1}}");
+        let (status, _, answer) = scene.with_token("POST /api/v1/tokens", &token, &body);
+        assert!(status == 400 && answer.contains("without control characters"), "{label}: {status} {answer}");
     }
     let label = scene.form("/alerts/gw-1/77/label", &cookie, "label=%3Cscript%3E");
     assert!(label.0 == 400 && !label.2.contains("<script"), "{}", label.2);
@@ -117,7 +128,13 @@ fn a_proxy_signs_people_in_only_from_its_address_and_never_beside_passwords() {
     for headers in [&[][..], &[("X-Remote-User", "eve")], &[("X-Remote-User", "")], &[user, ("X-Remote-User", "vera")]]
     {
         assert_eq!(get(headers), 401, "{headers:?}");
+        assert!(scene.send("GET /people", headers, "").2.contains("people add NAME"), "{headers:?}");
     }
+    // There are no passwords, so there are no links, and no sign-out.
+    assert_eq!(scene.send("POST /people", &[user, OWN, FORM], "name=bob&role=viewer").0, 303);
+    assert_eq!(scene.send("POST /people/bob/reset", &[user, OWN, FORM], "").0, 404);
+    let pages = ["/people/bob", "/account"].map(|path| scene.send(&format!("GET {path}"), &[user], "").2);
+    assert!(!pages[0].contains("Reset password") && !pages[1].contains("Sign out"), "{pages:?}");
     assert_eq!(scene.send("GET /login", &[], "").0, 404);
     let body = format!("name=ann&password={}", PASSWORD.replace(' ', "+"));
     assert_eq!(scene.send("POST /login", &[OWN, FORM], &body).0, 404);
@@ -139,6 +156,15 @@ fn without_tls_or_a_proxy_the_server_listens_on_the_loopback_only() {
     let error = start(Login::default()).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("listens on the loopback only") && error.contains("http.trusted-proxies"), "{error}");
     let server = start(Login { trusted_proxies: vec!["192.0.2.1".parse().unwrap()], ..Login::default() }).unwrap();
+    let address = SocketAddr::new("127.0.0.1".parse().unwrap(), server.address.port());
+    // Not the proxy: its password, session or token would have come in plain text.
+    for line in ["GET /metrics", "GET /login", "GET /style.css", "GET /api/v1/process", "POST /login"] {
+        let headers = [("Host", "127.0.0.1"), OWN, FORM, ("X-Forwarded-For", "192.0.2.1")];
+        let (status, _, body) = send(address, line, &headers, "name=ann&password=x");
+        assert!(status == 403 && body.contains("http.trusted-proxies"), "{line}: {status} {body}");
+    }
+    server.stop().unwrap();
+    let server = start(Login { trusted_proxies: vec!["127.0.0.1".parse().unwrap()], ..Login::default() }).unwrap();
     let address = SocketAddr::new("127.0.0.1".parse().unwrap(), server.address.port());
     assert_eq!(ask(address, "GET", "/api/v1/process", "").0, 401, "beyond the loopback, every caller signs in");
     server.stop().unwrap();

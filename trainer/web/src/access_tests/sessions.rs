@@ -1,8 +1,9 @@
 //! Signing in and out, labels and people on pages, and requests of other sites.
 
 use super::{FORM, OWN, PASSWORD, Scene, cookie_of};
+use crate::Login;
 use crate::testing::send;
-use lapwing_people::{ATTEMPTS, Role};
+use lapwing_people::{ATTEMPTS, Role, Secret};
 
 #[test]
 fn a_session_begins_with_the_password_and_ends_with_the_logout() {
@@ -63,6 +64,48 @@ fn guesses_are_limited_by_name_and_by_address_and_cost_the_right_password_too() 
     }
     let failures = scene.audit().iter().filter(|it| it.action == "sign-in-failed").count();
     assert_eq!(failures, ATTEMPTS as usize);
+    scene.end();
+}
+
+#[test]
+fn neither_right_passwords_nor_used_links_count_towards_the_limits() {
+    let scene = Scene::new(&[("ann", Role::Administrator), ("bob", Role::Viewer)]);
+    for number in 0..=ATTEMPTS {
+        assert_eq!(scene.try_sign_in(["ann", "bob"][number as usize % 2], PASSWORD).0, 303, "sign-in {number}");
+    }
+    let cookie = scene.sign_in("ann");
+    for number in 0..=ATTEMPTS {
+        let page = scene.form("/people/bob/reset", &cookie, "").2;
+        let code = &page.split("/link/").nth(1).unwrap()[..64];
+        let body = format!("code={code}&name=bob&password={PASSWORD}&again={PASSWORD}").replace(' ', "+");
+        assert_eq!(scene.form("/link", "", &body).0, 200, "link {number}");
+    }
+    // Only these count.
+    for _ in 0..ATTEMPTS {
+        assert_eq!(scene.try_sign_in("eve", PASSWORD).0, 401);
+    }
+    assert_eq!(scene.try_sign_in("ann", PASSWORD).0, 429);
+    scene.end();
+}
+
+#[test]
+fn a_link_ends_the_limit_of_a_name() {
+    let login = Login { trusted_proxies: vec!["127.0.0.1".parse().unwrap()], ..Login::default() };
+    let scene = Scene::with(&[("ann", Role::Administrator), ("bob", Role::Viewer)], login);
+    let sign_in = |client: &str, password: &str| {
+        let body = format!("name=bob&password={}", password.replace(' ', "+"));
+        scene.send("POST /login", &[OWN, FORM, ("X-Forwarded-For", client)], &body).0
+    };
+    for _ in 0..ATTEMPTS {
+        assert_eq!(sign_in("192.0.2.7", "a wrong password"), 401);
+    }
+    assert_eq!(sign_in("192.0.2.8", PASSWORD), 429);
+    // As `people reset` does, beside the server.
+    let secret = Secret::new([1; 32]);
+    scene.handle.reset_person("bob", &secret.sha256(), "root", lapwing_common::clock::now_s()).unwrap();
+    let body = format!("code={}&name=bob&password={PASSWORD}&again={PASSWORD}", secret.text()).replace(' ', "+");
+    assert_eq!(scene.send("POST /link", &[OWN, FORM, ("X-Forwarded-For", "192.0.2.8")], &body).0, 200);
+    assert_eq!(sign_in("192.0.2.8", PASSWORD), 303);
     scene.end();
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct RoleBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenBody {
-    /// What it is for, 1 to 64 characters.
+    /// What it is for, 1 to 64 characters, without control characters and marks of the writing direction.
     pub(crate) label: String,
     /// At most the caller's role.
     #[schema(value_type = String)]
@@ -138,7 +138,7 @@ pub(crate) async fn people(State(shared): State<Arc<Shared>>) -> Response {
     .await
 }
 
-/// Adds a person, and makes the link that sets a password.
+/// Adds a person, and makes the link that sets a password, unless a proxy signs people in.
 #[utoipa::path(
     post,
     path = "/api/v1/people",
@@ -200,7 +200,7 @@ pub(crate) async fn change_role(
     responses(
         (status = 200, description = "The link.", body = LinkView),
         (status = 403, description = "Needs the role administrator.", body = Problem),
-        (status = 404, description = "No such person.", body = Problem),
+        (status = 404, description = "No such person, or a proxy signs people in.", body = Problem),
     )
 )]
 pub(crate) async fn reset(

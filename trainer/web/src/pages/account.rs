@@ -15,7 +15,7 @@ use axum::http::{Request, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use lapwing_common::clock;
 use lapwing_common::format::when;
-use lapwing_fleet::Way;
+use lapwing_fleet::{Way, one_line};
 use lapwing_people::{PASSWORD_RULE, Permission, Role};
 use lapwing_store::{ApiToken, StoreHandle};
 use serde::Deserialize;
@@ -75,6 +75,8 @@ struct TokenRow {
 
 impl TokenRow {
     fn new(token: ApiToken) -> Self {
+        // An older version stored other characters, too.
+        let token = ApiToken { label: one_line(&token.label), ..token };
         let used = if token.used_s == 0 { "never".into() } else { when(token.used_s) };
         Self { created: when(token.created_s), until: when(token.until_s), used, token }
     }

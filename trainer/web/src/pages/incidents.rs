@@ -115,8 +115,9 @@ fn timeline(details: &IncidentDetails) -> Vec<(String, String)> {
     let hit = |site: &SiteView| (site.first_s, format!("first alert at {}", site.agent));
     let did = |note: &NoteView| (note.at_s, format!("{}: {}", note.who, note.text));
     let mut entries: Vec<(u64, String)> =
-        details.site_list.iter().map(hit).chain(details.notes.iter().map(did)).collect();
-    entries.sort();
+        details.site_list.iter().map(hit).chain(details.notes.iter().rev().map(did)).collect();
+    // Notes of the same second stay in their order.
+    entries.sort_by_key(|(at_s, _)| *at_s);
     let more = entries.len().saturating_sub(TIMELINE);
     entries.truncate(TIMELINE);
     let mut lines: Vec<(String, String)> = entries.into_iter().map(|(at_s, text)| (when(at_s), text)).collect();

@@ -4,7 +4,7 @@ use super::layout::Layout;
 use super::{error_page, page};
 use crate::Shared;
 use crate::access::{Client, Known, ended_cookie, session_cookie};
-use crate::actions::{new_password, person_name, sign_in};
+use crate::actions::{by_password, new_password, person_name, sign_in};
 use crate::api::RequestError;
 use crate::forms::form;
 use askama::Template;
@@ -29,12 +29,6 @@ struct LoginPage {
 fn login_page(status: StatusCode, message: &'static str) -> Response {
     let page = LoginPage { layout: Layout::new("Sign in", "", None, ""), message };
     (status, Html(page.render().unwrap_or_default())).into_response()
-}
-
-/// Fails if a proxy signs people in.
-fn by_password(shared: &Shared) -> Result<(), RequestError> {
-    let message = "a proxy signs people in here; passwords are disabled";
-    if shared.gate.is_by_proxy() { Err(RequestError::Missing(message.into())) } else { Ok(()) }
 }
 
 /// `GET /login`.
@@ -151,10 +145,16 @@ pub(crate) async fn use_link(
         let (name, secret) = (person_name(&name)?, Secret::parse(&code).ok_or_else(ended)?);
         let (sha256, now_s) = (secret.sha256(), clock::now_s());
         // Only whoever has a link makes the server hash a password.
-        shared.gate.attempts.attempt(&format!("link {code}"), client.address, now_s).map_err(RequestError::Wait)?;
+        let attempts = &shared.gate.attempts;
+        let counted = format!("link {code}");
+        attempts.attempt(&counted, client.address, now_s).map_err(RequestError::Wait)?;
         shared.change(move |handle| handle.link(&sha256, now_s)).await?.ok_or_else(ended)?;
         let hashed = new_password(&name, password, &again).await?;
-        shared.change(move |handle| handle.use_link(&sha256, &name, &hashed, now_s)).await
+        let person = name.clone();
+        shared.change(move |handle| handle.use_link(&sha256, &name, &hashed, now_s)).await?;
+        attempts.succeeded(&counted, client.address);
+        attempts.forget(&person);
+        Ok(())
     };
     match answer.await {
         Ok(()) => login_page(StatusCode::OK, "The password is set. Sign in with it."),
