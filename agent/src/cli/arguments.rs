@@ -79,7 +79,9 @@ impl Arguments {
     }
 
     pub(super) fn error(&self, text: impl Into<String>) -> UsageError {
-        UsageError { page: self.page.name, text: text.into() }
+        // Arguments may have characters that change a terminal.
+        let plain = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+        UsageError { page: self.page.name, text: text.into().chars().map(plain).collect() }
     }
 
     /// A word that the command does not expect.

@@ -88,6 +88,15 @@ fn a_command_line_that_cannot_be_used_says_why_and_where_help_is() {
 }
 
 #[test]
+fn an_error_repeats_no_control_characters_and_suggests_no_hidden_command() {
+    for word in ["", "../../x", "response-helpr", "\u{1b}[31m\r\nforged"] {
+        let error = parsed(&[word]).unwrap_err();
+        assert!(!error.contains("response-helper "), "{error}");
+        assert!(!error.contains(['\u{1b}', '\r']) && error.lines().count() == 2, "{error:?}");
+    }
+}
+
+#[test]
 fn help_and_version_are_texts() {
     for line in [&["--help"][..], &["-h"], &["help"], &["help", "help"]] {
         let text = parsed(line).unwrap_err();
