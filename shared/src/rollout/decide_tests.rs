@@ -194,7 +194,7 @@ fn refused_and_older_versions_are_not_installed() {
 }
 
 #[test]
-fn a_pin_to_a_release_that_nobody_has_does_not_take_the_first_release_away() {
+fn a_pin_to_an_unknown_release_does_not_take_the_first_release_away() {
     let mut agent = Agent::new(&[]);
     agent.settings.pin = Some(77);
     assert_eq!(agent.decide(&rollout(8, 3)), Action::Install(3));

@@ -99,7 +99,7 @@ pub(super) fn emqx_acl(revoked: &[Identity], services: Services<'_>, now_s: u64)
     lines + "{deny, all}.\n"
 }
 
-/// rmqtt's `plugins/rmqtt-acl.toml`: the rights of each agent by its name. rmqtt keeps what a placeholder stood for by client
+/// rmqtt's `plugins/rmqtt-acl.toml`: the rights of each agent by its name. rmqtt stores the expansion of placeholders by client
 /// identifier, so that an agent under another one's identifier would have the rights of both.
 pub(super) fn rmqtt_acl(identities: &[Identity], services: Services<'_>, now_s: u64) -> String {
     let mut lines = "disconnect_if_pub_rejected = false\nrules = [\n".to_owned();

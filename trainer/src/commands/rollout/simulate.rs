@@ -131,7 +131,7 @@ fn kinds(name: &str) -> anyhow::Result<Vec<ReleaseKind>> {
 fn scenario(args: &SimulateArgs, plan: &Plan, agents: u32, kind: ReleaseKind) -> Scenario {
     let usual = Scenario::new(agents, kind);
     Scenario {
-        // Nobody approves in a simulation: with approval, every campaign would end before it begins.
+        // No person approves in a simulation: with approval, every campaign would end before it begins.
         plan: Plan { approval: false, ..plan.clone() },
         alerts_per_day: args.alerts_per_day.unwrap_or(usual.alerts_per_day),
         alerts_factor: args.alerts_factor.unwrap_or(usual.alerts_factor),
