@@ -15,6 +15,9 @@ pub use options::Options;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+/// Started by agents, and in no list.
+const HIDDEN: &str = "response-helper";
+
 /// What a command line asks for.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -133,9 +136,6 @@ fn page(arguments: &Arguments, word: &OsString) -> Result<&'static Page, UsageEr
     find(&name).ok_or_else(|| arguments.error(arguments::unknown("command ", &name, " ", names)))
 }
 
-/// Started by agents, and in no list.
-const HIDDEN: &str = "response-helper";
-
 /// Everything that a command can have; each uses a part, and its help text names the options.
 #[derive(Default)]
 struct Taken {
@@ -188,7 +188,7 @@ fn command(arguments: &mut Arguments, page: &'static Page) -> Result<Request, Us
             let config = options.config.ok_or_else(|| arguments.error("--config is missing"))?;
             Command::Validate { config }
         }
-        "response-helper" => Command::ResponseHelper,
+        HIDDEN => Command::ResponseHelper,
         #[cfg(feature = "tls")]
         "enroll" => {
             let token = words.next().map(|token| token.to_string_lossy().into_owned());

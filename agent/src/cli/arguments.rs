@@ -149,7 +149,7 @@ impl Arguments {
     }
 
     /// A value whose type says nothing useful about texts that it rejects; `expected` does.
-    pub(super) fn choice<T: FromStr>(
+    pub(super) fn parsed_as<T: FromStr>(
         &mut self,
         slot: &mut Option<T>,
         option: &str,

@@ -73,20 +73,20 @@ impl Options {
         let (rest, whole) = (arguments, "a whole number");
         match option {
             "config" => rest.path(&mut self.config, option),
-            "packets" => rest.choice(&mut self.packets, option, whole),
+            "packets" => rest.parsed_as(&mut self.packets, option, whole),
             "realtime" => rest.flag(&mut self.realtime, option),
             "interface" => rest.texts(&mut self.interfaces, option),
             "status-socket" => rest.text(&mut self.status_socket, option),
             "idle-timeout" => rest.parsed(&mut self.idle_timeout, option),
             "active-timeout" => rest.parsed(&mut self.active_timeout, option),
-            "max-flows" => rest.choice(&mut self.max_flows, option, whole),
-            "max-hosts" => rest.choice(&mut self.max_hosts, option, whole),
+            "max-flows" => rest.parsed_as(&mut self.max_flows, option, whole),
+            "max-hosts" => rest.parsed_as(&mut self.max_hosts, option, whole),
             "local-network" => rest.texts(&mut self.local_networks, option),
             "release" => rest.path(&mut self.release, option),
             "key" => rest.paths(&mut self.keys, option),
             "insecure-unsigned-release" => rest.flag(&mut self.insecure_unsigned_release, option),
-            "engine" => rest.choice(&mut self.engine, option, "tract or int8"),
-            "alerts-per-day" => rest.choice(&mut self.alerts_per_day, option, "a number"),
+            "engine" => rest.parsed_as(&mut self.engine, option, "tract or int8"),
+            "alerts-per-day" => rest.parsed_as(&mut self.alerts_per_day, option, "a number"),
             _ => self.take_output(rest, option),
         }
     }
@@ -103,8 +103,8 @@ impl Options {
             "ca-file" => rest.path(&mut self.ca_file, option),
             "agent" => rest.text(&mut self.agent, option),
             "group" => rest.text(&mut self.group, option),
-            "delivery" => rest.choice(&mut self.delivery, option, "end-to-end or broker"),
-            "sample-rows" => rest.choice(&mut self.sample_rows, option, "a whole number"),
+            "delivery" => rest.parsed_as(&mut self.delivery, option, "end-to-end or broker"),
+            "sample-rows" => rest.parsed_as(&mut self.sample_rows, option, "a whole number"),
             "sample-interval" => rest.parsed(&mut self.sample_interval, option),
             _ => Err(rest.error(format!("--{option} is not supported"))),
         }
